@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# make                       build the daemon
+# make demo                  see it work: a pattern, three nc clients, a check of what they got
+# make check                 all tests (installs what is missing, as root); make check-quick: under a minute
+# make V=1                   show the commands
+# make CC=clang              any compiler that knows gnu11
+# make SAN=address,undefined instrumented, in a build directory of its own
+# make POISON=1              recycled blocks are overwritten at once, to be seen when it was too early
+# make WERROR=1              warnings are errors
+# make install               DESTDIR, PREFIX and SYSCONFDIR are honoured
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+VERSION := 0.1
+
+BUILD ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(POISON),/poison)
+comma := ,
+
+CC ?= cc
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-qual \
+	-Wstrict-prototypes $(if $(WERROR),-Werror)
+PACKAGES := libevent_core libevent_extra libbsd inih
+PKG_CONFIG ?= pkg-config
+
+CPPFLAGS_ALL = -D_GNU_SOURCE -DDMACAST_VERSION='"$(VERSION)"' -Idaemon \
+	$(if $(POISON),-DDMACAST_POISON) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
+CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
+	-fno-sanitize-recover=all -fno-omit-frame-pointer)
+LDFLAGS_ALL = $(CFLAGS_ALL) $(LDFLAGS)
+LIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES))
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+endif
+
+# Everything of the daemon but main is a library, which tests and benchmarks link, too.
+library_sources := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
+unit_sources := $(wildcard tests/unit/*.c)
+tool_sources := $(wildcard tests/*.c)
+bench_sources := $(wildcard bench/*.c)
+unit_programs := $(unit_sources:%.c=$(BUILD)/%)
+tool_programs := $(tool_sources:%.c=$(BUILD)/%)
+bench_programs := $(bench_sources:%.c=$(BUILD)/%)
+library := $(BUILD)/libdmacast.a
+objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(unit_sources) \
+	$(tool_sources) $(bench_sources))
+
+.PHONY: all daemon programs test-programs bench-programs check check-quick check-parts bench demo \
+	install uninstall clean format lint deps deps-check
+.DELETE_ON_ERROR:
+
+all: daemon
+
+daemon: $(BUILD)/dmacastd
+
+test-programs: daemon $(unit_programs) $(tool_programs)
+
+bench-programs: daemon $(bench_programs) $(tool_programs)
+
+$(BUILD)/dmacastd: $(BUILD)/daemon/main.o $(library) $(BUILD)/flags
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(library) $(LIBS)
+
+$(library): $(library_sources:%.c=$(BUILD)/%.o)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(unit_programs) $(tool_programs) $(bench_programs): $(BUILD)/%: $(BUILD)/%.o $(library) $(BUILD)/flags
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(library) $(LIBS) -lm
+
+$(objects): $(BUILD)/%.o: %.c $(BUILD)/flags
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# Other flags, or another compiler, build everything again.
+flags_now = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(flags_now))' | cmp -s - $@ || \
+		printf '%s\n' '$(subst ','\'',$(flags_now))' > $@
+.PHONY: FORCE
+FORCE:
+
+-include $(objects:.o=.d)
+
+clean:
+	$(say) CLEAN build
+	$(Q)rm -rf build

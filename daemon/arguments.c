@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "arguments.h"
+
+#include "log.h"
+#include "option.h"
+
+#include <err.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef DMACAST_VERSION
+#define DMACAST_VERSION "unknown"
+#endif
+
+#define DEFAULT_STREAM_NAME "main"
+
+/* getopt_long() values: of the table's options from OPTION_BASE on. */
+enum { OPTION_CHECK_ONLY = 256, OPTION_NAME, OPTION_BASE };
+
+struct parser {
+	struct config *config;
+	const char *file;
+	const char *name;
+	bool *is_set;		   /* for each option of the table */
+	bool check;
+	int verbosity;
+	unsigned int errors;
+};
+
+static const struct option fixed_options[] = {
+	{ "config", required_argument, NULL, 'c' },
+	{ "check", no_argument, NULL, OPTION_CHECK_ONLY },
+	{ "name", required_argument, NULL, OPTION_NAME },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+};
+
+#define FIXED_OPTIONS (sizeof(fixed_options) / sizeof(fixed_options[0]))
+
+static struct option *long_options(void)
+{
+	struct option *options = calloc(FIXED_OPTIONS + option_count + 1, sizeof(*options));
+
+	if (!options)
+		err(1, "arguments");
+	memcpy(options, fixed_options, sizeof(fixed_options));
+	for (size_t i = 0; i < option_count; i++) {
+		options[FIXED_OPTIONS + i].name = option_table[i].name;
+		options[FIXED_OPTIONS + i].has_arg = required_argument;
+		options[FIXED_OPTIONS + i].val = OPTION_BASE + (int)i;
+	}
+	return options;
+}
+
+static void print_table(enum option_scope scope)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+
+		if (option->scope != scope)
+			continue;
+		printf("  --%s ", option->name);
+		option_describe_value(option, stdout);
+		printf("\n        %s", option->help);
+		if (option->preset)
+			printf(" (default %s)", option->preset);
+		putchar('\n');
+	}
+}
+
+static void print_help(void)
+{
+	printf("Usage: dmacastd [--check] -c FILE\n"
+	       "       dmacastd [--check] --input INPUT --listen HOST:PORT [OPTION]...\n"
+	       "Stream a live feed to many TCP clients.\n\n"
+	       "  -c, --config FILE  read the daemon's and the streams' options from a file\n"
+	       "  --check            print the effective configuration and exit\n"
+	       "  --name NAME        name of the stream without a file (default "
+	       DEFAULT_STREAM_NAME ")\n"
+	       "  -v, --verbose      log more, -q, --quiet: log less\n"
+	       "  -h, --help         print this, -V, --version: print the version\n\n"
+	       "The daemon, with a file or without one:\n");
+	print_table(OPTION_DAEMON);
+	printf("\nA single stream, without a file:\n");
+	print_table(OPTION_STREAM);
+	printf("\nExample: some-command | dmacastd --input - --listen :7000\n"
+	       "See dmacastd(8) and dmacastd.conf(5).\n");
+}
+
+/* The stream of the command line, made when it is first needed. */
+static struct stream_settings *command_line_stream(struct parser *parser)
+{
+	const char *wrong;
+
+	if (!parser->config->stream_count &&
+	    !config_add_stream(parser->config, DEFAULT_STREAM_NAME, &wrong))
+		errx(1, "stream name %s: expected %s", DEFAULT_STREAM_NAME, wrong);
+	return parser->config->streams;
+}
+
+static void set_table_option(struct parser *parser, size_t index, const char *text)
+{
+	const struct option_definition *option = &option_table[index];
+	char expected[OPTION_ERROR_TEXT];
+	void *settings = &parser->config->daemon;
+
+	if (option->scope == OPTION_STREAM)
+		settings = command_line_stream(parser);
+	if (parser->is_set[index] && option->type != OPTION_LISTEN) {
+		log_error("--%s %s: set before; expected once", option->name, text);
+		parser->errors++;
+	} else if (!option_set(option, settings, text, expected)) {
+		log_error("--%s %s: expected %s", option->name, text, expected);
+		parser->errors++;
+	}
+	parser->is_set[index] = true;
+}
+
+/* Options of the file come first, so that the command line's own can replace them. */
+static void read_named_file(struct parser *parser, int argc, char **argv,
+			    const struct option *options)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, ":c:vqhV", options, NULL)) != -1) {
+		if (option != 'c')
+			continue;
+		if (parser->file) {
+			log_error("-c %s: expected only one configuration file", optarg);
+			parser->errors++;
+			continue;
+		}
+		parser->file = optarg;
+	}
+	optind = 1;
+	if (parser->file && !config_read_file(parser->config, parser->file))
+		parser->errors++;
+}
+
+static bool take_options(struct parser *parser, int argc, char **argv, const struct option *options)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, ":c:vqhV", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			break;
+		case OPTION_CHECK_ONLY:
+			parser->check = true;
+			break;
+		case OPTION_NAME:
+			parser->name = optarg;
+			break;
+		case 'v':
+			parser->verbosity++;
+			break;
+		case 'q':
+			parser->verbosity--;
+			break;
+		case 'h':
+			print_help();
+			return false;
+		case 'V':
+			printf("dmacastd %s\n", DMACAST_VERSION);
+			return false;
+		case ':':
+			log_error("%s: expected a value after it", argv[optind - 1]);
+			parser->errors++;
+			break;
+		case '?':
+			log_error("%s: unknown or ambiguous option; see dmacastd --help",
+				  optopt && optopt < OPTION_CHECK_ONLY ?
+					  (char[]){ '-', (char)optopt, '\0' } :
+					  argv[optind - 1]);
+			parser->errors++;
+			break;
+		default:
+			if (parser->file && option_table[option - OPTION_BASE].scope == OPTION_STREAM) {
+				log_error("--%s: expected either -c FILE or the options of a stream",
+					  option_table[option - OPTION_BASE].name);
+				parser->errors++;
+				break;
+			}
+			set_table_option(parser, (size_t)(option - OPTION_BASE), optarg);
+		}
+	}
+	if (optind < argc) {
+		log_error("%s: unexpected argument; see dmacastd --help", argv[optind]);
+		parser->errors++;
+	}
+	return true;
+}
+
+static void name_stream(struct parser *parser)
+{
+	struct config named;
+	const char *wrong;
+
+	if (!parser->name)
+		return;
+	if (parser->file) {
+		log_error("--name: expected no -c FILE, which names its streams itself");
+		parser->errors++;
+		return;
+	}
+	/* By way of a second configuration: the rules for names are there. */
+	config_init(&named);
+	if (!config_add_stream(&named, parser->name, &wrong)) {
+		log_error("--name %s: expected %s", parser->name, wrong);
+		parser->errors++;
+	} else {
+		struct stream_settings *stream = command_line_stream(parser);
+		char *name = stream->name;
+
+		stream->name = named.streams->name;
+		named.streams->name = name;
+	}
+	config_free(&named);
+}
+
+static void set_verbosity(const struct parser *parser)
+{
+	int level = (int)parser->config->daemon.log_level + LOG_LEVEL_ERROR;
+
+	/* -q leaves warnings and errors. */
+	level = parser->verbosity < 0 ? LOG_LEVEL_WARNING : level + parser->verbosity;
+	if (level > LOG_LEVEL_DEBUG)
+		level = LOG_LEVEL_DEBUG;
+	if (parser->verbosity < -1)
+		level = LOG_LEVEL_ERROR;
+	log_set_level((enum log_level)level);
+}
+
+enum arguments_outcome arguments_parse(int argc, char **argv, struct config *config)
+{
+	struct parser parser = { .config = config };
+	struct option *options = long_options();
+	bool go_on;
+
+	parser.is_set = calloc(option_count, sizeof(*parser.is_set));
+	if (!parser.is_set)
+		err(1, "arguments");
+	opterr = 0;
+	read_named_file(&parser, argc, argv, options);
+	go_on = take_options(&parser, argc, argv, options);
+	if (go_on)
+		name_stream(&parser);
+	free(options);
+	free(parser.is_set);
+	if (!go_on)
+		return ARGUMENTS_DONE;
+	if (!parser.errors && !parser.file && !config->stream_count) {
+		log_error("nothing to do; expected -c FILE, or --input INPUT --listen HOST:PORT; "
+			  "see dmacastd --help");
+		return ARGUMENTS_WRONG;
+	}
+	if (parser.errors || !config_check(config, parser.file ? parser.file : "command line"))
+		return ARGUMENTS_WRONG;
+	set_verbosity(&parser);
+	return parser.check ? ARGUMENTS_CHECK : ARGUMENTS_RUN;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The command line of dmacastd. */
+#ifndef DMACAST_ARGUMENTS_H
+#define DMACAST_ARGUMENTS_H
+
+#include "config.h"
+
+#include <stdbool.h>
+
+enum arguments_outcome {
+	ARGUMENTS_RUN,	 /* the configuration is complete and right */
+	ARGUMENTS_CHECK, /* the same, but it is only to be printed */
+	ARGUMENTS_DONE,	 /* nothing more to do: help or version was printed */
+	ARGUMENTS_WRONG, /* errors were logged */
+};
+
+/** arguments_parse() - fill @config from the command line and the file that it names. */
+enum arguments_outcome arguments_parse(int argc, char **argv, struct config *config);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A block: the unit of recycling. One block has one owner after the other:
+ *
+ *   FREE  ── ring_take() ──▶ source, which fills it
+ *         ── window_push() ─▶ the window, as long as a cursor needs it   (in_window)
+ *                             and everyone who pinned it                 (pins)
+ *         ◀─ both gone ────── back to its ring
+ *
+ * A pin is held by each zero-copy send until its completion was read from the error queue, and by
+ * a client that was told to skip ahead but has sent a part of the block. No byte of a block changes
+ * while it is in the window or pinned.
+ */
+#ifndef DMACAST_BLOCK_H
+#define DMACAST_BLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ring;
+
+struct block {
+	unsigned char *data;
+	uint32_t length; /* bytes that are filled */
+	uint32_t index;	 /* in the ring */
+	uint64_t sequence;
+	uint64_t position;     /* bytes of the stream before this block */
+	uint64_t monotonic_ns; /* when it was handed on */
+	uint64_t realtime_ns;
+	struct block *next; /* in the window: the block of the next sequence, if any; free: the
+			     * next free one */
+	struct ring *ring;
+	uint32_t pins;
+	bool in_window;
+};
+
+/** block_pin() - hold the content of a block that is in the window or pinned already. */
+void block_pin(struct block *block);
+
+/** block_unpin() - undo one block_pin(); recycles the block when nobody else needs it. */
+void block_unpin(struct block *block);
+
+/** block_enter_window() / block_leave_window() - the window's own hold; the latter may recycle. */
+void block_enter_window(struct block *block);
+void block_leave_window(struct block *block);
+
+#endif

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "client.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* So much at once at the most, then others have their turn. */
+#define TURN_BYTES (2ULL << 20)
+/*
+ * So much by one system call. The kernel counts the whole of a zero-copy call as locked memory until
+ * it is complete, also when it took a part only.
+ */
+#define CALL_BYTES (512ULL << 10)
+
+/* Of what the peer sends, which is dropped: more than any socket holds. */
+#define INPUT_BYTES (1UL << 30)
+#define INPUT_READS 4
+
+#define KEEPALIVE_PROBES 3
+
+/* So long after a reset every completion should have come. */
+#define OVERDUE_SECONDS 5
+
+static const struct timeval reset_watch = { .tv_sec = 1 };
+
+struct client *client_of(struct cursor *cursor)
+{
+	return (struct client *)(void *)((char *)cursor - offsetof(struct client, cursor));
+}
+
+static void set_state(struct client *client, enum client_state state)
+{
+	static const char *const name[] = { "streaming", "finishing", "closing", "resetting",
+					    "gone" };
+
+	/* Only forwards, and closed only with nothing outstanding. */
+	assert(state > client->state);
+	assert(state != CLIENT_GONE || !zerocopy_outstanding(&client->zerocopy));
+	log_debug("stream %s: client %s is %s, was %s", client->settings->name, client->peer_text,
+		  name[state], name[client->state]);
+	if (client_is_active(client) && state > CLIENT_FINISHING)
+		window_leave(client->window, &client->cursor);
+	client->state = state;
+}
+
+static void set_option(const struct client *client, int level, int option, int value,
+		       const char *name)
+{
+	if (setsockopt(client->zerocopy.fd, level, option, &value, sizeof(value)))
+		log_debug("stream %s: client %s: %s: %s", client->settings->name, client->peer_text,
+			  name, strerror(errno));
+}
+
+/* An unfinished connection is to be reset, not to linger, when this process ends for any reason. */
+static void set_linger(const struct client *client, bool reset_on_close)
+{
+	struct linger linger = { .l_onoff = reset_on_close, .l_linger = 0 };
+
+	setsockopt(client->zerocopy.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+static int at_least_one_second(uint64_t microseconds)
+{
+	return microseconds < 1000000 ? 1 : (int)(microseconds / 1000000);
+}
+
+static void set_keepalive(const struct client *client)
+{
+	uint64_t keepalive = client->settings->keepalive;
+
+	if (!keepalive)
+		return;
+	set_option(client, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
+	set_option(client, IPPROTO_TCP, TCP_KEEPIDLE, at_least_one_second(keepalive),
+		   "TCP_KEEPIDLE");
+	set_option(client, IPPROTO_TCP, TCP_KEEPINTVL,
+		   at_least_one_second(keepalive / KEEPALIVE_PROBES), "TCP_KEEPINTVL");
+	set_option(client, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES, "TCP_KEEPCNT");
+}
+
+/*
+ * What a stalled client can pin is what its socket took and did not send. A sixteenth of the ring is
+ * enough for speed, and little enough for several such clients.
+ */
+static int notsent_lowat(const struct stream_settings *settings)
+{
+	uint64_t share = settings->ring_size / 16;
+
+	if (settings->notsent_lowat != SETTING_AUTO)
+		return (int)settings->notsent_lowat;
+	if (share < (128U << 10))
+		return 128 << 10;
+	return share > (1U << 20) ? 1 << 20 : (int)share;
+}
+
+static void set_socket_options(const struct client *client)
+{
+	const struct stream_settings *settings = client->settings;
+
+	set_linger(client, true);
+	set_option(client, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+	set_option(client, IPPROTO_TCP, TCP_NOTSENT_LOWAT, notsent_lowat(settings),
+		   "TCP_NOTSENT_LOWAT");
+	if (settings->send_buffer != SETTING_AUTO)
+		set_option(client, SOL_SOCKET, SO_SNDBUF, (int)settings->send_buffer, "SO_SNDBUF");
+	if (settings->user_timeout)
+		set_option(client, IPPROTO_TCP, TCP_USER_TIMEOUT,
+			   (int)(settings->user_timeout / 1000), "TCP_USER_TIMEOUT");
+	set_keepalive(client);
+}
+
+static void close_and_go(struct client *client)
+{
+	event_del(&client->event);
+	set_state(client, CLIENT_GONE);
+	zerocopy_close(&client->zerocopy);
+	client->owner->gone(client->owner->argument, client);
+}
+
+static void go_on_resetting(struct client *client)
+{
+	zerocopy_reap(&client->zerocopy);
+	if (!zerocopy_outstanding(&client->zerocopy))
+		close_and_go(client);
+	else if (!event_pending(&client->event, EV_TIMEOUT, NULL))
+		event_add(&client->event, &reset_watch);
+}
+
+static void reset_watch_expired(struct client *client)
+{
+	go_on_resetting(client);
+	if (client->state != CLIENT_RESETTING)
+		return;
+	if (++client->overdue == OVERDUE_SECONDS)
+		log_warning("stream %s: client %s: %u sends are not complete %u seconds after the "
+			    "reset; their blocks stay pinned until they are",
+			    client->settings->name, client->peer_text,
+			    zerocopy_outstanding(&client->zerocopy), OVERDUE_SECONDS);
+}
+
+void client_kick(struct client *client, const char *reason)
+{
+	if (client->state >= CLIENT_RESETTING)
+		return;
+	client->reason = reason;
+	set_state(client, CLIENT_RESETTING);
+	zerocopy_reset(&client->zerocopy);
+	go_on_resetting(client);
+}
+
+static void connection_failed(struct client *client, int error)
+{
+	switch (error) {
+	case ECONNRESET:
+	case EPIPE:
+		client_kick(client, "reset by peer");
+		break;
+	case ETIMEDOUT:
+		client_kick(client, "timed out");
+		break;
+	default:
+		client_kick(client, strerror(error));
+	}
+}
+
+/* CLOSING: is the peer's kernel in possession of everything? */
+static void close_if_acknowledged(struct client *client)
+{
+	int unacknowledged = 0;
+
+	if (zerocopy_outstanding(&client->zerocopy))
+		return;
+	if (ioctl(client->zerocopy.fd, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged)
+		return;
+	set_linger(client, false);
+	close_and_go(client);
+}
+
+static void end_in_order(struct client *client)
+{
+	client->reason = "end of stream";
+	set_state(client, CLIENT_CLOSING);
+	if (shutdown(client->zerocopy.fd, SHUT_WR)) {
+		connection_failed(client, errno);
+		return;
+	}
+	close_if_acknowledged(client);
+}
+
+void client_send(struct client *client)
+{
+	uint64_t sent = 0;
+
+	while (client_is_active(client)) {
+		struct zerocopy_request request = {
+			.first = window_block(client->window, &client->cursor),
+			.offset = client->cursor.offset,
+			.most_bytes = CALL_BYTES,
+		};
+		uint32_t allowance, most = ZEROCOPY_PIECES;
+		ssize_t n;
+
+		if (!request.first) {
+			if (client->state == CLIENT_FINISHING)
+				end_in_order(client);
+			return;
+		}
+		if (!client->writable)
+			return;
+		if (sent >= TURN_BYTES) {
+			client->owner->again(client->owner->argument, client);
+			return;
+		}
+		allowance = client->owner->pin_allowance(client->owner->argument);
+		request.may_pin = allowance > 0;
+		if (request.may_pin && allowance < most)
+			most = allowance;
+		request.blocks = window_run(client->window, &client->cursor, most, CALL_BYTES);
+		n = zerocopy_send(&client->zerocopy, &request);
+		if (n > 0) {
+			sent += (uint64_t)n;
+			client->stats.sent_bytes += (uint64_t)n;
+			window_advance(client->window, &client->cursor, (uint64_t)n);
+		} else if (n == 0 || errno == EAGAIN || errno == EWOULDBLOCK) {
+			client->writable = false; /* until EV_WRITE */
+		} else if (errno != EINTR) {
+			connection_failed(client, errno);
+		}
+	}
+}
+
+void client_finish(struct client *client)
+{
+	if (client->state != CLIENT_STREAMING)
+		return;
+	set_state(client, CLIENT_FINISHING);
+	client_send(client);
+}
+
+/* Drop what the peer sent, and see how it is. Return: false when the connection is over. */
+static bool read_input(struct client *client)
+{
+	for (int i = 0; i < INPUT_READS && !client->input_ended; i++) {
+		/* With MSG_TRUNC the kernel drops TCP data instead of copying it. */
+		ssize_t n = recv(client->zerocopy.fd, NULL, INPUT_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+
+		if (n == 0) {
+			client->input_ended = true;
+		} else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			return true;
+		} else if (n < 0 && errno != EINTR) {
+			connection_failed(client, errno);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void socket_event(evutil_socket_t fd, short what, void *argument)
+{
+	struct client *client = argument;
+
+	(void)fd;
+	if (client->state == CLIENT_RESETTING) {
+		if (what & EV_TIMEOUT)
+			reset_watch_expired(client);
+		else
+			go_on_resetting(client);
+		return;
+	}
+	/* The error queue before everything else: it may free blocks, and room to send more. */
+	zerocopy_reap(&client->zerocopy);
+	if (!read_input(client))
+		return;
+	if (what & EV_WRITE)
+		client->writable = true;
+	if (client->state == CLIENT_CLOSING)
+		close_if_acknowledged(client);
+	else
+		client_send(client);
+}
+
+struct client *client_create(struct event_base *base, int fd, const struct sockaddr *peer,
+			     socklen_t peer_length, const struct stream_settings *settings,
+			     struct window *window, const struct client_owner *owner)
+{
+	struct client *client = calloc(1, sizeof(*client));
+
+	if (!client) {
+		close(fd);
+		return NULL;
+	}
+	memcpy(&client->peer, peer, peer_length);
+	address_format(peer, client->peer_text);
+	client->settings = settings;
+	client->owner = owner;
+	client->window = window;
+	client->writable = true;
+	client->joined_ns = clock_monotonic_ns();
+	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy);
+	set_socket_options(client);
+	event_assign(&client->event, base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
+		     socket_event, client);
+	if (event_add(&client->event, NULL)) {
+		zerocopy_close(&client->zerocopy);
+		free(client);
+		return NULL;
+	}
+	window_join(window, &client->cursor);
+	return client;
+}
+
+void client_free(struct client *client)
+{
+	assert(client->state == CLIENT_GONE);
+	free(client);
+}

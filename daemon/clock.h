@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef DMACAST_CLOCK_H
+#define DMACAST_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+/** clock_ns() - the time of @clock in nanoseconds. */
+static inline uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+/** clock_monotonic_ns() - monotonic time in nanoseconds. */
+static inline uint64_t clock_monotonic_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+#endif

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "config.h"
+
+#include "input.h"
+#include "log.h"
+#include "option.h"
+#include "units.h"
+
+#include <bsd/string.h>
+#include <err.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <ini.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STREAM_NAME_MAX 32
+#define MINIMUM_BLOCKS 4
+#define NO_SECTION (-1)
+#define DAEMON_SECTION (-2)
+
+/* What is known while a file is read. inih splits the lines, this keeps where they came from. */
+struct reader {
+	struct config *config;
+	const char *path;
+	FILE *file;
+	char *line;
+	size_t line_capacity;
+	unsigned int line_number;
+	int section; /* index into config->streams, or NO_SECTION, DAEMON_SECTION */
+	bool section_known;
+	unsigned int *set_on_line; /* for each option of the table, in this section; 0: not yet */
+	bool daemon_seen;
+	unsigned int errors;
+};
+
+void config_init(struct config *config)
+{
+	memset(config, 0, sizeof(*config));
+	option_set_presets(OPTION_DAEMON, &config->daemon);
+}
+
+struct stream_settings *config_add_stream(struct config *config, const char *name,
+					  const char **wrong)
+{
+	struct stream_settings *streams;
+	size_t length = strlen(name);
+
+	*wrong = "a stream name of 1 to 32 letters, digits, '.', '_' or '-'";
+	if (length == 0 || length > STREAM_NAME_MAX ||
+	    strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") !=
+		    length)
+		return NULL;
+	*wrong = "each stream once, under a name of its own";
+	for (size_t i = 0; i < config->stream_count; i++) {
+		if (!strcmp(config->streams[i].name, name))
+			return NULL;
+	}
+	streams = reallocarray(config->streams, config->stream_count + 1, sizeof(*streams));
+	if (!streams)
+		err(1, "configuration");
+	config->streams = streams;
+	streams += config->stream_count++;
+	memset(streams, 0, sizeof(*streams));
+	option_set_presets(OPTION_STREAM, streams);
+	streams->name = strdup(name);
+	if (!streams->name)
+		err(1, "configuration");
+	return streams;
+}
+
+static void __attribute__((format(printf, 2, 3))) reader_error(struct reader *reader,
+							       const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	log_error("%s:%u: %s", reader->path, reader->line_number, text);
+	reader->errors++;
+}
+
+/* A line "[name]" begins: inih tells of a section only with its first key, which may never come. */
+static void begin_section(struct reader *reader, const char *line)
+{
+	const char *end = strchr(line, ']'), *wrong;
+	char name[128];
+
+	memset(reader->set_on_line, 0, option_count * sizeof(*reader->set_on_line));
+	reader->section = NO_SECTION;
+	reader->section_known = false;
+	if (!end)
+		return; /* inih reports the line */
+	snprintf(name, sizeof(name), "%.*s", (int)(end - line - 1), line + 1);
+
+	if (!strcmp(name, "daemon")) {
+		if (reader->daemon_seen)
+			reader_error(reader, "[daemon]: expected only one such section");
+		reader->daemon_seen = true;
+		reader->section = DAEMON_SECTION;
+		reader->section_known = true;
+	} else if (!strncmp(name, "stream ", 7)) {
+		if (config_add_stream(reader->config, name + 7 + strspn(name + 7, " "), &wrong)) {
+			reader->section = (int)reader->config->stream_count - 1;
+			reader->section_known = true;
+		} else {
+			reader_error(reader, "[%s]: expected %s", name, wrong);
+		}
+	} else {
+		reader_error(reader, "[%s]: unknown section; expected [daemon] or [stream NAME]",
+			     name);
+	}
+}
+
+/* inih's reader: like fgets(), but it counts lines, refuses long ones and keeps no indentation. */
+static char *read_line(char *buffer, int size, void *stream)
+{
+	struct reader *reader = stream;
+	ssize_t length = getline(&reader->line, &reader->line_capacity, reader->file);
+	const char *start;
+
+	if (length < 0)
+		return NULL;
+	reader->line_number++;
+	/* An indented line would continue the option before it. */
+	start = reader->line + strspn(reader->line, " \t");
+	if (reader->line_number == 1 && !strncmp(start, "\xef\xbb\xbf", 3))
+		start += 3; /* a byte order mark */
+	if (strlen(reader->line) != (size_t)length) {
+		reader_error(reader, "NUL byte; expected text");
+		start = "";
+	} else if (*start != '#' && *start != ';' && strlen(start) >= (size_t)size) {
+		reader_error(reader, "line too long; expected less than %d bytes", size - 1);
+		start = "";
+	} else if (*start == '[') {
+		begin_section(reader, start);
+	}
+	strlcpy(buffer, start, (size_t)size);
+	return buffer;
+}
+
+static void *section_settings(struct reader *reader)
+{
+	if (reader->section == DAEMON_SECTION)
+		return &reader->config->daemon;
+	return &reader->config->streams[reader->section];
+}
+
+/* inih's handler: one "key = value". Always 1: errors are counted here, inih's own are of syntax. */
+static int handle_option(void *user, const char *section, const char *name, const char *value)
+{
+	struct reader *reader = user;
+	const struct option_definition *option;
+	char expected[OPTION_ERROR_TEXT];
+	unsigned int *set_on_line;
+
+	if (!*section) {
+		reader_error(reader, "%s: expected [daemon] or [stream NAME] before it", name);
+		return 1;
+	}
+	if (!reader->section_known)
+		return 1; /* the section itself was reported */
+	option = option_find(reader->section == DAEMON_SECTION ? OPTION_DAEMON : OPTION_STREAM, name);
+	if (!option) {
+		reader_error(reader, "[%s] %s: unknown option; see dmacastd.conf(5)", section, name);
+		return 1;
+	}
+	set_on_line = &reader->set_on_line[option - option_table];
+	if (*set_on_line && option->type != OPTION_LISTEN) {
+		reader_error(reader, "[%s] %s: set before, on line %u; expected once", section, name,
+			     *set_on_line);
+		return 1;
+	}
+	*set_on_line = reader->line_number;
+	if (!option_set(option, section_settings(reader), value, expected))
+		reader_error(reader, "[%s] %s = %s: expected %s", section, name, value, expected);
+	return 1;
+}
+
+bool config_read_file(struct config *config, const char *path)
+{
+	struct reader reader = { .config = config, .path = path, .section = NO_SECTION };
+	int syntax_error;
+
+	reader.file = fopen(path, "re");
+	if (!reader.file) {
+		log_error("%s: %s; expected a configuration file", path, strerror(errno));
+		return false;
+	}
+	reader.set_on_line = calloc(option_count, sizeof(*reader.set_on_line));
+	if (!reader.set_on_line)
+		err(1, "configuration");
+	syntax_error = ini_parse_stream(read_line, &reader, handle_option, &reader);
+	if (ferror(reader.file)) {
+		log_error("%s: %s; expected a configuration file", path, strerror(errno));
+		reader.errors++;
+	}
+	if (syntax_error) {
+		reader.line_number = (unsigned int)syntax_error;
+		reader_error(&reader, "expected [section] or key = value");
+	}
+	free(reader.set_on_line);
+	free(reader.line);
+	fclose(reader.file);
+	return reader.errors == 0;
+}
+
+/* The errors of one stream: each line says which option, and what would be right. */
+static unsigned int check_ring(const struct stream_settings *stream, const char *where)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t blocks = stream_settings_blocks(stream);
+	char size[UNITS_TEXT], block[UNITS_TEXT], need[UNITS_TEXT];
+	unsigned int errors = 0;
+
+	units_format_size(stream->ring_size, size);
+	units_format_size(stream->block_size, block);
+	if (stream->block_size % page) {
+		log_error("%s block-size = %s: expected a multiple of the page size, %" PRIu64, where,
+			  block, page);
+		errors++;
+	}
+	if (blocks < MINIMUM_BLOCKS) {
+		log_error("%s ring-size = %s: holds %" PRIu64 " blocks of block-size = %s; expected "
+			  "at least %s, or smaller blocks",
+			  where, size, blocks, block,
+			  units_format_size(MINIMUM_BLOCKS * stream->block_size, need));
+		errors++;
+	} else if (stream_settings_low_water(stream) > blocks / 2) {
+		log_error("%s low-water = %" PRIu64 ": expected at most half of the ring's %" PRIu64
+			  " blocks",
+			  where, stream->low_water, blocks);
+		errors++;
+	}
+	return errors;
+}
+
+static unsigned int check_source(const struct stream_settings *stream, const char *where)
+{
+	struct input input;
+	const char *wrong;
+
+	if (!stream->input && !stream->pattern) {
+		log_error("%s: no source; expected input or pattern", where);
+		return 1;
+	}
+	if (stream->input && stream->pattern) {
+		log_error("%s: two sources; expected either input or pattern", where);
+		return 1;
+	}
+	if (stream->loop && (!stream->input || !input_parse(stream->input, &input, &wrong) ||
+			     input.kind != INPUT_PATH)) {
+		log_error("%s loop = yes: expected an input that is a regular file", where);
+		return 1;
+	}
+	if (stream->on_end == ON_END_WAIT && (!stream->input || !strcmp(stream->input, "-"))) {
+		log_error("%s on-end = wait: expected an input that can be opened again", where);
+		return 1;
+	}
+	return 0;
+}
+
+static unsigned int check_stream(const struct stream_settings *stream, const char *origin)
+{
+	unsigned int errors = 0;
+	char where[512];
+
+	snprintf(where, sizeof(where), "%s: [stream %s]", origin, stream->name);
+	errors += check_source(stream, where);
+	errors += check_ring(stream, where);
+	if (!stream->listen.count) {
+		log_error("%s: nobody can connect; expected at least one listen = HOST:PORT", where);
+		errors++;
+	}
+	if (stream->hold > stream->max_clients) {
+		log_error("%s hold = %" PRIu64 ": expected at most max-clients, %" PRIu64, where,
+			  stream->hold, stream->max_clients);
+		errors++;
+	}
+	return errors;
+}
+
+/* The same endpoint twice can only fail later, and less clearly. Port 0 is a new one each time. */
+static unsigned int check_endpoints(const struct config *config, const char *origin)
+{
+	unsigned int errors = 0;
+
+	for (size_t s = 0; s < config->stream_count; s++) {
+		const struct stream_settings *stream = &config->streams[s];
+
+		for (size_t i = 0; i < stream->listen.count; i++) {
+			const char *endpoint = stream->listen.item[i];
+
+			if (!strcmp(strrchr(endpoint, ':'), ":0"))
+				continue;
+			for (size_t t = 0; t <= s; t++) {
+				const struct text_list *other = &config->streams[t].listen;
+
+				for (size_t j = 0; j < (t == s ? i : other->count); j++) {
+					if (strcmp(endpoint, other->item[j]))
+						continue;
+					log_error("%s: [stream %s] listen = %s: taken by [stream %s];"
+						  " expected another address or port",
+						  origin, stream->name, endpoint,
+						  config->streams[t].name);
+					errors++;
+				}
+			}
+		}
+	}
+	return errors;
+}
+
+bool config_check(const struct config *config, const char *origin)
+{
+	const struct stream_settings *stdin_user = NULL;
+	unsigned int errors = 0;
+
+	if (!config->stream_count) {
+		log_error("%s: no stream; expected at least one [stream NAME]", origin);
+		return false;
+	}
+	for (size_t i = 0; i < config->stream_count; i++) {
+		const struct stream_settings *stream = &config->streams[i];
+
+		errors += check_stream(stream, origin);
+		if (!stream->input || strcmp(stream->input, "-"))
+			continue;
+		if (stdin_user) {
+			log_error("%s: [stream %s] input = -: taken by [stream %s]; expected one "
+				  "stream on standard input",
+				  origin, stream->name, stdin_user->name);
+			errors++;
+		}
+		stdin_user = stream;
+	}
+	errors += check_endpoints(config, origin);
+	return errors == 0;
+}
+
+static void print_section(enum option_scope scope, const void *settings, FILE *file)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		if (option_table[i].scope == scope)
+			option_print(&option_table[i], settings, file);
+	}
+}
+
+void config_print(const struct config *config, FILE *file)
+{
+	fprintf(file, "[daemon]\n");
+	print_section(OPTION_DAEMON, &config->daemon, file);
+	for (size_t i = 0; i < config->stream_count; i++) {
+		fprintf(file, "\n[stream %s]\n", config->streams[i].name);
+		print_section(OPTION_STREAM, &config->streams[i], file);
+	}
+}
+
+void config_free(struct config *config)
+{
+	while (config->stream_count) {
+		struct stream_settings *stream = &config->streams[--config->stream_count];
+
+		option_free_values(OPTION_STREAM, stream);
+		free(stream->name);
+	}
+	free(config->streams);
+	config->streams = NULL;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The configuration: a file in ini format, or the options of a single stream on the command line.
+ * Every error is logged with file, line and key (or the long option) and what would be right.
+ */
+#ifndef DMACAST_CONFIG_H
+#define DMACAST_CONFIG_H
+
+#include "settings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+struct config {
+	struct daemon_settings daemon;
+	struct stream_settings *streams;
+	size_t stream_count;
+};
+
+/** config_init() - an empty configuration: defaults for the daemon, no streams. */
+void config_init(struct config *config);
+
+/** config_read_file() - add what the file says. Return: false after errors, all of them logged. */
+bool config_read_file(struct config *config, const char *path);
+
+/**
+ * config_add_stream() - add a stream with the default settings.
+ *
+ * Return: it, until the next call; or NULL when the name is malformed or taken, and @wrong says
+ * what would be right.
+ */
+struct stream_settings *config_add_stream(struct config *config, const char *name,
+					  const char **wrong);
+
+/**
+ * config_check() - check what concerns several options together.
+ * @origin: named in the errors: the file, or "command line"
+ *
+ * Return: false after errors, all of them logged.
+ */
+bool config_check(const struct config *config, const char *origin);
+
+/** config_print() - write the effective configuration as a file that can be read again. */
+void config_print(const struct config *config, FILE *file);
+
+/** config_free() - free everything @config owns. */
+void config_free(struct config *config);
+
+#endif

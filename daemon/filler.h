@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What every source that fills blocks itself shares: the block that is being filled, handing it on
+ * when it is full or `flush` after its first byte, and waiting when the ring has no free block.
+ */
+#ifndef DMACAST_FILLER_H
+#define DMACAST_FILLER_H
+
+#include "source.h"
+
+struct filler;
+
+/**
+ * filler_create() - for one source.
+ * @resume: called, from the event loop, when blocks are free after filler_space() found none
+ *
+ * Return: NULL without memory.
+ */
+struct filler *filler_create(struct event_base *base, const struct stream_settings *settings,
+			     struct ring *ring, const struct source_owner *owner,
+			     void (*resume)(void *argument), void *argument);
+
+/**
+ * filler_space() - where the next bytes go.
+ * @space: out: how many fit, at least 1
+ *
+ * Return: NULL when the ring has no free block: wait for resume().
+ */
+unsigned char *filler_space(struct filler *filler, size_t *space);
+
+/** filler_commit() - so many bytes were written where filler_space() said. */
+void filler_commit(struct filler *filler, size_t bytes);
+
+/** filler_flush() - hand on a part-filled block now. */
+void filler_flush(struct filler *filler);
+
+/** filler_ready() - tell the owner once that blocks were handed on, if there were any. */
+void filler_ready(struct filler *filler);
+
+/** filler_destroy() - an unfinished block goes back to the ring. */
+void filler_destroy(struct filler *filler);
+
+#endif

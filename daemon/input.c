@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "input.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <sys/un.h>
+
+static const char *after_prefix(const char *text, const char *prefix)
+{
+	size_t length = strlen(prefix);
+
+	return strncmp(text, prefix, length) ? NULL : text + length;
+}
+
+bool input_parse(const char *text, struct input *input, const char **wrong)
+{
+	const char *argument;
+
+	*wrong = "-, a path, unix:PATH, tcp:HOST:PORT or exec:COMMAND";
+	input->argument = text;
+	if (!*text)
+		return false;
+	if (!strcmp(text, "-")) {
+		input->kind = INPUT_STDIN;
+		return true;
+	}
+	if ((argument = after_prefix(text, "unix:"))) {
+		input->kind = INPUT_UNIX;
+		input->argument = argument;
+		*wrong = "unix:PATH with a path of 1 to 107 bytes";
+		return *argument && strlen(argument) < sizeof(((struct sockaddr_un *)0)->sun_path);
+	}
+	if ((argument = after_prefix(text, "tcp:"))) {
+		input->kind = INPUT_TCP;
+		input->argument = argument;
+		if (!address_parse(argument, &input->address, wrong))
+			return false;
+		*wrong = "tcp:HOST:PORT with a host";
+		return input->address.host[0] != '\0';
+	}
+	if ((argument = after_prefix(text, "exec:"))) {
+		input->kind = INPUT_EXEC;
+		input->argument = argument;
+		*wrong = "exec:COMMAND with a command for /bin/sh";
+		return *argument != '\0';
+	}
+	input->kind = INPUT_PATH;
+	return true;
+}

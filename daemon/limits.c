@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "limits.h"
+
+#include "log.h"
+#include "units.h"
+
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The kernel charges so many bytes of option memory for each notification that is not read yet. */
+#define OPTMEM_PER_SEND 768
+#define OPTMEM_WANTED (1U << 20)
+/* Unfinished zero-copy of one client that keeps a fast link busy: what one notification may cover. */
+#define PINNED_PER_CLIENT (512U << 10)
+/* Descriptors that are not clients: event loop, logs, sources, endpoints. */
+#define OTHER_FILES 64
+
+/* A number from /proc/sys, or -1 where there is none. */
+static int64_t sysctl_number(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	int64_t number;
+
+	if (!file)
+		return -1;
+	if (fscanf(file, "%" SCNd64, &number) != 1)
+		number = -1;
+	fclose(file);
+	return number;
+}
+
+static void raise_soft_limit(int resource)
+{
+	struct rlimit limit;
+
+	if (getrlimit((__rlimit_resource_t)resource, &limit) == 0 &&
+	    limit.rlim_cur != limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit((__rlimit_resource_t)resource, &limit);
+	}
+}
+
+void limits_raise(void)
+{
+	raise_soft_limit(RLIMIT_NOFILE);
+	raise_soft_limit(RLIMIT_MEMLOCK);
+}
+
+/* Locked memory is not limited for a process with CAP_IPC_LOCK in the first user namespace. */
+static bool may_lock_everything(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data))
+		return false;
+	return data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK);
+}
+
+static void report_locked_memory(uint64_t ring_bytes, uint64_t clients)
+{
+	char ring[UNITS_TEXT], each[UNITS_TEXT], limit_text[UNITS_TEXT];
+	struct rlimit limit;
+
+	units_format_about(ring_bytes, ring);
+	units_format_about(PINNED_PER_CLIENT, each);
+	if (may_lock_everything() || getrlimit(RLIMIT_MEMLOCK, &limit) ||
+	    limit.rlim_cur == RLIM_INFINITY) {
+		log_info("zero-copy may pin up to %s, the rings; locked memory is not limited", ring);
+		return;
+	}
+	log_info("zero-copy may pin up to %s, the rings; RLIMIT_MEMLOCK = %s counts a block once "
+		 "for each client that it is on the way to",
+		 ring, units_format_about(limit.rlim_cur, limit_text));
+	if (limit.rlim_cur / PINNED_PER_CLIENT < clients)
+		log_notice("RLIMIT_MEMLOCK = %s is enough for about %" PRIu64 " busy clients of %"
+			   PRIu64 ", at %s each; beyond that they are sent copies; raise it "
+			   "(LimitMEMLOCK=, ulimit -l) or set zerocopy = never",
+			   limit_text, (uint64_t)limit.rlim_cur / PINNED_PER_CLIENT, clients, each);
+}
+
+static void report_option_memory(void)
+{
+	int64_t optmem = sysctl_number("/proc/sys/net/core/optmem_max");
+
+	if (optmem < 0)
+		return;
+	if (optmem < OPTMEM_WANTED)
+		log_notice("net.core.optmem_max = %" PRId64 " is enough for %" PRId64
+			   " unfinished zero-copy sends of a client; beyond that it is sent copies; "
+			   "raise it to %u (sysctl)",
+			   optmem, optmem / OPTMEM_PER_SEND, OPTMEM_WANTED);
+	else
+		log_debug("net.core.optmem_max = %" PRId64 " is enough", optmem);
+}
+
+static void report_files(uint64_t clients)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	log_debug("RLIMIT_NOFILE = %" PRIu64, (uint64_t)limit.rlim_cur);
+	if (limit.rlim_cur < clients + OTHER_FILES)
+		log_warning("RLIMIT_NOFILE = %" PRIu64 " is too little for max-clients, %" PRIu64
+			    "; raise it (LimitNOFILE=, ulimit -Hn) or lower max-clients",
+			    (uint64_t)limit.rlim_cur, clients);
+}
+
+/* With MTU probing, a kernel from about 6.5 on may report a send complete before it was sent. */
+static bool report_mtu_probing(bool strict)
+{
+	int64_t probing = sysctl_number("/proc/sys/net/ipv4/tcp_mtu_probing");
+
+	if (probing <= 0)
+		return true;
+	log_message(strict ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+		    "net.ipv4.tcp_mtu_probing = %" PRId64 ": the kernel may report data as sent that "
+		    "is still to be sent, and clients may get wrong data; set it to 0 (sysctl) or use "
+		    "zerocopy = never%s",
+		    probing, strict ? "; not starting, because of strict = yes" : "");
+	return !strict;
+}
+
+bool limits_report(const struct daemon_settings *settings, const struct stream_settings *streams,
+		   size_t count)
+{
+	uint64_t ring_bytes = 0, clients = 0, zerocopy_clients = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		clients += streams[i].max_clients;
+		if (streams[i].zerocopy == ZEROCOPY_NEVER)
+			continue;
+		ring_bytes += streams[i].ring_size / streams[i].block_size * streams[i].block_size;
+		zerocopy_clients += streams[i].max_clients;
+	}
+	report_files(clients);
+	if (!zerocopy_clients)
+		return true;
+	report_locked_memory(ring_bytes, zerocopy_clients);
+	report_option_memory();
+	return report_mtu_probing(settings->strict);
+}

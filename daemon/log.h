@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Messages to standard error, one line an event. Under systemd (JOURNAL_STREAM is set) each line
+ * starts with the priority that journald reads, such as "<4>"; elsewhere with the program's name.
+ */
+#ifndef DMACAST_LOG_H
+#define DMACAST_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The numbers are those of syslog(3), which journald reads. */
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARNING = 4,
+	LOG_LEVEL_NOTICE = 5,
+	LOG_LEVEL_INFO = 6,
+	LOG_LEVEL_DEBUG = 7,
+};
+
+/**
+ * log_init() - say who speaks, and look at the environment for journald.
+ * @program: name before each line; kept, not copied
+ */
+void log_init(const char *program);
+
+/** log_set_level() - drop what is less important than @level. The default is LOG_LEVEL_INFO. */
+void log_set_level(enum log_level level);
+
+/** log_message() - write one line; control characters in it are replaced. errno is kept. */
+void log_message(enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_notice(...) log_message(LOG_LEVEL_NOTICE, __VA_ARGS__)
+#define log_info(...) log_message(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_message(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/*
+ * A limit for events that a peer can cause as often as it likes: so many lines an interval, and the
+ * number of those left out with the first line after it.
+ */
+struct log_limit {
+	uint64_t interval_start_ns;
+	unsigned int passed;
+	unsigned int suppressed;
+};
+
+#define LOG_LIMIT_BURST 10
+#define LOG_LIMIT_INTERVAL_NS 5000000000ULL
+
+/**
+ * log_limit_pass() - may this event be logged now?
+ * @limit: one for each kind of event and each stream; all zero at first
+ * @now_ns: monotonic time
+ * @suppressed: out: how many events before this one were left out; 0 mostly
+ */
+bool log_limit_pass(struct log_limit *limit, uint64_t now_ns, unsigned int *suppressed);
+
+#endif

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* dmacastd: start things in order, run, and stop them in reverse. */
+#include "arguments.h"
+#include "config.h"
+#include "daemon.h"
+#include "limits.h"
+#include "log.h"
+
+#include <stdio.h>
+
+static int run(const struct config *config)
+{
+	struct daemon *daemon;
+	int status;
+
+	limits_raise();
+	if (!limits_report(&config->daemon, config->streams, config->stream_count))
+		return 1;
+	daemon = daemon_open(config);
+	if (!daemon)
+		return 1;
+	status = daemon_run(daemon);
+	daemon_close(daemon);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct config config;
+	int status = 0;
+
+	log_init("dmacastd");
+	config_init(&config);
+	switch (arguments_parse(argc, argv, &config)) {
+	case ARGUMENTS_RUN:
+		status = run(&config);
+		break;
+	case ARGUMENTS_CHECK:
+		config_print(&config, stdout);
+		break;
+	case ARGUMENTS_DONE:
+		break;
+	case ARGUMENTS_WRONG:
+		status = 1;
+		break;
+	}
+	config_free(&config);
+	return status;
+}

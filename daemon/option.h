@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The one table of options. Parsing, defaults, ranges, --help, --check and the tests that every
+ * option is documented all come from it.
+ */
+#ifndef DMACAST_OPTION_H
+#define DMACAST_OPTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum option_scope {
+	OPTION_DAEMON, /* a field of struct daemon_settings, in [daemon] */
+	OPTION_STREAM, /* a field of struct stream_settings, in [stream NAME] */
+};
+
+enum option_type {
+	OPTION_COUNT,	 /* uint64_t */
+	OPTION_SIZE,	 /* uint64_t, bytes */
+	OPTION_DURATION, /* uint64_t, microseconds */
+	OPTION_RATE,	 /* uint64_t, bytes a second */
+	OPTION_BOOL,	 /* bool */
+	OPTION_CHOICE,	 /* unsigned int, index into choices */
+	OPTION_INPUT,	 /* char *, see input.h */
+	OPTION_LISTEN,	 /* struct text_list of addresses; may be given several times */
+};
+
+struct option_definition {
+	const char *name;
+	enum option_scope scope;
+	enum option_type type;
+	size_t field;		    /* offset in the settings struct */
+	const char *preset;	    /* the default as one would write it; NULL: none */
+	uint64_t minimum, maximum;  /* of a number */
+	bool has_auto;		    /* a number that may be "auto": SETTING_AUTO */
+	const char *const *choices; /* of OPTION_CHOICE, ends with NULL */
+	const char *help;	    /* one line */
+};
+
+extern const struct option_definition option_table[];
+extern const size_t option_count;
+
+/* Enough for every text that option_set() writes. */
+#define OPTION_ERROR_TEXT 256
+
+/** option_find() - the option of that name and scope, or NULL. */
+const struct option_definition *option_find(enum option_scope scope, const char *name);
+
+/**
+ * option_set() - parse @text into the option's field of @settings.
+ * @expected: out: when false is returned, what would be right, as in "a size such as 256K"
+ */
+bool option_set(const struct option_definition *option, void *settings, const char *text,
+		char expected[OPTION_ERROR_TEXT]);
+
+/** option_set_presets() - give every option of @scope its default. @settings: all zero before. */
+void option_set_presets(enum option_scope scope, void *settings);
+
+/** option_free_values() - free what the options of @scope own in @settings. */
+void option_free_values(enum option_scope scope, void *settings);
+
+/** option_print() - write "name = value" lines as a configuration file has them; none if unset. */
+void option_print(const struct option_definition *option, const void *settings, FILE *file);
+
+/** option_describe_value() - write what the option takes, as in "SIZE" or "drop|block". */
+void option_describe_value(const struct option_definition *option, FILE *file);
+
+#endif

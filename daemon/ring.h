@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A ring: the blocks of one channel, and which of them are free. Where the memory comes from is
+ * the matter of the provider behind it (ring_memory.h).
+ */
+#ifndef DMACAST_RING_H
+#define DMACAST_RING_H
+
+#include "block.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct ring;
+
+/** ring_take() - a free block, empty, now the caller's; NULL when there is none. */
+struct block *ring_take(struct ring *ring);
+
+/** ring_put() - give a block back that nobody reads any more. */
+void ring_put(struct ring *ring, struct block *block);
+
+/**
+ * ring_on_free() - be told when blocks are free again after ring_take() found none.
+ * @enough: so many free blocks at once are worth a call
+ * @notify: called from within ring_put(); must not take blocks itself
+ */
+void ring_on_free(struct ring *ring, uint32_t enough, void (*notify)(void *argument),
+		  void *argument);
+
+/* Sizes, in blocks but for the block size, which is in bytes. */
+uint32_t ring_blocks(const struct ring *ring);
+uint32_t ring_free_blocks(const struct ring *ring);
+uint32_t ring_pinned_blocks(const struct ring *ring);
+size_t ring_block_size(const struct ring *ring);
+
+/** ring_count_pinned() - for block.c: so many more blocks have pins. */
+void ring_count_pinned(struct ring *ring, int change);
+
+/** ring_memory_text() - what the memory is, for people: "memfd, 2 MiB pages". */
+const char *ring_memory_text(const struct ring *ring);
+
+/** ring_destroy() - free the ring. Every block must be free. */
+void ring_destroy(struct ring *ring);
+
+#endif

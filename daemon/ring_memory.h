@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A ring in memory of the daemon's own: a memfd, of huge pages where they can be had. */
+#ifndef DMACAST_RING_MEMORY_H
+#define DMACAST_RING_MEMORY_H
+
+#include "ring.h"
+#include "settings.h"
+
+/**
+ * ring_memory_create() - allocate a ring; all its pages are there and zeroed when it returns.
+ * @block_size: bytes, a multiple of the page size
+ * @blocks: how many
+ *
+ * Return: NULL after an error, which was logged with @name.
+ */
+struct ring *ring_memory_create(const char *name, size_t block_size, uint32_t blocks,
+				enum huge_pages huge_pages);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the operator asked for, as plain values. The configuration layer fills these structs, every
+ * other layer may read them, nobody changes them afterwards. The meaning of each option is in
+ * dmacastd.conf(5); its default and range are in option.c.
+ */
+#ifndef DMACAST_SETTINGS_H
+#define DMACAST_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* In the order of the words in option.c. */
+enum lag_policy { LAG_POLICY_DROP, LAG_POLICY_DISCONNECT, LAG_POLICY_BLOCK };
+enum zerocopy_mode { ZEROCOPY_AUTO, ZEROCOPY_ALWAYS, ZEROCOPY_NEVER };
+enum on_end { ON_END_AUTO, ON_END_CLOSE, ON_END_WAIT };
+enum huge_pages { HUGE_PAGES_AUTO, HUGE_PAGES_NEVER, HUGE_PAGES_REQUIRE };
+
+/* Stands for "auto" in a number. */
+#define SETTING_AUTO UINT64_MAX
+
+/* A list of texts, each owned. */
+struct text_list {
+	char **item;
+	size_t count;
+};
+
+struct stream_settings {
+	char *name;
+	/* The source: exactly one of these two is set. */
+	char *input;
+	uint64_t pattern; /* bytes a second; 0: not asked for */
+	bool loop;
+	unsigned int on_end;   /* enum on_end */
+	uint64_t hold;	       /* clients */
+	uint64_t flush;	       /* microseconds */
+	struct text_list listen;
+	/* The ring. */
+	uint64_t block_size; /* bytes */
+	uint64_t ring_size;  /* bytes */
+	uint64_t low_water;  /* blocks, or SETTING_AUTO */
+	unsigned int huge_pages; /* enum huge_pages */
+	/* The clients. */
+	unsigned int lag_policy; /* enum lag_policy */
+	unsigned int zerocopy;	 /* enum zerocopy_mode */
+	uint64_t max_clients;
+	uint64_t max_clients_per_address; /* 0: as many as max_clients */
+	uint64_t send_buffer;		  /* bytes, or SETTING_AUTO: the kernel adapts it */
+	uint64_t notsent_lowat;		  /* bytes, or SETTING_AUTO */
+	uint64_t keepalive;		  /* microseconds; 0: off */
+	uint64_t user_timeout;		  /* microseconds; 0: the kernel's own */
+};
+
+struct daemon_settings {
+	unsigned int log_level; /* index into the words in option.c */
+	uint64_t drain_timeout; /* microseconds */
+	bool strict;
+};
+
+/** stream_settings_blocks() - how many blocks the ring of @settings has. */
+static inline uint64_t stream_settings_blocks(const struct stream_settings *settings)
+{
+	return settings->ring_size / settings->block_size;
+}
+
+/** stream_settings_low_water() - the low-water mark in blocks, "auto" worked out. */
+static inline uint64_t stream_settings_low_water(const struct stream_settings *settings)
+{
+	uint64_t blocks = stream_settings_blocks(settings);
+
+	if (settings->low_water != SETTING_AUTO)
+		return settings->low_water;
+	return blocks >= 16 ? blocks / 8 : 1;
+}
+
+#endif

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "source.h"
+
+#include "source_type.h"
+
+struct source *source_open(struct event_base *base, const struct stream_settings *settings,
+			   struct ring *ring, const struct source_owner *owner)
+{
+	if (settings->input)
+		return source_input_open(base, settings, ring, owner);
+	return source_pattern_open(base, settings, ring, owner);
+}
+
+void source_start(struct source *source)
+{
+	source->type->start(source);
+}
+
+void source_stop(struct source *source)
+{
+	source->type->stop(source);
+}
+
+const char *source_text(const struct source *source)
+{
+	return source->text;
+}
+
+void source_close(struct source *source)
+{
+	source->type->close(source);
+}

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The sources that read bytes: standard input, a FIFO, a file, a Unix or TCP socket, a command.
+ *
+ *   IDLE ─ start ─▶ DIALING ─▶ READING ◀─▶ STARVED (no free block)
+ *                      ▲ │        │ end of input
+ *                      │ ▼        ▼
+ *                      RETRYING ◀─┴──────▶ ENDED
+ *
+ * What can be opened without waiting skips DIALING. STARVED keeps the descriptor but does not watch
+ * it, so that the sender feels the back-pressure.
+ */
+#include "source_type.h"
+
+#include "clock.h"
+#include "command.h"
+#include "dialer.h"
+#include "filler.h"
+#include "input.h"
+#include "log.h"
+#include "units.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* So much at once at the most, then others have their turn. */
+#define TURN_BYTES (1U << 20)
+/* Fewer system calls for the same bytes, where the writer is fast; more is not worth it. */
+#define PIPE_BYTES (1 << 20)
+
+#define SHORTEST_BACKOFF_US 100000ULL
+#define LONGEST_BACKOFF_US 10000000ULL
+/* What lived so long is tried again at once when it ends. */
+#define STEADY_NS 5000000000ULL
+
+enum input_state {
+	INPUT_IDLE,
+	INPUT_DIALING,
+	INPUT_READING,
+	INPUT_STARVED,
+	INPUT_RETRYING,
+	INPUT_ENDED,
+};
+
+struct input_source {
+	struct source source;
+	struct event_base *base;
+	const struct stream_settings *settings;
+	struct source_owner owner;
+	struct filler *filler;
+	struct input input;
+	enum input_state state;
+	bool reopens; /* at the end of the input, instead of ending */
+
+	int fd;
+	bool pollable;	  /* by epoll; else read in turns of the event loop */
+	bool nonblocking; /* may be read until there is nothing */
+	bool rewinds;	  /* a regular file, with loop = yes */
+	bool read_since_rewind;
+	struct event readable;
+
+	struct dialer *dialer;	 /* of INPUT_DIALING */
+	struct command *command; /* of INPUT_EXEC, until the next one */
+	struct event retry;
+	uint64_t backoff_us;
+	uint64_t opened_ns;
+};
+
+static void open_again(struct input_source *input);
+
+static void set_state(struct input_source *input, enum input_state state)
+{
+	static const char *const name[] = { "idle",    "dialing",  "reading",
+					    "starved", "retrying", "ended" };
+
+	if (state == input->state)
+		return;
+	log_debug("stream %s: input %s, was %s", input->settings->name, name[state],
+		  name[input->state]);
+	input->state = state;
+}
+
+static void close_descriptor(struct input_source *input)
+{
+	if (input->fd < 0)
+		return;
+	event_del(&input->readable);
+	if (input->fd != STDIN_FILENO)
+		close(input->fd);
+	input->fd = -1;
+}
+
+/* Everything of one connection or run of a command. */
+static void close_input(struct input_source *input)
+{
+	close_descriptor(input);
+	if (input->dialer)
+		dialer_cancel(input->dialer);
+	input->dialer = NULL;
+	if (input->command)
+		command_destroy(input->command);
+	input->command = NULL;
+}
+
+static void watch(struct input_source *input)
+{
+	static const struct timeval at_once;
+
+	set_state(input, INPUT_READING);
+	event_add(&input->readable, input->pollable ? NULL : &at_once);
+}
+
+static void retry_later(struct input_source *input)
+{
+	struct timeval delay = {
+		.tv_sec = (time_t)(input->backoff_us / 1000000),
+		.tv_usec = (suseconds_t)(input->backoff_us % 1000000),
+	};
+
+	set_state(input, INPUT_RETRYING);
+	event_add(&input->retry, &delay);
+	input->backoff_us *= 2;
+	if (input->backoff_us > LONGEST_BACKOFF_US)
+		input->backoff_us = LONGEST_BACKOFF_US;
+}
+
+static void log_retry(const struct input_source *input, const char *why)
+{
+	char delay[UNITS_TEXT];
+
+	log_warning("stream %s: input %s: %s; trying again in %s", input->settings->name,
+		    input->source.text, why, units_format_duration(input->backoff_us, delay));
+}
+
+/* The input ended, or failed. What was read is handed on. */
+static void end_of_input(struct input_source *input, const char *why)
+{
+	filler_flush(input->filler);
+	filler_ready(input->filler);
+	close_descriptor(input);
+	if (!input->reopens) {
+		set_state(input, INPUT_ENDED);
+		input->owner.end(input->owner.argument, why);
+		return;
+	}
+	if (input->input.kind == INPUT_PATH) {
+		log_info("stream %s: input %s: %s; waiting for the next writer",
+			 input->settings->name, input->source.text, why);
+		open_again(input);
+		return;
+	}
+	if (clock_monotonic_ns() - input->opened_ns >= STEADY_NS)
+		input->backoff_us = SHORTEST_BACKOFF_US;
+	log_retry(input, why);
+	retry_later(input);
+}
+
+static void read_failed(struct input_source *input, int error)
+{
+	if (error == EINTR)
+		return;
+	if (error == EAGAIN || error == EWOULDBLOCK)
+		return;
+	log_warning("stream %s: input %s: %s", input->settings->name, input->source.text,
+		    strerror(error));
+	end_of_input(input, strerror(error));
+}
+
+/* The regular file is at its end. Return: false when there is no sense in starting it again. */
+static bool rewind_file(struct input_source *input)
+{
+	bool again = input->rewinds && input->read_since_rewind &&
+		     lseek(input->fd, 0, SEEK_SET) == 0;
+
+	input->read_since_rewind = false;
+	return again;
+}
+
+static void read_input(evutil_socket_t fd, short what, void *argument)
+{
+	struct input_source *input = argument;
+	size_t budget = TURN_BYTES;
+	bool more = true;
+
+	(void)what;
+	while (more && budget) {
+		size_t space;
+		unsigned char *p = filler_space(input->filler, &space);
+		ssize_t n;
+
+		if (!p) {
+			event_del(&input->readable);
+			set_state(input, INPUT_STARVED);
+			break; /* resume() follows */
+		}
+		if (space > budget)
+			space = budget;
+		n = read(fd, p, space);
+		if (n < 0) {
+			filler_ready(input->filler);
+			read_failed(input, errno);
+			break;
+		}
+		if (n == 0) {
+			if (rewind_file(input))
+				continue;
+			end_of_input(input, "end of input");
+			break;
+		}
+		input->read_since_rewind = true;
+		filler_commit(input->filler, (size_t)n);
+		budget -= (size_t)n;
+		more = input->nonblocking && (size_t)n == space;
+	}
+	filler_ready(input->filler);
+	if (input->state == INPUT_READING && !input->pollable)
+		watch(input);
+}
+
+static void resume(void *argument)
+{
+	struct input_source *input = argument;
+
+	if (input->state == INPUT_STARVED)
+		watch(input);
+}
+
+static bool is_pollable(int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	bool pollable = epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+
+	if (epoll >= 0)
+		close(epoll);
+	return pollable;
+}
+
+/* Look at what was opened as @fd, and get ready to read it. */
+static void adopt_descriptor(struct input_source *input, int fd, const struct stat *status)
+{
+	input->fd = fd;
+	input->pollable = is_pollable(fd);
+	/* The mode of an inherited standard input is shared with others: leave it. */
+	input->nonblocking = !input->pollable || (fcntl(fd, F_GETFL) & O_NONBLOCK);
+	input->rewinds = input->settings->loop && S_ISREG(status->st_mode);
+	input->read_since_rewind = false;
+	if (S_ISFIFO(status->st_mode))
+		fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* as good as it gets */
+	input->opened_ns = clock_monotonic_ns();
+	if (input->pollable)
+		event_assign(&input->readable, input->base, fd, EV_READ | EV_PERSIST, read_input,
+			     input);
+	else
+		event_assign(&input->readable, input->base, fd, 0, read_input, input);
+}
+
+/* Open standard input or a path. Return: NULL, or what is wrong with it. */
+static const char *open_path(struct input_source *input)
+{
+	struct stat status;
+	int fd = STDIN_FILENO;
+
+	if (input->input.kind == INPUT_PATH)
+		fd = open(input->input.argument, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &status)) {
+		if (fd > STDIN_FILENO)
+			close(fd);
+		return strerror(errno);
+	}
+	if (S_ISDIR(status.st_mode) ||
+	    (S_ISREG(status.st_mode) && input->settings->on_end == ON_END_WAIT)) {
+		if (fd != STDIN_FILENO)
+			close(fd);
+		return S_ISDIR(status.st_mode) ? "is a directory; expected a FIFO, file or device" :
+						 "is a regular file; on-end = wait needs a FIFO";
+	}
+	if (input->settings->loop && !S_ISREG(status.st_mode))
+		log_warning("stream %s: input %s: loop = yes has no effect; it is no regular file",
+			    input->settings->name, input->source.text);
+	adopt_descriptor(input, fd, &status);
+	return NULL;
+}
+
+static void adopt_socket_or_pipe(struct input_source *input, int fd)
+{
+	struct stat status = { 0 };
+
+	fstat(fd, &status);
+	adopt_descriptor(input, fd, &status);
+	log_info("stream %s: input %s: open", input->settings->name, input->source.text);
+	watch(input);
+}
+
+static void connected(void *argument, int fd, const char *error)
+{
+	struct input_source *input = argument;
+
+	dialer_cancel(input->dialer);
+	input->dialer = NULL;
+	if (fd >= 0) {
+		adopt_socket_or_pipe(input, fd);
+		return;
+	}
+	log_retry(input, error);
+	retry_later(input);
+}
+
+static void open_again(struct input_source *input)
+{
+	const char *wrong;
+	int fd;
+
+	close_input(input);
+	switch (input->input.kind) {
+	case INPUT_STDIN:
+	case INPUT_PATH:
+		wrong = open_path(input);
+		if (!wrong) {
+			watch(input);
+			return;
+		}
+		break;
+	case INPUT_UNIX:
+	case INPUT_TCP:
+		input->dialer = dialer_start(input->base, &input->input, connected, input);
+		if (input->dialer) {
+			set_state(input, INPUT_DIALING);
+			return;
+		}
+		wrong = "no memory";
+		break;
+	case INPUT_EXEC:
+		input->command = command_start(input->base, input->settings->name,
+					       input->input.argument, &fd);
+		if (input->command) {
+			adopt_socket_or_pipe(input, fd);
+			return;
+		}
+		wrong = strerror(errno);
+		break;
+	default:
+		wrong = "unknown kind of input";
+	}
+	log_retry(input, wrong);
+	retry_later(input);
+}
+
+static void retry_due(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	open_again(argument);
+}
+
+static void input_start(struct source *source)
+{
+	struct input_source *input = (struct input_source *)source;
+
+	if (input->fd >= 0)
+		watch(input);
+	else
+		open_again(input);
+}
+
+static void input_stop(struct source *source)
+{
+	struct input_source *input = (struct input_source *)source;
+
+	event_del(&input->retry);
+	if (input->command)
+		command_terminate(input->command);
+	close_descriptor(input);
+	set_state(input, INPUT_ENDED);
+	filler_flush(input->filler);
+	filler_ready(input->filler);
+}
+
+static void input_close(struct source *source)
+{
+	struct input_source *input = (struct input_source *)source;
+
+	event_del(&input->retry);
+	close_input(input);
+	filler_destroy(input->filler);
+	free(input);
+}
+
+static const struct source_type input_type = {
+	.start = input_start,
+	.stop = input_stop,
+	.close = input_close,
+};
+
+struct source *source_input_open(struct event_base *base, const struct stream_settings *settings,
+				 struct ring *ring, const struct source_owner *owner)
+{
+	struct input_source *input = calloc(1, sizeof(*input));
+	const char *wrong = "no memory";
+
+	if (!input)
+		goto fail;
+	input->source.type = &input_type;
+	input->source.text = settings->input;
+	input->base = base;
+	input->settings = settings;
+	input->owner = *owner;
+	input->fd = -1;
+	input->backoff_us = SHORTEST_BACKOFF_US;
+	evtimer_assign(&input->retry, base, retry_due, input);
+	input->filler = filler_create(base, settings, ring, owner, resume, input);
+	if (!input->filler)
+		goto fail;
+	if (!input_parse(settings->input, &input->input, &wrong))
+		goto fail;
+	input->reopens = settings->on_end == ON_END_WAIT ||
+			 (settings->on_end == ON_END_AUTO && input->input.kind != INPUT_STDIN &&
+			  input->input.kind != INPUT_PATH);
+	/* What is missing here and now is an error; what others bring may come later. */
+	if (input->input.kind == INPUT_STDIN || input->input.kind == INPUT_PATH) {
+		wrong = open_path(input);
+		if (wrong)
+			goto fail;
+	}
+	return &input->source;
+fail:
+	log_error("stream %s: input = %s: %s", settings->name, settings->input, wrong);
+	if (input && input->filler)
+		filler_destroy(input->filler);
+	free(input);
+	return NULL;
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The pattern source: checkable data (pattern.h) at a chosen rate. It is paced by the clock, from
+ * the moment it started or last found room again: what it could not make while the ring was full
+ * is not made up for.
+ */
+#include "source_type.h"
+
+#include "clock.h"
+#include "filler.h"
+#include "log.h"
+#include "pattern.h"
+#include "units.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* So much at once at the most, then others have their turn. */
+#define TURN_BYTES (1U << 20)
+#define SHORTEST_TICK_US 1000
+#define LONGEST_TICK_US 20000
+
+struct pattern_source {
+	struct source source;
+	struct filler *filler;
+	uint64_t rate;	 /* bytes a second, or UNITS_RATE_MAX */
+	uint64_t offset; /* of the next byte in the stream */
+	uint64_t paced_from_ns;
+	uint64_t made_since; /* bytes since paced_from_ns */
+	struct timeval tick;
+	struct event timer;
+	char text[UNITS_TEXT + sizeof("pattern ")];
+};
+
+static uint64_t bytes_due(const struct pattern_source *pattern)
+{
+	uint64_t elapsed_ns, due;
+
+	if (pattern->rate == UNITS_RATE_MAX)
+		return TURN_BYTES;
+	elapsed_ns = clock_monotonic_ns() - pattern->paced_from_ns;
+	due = (uint64_t)((unsigned __int128)elapsed_ns * pattern->rate / 1000000000U);
+	return (due - pattern->made_since) & ~(uint64_t)(PATTERN_WORD - 1);
+}
+
+static void restart_pace(struct pattern_source *pattern)
+{
+	pattern->paced_from_ns = clock_monotonic_ns();
+	pattern->made_since = 0;
+}
+
+static void make(struct pattern_source *pattern)
+{
+	static const struct timeval at_once;
+	uint64_t due = bytes_due(pattern);
+	size_t budget = TURN_BYTES;
+
+	while (due && budget) {
+		size_t space;
+		unsigned char *p = filler_space(pattern->filler, &space);
+
+		if (!p) {
+			filler_ready(pattern->filler);
+			return; /* resume() follows */
+		}
+		if (space > due)
+			space = due;
+		if (space > budget)
+			space = budget;
+		pattern_fill(p, space, pattern->offset);
+		filler_commit(pattern->filler, space);
+		pattern->offset += space;
+		pattern->made_since += space;
+		due -= space;
+		budget -= space;
+	}
+	filler_ready(pattern->filler);
+	event_add(&pattern->timer, budget ? &pattern->tick : &at_once);
+}
+
+static void timer_expired(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	make(argument);
+}
+
+static void resume(void *argument)
+{
+	restart_pace(argument);
+	make(argument);
+}
+
+static void pattern_start(struct source *source)
+{
+	resume(source);
+}
+
+static void pattern_stop(struct source *source)
+{
+	struct pattern_source *pattern = (struct pattern_source *)source;
+
+	event_del(&pattern->timer);
+	filler_flush(pattern->filler);
+	filler_ready(pattern->filler);
+}
+
+static void pattern_close(struct source *source)
+{
+	struct pattern_source *pattern = (struct pattern_source *)source;
+
+	event_del(&pattern->timer);
+	filler_destroy(pattern->filler);
+	free(pattern);
+}
+
+static const struct source_type pattern_type = {
+	.start = pattern_start,
+	.stop = pattern_stop,
+	.close = pattern_close,
+};
+
+struct source *source_pattern_open(struct event_base *base, const struct stream_settings *settings,
+				   struct ring *ring, const struct source_owner *owner)
+{
+	struct pattern_source *pattern = calloc(1, sizeof(*pattern));
+	char rate[UNITS_TEXT];
+	uint64_t tick_us;
+
+	if (pattern)
+		pattern->filler = filler_create(base, settings, ring, owner, resume, pattern);
+	if (!pattern || !pattern->filler) {
+		log_error("stream %s: no memory for the pattern source", settings->name);
+		free(pattern);
+		return NULL;
+	}
+	pattern->source.type = &pattern_type;
+	pattern->source.text = pattern->text;
+	snprintf(pattern->text, sizeof(pattern->text), "pattern %s",
+		 units_format_rate(settings->pattern, rate));
+	pattern->rate = settings->pattern;
+	tick_us = (uint64_t)((unsigned __int128)ring_block_size(ring) * 1000000U / pattern->rate);
+	if (tick_us < SHORTEST_TICK_US)
+		tick_us = SHORTEST_TICK_US;
+	if (tick_us > LONGEST_TICK_US)
+		tick_us = LONGEST_TICK_US;
+	pattern->tick.tv_usec = (suseconds_t)tick_us;
+	evtimer_assign(&pattern->timer, base, timer_expired, pattern);
+	return &pattern->source;
+}

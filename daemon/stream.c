@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The fan-out. A block that the source hands on enters the window; then everyone who had everything
+ * before is offered it, and who cannot take it now goes on by itself when its socket has room.
+ *
+ * When the ring runs low, whoever is at the tail of the window gives way by the lag policy. That
+ * frees what nobody sent yet. What is in flight to a stalled client is pinned and cannot be had back
+ * without ending it; so that such clients never take the ring from the others, only half of it may
+ * be pinned (PINNED_SHARE), and beyond that blocks are sent by copying. Under lag-policy = block
+ * there is no such limit: the source waits anyway.
+ *
+ * Nothing is freed from within a callback of its own: clients that are gone are parked in `dead` and
+ * freed at the next turn of the event loop.
+ */
+#include "stream.h"
+
+#include "client.h"
+#include "clock.h"
+#include "listener.h"
+#include "log.h"
+#include "ring_memory.h"
+#include "source.h"
+#include "units.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PINNED_SHARE 2
+
+enum stream_state { STREAM_HOLDING, STREAM_RUNNING, STREAM_ENDING, STREAM_ENDED };
+
+struct stream {
+	struct event_base *base;
+	const struct stream_settings *settings;
+	struct stream_owner owner;
+	enum stream_state state;
+
+	struct ring *ring;
+	struct source *source;
+	struct window *window;
+	uint32_t low_water;  /* blocks */
+	uint32_t pinned_most; /* blocks */
+	uint64_t offered;    /* sequence up to which every client was offered the blocks */
+
+	struct listener **listener;
+	size_t listeners;
+
+	struct client_owner client_owner;
+	struct client_list clients; /* every one that is not GONE */
+	uint64_t client_count;
+	struct client_list dead;
+	struct client_list again; /* by again_entry: had their turn, have more to send */
+	struct event *turn;	  /* for both lists above, at the next turn of the event loop */
+
+	struct log_limit drop_log, kick_log, refuse_log, foreign_log;
+};
+
+static void at_next_turn(struct stream *stream)
+{
+	static const struct timeval at_once;
+
+	if (!evtimer_pending(stream->turn, NULL))
+		evtimer_add(stream->turn, &at_once);
+}
+
+static void set_state(struct stream *stream, enum stream_state state)
+{
+	assert(state > stream->state);
+	stream->state = state;
+}
+
+static void end_if_empty(struct stream *stream)
+{
+	if (stream->state != STREAM_ENDING || stream->client_count)
+		return;
+	set_state(stream, STREAM_ENDED);
+	log_info("stream %s: ended after %" PRIu64 " bytes in %" PRIu64 " blocks",
+		 stream->settings->name, window_bytes(stream->window), window_head(stream->window));
+	stream->owner.ended(stream->owner.argument, stream);
+}
+
+/* ---- sending ---- */
+
+static void offer_new_blocks(struct stream *stream)
+{
+	uint64_t head = window_head(stream->window);
+	uint64_t first = head - window_length(stream->window);
+
+	if (stream->offered > first)
+		first = stream->offered;
+	stream->offered = head;
+	for (; first != head; first++) {
+		struct cursor *cursor, *next;
+
+		/* The tail may move on meanwhile. */
+		if (head - first > window_length(stream->window))
+			continue;
+		TAILQ_FOREACH_SAFE(cursor, window_at(stream->window, first), entry, next)
+			client_send(client_of(cursor));
+	}
+}
+
+static uint32_t pin_allowance(void *argument)
+{
+	const struct stream *stream = argument;
+	uint32_t pinned = ring_pinned_blocks(stream->ring);
+
+	return pinned < stream->pinned_most ? stream->pinned_most - pinned : 0;
+}
+
+static void client_again(void *argument, struct client *client)
+{
+	struct stream *stream = argument;
+
+	if (client->waits_for_turn)
+		return;
+	client->waits_for_turn = true;
+	TAILQ_INSERT_TAIL(&stream->again, client, again_entry);
+	at_next_turn(stream);
+}
+
+/* ---- giving way ---- */
+
+struct lag {
+	uint64_t bytes;
+	uint64_t milliseconds;
+};
+
+static struct lag lag_of(const struct stream *stream, const struct client *client, uint64_t now)
+{
+	const struct block *block = window_block(stream->window, &client->cursor);
+	struct lag lag = { .bytes = window_lag(stream->window, &client->cursor) };
+
+	if (block)
+		lag.milliseconds = (now - block->monotonic_ns) / 1000000;
+	return lag;
+}
+
+static void drop_for(struct stream *stream, struct client *client)
+{
+	uint64_t now = clock_monotonic_ns();
+	struct lag lag = lag_of(stream, client, now);
+	uint64_t dropped = window_skip(stream->window, &client->cursor, pin_allowance(stream) > 0);
+	unsigned int suppressed;
+
+	if (!dropped)
+		return;
+	client->stats.dropped_bytes += dropped;
+	client->stats.drops++;
+	if (!log_limit_pass(&stream->drop_log, now, &suppressed))
+		return;
+	log_notice("stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64 " ms: dropped %" PRIu64
+		   " bytes for it (lag-policy = drop)",
+		   stream->settings->name, client->peer_text, lag.bytes, lag.milliseconds, dropped);
+	if (suppressed)
+		log_notice("stream %s: %u more drops were not logged", stream->settings->name,
+			   suppressed);
+}
+
+static void disconnect(struct stream *stream, struct client *client)
+{
+	uint64_t now = clock_monotonic_ns();
+	struct lag lag = lag_of(stream, client, now);
+	unsigned int suppressed;
+
+	if (log_limit_pass(&stream->kick_log, now, &suppressed)) {
+		log_notice("stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64
+			   " ms: kicked (lag-policy = disconnect)",
+			   stream->settings->name, client->peer_text, lag.bytes, lag.milliseconds);
+		if (suppressed)
+			log_notice("stream %s: %u more kicks were not logged",
+				   stream->settings->name, suppressed);
+	}
+	client_kick(client, "too slow");
+}
+
+/* The source is about to run dry. */
+static void make_room(void *argument)
+{
+	struct stream *stream = argument;
+
+	/* First of all everyone is to have the chance to take what is new. */
+	offer_new_blocks(stream);
+	if (stream->settings->lag_policy == LAG_POLICY_BLOCK)
+		return;
+	while (ring_free_blocks(stream->ring) <= stream->low_water) {
+		struct cursor *slowest = window_slowest(stream->window);
+
+		/* The newest block is worth keeping while there is any other to go on with. */
+		if (!slowest ||
+		    (window_length(stream->window) == 1 && ring_free_blocks(stream->ring)))
+			break;
+		if (stream->settings->lag_policy == LAG_POLICY_DISCONNECT)
+			disconnect(stream, client_of(slowest));
+		else
+			drop_for(stream, client_of(slowest));
+	}
+}
+
+/* ---- the source ---- */
+
+static void block_filled(void *argument, struct block *block)
+{
+	struct stream *stream = argument;
+
+	window_push(stream->window, block);
+}
+
+static void blocks_ready(void *argument)
+{
+	offer_new_blocks(argument);
+}
+
+static void stop_listening(struct stream *stream)
+{
+	while (stream->listeners)
+		listener_close(stream->listener[--stream->listeners]);
+}
+
+static void finish_clients(struct stream *stream)
+{
+	struct client *client, *next;
+
+	set_state(stream, STREAM_ENDING);
+	stop_listening(stream);
+	TAILQ_FOREACH_SAFE(client, &stream->clients, entry, next)
+		client_finish(client);
+	end_if_empty(stream);
+}
+
+static void source_ended(void *argument, const char *why)
+{
+	struct stream *stream = argument;
+
+	log_info("stream %s: %s after %" PRIu64 " bytes; %" PRIu64 " clients get the rest",
+		 stream->settings->name, why, window_bytes(stream->window), stream->client_count);
+	finish_clients(stream);
+}
+
+static void start_source(struct stream *stream)
+{
+	set_state(stream, STREAM_RUNNING);
+	source_start(stream->source);
+}
+
+/* ---- clients come and go ---- */
+
+static void log_left(const struct stream *stream, const struct client *client)
+{
+	const struct zerocopy_stats *sends = &client->zerocopy.stats;
+	uint64_t milliseconds = (clock_monotonic_ns() - client->joined_ns) / 1000000;
+
+	log_info("stream %s: client %s left: %s; sent %" PRIu64 " bytes in %" PRIu64 ".%03" PRIu64
+		 " s, dropped %" PRIu64 " bytes; sends: %" PRIu64 " zero-copy (%" PRIu64
+		 " copied by the kernel), %" PRIu64 " copied, %" PRIu64 " for lack of ENOBUFS room",
+		 stream->settings->name, client->peer_text, client->reason,
+		 client->stats.sent_bytes, milliseconds / 1000, milliseconds % 1000,
+		 client->stats.dropped_bytes, sends->zerocopy_sends, sends->completed_copied,
+		 sends->copied_sends, sends->no_buffer);
+}
+
+static void client_gone(void *argument, struct client *client)
+{
+	struct stream *stream = argument;
+	const struct zerocopy_stats *sends = &client->zerocopy.stats;
+
+	if (sends->foreign_completions || sends->truncated)
+		log_error("stream %s: client %s: %" PRIu64 " completions of sends that were not "
+			  "outstanding, %" PRIu64 " cut short; please report this",
+			  stream->settings->name, client->peer_text, sends->foreign_completions,
+			  sends->truncated);
+	log_left(stream, client);
+	if (client->waits_for_turn)
+		TAILQ_REMOVE(&stream->again, client, again_entry);
+	TAILQ_REMOVE(&stream->clients, client, entry);
+	stream->client_count--;
+	TAILQ_INSERT_TAIL(&stream->dead, client, entry);
+	at_next_turn(stream);
+}
+
+static uint64_t count_from(const struct stream *stream, const struct sockaddr *peer)
+{
+	const struct client *client;
+	uint64_t count = 0;
+
+	TAILQ_FOREACH(client, &stream->clients, entry)
+		count += address_same_host((const struct sockaddr *)&client->peer, peer);
+	return count;
+}
+
+/* Return: why this client cannot be had, or NULL. */
+static const char *refusal(const struct stream *stream, const struct sockaddr *peer)
+{
+	const struct stream_settings *settings = stream->settings;
+
+	if (stream->client_count >= settings->max_clients)
+		return "max-clients is reached";
+	if (settings->max_clients_per_address &&
+	    count_from(stream, peer) >= settings->max_clients_per_address)
+		return "max-clients-per-address is reached";
+	return NULL;
+}
+
+static void refuse(struct stream *stream, int fd, const struct sockaddr *peer, const char *why)
+{
+	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	char text[ADDRESS_TEXT];
+	unsigned int suppressed;
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(fd);
+	if (!log_limit_pass(&stream->refuse_log, clock_monotonic_ns(), &suppressed))
+		return;
+	log_warning("stream %s: client %s refused: %s", stream->settings->name,
+		    address_format(peer, text), why);
+	if (suppressed)
+		log_warning("stream %s: %u more refusals were not logged", stream->settings->name,
+			    suppressed);
+}
+
+static void client_accepted(void *argument, int fd, const struct sockaddr *peer, socklen_t length)
+{
+	struct stream *stream = argument;
+	const char *why = refusal(stream, peer);
+	struct client *client;
+
+	if (why) {
+		refuse(stream, fd, peer, why);
+		return;
+	}
+	client = client_create(stream->base, fd, peer, length, stream->settings, stream->window,
+			       &stream->client_owner);
+	if (!client) {
+		log_error("stream %s: no memory for a client", stream->settings->name);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&stream->clients, client, entry);
+	stream->client_count++;
+	log_info("stream %s: client %s joined, %" PRIu64 " now", stream->settings->name,
+		 client->peer_text, stream->client_count);
+	if (stream->state == STREAM_HOLDING && stream->client_count >= stream->settings->hold)
+		start_source(stream);
+}
+
+static void reap_dead(struct stream *stream)
+{
+	struct client *client;
+
+	while ((client = TAILQ_FIRST(&stream->dead))) {
+		TAILQ_REMOVE(&stream->dead, client, entry);
+		client_free(client);
+	}
+}
+
+static void next_turn(evutil_socket_t fd, short what, void *argument)
+{
+	struct stream *stream = argument;
+	struct client_list again = TAILQ_HEAD_INITIALIZER(again);
+	struct client *client;
+
+	(void)fd;
+	(void)what;
+	reap_dead(stream);
+	TAILQ_CONCAT(&again, &stream->again, again_entry);
+	while ((client = TAILQ_FIRST(&again))) {
+		TAILQ_REMOVE(&again, client, again_entry);
+		client->waits_for_turn = false;
+		client_send(client);
+	}
+	end_if_empty(stream);
+}
+
+/* ---- start and stop ---- */
+
+static bool open_listeners(struct stream *stream)
+{
+	const struct text_list *listen = &stream->settings->listen;
+	const struct listener_owner owner = { .argument = stream, .accepted = client_accepted };
+
+	stream->listener = calloc(listen->count, sizeof(struct listener *));
+	if (!stream->listener)
+		return false;
+	while (stream->listeners < listen->count) {
+		struct listener *listener = listener_open(stream->base, stream->settings->name,
+							  listen->item[stream->listeners], &owner);
+
+		if (!listener)
+			return false;
+		stream->listener[stream->listeners++] = listener;
+	}
+	return true;
+}
+
+static bool open_ring_and_source(struct stream *stream)
+{
+	const struct stream_settings *settings = stream->settings;
+	const struct source_owner owner = {
+		.argument = stream,
+		.make_room = make_room,
+		.block = block_filled,
+		.ready = blocks_ready,
+		.end = source_ended,
+	};
+	uint32_t blocks = (uint32_t)stream_settings_blocks(settings);
+	char size[UNITS_TEXT], block_size[UNITS_TEXT];
+
+	stream->ring = ring_memory_create(settings->name, settings->block_size, blocks,
+					  (enum huge_pages)settings->huge_pages);
+	if (!stream->ring)
+		return false;
+	stream->low_water = (uint32_t)stream_settings_low_water(settings);
+	stream->pinned_most = settings->lag_policy == LAG_POLICY_BLOCK ? blocks :
+									 blocks / PINNED_SHARE;
+	stream->window = window_create(blocks);
+	if (!stream->window) {
+		log_error("stream %s: no memory for the window; lower ring-size", settings->name);
+		return false;
+	}
+	stream->source = source_open(stream->base, settings, stream->ring, &owner);
+	if (!stream->source)
+		return false;
+	log_info("stream %s: %s; ring of %s: %u blocks of %s, %s", settings->name,
+		 source_text(stream->source),
+		 units_format_about(settings->block_size * blocks, size), blocks,
+		 units_format_about(settings->block_size, block_size),
+		 ring_memory_text(stream->ring));
+	return true;
+}
+
+struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
+			   const struct stream_owner *owner)
+{
+	struct stream *stream = calloc(1, sizeof(*stream));
+
+	if (!stream) {
+		log_error("stream %s: no memory", settings->name);
+		return NULL;
+	}
+	stream->base = base;
+	stream->settings = settings;
+	stream->owner = *owner;
+	stream->client_owner = (struct client_owner){
+		.argument = stream,
+		.pin_allowance = pin_allowance,
+		.again = client_again,
+		.gone = client_gone,
+	};
+	TAILQ_INIT(&stream->clients);
+	TAILQ_INIT(&stream->dead);
+	TAILQ_INIT(&stream->again);
+	stream->turn = evtimer_new(base, next_turn, stream);
+	if (stream->turn && open_ring_and_source(stream) && open_listeners(stream))
+		return stream;
+	stream_close(stream);
+	return NULL;
+}
+
+void stream_start(struct stream *stream)
+{
+	if (stream->settings->hold)
+		log_info("stream %s: holding until %" PRIu64 " clients are there",
+			 stream->settings->name, stream->settings->hold);
+	if (stream->client_count >= stream->settings->hold)
+		start_source(stream);
+}
+
+void stream_stop(struct stream *stream)
+{
+	if (stream->state >= STREAM_ENDING)
+		return;
+	source_stop(stream->source);
+	finish_clients(stream);
+}
+
+void stream_kick_all(struct stream *stream, const char *reason)
+{
+	struct client *client, *next;
+
+	TAILQ_FOREACH_SAFE(client, &stream->clients, entry, next)
+		client_kick(client, reason);
+	end_if_empty(stream);
+}
+
+void stream_close(struct stream *stream)
+{
+	assert(TAILQ_EMPTY(&stream->clients));
+	reap_dead(stream);
+	stop_listening(stream);
+	free(stream->listener);
+	if (stream->source)
+		source_close(stream->source);
+	if (stream->window)
+		window_destroy(stream->window);
+	if (stream->ring)
+		ring_destroy(stream->ring);
+	if (stream->turn)
+		event_free(stream->turn);
+	free(stream);
+}

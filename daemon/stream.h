@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A stream: one source, its ring, the window of blocks on their way, the endpoints, the clients.
+ *
+ *   HOLDING ─ enough clients ─▶ RUNNING ─ source ends, stream_stop() ─▶ ENDING ─ no client ─▶ ENDED
+ */
+#ifndef DMACAST_STREAM_H
+#define DMACAST_STREAM_H
+
+#include "settings.h"
+
+struct event_base;
+struct stream;
+
+struct stream_owner {
+	void *argument;
+	/* The stream is ENDED. It may be freed, but not from within this call. */
+	void (*ended)(void *argument, struct stream *stream);
+};
+
+/**
+ * stream_open() - get everything that can fail: ring, source, endpoints. Clients are accepted from
+ * the event loop's next turn on.
+ * @settings: must outlive the stream
+ *
+ * Return: NULL after an error, which was logged.
+ */
+struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
+			   const struct stream_owner *owner);
+
+/** stream_start() - start the source, now or when `hold` clients are there. */
+void stream_start(struct stream *stream);
+
+/** stream_stop() - no new clients, no more input; those who are here get what was read so far. */
+void stream_stop(struct stream *stream);
+
+/** stream_kick_all() - reset every client that is left. */
+void stream_kick_all(struct stream *stream, const char *reason);
+
+/** stream_close() - free a stream that is ENDED, or was never started. */
+void stream_close(struct stream *stream);
+
+#endif

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "window.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct place {
+	struct block *block;
+	struct cursor_list cursors;
+};
+
+struct window {
+	uint64_t tail, head; /* sequences */
+	uint64_t bytes;	     /* that ever entered */
+	uint64_t mask;
+	struct place place[]; /* a power of two, more than the ring has blocks */
+};
+
+static struct place *place_of(const struct window *window, uint64_t sequence)
+{
+	/* The lists are not part of what const promises. */
+	return (struct place *)(uintptr_t)&window->place[sequence & window->mask];
+}
+
+struct window *window_create(uint32_t blocks)
+{
+	struct window *window;
+	uint64_t places = 2;
+
+	while (places <= blocks)
+		places *= 2;
+	window = calloc(1, sizeof(*window) + places * sizeof(window->place[0]));
+	if (!window)
+		return NULL;
+	window->mask = places - 1;
+	for (uint64_t i = 0; i < places; i++)
+		TAILQ_INIT(&window->place[i].cursors);
+	return window;
+}
+
+/* Let go of the blocks at the tail that no cursor is at. */
+static void trim(struct window *window)
+{
+	while (window->tail != window->head) {
+		struct place *place = place_of(window, window->tail);
+
+		if (!TAILQ_EMPTY(&place->cursors))
+			break;
+		window->tail++;
+		block_leave_window(place->block);
+		place->block = NULL;
+	}
+}
+
+void window_destroy(struct window *window)
+{
+	trim(window);
+	assert(window->tail == window->head);
+	assert(TAILQ_EMPTY(&place_of(window, window->head)->cursors));
+	free(window);
+}
+
+void window_push(struct window *window, struct block *block)
+{
+	struct place *place = place_of(window, window->head);
+
+	assert(window->head - window->tail <= window->mask - 1);
+	block->sequence = window->head;
+	block->position = window->bytes;
+	block->next = NULL;
+	block_enter_window(block);
+	place->block = block;
+	if (window->tail != window->head)
+		place_of(window, window->head - 1)->block->next = block;
+	window->bytes += block->length;
+	window->head++;
+	trim(window);
+}
+
+static void place_cursor(struct window *window, struct cursor *cursor, uint64_t sequence)
+{
+	cursor->sequence = sequence;
+	cursor->offset = 0;
+	TAILQ_INSERT_TAIL(&place_of(window, sequence)->cursors, cursor, entry);
+}
+
+static void lift_cursor(struct window *window, struct cursor *cursor)
+{
+	TAILQ_REMOVE(&place_of(window, cursor->sequence)->cursors, cursor, entry);
+}
+
+void window_join(struct window *window, struct cursor *cursor)
+{
+	cursor->held = NULL;
+	place_cursor(window, cursor, window->head);
+}
+
+static void finish_held(struct cursor *cursor)
+{
+	struct block *held = cursor->held;
+
+	cursor->held = NULL;
+	cursor->offset = 0;
+	block_unpin(held);
+}
+
+void window_leave(struct window *window, struct cursor *cursor)
+{
+	if (cursor->held)
+		finish_held(cursor);
+	lift_cursor(window, cursor);
+	trim(window);
+}
+
+struct block *window_block(const struct window *window, const struct cursor *cursor)
+{
+	if (cursor->held)
+		return cursor->held;
+	if (cursor->sequence == window->head)
+		return NULL;
+	return place_of(window, cursor->sequence)->block;
+}
+
+uint32_t window_run(const struct window *window, const struct cursor *cursor, uint32_t most,
+		    uint64_t bytes)
+{
+	uint64_t available = window->head - cursor->sequence, reach = 0;
+	const struct block *block = window_block(window, cursor);
+	uint32_t run = 0;
+
+	if (cursor->held)
+		return 1; /* what follows it is not next to it */
+	while (run < most && run < available && reach < bytes) {
+		reach += block->length - (run ? 0 : cursor->offset);
+		block = block->next;
+		run++;
+	}
+	return run;
+}
+
+void window_advance(struct window *window, struct cursor *cursor, uint64_t bytes)
+{
+	uint64_t sequence = cursor->sequence, offset = cursor->offset + bytes;
+
+	if (cursor->held) {
+		assert(offset <= cursor->held->length);
+		cursor->offset = (uint32_t)offset;
+		if (offset == cursor->held->length)
+			finish_held(cursor);
+		return;
+	}
+	while (sequence != window->head && offset >= place_of(window, sequence)->block->length)
+		offset -= place_of(window, sequence++)->block->length;
+	assert(sequence != window->head || offset == 0);
+	if (sequence != cursor->sequence) {
+		lift_cursor(window, cursor);
+		place_cursor(window, cursor, sequence);
+		trim(window);
+	}
+	cursor->offset = (uint32_t)offset;
+}
+
+uint64_t window_skip(struct window *window, struct cursor *cursor, bool may_hold)
+{
+	uint64_t target = window->head, from, to;
+	uint32_t offset = cursor->offset;
+
+	assert(cursor->sequence != window->head);
+	if (cursor->sequence + 1 < window->head)
+		target--;
+	from = place_of(window, cursor->sequence)->block->position;
+	to = target == window->head ? window->bytes : place_of(window, target)->block->position;
+	if (cursor->held) {
+		/* Still at the block before the last jump; only the place moves. */
+	} else if (offset) {
+		struct block *block = place_of(window, cursor->sequence)->block;
+
+		if (may_hold) {
+			block_pin(block);
+			cursor->held = block;
+			from += block->length;
+		} else {
+			from += offset;
+		}
+	}
+	lift_cursor(window, cursor);
+	place_cursor(window, cursor, target);
+	if (cursor->held)
+		cursor->offset = offset;
+	trim(window);
+	return to - from;
+}
+
+struct cursor *window_slowest(const struct window *window)
+{
+	if (window->tail == window->head)
+		return NULL;
+	return TAILQ_FIRST(&place_of(window, window->tail)->cursors);
+}
+
+struct cursor_list *window_at(const struct window *window, uint64_t sequence)
+{
+	assert(sequence - window->tail <= window->head - window->tail);
+	return &place_of(window, sequence)->cursors;
+}
+
+uint32_t window_length(const struct window *window)
+{
+	return (uint32_t)(window->head - window->tail);
+}
+
+uint64_t window_head(const struct window *window)
+{
+	return window->head;
+}
+
+uint64_t window_bytes(const struct window *window)
+{
+	return window->bytes;
+}
+
+uint64_t window_lag(const struct window *window, const struct cursor *cursor)
+{
+	uint64_t done;
+
+	if (cursor->sequence == window->head)
+		done = window->bytes;
+	else
+		done = place_of(window, cursor->sequence)->block->position;
+	if (cursor->held)
+		return window->bytes - done + cursor->held->length - cursor->offset;
+	return window->bytes - done - cursor->offset;
+}

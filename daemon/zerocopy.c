@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "zerocopy.h"
+
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Below this many bytes pinning pages costs more than copying them (kernel: msg_zerocopy.rst). */
+#define WORTH_PINNING 10240
+
+/* ZEROCOPY_AUTO: so many "copied" in a row end it, and so many bytes later it is tried again. */
+#define COPIED_LIMIT 8
+#define COPYING_FIRST (64ULL << 20)
+#define COPYING_MOST (4ULL << 30)
+
+#define HOLD_OFF_SENDS 64
+
+/* Notifications that are read by one system call. */
+#define REAP_BATCH 16
+#define CONTROL_BYTES 128
+
+void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode)
+{
+	int one = 1;
+
+	memset(zerocopy, 0, sizeof(*zerocopy));
+	zerocopy->fd = fd;
+	zerocopy->mode = mode;
+	zerocopy->copying_next = COPYING_FIRST;
+	completions_init(&zerocopy->completions);
+	if (mode != ZEROCOPY_NEVER && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
+		zerocopy->mode = ZEROCOPY_NEVER;
+	zerocopy->wanted = zerocopy->mode != ZEROCOPY_NEVER;
+}
+
+/* Return: how many bytes; @pieces: out: in how many pieces. */
+static size_t fill_pieces(const struct zerocopy_request *request, struct iovec *piece,
+			  size_t *pieces)
+{
+	struct block *block = request->first;
+	uint64_t left = request->most_bytes;
+	uint32_t i;
+
+	for (i = 0; i < request->blocks && left; i++, block = block->next) {
+		size_t skip = i ? 0 : request->offset;
+		size_t length = block->length - skip;
+
+		piece[i].iov_base = block->data + skip;
+		piece[i].iov_len = length < left ? length : left;
+		left -= piece[i].iov_len;
+	}
+	*pieces = i;
+	return request->most_bytes - left;
+}
+
+/* How many blocks the first @bytes of a request reach into. */
+static uint32_t blocks_touched(const struct iovec *piece, size_t bytes)
+{
+	uint32_t blocks = 0;
+
+	while (bytes) {
+		size_t length = piece[blocks++].iov_len;
+
+		bytes -= bytes < length ? bytes : length;
+	}
+	return blocks;
+}
+
+/* One sendmsg() under the rules: a number for each call that took bytes with the flag. */
+static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_request *request,
+			   const struct msghdr *message)
+{
+	ssize_t n = sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
+
+	if (n > 0) {
+		completions_add(&zerocopy->completions, request->first,
+				blocks_touched(message->msg_iov, (size_t)n));
+		zerocopy->stats.zerocopy_sends++;
+	}
+	return n;
+}
+
+static bool should_pin(struct zerocopy *zerocopy, const struct zerocopy_request *request,
+		       size_t length)
+{
+	if (!request->may_pin || zerocopy->mode == ZEROCOPY_NEVER || length < WORTH_PINNING)
+		return false;
+	if (zerocopy->hold_off) {
+		zerocopy->hold_off--;
+		return false;
+	}
+	if (zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->wanted) {
+		if (zerocopy->copying_left)
+			return false;
+		/* Try again. If nothing has changed, one more "copied" ends it, for longer. */
+		zerocopy->wanted = true;
+		zerocopy->copied_in_a_row = COPIED_LIMIT - 1;
+	}
+	return completions_reserve(&zerocopy->completions);
+}
+
+static void count_copied_bytes(struct zerocopy *zerocopy, uint64_t bytes)
+{
+	zerocopy->stats.copied_sends++;
+	zerocopy->copying_left -= bytes < zerocopy->copying_left ? bytes : zerocopy->copying_left;
+}
+
+ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *request)
+{
+	struct iovec piece[ZEROCOPY_PIECES];
+	struct msghdr message = { .msg_iov = piece };
+	size_t length = fill_pieces(request, piece, &message.msg_iovlen);
+	ssize_t n;
+
+	if (should_pin(zerocopy, request, length)) {
+		n = send_pinned(zerocopy, request, &message);
+		/* Unread notifications use up the option memory: read them, and it may go. */
+		if (n < 0 && errno == ENOBUFS && zerocopy_reap(zerocopy) &&
+		    completions_reserve(&zerocopy->completions))
+			n = send_pinned(zerocopy, request, &message);
+		if (n >= 0 || errno != ENOBUFS)
+			return n;
+		/* No event would ever tell that there is room again: these bytes go by copying. */
+		zerocopy->stats.no_buffer++;
+		zerocopy->hold_off = HOLD_OFF_SENDS;
+	}
+	n = sendmsg(zerocopy->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n > 0)
+		count_copied_bytes(zerocopy, (uint64_t)n);
+	return n;
+}
+
+static void adapt(struct zerocopy *zerocopy, uint64_t sends, bool copied)
+{
+	if (!copied) {
+		zerocopy->copied_in_a_row = 0;
+		zerocopy->copying_next = COPYING_FIRST;
+		return;
+	}
+	zerocopy->stats.completed_copied += sends;
+	if (!zerocopy->wanted || zerocopy->mode != ZEROCOPY_AUTO)
+		return;
+	zerocopy->copied_in_a_row += (uint32_t)sends;
+	if (zerocopy->copied_in_a_row < COPIED_LIMIT)
+		return;
+	zerocopy->wanted = false;
+	zerocopy->copying_left = zerocopy->copying_next;
+	if (zerocopy->copying_next < COPYING_MOST)
+		zerocopy->copying_next *= 2;
+}
+
+/* The notification in @message, if it is one of zero-copy. Return: how many sends it covers. */
+static uint64_t take_notification(struct zerocopy *zerocopy, struct msghdr *message)
+{
+	for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control;
+	     control = CMSG_NXTHDR(message, control)) {
+		const struct sock_extended_err *error = (const void *)CMSG_DATA(control);
+		uint64_t sends, foreign;
+
+		/* By the family of the socket, not of the peer. */
+		if (!(control->cmsg_level == SOL_IP && control->cmsg_type == IP_RECVERR) &&
+		    !(control->cmsg_level == SOL_IPV6 && control->cmsg_type == IPV6_RECVERR))
+			continue;
+		if (control->cmsg_len < CMSG_LEN(sizeof(*error)) ||
+		    error->ee_origin != SO_EE_ORIGIN_ZEROCOPY || error->ee_errno)
+			continue;
+		foreign = completions_complete(&zerocopy->completions, error->ee_info,
+					       error->ee_data);
+		sends = (uint64_t)(error->ee_data - error->ee_info) + 1 - foreign;
+		zerocopy->stats.foreign_completions += foreign;
+		zerocopy->stats.completed += sends;
+		if (sends)
+			adapt(zerocopy, sends, error->ee_code & SO_EE_CODE_ZEROCOPY_COPIED);
+		return sends;
+	}
+	return 0;
+}
+
+uint64_t zerocopy_reap(struct zerocopy *zerocopy)
+{
+	union {
+		char bytes[CONTROL_BYTES];
+		struct cmsghdr align;
+	} control[REAP_BATCH];
+	struct mmsghdr batch[REAP_BATCH];
+	uint64_t sends = 0;
+	int received;
+
+	do {
+		memset(batch, 0, sizeof(batch));
+		for (int i = 0; i < REAP_BATCH; i++) {
+			batch[i].msg_hdr.msg_control = &control[i];
+			batch[i].msg_hdr.msg_controllen = sizeof(control[i]);
+		}
+		received = recvmmsg(zerocopy->fd, batch, REAP_BATCH, MSG_ERRQUEUE | MSG_DONTWAIT,
+				    NULL);
+		for (int i = 0; i < received; i++) {
+			if (batch[i].msg_hdr.msg_flags & MSG_CTRUNC)
+				zerocopy->stats.truncated++;
+			sends += take_notification(zerocopy, &batch[i].msg_hdr);
+		}
+	} while (received == REAP_BATCH);
+	if (sends)
+		zerocopy->hold_off = 0;
+	return sends;
+}
+
+void zerocopy_reset(struct zerocopy *zerocopy)
+{
+	struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+
+	/* Fails only on a socket that has no connection any more, where it is not needed. */
+	connect(zerocopy->fd, &nowhere, sizeof(nowhere));
+}
+
+void zerocopy_close(struct zerocopy *zerocopy)
+{
+	completions_free(&zerocopy->completions);
+	close(zerocopy->fd);
+	zerocopy->fd = -1;
+}

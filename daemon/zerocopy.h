@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One TCP socket that sends blocks, with MSG_ZEROCOPY where that pays: the numbering of sends, the
+ * error queue, the fall-backs. No event loop in here.
+ *
+ * The socket goes through three phases:
+ *
+ *   open ── zerocopy_reset() ──▶ reset ── nothing outstanding ──▶ zerocopy_close()
+ *     └──── everything sent and acknowledged, nothing outstanding ────▲
+ *
+ * The descriptor is never closed while a send is outstanding: the kernel would go on to transmit
+ * from the blocks and nobody would ever learn when it is done.
+ */
+#ifndef DMACAST_ZEROCOPY_H
+#define DMACAST_ZEROCOPY_H
+
+#include "block.h"
+#include "completion.h"
+#include "settings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct zerocopy_stats {
+	uint64_t zerocopy_sends;
+	uint64_t copied_sends;	     /* sent without the flag */
+	uint64_t completed;	     /* sends that the kernel reported complete */
+	uint64_t completed_copied;   /* of these: it copied after all */
+	uint64_t no_buffer;	     /* ENOBUFS: sent by copying instead */
+	uint64_t foreign_completions; /* numbers that were not outstanding: a bug */
+	uint64_t truncated;	     /* notifications that did not fit the buffer: a bug */
+};
+
+struct zerocopy {
+	int fd;
+	enum zerocopy_mode mode;
+	bool wanted; /* now, under ZEROCOPY_AUTO */
+	struct completions completions;
+	/* ZEROCOPY_AUTO: how many completions in a row said "copied", and when to try again. */
+	uint32_t copied_in_a_row;
+	uint64_t copying_left; /* bytes */
+	uint64_t copying_next; /* bytes, of the next time */
+	/* After ENOBUFS: no zero-copy until a completion was read, or so many sends. */
+	uint32_t hold_off;
+	struct zerocopy_stats stats;
+};
+
+/* As many pieces as one send takes. */
+#define ZEROCOPY_PIECES 64
+
+/* A send to do: consecutive blocks, from a place in the first one. */
+struct zerocopy_request {
+	struct block *first;
+	uint32_t offset;     /* bytes of the first block to leave out */
+	uint32_t blocks;     /* at least 1, at most ZEROCOPY_PIECES */
+	uint64_t most_bytes; /* no more than this, at least 1 */
+	bool may_pin;	     /* false: copy, so that no block is pinned by this send */
+};
+
+/**
+ * zerocopy_open() - take over a connected socket.
+ *
+ * Under ZEROCOPY_AUTO and ZEROCOPY_ALWAYS a socket that refuses SO_ZEROCOPY sends by copying.
+ */
+void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode);
+
+/**
+ * zerocopy_send() - send what the socket takes, without waiting.
+ *
+ * Return: bytes accepted; or -1 with errno: EAGAIN when the socket is full, anything else when the
+ * connection is over. ENOBUFS is dealt with in here.
+ */
+ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *request);
+
+/**
+ * zerocopy_reap() - read the whole error queue, let go of the blocks of complete sends.
+ *
+ * Return: how many sends were complete.
+ */
+uint64_t zerocopy_reap(struct zerocopy *zerocopy);
+
+/** zerocopy_outstanding() - sends whose completion was not read yet. */
+static inline uint32_t zerocopy_outstanding(const struct zerocopy *zerocopy)
+{
+	return zerocopy->completions.outstanding;
+}
+
+/**
+ * zerocopy_reset() - abort the connection: the peer gets an RST, the write queue is purged.
+ *
+ * Completions can be read after it, and mostly at once: call zerocopy_reap() until nothing is
+ * outstanding.
+ */
+void zerocopy_reset(struct zerocopy *zerocopy);
+
+/** zerocopy_close() - close the socket. Nothing may be outstanding. */
+void zerocopy_close(struct zerocopy *zerocopy);
+
+#endif
