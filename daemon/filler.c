@@ -122,11 +122,23 @@ void filler_ready(struct filler *filler)
 	filler->owner.ready(filler->owner.argument);
 }
 
-void filler_destroy(struct filler *filler)
+static void silence(struct filler *filler)
 {
 	ring_on_free(filler->ring, 0, NULL, NULL);
 	event_del(&filler->flush_timer);
 	event_del(&filler->resume_event);
+}
+
+void filler_stop(struct filler *filler)
+{
+	silence(filler);
+	filler_flush(filler);
+	filler_ready(filler);
+}
+
+void filler_destroy(struct filler *filler)
+{
+	silence(filler);
 	if (filler->block)
 		ring_put(filler->ring, filler->block);
 	free(filler);

@@ -34,6 +34,9 @@ void filler_commit(struct filler *filler, size_t bytes);
 /** filler_flush() - hand on a part-filled block now. */
 void filler_flush(struct filler *filler);
 
+/** filler_stop() - hand on what is there, tell the owner, and resume no more. */
+void filler_stop(struct filler *filler);
+
 /** filler_ready() - tell the owner once that blocks were handed on, if there were any. */
 void filler_ready(struct filler *filler);
 

@@ -379,8 +379,7 @@ static void input_stop(struct source *source)
 		command_terminate(input->command);
 	close_descriptor(input);
 	set_state(input, INPUT_ENDED);
-	filler_flush(input->filler);
-	filler_ready(input->filler);
+	filler_stop(input->filler);
 }
 
 static void input_close(struct source *source)

@@ -103,8 +103,7 @@ static void pattern_stop(struct source *source)
 	struct pattern_source *pattern = (struct pattern_source *)source;
 
 	event_del(&pattern->timer);
-	filler_flush(pattern->filler);
-	filler_ready(pattern->filler);
+	filler_stop(pattern->filler);
 }
 
 static void pattern_close(struct source *source)

@@ -117,12 +117,14 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 
 	if (should_pin(zerocopy, request, length)) {
 		n = send_pinned(zerocopy, request, &message);
-		/* Unread notifications use up the option memory: read them, and it may go. */
-		if (n < 0 && errno == ENOBUFS && zerocopy_reap(zerocopy) &&
-		    completions_reserve(&zerocopy->completions))
-			n = send_pinned(zerocopy, request, &message);
 		if (n >= 0 || errno != ENOBUFS)
 			return n;
+		/* Unread notifications use up the option memory: read them, and it may go. */
+		if (zerocopy_reap(zerocopy) && completions_reserve(&zerocopy->completions)) {
+			n = send_pinned(zerocopy, request, &message);
+			if (n >= 0 || errno != ENOBUFS)
+				return n;
+		}
 		/* No event would ever tell that there is room again: these bytes go by copying. */
 		zerocopy->stats.no_buffer++;
 		zerocopy->hold_off = HOLD_OFF_SENDS;
