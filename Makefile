@@ -51,8 +51,8 @@ library := $(BUILD)/libdmacast.a
 objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(unit_sources) \
 	$(tool_sources) $(bench_sources))
 
-.PHONY: all daemon programs test-programs bench-programs check check-quick check-parts bench demo \
-	install uninstall clean format lint deps deps-check
+.PHONY: all daemon test-programs bench-programs check check-quick bench demo \
+	install uninstall clean format lint deps
 .DELETE_ON_ERROR:
 
 all: daemon
@@ -94,3 +94,64 @@ FORCE:
 clean:
 	$(say) CLEAN build
 	$(Q)rm -rf build
+
+# ---- tests ----
+
+# Each variant is built by a make of its own: the packages may have come only now.
+variants = $(MAKE) $(2) WERROR=1 $(1) && $(MAKE) WERROR=1 POISON=1 $(1) && \
+	$(MAKE) WERROR=1 SAN=address,undefined $(1)
+
+check:
+	@tests/packages check
+	+$(Q)$(call variants,test-programs,bench-programs)
+	$(Q)tests/run all
+
+check-quick:
+	@tests/packages check
+	+$(Q)$(MAKE) test-programs
+	$(Q)tests/run quick
+
+demo:
+	@tests/packages demo
+	+@$(MAKE) --no-print-directory daemon $(BUILD)/tests/feedclient
+	@BUILD=$(BUILD) tests/demo
+
+deps:
+	@tests/packages check
+
+bench:
+	@tests/packages check
+	+@$(MAKE) --no-print-directory bench-programs
+	@BUILD=$(BUILD) bench/loopback
+
+c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] bench/*.[ch])
+
+format:
+	$(Q)clang-format -i $(c_files)
+
+# The rest of linting is a test: tests/t/01-tree.t
+lint: daemon
+	$(Q)bash tests/t/01-tree.t
+	$(Q)clang-tidy --quiet $(wildcard daemon/*.c) -- $(CPPFLAGS_ALL) -std=gnu11
+
+# ---- installing ----
+
+sbindir := $(DESTDIR)$(PREFIX)/sbin
+mandir := $(DESTDIR)$(PREFIX)/share/man
+exampledir := $(DESTDIR)$(PREFIX)/share/doc/dmacast/examples
+confdir := $(DESTDIR)$(SYSCONFDIR)/dmacast
+
+install: daemon
+	install -D -m 755 $(BUILD)/dmacastd $(sbindir)/dmacastd
+	install -D -m 644 daemon/dmacastd.8 $(mandir)/man8/dmacastd.8
+	install -D -m 644 daemon/dmacastd.conf.5 $(mandir)/man5/dmacastd.conf.5
+	install -D -m 644 conf/dmacastd.conf $(exampledir)/dmacastd.conf
+	test -e $(confdir)/dmacastd.conf || \
+		install -D -m 644 conf/dmacastd.conf $(confdir)/dmacastd.conf
+	install -D -m 644 conf/60-dmacast-sysctl.conf $(exampledir)/60-dmacast-sysctl.conf
+
+uninstall:
+	rm -f $(sbindir)/dmacastd $(mandir)/man8/dmacastd.8 $(mandir)/man5/dmacastd.conf.5
+	! cmp -s conf/dmacastd.conf $(confdir)/dmacastd.conf || rm $(confdir)/dmacastd.conf
+	rm -f $(exampledir)/dmacastd.conf $(exampledir)/60-dmacast-sysctl.conf
+	-rmdir -p --ignore-fail-on-non-empty $(confdir) $(exampledir) 2>/dev/null

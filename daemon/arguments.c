@@ -23,7 +23,7 @@ struct parser {
 	struct config *config;
 	const char *file;
 	const char *name;
-	bool *is_set;		   /* for each option of the table */
+	bool *is_set; /* for each option of the table */
 	bool check;
 	int verbosity;
 	unsigned int errors;
@@ -79,8 +79,8 @@ static void print_help(void)
 	       "Stream a live feed to many TCP clients.\n\n"
 	       "  -c, --config FILE  read the daemon's and the streams' options from a file\n"
 	       "  --check            print the effective configuration and exit\n"
-	       "  --name NAME        name of the stream without a file (default "
-	       DEFAULT_STREAM_NAME ")\n"
+	       "  --name NAME        name of the stream without a file "
+	       "(default " DEFAULT_STREAM_NAME ")\n"
 	       "  -v, --verbose      log more, -q, --quiet: log less\n"
 	       "  -h, --help         print this, -V, --version: print the version\n\n"
 	       "The daemon, with a file or without one:\n");
@@ -124,9 +124,12 @@ static void set_table_option(struct parser *parser, size_t index, const char *te
 static void read_named_file(struct parser *parser, int argc, char **argv,
 			    const struct option *options)
 {
+	bool help = false;
 	int option;
 
 	while ((option = getopt_long(argc, argv, ":c:vqhV", options, NULL)) != -1) {
+		if (option == 'h' || option == 'V')
+			help = true;
 		if (option != 'c')
 			continue;
 		if (parser->file) {
@@ -137,7 +140,7 @@ static void read_named_file(struct parser *parser, int argc, char **argv,
 		parser->file = optarg;
 	}
 	optind = 1;
-	if (parser->file && !config_read_file(parser->config, parser->file))
+	if (parser->file && !help && !config_read_file(parser->config, parser->file))
 		parser->errors++;
 }
 
@@ -173,15 +176,17 @@ static bool take_options(struct parser *parser, int argc, char **argv, const str
 			break;
 		case '?':
 			log_error("%s: unknown or ambiguous option; see dmacastd --help",
-				  optopt && optopt < OPTION_CHECK_ONLY ?
-					  (char[]){ '-', (char)optopt, '\0' } :
-					  argv[optind - 1]);
+				  optopt && optopt < OPTION_CHECK_ONLY
+					  ? (char[]){ '-', (char)optopt, '\0' }
+					  : argv[optind - 1]);
 			parser->errors++;
 			break;
 		default:
-			if (parser->file && option_table[option - OPTION_BASE].scope == OPTION_STREAM) {
-				log_error("--%s: expected either -c FILE or the options of a stream",
-					  option_table[option - OPTION_BASE].name);
+			if (parser->file &&
+			    option_table[option - OPTION_BASE].scope == OPTION_STREAM) {
+				log_error(
+					"--%s: expected either -c FILE or the options of a stream",
+					option_table[option - OPTION_BASE].name);
 				parser->errors++;
 				break;
 			}
@@ -227,7 +232,10 @@ static void set_verbosity(const struct parser *parser)
 	int level = (int)parser->config->daemon.log_level + LOG_LEVEL_ERROR;
 
 	/* -q leaves warnings and errors. */
-	level = parser->verbosity < 0 ? LOG_LEVEL_WARNING : level + parser->verbosity;
+	if (parser->verbosity >= 0)
+		level += parser->verbosity;
+	else if (level > LOG_LEVEL_WARNING)
+		level = LOG_LEVEL_WARNING;
 	if (level > LOG_LEVEL_DEBUG)
 		level = LOG_LEVEL_DEBUG;
 	if (parser->verbosity < -1)

@@ -117,7 +117,7 @@ static void set_socket_options(const struct client *client)
 		set_option(client, SOL_SOCKET, SO_SNDBUF, (int)settings->send_buffer, "SO_SNDBUF");
 	if (settings->user_timeout)
 		set_option(client, IPPROTO_TCP, TCP_USER_TIMEOUT,
-			   (int)(settings->user_timeout / 1000), "TCP_USER_TIMEOUT");
+			   (int)((settings->user_timeout + 999) / 1000), "TCP_USER_TIMEOUT");
 	set_keepalive(client);
 }
 
@@ -164,6 +164,7 @@ static void connection_failed(struct client *client, int error)
 {
 	switch (error) {
 	case ECONNRESET:
+	case ENOTCONN:
 	case EPIPE:
 		client_kick(client, "reset by peer");
 		break;

@@ -21,8 +21,10 @@
 
 struct command {
 	const char *name;
-	pid_t pid;	      /* also the group's */
-	int pidfd;	      /* readable when it exited */
+	pid_t pid;	 /* also the group's */
+	int pidfd;	 /* readable when it exited */
+	bool terminated; /* by us: its status is no news */
+	bool status_logged;
 	struct event *exited; /* of pidfd */
 	struct bufferevent *errors;
 };
@@ -35,9 +37,11 @@ static void pidfd_readable(evutil_socket_t fd, short what, void *argument)
 	siginfo_t info = { 0 };
 
 	(void)what;
-	if (waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOWAIT | WNOHANG) || !info.si_pid)
+	if (command->status_logged ||
+	    waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOWAIT | WNOHANG) || !info.si_pid)
 		return;
-	if (info.si_code == CLD_EXITED && info.si_status == 0)
+	command->status_logged = true;
+	if (command->terminated || (info.si_code == CLD_EXITED && info.si_status == 0))
 		log_debug("stream %s: command ended", command->name);
 	else if (info.si_code == CLD_EXITED)
 		log_warning("stream %s: command ended with status %d", command->name,
@@ -166,16 +170,17 @@ fail:
 
 void command_terminate(struct command *command)
 {
+	command->terminated = true;
 	kill(-command->pid, SIGTERM);
 }
 
 void command_destroy(struct command *command)
 {
-	kill(-command->pid, SIGKILL);
 	if (command->exited) {
 		pidfd_readable(command->pidfd, 0, command);
 		event_free(command->exited);
 	}
+	kill(-command->pid, SIGKILL);
 	while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	if (command->pidfd >= 0)

@@ -71,8 +71,8 @@ struct stream_settings *config_add_stream(struct config *config, const char *nam
 	return streams;
 }
 
-static void __attribute__((format(printf, 2, 3))) reader_error(struct reader *reader,
-							       const char *format, ...)
+static void __attribute__((format(printf, 2, 3)))
+reader_error(struct reader *reader, const char *format, ...)
 {
 	char text[512];
 	va_list args;
@@ -164,15 +164,17 @@ static int handle_option(void *user, const char *section, const char *name, cons
 	}
 	if (!reader->section_known)
 		return 1; /* the section itself was reported */
-	option = option_find(reader->section == DAEMON_SECTION ? OPTION_DAEMON : OPTION_STREAM, name);
+	option = option_find(reader->section == DAEMON_SECTION ? OPTION_DAEMON : OPTION_STREAM,
+			     name);
 	if (!option) {
-		reader_error(reader, "[%s] %s: unknown option; see dmacastd.conf(5)", section, name);
+		reader_error(reader, "[%s] %s: unknown option; see dmacastd.conf(5)", section,
+			     name);
 		return 1;
 	}
 	set_on_line = &reader->set_on_line[option - option_table];
 	if (*set_on_line && option->type != OPTION_LISTEN) {
-		reader_error(reader, "[%s] %s: set before, on line %u; expected once", section, name,
-			     *set_on_line);
+		reader_error(reader, "[%s] %s: set before, on line %u; expected once", section,
+			     name, *set_on_line);
 		return 1;
 	}
 	*set_on_line = reader->line_number;
@@ -220,12 +222,13 @@ static unsigned int check_ring(const struct stream_settings *stream, const char 
 	units_format_size(stream->ring_size, size);
 	units_format_size(stream->block_size, block);
 	if (stream->block_size % page) {
-		log_error("%s block-size = %s: expected a multiple of the page size, %" PRIu64, where,
-			  block, page);
+		log_error("%s block-size = %s: expected a multiple of the page size, %" PRIu64,
+			  where, block, page);
 		errors++;
 	}
 	if (blocks < MINIMUM_BLOCKS) {
-		log_error("%s ring-size = %s: holds %" PRIu64 " blocks of block-size = %s; expected "
+		log_error("%s ring-size = %s: holds %" PRIu64
+			  " blocks of block-size = %s; expected "
 			  "at least %s, or smaller blocks",
 			  where, size, blocks, block,
 			  units_format_size(MINIMUM_BLOCKS * stream->block_size, need));
@@ -253,7 +256,7 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 		return 1;
 	}
 	if (stream->loop && (!stream->input || !input_parse(stream->input, &input, &wrong) ||
-			     input.kind != INPUT_PATH)) {
+			     (input.kind != INPUT_PATH && input.kind != INPUT_STDIN))) {
 		log_error("%s loop = yes: expected an input that is a regular file", where);
 		return 1;
 	}
@@ -273,7 +276,8 @@ static unsigned int check_stream(const struct stream_settings *stream, const cha
 	errors += check_source(stream, where);
 	errors += check_ring(stream, where);
 	if (!stream->listen.count) {
-		log_error("%s: nobody can connect; expected at least one listen = HOST:PORT", where);
+		log_error("%s: nobody can connect; expected at least one listen = HOST:PORT",
+			  where);
 		errors++;
 	}
 	if (stream->hold > stream->max_clients) {
@@ -303,10 +307,11 @@ static unsigned int check_endpoints(const struct config *config, const char *ori
 				for (size_t j = 0; j < (t == s ? i : other->count); j++) {
 					if (strcmp(endpoint, other->item[j]))
 						continue;
-					log_error("%s: [stream %s] listen = %s: taken by [stream %s];"
-						  " expected another address or port",
-						  origin, stream->name, endpoint,
-						  config->streams[t].name);
+					log_error(
+						"%s: [stream %s] listen = %s: taken by [stream %s];"
+						" expected another address or port",
+						origin, stream->name, endpoint,
+						config->streams[t].name);
 					errors++;
 				}
 			}

@@ -19,8 +19,9 @@ struct daemon {
 	const struct config *config;
 	struct event_base *base;
 	struct stream **stream; /* NULL: ended and closed */
-	size_t opened;
-	size_t running;
+	size_t opened;		/* of the array */
+	size_t open;		/* that are not closed yet */
+	bool running;		/* clients may be there */
 	enum daemon_state state;
 	struct stream_owner stream_owner;
 	struct event *signal[2];
@@ -88,8 +89,7 @@ static void signal_received(evutil_socket_t number, short what, void *argument)
 			   (unsigned long long)daemon->config->daemon.drain_timeout / 1000);
 		stop(daemon);
 	} else if (daemon->state == DAEMON_DRAINING) {
-		log_notice("%s again: resetting the clients that are left",
-			   strsignal((int)number));
+		log_notice("%s again: resetting the clients that are left", strsignal((int)number));
 		reset_clients(daemon, "stopping");
 	}
 }
@@ -99,10 +99,7 @@ static void stream_ended(void *argument, struct stream *stream)
 {
 	struct daemon *daemon = argument;
 
-	for (size_t i = 0; i < daemon->opened; i++) {
-		if (daemon->stream[i] == stream)
-			daemon->running--;
-	}
+	(void)stream;
 	event_active(daemon->sweep, EV_TIMEOUT, 0);
 }
 
@@ -112,7 +109,14 @@ static void sweep(evutil_socket_t fd, short what, void *argument)
 
 	(void)fd;
 	(void)what;
-	if (!daemon->running)
+	for (size_t i = 0; i < daemon->opened; i++) {
+		if (!daemon->stream[i] || !stream_has_ended(daemon->stream[i]))
+			continue;
+		stream_close(daemon->stream[i]);
+		daemon->stream[i] = NULL;
+		daemon->open--;
+	}
+	if (!daemon->open)
 		event_base_loopexit(daemon->base, NULL);
 }
 
@@ -162,6 +166,7 @@ static bool open_streams(struct daemon *daemon)
 		if (!stream)
 			return false;
 		daemon->stream[daemon->opened++] = stream;
+		daemon->open++;
 	}
 	return true;
 }
@@ -187,7 +192,7 @@ struct daemon *daemon_open(const struct config *config)
 
 int daemon_run(struct daemon *daemon)
 {
-	daemon->running = daemon->opened;
+	daemon->running = true;
 	for (size_t i = 0; i < daemon->opened; i++)
 		stream_start(daemon->stream[i]);
 	if (event_base_dispatch(daemon->base) < 0) {
@@ -199,10 +204,10 @@ int daemon_run(struct daemon *daemon)
 
 void daemon_close(struct daemon *daemon)
 {
-	/* Where sends are not complete, their blocks stay until the process ends. */
-	bool complete = !daemon->running;
+	/* A stream that has not ended has sends that are not complete: their blocks have to stay. */
+	bool complete = !daemon->running || !daemon->open;
 
-	for (size_t i = daemon->opened; complete && i-- > 0;)
+	for (size_t i = daemon->opened; !daemon->running && i-- > 0;)
 		stream_close(daemon->stream[i]);
 	free(daemon->stream);
 	if (daemon->sweep)

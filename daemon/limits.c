@@ -51,6 +51,21 @@ void limits_raise(void)
 	raise_soft_limit(RLIMIT_MEMLOCK);
 }
 
+/* A user namespace other than the first one maps less than everything. */
+static bool in_first_user_namespace(void)
+{
+	FILE *file = fopen("/proc/self/uid_map", "re");
+	unsigned long inside, outside, count;
+	bool first;
+
+	if (!file)
+		return true; /* no user namespaces */
+	first = fscanf(file, "%lu %lu %lu", &inside, &outside, &count) == 3 && !inside &&
+		!outside && count == UINT32_MAX;
+	fclose(file);
+	return first;
+}
+
 /* Locked memory is not limited for a process with CAP_IPC_LOCK in the first user namespace. */
 static bool may_lock_everything(void)
 {
@@ -59,7 +74,8 @@ static bool may_lock_everything(void)
 
 	if (syscall(SYS_capget, &header, data))
 		return false;
-	return data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK);
+	return (data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK)) &&
+	       in_first_user_namespace();
 }
 
 static void report_locked_memory(uint64_t ring_bytes, uint64_t clients)
@@ -71,15 +87,17 @@ static void report_locked_memory(uint64_t ring_bytes, uint64_t clients)
 	units_format_about(PINNED_PER_CLIENT, each);
 	if (may_lock_everything() || getrlimit(RLIMIT_MEMLOCK, &limit) ||
 	    limit.rlim_cur == RLIM_INFINITY) {
-		log_info("zero-copy may pin up to %s, the rings; locked memory is not limited", ring);
+		log_info("zero-copy may pin up to %s, the rings; locked memory is not limited",
+			 ring);
 		return;
 	}
 	log_info("zero-copy may pin up to %s, the rings; RLIMIT_MEMLOCK = %s counts a block once "
 		 "for each client that it is on the way to",
 		 ring, units_format_about(limit.rlim_cur, limit_text));
 	if (limit.rlim_cur / PINNED_PER_CLIENT < clients)
-		log_notice("RLIMIT_MEMLOCK = %s is enough for about %" PRIu64 " busy clients of %"
-			   PRIu64 ", at %s each; beyond that they are sent copies; raise it "
+		log_notice("RLIMIT_MEMLOCK = %s is enough for about %" PRIu64
+			   " busy clients of %" PRIu64
+			   ", at %s each; beyond that they are sent copies; raise it "
 			   "(LimitMEMLOCK=, ulimit -l) or set zerocopy = never",
 			   limit_text, (uint64_t)limit.rlim_cur / PINNED_PER_CLIENT, clients, each);
 }
@@ -91,10 +109,11 @@ static void report_option_memory(void)
 	if (optmem < 0)
 		return;
 	if (optmem < OPTMEM_WANTED)
-		log_notice("net.core.optmem_max = %" PRId64 " is enough for %" PRId64
-			   " unfinished zero-copy sends of a client; beyond that it is sent copies; "
-			   "raise it to %u (sysctl)",
-			   optmem, optmem / OPTMEM_PER_SEND, OPTMEM_WANTED);
+		log_notice(
+			"net.core.optmem_max = %" PRId64 " is enough for %" PRId64
+			" unfinished zero-copy sends of a client; beyond that it is sent copies; "
+			"raise it to %u (sysctl)",
+			optmem, optmem / OPTMEM_PER_SEND, OPTMEM_WANTED);
 	else
 		log_debug("net.core.optmem_max = %" PRId64 " is enough", optmem);
 }
@@ -119,11 +138,12 @@ static bool report_mtu_probing(bool strict)
 
 	if (probing <= 0)
 		return true;
-	log_message(strict ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
-		    "net.ipv4.tcp_mtu_probing = %" PRId64 ": the kernel may report data as sent that "
-		    "is still to be sent, and clients may get wrong data; set it to 0 (sysctl) or use "
-		    "zerocopy = never%s",
-		    probing, strict ? "; not starting, because of strict = yes" : "");
+	log_message(
+		strict ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+		"net.ipv4.tcp_mtu_probing = %" PRId64 ": the kernel may report data as sent that "
+		"is still to be sent, and clients may get wrong data; set it to 0 (sysctl) or use "
+		"zerocopy = never%s",
+		probing, strict ? "; not starting, because of strict = yes" : "");
 	return !strict;
 }
 

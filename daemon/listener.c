@@ -49,7 +49,8 @@ static void accept_failed(struct evconnlistener *socket, void *argument)
 	if (!listener->pause_logged)
 		log_warning("stream %s: endpoint %s: accept: %s; new clients have to wait%s",
 			    listener->name, listener->endpoint, strerror(error),
-			    error == EMFILE ? "; raise the limit of open files (LimitNOFILE=)" : "");
+			    error == EMFILE ? "; raise the limit of open files (LimitNOFILE=)"
+					    : "");
 	listener->pause_logged = true;
 	for (unsigned int i = 0; i < listener->sockets; i++)
 		evconnlistener_disable(listener->socket[i]);
@@ -166,7 +167,8 @@ struct listener *listener_open(struct event_base *base, const char *name, const 
 	listener->endpoint = endpoint;
 	listener->owner = *owner;
 	evtimer_assign(&listener->resume, base, resume_accepting, listener);
-	error = getaddrinfo(address.host[0] ? address.host : NULL, address.port, &hints, &addresses);
+	error = getaddrinfo(address.host[0] ? address.host : NULL, address.port, &hints,
+			    &addresses);
 	if (error) {
 		log_error("stream %s: listen = %s: %s", name, endpoint, gai_strerror(error));
 		free(listener);

@@ -19,24 +19,26 @@
 #define SECOND 1000000ULL
 #define HOUR (3600 * SECOND)
 
-static const char *const log_level_words[] = { "error", "warning", "notice", "info", "debug", NULL };
+static const char *const log_level_words[] = {
+	"error", "warning", "notice", "info", "debug", NULL
+};
 static const char *const on_end_words[] = { "auto", "close", "wait", NULL };
 static const char *const huge_pages_words[] = { "auto", "never", "require", NULL };
 static const char *const lag_policy_words[] = { "drop", "disconnect", "block", NULL };
 static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
 
-#define DAEMON(option_name, field_name, option_type) \
+#define DAEMON(option_name, field_name, option_type)                      \
 	.name = option_name, .scope = OPTION_DAEMON, .type = option_type, \
 	.field = offsetof(struct daemon_settings, field_name)
-#define STREAM(option_name, field_name, option_type) \
+#define STREAM(option_name, field_name, option_type)                      \
 	.name = option_name, .scope = OPTION_STREAM, .type = option_type, \
 	.field = offsetof(struct stream_settings, field_name)
 
 const struct option_definition option_table[] = {
 	{ DAEMON("log-level", log_level, OPTION_CHOICE), .preset = "info",
 	  .choices = log_level_words, .help = "the least important message that is logged" },
-	{ DAEMON("drain-timeout", drain_timeout, OPTION_DURATION), .preset = "5s",
-	  .maximum = HOUR, .help = "how long clients may take to get the rest when stopping" },
+	{ DAEMON("drain-timeout", drain_timeout, OPTION_DURATION), .preset = "5s", .maximum = HOUR,
+	  .help = "how long clients may take to get the rest when stopping" },
 	{ DAEMON("strict", strict, OPTION_BOOL), .preset = "no",
 	  .help = "refuse to start where the kernel may complete zero-copy sends early" },
 
@@ -65,8 +67,8 @@ const struct option_definition option_table[] = {
 	  .choices = huge_pages_words, .help = "use huge pages for the ring" },
 	{ STREAM("lag-policy", lag_policy, OPTION_CHOICE), .preset = "drop",
 	  .choices = lag_policy_words, .help = "what happens to a client that is too slow" },
-	{ STREAM("zerocopy", zerocopy, OPTION_CHOICE), .preset = "auto",
-	  .choices = zerocopy_words, .help = "send with MSG_ZEROCOPY" },
+	{ STREAM("zerocopy", zerocopy, OPTION_CHOICE), .preset = "auto", .choices = zerocopy_words,
+	  .help = "send with MSG_ZEROCOPY" },
 	{ STREAM("max-clients", max_clients, OPTION_COUNT), .preset = "4096", .minimum = 1,
 	  .maximum = 100000, .help = "clients at the same time" },
 	{ STREAM("max-clients-per-address", max_clients_per_address, OPTION_COUNT), .preset = "0",
@@ -151,8 +153,8 @@ static bool set_number(const struct option_definition *option, uint64_t *field, 
 	return false;
 }
 
-static bool set_choice(const struct option_definition *option, unsigned int *field, const char *text,
-		       char expected[OPTION_ERROR_TEXT])
+static bool set_choice(const struct option_definition *option, unsigned int *field,
+		       const char *text, char expected[OPTION_ERROR_TEXT])
 {
 	for (unsigned int i = 0; option->choices[i]; i++) {
 		if (!strcmp(option->choices[i], text)) {
@@ -317,8 +319,9 @@ void option_print(const struct option_definition *option, const void *settings, 
 void option_describe_value(const struct option_definition *option, FILE *file)
 {
 	static const char *const word[] = {
-		[OPTION_COUNT] = "N",	      [OPTION_SIZE] = "SIZE", [OPTION_DURATION] = "DURATION",
-		[OPTION_RATE] = "RATE",	      [OPTION_BOOL] = "yes|no", [OPTION_INPUT] = "INPUT",
+		[OPTION_COUNT] = "N",		[OPTION_SIZE] = "SIZE",
+		[OPTION_DURATION] = "DURATION", [OPTION_RATE] = "RATE",
+		[OPTION_BOOL] = "yes|no",	[OPTION_INPUT] = "INPUT",
 		[OPTION_LISTEN] = "HOST:PORT",
 	};
 

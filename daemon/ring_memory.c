@@ -216,8 +216,7 @@ static bool map_huge(struct ring *ring, const char *name, size_t size)
 	}
 	if (!map_memfd(ring, name, round_up(size, huge), MFD_HUGETLB, false))
 		return false;
-	snprintf(ring->text, sizeof(ring->text), "memfd, %s pages",
-		 units_format_about(huge, text));
+	snprintf(ring->text, sizeof(ring->text), "memfd, %s pages", units_format_about(huge, text));
 	return true;
 }
 
@@ -232,8 +231,9 @@ static bool map_small(struct ring *ring, const char *name, size_t size, bool tra
 		huge = transparent_huge_bytes(ring->memory);
 	units_format_about((uint64_t)sysconf(_SC_PAGESIZE), text);
 	if (huge)
-		snprintf(ring->text, sizeof(ring->text), "memfd, %s pages, %s of it in transparent huge pages",
-			 text, units_format_about(huge, share));
+		snprintf(ring->text, sizeof(ring->text),
+			 "memfd, %s pages, %s of it in transparent huge pages", text,
+			 units_format_about(huge, share));
 	else
 		snprintf(ring->text, sizeof(ring->text), "memfd, %s pages", text);
 	return true;

@@ -32,14 +32,14 @@ struct stream_settings {
 	char *input;
 	uint64_t pattern; /* bytes a second; 0: not asked for */
 	bool loop;
-	unsigned int on_end;   /* enum on_end */
-	uint64_t hold;	       /* clients */
-	uint64_t flush;	       /* microseconds */
+	unsigned int on_end; /* enum on_end */
+	uint64_t hold;	     /* clients */
+	uint64_t flush;	     /* microseconds */
 	struct text_list listen;
 	/* The ring. */
-	uint64_t block_size; /* bytes */
-	uint64_t ring_size;  /* bytes */
-	uint64_t low_water;  /* blocks, or SETTING_AUTO */
+	uint64_t block_size;	 /* bytes */
+	uint64_t ring_size;	 /* bytes */
+	uint64_t low_water;	 /* blocks, or SETTING_AUTO */
 	unsigned int huge_pages; /* enum huge_pages */
 	/* The clients. */
 	unsigned int lag_policy; /* enum lag_policy */

@@ -62,7 +62,8 @@ struct input_source {
 	int fd;
 	bool pollable;	  /* by epoll; else read in turns of the event loop */
 	bool nonblocking; /* may be read until there is nothing */
-	bool rewinds;	  /* a regular file, with loop = yes */
+	bool is_fifo;
+	bool rewinds; /* a regular file, with loop = yes */
 	bool read_since_rewind;
 	struct event readable;
 
@@ -144,18 +145,20 @@ static void end_of_input(struct input_source *input, const char *why)
 {
 	filler_flush(input->filler);
 	filler_ready(input->filler);
-	close_descriptor(input);
+	event_del(&input->readable);
 	if (!input->reopens) {
+		close_descriptor(input);
 		set_state(input, INPUT_ENDED);
 		input->owner.end(input->owner.argument, why);
 		return;
 	}
-	if (input->input.kind == INPUT_PATH) {
+	if (input->is_fifo) {
 		log_info("stream %s: input %s: %s; waiting for the next writer",
 			 input->settings->name, input->source.text, why);
 		open_again(input);
 		return;
 	}
+	close_descriptor(input);
 	if (clock_monotonic_ns() - input->opened_ns >= STEADY_NS)
 		input->backoff_us = SHORTEST_BACKOFF_US;
 	log_retry(input, why);
@@ -176,8 +179,8 @@ static void read_failed(struct input_source *input, int error)
 /* The regular file is at its end. Return: false when there is no sense in starting it again. */
 static bool rewind_file(struct input_source *input)
 {
-	bool again = input->rewinds && input->read_since_rewind &&
-		     lseek(input->fd, 0, SEEK_SET) == 0;
+	bool again =
+		input->rewinds && input->read_since_rewind && lseek(input->fd, 0, SEEK_SET) == 0;
 
 	input->read_since_rewind = false;
 	return again;
@@ -246,7 +249,10 @@ static bool is_pollable(int fd)
 /* Look at what was opened as @fd, and get ready to read it. */
 static void adopt_descriptor(struct input_source *input, int fd, const struct stat *status)
 {
+	/* A FIFO is open all the time, or what the next writer wrote already would be lost. */
+	close_descriptor(input);
 	input->fd = fd;
+	input->is_fifo = S_ISFIFO(status->st_mode) && input->input.kind == INPUT_PATH;
 	input->pollable = is_pollable(fd);
 	/* The mode of an inherited standard input is shared with others: leave it. */
 	input->nonblocking = !input->pollable || (fcntl(fd, F_GETFL) & O_NONBLOCK);
@@ -270,17 +276,14 @@ static const char *open_path(struct input_source *input)
 
 	if (input->input.kind == INPUT_PATH)
 		fd = open(input->input.argument, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &status)) {
-		if (fd > STDIN_FILENO)
-			close(fd);
+	if (fd < 0 || fstat(fd, &status))
 		return strerror(errno);
-	}
 	if (S_ISDIR(status.st_mode) ||
 	    (S_ISREG(status.st_mode) && input->settings->on_end == ON_END_WAIT)) {
 		if (fd != STDIN_FILENO)
 			close(fd);
-		return S_ISDIR(status.st_mode) ? "is a directory; expected a FIFO, file or device" :
-						 "is a regular file; on-end = wait needs a FIFO";
+		return S_ISDIR(status.st_mode) ? "is a directory; expected a FIFO, file or device"
+					       : "is a regular file; on-end = wait needs a FIFO";
 	}
 	if (input->settings->loop && !S_ISREG(status.st_mode))
 		log_warning("stream %s: input %s: loop = yes has no effect; it is no regular file",
@@ -318,7 +321,9 @@ static void open_again(struct input_source *input)
 	const char *wrong;
 	int fd;
 
-	close_input(input);
+	if (input->command)
+		command_destroy(input->command);
+	input->command = NULL;
 	switch (input->input.kind) {
 	case INPUT_STDIN:
 	case INPUT_PATH:

@@ -41,9 +41,9 @@ struct stream {
 	struct ring *ring;
 	struct source *source;
 	struct window *window;
-	uint32_t low_water;  /* blocks */
+	uint32_t low_water;   /* blocks */
 	uint32_t pinned_most; /* blocks */
-	uint64_t offered;    /* sequence up to which every client was offered the blocks */
+	uint64_t offered;     /* sequence up to which every client was offered the blocks */
 
 	struct listener **listener;
 	size_t listeners;
@@ -98,7 +98,7 @@ static void offer_new_blocks(struct stream *stream)
 		/* The tail may move on meanwhile. */
 		if (head - first > window_length(stream->window))
 			continue;
-		TAILQ_FOREACH_SAFE(cursor, window_at(stream->window, first), entry, next)
+		TAILQ_FOREACH_SAFE (cursor, window_at(stream->window, first), entry, next)
 			client_send(client_of(cursor));
 	}
 }
@@ -226,7 +226,7 @@ static void finish_clients(struct stream *stream)
 
 	set_state(stream, STREAM_ENDING);
 	stop_listening(stream);
-	TAILQ_FOREACH_SAFE(client, &stream->clients, entry, next)
+	TAILQ_FOREACH_SAFE (client, &stream->clients, entry, next)
 		client_finish(client);
 	end_if_empty(stream);
 }
@@ -255,7 +255,7 @@ static void log_left(const struct stream *stream, const struct client *client)
 
 	log_info("stream %s: client %s left: %s; sent %" PRIu64 " bytes in %" PRIu64 ".%03" PRIu64
 		 " s, dropped %" PRIu64 " bytes; sends: %" PRIu64 " zero-copy (%" PRIu64
-		 " copied by the kernel), %" PRIu64 " copied, %" PRIu64 " for lack of ENOBUFS room",
+		 " copied by the kernel), %" PRIu64 " copied (%" PRIu64 " after ENOBUFS)",
 		 stream->settings->name, client->peer_text, client->reason,
 		 client->stats.sent_bytes, milliseconds / 1000, milliseconds % 1000,
 		 client->stats.dropped_bytes, sends->zerocopy_sends, sends->completed_copied,
@@ -286,7 +286,7 @@ static uint64_t count_from(const struct stream *stream, const struct sockaddr *p
 	const struct client *client;
 	uint64_t count = 0;
 
-	TAILQ_FOREACH(client, &stream->clients, entry)
+	TAILQ_FOREACH (client, &stream->clients, entry)
 		count += address_same_host((const struct sockaddr *)&client->peer, peer);
 	return count;
 }
@@ -412,8 +412,8 @@ static bool open_ring_and_source(struct stream *stream)
 	if (!stream->ring)
 		return false;
 	stream->low_water = (uint32_t)stream_settings_low_water(settings);
-	stream->pinned_most = settings->lag_policy == LAG_POLICY_BLOCK ? blocks :
-									 blocks / PINNED_SHARE;
+	stream->pinned_most =
+		settings->lag_policy == LAG_POLICY_BLOCK ? blocks : blocks / PINNED_SHARE;
 	stream->window = window_create(blocks);
 	if (!stream->window) {
 		log_error("stream %s: no memory for the window; lower ring-size", settings->name);
@@ -479,9 +479,14 @@ void stream_kick_all(struct stream *stream, const char *reason)
 {
 	struct client *client, *next;
 
-	TAILQ_FOREACH_SAFE(client, &stream->clients, entry, next)
+	TAILQ_FOREACH_SAFE (client, &stream->clients, entry, next)
 		client_kick(client, reason);
 	end_if_empty(stream);
+}
+
+bool stream_has_ended(const struct stream *stream)
+{
+	return stream->state == STREAM_ENDED;
 }
 
 void stream_close(struct stream *stream)

@@ -9,6 +9,8 @@
 
 #include "settings.h"
 
+#include <stdbool.h>
+
 struct event_base;
 struct stream;
 
@@ -36,6 +38,9 @@ void stream_stop(struct stream *stream);
 
 /** stream_kick_all() - reset every client that is left. */
 void stream_kick_all(struct stream *stream, const char *reason);
+
+/** stream_has_ended() - is it ENDED? */
+bool stream_has_ended(const struct stream *stream);
 
 /** stream_close() - free a stream that is ENDED, or was never started. */
 void stream_close(struct stream *stream);

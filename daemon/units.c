@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "units.h"
 
+#include <bsd/string.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,8 +15,8 @@ struct unit {
 
 /* Largest first: the format functions take the first unit that divides the value. */
 static const struct unit duration_units[] = {
-	{ "h", 3600000000ULL }, { "m", 60000000ULL }, { "s", 1000000ULL }, { "ms", 1000ULL },
-	{ "us", 1ULL },		{ NULL, 0 },
+	{ "h", 3600000000ULL }, { "m", 60000000ULL }, { "s", 1000000ULL },
+	{ "ms", 1000ULL },	{ "us", 1ULL },	      { NULL, 0 },
 };
 
 static const struct unit size_units[] = {
@@ -117,7 +118,8 @@ const char *units_format_size(uint64_t bytes, char text[UNITS_TEXT])
 {
 	const struct unit *unit = exact_unit(size_units, bytes);
 
-	snprintf(text, UNITS_TEXT, "%" PRIu64 "%s", bytes / unit->factor, bytes ? unit->suffix : "");
+	snprintf(text, UNITS_TEXT, "%" PRIu64 "%s", bytes / unit->factor,
+		 bytes ? unit->suffix : "");
 	return text;
 }
 
@@ -132,11 +134,14 @@ const char *units_format_duration(uint64_t microseconds, char text[UNITS_TEXT])
 
 const char *units_format_rate(uint64_t bytes_per_second, char text[UNITS_TEXT])
 {
-	if (bytes_per_second == UNITS_RATE_MAX)
-		snprintf(text, UNITS_TEXT, "max");
-	else
-		strcat(strcpy(text, units_format_size(bytes_per_second, (char[UNITS_TEXT]){ 0 })),
-		       "/s");
+	char size[UNITS_TEXT - sizeof("/s")];
+
+	if (bytes_per_second == UNITS_RATE_MAX) {
+		strlcpy(text, "max", UNITS_TEXT);
+	} else {
+		strlcpy(size, units_format_size(bytes_per_second, text), sizeof(size));
+		snprintf(text, UNITS_TEXT, "%s/s", size);
+	}
 	return text;
 }
 

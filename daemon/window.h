@@ -23,9 +23,9 @@
 
 struct cursor {
 	TAILQ_ENTRY(cursor) entry;
-	uint64_t sequence;   /* of the block that it is at; the head's: it has everything */
-	uint32_t offset;     /* bytes of that block that are done */
-	struct block *held;  /* a block that left its place, but is to be finished first */
+	uint64_t sequence;  /* of the block that it is at; the head's: it has everything */
+	uint32_t offset;    /* bytes of that block that are done */
+	struct block *held; /* a block that left its place, but is to be finished first */
 };
 
 TAILQ_HEAD(cursor_list, cursor);

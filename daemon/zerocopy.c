@@ -215,7 +215,7 @@ void zerocopy_reset(struct zerocopy *zerocopy)
 	struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
 
 	/* Fails only on a socket that has no connection any more, where it is not needed. */
-	connect(zerocopy->fd, &nowhere, sizeof(nowhere));
+	(void)connect(zerocopy->fd, &nowhere, sizeof(nowhere));
 }
 
 void zerocopy_close(struct zerocopy *zerocopy)

@@ -25,12 +25,12 @@
 
 struct zerocopy_stats {
 	uint64_t zerocopy_sends;
-	uint64_t copied_sends;	     /* sent without the flag */
-	uint64_t completed;	     /* sends that the kernel reported complete */
-	uint64_t completed_copied;   /* of these: it copied after all */
-	uint64_t no_buffer;	     /* ENOBUFS: sent by copying instead */
+	uint64_t copied_sends;	      /* sent without the flag */
+	uint64_t completed;	      /* sends that the kernel reported complete */
+	uint64_t completed_copied;    /* of these: it copied after all */
+	uint64_t no_buffer;	      /* ENOBUFS: sent by copying instead */
 	uint64_t foreign_completions; /* numbers that were not outstanding: a bug */
-	uint64_t truncated;	     /* notifications that did not fit the buffer: a bug */
+	uint64_t truncated;	      /* notifications that did not fit the buffer: a bug */
 };
 
 struct zerocopy {

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * bareloop - what a loop of epoll_wait() and send() can do, as a measure for dmacastd.
+ *
+ * It does the least that has the effect of `dmacastd --pattern max --lag-policy block`: the same
+ * ring of the same kind of memory, filled with the same pattern, sent in full to --hold clients from
+ * one thread. Nobody loses a byte; a block is filled again when every client has sent it. There are
+ * no clients that come later, none that may leave: the run ends with the first that does.
+ *
+ * All that it keeps is where each client is and, for each block, how many clients still need it:
+ *
+ *     0 ... tail ............. head        offsets in the stream; head - tail <= ring size
+ *            │   ▲       ▲   ▲  │          each client is somewhere between
+ *
+ * What makes it as fast as it is, each tried against its opposite (see README.md):
+ *   - edge-triggered epoll: no epoll_ctl() after a socket was added;
+ *   - a short send() means that the socket is full: no second call to be told so;
+ *   - new blocks are offered at once to everyone whose socket has room.
+ */
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/errqueue.h>
+
+#include "address.h"
+#include "pattern.h"
+#include "ring_memory.h"
+#include "units.h"
+
+#define EVENTS 512
+
+/* With --zerocopy: so many sends of a client may be unfinished; beyond that it is sent copies. */
+#define PENDING 1024
+
+struct client {
+	int fd;
+	bool writable;	   /* since its socket was full last */
+	uint64_t sent;	   /* offset of the next byte to send */
+	uint64_t released; /* offset up to which its sends need the ring no more */
+	/* Zero-copy sends by the number the kernel gives them: where each one ended. */
+	uint64_t *end;
+	bool *complete;
+	uint32_t oldest, next;
+};
+
+static struct server {
+	uint64_t ring_size, block_size, hold;
+	bool zerocopy;
+	uint64_t notsent_lowat, send_buffer; /* bytes, 0: the kernel's own */
+	uint64_t fill_most;		     /* blocks in a row */
+	uint64_t call_most;		     /* bytes by one send() */
+	unsigned char *memory;
+	uint64_t *needed_by; /* clients that have not released it, for each block */
+	uint64_t tail, head;
+	int listener, epoll;
+	struct client *client;
+} server = {
+	.ring_size = 16 << 20, .block_size = 256 << 10, .hold = 1, .call_most = UINT64_MAX,
+	.fill_most = UINT64_MAX,
+};
+
+static uint64_t block_of(uint64_t offset)
+{
+	return offset % server.ring_size / server.block_size;
+}
+
+/* The same memory as the daemon's, by the same code. */
+static void open_ring(void)
+{
+	uint64_t blocks = server.ring_size / server.block_size;
+	struct ring *ring = ring_memory_create("bareloop", server.block_size, (uint32_t)blocks,
+					       HUGE_PAGES_AUTO);
+
+	server.needed_by = calloc(blocks, sizeof(*server.needed_by));
+	if (!ring || !server.needed_by)
+		errx(1, "no memory for the ring");
+	for (uint64_t i = 0; i < blocks; i++) {
+		unsigned char *data = ring_take(ring)->data;
+
+		if (!i)
+			server.memory = data;
+		else if (data != server.memory + i * server.block_size)
+			errx(1, "the ring's blocks are not in a row");
+	}
+}
+
+/* Return: whether there is anything new. */
+static bool fill(void)
+{
+	uint64_t left = server.fill_most;
+	uint64_t old_head = server.head;
+
+	while (left-- && server.head - server.tail < server.ring_size) {
+		pattern_fill(server.memory + server.head % server.ring_size, server.block_size,
+			     server.head);
+		server.needed_by[block_of(server.head)] = server.hold;
+		server.head += server.block_size;
+	}
+	return server.head != old_head;
+}
+
+/* The client does not need anything before @offset any more. */
+static void release(struct client *client, uint64_t offset)
+{
+	uint64_t done = client->released / server.block_size;
+
+	client->released = offset;
+	for (; done < offset / server.block_size; done++)
+		server.needed_by[block_of(done * server.block_size)]--;
+	while (server.tail != server.head && !server.needed_by[block_of(server.tail)])
+		server.tail += server.block_size;
+}
+
+/* ---- zero-copy ---- */
+
+static void take_completions(struct client *client, uint32_t low, uint32_t high)
+{
+	for (uint32_t number = low; number != high + 1; number++)
+		client->complete[number % PENDING] = true;
+	while (client->oldest != client->next && client->complete[client->oldest % PENDING]) {
+		client->complete[client->oldest % PENDING] = false;
+		release(client, client->end[client->oldest++ % PENDING]);
+	}
+}
+
+static void read_error_queue(struct client *client)
+{
+	union {
+		char bytes[128];
+		struct cmsghdr align;
+	} control;
+
+	while (client->oldest != client->next) {
+		struct msghdr message = { .msg_control = &control,
+					  .msg_controllen = sizeof(control) };
+		const struct sock_extended_err *error;
+		struct cmsghdr *header;
+
+		if (recvmsg(client->fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+			return;
+		header = CMSG_FIRSTHDR(&message);
+		if (!header || header->cmsg_level != SOL_IP || header->cmsg_type != IP_RECVERR)
+			errx(1, "an error queue message that is no notification");
+		error = (const void *)CMSG_DATA(header);
+		if (error->ee_origin != SO_EE_ORIGIN_ZEROCOPY || error->ee_errno)
+			errx(1, "an error queue message that is no completion");
+		take_completions(client, error->ee_info, error->ee_data);
+	}
+}
+
+/* These bytes went by copying: nothing waits for them but what is before them. */
+static void add_copied(struct client *client)
+{
+	if (client->oldest == client->next)
+		release(client, client->sent);
+	else
+		client->end[(client->next - 1) % PENDING] = client->sent;
+}
+
+static void add_pinned(struct client *client)
+{
+	client->end[client->next++ % PENDING] = client->sent;
+}
+
+/* ---- sending ---- */
+
+static void send_to(struct client *client)
+{
+	while (client->writable && client->sent != server.head) {
+		uint64_t at = client->sent % server.ring_size;
+		uint64_t length = server.head - client->sent;
+		bool pin = server.zerocopy && client->next - client->oldest < PENDING;
+		ssize_t n;
+
+		if (length > server.ring_size - at)
+			length = server.ring_size - at;
+		if (length > server.call_most)
+			length = server.call_most;
+		n = send(client->fd, server.memory + at, length,
+			 MSG_DONTWAIT | MSG_NOSIGNAL | (pin ? MSG_ZEROCOPY : 0));
+		if (n < 0 && pin && errno == ENOBUFS) {
+			pin = false;
+			n = send(client->fd, server.memory + at, length,
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+		}
+		if (n < 0 && errno != EAGAIN)
+			exit(0); /* a client left */
+		/* A copying send that is short left the socket full, and EPOLLOUT will follow. */
+		client->writable = n > 0 && (pin || (uint64_t)n == length);
+		if (n <= 0)
+			continue;
+		client->sent += (uint64_t)n;
+		if (!server.zerocopy)
+			release(client, client->sent);
+		else if (pin)
+			add_pinned(client);
+		else
+			add_copied(client);
+	}
+}
+
+static void run(void)
+{
+	struct epoll_event events[EVENTS];
+
+	for (;;) {
+		int n;
+
+		while (fill()) {
+			for (uint64_t i = 0; i < server.hold; i++)
+				send_to(&server.client[i]);
+		}
+		n = epoll_wait(server.epoll, events, EVENTS, -1);
+		if (n < 0 && errno != EINTR)
+			err(1, "epoll_wait");
+		for (int i = 0; i < n; i++) {
+			struct client *client = events[i].data.ptr;
+
+			if (events[i].events & (EPOLLRDHUP | EPOLLHUP))
+				exit(0); /* a client left */
+			if (events[i].events & EPOLLERR)
+				read_error_queue(client);
+			if (events[i].events & EPOLLOUT)
+				client->writable = true;
+			send_to(client);
+		}
+	}
+}
+
+/* ---- start ---- */
+
+static void open_listener(const char *text)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	socklen_t length = sizeof(address);
+	struct address wanted;
+	const char *expected;
+	int one = 1;
+
+	if (!address_parse(text, &wanted, &expected))
+		errx(2, "--listen %s: expected %s", text, expected);
+	if (inet_pton(AF_INET, wanted.host, &address.sin_addr) != 1)
+		errx(2, "--listen %s: expected an IPv4 address", text);
+	address.sin_port = htons((in_port_t)strtoul(wanted.port, NULL, 10));
+	server.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (server.listener < 0)
+		err(1, "socket");
+	setsockopt(server.listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(server.listener, (struct sockaddr *)&address, length) ||
+	    listen(server.listener, SOMAXCONN) ||
+	    getsockname(server.listener, (struct sockaddr *)&address, &length))
+		err(1, "listen on %s", text);
+	fprintf(stderr, "bareloop: listening on %s:%u\n", wanted.host, ntohs(address.sin_port));
+}
+
+static void set_option(int fd, int level, int option, uint64_t value, const char *name)
+{
+	int number = (int)value;
+
+	if (setsockopt(fd, level, option, &number, sizeof(number)))
+		err(1, "%s", name);
+}
+
+static void accept_client(struct client *client)
+{
+	struct epoll_event event = { .events = EPOLLOUT | EPOLLRDHUP | EPOLLET,
+				     .data.ptr = client };
+
+	client->fd = accept4(server.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (client->fd < 0)
+		err(1, "accept");
+	set_option(client->fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+	if (server.notsent_lowat)
+		set_option(client->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, server.notsent_lowat,
+			   "TCP_NOTSENT_LOWAT");
+	if (server.send_buffer)
+		set_option(client->fd, SOL_SOCKET, SO_SNDBUF, server.send_buffer, "SO_SNDBUF");
+	if (server.zerocopy) {
+		set_option(client->fd, SOL_SOCKET, SO_ZEROCOPY, 1, "SO_ZEROCOPY");
+		client->end = calloc(PENDING, sizeof(*client->end));
+		client->complete = calloc(PENDING, sizeof(*client->complete));
+		if (!client->end || !client->complete)
+			err(1, "client");
+	}
+	client->writable = true;
+	if (epoll_ctl(server.epoll, EPOLL_CTL_ADD, client->fd, &event))
+		err(1, "epoll_ctl");
+}
+
+static void accept_all(void)
+{
+	server.epoll = epoll_create1(EPOLL_CLOEXEC);
+	server.client = calloc(server.hold, sizeof(*server.client));
+	if (server.epoll < 0 || !server.client)
+		err(1, "%" PRIu64 " clients", server.hold);
+	for (uint64_t i = 0; i < server.hold; i++)
+		accept_client(&server.client[i]);
+}
+
+static void usage(FILE *file)
+{
+	fprintf(file,
+		"Usage: bareloop --listen ADDRESS:PORT [--hold CLIENTS] [--block-size SIZE]\n"
+		"                [--ring-size SIZE] [--copy | --zerocopy] [--notsent-lowat SIZE]\n"
+		"                [--send-buffer SIZE] [--call SIZE] [--fill BLOCKS]\n");
+}
+
+static uint64_t size_argument(const char *option)
+{
+	uint64_t size;
+
+	if (!units_parse_size(optarg, &size) || !size || size > INT32_MAX)
+		errx(2, "--%s %s: expected a size such as 256K", option, optarg);
+	return size;
+}
+
+static uint64_t count_argument(const char *option)
+{
+	uint64_t count;
+
+	if (!units_parse_count(optarg, &count) || !count || count > 100000)
+		errx(2, "--%s %s: expected a number from 1 to 100000", option, optarg);
+	return count;
+}
+
+static const char *parse(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "listen", required_argument, NULL, 'l' },
+		{ "hold", required_argument, NULL, 'n' },
+		{ "block-size", required_argument, NULL, 'b' },
+		{ "ring-size", required_argument, NULL, 'r' },
+		{ "copy", no_argument, NULL, 'c' },
+		{ "zerocopy", no_argument, NULL, 'z' },
+		{ "notsent-lowat", required_argument, NULL, 'L' },
+		{ "send-buffer", required_argument, NULL, 'S' },
+		{ "call", required_argument, NULL, 'C' },
+		{ "fill", required_argument, NULL, 'F' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *listen_on = NULL;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (option) {
+		case 'l':
+			listen_on = optarg;
+			break;
+		case 'n':
+			server.hold = count_argument("hold");
+			break;
+		case 'b':
+			server.block_size = size_argument("block-size");
+			break;
+		case 'r':
+			server.ring_size = size_argument("ring-size");
+			break;
+		case 'c':
+		case 'z':
+			server.zerocopy = option == 'z';
+			break;
+		case 'L':
+			server.notsent_lowat = size_argument("notsent-lowat");
+			break;
+		case 'S':
+			server.send_buffer = size_argument("send-buffer");
+			break;
+		case 'C':
+			server.call_most = size_argument("call");
+			break;
+		case 'F':
+			server.fill_most = count_argument("fill");
+			break;
+		case 'h':
+			usage(stdout);
+			exit(0);
+		default:
+			usage(stderr);
+			exit(2);
+		}
+	}
+	if (!listen_on || optind < argc) {
+		usage(stderr);
+		exit(2);
+	}
+	if (server.block_size % (uint64_t)sysconf(_SC_PAGESIZE) ||
+	    server.ring_size % server.block_size)
+		errx(2, "expected blocks of whole pages and a ring of whole blocks");
+	return listen_on;
+}
+
+int main(int argc, char **argv)
+{
+	const char *listen_on = parse(argc, argv);
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	open_ring();
+	open_listener(listen_on);
+	accept_all();
+	run();
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sink - many clients that throw away what they receive, as cheaply as the kernel lets them.
+ *
+ * Opens --clients connections to --connect HOST:PORT and drops everything with recv(MSG_TRUNC),
+ * which copies nothing. After all are connected it waits for the first byte, then for --warmup, and
+ * then counts for --seconds. One line of key=value pairs says what it saw:
+ *
+ *   clients            how many
+ *   bytes, seconds     received by all of them, in what time
+ *   rate               bytes a second, all together
+ *   min, median, max   bytes a second of the slowest, the middle and the fastest client
+ *   sink_cpu           seconds of CPU time that this program used meanwhile
+ *   server_cpu         the same of the process that --server-pid names
+ *   other_cpu          the same of everything else on this machine: 0 when the run was undisturbed
+ *
+ * The exit status is 1 when a connection ended before the time was over, or none brought a byte.
+ */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "clock.h"
+#include "units.h"
+
+#define NS_PER_S 1000000000.0
+#define NS_PER_MS UINT64_C(1000000)
+#define EVENTS 256
+
+/* More than any socket holds: one call empties it. */
+#define EVERYTHING (1UL << 30)
+
+/* So long for the first byte. */
+#define PATIENCE_NS UINT64_C(60000000000)
+
+struct sink {
+	struct address address;
+	uint64_t clients;
+	uint64_t seconds_us, warmup_us;
+	pid_t server;
+	int epoll;
+	int *fd;
+	uint64_t *received; /* by each client, since the count began */
+	uint64_t total;	    /* by all of them */
+};
+
+/* What is read at both ends of the measured time. */
+struct reading {
+	uint64_t ns;
+	double sink_cpu, server_cpu, machine_cpu; /* seconds */
+};
+
+static double own_cpu(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* The fields 14 and 15 of /proc/PID/stat; the second one, the name, may hold anything but ')'. */
+static double cpu_of(pid_t pid)
+{
+	char path[64], line[1024];
+	unsigned long utime, stime;
+	const char *fields;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		err(1, "%s", path);
+	if (!fgets(line, sizeof(line), file) || !(fields = strrchr(line, ')')) ||
+	    sscanf(fields, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &utime,
+		   &stime) != 2)
+		errx(1, "%s: cannot make sense of it", path);
+	fclose(file);
+	return (double)(utime + stime) / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* All CPUs, without the time that they were idle or waiting for a disk. */
+static double machine_cpu(void)
+{
+	unsigned long user, nice, system, irq, softirq;
+	FILE *file = fopen("/proc/stat", "re");
+
+	if (!file || fscanf(file, "cpu %lu %lu %lu %*u %*u %lu %lu", &user, &nice, &system, &irq,
+			    &softirq) != 5)
+		errx(1, "/proc/stat: cannot make sense of it");
+	fclose(file);
+	return (double)(user + nice + system + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static struct reading take_reading(const struct sink *sink)
+{
+	return (struct reading){
+		.ns = clock_monotonic_ns(),
+		.sink_cpu = own_cpu(),
+		.server_cpu = sink->server ? cpu_of(sink->server) : 0,
+		.machine_cpu = machine_cpu(),
+	};
+}
+
+static void connect_one(struct sink *sink, const struct addrinfo *server, uint64_t number)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = number };
+	int fd = socket(server->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		err(1, "socket of client %" PRIu64, number);
+	if (connect(fd, server->ai_addr, server->ai_addrlen))
+		err(1, "connect client %" PRIu64 " to %s:%s", number, sink->address.host,
+		    sink->address.port);
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) || epoll_ctl(sink->epoll, EPOLL_CTL_ADD, fd, &event))
+		err(1, "client %" PRIu64, number);
+	sink->fd[number] = fd;
+}
+
+static void connect_all(struct sink *sink)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *server;
+	int error = getaddrinfo(sink->address.host, sink->address.port, &hints, &server);
+
+	if (error)
+		errx(1, "%s:%s: %s", sink->address.host, sink->address.port, gai_strerror(error));
+	sink->epoll = epoll_create1(EPOLL_CLOEXEC);
+	sink->fd = calloc(sink->clients, sizeof(*sink->fd));
+	sink->received = calloc(sink->clients, sizeof(*sink->received));
+	if (sink->epoll < 0 || !sink->fd || !sink->received)
+		err(1, "%" PRIu64 " clients", sink->clients);
+	for (uint64_t i = 0; i < sink->clients; i++)
+		connect_one(sink, server, i);
+	freeaddrinfo(server);
+}
+
+static void receive(struct sink *sink, uint64_t number)
+{
+	ssize_t n = recv(sink->fd[number], NULL, EVERYTHING, MSG_TRUNC | MSG_DONTWAIT);
+
+	if (n > 0) {
+		sink->received[number] += (uint64_t)n;
+		sink->total += (uint64_t)n;
+	} else if (n == 0) {
+		errx(1, "client %" PRIu64 ": end of stream", number);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		err(1, "client %" PRIu64, number);
+	}
+}
+
+/* Receive until the time is @end_ns, or with @until_first a byte has come. */
+static void receive_until(struct sink *sink, uint64_t end_ns, bool until_first)
+{
+	struct epoll_event events[EVENTS];
+	uint64_t now;
+
+	while ((now = clock_monotonic_ns()) < end_ns && !(until_first && sink->total)) {
+		int n = epoll_wait(sink->epoll, events, EVENTS,
+				   (int)((end_ns - now + NS_PER_MS - 1) / NS_PER_MS));
+
+		if (n < 0 && errno != EINTR)
+			err(1, "epoll_wait");
+		for (int i = 0; i < n; i++)
+			receive(sink, events[i].data.u64);
+	}
+}
+
+static int compare_counts(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+static void print_result(const struct sink *sink, const struct reading *from,
+			 const struct reading *to)
+{
+	double seconds = (double)(to->ns - from->ns) / NS_PER_S;
+	double sink_cpu = to->sink_cpu - from->sink_cpu;
+	double server_cpu = to->server_cpu - from->server_cpu;
+	double other_cpu = to->machine_cpu - from->machine_cpu - sink_cpu - server_cpu;
+	const uint64_t *count = sink->received;
+
+	qsort(sink->received, sink->clients, sizeof(*sink->received), compare_counts);
+	printf("clients=%" PRIu64 " bytes=%" PRIu64 " seconds=%.3f rate=%.0f min=%.0f median=%.0f "
+	       "max=%.0f sink_cpu=%.3f",
+	       sink->clients, sink->total, seconds, (double)sink->total / seconds,
+	       (double)count[0] / seconds, (double)count[sink->clients / 2] / seconds,
+	       (double)count[sink->clients - 1] / seconds, sink_cpu);
+	if (sink->server)
+		printf(" server_cpu=%.3f other_cpu=%.3f", server_cpu,
+		       other_cpu > 0 ? other_cpu : 0);
+	putchar('\n');
+}
+
+static void measure(struct sink *sink)
+{
+	struct reading from, to;
+
+	receive_until(sink, clock_monotonic_ns() + PATIENCE_NS, true);
+	if (!sink->total)
+		errx(1, "no data");
+	receive_until(sink, clock_monotonic_ns() + sink->warmup_us * 1000, false);
+	memset(sink->received, 0, sink->clients * sizeof(*sink->received));
+	sink->total = 0;
+	from = take_reading(sink);
+	receive_until(sink, from.ns + sink->seconds_us * 1000, false);
+	to = take_reading(sink);
+	print_result(sink, &from, &to);
+}
+
+static void usage(FILE *file)
+{
+	fprintf(file, "Usage: sink --connect HOST:PORT [--clients N] [--seconds S] [--warmup S]\n"
+		      "            [--server-pid PID]\n"
+		      "S is a duration such as 2s or 500ms. Defaults: 1 client, 2s, 500ms.\n");
+}
+
+static void wrong(const char *option, const char *text, const char *expected)
+{
+	errx(2, "--%s %s: expected %s", option, text, expected);
+}
+
+static void parse(struct sink *sink, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "connect", required_argument, NULL, 'c' },
+		{ "clients", required_argument, NULL, 'n' },
+		{ "seconds", required_argument, NULL, 's' },
+		{ "warmup", required_argument, NULL, 'w' },
+		{ "server-pid", required_argument, NULL, 'p' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *expected = NULL;
+	uint64_t number;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			if (!address_parse(optarg, &sink->address, &expected))
+				wrong("connect", optarg, expected);
+			break;
+		case 'n':
+			if (!units_parse_count(optarg, &sink->clients) || !sink->clients ||
+			    sink->clients > 100000)
+				wrong("clients", optarg, "a number from 1 to 100000");
+			break;
+		case 's':
+			if (!units_parse_duration(optarg, &sink->seconds_us) || !sink->seconds_us)
+				wrong("seconds", optarg, "a duration such as 2s");
+			break;
+		case 'w':
+			if (!units_parse_duration(optarg, &sink->warmup_us))
+				wrong("warmup", optarg, "a duration such as 500ms");
+			break;
+		case 'p':
+			if (!units_parse_count(optarg, &number) || !number || number > INT32_MAX)
+				wrong("server-pid", optarg, "the number of a process");
+			sink->server = (pid_t)number;
+			break;
+		case 'h':
+			usage(stdout);
+			exit(0);
+		default:
+			usage(stderr);
+			exit(2);
+		}
+	}
+	if (optind < argc || !sink->address.port[0]) {
+		usage(stderr);
+		exit(2);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct sink sink = { .clients = 1, .seconds_us = 2000000, .warmup_us = 500000 };
+	struct rlimit files;
+
+	parse(&sink, argc, argv);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	connect_all(&sink);
+	measure(&sink);
+	return 0;
+}

@@ -1,0 +1,261 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# For the end-to-end tests: TAP, a daemon to talk to, and things to look at it with. Each test runs
+# from the top of the tree; BUILD names the build directory. What a test starts, it ends.
+
+set -u
+
+BUILD=${BUILD:-build}
+work=$(mktemp -d)
+test_number=0
+test_failures=0
+started=() # process ids to end
+
+# Whatever is left when a test ends, however it ends.
+clean_up()
+{
+	local pid
+
+	for pid in "${started[@]}"; do
+		kill -KILL "$pid" 2>/dev/null
+	done
+	wait 2>/dev/null
+	rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 1' INT TERM
+
+# ok STATUS TEXT: one test. STATUS 0 is right.
+ok()
+{
+	local status=$1 text=$2
+
+	test_number=$((test_number + 1))
+	if [ "$status" -eq 0 ]; then
+		echo "ok $test_number - $text"
+	else
+		echo "not ok $test_number - $text"
+		test_failures=$((test_failures + 1))
+	fi
+	return "$status"
+}
+
+# check TEXT COMMAND...: the command is to succeed.
+check()
+{
+	local text=$1 status=0
+
+	shift
+	"$@" >"$work/check.out" 2>&1 || status=$?
+	ok $((status != 0)) "$text" || {
+		diag "$* gave $status"
+		diag_file "$work/check.out"
+	}
+}
+
+# is TEXT GOT EXPECTED
+is()
+{
+	local status=0
+
+	[ "$2" = "$3" ] || status=1
+	ok "$status" "$1" || diag "got '$2', expected '$3'"
+}
+
+# compare TEXT GOT -lt|-le|-gt|-ge|-eq LIMIT
+compare()
+{
+	local status=0
+
+	test "$2" "$3" "$4" || status=1
+	ok "$status" "$1" || diag "$2 is not $3 $4"
+}
+
+# matches TEXT FILE REGEX
+matches()
+{
+	local status=0
+
+	grep -Eq -- "$3" "$2" || status=1
+	ok "$status" "$1" || {
+		diag "nothing matches: $3"
+		diag_file "$2"
+	}
+}
+
+skip()
+{
+	test_number=$((test_number + 1))
+	echo "ok $test_number - $1 # SKIP $2"
+}
+
+skip_all()
+{
+	echo "1..0 # SKIP $1"
+	exit 0
+}
+
+diag()
+{
+	printf '# %s\n' "$*"
+}
+
+diag_file()
+{
+	tail -n 15 "$1" | sed 's/^/#   /'
+}
+
+done_testing()
+{
+	echo "1..$test_number"
+	[ "$test_failures" -eq 0 ]
+	exit
+}
+
+# wait_until SECONDS COMMAND...: until it succeeds.
+wait_until()
+{
+	local tries=$(($1 * 50))
+
+	shift
+	while ! "$@" >/dev/null 2>&1; do
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || return 1
+		sleep 0.02
+	done
+}
+
+# daemon_run ARGUMENT...: start dmacastd, in $daemon_prefix if that is set; wait until it listens or
+# ends. Sets daemon, its process id; port, of its first endpoint; log.
+daemon_prefix=()
+daemon_input=/dev/null
+daemon_number=0
+daemon_run()
+{
+	daemon_number=$((daemon_number + 1))
+	log=$work/daemon.$daemon_number.log
+	"${daemon_prefix[@]}" "$BUILD/dmacastd" "$@" <"$daemon_input" 2>"$log" &
+	daemon=$!
+	started+=("$daemon")
+	wait_until 20 daemon_settled || diag "dmacastd does not come up"
+	port=$(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$log" | head -n 1)
+}
+
+daemon_settled()
+{
+	grep -q 'listening on' "$log" || ! kill -0 "$daemon"
+}
+
+# daemon_stop [SIGNAL]: and wait for the end. Sets status. Says so if the log has what it must not.
+daemon_stop()
+{
+	kill "-${1:-TERM}" "$daemon" 2>/dev/null
+	daemon_wait 30
+}
+
+# daemon_wait SECONDS: for the daemon's end by itself.
+daemon_wait()
+{
+	if ! wait_until "$1" process_ended "$daemon"; then
+		diag "dmacastd does not end"
+		kill -KILL "$daemon"
+	fi
+	wait "$daemon"
+	status=$?
+	if grep -Eq 'please report|not complete|Assertion|ERROR: |runtime error' "$log"; then
+		ok 1 "nothing alarming in the log"
+		diag_file "$log"
+	fi
+}
+
+# A zombie has ended, too.
+process_ended()
+{
+	! kill -0 "$1" 2>/dev/null || [ "$(process_state "$1")" = Z ]
+}
+
+process_state()
+{
+	sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null
+}
+
+# feed ARGUMENT...: run the checking client against the daemon, wait for it. Sets report, status.
+feed()
+{
+	"$BUILD/tests/feedclient" "$@" >"$work/feed.out" 2>"$work/feed.err"
+	status=$?
+	report=$(cat "$work/feed.out")
+}
+
+# feed_ok TEXT ARGUMENT...: it is to find everything right.
+feed_ok()
+{
+	local text=$1
+
+	shift
+	feed "$@"
+	ok "$status" "$text" || {
+		diag "feedclient $* gave $status: $report"
+		diag_file "$work/feed.err"
+		diag_file "$log"
+	}
+}
+
+# feed_start NAME ARGUMENT...: run it in the background, until it has all its connections.
+feed_start()
+{
+	local name=$1
+
+	shift
+	rm -f "$work/$name.ready"
+	"$BUILD/tests/feedclient" --ready "$work/$name.ready" "$@" \
+		>"$work/$name.out" 2>"$work/$name.err" &
+	feed_pid[$name]=$!
+	started+=("${feed_pid[$name]}")
+	wait_until 30 test -e "$work/$name.ready"
+}
+
+declare -A feed_pid
+
+# feed_end NAME [SIGNAL]: end it by a signal if one is given; wait. Sets report, status.
+feed_end()
+{
+	[ $# -lt 2 ] || kill "-$2" "${feed_pid[$1]}" 2>/dev/null
+	# The shell would tell of a process that was killed.
+	{ wait "${feed_pid[$1]}"; } 2>/dev/null
+	status=$?
+	report=$(cat "$work/$1.out")
+}
+
+# feed_end_ok TEXT NAME [SIGNAL]
+feed_end_ok()
+{
+	local text=$1
+
+	shift
+	feed_end "$@"
+	ok "$status" "$text" || {
+		diag "feedclient gave $status: $report"
+		diag_file "$work/$1.err"
+		diag_file "$log"
+	}
+}
+
+# field NAME: a number of the report.
+field()
+{
+	sed -n "s/.*\b$1=\([0-9.]*\).*/\1/p" <<<"$report" | cut -d. -f1
+}
+
+# CPU time of a process so far, in clock ticks (mostly 10 ms).
+cpu_ticks()
+{
+	awk "{ print \$14 + \$15 }" "/proc/$1/stat"
+}
+
+# How often the process went to sleep: for the daemon, about the returns of epoll_wait().
+sleeps()
+{
+	awk '/^voluntary_ctxt_switches/ { print $2 }' "/proc/$1/status"
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The shape of the tree: layers, licences, names, format, warnings of other compilers and linters.
+
+. tests/lib.sh
+
+mapfile -t files < <(git ls-files 2>/dev/null || find . -type f -not -path './build/*' \
+	-not -path './.git/*' | sed 's,^\./,,')
+
+# --- the top level ---
+printf '%s\n' "${files[@]}" | cut -d / -f 1 | grep -v '^\.' | sort -u | tr '\n' ' ' >"$work/top"
+is "the top level has what belongs there" "$(cat "$work/top")" \
+	"LICENSE Makefile README.md bench conf daemon kmod systemd tests "
+
+# --- licences ---
+for file in "${files[@]}"; do
+	[ "$file" = LICENSE ] || head -n 3 "$file" | grep -q 'SPDX-License-Identifier: ' || echo "$file"
+done >"$work/unlicensed"
+is "every file names its licence" "$(cat "$work/unlicensed")" ""
+
+# --- layers ---
+awk -F '[:|]' '/^[a-z]+:/ { n = split($2, f, " "); for (i = 1; i <= n; i++) print f[i], NR, $3 }' \
+	tests/layering >"$work/layers"
+for file in daemon/*.[ch]; do
+	name=$(basename "${file%.*}")
+	read -r _ layer libraries < <(grep "^$name " "$work/layers")
+	if [ -z "${layer-}" ]; then
+		echo "$file is in no layer"
+		continue
+	fi
+	sed -n 's/^#include "\(.*\)\.h"$/\1/p' "$file" | while read -r included; do
+		read -r _ theirs _ < <(grep "^$included " "$work/layers")
+		[ "${theirs:-999}" -le "$layer" ] || echo "$file includes $included.h of a higher layer"
+	done
+	sed -n 's/^#include <\(.*\)>$/\1/p' "$file" | while read -r included; do
+		library=${included%%/*}
+		library=${library%.h}
+		case $library in
+		bsd | ini | event2)
+			case " $libraries " in
+			*" $library "*) ;;
+			*) echo "$file includes <$included>, which its layer does not use" ;;
+			esac
+			;;
+		esac
+	done
+	layer=
+done >"$work/layering"
+is "no file includes upwards, or what its layer does not use" "$(cat "$work/layering")" ""
+for source in daemon/*.c tests/*.c; do
+	first=$(sed -n 's/^#include ["<]\(.*\)[">]$/\1/p' "$source" | head -n 1)
+	header=$(basename "${source%.c}").h
+	[ ! -e "daemon/$header" ] || [ "$first" = "$header" ] || echo "$source"
+done >"$work/own"
+is "every source includes its own header first" "$(cat "$work/own")" ""
+compare "main.c is short" "$(wc -l <daemon/main.c)" -lt 150
+
+# --- format and linters ---
+mapfile -t c_files < <(printf '%s\n' "${files[@]}" | grep '\.[ch]$' | grep -v '^kmod/')
+mapfile -t scripts < <(grep -lE '^#!.*(ba)?sh|shellcheck shell=' "${files[@]}" | grep -v '^LICENSE')
+if command -v clang-format >/dev/null; then
+	check "clang-format" clang-format --dry-run --Werror "${c_files[@]}"
+else
+	skip "clang-format" "not installed"
+fi
+if command -v shellcheck >/dev/null; then
+	check "shellcheck" shellcheck -x -P SCRIPTDIR "${scripts[@]}"
+else
+	skip "shellcheck" "not installed"
+fi
+if command -v clang >/dev/null; then
+	check "no warning with clang" make -s CC=clang WERROR=1 BUILD="$work/clang" test-programs \
+		bench-programs
+else
+	skip "no warning with clang" "not installed"
+fi
+check "no warning with gcc" make -s CC=gcc WERROR=1 BUILD="$work/gcc" test-programs bench-programs
+
+# --- building and installing ---
+make BUILD="$work/gcc" CC=gcc WERROR=1 test-programs >"$work/again" 2>&1
+is "nothing is built twice" "$(grep -cE ' (CC|LINK|AR) ' "$work/again")" 0
+touch -d '+1 second' daemon/units.h
+make BUILD="$work/gcc" CC=gcc WERROR=1 daemon >"$work/again" 2>&1
+touch daemon/units.h
+matches "a changed header builds what includes it" "$work/again" 'CC +daemon/units.c'
+is "and nothing else" "$(grep -c 'CC .*daemon/window.c' "$work/again")" 0
+
+find_all()
+{
+	(cd "$1" && find . -type f | sort)
+}
+make -s BUILD="$work/gcc" CC=gcc WERROR=1 DESTDIR="$work/root" PREFIX=/opt install >"$work/install" 2>&1
+is "install" "$(find_all "$work/root" | tr '\n' ' ')" "$(printf './%s ' etc/dmacast/dmacastd.conf \
+	opt/sbin/dmacastd opt/share/doc/dmacast/examples/60-dmacast-sysctl.conf \
+	opt/share/doc/dmacast/examples/dmacastd.conf opt/share/man/man5/dmacastd.conf.5 \
+	opt/share/man/man8/dmacastd.8)"
+echo 'changed = yes' >>"$work/root/etc/dmacast/dmacastd.conf"
+make -s BUILD="$work/gcc" CC=gcc WERROR=1 DESTDIR="$work/root" PREFIX=/opt install >"$work/install" 2>&1
+matches "install leaves a changed configuration alone" "$work/root/etc/dmacast/dmacastd.conf" changed
+rm "$work/root/etc/dmacast/dmacastd.conf"
+make -s BUILD="$work/gcc" CC=gcc WERROR=1 DESTDIR="$work/root" PREFIX=/opt install >"$work/install" 2>&1
+touch "$work/root/opt/sbin/other"
+make -s BUILD="$work/gcc" DESTDIR="$work/root" PREFIX=/opt uninstall >"$work/uninstall" 2>&1
+is "uninstall removes that and nothing else" "$(find_all "$work/root")" ./opt/sbin/other
+
+done_testing

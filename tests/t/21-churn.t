@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Clients that come and go in every way, while others get every byte.
+
+. tests/lib.sh
+
+daemon_run --pattern 40M/s --lag-policy block --zerocopy always --listen 127.0.0.1:0
+target=127.0.0.1:$port
+feed_start steady --clients 3 --seconds 60 "$target"
+
+feed_start leavers --clients 20 --leave 10 --leave-after 300K --reset 10 --reset-after 500K \
+	--churn --seconds 3 "$target"
+feed_end_ok "clients that leave and reset in mid-stream and join again" leavers
+compare "there were many of them" "$(grep -c ' joined, ' "$log")" -gt 100
+
+for _ in 1 2 3 4 5; do
+	feed_start killed --clients 10 --seconds 60 "$target"
+	sleep 0.2
+	feed_end killed KILL
+done
+ok 0 "clients killed with SIGKILL"
+
+feed_ok "half-closed clients get the feed" --clients 4 --half-close --bytes 8M "$target"
+feed_ok "clients that send get the feed" --clients 4 --send 32M --bytes 8M "$target"
+
+# A client that goes at once, before anything was sent to it.
+for _ in $(seq 50); do
+	exec 3<>"/dev/tcp/127.0.0.1/$port" && exec 3>&-
+done
+ok 0 "clients that connect and close"
+
+feed_end_ok "three clients that stayed all the time have every byte" steady TERM
+compare "and not just a few" "$(field bytes_min)" -gt 20000000
+daemon_stop
+is "exit status" "$status" 0
+is "everyone who joined left" "$(grep -c ' left: ' "$log")" "$(grep -c ' joined, ' "$log")"
+
+done_testing

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Slow clients under each policy, and that under drop and disconnect nobody else notices.
+
+. tests/lib.sh
+
+# A rate that all of them together can have with ease, also where everything is slow.
+rate=8M
+seconds=4
+most=$((8 << 20))
+
+# enough: what a client should have received at least, in bytes: 80 % of the rate.
+enough=$((most * seconds * 8 / 10))
+
+# --- drop: one that never reads ---
+daemon_run --pattern $rate/s --lag-policy drop --zerocopy always --listen 127.0.0.1:0 \
+	--block-size 64K --ring-size 2M
+target=127.0.0.1:$port
+feed_start stalled --clients 1 --stall 1 --seconds 60 "$target"
+feed_start good --clients 3 --seconds $seconds "$target"
+feed_end_ok "drop: beside a client that never reads, others have every byte" good
+compare "drop: and the full rate" "$(field bytes_min)" -gt "$enough"
+wait_until 10 grep -q 'dropped [0-9]* bytes for it' "$log"
+matches "drop: it is logged with peer, lag in bytes and ms, and policy" "$log" \
+	'client 127\.0\.0\.1:[0-9]+ lags [0-9]+ bytes, [0-9]+ ms: dropped [0-9]+ bytes .*lag-policy = drop'
+feed_end stalled TERM
+wait_until 10 grep -q 'left: .*dropped [1-9][0-9]* bytes' "$log"
+matches "drop: what it lost is counted" "$log" 'left: .* dropped [1-9][0-9]* bytes'
+
+# --- drop: many that never read, come at different times, and more of them than the ring has
+# blocks: what is on its way to them must not take the ring from the others ---
+for i in $(seq 12); do
+	feed_start "stalled$i" --clients 8 --stall 8 --seconds 60 "$target"
+	sleep 0.1
+done
+feed_start good --clients 3 --seconds $seconds "$target"
+feed_end_ok "drop: beside 96 clients that never read, others have every byte" good
+compare "drop: and the full rate" "$(field bytes_min)" -gt "$enough"
+
+# --- drop: one that reads, but too slowly, and later fast enough again ---
+feed_start slow --clients 2 --rate 2M/s --rcvbuf 32K --allow-gaps --block-size 64K \
+	--seconds $seconds "$target"
+feed_start good --clients 3 --seconds $seconds "$target"
+feed_end_ok "drop: beside clients that are too slow, others have every byte" good
+compare "drop: and the full rate" "$(field bytes_min)" -gt "$enough"
+feed_end_ok "drop: the slow ones have gaps, which end at a block's start" slow
+compare "drop: and they do have gaps" "$(field gaps)" -gt 0
+daemon_stop KILL
+
+# The same without stalled clients, which use up the share of the ring that may be pinned: then
+# every gap begins at a block's end, too, and what was lost is what was counted.
+daemon_run --pattern $rate/s --lag-policy drop --zerocopy always --listen 127.0.0.1:0 \
+	--block-size 64K --ring-size 2M
+target=127.0.0.1:$port
+feed_start slow --clients 1 --rate 2M/s --rcvbuf 32K --allow-gaps --block-gaps --block-size 64K \
+	--bytes 8M "$target"
+feed_end_ok "drop: a slow client receives whole blocks" slow
+compare "drop: with gaps between them" "$(field gaps)" -gt 0
+is "drop: no block was cut" "$(field cut_gaps)" 0
+lost=$(field gap_bytes)
+wait_until 10 grep -q ' left: ' "$log"
+counted=$(sed -n 's/.* left: .* dropped \([0-9]*\) bytes.*/\1/p' "$log" | tail -n 1)
+# What was dropped after the last byte that the client looked at is counted, but it never knew.
+compare "drop: the daemon counted at least what the client missed" "$counted" -ge "$lost"
+compare "drop: and not more than it can have skipped later" "$counted" -le $((lost + (4 << 20)))
+daemon_stop
+is "drop: exit status" "$status" 0
+
+# --- disconnect ---
+daemon_run --pattern $rate/s --lag-policy disconnect --zerocopy always --listen 127.0.0.1:0 \
+	--block-size 64K --ring-size 2M
+target=127.0.0.1:$port
+feed_start stalled --clients 5 --stall 5 --seconds 60 --allow-reset "$target"
+feed_start good --clients 3 --seconds $seconds "$target"
+feed_end_ok "disconnect: beside clients that never read, others have every byte" good
+compare "disconnect: and the full rate" "$(field bytes_min)" -gt "$enough"
+wait_until 20 test "$(grep -c 'kicked (lag-policy = disconnect)' "$log")" -ge 5
+is "disconnect: all five were kicked, and it was logged" \
+	"$(grep -Ec 'lags [0-9]+ bytes, [0-9]+ ms: kicked' "$log")" 5
+is "disconnect: and they are gone" "$(grep -c 'left: too slow' "$log")" 5
+feed_end stalled TERM
+is "disconnect: they were reset" "$(field stalled_resets)" 5
+daemon_stop
+is "disconnect: exit status" "$status" 0
+
+# --- block ---
+daemon_run --pattern max --lag-policy block --zerocopy always --listen 127.0.0.1:0 \
+	--block-size 64K --ring-size 2M
+target=127.0.0.1:$port
+feed_start slow --clients 1 --rate 4M/s --rcvbuf 64K --bytes 12M "$target"
+feed_start good --clients 3 --seconds 60 "$target"
+feed_end_ok "block: a slow client has every byte" slow
+feed_end_ok "block: the others, too" good TERM
+compare "block: the source waited for the slow one" "$(field seconds)" -ge 1
+feed_start stalled --clients 1 --stall 1 --seconds 60 "$target"
+feed_start good --clients 1 --seconds 60 "$target"
+sleep 1
+before=$(cpu_ticks "$daemon")
+sleep 1
+after=$(cpu_ticks "$daemon")
+compare "block: while the source waits for a stalled client, no CPU is used" \
+	$((after - before)) -le 2
+feed_end stalled KILL
+sleep 0.5
+feed_end_ok "block: when it is gone, the feed goes on" good TERM
+compare "block: with much more data" "$(field bytes_min)" -gt $((8 << 20))
+daemon_stop
+is "block: exit status" "$status" 0
+
+done_testing

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Too little of something: locked memory, descriptors, places for clients, memory for the ring.
+
+. tests/lib.sh
+
+stream=(--pattern max --lag-policy block --zerocopy always --listen 127.0.0.1:0)
+
+# How many sends of all clients were copied because of ENOBUFS.
+no_room()
+{
+	sed -n 's/.* left: .*(\([0-9]*\) after ENOBUFS)$/\1/p' "$log" |
+		awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# --- locked memory. Root is not limited, so it is to be somebody else. ---
+cp "$BUILD/dmacastd" "$work/dmacastd"
+chmod 755 "$work" "$work/dmacastd"
+if [ "$(id -u)" -eq 0 ]; then
+	daemon_prefix=(setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all
+		prlimit --memlock=65536:65536 --)
+else
+	daemon_prefix=(prlimit --memlock=65536:65536 --)
+fi
+if "${daemon_prefix[@]}" true 2>/dev/null; then
+	BUILD=$work daemon_run "${stream[@]}"
+	matches "locked memory of 64 KiB: the log says what it is enough for" "$log" \
+		'RLIMIT_MEMLOCK = 64 KiB .*raise it'
+	feed_ok "locked memory of 64 KiB: 8 clients have every byte" --clients 8 --bytes 16M \
+		"127.0.0.1:$port"
+	daemon_stop
+	is "locked memory of 64 KiB: exit status" "$status" 0
+	compare "locked memory of 64 KiB: sends met the limit and were copied" "$(no_room)" -gt 0
+else
+	skip "locked memory of 64 KiB" "cannot be limited here"
+fi
+daemon_prefix=()
+
+# --- descriptors ---
+daemon_prefix=(prlimit --nofile=32:32 --)
+daemon_run --pattern 4M/s --listen 127.0.0.1:0
+matches "32 descriptors: the log says that it is too little" "$log" 'RLIMIT_NOFILE = 32 is too little'
+# Their connections are made by the kernel, but they wait for the daemon to accept them.
+"$BUILD/tests/feedclient" --clients 60 --seconds 2 --stall 0 "127.0.0.1:$port" >"$work/many.out" 2>&1
+matches "no descriptor left: logged" "$log" 'accept: Too many open files; new clients have to wait'
+is "no descriptor left: logged once" "$(grep -c 'accept: Too many open files' "$log")" 1
+before=$(cpu_ticks "$daemon")
+sleep 0.5
+after=$(cpu_ticks "$daemon")
+compare "no descriptor left: no busy loop" $((after - before)) -le 5
+feed_ok "no descriptor left: when others have gone, new clients come in" --clients 4 --bytes 1M \
+	"127.0.0.1:$port"
+daemon_stop
+is "no descriptor left: exit status" "$status" 0
+daemon_prefix=()
+
+# The soft limit is raised to the hard one.
+daemon_prefix=(prlimit --nofile=64:2000 --)
+daemon_run --pattern 4M/s --listen 127.0.0.1:0 --max-clients 1500
+feed_ok "a soft limit of 64 descriptors does not limit to 64 clients" --clients 200 --bytes 256K \
+	"127.0.0.1:$port"
+daemon_stop
+daemon_prefix=()
+
+# --- places for clients ---
+daemon_run --pattern 4M/s --listen 127.0.0.1:0 --max-clients 3
+feed_start three --clients 3 --seconds 60 "127.0.0.1:$port"
+feed --clients 1 --seconds 1 "127.0.0.1:$port"
+compare "max-clients: the fourth is turned away" "$status" -ne 0
+matches "max-clients: and it is logged" "$log" 'client 127\.0\.0\.1:[0-9]+ refused: max-clients'
+feed_end_ok "max-clients: the three are served" three TERM
+wait_until 5 test "$(grep -c ' left: ' "$log")" -ge 3
+sleep 0.2
+feed_ok "max-clients: then there is room again" --clients 3 --bytes 1M "127.0.0.1:$port"
+daemon_stop
+
+daemon_run --pattern 4M/s --listen '127.0.0.1:0' --max-clients-per-address 2
+feed_start two --clients 2 --seconds 60 --source 127.0.0.2 "127.0.0.1:$port"
+feed --clients 1 --seconds 1 --source 127.0.0.2 "127.0.0.1:$port"
+compare "max-clients-per-address: the third from there is turned away" "$status" -ne 0
+matches "max-clients-per-address: and it is logged" "$log" \
+	'client 127\.0\.0\.2:[0-9]+ refused: max-clients-per-address'
+feed_ok "max-clients-per-address: others are served" --clients 2 --bytes 1M --source 127.0.0.3 \
+	"127.0.0.1:$port"
+feed_end_ok "max-clients-per-address: so are the first two" two TERM
+daemon_stop
+
+# --- memory ---
+daemon_run --pattern 4M/s --listen 127.0.0.1:0 --ring-size 1024G --block-size 64M
+daemon_wait 10
+is "a ring larger than the machine is refused" "$status" 1
+matches "and the log says what to do" "$log" 'no 1 TiB of memory for the ring: .*lower ring-size'
+# Huge pages are the whole machine's: one such test at a time.
+exec 8>"${TMPDIR:-/tmp}/dmacast-huge-pages.lock"
+flock 8
+if [ "$(cat /proc/sys/vm/nr_hugepages 2>/dev/null)" = 0 ]; then
+	daemon_run --pattern 4M/s --listen 127.0.0.1:0 --huge-pages require
+	daemon_wait 10
+	is "huge-pages = require without any is refused" "$status" 1
+	matches "and the log says what to do" "$log" 'raise vm.nr_hugepages'
+fi
+if [ "$(id -u)" -eq 0 ] && echo 12 2>/dev/null >/proc/sys/vm/nr_hugepages &&
+	[ "$(cat /proc/sys/vm/nr_hugepages)" -ge 8 ]; then
+	daemon_run "${stream[@]}" --huge-pages require
+	matches "huge pages: used and said" "$log" 'memfd, 2 MiB pages'
+	feed_ok "huge pages: every byte" --clients 4 --bytes 32M "127.0.0.1:$port"
+	daemon_stop
+	is "huge pages: exit status" "$status" 0
+	echo 0 >/proc/sys/vm/nr_hugepages
+else
+	skip "huge pages" "there are none, and they cannot be made here"
+fi
+transparent=/sys/kernel/mm/transparent_hugepage/shmem_enabled
+before=$(sed 's/.*\[\(.*\)\].*/\1/' $transparent 2>/dev/null)
+if [ "$(id -u)" -eq 0 ] && echo advise 2>/dev/null >$transparent; then
+	daemon_run "${stream[@]}"
+	matches "transparent huge pages: used and said" "$log" \
+		'memfd, 4 KiB pages, [0-9]+ MiB of it in transparent huge pages'
+	feed_ok "transparent huge pages: every byte" --clients 4 --bytes 32M "127.0.0.1:$port"
+	daemon_stop
+	is "transparent huge pages: exit status" "$status" 0
+	echo "$before" >$transparent
+else
+	skip "transparent huge pages" "they cannot be switched on here"
+fi
+flock -u 8
+
+# --- an endpoint that is taken ---
+daemon_run --pattern 4M/s --listen 127.0.0.1:0
+first=$daemon
+taken=$port
+daemon_run --pattern 4M/s --listen "127.0.0.1:$taken"
+daemon_wait 10
+is "an endpoint that is in use is refused" "$status" 1
+matches "and named" "$log" "listen = 127.0.0.1:$taken: Address already in use"
+kill -TERM "$first"
+wait "$first"
+
+done_testing

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# What the operator sees: priorities for journald, verbosity, errors before anything is started.
+
+. tests/lib.sh
+
+command_line=(--pattern 1M/s --listen 127.0.0.1:0)
+
+daemon_prefix=(env JOURNAL_STREAM=1:2)
+daemon_run "${command_line[@]}" --max-clients 1
+feed_start one --clients 1 --seconds 60 "127.0.0.1:$port"
+feed --clients 1 --seconds 1 "127.0.0.1:$port"
+feed_end one TERM
+daemon_stop
+is "under journald every line begins with its priority" "$(grep -Ecv '^<[3-7]>' "$log")" 0
+matches "a warning is a warning there" "$log" '^<4>.*refused'
+daemon_prefix=()
+
+daemon_run "${command_line[@]}"
+is "elsewhere every line begins with the name" "$(grep -Ecv '^dmacastd: ' "$log")" 0
+daemon_stop
+"$BUILD/dmacastd" -q "${command_line[@]}" 2>"$work/quiet.log" &
+daemon=$!
+sleep 0.5
+log=$work/quiet.log
+daemon_stop
+is "-q: nothing unless something is wrong" "$(grep -vc 'RLIMIT_NOFILE' "$work/quiet.log")" 0
+daemon_run -v "${command_line[@]}"
+daemon_stop
+matches "-v: more" "$log" 'debug: '
+
+# refused TEXT REGEX ARGUMENT...
+refused()
+{
+	local text=$1 regex=$2
+
+	shift 2
+	daemon_run "$@"
+	daemon_wait 5
+	is "$text: exit status" "$status" 1
+	matches "$text: says what is wrong" "$log" "$regex"
+	is "$text: nothing was started" "$(grep -c 'listening on' "$log")" 0
+}
+
+refused "no arguments" 'expected -c FILE, or --input INPUT --listen'
+refused "unknown option" '--wrong: unknown' --wrong
+refused "bad value" '--ring-size 1X: expected a size' "${command_line[@]}" --ring-size 1X
+refused "missing file" "$work/none.conf: No such file" -c "$work/none.conf"
+printf '[stream a]\npattern = 1M/s\nlisten = 127.0.0.1:0\nring-sise = 4M\n' >"$work/bad.conf"
+refused "unknown key" "$work/bad.conf:4: \[stream a\] ring-sise: unknown option" -c "$work/bad.conf"
+refused "unknown host" 'listen = no-such-host.invalid:0: ' --pattern 1M/s \
+	--listen no-such-host.invalid:0
+
+printf '[stream a]\npattern = 1M/s\nlisten = 127.0.0.1:0\nring-size = 4M\n' >"$work/good.conf"
+"$BUILD/dmacastd" --check -c "$work/good.conf" >"$work/printed.conf" 2>"$work/check.err"
+is "--check: exit status" "$?" 0
+"$BUILD/dmacastd" --check -c "$work/printed.conf" >"$work/again.conf"
+check "--check: what it prints is a configuration that means the same" \
+	cmp "$work/printed.conf" "$work/again.conf"
+matches "--check: prints what was set" "$work/printed.conf" '^ring-size = 4M$'
+matches "--check: and what was not" "$work/printed.conf" '^lag-policy = drop$'
+"$BUILD/dmacastd" --check -c "$work/bad.conf" >"$work/check.out" 2>&1
+is "--check of a bad file: exit status" "$?" 1
+
+done_testing
