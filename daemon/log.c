@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 static const char *program_name = "dmacast";
 static enum log_level threshold = LOG_LEVEL_INFO;
 static bool for_journald;
+static unsigned int lost; /* messages that could not be written, since the last that was */
 
 void log_init(const char *program)
 {
@@ -39,18 +41,49 @@ static const char *level_word(enum log_level level)
 	}
 }
 
-static void write_all(const char *line, size_t length)
+/* Lines are shorter than PIPE_BUF: a pipe that is writable takes one whole, without waiting. */
+static bool write_line(const char *line, size_t length)
 {
-	while (length) {
-		ssize_t n = write(STDERR_FILENO, line, length);
+	struct pollfd writable = { .fd = STDERR_FILENO, .events = POLLOUT };
+	ssize_t n;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return; /* nowhere left to complain */
-		line += n;
-		length -= (size_t)n;
+	if (poll(&writable, 1, 0) != 1 || !(writable.revents & POLLOUT))
+		return false;
+	do {
+		n = write(STDERR_FILENO, line, length);
+	} while (n < 0 && errno == EINTR);
+	return n == (ssize_t)length;
+}
+
+static size_t prefix(char line[LINE_BYTES], enum log_level level)
+{
+	int n;
+
+	if (for_journald)
+		n = snprintf(line, LINE_BYTES, "<%d>", (int)level);
+	else
+		n = snprintf(line, LINE_BYTES, "%s: %s", program_name, level_word(level));
+	return (size_t)n;
+}
+
+static void write_or_count(const char *line, size_t length)
+{
+	char note[LINE_BYTES];
+	size_t note_length;
+
+	if (lost) {
+		note_length = prefix(note, LOG_LEVEL_WARNING);
+		note_length +=
+			(size_t)snprintf(note + note_length, sizeof(note) - note_length,
+					 "messages lost because nobody read them: %u\n", lost);
+		if (!write_line(note, note_length)) {
+			lost++;
+			return;
+		}
+		lost = 0;
 	}
+	if (!write_line(line, length))
+		lost++;
 }
 
 void log_message(enum log_level level, const char *format, ...)
@@ -63,12 +96,7 @@ void log_message(enum log_level level, const char *format, ...)
 
 	if (level > threshold)
 		return;
-	if (for_journald)
-		n = snprintf(line, sizeof(line), "<%d>", (int)level);
-	else
-		n = snprintf(line, sizeof(line), "%s: %s", program_name, level_word(level));
-	length = (size_t)n;
-
+	length = prefix(line, level);
 	va_start(args, format);
 	n = vsnprintf(line + length, sizeof(line) - length, format, args);
 	va_end(args);
@@ -81,7 +109,7 @@ void log_message(enum log_level level, const char *format, ...)
 			line[i] = '?';
 	}
 	line[length++] = '\n';
-	write_all(line, length);
+	write_or_count(line, length);
 	errno = saved_errno;
 }
 

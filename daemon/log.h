@@ -2,6 +2,7 @@
 /*
  * Messages to standard error, one line an event. Under systemd (JOURNAL_STREAM is set) each line
  * starts with the priority that journald reads, such as "<4>"; elsewhere with the program's name.
+ * Whoever reads them too slowly loses messages, and is told so; nothing waits for them.
  */
 #ifndef DMACAST_LOG_H
 #define DMACAST_LOG_H

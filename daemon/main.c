@@ -6,7 +6,9 @@
 #include "limits.h"
 #include "log.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static int run(const struct config *config)
 {
@@ -24,11 +26,24 @@ static int run(const struct config *config)
 	return status;
 }
 
+/* Where one of the first three descriptors is closed, a socket would get its number. */
+static void keep_standard_descriptors(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct config config;
 	int status = 0;
 
+	keep_standard_descriptors();
 	log_init("dmacastd");
 	config_init(&config);
 	switch (arguments_parse(argc, argv, &config)) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The pattern source: checkable data (pattern.h) at a chosen rate. It is paced by the clock, from
- * the moment it started or last found room again: what it could not make while the ring was full
- * is not made up for.
+ * the moment it started or last found room again: what it could not make while the ring was full,
+ * or while this process did not run for long, is not made up for.
  */
 #include "source_type.h"
 
@@ -25,8 +25,9 @@
 struct pattern_source {
 	struct source source;
 	struct filler *filler;
-	uint64_t rate;	 /* bytes a second, or UNITS_RATE_MAX */
-	uint64_t offset; /* of the next byte in the stream */
+	uint64_t rate;	      /* bytes a second, or UNITS_RATE_MAX */
+	uint64_t offset;      /* of the next byte in the stream */
+	uint64_t most_behind; /* bytes: more would be a burst that the ring cannot take */
 	uint64_t paced_from_ns;
 	uint64_t made_since; /* bytes since paced_from_ns */
 	struct timeval tick;
@@ -34,21 +35,26 @@ struct pattern_source {
 	char text[UNITS_TEXT + sizeof("pattern ")];
 };
 
-static uint64_t bytes_due(const struct pattern_source *pattern)
+static void restart_pace(struct pattern_source *pattern)
+{
+	pattern->paced_from_ns = clock_monotonic_ns();
+	pattern->made_since = 0;
+}
+
+static uint64_t bytes_due(struct pattern_source *pattern)
 {
 	uint64_t elapsed_ns, due;
 
 	if (pattern->rate == UNITS_RATE_MAX)
 		return TURN_BYTES;
 	elapsed_ns = clock_monotonic_ns() - pattern->paced_from_ns;
-	due = (uint64_t)((unsigned __int128)elapsed_ns * pattern->rate / 1000000000U);
-	return (due - pattern->made_since) & ~(uint64_t)(PATTERN_WORD - 1);
-}
-
-static void restart_pace(struct pattern_source *pattern)
-{
-	pattern->paced_from_ns = clock_monotonic_ns();
-	pattern->made_since = 0;
+	due = (uint64_t)((unsigned __int128)elapsed_ns * pattern->rate / 1000000000U) -
+	      pattern->made_since;
+	if (due > pattern->most_behind) {
+		restart_pace(pattern);
+		due = pattern->most_behind;
+	}
+	return due & ~(uint64_t)(PATTERN_WORD - 1);
 }
 
 static void make(struct pattern_source *pattern)
@@ -140,6 +146,7 @@ struct source *source_pattern_open(struct event_base *base, const struct stream_
 	snprintf(pattern->text, sizeof(pattern->text), "pattern %s",
 		 units_format_rate(settings->pattern, rate));
 	pattern->rate = settings->pattern;
+	pattern->most_behind = settings->ring_size / 2;
 	tick_us = (uint64_t)((unsigned __int128)ring_block_size(ring) * 1000000U / pattern->rate);
 	if (tick_us < SHORTEST_TICK_US)
 		tick_us = SHORTEST_TICK_US;

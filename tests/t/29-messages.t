@@ -29,6 +29,40 @@ daemon_run -v "${command_line[@]}"
 daemon_stop
 matches "-v: more" "$log" 'debug: '
 
+# Nobody reads the messages: that must not stop the feed.
+mkfifo "$work/unread"
+exec 7<>"$work/unread"
+"$BUILD/dmacastd" -v --pattern 20M/s --listen 127.0.0.1:0 2>&7 &
+daemon=$!
+started+=("$daemon")
+read -r -u 7 line
+until [[ $line == *"listening on"* ]]; do
+	read -r -u 7 line
+done
+log=$work/quiet.log
+feed_ok "with messages that nobody reads, clients come and go" --clients 20 --leave 20 \
+	--leave-after 4K --churn --seconds 2 "127.0.0.1:${line##*:}"
+feed_ok "with messages that nobody reads, the feed goes on" --clients 4 --bytes 4M \
+	"127.0.0.1:${line##*:}"
+dd bs=64K count=1 status=none <&7 >"$work/read"
+sleep 0.1
+feed --clients 1 --bytes 4K "127.0.0.1:${line##*:}"
+dd bs=64K count=1 status=none <&7 >"$work/read.more"
+matches "whoever reads again is told how many were lost" "$work/read.more" \
+	'messages lost because nobody read them: [1-9]'
+daemon_stop
+is "with messages that nobody reads: exit status" "$status" 0
+exec 7>&-
+
+# Without descriptors 0, 1 and 2 no client gets the messages, or anything else.
+"$BUILD/dmacastd" --pattern 20M/s --listen "127.0.0.1:$port" <&- >&- 2>&- &
+daemon=$!
+started+=("$daemon")
+feed_ok "without standard descriptors clients get the feed and nothing else" --clients 8 \
+	--bytes 8M "127.0.0.1:$port"
+daemon_stop
+is "without standard descriptors: exit status" "$status" 0
+
 # refused TEXT REGEX ARGUMENT...
 refused()
 {
