@@ -1,0 +1,762 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Configuration files and command lines: what they come to when they are right, and when they are
+ * wrong, whether the error says where, what, and what would be right.
+ */
+#include "arguments.h"
+#include "config.h"
+#include "log.h"
+#include "option.h"
+
+#include "capture.h"
+#include "tap.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define TEXT(literal) literal, sizeof(literal) - 1
+
+static struct capture capture;
+static char directory[] = "/tmp/dmacast-config-XXXXXX";
+static char path[64];
+
+static void write_file(const char *text, size_t length)
+{
+	FILE *file = fopen(path, "w");
+
+	if (!file || fwrite(text, 1, length, file) != length || fclose(file))
+		err(1, "%s", path);
+}
+
+/* What reading and checking the file logs is left in capture.text. */
+static bool read_config(struct config *config, const char *from)
+{
+	bool right;
+
+	config_init(config);
+	capture_begin(&capture, STDERR_FILENO);
+	right = config_read_file(config, from) && config_check(config, from);
+	capture_end(&capture);
+	return right;
+}
+
+static char *printed(const struct config *config)
+{
+	char *text;
+	size_t length;
+	FILE *file = open_memstream(&text, &length);
+
+	config_print(config, file);
+	fclose(file);
+	return text;
+}
+
+static unsigned int line_count(const char *text)
+{
+	unsigned int lines = 0;
+
+	for (; *text; text++)
+		lines += *text == '\n';
+	return lines;
+}
+
+/* Is there a line that begins with @start and has @key and @right in it? */
+static bool is_logged(const char *start, const char *key, const char *right)
+{
+	char *text = strdup(capture.text), *rest = text;
+	bool found = false;
+
+	for (char *line; (line = strsep(&rest, "\n"));)
+		found |= !strncmp(line, start, strlen(start)) && strstr(line, key) &&
+			 strstr(line, right);
+	free(text);
+	return found;
+}
+
+/* ---- wrong files ---- */
+
+#define STREAM "[stream a]\ninput = -\nlisten = :7000\n" /* three lines */
+#define NAME_32 "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-.012"
+
+static const struct {
+	const char *title;
+	const char *text;
+	size_t length;
+	unsigned int line; /* 0: concerns several */
+	const char *key, *right;
+	unsigned int errors; /* 0: one */
+} wrong_files[] = {
+	/* Sections */
+	{ "nothing", TEXT(""), 0, "no stream", "at least one [stream NAME]", 0 },
+	{ "no stream", TEXT("[daemon]\nstrict = no\n"), 0, "no stream", "[stream NAME]", 0 },
+	{ "an unknown section", TEXT("\n[streams]\nx = y\n" STREAM), 2, "[streams]",
+	  "[daemon] or [stream NAME]", 0 },
+	{ "a section without a key", TEXT("[bogus]\n" STREAM), 1, "[bogus]", "[stream NAME]", 0 },
+	{ "a section in capitals", TEXT("[Daemon]\n" STREAM), 1, "[Daemon]", "[daemon]", 0 },
+	{ "a section without a name", TEXT("[]\n" STREAM), 1, "[]", "[stream NAME]", 0 },
+	{ "an option before any section", TEXT("strict = yes\n" STREAM), 1, "strict",
+	  "[daemon] or [stream NAME] before", 0 },
+	{ "[daemon] twice", TEXT("[daemon]\n[daemon]\n" STREAM), 2, "[daemon]", "only one", 0 },
+	{ "a stream twice", TEXT(STREAM "[stream b]\npattern = max\nlisten = :1\n" STREAM), 7,
+	  "[stream a]", "once, under a name of its own", 0 },
+	{ "a stream without a name", TEXT("[stream]\n" STREAM), 1, "[stream]", "[stream NAME]", 0 },
+	{ "a stream with an empty name", TEXT("[stream ]\n" STREAM), 1, "[stream ]",
+	  "1 to 32 letters", 0 },
+	{ "a stream name with a slash", TEXT("[stream a/b]\n"), 1, "[stream a/b]",
+	  "letters, digits, '.', '_' or '-'", 0 },
+	{ "a stream name with a blank", TEXT("[stream a b]\n"), 1, "[stream a b]", "letters", 0 },
+	{ "a stream name with an umlaut", TEXT("[stream \xc3\xa4]\n"), 1, "[stream \xc3\xa4]",
+	  "letters", 0 },
+	{ "a stream name of 33 letters", TEXT("[stream " NAME_32 "x]\n"), 1, NAME_32 "x", "1 to 32",
+	  0 },
+	/* Lines */
+	{ "no equals sign", TEXT(STREAM "hold\n"), 4, "", "[section] or key = value", 0 },
+	{ "a section that does not end", TEXT(STREAM "\n[stream b\nhold = 1\n"), 5, "",
+	  "[section] or key = value", 0 },
+	{ "a NUL byte", TEXT(STREAM "ho\0ld = 1\nbogus = 1\n"), 4, "NUL byte", "text", 2 },
+	{ "a NUL byte in a comment", TEXT("# \0\n" STREAM), 1, "NUL byte", "text", 0 },
+	{ "UTF-16", TEXT("\xff\xfe[\0d\0a\0e\0m\0o\0n\0]\0\n"), 1, "NUL byte", "text", 0 },
+	/* Options */
+	{ "an unknown option", TEXT(STREAM "bogus = 1\n"), 4, "[stream a] bogus",
+	  "dmacastd.conf(5)", 0 },
+	{ "an option in capitals", TEXT(STREAM "Hold = 1\n"), 4, "Hold", "dmacastd.conf(5)", 0 },
+	{ "a stream's option in [daemon]", TEXT("[daemon]\nhold = 1\n" STREAM), 2, "[daemon] hold",
+	  "dmacastd.conf(5)", 0 },
+	{ "the daemon's option in a stream", TEXT(STREAM "strict = yes\n"), 4, "[stream a] strict",
+	  "dmacastd.conf(5)", 0 },
+	{ "an option twice", TEXT(STREAM "hold = 1\n\nhold = 1\n"), 6, "[stream a] hold",
+	  "set before, on line 4; expected once", 0 },
+	{ "an option twice, first with a wrong value", TEXT(STREAM "hold = x\nhold = 1\n"), 5,
+	  "[stream a] hold", "set before, on line 4", 2 },
+	{ "an input twice", TEXT(STREAM "input = /x\n"), 4, "[stream a] input",
+	  "set before, on line 2", 0 },
+	{ "two wrong lines", TEXT(STREAM "hold = x\nloop = maybe\n"), 5, "[stream a] loop = maybe",
+	  "yes or no", 2 },
+	{ "no value", TEXT(STREAM "hold =\n"), 4, "[stream a] hold = ", "a whole number", 0 },
+	/* Values */
+	{ "no number", TEXT(STREAM "hold = many\n"), 4, "[stream a] hold = many",
+	  "a whole number, from 0 to 100000", 0 },
+	{ "a number too low", TEXT(STREAM "max-clients = 0\n"), 4, "max-clients = 0",
+	  "from 1 to 100000", 0 },
+	{ "a number too high", TEXT(STREAM "max-clients = 100001\n"), 4, "max-clients = 100001",
+	  "from 1 to 100000", 0 },
+	{ "a number beyond 64 bits", TEXT(STREAM "hold = 18446744073709551616\n"), 4,
+	  "hold = 18446744073709551616", "from 0 to 100000", 0 },
+	{ "auto where there is none", TEXT(STREAM "hold = auto\n"), 4, "hold = auto",
+	  "from 0 to 100000", 0 },
+	{ "no size", TEXT(STREAM "block-size = 64 K\n"), 4, "block-size = 64 K",
+	  "a size such as 256K or 4M, from 4K to 64M", 0 },
+	{ "a size too low", TEXT(STREAM "block-size = 4095\n"), 4, "block-size = 4095", "from 4K",
+	  0 },
+	{ "a size too high", TEXT(STREAM "block-size = 65M\n"), 4, "block-size = 65M", "to 64M",
+	  0 },
+	{ "no size nor auto", TEXT(STREAM "send-buffer = none\n"), 4, "send-buffer = none",
+	  "from 4K to 1G, or auto", 0 },
+	{ "a duration without a unit", TEXT(STREAM "flush = 100\n"), 4, "flush = 100",
+	  "a duration such as 500ms or 10s, from 1ms to 1h", 0 },
+	{ "a duration too low", TEXT(STREAM "flush = 999us\n"), 4, "flush = 999us", "from 1ms", 0 },
+	{ "a duration too high", TEXT(STREAM "keepalive = 10h\n"), 4, "keepalive = 10h", "to 9h",
+	  0 },
+	{ "no rate", TEXT("[stream a]\npattern = 5M\nlisten = :1\n"), 2, "pattern = 5M",
+	  "a rate such as 100M/s, or max", 0 },
+	{ "a rate of nothing", TEXT("[stream a]\npattern = 0/s\nlisten = :1\n"), 2, "pattern = 0/s",
+	  "from 1/s to max", 0 },
+	{ "neither yes nor no", TEXT("[daemon]\nstrict = true\n" STREAM), 2,
+	  "[daemon] strict = true", "yes or no", 0 },
+	{ "no such choice", TEXT(STREAM "lag-policy = Drop\n"), 4, "lag-policy = Drop",
+	  "one of drop, disconnect, block", 0 },
+	{ "an empty input", TEXT("[stream a]\ninput = ; -\nlisten = :1\n"), 2,
+	  "input =", "-, a path, unix:PATH", 0 },
+	{ "a Unix socket without a path", TEXT("[stream a]\ninput = unix:\nlisten = :1\n"), 2,
+	  "input = unix:", "1 to 107 bytes", 0 },
+	{ "an endpoint without a port", TEXT(STREAM "listen = localhost\n"), 4,
+	  "listen = localhost", "HOST:PORT", 0 },
+	{ "an endpoint with a named port", TEXT(STREAM "listen = :http\n"), 4, "listen = :http",
+	  "0 to 65535", 0 },
+	{ "an endpoint in IPv6 without brackets", TEXT(STREAM "listen = ::1:80\n"), 4,
+	  "listen = ::1:80", "[IPV6]:PORT", 0 },
+	/* Several options together */
+	{ "no source", TEXT("[stream a]\nlisten = :1\n"), 0, "[stream a]", "input or pattern", 0 },
+	{ "two sources", TEXT(STREAM "pattern = max\n"), 0, "[stream a]: two sources",
+	  "either input or pattern", 0 },
+	{ "no endpoint", TEXT("[stream a]\ninput = -\n"), 0, "[stream a]", "listen = HOST:PORT",
+	  0 },
+	{ "three blocks", TEXT(STREAM "block-size = 4M\nring-size = 15M\n"), 0, "ring-size = 15M",
+	  "at least 16M, or smaller blocks", 0 },
+	{ "no block at all", TEXT(STREAM "block-size = 64M\n"), 0, "ring-size = 16M: holds 0",
+	  "at least 256M", 0 },
+	{ "low-water above half", TEXT(STREAM "low-water = 33\n"), 0, "low-water = 33",
+	  "at most half of the ring's 64 blocks", 0 },
+	{ "blocks that are no pages", TEXT(STREAM "block-size = 10000\n"), 0, "block-size = 10000",
+	  "a multiple of the page size", 0 },
+	{ "loop with a socket", TEXT("[stream a]\ninput = tcp:h:1\nlisten = :1\nloop = yes\n"), 0,
+	  "[stream a] loop = yes", "a regular file", 0 },
+	{ "loop with a command", TEXT("[stream a]\ninput = exec:ls\nlisten = :1\nloop = yes\n"), 0,
+	  "[stream a] loop = yes", "a regular file", 0 },
+	{ "loop with a pattern", TEXT("[stream a]\npattern = max\nlisten = :1\nloop = yes\n"), 0,
+	  "[stream a] loop = yes", "a regular file", 0 },
+	{ "waiting for standard input", TEXT(STREAM "on-end = wait\n"), 0,
+	  "[stream a] on-end = wait", "opened again", 0 },
+	{ "waiting for a pattern", TEXT("[stream a]\npattern = 1/s\nlisten = :1\non-end = wait\n"),
+	  0, "[stream a] on-end = wait", "opened again", 0 },
+	{ "hold above max-clients", TEXT(STREAM "hold = 3\nmax-clients = 2\n"), 0,
+	  "[stream a] hold = 3", "at most max-clients, 2", 0 },
+	{ "an endpoint twice", TEXT(STREAM "listen = :7000\n"), 0,
+	  "[stream a] listen = :7000: taken by [stream a]", "another address or port", 0 },
+	{ "an endpoint of another stream",
+	  TEXT(STREAM "[stream b]\npattern = max\nlisten = :1\nlisten = :7000\n"), 0,
+	  "[stream b] listen = :7000: taken by [stream a]", "another address or port", 0 },
+	{ "two streams on standard input", TEXT(STREAM "[stream b]\ninput = -\nlisten = :1\n"), 0,
+	  "[stream b] input = -: taken by [stream a]", "one stream on standard input", 0 },
+	{ "everything wrong together",
+	  TEXT("[stream a]\nlow-water = 9\nblock-size = 2M\nhold = 9\n"
+	       "max-clients = 1\n[stream b]\n"),
+	  0, "[stream a] low-water = 9", "at most half of the ring's 8 blocks", 6 },
+};
+
+static void test_wrong_files(void)
+{
+	for (size_t i = 0; i < LENGTH(wrong_files); i++) {
+		unsigned int errors = wrong_files[i].errors ? wrong_files[i].errors : 1;
+		struct config config;
+		char start[128];
+
+		write_file(wrong_files[i].text, wrong_files[i].length);
+		check(!read_config(&config, path), "taken");
+		if (wrong_files[i].line)
+			snprintf(start, sizeof(start), "test: error: %s:%u: ", path,
+				 wrong_files[i].line);
+		else
+			snprintf(start, sizeof(start), "test: error: %s: ", path);
+		check(is_logged(start, wrong_files[i].key, wrong_files[i].right), "%s",
+		      capture.text);
+		check(line_count(capture.text) == errors, "expected %u errors: %s", errors,
+		      capture.text);
+		config_free(&config);
+		point("wrong file: %s", wrong_files[i].title);
+	}
+}
+
+/* Each option of the table refuses a value, and says so. */
+static void test_wrong_values(void)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+		bool in_daemon = option->scope == OPTION_DAEMON;
+		struct config config;
+		char text[256], start[128], key[64];
+
+		snprintf(text, sizeof(text), "%s\n\n%s = tcp:?\n",
+			 in_daemon ? "[daemon]" : "[stream a]", option->name);
+		snprintf(start, sizeof(start), "test: error: %s:3: [%s] ", path,
+			 in_daemon ? "daemon" : "stream a");
+		snprintf(key, sizeof(key), "] %s = tcp:?: ", option->name);
+		write_file(text, strlen(text));
+		check(!read_config(&config, path), "%s: taken", option->name);
+		check(is_logged(start, key, "expected "), "%s", capture.text);
+		check(line_count(capture.text) == 1, "%s", capture.text);
+		config_free(&config);
+	}
+	point("each option refuses a wrong value, with file, line and key");
+}
+
+static void test_no_file(void)
+{
+	struct config config;
+
+	unlink(path);
+	check(!read_config(&config, path), "taken");
+	check(is_logged("test: error: ", path, "No such file or directory; expected a "), "%s",
+	      capture.text);
+	check(line_count(capture.text) == 1, "%s", capture.text);
+	config_free(&config);
+	point("wrong file: none");
+	check(!read_config(&config, directory), "taken");
+	check(is_logged("test: error: ", directory, "Is a directory; expected a "), "%s",
+	      capture.text);
+	config_free(&config);
+	point("wrong file: a directory");
+}
+
+static void test_long_lines(void)
+{
+	static const struct {
+		const char *start;
+		size_t length;
+		bool right;
+	} table[] = {
+		{ "input = /", 198, true },   { "input = /", 199, false },
+		{ "input = /", 1000, false }, { "# comment", 1000, true },
+		{ "; comment", 5000, true },  { "\t # comment", 5000, true },
+		{ "[stream ", 300, false },
+	};
+
+	for (size_t i = 0; i < LENGTH(table); i++) {
+		struct config config;
+		char text[6000], start[128];
+		size_t length = (size_t)sprintf(text, "[stream a]\nlisten = :1\n");
+
+		memset(text + length, 'x', table[i].length);
+		memcpy(text + length, table[i].start, strlen(table[i].start));
+		length += table[i].length;
+		length +=
+			(size_t)sprintf(text + length, "\nhold = %s\n", table[i].right ? "2" : "x");
+		if (table[i].right && *table[i].start != 'i')
+			length += (size_t)sprintf(text + length, "input = -\n");
+		write_file(text, length);
+		check(read_config(&config, path) == table[i].right, "%s, %zu bytes: %s",
+		      table[i].start, table[i].length, capture.text);
+		snprintf(start, sizeof(start), "test: error: %s:3: ", path);
+		check(is_logged(start, "too long", "less than 199 bytes") == !table[i].right, "%s",
+		      capture.text);
+		/* Neither a long comment nor a long line moves the numbers of those after it. */
+		snprintf(start, sizeof(start), "test: error: %s:4: ", path);
+		check(is_logged(start, "hold = x", "a whole number") == !table[i].right, "%s",
+		      capture.text);
+		if (table[i].right)
+			check(config.stream_count == 1 && config.streams[0].hold == 2, "no hold");
+		config_free(&config);
+	}
+	point("lines of up to 198 bytes, comments of any length");
+}
+
+/* ---- right files ---- */
+
+static const struct {
+	const char *title;
+	const char *text;
+	size_t length;
+	const char *effective[4]; /* among the lines that are printed */
+} right_files[] = {
+	{ "defaults",
+	  TEXT(STREAM),
+	  { "strict = no", "[stream a]", "block-size = 256K", "send-buffer = auto" } },
+	{ "comments and empty lines",
+	  TEXT("# c\n;c\n\n[stream a] ; c\n  # c\n\t; c\ninput = - ; c\n\n; hold = 3\n"
+	       "listen = :7000 ; c\nflush=2s ;c\n"),
+	  { "input = -", "listen = :7000", "flush = 2s", "hold = 0" } },
+	{ "no comment without a blank before it",
+	  TEXT("[stream a]\ninput = exec:ls;ls #x\nlisten = :1\n"),
+	  { "input = exec:ls;ls #x" } },
+	{ "indentation and blanks",
+	  TEXT("  [stream a]\t\n\tinput   =   /a b  \n  listen=:1\n      hold\t=\t3   \n"),
+	  { "input = /a b", "listen = :1", "hold = 3" } },
+	{ "a byte order mark",
+	  TEXT("\xef\xbb\xbf[daemon]\nstrict = yes\n" STREAM),
+	  { "strict = yes" } },
+	{ "a byte order mark before a comment", TEXT("\xef\xbb\xbf# c\n" STREAM), { "input = -" } },
+	{ "line ends of DOS",
+	  TEXT("[daemon]\r\nstrict = yes\r\n\r\n; c\r\n[stream a]\r\ninput = -\r\n"
+	       "listen = :1\r\nflush = 1s ; c\r\n"),
+	  { "strict = yes", "[stream a]", "listen = :1", "flush = 1s" } },
+	{ "no end of the last line", TEXT(STREAM "hold = 3"), { "hold = 3" } },
+	{ "a colon for the equals sign", TEXT(STREAM "hold: 3\n"), { "hold = 3" } },
+	{ "an equals sign in a value",
+	  TEXT("[stream a]\ninput = exec:a=b c=d\nlisten = :1\n"),
+	  { "input = exec:a=b c=d" } },
+	{ "several endpoints",
+	  TEXT(STREAM "listen = [::1]:7001\nhold = 1\nlisten = localhost:7002\n"),
+	  { "listen = :7000", "listen = [::1]:7001", "listen = localhost:7002" } },
+	{ "port 0 several times", TEXT(STREAM "listen = :0\nlisten = :0\n"), { "listen = :0" } },
+	{ "the same port at other hosts",
+	  TEXT(STREAM "listen = a:7000\nlisten = b:7000\n"),
+	  { "listen = a:7000", "listen = b:7000" } },
+	{ "several streams",
+	  TEXT(STREAM "[stream b]\npattern = 5K/s\nlisten = :1\n[stream c]\ninput = tcp:h:1\n"
+		      "listen = :2\n"),
+	  { "[stream a]", "[stream b]", "[stream c]", "pattern = 5K/s" } },
+	{ "[daemon] at the end",
+	  TEXT(STREAM "[daemon]\ndrain-timeout = 0\n"),
+	  { "drain-timeout = 0" } },
+	{ "an empty [daemon]", TEXT("[daemon]\n" STREAM), { "log-level = info" } },
+	{ "a name of 32 letters",
+	  TEXT("[stream " NAME_32 "]\ninput = -\nlisten = :1\n"),
+	  { "[stream " NAME_32 "]" } },
+	{ "blanks before a name",
+	  TEXT("[stream    x]\ninput = -\nlisten = :1\n"),
+	  { "[stream x]" } },
+	{ "the same option in two streams",
+	  TEXT(STREAM "hold = 1\n[stream b]\nhold = 2\npattern = max\nlisten = :1\n"),
+	  { "hold = 1", "hold = 2", "pattern = max" } },
+	{ "the least ring",
+	  TEXT(STREAM "block-size = 4K\nring-size = 16K\nlow-water = 2\n"),
+	  { "ring-size = 16K", "low-water = 2" } },
+	{ "hold as many as max-clients",
+	  TEXT(STREAM "hold = 2\nmax-clients = 2\n"),
+	  { "hold = 2", "max-clients = 2" } },
+	{ "loop and wait with a path",
+	  TEXT("[stream a]\ninput = /x\nlisten = :1\nloop = yes\non-end = wait\n"),
+	  { "loop = yes", "on-end = wait" } },
+	{ "loop with standard input, which may be a file",
+	  TEXT(STREAM "loop = yes\n"),
+	  { "loop = yes" } },
+	{ "units",
+	  TEXT(STREAM "block-size = 65536\nring-size = 1GiB\nflush = 1000us\n"
+		      "keepalive = 90s\n"),
+	  { "block-size = 64K", "ring-size = 1G", "flush = 1ms", "keepalive = 90s" } },
+};
+
+/* Written and read again, a configuration is the same. */
+static void check_reread(const struct config *config)
+{
+	char *text = printed(config), *again;
+	struct config other;
+
+	write_file(text, strlen(text));
+	check(read_config(&other, path), "%s", capture.text);
+	again = printed(&other);
+	check(!strcmp(text, again), "%s\nread again:\n%s", text, again);
+	free(again);
+	free(text);
+	config_free(&other);
+}
+
+static void test_right_files(void)
+{
+	for (size_t i = 0; i < LENGTH(right_files); i++) {
+		struct config config;
+		char *text;
+
+		write_file(right_files[i].text, right_files[i].length);
+		check(read_config(&config, path), "refused");
+		check(!*capture.text, "%s", capture.text);
+		text = printed(&config);
+		for (int n = 0; n < 4 && right_files[i].effective[n]; n++) {
+			char line[128];
+
+			snprintf(line, sizeof(line), "\n%s\n", right_files[i].effective[n]);
+			check(strstr(text, line), "no %s in\n%s", right_files[i].effective[n],
+			      text);
+		}
+		check_reread(&config);
+		free(text);
+		config_free(&config);
+		point("right file: %s", right_files[i].title);
+	}
+}
+
+/* ---- each option, in a file and on the command line ---- */
+
+#define FIELD_OF(type, field) offsetof(struct type, field), sizeof(((struct type *)0)->field)
+
+static const struct set {
+	const char *name, *text; /* another one than the default */
+	size_t field, size;
+	uint64_t value; /* 0: a text */
+} set[] = {
+	{ "log-level", "debug", FIELD_OF(daemon_settings, log_level), 4 },
+	{ "drain-timeout", "1500ms", FIELD_OF(daemon_settings, drain_timeout), 1500000 },
+	{ "strict", "yes", FIELD_OF(daemon_settings, strict), true },
+	{ "input", "/some/file", FIELD_OF(stream_settings, input), 0 },
+	{ "loop", "yes", FIELD_OF(stream_settings, loop), true },
+	{ "on-end", "wait", FIELD_OF(stream_settings, on_end), ON_END_WAIT },
+	{ "hold", "7", FIELD_OF(stream_settings, hold), 7 },
+	{ "flush", "250ms", FIELD_OF(stream_settings, flush), 250000 },
+	{ "listen", "localhost:7000", FIELD_OF(stream_settings, listen), 0 },
+	{ "block-size", "8K", FIELD_OF(stream_settings, block_size), 8192 },
+	{ "ring-size", "128K", FIELD_OF(stream_settings, ring_size), 131072 },
+	{ "low-water", "3", FIELD_OF(stream_settings, low_water), 3 },
+	{ "huge-pages", "require", FIELD_OF(stream_settings, huge_pages), HUGE_PAGES_REQUIRE },
+	{ "lag-policy", "block", FIELD_OF(stream_settings, lag_policy), LAG_POLICY_BLOCK },
+	{ "zerocopy", "never", FIELD_OF(stream_settings, zerocopy), ZEROCOPY_NEVER },
+	{ "max-clients", "99", FIELD_OF(stream_settings, max_clients), 99 },
+	{ "max-clients-per-address", "5", FIELD_OF(stream_settings, max_clients_per_address), 5 },
+	{ "send-buffer", "1M", FIELD_OF(stream_settings, send_buffer), 1048576 },
+	{ "notsent-lowat", "12K", FIELD_OF(stream_settings, notsent_lowat), 12288 },
+	{ "keepalive", "3m", FIELD_OF(stream_settings, keepalive), 180000000 },
+	{ "user-timeout", "2h", FIELD_OF(stream_settings, user_timeout), 7200000000 },
+	/* Instead of the input: */
+	{ "pattern", "10M/s", FIELD_OF(stream_settings, pattern), 10485760 },
+};
+
+#define WITHOUT_PATTERN (LENGTH(set) - 1)
+
+static const struct option_definition *find(const char *name)
+{
+	const struct option_definition *option = option_find(OPTION_DAEMON, name);
+
+	return option ? option : option_find(OPTION_STREAM, name);
+}
+
+static void check_value(const struct config *config, const struct set *expected)
+{
+	const struct option_definition *option = find(expected->name);
+	const void *settings = option->scope == OPTION_DAEMON ? (const void *)&config->daemon
+							      : (const void *)config->streams;
+	const void *field = (const char *)settings + expected->field;
+	uint64_t value = 0;
+
+	if (!expected->value)
+		return;
+	if (expected->size == sizeof(bool))
+		value = *(const bool *)field;
+	else if (expected->size == sizeof(unsigned int))
+		value = *(const unsigned int *)field;
+	else if (expected->size == sizeof(uint64_t))
+		value = *(const uint64_t *)field;
+	check(value == expected->value, "%s = %s is %" PRIu64, expected->name, expected->text,
+	      value);
+}
+
+/* The first @count options of set, in a file. */
+static void write_set(size_t count)
+{
+	char text[2048] = "";
+
+	for (int scope = OPTION_DAEMON; scope <= OPTION_STREAM; scope++) {
+		strcat(text, scope == OPTION_DAEMON ? "[daemon]\n" : "[stream a]\n");
+		for (size_t i = 0; i < count; i++) {
+			if ((int)find(set[i].name)->scope == scope)
+				sprintf(text + strlen(text), "%s = %s\n", set[i].name, set[i].text);
+		}
+	}
+	write_file(text, strlen(text));
+}
+
+static enum arguments_outcome parse_arguments(const char *line, struct config *config);
+
+static void test_every_option(void)
+{
+	char line[2048] = "--check --name a", *from_file, *from_line;
+	struct config config;
+
+	for (size_t i = 0; i < option_count; i++) {
+		const char *text = NULL;
+
+		for (size_t s = 0; s < LENGTH(set); s++) {
+			if (!strcmp(set[s].name, option_table[i].name))
+				text = set[s].text;
+		}
+		check(text, "%s is missing in this test", option_table[i].name);
+		check(text && (!option_table[i].preset || strcmp(text, option_table[i].preset)),
+		      "%s is its default", option_table[i].name);
+	}
+	point("this test sets each option to another value than the default");
+
+	write_set(WITHOUT_PATTERN);
+	if (!check(read_config(&config, path), "%s", capture.text))
+		return;
+	for (size_t i = 0; i < WITHOUT_PATTERN; i++)
+		check_value(&config, &set[i]);
+	check(!strcmp(config.streams[0].input, "/some/file"), "input %s", config.streams[0].input);
+	check(config.streams[0].listen.count == 1 &&
+		      !strcmp(config.streams[0].listen.item[0], "localhost:7000"),
+	      "another endpoint");
+	from_file = printed(&config);
+	check_reread(&config);
+	config_free(&config);
+	point("each option in a file");
+
+	for (size_t i = 0; i < WITHOUT_PATTERN; i++)
+		sprintf(line + strlen(line), " --%s %s", set[i].name, set[i].text);
+	check(parse_arguments(line, &config) == ARGUMENTS_CHECK, "%s", capture.text);
+	from_line = printed(&config);
+	check(!strcmp(from_file, from_line), "%s\nfrom the command line:\n%s", from_file,
+	      from_line);
+	config_free(&config);
+	point("the same options on the command line make the same configuration");
+	free(from_file);
+	free(from_line);
+
+	check(parse_arguments("--pattern 10M/s --listen :1 --listen :2", &config) == ARGUMENTS_RUN,
+	      "%s", capture.text);
+	check_value(&config, &set[WITHOUT_PATTERN]);
+	check(!config.streams[0].input && config.streams[0].listen.count == 2, "other options");
+	check(!strcmp(config.streams[0].name, "main"), "called %s", config.streams[0].name);
+	check_reread(&config);
+	config_free(&config);
+	point("a pattern, several endpoints and the default name on the command line");
+}
+
+/* ---- command lines ---- */
+
+/* @line: arguments with one blank between them; FILE stands for the path of the file. */
+static enum arguments_outcome parse_arguments(const char *line, struct config *config)
+{
+	enum arguments_outcome outcome;
+	char *text = strdup(line), *rest = text, *argv[64] = { strdup("dmacastd") };
+	int argc = 1;
+
+	for (char *word; *text && (word = strsep(&rest, " "));)
+		argv[argc++] = strcmp(word, "FILE") ? word : path;
+	config_init(config);
+	optind = 0; /* begin again */
+	capture_begin(&capture, STDERR_FILENO);
+	outcome = arguments_parse(argc, argv, config);
+	capture_end(&capture);
+	free(argv[0]);
+	free(text);
+	return outcome;
+}
+
+static const struct {
+	const char *line, *key, *right;
+	unsigned int errors; /* 0: one */
+} wrong_lines[] = {
+	{ "", "nothing to do", "-c FILE, or --input INPUT --listen HOST:PORT", 0 },
+	{ "--check", "nothing to do", "-c FILE", 0 },
+	{ "--strict yes", "nothing to do", "-c FILE", 0 },
+	{ "--bogus", "--bogus: unknown", "dmacastd --help", 0 },
+	{ "--bogus=1 --check", "--bogus=1: unknown", "dmacastd --help", 0 },
+	{ "-x", "-x: unknown", "dmacastd --help", 0 },
+	{ "-vz -c FILE", "-z: unknown", "dmacastd --help", 0 },
+	{ "--max-c 1", "--max-c: unknown or ambiguous", "dmacastd --help", 2 },
+	{ "-c", "-c: ", "a value after it", 0 },
+	{ "--config", "--config: ", "a value after it", 0 },
+	{ "--listen :1 --input", "--input: ", "a value after it", 0 },
+	{ "--input - --listen :1 --name", "--name: ", "a value after it", 0 },
+	{ "--input - --listen :1 more", "more: unexpected", "dmacastd --help", 0 },
+	{ "more --input - --listen :1", "more: unexpected", "dmacastd --help", 0 },
+	{ "--input - --listen :1 -- --hold", "--hold: unexpected", "dmacastd --help", 0 },
+	{ "-", "-: unexpected", "dmacastd --help", 0 },
+	{ "-c FILE -c FILE", "-c ", "only one configuration file", 0 },
+	{ "-c /dev/null/none", "/dev/null/none: ", "expected a configuration file", 0 },
+	{ "-c /dev/null", "/dev/null: no stream", "[stream NAME]", 0 },
+	{ "-c FILE --input -", "--input: ", "either -c FILE or the options of a stream", 0 },
+	{ "--listen :1 -c FILE", "--listen: ", "either -c FILE or the options of a stream", 0 },
+	{ "-c FILE --name x", "--name: ", "no -c FILE", 0 },
+	{ "--name a/b --input - --listen :1", "--name a/b: ", "1 to 32 letters", 0 },
+	{ "--name= --input - --listen :1", "--name : ", "1 to 32 letters", 0 },
+	{ "--name " NAME_32 "x --input - --listen :1", "--name " NAME_32 "x: ", "1 to 32", 0 },
+	{ "--input - --input - --listen :1", "--input -: set before", "once", 0 },
+	{ "--input - --listen :1 --strict no --strict no", "--strict no: set before", "once", 0 },
+	{ "--input= --listen :1", "--input : ", "-, a path, unix:PATH", 0 },
+	{ "--input - --listen 1", "--listen 1: ", "HOST:PORT", 0 },
+	{ "--input - --listen :1 --hold x", "--hold x: ", "a whole number, from 0 to 100000", 0 },
+	{ "--input - --listen :1 --log-level loud", "--log-level loud: ", "one of error, warning",
+	  0 },
+	{ "--input -", "command line: [stream main]", "at least one listen = HOST:PORT", 0 },
+	{ "--name x --listen :1", "command line: [stream x]", "input or pattern", 0 },
+	{ "--input - --pattern max --listen :1", "two sources", "either input or pattern", 0 },
+	{ "--input - --listen :1 --listen :1", "listen = :1: taken", "another address", 0 },
+	{ "--bogus --strict maybe --hold x", "--hold x: ", "a whole number", 3 },
+};
+
+static void test_wrong_lines(void)
+{
+	write_file(TEXT(STREAM));
+	for (size_t i = 0; i < LENGTH(wrong_lines); i++) {
+		unsigned int errors = wrong_lines[i].errors ? wrong_lines[i].errors : 1;
+		struct config config;
+
+		check(parse_arguments(wrong_lines[i].line, &config) == ARGUMENTS_WRONG, "taken");
+		check(is_logged("test: error: ", wrong_lines[i].key, wrong_lines[i].right), "%s",
+		      capture.text);
+		check(line_count(capture.text) == errors, "expected %u errors: %s", errors,
+		      capture.text);
+		config_free(&config);
+		point("wrong command line: %s",
+		      *wrong_lines[i].line ? wrong_lines[i].line : "none");
+	}
+}
+
+static void test_file_and_line(void)
+{
+	struct config config;
+
+	write_file(TEXT("[daemon]\nstrict = yes\ndrain-timeout = 1s\n" STREAM));
+	check(parse_arguments("--drain-timeout 2s -c FILE", &config) == ARGUMENTS_RUN, "%s",
+	      capture.text);
+	check(config.daemon.strict && config.daemon.drain_timeout == 2000000, "%d, %" PRIu64,
+	      config.daemon.strict, config.daemon.drain_timeout);
+	check(config.stream_count == 1 && !strcmp(config.streams[0].name, "a"), "another stream");
+	config_free(&config);
+	check(parse_arguments("--check --config FILE", &config) == ARGUMENTS_CHECK, "%s",
+	      capture.text);
+	config_free(&config);
+	point("options of the daemon replace those of the file");
+}
+
+static void test_verbosity(void)
+{
+	static const struct {
+		const char *line;
+		enum log_level last; /* the least important that is logged */
+	} table[] = {
+		{ "-c FILE", LOG_LEVEL_INFO },
+		{ "-c FILE -v", LOG_LEVEL_DEBUG },
+		{ "-vvv -c FILE", LOG_LEVEL_DEBUG },
+		{ "-c FILE -q", LOG_LEVEL_WARNING },
+		{ "-c FILE --quiet --quiet", LOG_LEVEL_ERROR },
+		{ "-c FILE -qqqq", LOG_LEVEL_ERROR },
+		{ "-c FILE -vq", LOG_LEVEL_INFO },
+		{ "-c FILE --log-level error", LOG_LEVEL_ERROR },
+		{ "-c FILE --log-level notice", LOG_LEVEL_NOTICE },
+		{ "-c FILE --log-level notice --verbose", LOG_LEVEL_INFO },
+		{ "-c FILE --log-level debug -q", LOG_LEVEL_WARNING },
+	};
+
+	write_file(TEXT(STREAM));
+	for (size_t i = 0; i < LENGTH(table); i++) {
+		struct config config;
+		unsigned int lines;
+
+		check(parse_arguments(table[i].line, &config) == ARGUMENTS_RUN, "%s", capture.text);
+		config_free(&config);
+		capture_begin(&capture, STDERR_FILENO);
+		for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++)
+			log_message((enum log_level)level, "text");
+		lines = line_count(capture_end(&capture));
+		check(lines == table[i].last - LOG_LEVEL_ERROR + 1, "%s: %u levels", table[i].line,
+		      lines);
+	}
+	log_set_level(LOG_LEVEL_INFO);
+	point("log-level, -v and -q");
+}
+
+static void test_help(void)
+{
+	static struct capture output;
+	struct config config;
+	enum arguments_outcome outcome;
+
+	capture_begin(&output, STDOUT_FILENO);
+	outcome = parse_arguments("--help", &config);
+	capture_end(&output);
+	check(outcome == ARGUMENTS_DONE, "%d", outcome);
+	check(!*capture.text, "%s", capture.text);
+	for (size_t i = 0; i < option_count; i++) {
+		char text[128];
+
+		snprintf(text, sizeof(text), "\n  --%s ", option_table[i].name);
+		check(strstr(output.text, text), "no %s", option_table[i].name);
+		check(strstr(output.text, option_table[i].help), "no help of %s",
+		      option_table[i].name);
+	}
+	config_free(&config);
+	point("--help names each option");
+
+	capture_begin(&output, STDOUT_FILENO);
+	outcome = parse_arguments("-V", &config);
+	capture_end(&output);
+	check(outcome == ARGUMENTS_DONE, "%d", outcome);
+	check(!strcmp(output.text, "dmacastd " DMACAST_VERSION "\n"), "%s", output.text);
+	config_free(&config);
+	point("--version");
+}
+
+int main(void)
+{
+	if (!mkdtemp(directory))
+		err(1, "%s", directory);
+	snprintf(path, sizeof(path), "%s/conf", directory);
+	unsetenv("JOURNAL_STREAM");
+	log_init("test");
+	test_wrong_files();
+	test_wrong_values();
+	test_no_file();
+	test_long_lines();
+	test_right_files();
+	test_every_option();
+	test_wrong_lines();
+	test_file_and_line();
+	test_verbosity();
+	test_help();
+	unlink(path);
+	rmdir(directory);
+	return tap_end();
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The table of options makes sense: what every user of it relies on. */
+#include "option.h"
+#include "settings.h"
+#include "units.h"
+
+#include "tap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_number(const struct option_definition *option)
+{
+	return option->type == OPTION_COUNT || option->type == OPTION_SIZE ||
+	       option->type == OPTION_DURATION || option->type == OPTION_RATE;
+}
+
+static size_t field_size(const struct option_definition *option)
+{
+	switch (option->type) {
+	case OPTION_BOOL:
+		return sizeof(bool);
+	case OPTION_CHOICE:
+		return sizeof(unsigned int);
+	case OPTION_INPUT:
+		return sizeof(char *);
+	case OPTION_LISTEN:
+		return sizeof(struct text_list);
+	default:
+		return sizeof(uint64_t);
+	}
+}
+
+static void test_names(void)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+		size_t same = 0;
+
+		check(*option->name && strspn(option->name, "abcdefghijklmnopqrstuvwxyz-") ==
+					       strlen(option->name),
+		      "%s", option->name);
+		/* Also across the scopes: on the command line they are side by side. */
+		for (size_t j = 0; j < option_count; j++)
+			same += !strcmp(option->name, option_table[j].name);
+		check(same == 1, "%zu are called %s", same, option->name);
+		check(option_find(option->scope, option->name) == option, "%s is not found",
+		      option->name);
+		check(!option_find(!option->scope, option->name), "%s is in both scopes",
+		      option->name);
+	}
+	check(!option_find(OPTION_STREAM, "") && !option_find(OPTION_STREAM, "inpu") &&
+		      !option_find(OPTION_STREAM, "inputs"),
+	      "found by a part of the name");
+	point("names are well-formed, unique and found");
+}
+
+static void test_fields(void)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *a = &option_table[i];
+		size_t end = a->field + field_size(a);
+
+		check(end <= (a->scope == OPTION_DAEMON ? sizeof(struct daemon_settings)
+							: sizeof(struct stream_settings)),
+		      "%s ends outside", a->name);
+		for (size_t j = 0; j < i; j++) {
+			const struct option_definition *b = &option_table[j];
+
+			check(a->scope != b->scope || a->field >= b->field + field_size(b) ||
+				      b->field >= end,
+			      "%s and %s share a field", a->name, b->name);
+		}
+	}
+	point("each option has a field of its own");
+}
+
+static void test_help(void)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+		char text[256] = "";
+		FILE *file = fmemopen(text, sizeof(text), "w");
+
+		option_describe_value(option, file);
+		fclose(file);
+		check(*text && !strchr(text, '\n'), "%s takes \"%s\"", option->name, text);
+		check(option->help && *option->help && !strchr(option->help, '\n'), "%s",
+		      option->name);
+		if (option->help)
+			check(strlen(option->help) <= 88, "%s: %zu columns", option->name,
+			      strlen(option->help));
+	}
+	point("each option has one line of help, and says what it takes");
+}
+
+static void test_presets(void)
+{
+	struct daemon_settings daemon_settings = { 0 };
+	struct stream_settings stream_settings = { 0 };
+
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+		struct stream_settings any = { 0 };
+		char expected[OPTION_ERROR_TEXT] = "";
+		uint64_t value;
+
+		if (!option->preset)
+			continue;
+		check(option_set(option, &any, option->preset, expected), "%s = %s: expected %s",
+		      option->name, option->preset, expected);
+		if (!is_number(option))
+			continue;
+		value = *(const uint64_t *)((const char *)&any + option->field);
+		check(option->minimum < option->maximum, "%s", option->name);
+		check((option->has_auto && value == SETTING_AUTO) ||
+			      (value >= option->minimum && value <= option->maximum),
+		      "%s = %s", option->name, option->preset);
+		/* Else a number would be mistaken for it. */
+		check(!option->has_auto || option->maximum < SETTING_AUTO, "%s", option->name);
+	}
+	point("each preset is a value that the option takes");
+
+	option_set_presets(OPTION_DAEMON, &daemon_settings);
+	option_set_presets(OPTION_STREAM, &stream_settings);
+	check(daemon_settings.log_level == 3, "log-level %u", daemon_settings.log_level);
+	check(stream_settings.block_size == 256 << 10 && stream_settings.ring_size == 16 << 20,
+	      "another ring");
+	check(stream_settings.lag_policy == LAG_POLICY_DROP &&
+		      stream_settings.zerocopy == ZEROCOPY_AUTO &&
+		      stream_settings.on_end == ON_END_AUTO &&
+		      stream_settings.huge_pages == HUGE_PAGES_AUTO,
+	      "another choice");
+	check(!stream_settings.input && !stream_settings.pattern && !stream_settings.listen.count,
+	      "a source or an endpoint by default");
+	check(stream_settings_blocks(&stream_settings) == 64 &&
+		      stream_settings_low_water(&stream_settings) == 8,
+	      "another low-water mark");
+	point("a new stream has the presets");
+}
+
+/* The words of each choice against the enum that the daemon reads. */
+static void test_choices(void)
+{
+	static const struct {
+		const char *name, *word;
+		unsigned int value;
+	} table[] = {
+		{ "log-level", "error", 0 },
+		{ "log-level", "debug", 4 },
+		{ "on-end", "auto", ON_END_AUTO },
+		{ "on-end", "close", ON_END_CLOSE },
+		{ "on-end", "wait", ON_END_WAIT },
+		{ "huge-pages", "auto", HUGE_PAGES_AUTO },
+		{ "huge-pages", "never", HUGE_PAGES_NEVER },
+		{ "huge-pages", "require", HUGE_PAGES_REQUIRE },
+		{ "lag-policy", "drop", LAG_POLICY_DROP },
+		{ "lag-policy", "disconnect", LAG_POLICY_DISCONNECT },
+		{ "lag-policy", "block", LAG_POLICY_BLOCK },
+		{ "zerocopy", "auto", ZEROCOPY_AUTO },
+		{ "zerocopy", "always", ZEROCOPY_ALWAYS },
+		{ "zerocopy", "never", ZEROCOPY_NEVER },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const struct option_definition *option = option_find(OPTION_STREAM, table[i].name);
+		struct stream_settings any = { 0 };
+		char expected[OPTION_ERROR_TEXT];
+		unsigned int value;
+
+		if (!option)
+			option = option_find(OPTION_DAEMON, table[i].name);
+		if (!check(option && option->type == OPTION_CHOICE, "%s", table[i].name))
+			continue;
+		check(option_set(option, &any, table[i].word, expected), "%s = %s", table[i].name,
+		      table[i].word);
+		value = *(const unsigned int *)(const void *)((const char *)&any + option->field);
+		check(value == table[i].value, "%s = %s is %u", table[i].name, table[i].word,
+		      value);
+	}
+	point("the words of choices stand for what the daemon reads");
+}
+
+/* The smallest and the largest number are taken, those beside them are not. */
+static void test_ranges(void)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+		const uint64_t value[] = { option->minimum - 1, option->minimum, option->maximum,
+					   option->maximum + 1 };
+
+		if (!is_number(option))
+			continue;
+		for (int v = 0; v < 4; v++) {
+			struct stream_settings any = { 0 };
+			char expected[OPTION_ERROR_TEXT] = "", text[UNITS_TEXT];
+			bool inside = v == 1 || v == 2, taken;
+
+			if ((v == 0 && !option->minimum) ||
+			    (v == 3 && option->maximum == UINT64_MAX))
+				continue;
+			if (option->type == OPTION_COUNT)
+				snprintf(text, sizeof(text), "%llu", (unsigned long long)value[v]);
+			else if (option->type == OPTION_SIZE)
+				units_format_size(value[v], text);
+			else if (option->type == OPTION_DURATION)
+				units_format_duration(value[v], text);
+			else
+				units_format_rate(value[v], text);
+			taken = option_set(option, &any, text, expected);
+			check(taken == inside, "%s = %s: expected %s", option->name, text,
+			      expected);
+			check(inside || (strstr(expected, " from ") && strstr(expected, " to ")),
+			      "%s = %s: expected %s", option->name, text, expected);
+		}
+	}
+	point("numbers are taken from the minimum to the maximum, and errors name both");
+}
+
+int main(void)
+{
+	test_names();
+	test_fields();
+	test_help();
+	test_presets();
+	test_choices();
+	test_ranges();
+	return tap_end();
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "pattern.h"
+
+#include "tap.h"
+
+#include <endian.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define ALIGNMENTS 16
+#define MOST 67
+#define GUARD 0xa5
+
+/* Offsets of a stream with something to carry, and with bytes in all places of the word. */
+static const uint64_t bases[] = {
+	0, 0xf8, 0xfff8, 0xfffffff8, 0x123456789abcdef0, INT64_MAX - 31, UINT64_MAX - 127,
+};
+
+/* @try at these and the next 15 offsets. */
+static void at_each_offset(void (*try)(uint64_t offset))
+{
+	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
+		for (unsigned int shift = 0; shift < ALIGNMENTS; shift++)
+			try(bases[i] + shift);
+	}
+}
+
+/* By the definition: byte i of the word at w is bits 8 i and up of the number w. */
+static unsigned char pattern_at(uint64_t offset)
+{
+	uint64_t word = offset - offset % 8;
+
+	for (uint64_t i = offset % 8; i; i--)
+		word /= 256;
+	return (unsigned char)(word % 256);
+}
+
+static void try_fill(uint64_t offset, size_t start, size_t length)
+{
+	unsigned char buffer[ALIGNMENTS + MOST + 1];
+	size_t right = 0;
+
+	memset(buffer, GUARD, sizeof(buffer));
+	pattern_fill(buffer + start, length, offset);
+	for (size_t i = 0; i < sizeof(buffer); i++) {
+		bool inside = i >= start && i < start + length;
+
+		right += buffer[i] == (inside ? pattern_at(offset + i - start) : GUARD);
+	}
+	check(right == sizeof(buffer), "offset %" PRIu64 ", %zu bytes at %zu: %zu are right",
+	      offset, length, start, right);
+	right = pattern_check(buffer + start, length, offset);
+	check(right == length, "offset %" PRIu64 ", %zu bytes at %zu: %zu found right", offset,
+	      length, start, right);
+}
+
+static void try_fills(uint64_t offset)
+{
+	for (size_t start = 0; start < ALIGNMENTS; start++) { /* in memory */
+		for (size_t length = 0; length <= MOST; length++)
+			try_fill(offset, start, length);
+	}
+}
+
+static void try_flips(uint64_t offset)
+{
+	unsigned char buffer[MOST];
+
+	for (size_t bit = 0; bit < 8 * MOST; bit++) {
+		size_t right;
+
+		pattern_fill(buffer, MOST, offset);
+		buffer[bit / 8] ^= (unsigned char)(1 << bit % 8);
+		right = pattern_check(buffer, MOST, offset);
+		check(right == bit / 8, "offset %" PRIu64 ": bit %zu seen at %zu", offset, bit,
+		      right);
+		check(pattern_check(buffer, bit / 8, offset) == bit / 8, "bit %zu seen before it",
+		      bit);
+	}
+}
+
+/* A stream that lost or repeated bytes is wrong within two words. */
+static void try_shifts(uint64_t offset)
+{
+	unsigned char buffer[64];
+
+	for (uint64_t shift = 1; shift <= 300; shift++) {
+		pattern_fill(buffer, sizeof(buffer), offset + shift);
+		check(pattern_check(buffer, sizeof(buffer), offset) < 2 * PATTERN_WORD,
+		      "%" PRIu64 " bytes lost at %" PRIu64, shift, offset);
+		pattern_fill(buffer, sizeof(buffer), offset - shift);
+		check(pattern_check(buffer, sizeof(buffer), offset) < 2 * PATTERN_WORD,
+		      "%" PRIu64 " bytes repeated at %" PRIu64, shift, offset);
+	}
+}
+
+static void try_locate(uint64_t right)
+{
+	unsigned char buffer[ALIGNMENTS + 2 * PATTERN_WORD];
+
+	for (size_t start = 0; start < ALIGNMENTS; start++) {
+		uint64_t offset = ~right;
+		bool found;
+
+		pattern_fill(buffer + start, 2 * PATTERN_WORD, right);
+		found = pattern_locate(buffer + start, &offset);
+		if (right % PATTERN_WORD == 0)
+			check(found && offset == right, "%" PRIu64 ", expected %" PRIu64, offset,
+			      right);
+		else /* not where a word begins: never the true offset */
+			check(!found || offset != right, "found %" PRIu64, offset);
+	}
+}
+
+static void test_no_pattern(void)
+{
+	unsigned char buffer[2 * PATTERN_WORD];
+	uint64_t offset;
+
+	for (size_t bit = 0; bit < 8 * sizeof(buffer); bit++) {
+		pattern_fill(buffer, sizeof(buffer), 0x123456789abcdef0);
+		buffer[bit / 8] ^= (unsigned char)(1 << bit % 8);
+		check(!pattern_locate(buffer, &offset), "bit %zu", bit);
+	}
+	memset(buffer, 0, sizeof(buffer));
+	check(!pattern_locate(buffer, &offset), "zeroes");
+	memset(buffer, 0xdb, sizeof(buffer));
+	check(!pattern_locate(buffer, &offset), "poison");
+	memcpy(buffer, (uint64_t[]){ htole64(3), htole64(3 + PATTERN_WORD) }, sizeof(buffer));
+	check(!pattern_locate(buffer, &offset), "a word that is no start of one");
+	point("no offset in what is no pattern");
+}
+
+int main(void)
+{
+	at_each_offset(try_fills);
+	point("fill and check at every alignment and length");
+	at_each_offset(try_flips);
+	point("each flipped bit is seen, at its place");
+	at_each_offset(try_shifts);
+	point("lost and repeated bytes are seen");
+	at_each_offset(try_locate);
+	point("locate an offset");
+	test_no_pattern();
+	return tap_end();
+}

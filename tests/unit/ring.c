@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The ring in memory: its blocks, who has them, and who waits for them. */
+#include "ring_memory.h"
+
+#include "capture.h"
+#include "tap.h"
+
+#include <stdlib.h>
+
+#define BLOCKS 8U
+#define MOST_BLOCKS 64U
+
+static struct capture capture;
+
+static struct ring *create(size_t block_size, uint32_t blocks, enum huge_pages huge_pages)
+{
+	struct ring *ring = ring_memory_create("test", block_size, blocks, huge_pages);
+
+	if (!ring)
+		errx(1, "no ring");
+	return ring;
+}
+
+static bool overlaps(const struct block *a, const struct block *b, size_t size)
+{
+	return a->data < b->data + size && b->data < a->data + size;
+}
+
+static void test_memory(size_t block_size, uint32_t blocks, enum huge_pages huge_pages,
+			const char *title)
+{
+	struct ring *ring = create(block_size, blocks, huge_pages);
+	struct block *block[MOST_BLOCKS];
+	long page = sysconf(_SC_PAGESIZE);
+
+	check(ring_blocks(ring) == blocks, "%u blocks", ring_blocks(ring));
+	check(ring_block_size(ring) == block_size, "%zu bytes", ring_block_size(ring));
+	check(ring_free_blocks(ring) == blocks, "%u free", ring_free_blocks(ring));
+	check(!strncmp(ring_memory_text(ring), "memfd, ", 7), "%s", ring_memory_text(ring));
+	for (uint32_t i = 0; i < blocks; i++) {
+		block[i] = ring_take(ring);
+		if (!check(block[i], "block %u is missing", i))
+			return;
+		check(block[i]->index < blocks && block[i]->ring == ring, "index %u",
+		      block[i]->index);
+		check(!block[i]->length && !block[i]->next && !block[i]->pins &&
+			      !block[i]->in_window,
+		      "block %u is not empty", i);
+		check((uintptr_t)block[i]->data % (uintptr_t)page == 0, "%p is no start of a page",
+		      (void *)block[i]->data);
+		/* Zero at first, and then filled, so that shared memory shows. */
+		check(!block[i]->data[0] &&
+			      !memcmp(block[i]->data, block[i]->data + 1, block_size - 1),
+		      "block %u is not zeroed", i);
+		memset(block[i]->data, (int)i + 1, block_size);
+		for (uint32_t j = 0; j < i; j++) {
+			check(block[i] != block[j] && block[i]->index != block[j]->index,
+			      "taken twice");
+			check(!overlaps(block[i], block[j], block_size), "blocks %u and %u overlap",
+			      i, j);
+		}
+	}
+	check(!ring_take(ring), "one more than there are");
+	check(ring_free_blocks(ring) == 0, "%u free", ring_free_blocks(ring));
+	for (uint32_t i = 0; i < blocks; i++) {
+		check(block[i]->data[0] == i + 1 && block[i]->data[block_size - 1] == i + 1,
+		      "block %u was overwritten", i);
+		ring_put(ring, block[i]);
+		check(ring_free_blocks(ring) == i + 1, "%u free", ring_free_blocks(ring));
+	}
+	ring_destroy(ring);
+	point("%s: zeroed blocks that do not overlap", title);
+}
+
+static void test_again(void)
+{
+	struct ring *ring = create(4096, BLOCKS, HUGE_PAGES_NEVER);
+	struct block *block = ring_take(ring), *again;
+
+	block->length = 123;
+	memset(block->data, 0x5a, 4096);
+	ring_put(ring, block);
+#ifdef DMACAST_POISON
+	check(block->data[0] != 0x5a && block->data[4095] != 0x5a, "not poisoned");
+#endif
+	again = ring_take(ring);
+	check(again == block, "not the block that is in the cache");
+	check(!again->length && !again->next, "not empty");
+	ring_put(ring, again);
+	ring_destroy(ring);
+	point("a block that came back is taken first, and is empty");
+}
+
+static void count_call(void *argument)
+{
+	++*(int *)argument;
+}
+
+static void test_notify(void)
+{
+	for (uint32_t enough = 1; enough <= BLOCKS; enough++) {
+		struct ring *ring = create(4096, BLOCKS, HUGE_PAGES_NEVER);
+		struct block *block[BLOCKS];
+		int calls = 0;
+
+		ring_on_free(ring, enough, count_call, &calls);
+		for (int round = 0; round < 3; round++) {
+			bool starve = round != 1; /* the middle round takes the last, no more */
+
+			calls = 0;
+			for (uint32_t i = 0; i < BLOCKS; i++)
+				block[i] = ring_take(ring);
+			if (starve)
+				check(!ring_take(ring) && !ring_take(ring), "more blocks");
+			for (uint32_t i = 0; i < BLOCKS; i++) {
+				int expected = starve && i + 1 >= enough;
+
+				ring_put(ring, block[i]);
+				check(calls == expected, "%d calls at %u free, enough is %u", calls,
+				      i + 1, enough);
+			}
+		}
+		ring_on_free(ring, 1, NULL, NULL); /* nobody waits any more */
+		for (uint32_t i = 0; i < BLOCKS; i++)
+			block[i] = ring_take(ring);
+		check(!ring_take(ring), "one more");
+		for (uint32_t i = 0; i < BLOCKS; i++)
+			ring_put(ring, block[i]);
+		check(calls == 1, "%d calls", calls);
+		ring_destroy(ring);
+	}
+	point("who found no block is told once, when enough are free");
+}
+
+static void test_pins(void)
+{
+	struct ring *ring = create(4096, BLOCKS, HUGE_PAGES_NEVER);
+	struct block *a = ring_take(ring), *b = ring_take(ring);
+
+	block_enter_window(a);
+	block_enter_window(b);
+	check(ring_pinned_blocks(ring) == 0, "%u pinned", ring_pinned_blocks(ring));
+	block_pin(a);
+	block_pin(a);
+	check(ring_pinned_blocks(ring) == 1, "%u pinned", ring_pinned_blocks(ring));
+	block_pin(b);
+	check(ring_pinned_blocks(ring) == 2, "%u pinned", ring_pinned_blocks(ring));
+	block_leave_window(a);
+	block_unpin(a);
+	check(ring_pinned_blocks(ring) == 2 && ring_free_blocks(ring) == BLOCKS - 2,
+	      "a went with a pin left");
+	block_unpin(a);
+	check(ring_pinned_blocks(ring) == 1 && ring_free_blocks(ring) == BLOCKS - 1,
+	      "a did not go with its last pin");
+	block_unpin(b);
+	check(ring_pinned_blocks(ring) == 0 && ring_free_blocks(ring) == BLOCKS - 1,
+	      "b went while in the window");
+	block_leave_window(b);
+	check(ring_free_blocks(ring) == BLOCKS, "b did not go with the window");
+	ring_destroy(ring);
+	point("pinned blocks are counted, and come back with the last hold");
+}
+
+static void test_errors(void)
+{
+	static const struct {
+		enum huge_pages huge_pages;
+		const char *says;
+	} table[] = {
+		{ HUGE_PAGES_REQUIRE, "huge-pages = require" },
+		{ HUGE_PAGES_AUTO, "lower ring-size" },
+		{ HUGE_PAGES_NEVER, "lower ring-size" },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const struct ring *ring;
+
+		capture_begin(&capture, STDERR_FILENO);
+		ring = ring_memory_create("name-of-it", 1UL << 40, 64, table[i].huge_pages);
+		capture_end(&capture);
+		check(!ring, "64 TiB");
+		check(strstr(capture.text, "stream name-of-it: ") &&
+			      strstr(capture.text, "64 TiB") && strstr(capture.text, table[i].says),
+		      "%s", capture.text);
+	}
+	point("a ring larger than the memory is refused, and the error says what to do");
+}
+
+int main(void)
+{
+	test_memory(4096, 4, HUGE_PAGES_NEVER, "4 blocks of a page");
+	test_memory(12288, 33, HUGE_PAGES_NEVER, "33 blocks of 3 pages");
+	test_memory(65536, 64, HUGE_PAGES_AUTO, "64 blocks, of huge pages if there are any");
+	test_memory(3 << 20, 3, HUGE_PAGES_AUTO, "3 blocks, no multiple of a huge page");
+	test_again();
+	test_notify();
+	test_pins();
+	test_errors();
+	return tap_end();
+}

@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Usage: window [STEPS [SEED]]
+ *
+ * The window and its cursors beside a naive model: what a cursor still gets is the rest of a held
+ * block, if there is one, and then everything from a place in the stream on.
+ */
+#include "window.h"
+
+#include "fakering.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define CURSORS 40
+
+/* A block as it was when it entered. */
+struct entry {
+	const struct block *block;
+	uint32_t length;
+};
+
+struct model_cursor {
+	struct cursor cursor; /* what is tested */
+	bool joined;
+	uint64_t sequence;
+	struct entry held;		   /* its block is NULL mostly */
+	uint32_t offset;		   /* into the held block if there is one */
+	uint64_t joined_at, sent, dropped; /* bytes */
+};
+
+static struct world {
+	struct ring ring;
+	struct window *window;
+	struct entry entry[FAKE_BLOCKS]; /* by sequence, as many as the window can have */
+	uint64_t head, bytes;
+	struct model_cursor cursor[CURSORS];
+	uint64_t holds, skips, wholly_drained; /* how much the random run saw */
+} world;
+
+static void begin_world(void)
+{
+	memset(&world, 0, sizeof(world));
+	fake_ring_init(&world.ring);
+	world.window = window_create(FAKE_BLOCKS);
+}
+
+static struct entry *entry_of(uint64_t sequence)
+{
+	return &world.entry[sequence % FAKE_BLOCKS];
+}
+
+/* ---- the model ---- */
+
+static uint64_t model_tail(void)
+{
+	uint64_t tail = world.head;
+
+	for (int i = 0; i < CURSORS; i++) {
+		if (world.cursor[i].joined && world.cursor[i].sequence < tail)
+			tail = world.cursor[i].sequence;
+	}
+	return tail;
+}
+
+static uint64_t model_lag(const struct model_cursor *m)
+{
+	uint64_t lag = 0;
+
+	for (uint64_t s = m->sequence; s < world.head; s++)
+		lag += entry_of(s)->length;
+	if (m->held.block)
+		lag += m->held.length;
+	return lag - m->offset;
+}
+
+static uint32_t model_run(const struct model_cursor *m, uint32_t most, uint64_t bytes)
+{
+	uint64_t reach = 0;
+	uint32_t run = 0;
+
+	if (m->held.block != NULL)
+		return 1;
+	for (uint64_t s = m->sequence; s < world.head && run < most && reach < bytes; s++, run++)
+		reach += entry_of(s)->length - (s == m->sequence ? m->offset : 0);
+	return run;
+}
+
+/* ---- each step, in the model and for real ---- */
+
+static void push(struct dice *dice)
+{
+	struct block *block = fake_ring_take(&world.ring, dice);
+
+	*entry_of(world.head) = (struct entry){ block, block->length };
+	world.bytes += block->length;
+	world.head++;
+	window_push(world.window, block);
+	check(block->sequence == world.head - 1, "sequence %" PRIu64, block->sequence);
+	check(block->position == world.bytes - block->length, "position %" PRIu64, block->position);
+}
+
+static void join(struct model_cursor *m)
+{
+	m->joined = true;
+	m->sequence = world.head;
+	m->held.block = NULL;
+	m->offset = 0;
+	m->joined_at = world.bytes;
+	m->sent = m->dropped = 0;
+	window_join(world.window, &m->cursor);
+}
+
+static void leave(struct model_cursor *m)
+{
+	m->joined = false;
+	window_leave(world.window, &m->cursor);
+}
+
+/* A part of what follows: within the held block, or any number of blocks in the window. */
+static void advance(struct model_cursor *m, uint64_t bytes)
+{
+	uint64_t left = bytes;
+
+	m->sent += bytes;
+	if (m->held.block != NULL) {
+		m->offset += (uint32_t)bytes;
+		if (m->offset == m->held.length) {
+			m->held.block = NULL;
+			m->offset = 0;
+		}
+	} else {
+		for (; left; left--) {
+			if (++m->offset == entry_of(m->sequence)->length) {
+				m->sequence++;
+				m->offset = 0;
+			}
+		}
+	}
+	window_advance(world.window, &m->cursor, bytes);
+}
+
+static void skip(struct model_cursor *m, bool may_hold)
+{
+	uint64_t target = m->sequence + 1 < world.head ? world.head - 1 : world.head;
+	uint64_t dropped = 0, told;
+
+	world.skips++;
+	for (uint64_t s = m->sequence; s < target; s++)
+		dropped += entry_of(s)->length;
+	if (!m->held.block && m->offset) {
+		dropped -= m->offset;
+		if (may_hold) {
+			m->held = *entry_of(m->sequence);
+			dropped -= entry_of(m->sequence)->length - m->offset;
+			world.holds++;
+		} else {
+			m->offset = 0;
+		}
+	}
+	m->sequence = target;
+	m->dropped += dropped;
+	told = window_skip(world.window, &m->cursor, may_hold);
+	check(told == dropped, "skip dropped %" PRIu64 ", expected %" PRIu64, told, dropped);
+}
+
+static void compare_cursor(const struct model_cursor *m)
+{
+	const struct cursor *cursor = &m->cursor;
+	const struct block *block = window_block(world.window, cursor), *expected = NULL;
+	uint64_t lag = window_lag(world.window, cursor);
+
+	if (m->held.block != NULL)
+		expected = m->held.block;
+	else if (m->sequence < world.head)
+		expected = entry_of(m->sequence)->block;
+	check(block == expected, "another block");
+	check(cursor->sequence == m->sequence, "at %" PRIu64 ", expected %" PRIu64,
+	      cursor->sequence, m->sequence);
+	check(cursor->offset == m->offset, "offset %u, expected %u", cursor->offset, m->offset);
+	check((cursor->held != NULL) == (m->held.block != NULL), "holds %d", !!cursor->held);
+	check(lag == model_lag(m), "lag %" PRIu64 ", expected %" PRIu64, lag, model_lag(m));
+	check(m->sent + m->dropped + lag == world.bytes - m->joined_at,
+	      "%" PRIu64 " sent + %" PRIu64 " dropped + %" PRIu64 " lag is not %" PRIu64, m->sent,
+	      m->dropped, lag, world.bytes - m->joined_at);
+}
+
+/* The list of each place has the cursors that are there, and nobody else. */
+static void compare_places(uint64_t tail)
+{
+	for (uint64_t s = tail; s <= world.head; s++) {
+		const struct cursor *cursor;
+		int expected = 0, count = 0;
+
+		for (int i = 0; i < CURSORS; i++)
+			expected += world.cursor[i].joined && world.cursor[i].sequence == s;
+		TAILQ_FOREACH (cursor, window_at(world.window, s), entry)
+			count += cursor->sequence == s ? 1 : 1000;
+		check(count == expected, "%d cursors at %" PRIu64 ", expected %d", count, s,
+		      expected);
+	}
+}
+
+/* Free are those blocks that are neither in the window nor held, and no others. */
+static void compare_blocks(uint64_t tail)
+{
+	bool needed[FAKE_BLOCKS] = { false };
+
+	for (uint64_t s = tail; s < world.head; s++)
+		needed[entry_of(s)->block->index] = true;
+	for (int i = 0; i < CURSORS; i++) {
+		if (world.cursor[i].joined && world.cursor[i].held.block)
+			needed[world.cursor[i].held.block->index] = true;
+	}
+	for (uint32_t i = 0; i < FAKE_BLOCKS; i++)
+		check(world.ring.is_free[i] == !needed[i], "block %u: needed %d, free %d", i,
+		      needed[i], world.ring.is_free[i]);
+}
+
+static void compare(void)
+{
+	uint64_t tail = model_tail();
+	const struct cursor *slowest = window_slowest(world.window);
+
+	check(window_head(world.window) == world.head, "head %" PRIu64, window_head(world.window));
+	check(window_bytes(world.window) == world.bytes, "bytes %" PRIu64,
+	      window_bytes(world.window));
+	check(window_length(world.window) == world.head - tail, "length %u, expected %" PRIu64,
+	      window_length(world.window), world.head - tail);
+	check(slowest ? slowest->sequence == tail && tail < world.head : tail == world.head,
+	      "another slowest");
+	for (int i = 0; i < CURSORS; i++) {
+		if (world.cursor[i].joined)
+			compare_cursor(&world.cursor[i]);
+	}
+	compare_places(tail);
+	compare_blocks(tail);
+}
+
+static void end_world(void)
+{
+	for (int i = 0; i < CURSORS; i++) {
+		if (world.cursor[i].joined)
+			leave(&world.cursor[i]);
+	}
+	compare();
+	check(world.ring.free_blocks == FAKE_BLOCKS, "%u blocks came back", world.ring.free_blocks);
+	window_destroy(world.window);
+}
+
+/* ---- examples ---- */
+
+static struct model_cursor *const a = &world.cursor[0], *const b = &world.cursor[1];
+
+static void push_length(uint32_t length)
+{
+	struct dice dice = { .state = world.head };
+	struct block *block = fake_ring_take(&world.ring, &dice);
+
+	/* Taken with another length; the model has not seen it yet. */
+	block->length = length;
+	*entry_of(world.head) = (struct entry){ block, length };
+	world.bytes += length;
+	world.head++;
+	window_push(world.window, block);
+}
+
+static void test_nobody(void)
+{
+	begin_world();
+	for (uint32_t i = 1; i <= 3 * FAKE_BLOCKS; i++) {
+		push_length(10);
+		check(window_length(world.window) == 0, "%u blocks", window_length(world.window));
+		check(world.ring.free_blocks == FAKE_BLOCKS, "%u free", world.ring.free_blocks);
+		compare();
+	}
+	check(!window_slowest(world.window), "a slowest one");
+	end_world();
+	point("without a cursor blocks are recycled at once");
+}
+
+static void test_full(void)
+{
+	begin_world();
+	join(a);
+	for (uint32_t i = 0; i < FAKE_BLOCKS; i++)
+		push_length(100);
+	compare();
+	check(window_length(world.window) == FAKE_BLOCKS, "%u", window_length(world.window));
+	check(window_run(world.window, &a->cursor, 64, UINT64_MAX) == FAKE_BLOCKS, "run");
+	check(window_run(world.window, &a->cursor, 3, UINT64_MAX) == 3, "run of at most 3");
+	check(window_run(world.window, &a->cursor, 64, 1) == 1, "run of at least 1");
+	check(window_run(world.window, &a->cursor, 64, 100) == 1, "run of 100 bytes");
+	check(window_run(world.window, &a->cursor, 64, 101) == 2, "run of 101 bytes");
+	advance(a, 30);
+	check(window_run(world.window, &a->cursor, 64, 71) == 2, "run of 71 bytes from offset 30");
+	compare();
+	advance(a, FAKE_BLOCKS * 100 - 30);
+	compare();
+	check(window_run(world.window, &a->cursor, 64, UINT64_MAX) == 0, "run at the head");
+	end_world();
+	point("a window of all the ring's blocks, emptied at once");
+}
+
+/* Skips at 5 blocks of 100 bytes, of which some bytes are done, and what they cost. */
+static const struct skip_example {
+	const char *title;
+	uint32_t done; /* bytes before it */
+	bool may_hold;
+	uint64_t dropped, sequence, offset, lag;
+} skips[] = {
+	{ "from a boundary to the newest block", 0, false, 400, 4, 0, 100 },
+	{ "from a boundary, holding nothing", 100, true, 300, 4, 0, 100 },
+	{ "from within a block", 130, false, 270, 4, 0, 100 },
+	{ "from within a block, which is held", 130, true, 200, 4, 30, 170 },
+	{ "from within the last but one", 350, true, 0, 4, 50, 150 },
+	{ "from within the last but one, cut", 350, false, 50, 4, 0, 100 },
+	{ "from the newest block", 400, false, 100, 5, 0, 0 },
+	{ "from within the newest block", 490, false, 10, 5, 0, 0 },
+	{ "from within the newest block, which is held", 490, true, 0, 5, 90, 10 },
+};
+
+static void test_skips(void)
+{
+	for (size_t i = 0; i < sizeof(skips) / sizeof(skips[0]); i++) {
+		const struct skip_example *example = &skips[i];
+		uint64_t dropped;
+
+		begin_world();
+		join(a);
+		for (int n = 0; n < 5; n++)
+			push_length(100);
+		if (example->done)
+			advance(a, example->done);
+		skip(a, example->may_hold);
+		dropped = a->dropped;
+		check(dropped == example->dropped, "dropped %" PRIu64, dropped);
+		check(a->cursor.sequence == example->sequence, "at %" PRIu64, a->cursor.sequence);
+		check(a->cursor.offset == example->offset, "offset %u", a->cursor.offset);
+		check(window_lag(world.window, &a->cursor) == example->lag, "lag %" PRIu64,
+		      window_lag(world.window, &a->cursor));
+		compare();
+		end_world();
+		point("skip %s", example->title);
+	}
+}
+
+static void test_held_block(void)
+{
+	const struct block *first;
+
+	begin_world();
+	join(a);
+	join(b);
+	for (int n = 0; n < 3; n++)
+		push_length(100);
+	first = entry_of(0)->block;
+	advance(a, 40);
+	advance(b, 300);
+	skip(a, true);
+	check(window_block(world.window, &a->cursor) == first, "not held");
+	check(first->pins == 1 && !first->in_window, "%u pins", first->pins);
+	check(window_run(world.window, &a->cursor, 64, UINT64_MAX) == 1, "run beyond the held one");
+	push_length(100);
+	skip(a, false); /* a second time, with the held block still to be finished */
+	check(window_block(world.window, &a->cursor) == first, "not held any more");
+	check(a->dropped == 200, "dropped %" PRIu64, a->dropped);
+	compare();
+	advance(a, 59);
+	check(window_block(world.window, &a->cursor) == first, "one byte too early");
+	check(!world.ring.is_free[first->index], "recycled with one byte to go");
+	compare();
+	advance(a, 1);
+	check(world.ring.is_free[first->index], "not recycled");
+	check(window_block(world.window, &a->cursor) == entry_of(3)->block, "not at the newest");
+	compare();
+	advance(a, 10);
+	skip(a, true);
+	check(window_block(world.window, &a->cursor) == entry_of(3)->block, "not held");
+	leave(a);
+	compare();
+	end_world();
+	point("a held block is finished first, survives a second skip, and goes when its client "
+	      "does");
+}
+
+/* ---- random ---- */
+
+static void random_advance(struct model_cursor *m, struct dice *dice)
+{
+	uint64_t most = m->held.block ? m->held.length - m->offset : model_lag(m);
+	uint64_t bytes = dice_roll(dice, 1, 3 * FAKE_BLOCK_SIZE);
+
+	if (!most)
+		return;
+	if (!m->held.block && dice_one_in(dice, 3)) /* up to a boundary */
+		bytes = entry_of(m->sequence)->length - m->offset;
+	if (dice_one_in(dice, 6))
+		bytes = most;
+	advance(m, bytes < most ? bytes : most);
+	world.wholly_drained += !model_lag(m);
+}
+
+static void random_step(struct dice *dice)
+{
+	struct model_cursor *m = &world.cursor[dice_roll(dice, 0, CURSORS - 1)];
+	const struct cursor *slowest = window_slowest(world.window);
+	uint32_t roll = dice_roll(dice, 0, 99);
+
+	if (roll < 25) {
+		if (world.ring.free_blocks)
+			push(dice);
+		else if (slowest)
+			m = (struct model_cursor *)(uintptr_t)slowest;
+	}
+	if (!m->joined) {
+		if (dice_one_in(dice, 4))
+			join(m);
+	} else if (dice_one_in(dice, 60)) {
+		leave(m);
+	} else if (m->sequence < world.head && dice_one_in(dice, 5)) {
+		skip(m, dice_one_in(dice, 2));
+	} else {
+		uint32_t most = dice_roll(dice, 1, 64);
+		uint64_t bytes = dice_roll(dice, 1, 30 * FAKE_BLOCK_SIZE);
+		uint32_t run = window_run(world.window, &m->cursor, most, bytes);
+
+		check(run == model_run(m, most, bytes), "run %u, expected %u", run,
+		      model_run(m, most, bytes));
+		random_advance(m, dice);
+	}
+}
+
+static void test_random(uint64_t steps, uint64_t seed)
+{
+	struct dice dice = { .state = seed };
+	uint32_t longest = 0;
+
+	begin_world();
+	for (uint64_t i = 0; i < steps && !tap.failed; i++) {
+		random_step(&dice);
+		compare();
+		if (window_length(world.window) > longest)
+			longest = window_length(world.window);
+		if (tap.failed)
+			printf("# at step %" PRIu64 "\n", i);
+	}
+	printf("# %" PRIu64 " steps, seed %" PRIu64 ": %" PRIu64
+	       " blocks, up to %u in the window, %" PRIu64 " skips, %" PRIu64 " holds, %" PRIu64
+	       " times all done\n",
+	       steps, seed, world.head, longest, world.skips, world.holds, world.wholly_drained);
+	end_world();
+	point("the same as the model after each random step");
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t steps = argc > 1 ? strtoull(argv[1], NULL, 10) : 300000;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+
+	test_nobody();
+	test_full();
+	test_skips();
+	test_held_block();
+	test_random(steps, seed);
+	return tap_end();
+}

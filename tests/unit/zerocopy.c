@@ -1,0 +1,660 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Sending on real connections over loopback, from a real ring: what arrives, and which blocks are
+ * held until when. The kernel copies there, but only when the data goes out: what waits in the
+ * socket of a peer that does not read is outstanding for as long as one likes.
+ */
+#include "clock.h"
+#include "pattern.h"
+#include "ring_memory.h"
+#include "window.h"
+#include "zerocopy.h"
+
+#include "tap.h"
+
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <linux/net_tstamp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define BLOCK_SIZE 65536U
+#define BLOCKS 64U
+#define PATIENCE_NS 20000000000ULL
+
+union any_address {
+	struct sockaddr sockaddr;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* Where the sending side listens, and where the peer connects to. */
+static const struct family {
+	const char *name;
+	int listening, connecting;
+} families[] = {
+	{ "IPv4", AF_INET, AF_INET },
+	{ "IPv6", AF_INET6, AF_INET6 },
+	{ "IPv4 on an IPv6 socket", AF_INET6, AF_INET },
+};
+
+static const struct family *const ipv4 = &families[0];
+
+struct link {
+	struct ring *ring;
+	struct window *window;
+	struct cursor cursor;
+	struct zerocopy zerocopy;
+	int peer;
+	uint64_t sent, received, copied; /* bytes; the last: sent without the flag */
+};
+
+/* ---- connections ---- */
+
+static socklen_t loopback(union any_address *address, int family, in_port_t port)
+{
+	memset(address, 0, sizeof(*address));
+	if (family == AF_INET) {
+		address->in.sin_family = AF_INET;
+		address->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		address->in.sin_port = port;
+		return sizeof(address->in);
+	}
+	address->in6.sin6_family = AF_INET6;
+	address->in6.sin6_addr = in6addr_loopback;
+	address->in6.sin6_port = port;
+	return sizeof(address->in6);
+}
+
+/* With small buffers: a peer that does not read is felt soon. Return: false without the family. */
+static bool connect_pair(const struct family *family, int *sender, int *peer)
+{
+	const int one = 1, zero = 0, send_buffer = 256 << 10, receive_buffer = 128 << 10;
+	union any_address address;
+	socklen_t length = loopback(&address, family->listening, 0);
+	int listener = socket(family->listening, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (listener < 0)
+		return false;
+	if (family->listening != family->connecting) {
+		address.in6.sin6_addr = in6addr_any;
+		setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	}
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer));
+	if (bind(listener, &address.sockaddr, length) || listen(listener, 1) ||
+	    getsockname(listener, &address.sockaddr, &length)) {
+		close(listener);
+		return false;
+	}
+	/* The port is at the same place in both. */
+	length = loopback(&address, family->connecting, address.in.sin_port);
+	*peer = socket(family->connecting, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(*peer, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
+	if (*peer < 0 || connect(*peer, &address.sockaddr, length))
+		err(1, "connect");
+	*sender = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (*sender < 0)
+		err(1, "accept");
+	close(listener);
+	return true;
+}
+
+static void link_begin(struct link *link, int sender, int peer, enum zerocopy_mode mode)
+{
+	memset(link, 0, sizeof(*link));
+	link->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
+	link->window = window_create(BLOCKS);
+	if (!link->ring || !link->window)
+		errx(1, "no ring");
+	window_join(link->window, &link->cursor);
+	zerocopy_open(&link->zerocopy, sender, mode);
+	link->peer = peer;
+}
+
+static bool link_open(struct link *link, const struct family *family, enum zerocopy_mode mode)
+{
+	int sender, peer;
+
+	if (!connect_pair(family, &sender, &peer))
+		return false;
+	link_begin(link, sender, peer, mode);
+	return true;
+}
+
+/* Fill every free block with what comes next in the stream; the lengths differ. */
+static void fill(struct link *link)
+{
+	struct block *block;
+
+	while ((block = ring_take(link->ring))) {
+		block->length = BLOCK_SIZE - 8 * (uint32_t)(window_head(link->window) % 7) -
+				(uint32_t)(window_head(link->window) % 3);
+		pattern_fill(block->data, block->length, window_bytes(link->window));
+		window_push(link->window, block);
+	}
+}
+
+/* The first blocks that a send of @bytes has read from must be pinned by it, and no others. */
+static void check_pins(const struct block *block, const uint32_t *pins_before, uint32_t blocks,
+		       uint64_t end)
+{
+	uint64_t start = 0;
+
+	for (uint32_t i = 0; i < blocks; i++, block = block->next) {
+		uint32_t expected = pins_before[i] + (start < end);
+
+		check(block->pins == expected, "block %u has %u pins, expected %u", i, block->pins,
+		      expected);
+		start += block->length;
+	}
+}
+
+static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t most_bytes, bool may_pin)
+{
+	struct zerocopy *zerocopy = &link->zerocopy;
+	uint64_t zerocopy_sends = zerocopy->stats.zerocopy_sends;
+	uint32_t outstanding = zerocopy_outstanding(zerocopy), pins[ZEROCOPY_PIECES];
+	struct zerocopy_request request = {
+		.first = window_block(link->window, &link->cursor),
+		.offset = link->cursor.offset,
+		.blocks = window_run(link->window, &link->cursor, blocks, UINT64_MAX),
+		.most_bytes = most_bytes,
+		.may_pin = may_pin,
+	};
+	struct block *block = request.first;
+	ssize_t n;
+
+	for (uint32_t i = 0; i < request.blocks; i++, block = block->next)
+		pins[i] = block->pins;
+	n = zerocopy_send(zerocopy, &request);
+	if (n <= 0)
+		return n;
+	check((uint64_t)n <= most_bytes, "%zd bytes", n);
+	if (zerocopy->stats.zerocopy_sends != zerocopy_sends) {
+		check(zerocopy_outstanding(zerocopy) == outstanding + 1, "%u outstanding, were %u",
+		      zerocopy_outstanding(zerocopy), outstanding);
+		check_pins(request.first, pins, request.blocks, request.offset + (uint64_t)n);
+	} else {
+		check_pins(request.first, pins, request.blocks, 0);
+		link->copied += (uint64_t)n;
+	}
+	link->sent += (uint64_t)n;
+	window_advance(link->window, &link->cursor, (uint64_t)n);
+	return n;
+}
+
+/* Read what has arrived. Return: as recv() when nothing more has. */
+static ssize_t receive(struct link *link)
+{
+	static unsigned char buffer[256 << 10];
+	ssize_t n;
+
+	while ((n = recv(link->peer, buffer, sizeof(buffer), MSG_DONTWAIT)) > 0) {
+		size_t right = pattern_check(buffer, (size_t)n, link->received);
+
+		check(right == (size_t)n, "byte %" PRIu64 " is wrong", link->received + right);
+		link->received += (uint64_t)n;
+	}
+	return n;
+}
+
+/* Fill, send and receive until so many more bytes were sent. */
+static void transfer(struct link *link, uint64_t bytes)
+{
+	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS, end = link->sent + bytes;
+	unsigned int turn = 0;
+
+	while (link->sent < end && !tap.failed) {
+		fill(link);
+		while (window_lag(link->window, &link->cursor) &&
+		       send_some(link, 1 + turn++ % 5, 512 << 10, true) > 0)
+			;
+		receive(link);
+		zerocopy_reap(&link->zerocopy);
+		if (!check(clock_monotonic_ns() < give_up, "%" PRIu64 " bytes sent", link->sent))
+			return;
+	}
+}
+
+/* Send until the socket takes no more. */
+static void send_until_full(struct link *link)
+{
+	ssize_t n;
+
+	fill(link);
+	do {
+		n = send_some(link, 4, 512 << 10, true);
+	} while (n > 0);
+	check(n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK), "%zd: %s", n, strerror(errno));
+	check(window_lag(link->window, &link->cursor), "it took everything");
+}
+
+/* Read completions until there is nothing outstanding; the peer takes what comes if @receiving. */
+static void settle(struct link *link, bool receiving)
+{
+	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS;
+
+	while (receiving && link->received < link->sent && clock_monotonic_ns() < give_up) {
+		struct pollfd readable = { .fd = link->peer, .events = POLLIN };
+
+		poll(&readable, 1, 100);
+		if (receive(link) == 0)
+			break;
+	}
+	zerocopy_reap(&link->zerocopy);
+	while (zerocopy_outstanding(&link->zerocopy) && clock_monotonic_ns() < give_up) {
+		struct pollfd error = { .fd = link->zerocopy.fd };
+
+		if (poll(&error, 1, 100) > 0 && !zerocopy_reap(&link->zerocopy))
+			usleep(1000); /* a reset socket always reports something */
+	}
+	check(!zerocopy_outstanding(&link->zerocopy), "%u outstanding",
+	      zerocopy_outstanding(&link->zerocopy));
+	check(!ring_pinned_blocks(link->ring), "%u blocks pinned", ring_pinned_blocks(link->ring));
+	if (receiving)
+		check(link->received == link->sent, "received %" PRIu64 " of %" PRIu64,
+		      link->received, link->sent);
+}
+
+static void leave_window(struct link *link)
+{
+	window_leave(link->window, &link->cursor);
+	check(ring_free_blocks(link->ring) + ring_pinned_blocks(link->ring) == BLOCKS,
+	      "%u free, %u pinned", ring_free_blocks(link->ring), ring_pinned_blocks(link->ring));
+}
+
+/* The cursor has left, nothing is outstanding. */
+static void link_close(struct link *link)
+{
+	const struct zerocopy_stats *stats = &link->zerocopy.stats;
+
+	check(ring_free_blocks(link->ring) == BLOCKS, "%u blocks free",
+	      ring_free_blocks(link->ring));
+	check(stats->completed == stats->zerocopy_sends, "%" PRIu64 " of %" PRIu64 " completed",
+	      stats->completed, stats->zerocopy_sends);
+	check(stats->foreign_completions == 0, "%" PRIu64 " foreign", stats->foreign_completions);
+	check(stats->truncated == 0, "%" PRIu64 " truncated", stats->truncated);
+	check((uint32_t)stats->zerocopy_sends == link->zerocopy.completions.next, "next number %u",
+	      link->zerocopy.completions.next);
+	zerocopy_close(&link->zerocopy);
+	check(link->zerocopy.fd < 0, "fd %d", link->zerocopy.fd);
+	if (link->peer >= 0)
+		close(link->peer);
+	window_destroy(link->window);
+	ring_destroy(link->ring);
+}
+
+/* ---- each family ---- */
+
+static void overwrite_all(struct ring *ring)
+{
+	struct block *block[BLOCKS];
+	uint32_t taken = 0;
+
+	while (taken < BLOCKS && (block[taken] = ring_take(ring)))
+		memset(block[taken++]->data, 0xdb, BLOCK_SIZE);
+	check(taken == BLOCKS, "%u blocks are free", taken);
+	while (taken)
+		ring_put(ring, block[--taken]);
+}
+
+static void test_transfer(const struct family *family)
+{
+	struct link link;
+
+	link_open(&link, family, ZEROCOPY_ALWAYS);
+	check(link.zerocopy.mode == ZEROCOPY_ALWAYS, "SO_ZEROCOPY is refused");
+	transfer(&link, 16 << 20);
+	settle(&link, true);
+	check(link.copied < link.sent / 10, "%" PRIu64 " of %" PRIu64 " bytes without the flag",
+	      link.copied, link.sent);
+	check(zerocopy_reap(&link.zerocopy) == 0, "completed twice");
+	leave_window(&link);
+	link_close(&link);
+	point("%s: all arrives, every send completes, every block comes back", family->name);
+}
+
+static void test_reset(const struct family *family)
+{
+	struct link link;
+	ssize_t n;
+
+	link_open(&link, family, ZEROCOPY_ALWAYS);
+	send_until_full(&link);
+	zerocopy_reap(&link.zerocopy);
+	usleep(50000);
+	zerocopy_reap(&link.zerocopy);
+	check(zerocopy_outstanding(&link.zerocopy), "nothing is outstanding");
+	check(ring_pinned_blocks(link.ring), "nothing is pinned");
+	leave_window(&link);
+	check(ring_free_blocks(link.ring) < BLOCKS, "recycled while outstanding");
+
+	zerocopy_reset(&link.zerocopy);
+	settle(&link, false);
+	/* The blocks are ours again: what arrives now must not come from them. */
+	overwrite_all(link.ring);
+	n = receive(&link);
+	check(n < 0 && errno == ECONNRESET, "%zd: %s", n, strerror(errno));
+	check(link.received < link.sent, "everything arrived");
+	link_close(&link);
+	point("%s: a reset with a peer that never reads gives all blocks back", family->name);
+}
+
+static void test_peer_resets(const struct family *family)
+{
+	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	struct link link;
+	ssize_t n;
+
+	link_open(&link, family, ZEROCOPY_ALWAYS);
+	send_until_full(&link);
+	check(zerocopy_outstanding(&link.zerocopy), "nothing is outstanding");
+	setsockopt(link.peer, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(link.peer);
+	link.peer = -1;
+	settle(&link, false);
+	n = send_some(&link, 1, BLOCK_SIZE, true);
+	check(n < 0 && (errno == ECONNRESET || errno == EPIPE), "%zd: %s", n, strerror(errno));
+	leave_window(&link);
+	zerocopy_reset(&link.zerocopy); /* harmless */
+	check(zerocopy_reap(&link.zerocopy) == 0, "completed twice");
+	link_close(&link);
+	point("%s: a reset by the peer gives all blocks back", family->name);
+}
+
+static void test_family(const struct family *family)
+{
+	int sender, peer;
+
+	if (!connect_pair(family, &sender, &peer)) {
+		tap_skip(family->name, "not available here");
+		return;
+	}
+	close(sender);
+	close(peer);
+	test_transfer(family);
+	test_reset(family);
+	test_peer_resets(family);
+}
+
+/* ---- what is sent how ---- */
+
+static void test_never(void)
+{
+	struct link link;
+
+	link_open(&link, ipv4, ZEROCOPY_NEVER);
+	transfer(&link, 4 << 20);
+	check(link.copied == link.sent, "%" PRIu64 " bytes with the flag", link.sent - link.copied);
+	check(link.zerocopy.completions.next == 0, "numbers are counted");
+	settle(&link, true);
+	send_until_full(&link);
+	check(!zerocopy_outstanding(&link.zerocopy) && !ring_pinned_blocks(link.ring),
+	      "something is pinned");
+	settle(&link, true);
+	leave_window(&link);
+	link_close(&link);
+	point("never: no send is numbered, no block is pinned");
+}
+
+/* One send each from the start of a stream, and whether it goes with the flag. */
+static void test_choice(void)
+{
+	static const struct {
+		const char *title;
+		uint32_t blocks;
+		uint64_t most_bytes;
+		bool may_pin, pinned;
+	} table[] = {
+		{ "one byte", 1, 1, true, false },
+		{ "a small piece", 1, 4096, true, false },
+		{ "a whole block", 1, BLOCK_SIZE, true, true },
+		{ "a whole block that may not be pinned", 1, BLOCK_SIZE, false, false },
+		{ "a part of a block", 4, BLOCK_SIZE / 2, true, true },
+		{ "two blocks of four", 4, BLOCK_SIZE + 1000, true, true },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct link link;
+		ssize_t n;
+
+		link_open(&link, ipv4, ZEROCOPY_ALWAYS);
+		fill(&link);
+		/* Not from the start of a block. */
+		n = send_some(&link, 1, 100, true);
+		check(n == 100, "%zd bytes", n);
+		n = send_some(&link, table[i].blocks, table[i].most_bytes, table[i].may_pin);
+		check(n > 0, "%s: %s", table[i].title, strerror(errno));
+		check(link.zerocopy.stats.zerocopy_sends == table[i].pinned,
+		      "%s: %" PRIu64 " with the flag", table[i].title,
+		      link.zerocopy.stats.zerocopy_sends);
+		check(link.zerocopy.stats.copied_sends == 2U - table[i].pinned,
+		      "%s: %" PRIu64 " without", table[i].title, link.zerocopy.stats.copied_sends);
+		settle(&link, true);
+		leave_window(&link);
+		link_close(&link);
+	}
+	point("only what is large and may be pinned is, and only the blocks that it touches");
+}
+
+static void test_refused(void)
+{
+	struct link link;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+		err(1, "socketpair");
+	link_begin(&link, pair[0], pair[1], ZEROCOPY_ALWAYS);
+	check(link.zerocopy.mode == ZEROCOPY_NEVER, "mode %d", link.zerocopy.mode);
+	transfer(&link, 4 << 20);
+	check(link.copied == link.sent, "%" PRIu64 " bytes with the flag", link.sent - link.copied);
+	settle(&link, true);
+	leave_window(&link);
+	link_close(&link);
+	point("a socket that refuses zero-copy is sent copies");
+}
+
+/* Transfer until the socket asks for zero-copy, or does not any more. */
+static void transfer_until(struct link *link, bool wanted, uint64_t most_bytes)
+{
+	uint64_t end = link->sent + most_bytes;
+
+	while (link->zerocopy.wanted != wanted && !tap.failed &&
+	       check(link->sent < end, "still %s after %" PRIu64 " bytes",
+		     wanted ? "copying" : "asking", most_bytes))
+		transfer(link, 1);
+}
+
+static void test_auto(void)
+{
+	struct link link;
+	uint64_t pause, asked, copied;
+
+	link_open(&link, ipv4, ZEROCOPY_AUTO);
+	check(link.zerocopy.wanted, "does not begin with zero-copy");
+	transfer_until(&link, false, 64 << 20);
+	settle(&link, true);
+	check(link.zerocopy.stats.completed_copied == link.zerocopy.stats.zerocopy_sends,
+	      "%" PRIu64 " of %" PRIu64 " were copied", link.zerocopy.stats.completed_copied,
+	      link.zerocopy.stats.zerocopy_sends);
+	pause = link.zerocopy.copying_left;
+	point("auto stops asking for zero-copy where the kernel copies");
+
+	/* Almost all of the pause at once, the rest send by send. */
+	check(pause > 16 << 20 && pause < 1 << 30, "pause of %" PRIu64, pause);
+	asked = link.zerocopy.stats.zerocopy_sends;
+	copied = link.copied;
+	while (link.zerocopy.copying_left > 8 << 20 && !tap.failed &&
+	       check(link.copied - copied < pause, "still copying"))
+		transfer(&link, 1);
+	while (link.zerocopy.stats.zerocopy_sends == asked && !tap.failed &&
+	       check(link.copied - copied < pause + BLOCK_SIZE, "still copying")) {
+		fill(&link);
+		send_some(&link, 1, BLOCK_SIZE, true);
+		settle(&link, true);
+	}
+	check(link.copied - copied >= pause, "already after %" PRIu64 " bytes of %" PRIu64,
+	      link.copied - copied, pause);
+	point("auto asks again after the pause, not before");
+
+	check(!link.zerocopy.wanted, "goes on asking");
+	check(link.zerocopy.stats.zerocopy_sends == asked + 1, "%" PRIu64 " sends",
+	      link.zerocopy.stats.zerocopy_sends - asked);
+	check(link.zerocopy.copying_left > pause, "pause of %" PRIu64 ", before %" PRIu64,
+	      link.zerocopy.copying_left, pause);
+	leave_window(&link);
+	link_close(&link);
+	point("auto stops again after one more copy, for longer");
+}
+
+/* Timestamps come by the same queue, and keep the kernel from merging notifications. */
+static void test_full_queue(void)
+{
+	const int timestamps = SOF_TIMESTAMPING_TX_ACK | SOF_TIMESTAMPING_SOFTWARE |
+			       SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY;
+	const uint64_t sends = 40;
+	struct pollfd error;
+	struct link link;
+	uint64_t complete;
+
+	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
+	if (setsockopt(link.zerocopy.fd, SOL_SOCKET, SO_TIMESTAMPING, &timestamps,
+		       sizeof(timestamps)))
+		err(1, "SO_TIMESTAMPING");
+	fill(&link);
+	for (uint64_t i = 0; i < sends; i++) {
+		check(send_some(&link, 2, BLOCK_SIZE / 4, true) == BLOCK_SIZE / 4, "not sent");
+		receive(&link);
+	}
+	usleep(50000);
+	receive(&link);
+	complete = zerocopy_reap(&link.zerocopy);
+	check(complete == sends, "%" PRIu64 " sends are complete", complete);
+	error = (struct pollfd){ .fd = link.zerocopy.fd };
+	check(poll(&error, 1, 0) == 0, "the queue is not empty: %x", (unsigned int)error.revents);
+	settle(&link, true);
+	leave_window(&link);
+	link_close(&link);
+	point("the whole error queue is read at once, and what else is in it is passed over");
+}
+
+/* ---- no room for notifications ---- */
+
+static void set_lock_capability(bool on)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	struct __user_cap_data_struct *set = &data[CAP_TO_INDEX(CAP_IPC_LOCK)];
+
+	if (syscall(SYS_capget, &header, data))
+		err(1, "capget");
+	if (on)
+		set->effective |= set->permitted & CAP_TO_MASK(CAP_IPC_LOCK);
+	else
+		set->effective &= ~CAP_TO_MASK(CAP_IPC_LOCK);
+	if (syscall(SYS_capset, &header, data))
+		err(1, "capset");
+}
+
+static void set_locked_memory(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+	if (setrlimit(RLIMIT_MEMLOCK, &limit))
+		err(1, "RLIMIT_MEMLOCK");
+}
+
+/* From now on no notification has room, or there is as much as before. */
+static void allow_pinning(bool allow)
+{
+	static struct rlimit before;
+
+	if (!allow)
+		getrlimit(RLIMIT_MEMLOCK, &before);
+	set_lock_capability(allow);
+	set_locked_memory(allow ? before.rlim_cur : 0);
+}
+
+static void test_no_buffer(void)
+{
+	const struct zerocopy_stats *stats;
+	struct link link;
+
+	allow_pinning(false);
+	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
+	stats = &link.zerocopy.stats;
+	fill(&link);
+	check(send_some(&link, 2, 2 * BLOCK_SIZE, true) > 0, "%s", strerror(errno));
+	check(stats->no_buffer == 1 && stats->copied_sends == 1 && !stats->zerocopy_sends,
+	      "ENOBUFS %" PRIu64 " times, %" PRIu64 " copied", stats->no_buffer,
+	      stats->copied_sends);
+	while (stats->no_buffer < 3 && !tap.failed &&
+	       check(link.sent < 256 << 20, "not tried again"))
+		transfer(&link, 1);
+	check(!stats->zerocopy_sends, "%" PRIu64 " with the flag", stats->zerocopy_sends);
+	check(stats->no_buffer < stats->copied_sends / 16, "tried %" PRIu64 " times in %" PRIu64,
+	      stats->no_buffer, stats->copied_sends);
+	check(!zerocopy_outstanding(&link.zerocopy), "something is outstanding");
+	settle(&link, true);
+	point("ENOBUFS: everything goes by copying, and zero-copy is tried now and then");
+
+	allow_pinning(true);
+	while (!stats->zerocopy_sends && !tap.failed &&
+	       check(link.sent < 512 << 20, "never tried again"))
+		transfer(&link, 1);
+	settle(&link, true);
+	leave_window(&link);
+	link_close(&link);
+	point("zero-copy goes on when there is room again");
+}
+
+static void test_room_again(void)
+{
+	struct link link;
+	uint64_t sends;
+
+	/* The peer does not read: the last of these are outstanding. */
+	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
+	fill(&link);
+	for (int i = 0; i < 4; i++)
+		send_some(&link, 1, BLOCK_SIZE, true);
+	sends = link.zerocopy.stats.zerocopy_sends;
+	check(sends == 4, "%" PRIu64 " with the flag", sends);
+	allow_pinning(false);
+	check(send_some(&link, 1, BLOCK_SIZE, true) > 0, "%s", strerror(errno));
+	check(link.zerocopy.stats.no_buffer == 1, "no ENOBUFS");
+	check(zerocopy_outstanding(&link.zerocopy), "nothing is outstanding");
+	allow_pinning(true);
+	settle(&link, true);
+	fill(&link);
+	send_some(&link, 2, BLOCK_SIZE, true);
+	check(link.zerocopy.stats.zerocopy_sends == sends + 1, "not tried at once");
+	settle(&link, true);
+	leave_window(&link);
+	link_close(&link);
+	point("a completion makes room: zero-copy is tried again at once");
+}
+
+int main(void)
+{
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		test_family(&families[i]);
+	test_never();
+	test_choice();
+	test_refused();
+	test_auto();
+	test_full_queue();
+	test_no_buffer();
+	test_room_again();
+	return tap_end();
+}
