@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <bsd/string.h>
+#include <ctype.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,10 +48,17 @@ bool address_parse(const char *text, struct address *address, const char **wrong
 		return false;
 	}
 	length = (size_t)(host_end - host);
-	if (length >= sizeof(address->host) || memchr(host, ' ', length))
+	if (length >= sizeof(address->host))
 		return false;
-	if (length == 1 && *host == '*')
+	for (size_t i = 0; i < length; i++) {
+		if (!isgraph((unsigned char)host[i]) || host[i] == '[' || host[i] == ']')
+			return false;
+	}
+	if (length == 1 && *host == '*') {
+		if (host != text)
+			return false; /* in brackets */
 		length = 0;
+	}
 	memcpy(address->host, host, length);
 	address->host[length] = '\0';
 	return true;

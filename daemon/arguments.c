@@ -144,6 +144,17 @@ static void read_named_file(struct parser *parser, int argc, char **argv,
 		parser->errors++;
 }
 
+/* After getopt_long() gave '?': optopt says what it knows. */
+static void log_wrong_option(const char *argument)
+{
+	if (strncmp(argument, "--", 2))
+		log_error("-%c: unknown option; see dmacastd --help", optopt);
+	else if (optopt)
+		log_error("%s: expected no value", argument);
+	else
+		log_error("%s: unknown or ambiguous option; see dmacastd --help", argument);
+}
+
 static bool take_options(struct parser *parser, int argc, char **argv, const struct option *options)
 {
 	int option;
@@ -156,6 +167,10 @@ static bool take_options(struct parser *parser, int argc, char **argv, const str
 			parser->check = true;
 			break;
 		case OPTION_NAME:
+			if (parser->name) {
+				log_error("--name %s: set before; expected once", optarg);
+				parser->errors++;
+			}
 			parser->name = optarg;
 			break;
 		case 'v':
@@ -175,10 +190,7 @@ static bool take_options(struct parser *parser, int argc, char **argv, const str
 			parser->errors++;
 			break;
 		case '?':
-			log_error("%s: unknown or ambiguous option; see dmacastd --help",
-				  optopt && optopt < OPTION_CHECK_ONLY
-					  ? (char[]){ '-', (char)optopt, '\0' }
-					  : argv[optind - 1]);
+			log_wrong_option(argv[optind - 1]);
 			parser->errors++;
 			break;
 		default:

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "config.h"
 
+#include "address.h"
 #include "input.h"
 #include "log.h"
 #include "option.h"
 #include "units.h"
 
 #include <bsd/string.h>
+#include <ctype.h>
 #include <err.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -14,10 +16,13 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define STREAM_NAME_MAX 32
+#define BLANKS " \t\n\v\f\r"
 #define MINIMUM_BLOCKS 4
+#define LONGEST_INPUT (INI_MAX_LINE - 1 - sizeof("input = "))
 #define NO_SECTION (-1)
 #define DAEMON_SECTION (-2)
 
@@ -29,7 +34,8 @@ struct reader {
 	char *line;
 	size_t line_capacity;
 	unsigned int line_number;
-	int section; /* index into config->streams, or NO_SECTION, DAEMON_SECTION */
+	int section;	    /* index into config->streams, or NO_SECTION, DAEMON_SECTION */
+	bool section_begun; /* any, known or not */
 	bool section_known;
 	unsigned int *set_on_line; /* for each option of the table, in this section; 0: not yet */
 	bool daemon_seen;
@@ -84,17 +90,38 @@ reader_error(struct reader *reader, const char *format, ...)
 	reader->errors++;
 }
 
-/* A line "[name]" begins: inih tells of a section only with its first key, which may never come. */
+/* The first of @wanted in @line that is not in a comment, by inih's rules; or NULL. */
+static const char *find_outside_comment(const char *line, const char *wanted)
+{
+	for (const char *p = line; *p; p++) {
+		if (strchr(wanted, *p))
+			return p;
+		if (*p == ';' && (p == line || isspace((unsigned char)p[-1])))
+			return NULL;
+	}
+	return NULL;
+}
+
+static bool is_blank_or_comment(const char *text)
+{
+	text += strspn(text, BLANKS);
+	return !*text || *text == ';' || *text == '#';
+}
+
+/* A section begins: inih tells of it only with its first key, which may never come. */
 static void begin_section(struct reader *reader, const char *line)
 {
-	const char *end = strchr(line, ']'), *wrong;
+	const char *end = find_outside_comment(line, "]"), *wrong;
 	char name[128];
 
 	memset(reader->set_on_line, 0, option_count * sizeof(*reader->set_on_line));
-	reader->section = NO_SECTION;
+	reader->section_begun = true;
 	reader->section_known = false;
-	if (!end)
-		return; /* inih reports the line */
+	if (!end || !is_blank_or_comment(end + 1)) {
+		reader_error(reader,
+			     "%s: expected [daemon] or [stream NAME], and nothing behind it", line);
+		return;
+	}
 	snprintf(name, sizeof(name), "%.*s", (int)(end - line - 1), line + 1);
 
 	if (!strcmp(name, "daemon")) {
@@ -116,30 +143,49 @@ static void begin_section(struct reader *reader, const char *line)
 	}
 }
 
-/* inih's reader: like fgets(), but it counts lines, refuses long ones and keeps no indentation. */
+/* Look at a line before inih does. Return: whether inih is to have it. */
+static bool look_at_line(struct reader *reader, const char *line, size_t longest)
+{
+	if (is_blank_or_comment(line))
+		return false;
+	if (strlen(line) > longest) {
+		reader_error(reader, "line too long; expected at most %zu bytes", longest);
+		return false;
+	}
+	if (*line == '[') {
+		begin_section(reader, line);
+		return reader->section_known;
+	}
+	if (!find_outside_comment(line, "=:")) {
+		reader_error(reader, "%s: expected [section] or key = value", line);
+		return false;
+	}
+	return true;
+}
+
+/* inih's reader: like fgets(), but it counts lines, and keeps no white space at either end: an
+ * indented line would continue the option before it. */
 static char *read_line(char *buffer, int size, void *stream)
 {
 	struct reader *reader = stream;
 	ssize_t length = getline(&reader->line, &reader->line_capacity, reader->file);
-	const char *start;
+	char *line = reader->line;
 
 	if (length < 0)
 		return NULL;
 	reader->line_number++;
-	/* An indented line would continue the option before it. */
-	start = reader->line + strspn(reader->line, " \t");
-	if (reader->line_number == 1 && !strncmp(start, "\xef\xbb\xbf", 3))
-		start += 3; /* a byte order mark */
-	if (strlen(reader->line) != (size_t)length) {
+	buffer[0] = '\0';
+	if (strlen(line) != (size_t)length) {
 		reader_error(reader, "NUL byte; expected text");
-		start = "";
-	} else if (*start != '#' && *start != ';' && strlen(start) >= (size_t)size) {
-		reader_error(reader, "line too long; expected less than %d bytes", size - 1);
-		start = "";
-	} else if (*start == '[') {
-		begin_section(reader, start);
+		return buffer;
 	}
-	strlcpy(buffer, start, (size_t)size);
+	while (length && isspace((unsigned char)line[length - 1]))
+		line[--length] = '\0';
+	if (reader->line_number == 1 && !strncmp(line, "\xef\xbb\xbf", 3))
+		line += 3; /* a byte order mark */
+	line += strspn(line, BLANKS);
+	if (look_at_line(reader, line, (size_t)size - 1))
+		strlcpy(buffer, line, (size_t)size);
 	return buffer;
 }
 
@@ -156,19 +202,23 @@ static int handle_option(void *user, const char *section, const char *name, cons
 	struct reader *reader = user;
 	const struct option_definition *option;
 	char expected[OPTION_ERROR_TEXT];
+	enum option_scope scope;
 	unsigned int *set_on_line;
 
-	if (!*section) {
+	if (!reader->section_begun)
 		reader_error(reader, "%s: expected [daemon] or [stream NAME] before it", name);
-		return 1;
-	}
 	if (!reader->section_known)
 		return 1; /* the section itself was reported */
-	option = option_find(reader->section == DAEMON_SECTION ? OPTION_DAEMON : OPTION_STREAM,
-			     name);
+	scope = reader->section == DAEMON_SECTION ? OPTION_DAEMON : OPTION_STREAM;
+	option = option_find(scope, name);
 	if (!option) {
-		reader_error(reader, "[%s] %s: unknown option; see dmacastd.conf(5)", section,
-			     name);
+		if (option_find(scope == OPTION_DAEMON ? OPTION_STREAM : OPTION_DAEMON, name))
+			reader_error(reader, "[%s] %s: expected in %s", section, name,
+				     scope == OPTION_DAEMON ? "a section [stream NAME]"
+							    : "the section [daemon]");
+		else
+			reader_error(reader, "[%s] %s: unknown option; see dmacastd.conf(5)",
+				     section, name);
 		return 1;
 	}
 	set_on_line = &reader->set_on_line[option - option_table];
@@ -288,7 +338,36 @@ static unsigned int check_stream(const struct stream_settings *stream, const cha
 	return errors;
 }
 
-/* The same endpoint twice can only fail later, and less clearly. Port 0 is a new one each time. */
+static bool same_endpoint(const char *a, const char *b)
+{
+	struct address one, other;
+	const char *wrong;
+
+	if (!address_parse(a, &one, &wrong) || !address_parse(b, &other, &wrong))
+		return false;
+	/* Port 0 is another one each time. */
+	return atoi(one.port) && atoi(one.port) == atoi(other.port) &&
+	       !strcasecmp(one.host, other.host);
+}
+
+/* The stream that has the endpoint @index of stream @number, before it, or NULL. */
+static const struct stream_settings *earlier_user(const struct config *config, size_t number,
+						  size_t index)
+{
+	const char *endpoint = config->streams[number].listen.item[index];
+
+	for (size_t s = 0; s <= number; s++) {
+		const struct text_list *listen = &config->streams[s].listen;
+
+		for (size_t i = 0; i < (s == number ? index : listen->count); i++) {
+			if (same_endpoint(endpoint, listen->item[i]))
+				return &config->streams[s];
+		}
+	}
+	return NULL;
+}
+
+/* The same endpoint twice can only fail later, and less clearly. */
 static unsigned int check_endpoints(const struct config *config, const char *origin)
 {
 	unsigned int errors = 0;
@@ -297,24 +376,14 @@ static unsigned int check_endpoints(const struct config *config, const char *ori
 		const struct stream_settings *stream = &config->streams[s];
 
 		for (size_t i = 0; i < stream->listen.count; i++) {
-			const char *endpoint = stream->listen.item[i];
+			const struct stream_settings *user = earlier_user(config, s, i);
 
-			if (!strcmp(strrchr(endpoint, ':'), ":0"))
+			if (!user)
 				continue;
-			for (size_t t = 0; t <= s; t++) {
-				const struct text_list *other = &config->streams[t].listen;
-
-				for (size_t j = 0; j < (t == s ? i : other->count); j++) {
-					if (strcmp(endpoint, other->item[j]))
-						continue;
-					log_error(
-						"%s: [stream %s] listen = %s: taken by [stream %s];"
-						" expected another address or port",
-						origin, stream->name, endpoint,
-						config->streams[t].name);
-					errors++;
-				}
-			}
+			log_error("%s: [stream %s] listen = %s: taken by [stream %s]; expected "
+				  "another address or port",
+				  origin, stream->name, stream->listen.item[i], user->name);
+			errors++;
 		}
 	}
 	return errors;
@@ -347,6 +416,18 @@ bool config_check(const struct config *config, const char *origin)
 	return errors == 0;
 }
 
+/* A command line can say what a file cannot. */
+static void warn_of_input(const struct stream_settings *stream)
+{
+	const char *input = stream->input;
+
+	if (input && (strstr(input, " ;") || strlen(input) > LONGEST_INPUT))
+		log_warning(
+			"stream %s: input = %s: a file cannot hold this, put the command into a "
+			"script",
+			stream->name, input);
+}
+
 static void print_section(enum option_scope scope, const void *settings, FILE *file)
 {
 	for (size_t i = 0; i < option_count; i++) {
@@ -362,6 +443,7 @@ void config_print(const struct config *config, FILE *file)
 	for (size_t i = 0; i < config->stream_count; i++) {
 		fprintf(file, "\n[stream %s]\n", config->streams[i].name);
 		print_section(OPTION_STREAM, &config->streams[i], file);
+		warn_of_input(&config->streams[i]);
 	}
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The configuration: a file in ini format, or the options of a single stream on the command line.
- * Every error is logged with file, line and key (or the long option) and what would be right.
+ * Every error is logged with file, line and key (or the long option) and what would be right; what
+ * concerns a stream as a whole, with file and stream.
  */
 #ifndef DMACAST_CONFIG_H
 #define DMACAST_CONFIG_H

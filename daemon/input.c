@@ -2,6 +2,7 @@
 #include "input.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -14,7 +15,7 @@ static const char *after_prefix(const char *text, const char *prefix)
 
 bool input_parse(const char *text, struct input *input, const char **wrong)
 {
-	const char *argument;
+	const char *argument, *ignored;
 
 	*wrong = "-, a path, unix:PATH, tcp:HOST:PORT or exec:COMMAND";
 	input->argument = text;
@@ -33,10 +34,9 @@ bool input_parse(const char *text, struct input *input, const char **wrong)
 	if ((argument = after_prefix(text, "tcp:"))) {
 		input->kind = INPUT_TCP;
 		input->argument = argument;
-		if (!address_parse(argument, &input->address, wrong))
-			return false;
-		*wrong = "tcp:HOST:PORT with a host";
-		return input->address.host[0] != '\0';
+		*wrong = "tcp:HOST:PORT or tcp:[IPV6]:PORT, with a port from 1 to 65535";
+		return address_parse(argument, &input->address, &ignored) &&
+		       input->address.host[0] && atoi(input->address.port);
 	}
 	if ((argument = after_prefix(text, "exec:"))) {
 		input->kind = INPUT_EXEC;

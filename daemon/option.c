@@ -7,6 +7,7 @@
 #include "units.h"
 
 #include <bsd/string.h>
+#include <ctype.h>
 #include <err.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -193,6 +194,17 @@ static bool set_input(char **field, const char *text, char expected[OPTION_ERROR
 	struct input input;
 	const char *wrong;
 
+	for (const char *p = text; *p; p++) {
+		if (iscntrl((unsigned char)*p)) {
+			strlcpy(expected, "no control characters", OPTION_ERROR_TEXT);
+			return false;
+		}
+	}
+	if (*text &&
+	    (isspace((unsigned char)*text) || isspace((unsigned char)text[strlen(text) - 1]))) {
+		strlcpy(expected, "no blank at either end", OPTION_ERROR_TEXT);
+		return false;
+	}
 	if (!input_parse(text, &input, &wrong)) {
 		strlcpy(expected, wrong, OPTION_ERROR_TEXT);
 		return false;

@@ -149,7 +149,8 @@ const char *units_format_about(uint64_t bytes, char text[UNITS_TEXT])
 {
 	const struct unit *unit = size_units;
 
-	while (bytes < unit->factor && unit->factor > 1)
+	/* What rounds to 1024.0 of a unit is 1.0 of the next one. */
+	while (bytes < unit->factor - unit->factor / 2048 && unit->factor > 1)
 		unit++;
 	if (unit->factor == 1)
 		snprintf(text, UNITS_TEXT, "%" PRIu64 " bytes", bytes);

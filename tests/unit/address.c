@@ -118,9 +118,9 @@ static const struct {
 	{ "tcp:", "HOST:PORT" },
 	{ "tcp:localhost", "HOST:PORT" },
 	{ "tcp:localhost:x", "port" },
-	{ "tcp::80", "with a host" },
-	{ "tcp:*:80", "with a host" },
-	{ "tcp:::1:80", "brackets" },
+	{ "tcp::80", "tcp:HOST:PORT" },
+	{ "tcp:*:80", "tcp:HOST:PORT" },
+	{ "tcp:::1:80", "tcp:[IPV6]:PORT" },
 	{ "exec:", "command" },
 };
 

@@ -115,8 +115,17 @@ static const struct {
 	  0 },
 	/* Lines */
 	{ "no equals sign", TEXT(STREAM "hold\n"), 4, "", "[section] or key = value", 0 },
-	{ "a section that does not end", TEXT(STREAM "\n[stream b\nhold = 1\n"), 5, "",
-	  "[section] or key = value", 0 },
+	{ "a section that does not end", TEXT(STREAM "\n[stream b\nhold = 1\n"), 5,
+	  "[stream b", "[stream NAME], and nothing behind it", 0 },
+	{ "an option behind a section", TEXT("[daemon] strict = yes\n" STREAM), 1, "[daemon]",
+	  "nothing behind it", 0 },
+	{ "a byte order mark, then a blank", TEXT("\xef\xbb\xbf [daemon]\nbogus = 1\n" STREAM), 2,
+	  "[daemon] bogus", "dmacastd.conf(5)", 0 },
+	{ "a form feed before a line", TEXT(STREAM "hold = 1\n\fbogus = 1\n"), 5,
+	  "[stream a] bogus", "dmacastd.conf(5)", 0 },
+	{ "no key", TEXT(STREAM "junk ; = 1\n"), 4, "junk", "[section] or key = value", 0 },
+	{ "an endpoint twice, written in two ways", TEXT(STREAM "listen = *:2\nlisten = :02\n"), 0,
+	  "listen = :02", "taken by [stream a]", 0 },
 	{ "a NUL byte", TEXT(STREAM "ho\0ld = 1\nbogus = 1\n"), 4, "NUL byte", "text", 2 },
 	{ "a NUL byte in a comment", TEXT("# \0\n" STREAM), 1, "NUL byte", "text", 0 },
 	{ "UTF-16", TEXT("\xff\xfe[\0d\0a\0e\0m\0o\0n\0]\0\n"), 1, "NUL byte", "text", 0 },
@@ -125,9 +134,9 @@ static const struct {
 	  "dmacastd.conf(5)", 0 },
 	{ "an option in capitals", TEXT(STREAM "Hold = 1\n"), 4, "Hold", "dmacastd.conf(5)", 0 },
 	{ "a stream's option in [daemon]", TEXT("[daemon]\nhold = 1\n" STREAM), 2, "[daemon] hold",
-	  "dmacastd.conf(5)", 0 },
+	  "expected in a section [stream NAME]", 0 },
 	{ "the daemon's option in a stream", TEXT(STREAM "strict = yes\n"), 4, "[stream a] strict",
-	  "dmacastd.conf(5)", 0 },
+	  "expected in the section [daemon]", 0 },
 	{ "an option twice", TEXT(STREAM "hold = 1\n\nhold = 1\n"), 6, "[stream a] hold",
 	  "set before, on line 4; expected once", 0 },
 	{ "an option twice, first with a wrong value", TEXT(STREAM "hold = x\nhold = 1\n"), 5,
@@ -289,7 +298,7 @@ static void test_long_lines(void)
 		size_t length;
 		bool right;
 	} table[] = {
-		{ "input = /", 198, true },   { "input = /", 199, false },
+		{ "input = /", 199, true },   { "input = /", 200, false },
 		{ "input = /", 1000, false }, { "# comment", 1000, true },
 		{ "; comment", 5000, true },  { "\t # comment", 5000, true },
 		{ "[stream ", 300, false },
@@ -311,7 +320,7 @@ static void test_long_lines(void)
 		check(read_config(&config, path) == table[i].right, "%s, %zu bytes: %s",
 		      table[i].start, table[i].length, capture.text);
 		snprintf(start, sizeof(start), "test: error: %s:3: ", path);
-		check(is_logged(start, "too long", "less than 199 bytes") == !table[i].right, "%s",
+		check(is_logged(start, "too long", "at most 199 bytes") == !table[i].right, "%s",
 		      capture.text);
 		/* Neither a long comment nor a long line moves the numbers of those after it. */
 		snprintf(start, sizeof(start), "test: error: %s:4: ", path);
@@ -321,7 +330,7 @@ static void test_long_lines(void)
 			check(config.stream_count == 1 && config.streams[0].hold == 2, "no hold");
 		config_free(&config);
 	}
-	point("lines of up to 198 bytes, comments of any length");
+	point("lines of up to 199 bytes, comments of any length");
 }
 
 /* ---- right files ---- */
@@ -603,6 +612,9 @@ static const struct {
 	{ "--bogus", "--bogus: unknown", "dmacastd --help", 0 },
 	{ "--bogus=1 --check", "--bogus=1: unknown", "dmacastd --help", 0 },
 	{ "-x", "-x: unknown", "dmacastd --help", 0 },
+	{ "--input - --listen :1 --verbose=3", "--verbose=3: ", "no value", 0 },
+	{ "--input - --listen :1 --check=1", "--check=1: ", "no value", 0 },
+	{ "--input - --listen :1 --name a --name b", "--name b: set before", "once", 0 },
 	{ "-vz -c FILE", "-z: unknown", "dmacastd --help", 0 },
 	{ "--max-c 1", "--max-c: unknown or ambiguous", "dmacastd --help", 2 },
 	{ "-c", "-c: ", "a value after it", 0 },
