@@ -2,6 +2,7 @@
 #include "listener.h"
 
 #include "address.h"
+#include "clock.h"
 #include "log.h"
 
 #include <errno.h>
@@ -20,13 +21,16 @@
 /* Without descriptors: so long until the next try. */
 static const struct timeval pause_time = { .tv_usec = 500000 };
 
+/* After so long without a pause the next one is news. */
+#define QUIET_NS 60000000000ULL
+
 struct listener {
 	const char *name;
 	const char *endpoint;
 	struct listener_owner owner;
 	struct evconnlistener *socket[SOCKETS_MAX];
 	unsigned int sockets;
-	bool pause_logged; /* since a connection was accepted last */
+	uint64_t paused_ns; /* when it had no descriptor last; 0: never */
 	struct event resume;
 };
 
@@ -36,7 +40,6 @@ static void connection_accepted(struct evconnlistener *socket, evutil_socket_t f
 	struct listener *listener = argument;
 
 	(void)socket;
-	listener->pause_logged = false;
 	listener->owner.accepted(listener->owner.argument, fd, peer, (socklen_t)length);
 }
 
@@ -44,14 +47,16 @@ static void accept_failed(struct evconnlistener *socket, void *argument)
 {
 	struct listener *listener = argument;
 	int error = EVUTIL_SOCKET_ERROR();
+	uint64_t now = clock_monotonic_ns();
 
 	(void)socket;
-	if (!listener->pause_logged)
+	/* Once for the whole time, though single clients come in between when others leave. */
+	if (!listener->paused_ns || now - listener->paused_ns > QUIET_NS)
 		log_warning("stream %s: endpoint %s: accept: %s; new clients have to wait%s",
 			    listener->name, listener->endpoint, strerror(error),
 			    error == EMFILE ? "; raise the limit of open files (LimitNOFILE=)"
 					    : "");
-	listener->pause_logged = true;
+	listener->paused_ns = now;
 	for (unsigned int i = 0; i < listener->sockets; i++)
 		evconnlistener_disable(listener->socket[i]);
 	event_add(&listener->resume, &pause_time);
