@@ -16,14 +16,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* So much at once at the most, then others have their turn. */
-#define TURN_BYTES (2ULL << 20)
-/*
- * So much by one system call. The kernel counts the whole of a zero-copy call as locked memory until
- * it is complete, also when it took a part only.
- */
-#define CALL_BYTES (512ULL << 10)
-
 /* Of what the peer sends, which is dropped: more than any socket holds. */
 #define INPUT_BYTES (1UL << 30)
 #define INPUT_READS 4
@@ -208,7 +200,6 @@ void client_send(struct client *client)
 		struct zerocopy_request request = {
 			.first = window_block(client->window, &client->cursor),
 			.offset = client->cursor.offset,
-			.most_bytes = CALL_BYTES,
 		};
 		uint32_t allowance, most = ZEROCOPY_PIECES;
 		ssize_t n;
@@ -220,7 +211,7 @@ void client_send(struct client *client)
 		}
 		if (!client->writable)
 			return;
-		if (sent >= TURN_BYTES) {
+		if (sent >= client->owner->turn_bytes) {
 			client->owner->again(client->owner->argument, client);
 			return;
 		}
@@ -228,17 +219,18 @@ void client_send(struct client *client)
 		request.may_pin = allowance > 0;
 		if (request.may_pin && allowance < most)
 			most = allowance;
-		request.blocks = window_run(client->window, &client->cursor, most, CALL_BYTES);
+		request.most_bytes = client->owner->turn_bytes - sent;
+		request.blocks =
+			window_run(client->window, &client->cursor, most, request.most_bytes);
 		n = zerocopy_send(&client->zerocopy, &request);
 		if (n > 0) {
 			sent += (uint64_t)n;
 			client->stats.sent_bytes += (uint64_t)n;
 			window_advance(client->window, &client->cursor, (uint64_t)n);
-		} else if (n == 0 || errno == EAGAIN || errno == EWOULDBLOCK) {
-			client->writable = false; /* until EV_WRITE */
-		} else if (errno != EINTR) {
+		} else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
 			connection_failed(client, errno);
 		}
+		client->writable = !client->zerocopy.full; /* if not, until EV_WRITE */
 	}
 }
 
@@ -281,10 +273,13 @@ static void socket_event(evutil_socket_t fd, short what, void *argument)
 			go_on_resetting(client);
 		return;
 	}
-	/* The error queue before everything else: it may free blocks, and room to send more. */
-	zerocopy_reap(&client->zerocopy);
-	if (!read_input(client))
-		return;
+	/* An error queue that is not empty shows as EV_READ, too; a socket with room for more does not. */
+	if (what & EV_READ) {
+		/* The error queue before everything else: it may free blocks, and room to send. */
+		zerocopy_reap(&client->zerocopy);
+		if (!read_input(client))
+			return;
+	}
 	if (what & EV_WRITE)
 		client->writable = true;
 	if (client->state == CLIENT_CLOSING)

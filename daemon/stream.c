@@ -30,6 +30,15 @@
 
 #define PINNED_SHARE 2
 
+/*
+ * What one client may send before the next one's turn. With many of them little at a time: then the
+ * bytes that all of them get are still in the CPU's nearest cache for the last one. With few of them
+ * more: then it is calls and wake-ups that count.
+ */
+#define TURN_MOST (2ULL << 20)
+#define TURN_LEAST (512ULL << 10)
+#define TURN_OF_ALL (16ULL << 20)
+
 enum stream_state { STREAM_HOLDING, STREAM_RUNNING, STREAM_ENDING, STREAM_ENDED };
 
 struct stream {
@@ -101,6 +110,15 @@ static void offer_new_blocks(struct stream *stream)
 		TAILQ_FOREACH_SAFE (cursor, window_at(stream->window, first), entry, next)
 			client_send(client_of(cursor));
 	}
+}
+
+static void share_turns(struct stream *stream)
+{
+	uint64_t share = TURN_OF_ALL / (stream->client_count ? stream->client_count : 1);
+
+	if (share < TURN_LEAST)
+		share = TURN_LEAST;
+	stream->client_owner.turn_bytes = share < TURN_MOST ? share : TURN_MOST;
 }
 
 static uint32_t pin_allowance(void *argument)
@@ -277,6 +295,7 @@ static void client_gone(void *argument, struct client *client)
 		TAILQ_REMOVE(&stream->again, client, again_entry);
 	TAILQ_REMOVE(&stream->clients, client, entry);
 	stream->client_count--;
+	share_turns(stream);
 	TAILQ_INSERT_TAIL(&stream->dead, client, entry);
 	at_next_turn(stream);
 }
@@ -339,6 +358,7 @@ static void client_accepted(void *argument, int fd, const struct sockaddr *peer,
 	}
 	TAILQ_INSERT_TAIL(&stream->clients, client, entry);
 	stream->client_count++;
+	share_turns(stream);
 	log_info("stream %s: client %s joined, %" PRIu64 " now", stream->settings->name,
 		 client->peer_text, stream->client_count);
 	if (stream->state == STREAM_HOLDING && stream->client_count >= stream->settings->hold)
@@ -448,6 +468,7 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
 		.again = client_again,
 		.gone = client_gone,
 	};
+	share_turns(stream);
 	TAILQ_INIT(&stream->clients);
 	TAILQ_INIT(&stream->dead);
 	TAILQ_INIT(&stream->again);

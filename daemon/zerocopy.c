@@ -11,8 +11,17 @@
 /* Below this many bytes pinning pages costs more than copying them (kernel: msg_zerocopy.rst). */
 #define WORTH_PINNING 10240
 
+/*
+ * So much by one zero-copy call. The kernel counts the whole of it as locked memory until it is
+ * complete, also when it took a part only.
+ */
+#define PINNED_BYTES ((size_t)512 << 10)
+/* ZEROCOPY_AUTO: so much, one at a time, until it is known whether it pays. Where the kernel copies
+ * after all that is slow, and many clients have to find out. */
+#define PROBE_BYTES ((size_t)64 << 10)
+
 /* ZEROCOPY_AUTO: so many "copied" in a row end it, and so many bytes later it is tried again. */
-#define COPIED_LIMIT 8
+#define COPIED_LIMIT 4
 #define COPYING_FIRST (64ULL << 20)
 #define COPYING_MOST (4ULL << 30)
 
@@ -56,6 +65,21 @@ static size_t fill_pieces(const struct zerocopy_request *request, struct iovec *
 	return request->most_bytes - left;
 }
 
+/* Leave out what is beyond @most bytes. */
+static void cut_pieces(struct msghdr *message, size_t most)
+{
+	size_t pieces = 0;
+
+	while (pieces < message->msg_iovlen && most) {
+		struct iovec *piece = &message->msg_iov[pieces++];
+
+		if (piece->iov_len > most)
+			piece->iov_len = most;
+		most -= piece->iov_len;
+	}
+	message->msg_iovlen = pieces;
+}
+
 /* How many blocks the first @bytes of a request reach into. */
 static uint32_t blocks_touched(const struct iovec *piece, size_t bytes)
 {
@@ -75,12 +99,19 @@ static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_requ
 {
 	ssize_t n = sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
 
+	zerocopy->full = n < 0 && errno == EAGAIN;
 	if (n > 0) {
 		completions_add(&zerocopy->completions, request->first,
 				blocks_touched(message->msg_iov, (size_t)n));
 		zerocopy->stats.zerocopy_sends++;
 	}
 	return n;
+}
+
+/* Is it still to be found out whether zero-copy pays? */
+static bool is_probing(const struct zerocopy *zerocopy)
+{
+	return zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->proven;
 }
 
 static bool should_pin(struct zerocopy *zerocopy, const struct zerocopy_request *request,
@@ -99,6 +130,8 @@ static bool should_pin(struct zerocopy *zerocopy, const struct zerocopy_request 
 		zerocopy->wanted = true;
 		zerocopy->copied_in_a_row = COPIED_LIMIT - 1;
 	}
+	if (is_probing(zerocopy) && zerocopy_outstanding(zerocopy))
+		return false;
 	return completions_reserve(&zerocopy->completions);
 }
 
@@ -116,6 +149,9 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	ssize_t n;
 
 	if (should_pin(zerocopy, request, length)) {
+		size_t most = is_probing(zerocopy) ? PROBE_BYTES : PINNED_BYTES;
+
+		cut_pieces(&message, most);
 		n = send_pinned(zerocopy, request, &message);
 		if (n >= 0 || errno != ENOBUFS)
 			return n;
@@ -128,8 +164,12 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 		/* No event would ever tell that there is room again: these bytes go by copying. */
 		zerocopy->stats.no_buffer++;
 		zerocopy->hold_off = HOLD_OFF_SENDS;
+		if (length > most)
+			length = most;
 	}
 	n = sendmsg(zerocopy->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* A short one met the limit of the socket already; there is no need to be told so again. */
+	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
 	if (n > 0)
 		count_copied_bytes(zerocopy, (uint64_t)n);
 	return n;
@@ -137,6 +177,7 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 
 static void adapt(struct zerocopy *zerocopy, uint64_t sends, bool copied)
 {
+	zerocopy->proven = !copied;
 	if (!copied) {
 		zerocopy->copied_in_a_row = 0;
 		zerocopy->copying_next = COPYING_FIRST;

@@ -37,9 +37,11 @@ struct zerocopy {
 	int fd;
 	enum zerocopy_mode mode;
 	bool wanted; /* now, under ZEROCOPY_AUTO */
+	bool full;   /* the last send left no room: EPOLLOUT will tell when there is some again */
 	struct completions completions;
 	/* ZEROCOPY_AUTO: how many completions in a row said "copied", and when to try again. */
 	uint32_t copied_in_a_row;
+	bool proven;	       /* the last completion that was read did not say "copied" */
 	uint64_t copying_left; /* bytes */
 	uint64_t copying_next; /* bytes, of the next time */
 	/* After ENOBUFS: no zero-copy until a completion was read, or so many sends. */
