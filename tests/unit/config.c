@@ -115,8 +115,8 @@ static const struct {
 	  0 },
 	/* Lines */
 	{ "no equals sign", TEXT(STREAM "hold\n"), 4, "", "[section] or key = value", 0 },
-	{ "a section that does not end", TEXT(STREAM "\n[stream b\nhold = 1\n"), 5,
-	  "[stream b", "[stream NAME], and nothing behind it", 0 },
+	{ "a section that does not end", TEXT(STREAM "\n[stream b\nhold = 1\n"), 5, "[stream b",
+	  "[stream NAME], and nothing behind it", 0 },
 	{ "an option behind a section", TEXT("[daemon] strict = yes\n" STREAM), 1, "[daemon]",
 	  "nothing behind it", 0 },
 	{ "a byte order mark, then a blank", TEXT("\xef\xbb\xbf [daemon]\nbogus = 1\n" STREAM), 2,
