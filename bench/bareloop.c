@@ -48,9 +48,9 @@
 #define EVENTS 512
 
 /* The defaults of --turn, for few clients and for many, and of --fill. */
-#define FEW_CLIENTS 32
-#define TURN_OF_FEW (2U << 20)
-#define TURN_OF_MANY (512U << 10)
+#define FEW_CLIENTS 16
+#define TURN_OF_FEW (896U << 10)
+#define TURN_OF_MANY (448U << 10)
 #define FILL_BYTES (2U << 20)
 
 /* With --zerocopy: so many sends of a client may be unfinished; beyond that it is sent copies. */

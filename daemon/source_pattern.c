@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 /* So much at once at the most, then others have their turn. */
-#define TURN_BYTES (1U << 20)
+#define TURN_BYTES (4U << 20)
 #define SHORTEST_TICK_US 1000
 #define LONGEST_TICK_US 20000
 

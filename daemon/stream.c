@@ -35,9 +35,9 @@
  * bytes that all of them get are still in the CPU's nearest cache for the last one. With few of them
  * more: then it is calls and wake-ups that count.
  */
-#define TURN_MOST (2ULL << 20)
-#define TURN_LEAST (512ULL << 10)
-#define TURN_OF_ALL (16ULL << 20)
+#define TURN_MOST (896ULL << 10)
+#define TURN_LEAST (448ULL << 10)
+#define TURN_OF_ALL (7ULL << 20)
 
 enum stream_state { STREAM_HOLDING, STREAM_RUNNING, STREAM_ENDING, STREAM_ENDED };
 
