@@ -1,0 +1,764 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "channel.h"
+
+#include "compat.h"
+#include "class.h"
+#include "fault.h"
+#include "trace.h"
+
+#include <linux/dma-mapping.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#define BLOCK_COUNT_LEAST	2
+#define BLOCK_COUNT_MOST	(1U << 20)
+#define BLOCK_SIZE_MOST		(64U << 20)
+
+/* One that is being filled, and the next one. */
+#define QUEUE_LEAST		2
+
+/* An engine that only fails is asked again after a pause. */
+#define FAILURES_IN_A_ROW	16
+#define FEED_AGAIN		max(HZ / 100, 1)
+
+void block_set_state(struct ring_block *block, enum block_state state)
+{
+	struct channel *channel = block->channel;
+
+	lockdep_assert_held(&channel->lock);
+	channel->count[block->state]--;
+	channel->count[state]++;
+	block->state = state;
+	list_move_tail(&block->entry, &channel->list[state]);
+}
+
+/* The oldest block in a state, now in the caller's hand; NULL when there is none. Under lock. */
+static struct ring_block *take_block(struct channel *channel, enum block_state state)
+{
+	struct ring_block *block =
+		list_first_entry_or_null(&channel->list[state], struct ring_block, entry);
+
+	if (block)
+		list_del_init(&block->entry);
+	return block;
+}
+
+/* Every block of state @from, if it is in nobody's hand. Under lock. */
+static void set_state_of_all(struct channel *channel, enum block_state from, enum block_state to)
+{
+	struct ring_block *block, *next;
+
+	list_for_each_entry_safe(block, next, &channel->list[from], entry)
+		block_set_state(block, to);
+}
+
+/* ---- the engine finishes a transfer ---- */
+
+/* Under lock. */
+static void account_transfer(struct channel *channel, struct ring_block *block, bool failed,
+			     u32 residue)
+{
+	u32 size = channel->ring->block_size;
+	bool is_short = !failed && residue && channel->engine.knows_residue;
+
+	block->length = 0;
+	if (!failed)
+		block->length = is_short ? size - min(residue, size) : size;
+	block->sequence = channel->next_sequence++;
+	channel->stats.errors += failed;
+	channel->stats.short_transfers += is_short;
+	channel->failures_in_a_row = failed ? channel->failures_in_a_row + 1 : 0;
+	trace_dmacast_complete(block);
+	if (!block->length) {
+		block_set_state(block, BLOCK_FREE);
+		return;
+	}
+	block->failures = channel->stats.errors;
+	block->monotonic_ns = ktime_get_ns();
+	block->realtime_ns = ktime_get_real_ns();
+	channel->stats.completed++;
+	channel->stats.bytes += block->length;
+	block_set_state(block, BLOCK_READY);
+}
+
+static void feed_later(struct channel *channel)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	if (!channel->dead)
+		mod_delayed_work(system_wq, &channel->guard_work, FEED_AGAIN);
+	spin_unlock_irqrestore(&channel->lock, flags);
+}
+
+static void finish_transfer(struct ring_block *block, bool failed, u32 residue)
+{
+	struct channel *channel = block->channel;
+	unsigned long flags;
+	bool pause;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	if (block->state != BLOCK_QUEUED) {
+		spin_unlock_irqrestore(&channel->lock, flags);
+		return;
+	}
+	account_transfer(channel, block, failed, residue);
+	pause = channel->failures_in_a_row >= FAILURES_IN_A_ROW;
+	spin_unlock_irqrestore(&channel->lock, flags);
+
+	if (pause)
+		feed_later(channel);
+	else
+		channel_feed(channel);
+	spin_lock_irqsave(&channel->lock, flags);
+	if (channel->running && !channel->count[BLOCK_QUEUED])
+		channel->stats.stalls++;
+	spin_unlock_irqrestore(&channel->lock, flags);
+	wake_up_interruptible_poll(&channel->wait, EPOLLIN | EPOLLRDNORM);
+}
+
+static void finish_by_status(struct ring_block *block)
+{
+	struct dma_tx_state state = { 0 };
+	enum dma_status status =
+		dmaengine_tx_status(block->channel->engine.chan, block->cookie, &state);
+
+	/* A provider may call back for the wrong descriptor (engine.c): its own call is still to come. */
+	if (status == DMA_IN_PROGRESS || status == DMA_PAUSED)
+		return;
+	finish_transfer(block, status == DMA_ERROR, state.residue);
+}
+
+/*
+ * The transfer may be finished before dmaengine_submit() has told its cookie. Then submit() goes on
+ * with what is left to do.
+ */
+static bool may_finish(struct ring_block *block)
+{
+	struct channel *channel = block->channel;
+	unsigned long flags;
+	bool may;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	may = block->state == BLOCK_QUEUED && block->cookie;
+	if (block->state == BLOCK_QUEUED && !block->cookie)
+		block->finished_early = true;
+	spin_unlock_irqrestore(&channel->lock, flags);
+	return may;
+}
+
+static void transfer_done(void *argument)
+{
+	struct ring_block *block = argument;
+
+	if (may_finish(block))
+		finish_by_status(block);
+}
+
+static void transfer_done_result(void *argument, const struct dmaengine_result *result)
+{
+	struct ring_block *block = argument;
+
+	block->failed = result->result != DMA_TRANS_NOERROR;
+	block->residue = result->residue;
+	if (may_finish(block))
+		finish_transfer(block, block->failed, block->residue);
+}
+
+/* ---- feeding the engine ---- */
+
+/* Give one block, which is in the caller's hand, to the engine. Return: false if it does not take it. */
+static bool submit(struct channel *channel, struct ring_block *block)
+{
+	struct engine *engine = &channel->engine;
+	struct dma_async_tx_descriptor *descriptor;
+	unsigned long flags;
+	dma_cookie_t cookie;
+	bool early;
+
+	dma_sync_sgtable_for_device(engine->limits.dma_device, &block->memory.sgt,
+				    DMA_FROM_DEVICE);
+	descriptor = dmacast_fault() ? NULL :
+		     dmaengine_prep_slave_sg(engine->chan, block->memory.sgt.sgl,
+					     block->memory.sgt.nents, DMA_DEV_TO_MEM,
+					     DMA_PREP_INTERRUPT | DMA_CTRL_ACK);
+	if (!descriptor)
+		return false;
+	descriptor->callback_param = block;
+	if (engine->asks_status)
+		descriptor->callback = transfer_done;
+	else
+		descriptor->callback_result = transfer_done_result;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	block->cookie = 0;
+	block->finished_early = false;
+	block_set_state(block, BLOCK_QUEUED);
+	trace_dmacast_submit(block);
+	spin_unlock_irqrestore(&channel->lock, flags);
+
+	cookie = dmaengine_submit(descriptor);
+
+	spin_lock_irqsave(&channel->lock, flags);
+	if (dma_submit_error(cookie)) {
+		list_del_init(&block->entry);
+		spin_unlock_irqrestore(&channel->lock, flags);
+		return false;
+	}
+	block->cookie = cookie;
+	early = block->finished_early;
+	spin_unlock_irqrestore(&channel->lock, flags);
+	if (early && engine->asks_status)
+		finish_by_status(block);
+	else if (early)
+		finish_transfer(block, block->failed, block->residue);
+	return true;
+}
+
+/* The next block for the engine: a free one; or, before it runs dry, the oldest that nobody read. */
+static struct ring_block *take_next(struct channel *channel)
+{
+	struct ring_block *block = NULL;
+	unsigned long flags;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	if (!channel->running)
+		goto out;
+	block = take_block(channel, BLOCK_FREE);
+	/* The count includes free blocks in another's hand: they are on their way. */
+	if (block || channel->count[BLOCK_FREE] || (channel->ring->flags & DMACAST_SETUP_STALL) ||
+	    channel->count[BLOCK_QUEUED] >= channel->ring->queue_least)
+		goto out;
+	block = take_block(channel, BLOCK_READY);
+	if (!block)
+		goto out;
+	trace_dmacast_overrun(block);
+	channel->stats.overruns++;
+	block_set_state(block, BLOCK_FREE);
+	list_del_init(&block->entry);
+out:
+	spin_unlock_irqrestore(&channel->lock, flags);
+	return block;
+}
+
+void channel_feed(struct channel *channel)
+{
+	struct ring_block *block;
+	unsigned long flags;
+
+	while ((block = take_next(channel))) {
+		if (!memory_is_idle(&block->memory)) {
+			guard_quarantine(block);
+			continue;
+		}
+		if (submit(channel, block))
+			continue;
+		spin_lock_irqsave(&channel->lock, flags);
+		block_set_state(block, BLOCK_FREE);
+		spin_unlock_irqrestore(&channel->lock, flags);
+		feed_later(channel);
+		break;
+	}
+	dma_async_issue_pending(channel->engine.chan);
+}
+
+/* ---- start and stop ---- */
+
+static void stop_engine(struct channel *channel)
+{
+	spin_lock_irq(&channel->lock);
+	channel->running = false;
+	spin_unlock_irq(&channel->lock);
+	/* Twice: a callback that the first one waits for may have submitted one more block. */
+	for (int i = 0; i < 2; i++) {
+		if (dmaengine_terminate_sync(channel->engine.chan))
+			dev_err(&channel->dev, "the DMA engine cannot be stopped\n");
+	}
+	spin_lock_irq(&channel->lock);
+	set_state_of_all(channel, BLOCK_QUEUED, BLOCK_FREE);
+	spin_unlock_irq(&channel->lock);
+	wake_up_interruptible_all(&channel->wait);
+}
+
+int channel_start(struct channel *channel)
+{
+	bool idle;
+
+	if (!channel->ring)
+		return -EINVAL;
+	if (channel->running)
+		return -EALREADY;
+	guard_look(channel);
+	spin_lock_irq(&channel->lock);
+	channel->running = true;
+	channel->failures_in_a_row = 0;
+	spin_unlock_irq(&channel->lock);
+	channel_feed(channel);
+
+	spin_lock_irq(&channel->lock);
+	/* Had the engine taken any block, it would be at least queued. */
+	idle = channel->count[BLOCK_FREE] && !channel->count[BLOCK_QUEUED] &&
+	       !channel->count[BLOCK_READY];
+	spin_unlock_irq(&channel->lock);
+	if (!idle)
+		return 0;
+	stop_engine(channel);
+	dev_notice_ratelimited(&channel->dev,
+			       "the DMA engine takes no transfer of %zu bytes; try smaller blocks, or contiguous ones\n",
+			       channel->ring->block_size);
+	return -EIO;
+}
+
+int channel_stop(struct channel *channel)
+{
+	if (!channel->running)
+		return -EALREADY;
+	stop_engine(channel);
+	return 0;
+}
+
+/* ---- the ring ---- */
+
+static void free_ring(struct channel *channel, struct ring *ring)
+{
+	if (!ring)
+		return;
+	for (u32 i = 0; i < ring->block_count; i++) {
+		memory_unmap(&ring->block[i].memory, channel->engine.limits.dma_device);
+		memory_free(&ring->block[i].memory);
+	}
+	kvfree(ring);
+}
+
+static int allocate_blocks(struct channel *channel, struct ring *ring)
+{
+	bool contiguous = ring->flags & DMACAST_SETUP_CONTIGUOUS;
+	u32 count = ring->block_count;
+	int error;
+
+	for (ring->block_count = 0; ring->block_count < count; ring->block_count++) {
+		struct ring_block *block = &ring->block[ring->block_count];
+
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		error = memory_allocate(&block->memory, &channel->engine.limits, ring->block_size,
+					contiguous);
+		if (error == -ENOMEM)
+			dev_notice_ratelimited(&channel->dev,
+					       "no memory for block %u of %u of %zu bytes%s: lower the ring's size or the block's%s\n",
+					       ring->block_count, count, ring->block_size,
+					       contiguous ? ", contiguous" : "",
+					       contiguous ? ", or set it up soon after boot" : "");
+		if (error)
+			return error;
+		block->channel = channel;
+		block->index = ring->block_count;
+		INIT_LIST_HEAD(&block->entry);
+		cond_resched();
+	}
+	return 0;
+}
+
+static struct ring *allocate_ring(struct channel *channel, size_t block_size, u32 block_count,
+				  u32 flags)
+{
+	struct ring *ring = dmacast_fault() ? NULL :
+			    kvzalloc(struct_size(ring, block, block_count), GFP_KERNEL);
+	int error;
+
+	if (!ring)
+		return ERR_PTR(-ENOMEM);
+	ring->block_size = block_size;
+	ring->block_count = block_count;
+	ring->flags = flags;
+	ring->queue_least = min_t(u32, QUEUE_LEAST, block_count - 1);
+	error = allocate_blocks(channel, ring);
+	if (error) {
+		free_ring(channel, ring);
+		return ERR_PTR(error);
+	}
+	return ring;
+}
+
+/* Put @ring, which may be NULL, at the place of the one that is there. Nobody uses that. */
+static void exchange_ring(struct channel *channel, struct ring *ring)
+{
+	struct ring *old = channel->ring;
+
+	spin_lock_irq(&channel->lock);
+	for (int state = 0; state < BLOCK_STATES; state++) {
+		INIT_LIST_HEAD(&channel->list[state]);
+		channel->count[state] = 0;
+	}
+	for (u32 i = 0; ring && i < ring->block_count; i++) {
+		list_add_tail(&ring->block[i].entry, &channel->list[BLOCK_FREE]);
+		channel->count[BLOCK_FREE]++;
+	}
+	spin_unlock_irq(&channel->lock);
+	mutex_lock(&channel->map_lock);
+	channel->ring = ring;
+	mutex_unlock(&channel->map_lock);
+	free_ring(channel, old);
+}
+
+static void reset_counters(struct channel *channel)
+{
+	spin_lock_irq(&channel->lock);
+	memset(&channel->stats, 0, sizeof(channel->stats));
+	channel->next_sequence = 0;
+	channel->read_sequence = 0;
+	channel->read_failures = 0;
+	spin_unlock_irq(&channel->lock);
+}
+
+static int check_geometry(struct channel *channel, const struct dmacast_setup *setup)
+{
+	const struct memory_limits *limits = &channel->engine.limits;
+	struct device *dev = &channel->dev;
+	u64 size = setup->block_size;
+
+	for (size_t i = 0; i < ARRAY_SIZE(setup->reserved); i++) {
+		if (setup->reserved[i])
+			return -EINVAL;
+	}
+	if (setup->flags & ~(DMACAST_SETUP_STALL | DMACAST_SETUP_CONTIGUOUS)) {
+		dev_notice_ratelimited(dev, "set-up flags 0x%x: this driver knows 0x%x\n",
+				       setup->flags,
+				       DMACAST_SETUP_STALL | DMACAST_SETUP_CONTIGUOUS);
+		return -EINVAL;
+	}
+	if (!size && !setup->block_count)
+		return 0;
+	if (!size || size % PAGE_SIZE || size > BLOCK_SIZE_MOST) {
+		dev_notice_ratelimited(dev,
+				       "a block size of %llu bytes: it must be a multiple of %lu, and at most %u\n",
+				       size, PAGE_SIZE, BLOCK_SIZE_MOST);
+		return -EINVAL;
+	}
+	if (setup->block_count < BLOCK_COUNT_LEAST || setup->block_count > BLOCK_COUNT_MOST) {
+		dev_notice_ratelimited(dev, "%u blocks: it must be from %u to %u\n",
+				       setup->block_count, BLOCK_COUNT_LEAST, BLOCK_COUNT_MOST);
+		return -EINVAL;
+	}
+	if ((setup->flags & DMACAST_SETUP_CONTIGUOUS) &&
+	    (get_order(size) > COMPAT_LARGEST_ORDER ||
+	     (limits->max_segments == 1 && size > limits->max_segment_size))) {
+		dev_notice_ratelimited(dev,
+				       "contiguous blocks of %llu bytes: at most %llu can be had\n",
+				       size,
+				       min_t(u64, (u64)PAGE_SIZE << COMPAT_LARGEST_ORDER,
+					     limits->max_segments == 1 ? limits->max_segment_size :
+									 U64_MAX));
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* The overrun policy is no matter of memory. */
+static bool is_same_geometry(const struct ring *ring, const struct dmacast_setup *setup)
+{
+	return ring && ring->block_size == setup->block_size &&
+	       ring->block_count == setup->block_count &&
+	       !((ring->flags ^ setup->flags) & DMACAST_SETUP_CONTIGUOUS);
+}
+
+static bool is_in_use(struct channel *channel)
+{
+	bool in_use = channel->running || channel->count[BLOCK_LENT];
+
+	mutex_lock(&channel->map_lock);
+	in_use = in_use || channel->mappings;
+	mutex_unlock(&channel->map_lock);
+	return in_use;
+}
+
+/* Asking the allocator for more than there is would take it from everyone else first. */
+static int check_available(struct channel *channel, u64 size)
+{
+	u64 available = (u64)si_mem_available() << PAGE_SHIFT;
+
+	if (size <= available)
+		return 0;
+	dev_notice_ratelimited(&channel->dev,
+			       "a ring of %llu bytes: %llu are available; lower the ring's size\n",
+			       size, available);
+	return -ENOMEM;
+}
+
+int channel_set_up(struct channel *channel, struct dmacast_setup *setup)
+{
+	struct ring *ring = NULL;
+	int error;
+	u64 size;
+
+	if (channel->engine.contiguous && setup->block_count)
+		setup->flags |= DMACAST_SETUP_CONTIGUOUS;
+	error = check_geometry(channel, setup);
+	if (error)
+		return error;
+	if (is_in_use(channel))
+		return -EBUSY;
+	size = setup->block_size * setup->block_count;
+	if (is_same_geometry(channel->ring, setup)) {
+		spin_lock_irq(&channel->lock);
+		set_state_of_all(channel, BLOCK_READY, BLOCK_FREE);
+		spin_unlock_irq(&channel->lock);
+	} else {
+		exchange_ring(channel, NULL);
+		error = check_available(channel, size);
+		if (error)
+			return error;
+		if (setup->block_count)
+			ring = allocate_ring(channel, setup->block_size, setup->block_count,
+					     setup->flags);
+		if (IS_ERR(ring))
+			return PTR_ERR(ring);
+		exchange_ring(channel, ring);
+	}
+	if (channel->ring)
+		channel->ring->flags = setup->flags;
+	reset_counters(channel);
+	setup->map_size = size;
+	setup->stride = setup->block_size;
+	return 0;
+}
+
+/* ---- the owner ---- */
+
+struct ring_block *channel_lend(struct channel *channel, struct dmacast_block *record)
+{
+	struct ring_block *block;
+
+	spin_lock_irq(&channel->lock);
+	block = take_block(channel, BLOCK_READY);
+	if (!block) {
+		spin_unlock_irq(&channel->lock);
+		return NULL;
+	}
+	block_set_state(block, BLOCK_LENT);
+	*record = (struct dmacast_block){
+		.index = block->index,
+		.length = block->length,
+		.sequence = block->sequence,
+		.monotonic_ns = block->monotonic_ns,
+		.realtime_ns = block->realtime_ns,
+		.lost = block->sequence - channel->read_sequence,
+	};
+	if (block->length < channel->ring->block_size)
+		record->flags |= DMACAST_BLOCK_SHORT;
+	if (block->failures != channel->read_failures)
+		record->flags |= DMACAST_BLOCK_AFTER_ERROR;
+	channel->read_sequence = block->sequence + 1;
+	channel->read_failures = block->failures;
+	channel->stats.lent++;
+	trace_dmacast_lend(block);
+	spin_unlock_irq(&channel->lock);
+	dma_sync_sgtable_for_cpu(channel->engine.limits.dma_device, &block->memory.sgt,
+				 DMA_FROM_DEVICE);
+	return block;
+}
+
+void channel_keep(struct channel *channel, struct ring_block *block,
+		  const struct dmacast_block *record)
+{
+	spin_lock_irq(&channel->lock);
+	block_set_state(block, BLOCK_READY);
+	list_move(&block->entry, &channel->list[BLOCK_READY]);
+	channel->read_sequence -= record->lost + 1;
+	if (record->flags & DMACAST_BLOCK_AFTER_ERROR)
+		channel->read_failures--; /* any other number than the block's */
+	channel->stats.lent--;
+	spin_unlock_irq(&channel->lock);
+}
+
+int channel_return(struct channel *channel, u32 index)
+{
+	struct ring_block *block;
+	int error = 0;
+
+	if (!channel->ring || index >= channel->ring->block_count)
+		return -EINVAL;
+	block = &channel->ring->block[index];
+	spin_lock_irq(&channel->lock);
+	if (block->state == BLOCK_LENT) {
+		block_set_state(block, BLOCK_FREE);
+		channel->stats.recycled++;
+		trace_dmacast_recycle(block);
+	} else {
+		error = -EINVAL;
+	}
+	spin_unlock_irq(&channel->lock);
+	return error;
+}
+
+/* What the owner did not give back. Whoever sends from these still does. */
+static void take_back_lent(struct channel *channel)
+{
+	struct ring_block *block;
+
+	for (;;) {
+		spin_lock_irq(&channel->lock);
+		block = take_block(channel, BLOCK_LENT);
+		spin_unlock_irq(&channel->lock);
+		if (!block)
+			return;
+		if (memory_is_idle(&block->memory)) {
+			spin_lock_irq(&channel->lock);
+			block_set_state(block, BLOCK_FREE);
+			spin_unlock_irq(&channel->lock);
+		} else {
+			guard_quarantine(block);
+		}
+	}
+}
+
+void channel_release(struct channel *channel)
+{
+	if (channel->running)
+		stop_engine(channel);
+	take_back_lent(channel);
+	spin_lock_irq(&channel->lock);
+	set_state_of_all(channel, BLOCK_READY, BLOCK_FREE);
+	spin_unlock_irq(&channel->lock);
+	mutex_lock(&channel->map_lock);
+	channel->mapping = NULL;
+	mutex_unlock(&channel->map_lock);
+	channel->is_open = false;
+}
+
+void channel_read_stats(struct channel *channel, struct dmacast_stats *stats)
+{
+	spin_lock_irq(&channel->lock);
+	*stats = channel->stats;
+	stats->blocks_free = channel->count[BLOCK_FREE];
+	stats->blocks_queued = channel->count[BLOCK_QUEUED];
+	stats->blocks_ready = channel->count[BLOCK_READY];
+	stats->blocks_lent = channel->count[BLOCK_LENT];
+	stats->blocks_quarantine = channel->count[BLOCK_QUARANTINE];
+	stats->running = channel->running;
+	spin_unlock_irq(&channel->lock);
+}
+
+void channel_describe(struct channel *channel, struct dmacast_info *info)
+{
+	const struct engine *engine = &channel->engine;
+
+	*info = (struct dmacast_info){
+		.abi_version = DMACAST_ABI_VERSION,
+		.page_size = PAGE_SIZE,
+		.max_segments = engine->limits.max_segments,
+		.max_segment_size = engine->limits.max_segment_size,
+		.max_block_count = BLOCK_COUNT_MOST,
+		.max_block_size = BLOCK_SIZE_MOST,
+	};
+	if (engine->knows_residue)
+		info->flags |= DMACAST_INFO_RESIDUE;
+	if (engine->contiguous)
+		info->flags |= DMACAST_INFO_CONTIGUOUS;
+	strscpy(info->name, dev_name(&channel->dev), sizeof(info->name));
+}
+
+/* ---- the life of a channel ---- */
+
+static void channel_free(struct device *dev)
+{
+	struct channel *channel = container_of(dev, struct channel, dev);
+	struct ring *ring = channel->ring;
+
+	/* DMA to it has ended in channel_remove(). */
+	for (u32 i = 0; ring && i < ring->block_count; i++)
+		memory_free(&ring->block[i].memory);
+	kvfree(ring);
+	class_put_number(dev->devt);
+	mutex_destroy(&channel->map_lock);
+	mutex_destroy(&channel->mutex);
+	kfree(channel);
+}
+
+static struct channel *allocate_channel(struct device *parent, const char *name)
+{
+	struct channel *channel = dmacast_fault() ? NULL : kzalloc(sizeof(*channel), GFP_KERNEL);
+	int error;
+
+	if (!channel)
+		return ERR_PTR(-ENOMEM);
+	error = class_take_number(&channel->dev.devt);
+	if (error) {
+		kfree(channel);
+		return ERR_PTR(error);
+	}
+	mutex_init(&channel->mutex);
+	mutex_init(&channel->map_lock);
+	spin_lock_init(&channel->lock);
+	init_waitqueue_head(&channel->wait);
+	for (int state = 0; state < BLOCK_STATES; state++)
+		INIT_LIST_HEAD(&channel->list[state]);
+	INIT_DELAYED_WORK(&channel->guard_work, guard_work);
+	device_initialize(&channel->dev);
+	channel->dev.class = &dmacast_class;
+	channel->dev.parent = parent;
+	channel->dev.groups = channel_groups;
+	channel->dev.release = channel_free;
+	cdev_init(&channel->cdev, &channel_fops);
+	channel->cdev.owner = THIS_MODULE;
+	error = dev_set_name(&channel->dev, "%s", name);
+	if (error) {
+		put_device(&channel->dev);
+		return ERR_PTR(error);
+	}
+	return channel;
+}
+
+struct channel *channel_create(struct device *parent, const char *name)
+{
+	struct channel *channel = allocate_channel(parent, name);
+	int error;
+
+	if (IS_ERR(channel))
+		return channel;
+	error = engine_open(&channel->engine, parent);
+	if (error)
+		goto put;
+	error = cdev_device_add(&channel->cdev, &channel->dev);
+	if (error) {
+		dev_err(parent, "cannot make /dev/dmacast/%s: %d\n", name, error);
+		goto close;
+	}
+	dev_info(&channel->dev, "DMA channel %s of %s; %s%u bytes a segment%s\n",
+		 dma_chan_name(channel->engine.chan),
+		 dev_driver_string(channel->engine.chan->device->dev),
+		 channel->engine.contiguous ? "contiguous blocks, " : "",
+		 channel->engine.limits.max_segment_size,
+		 channel->engine.asks_status ? ", asked for results" : "");
+	return channel;
+close:
+	engine_close(&channel->engine);
+put:
+	put_device(&channel->dev);
+	return ERR_PTR(error);
+}
+
+void channel_remove(struct channel *channel)
+{
+	struct ring *ring;
+
+	cdev_device_del(&channel->cdev, &channel->dev);
+	mutex_lock(&channel->mutex);
+	if (channel->running)
+		stop_engine(channel);
+	spin_lock_irq(&channel->lock);
+	channel->dead = true;
+	spin_unlock_irq(&channel->lock);
+	ring = channel->ring;
+	for (u32 i = 0; ring && i < ring->block_count; i++)
+		memory_unmap(&ring->block[i].memory, channel->engine.limits.dma_device);
+	engine_close(&channel->engine);
+	mutex_unlock(&channel->mutex);
+	cancel_delayed_work_sync(&channel->guard_work);
+	wake_up_interruptible_all(&channel->wait);
+	put_device(&channel->dev);
+}

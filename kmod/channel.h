@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A channel: one device node, one DMA channel, one ring of blocks. uapi/dmacast.h has the states of
+ * a block; here is who moves it:
+ *
+ *	FREE ──feed()──▶ QUEUED ──completion──▶ READY ──channel_lend()──▶ LENT ──channel_return()──▶ FREE
+ *	 ▲ │                │ failed, empty      │ overrun                  │ close()
+ *	 │ └─ not idle ─┐   ▼                    ▼                          ▼
+ *	 └──────────────┼── FREE               FREE                       FREE
+ *	 guard_work     ▼
+ *	 └────────── QUARANTINE
+ *
+ * Every block, from wherever it comes, passes one gate on its way to the engine: feed() looks whether
+ * anything still refers to its pages (the guard).
+ *
+ * Locks, in this order:
+ *	mutex		process context; one call of the owner, or of the guard, at a time; also the
+ *			life of the ring and of the engine
+ *	mmap_lock	(the kernel's: user memory is copied under the mutex)
+ *	map_lock	mutex; which pages are where in mappings
+ *	lock		spinlock, any context; states, lists, counters
+ * No function of the DMA engine is called under the spinlock.
+ */
+#ifndef DMACAST_CHANNEL_H
+#define DMACAST_CHANNEL_H
+
+#include "engine.h"
+#include "memory.h"
+
+#include <linux/cdev.h>
+#include <linux/device.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include <uapi/dmacast.h>
+
+struct address_space;
+struct channel;
+
+enum block_state {
+	BLOCK_FREE,
+	BLOCK_QUEUED,
+	BLOCK_READY,
+	BLOCK_LENT,
+	BLOCK_QUARANTINE,
+	BLOCK_STATES,
+};
+
+struct ring_block {
+	struct channel *channel;
+	u32 index;
+	struct block_memory memory;	/* under map_lock, but for those who have the block */
+	/* Under the channel's lock: */
+	struct list_head entry;		/* of its state's list; empty while a function has it in hand */
+	enum block_state state;
+	dma_cookie_t cookie;		/* of the transfer; 0: not known yet */
+	bool finished_early;		/* completed before the cookie was known */
+	bool failed;			/* of the transfer, as it was told */
+	u32 residue;			/* bytes, the same */
+	u32 length;
+	u64 sequence;
+	u64 failures;			/* failed transfers of the channel before it */
+	u64 monotonic_ns;
+	u64 realtime_ns;
+	unsigned long quarantined_at;	/* jiffies */
+	unsigned long replace_at;	/* jiffies */
+};
+
+struct ring {
+	size_t block_size;
+	u32 block_count;
+	u32 flags;			/* DMACAST_SETUP_* */
+	u32 queue_least;		/* with fewer queued blocks the engine is about to run dry */
+	struct ring_block block[];
+};
+
+struct channel {
+	struct device dev;
+	struct cdev cdev;
+	struct engine engine;		/* under mutex; used elsewhere only while running */
+	struct mutex mutex;		/* see above */
+	struct ring *ring;		/* changed under mutex and map_lock */
+	bool is_open;			/* under mutex */
+	struct delayed_work guard_work;
+
+	struct mutex map_lock;		/* see above */
+	struct address_space *mapping;	/* of the open file */
+	unsigned int mappings;
+
+	wait_queue_head_t wait;		/* for a READY block, or an end */
+	spinlock_t lock;		/* see above; all of the following */
+	bool dead;			/* unbound; for ever */
+	bool running;
+	struct list_head list[BLOCK_STATES];
+	u32 count[BLOCK_STATES];
+	u64 next_sequence;		/* of the next transfer that finishes */
+	u64 read_sequence;		/* that the next record should have */
+	u64 read_failures;		/* that were told of */
+	u32 failures_in_a_row;
+	struct dmacast_stats stats;	/* the counters */
+};
+
+extern const struct file_operations channel_fops;
+extern const struct attribute_group *channel_groups[];
+
+/**
+ * channel_create() - make the device node of a channel
+ * @parent: the device that asks for the DMA channel
+ * @name: of the node in /dev/dmacast
+ *
+ * Context: may sleep. Return: a channel, or an ERR_PTR() that was logged, but for -EPROBE_DEFER.
+ */
+struct channel *channel_create(struct device *parent, const char *name);
+
+/**
+ * channel_remove() - the device goes: stop, wake everyone, end DMA. The channel lives on until its
+ * file is closed. Context: may sleep.
+ */
+void channel_remove(struct channel *channel);
+
+/** channel_set_up() - see DMACAST_IOC_SETUP. Context: may sleep; under mutex. */
+int channel_set_up(struct channel *channel, struct dmacast_setup *setup);
+
+/** channel_start() / channel_stop() - see DMACAST_IOC_START and _STOP. Context: may sleep; under mutex. */
+int channel_start(struct channel *channel);
+int channel_stop(struct channel *channel);
+
+/**
+ * channel_lend() - the oldest READY block becomes LENT, and its content is there for the CPU.
+ * @record: out: what to tell the owner
+ *
+ * Context: may sleep; under mutex. Return: NULL when there is none.
+ */
+struct ring_block *channel_lend(struct channel *channel, struct dmacast_block *record);
+
+/** channel_keep() - the owner could not be told of @block: undo its channel_lend(). Under mutex. */
+void channel_keep(struct channel *channel, struct ring_block *block,
+		  const struct dmacast_block *record);
+
+/** channel_return() - the LENT block of this @index is back. Under mutex. Return: 0 or -EINVAL. */
+int channel_return(struct channel *channel, u32 index);
+
+/** channel_feed() - give the engine what is free; after channel_return(). Any context. */
+void channel_feed(struct channel *channel);
+
+/** channel_release() - the owner closed its file. Context: may sleep; under mutex. */
+void channel_release(struct channel *channel);
+
+/** channel_read_stats() - counters and states of one moment. Any context. */
+void channel_read_stats(struct channel *channel, struct dmacast_stats *stats);
+
+/** channel_describe() - see DMACAST_IOC_INFO. */
+void channel_describe(struct channel *channel, struct dmacast_info *info);
+
+/* ---- for guard.c and channel.c ---- */
+
+/** block_set_state() - the one place where a state changes. Puts it at its new list's end. Under lock. */
+void block_set_state(struct ring_block *block, enum block_state state);
+
+/** guard_quarantine() - @block, which is in the caller's hand, is not idle. Any context. */
+void guard_quarantine(struct ring_block *block);
+
+/** guard_look() - see whether blocks in quarantine are idle now. Context: may sleep; under mutex. */
+void guard_look(struct channel *channel);
+
+/** guard_work() - the same, soon and again until none is left. */
+void guard_work(struct work_struct *work);
+
+#endif

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "class.h"
+
+#include "compat.h"
+
+#include <linux/fs.h>
+#include <linux/idr.h>
+#include <linux/kdev_t.h>
+#include <linux/slab.h>
+
+#define NUMBERS 256
+
+static dev_t first_number;
+static DEFINE_IDA(numbers);
+
+static char *devnode(COMPAT_DEVNODE_CONST struct device *dev, umode_t *mode)
+{
+	return kasprintf(GFP_KERNEL, "dmacast/%s", dev_name(dev));
+}
+
+struct class dmacast_class = {
+	.name = "dmacast",
+	.devnode = devnode,
+};
+
+int class_init(void)
+{
+	int error = alloc_chrdev_region(&first_number, 0, NUMBERS, "dmacast");
+
+	if (error)
+		return error;
+	error = class_register(&dmacast_class);
+	if (error)
+		unregister_chrdev_region(first_number, NUMBERS);
+	return error;
+}
+
+void class_exit(void)
+{
+	class_unregister(&dmacast_class);
+	unregister_chrdev_region(first_number, NUMBERS);
+	ida_destroy(&numbers);
+}
+
+int class_take_number(dev_t *number)
+{
+	int minor = ida_alloc_max(&numbers, NUMBERS - 1, GFP_KERNEL);
+
+	if (minor < 0)
+		return minor;
+	*number = first_number + minor;
+	return 0;
+}
+
+void class_put_number(dev_t number)
+{
+	ida_free(&numbers, number - first_number);
+}
+
+bool class_has(const char *name)
+{
+	struct device *dev = class_find_device_by_name(&dmacast_class, name);
+
+	put_device(dev);
+	return dev != NULL;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between the kernels that this builds for, from 5.10 on. No other file looks at the
+ * kernel's version.
+ */
+#ifndef DMACAST_COMPAT_H
+#define DMACAST_COMPAT_H
+
+#include <linux/device.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/platform_device.h>
+#include <linux/version.h>
+
+/* The largest order that alloc_pages() takes. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+#define COMPAT_LARGEST_ORDER MAX_PAGE_ORDER
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#define COMPAT_LARGEST_ORDER MAX_ORDER
+#else
+#define COMPAT_LARGEST_ORDER (MAX_ORDER - 1)
+#endif
+
+/* Until 5.10 the mark of an accounted page was where a mapped page has its map count. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
+#define COMPAT_GFP_ACCOUNT __GFP_ACCOUNT
+#define COMPAT_VM_MAY_SPLIT may_split
+#else
+#define COMPAT_GFP_ACCOUNT ((gfp_t)0)
+#define COMPAT_VM_MAY_SPLIT split
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags |= flags;
+}
+
+static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
+/**
+ * compat_mapcount() - how many page table entries map the @pages pages from @head on
+ * @head: an order-0 page, or the head of a compound page of @pages pages
+ */
+static inline int compat_mapcount(struct page *head, unsigned int pages)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+	return folio_mapcount(page_folio(head));
+#else
+	int count = 0;
+
+	for (unsigned int i = 0; i < pages; i++)
+		count += atomic_read(&head[i]._mapcount) + 1;
+	return count;
+#endif
+}
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define COMPAT_DEVNODE_CONST const
+#else
+#define COMPAT_DEVNODE_CONST
+#endif
+
+/* A platform driver's .remove, from a function that returns nothing. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#define COMPAT_PLATFORM_REMOVE(function) .remove = (function)
+#define COMPAT_DEFINE_PLATFORM_REMOVE(function)
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define COMPAT_PLATFORM_REMOVE(function) .remove_new = (function)
+#define COMPAT_DEFINE_PLATFORM_REMOVE(function)
+#else
+#define COMPAT_PLATFORM_REMOVE(function) .remove = (function ## _int)
+#define COMPAT_DEFINE_PLATFORM_REMOVE(function)				\
+	static int function ## _int(struct platform_device *pdev)	\
+	{								\
+		function(pdev);						\
+		return 0;						\
+	}
+#endif
+
+/* In TP_fast_assign(). */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#define compat_assign_str(destination, source) __assign_str(destination)
+#else
+#define compat_assign_str(destination, source) __assign_str(destination, source)
+#endif
+
+#endif

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "engine.h"
+
+#include <linux/device.h>
+#include <linux/dma-mapping.h>
+#include <linux/moduleparam.h>
+#include <linux/property.h>
+#include <linux/ratelimit.h>
+
+#define DEFAULT_SLAVE "rx"
+
+static bool ask_status;
+module_param(ask_status, bool, 0444);
+MODULE_PARM_DESC(ask_status,
+		 "Ask every DMA engine for the outcome of a transfer (tx_status) instead of being told (callback_result); slower to learn of short transfers, or never");
+
+/*
+ * dma-pl330 recycles descriptors with the callback_result of the transfer before, and calls it: such
+ * calls come for blocks that are not done, and once after the module is gone. It never reads `callback`
+ * of another transfer. Others, as xilinx_dma, tell of short transfers by callback_result only.
+ */
+static bool has_stale_results(const struct device *dma_device)
+{
+	const char *driver = dev_driver_string(dma_device);
+
+	return !strcmp(driver, "dma-pl330");
+}
+
+static void read_limits(struct engine *engine, struct device *device,
+			const struct dma_slave_caps *caps)
+{
+	struct device *dma_device = dmaengine_get_dma_device(engine->chan);
+	size_t segment = dma_get_max_seg_size(dma_device);
+
+	/* Behind swiotlb a mapping, and so each segment, is limited, too. */
+	segment = min(segment, dma_max_mapping_size(dma_device));
+	engine->limits = (struct memory_limits){
+		.dma_device = dma_device,
+		.max_segments = caps->max_sg_burst,
+		.max_segment_size = min_t(size_t, segment, UINT_MAX),
+	};
+	engine->contiguous = caps->max_sg_burst == 1 ||
+			     device_property_read_bool(device, "dmacast,contiguous");
+	engine->knows_residue = caps->residue_granularity != DMA_RESIDUE_GRANULARITY_DESCRIPTOR;
+	engine->asks_status = ask_status || has_stale_results(engine->chan->device->dev);
+}
+
+/* Most providers know it all from their own node; some need to be told. */
+static int configure(struct engine *engine, struct device *device)
+{
+	struct dma_slave_config config = { .direction = DMA_DEV_TO_MEM };
+	u32 width = 0, burst = 0, address[2];
+	bool has_address = true;
+
+	device_property_read_u32(device, "dmacast,bus-width", &width);
+	device_property_read_u32(device, "dmacast,burst", &burst);
+	if (!device_property_read_u32_array(device, "dmacast,source-address", address, 2))
+		config.src_addr = (phys_addr_t)((u64)address[0] << 32 | address[1]);
+	else if (!device_property_read_u32(device, "dmacast,source-address", address))
+		config.src_addr = address[0];
+	else
+		has_address = false;
+	if (!width && !burst && !has_address)
+		return 0;
+	config.src_addr_width = width;
+	config.src_maxburst = burst;
+	return dmaengine_slave_config(engine->chan, &config);
+}
+
+static int check(const struct engine *engine, struct device *device,
+		 const struct dma_slave_caps *caps)
+{
+	if (!(caps->directions & BIT(DMA_DEV_TO_MEM))) {
+		dev_err(device, "DMA channel %s does not transfer from a device to memory\n",
+			dma_chan_name(engine->chan));
+		return -EINVAL;
+	}
+	if (!caps->cmd_terminate) {
+		dev_err(device, "DMA channel %s cannot be stopped (no terminate_all)\n",
+			dma_chan_name(engine->chan));
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int set_up(struct engine *engine, struct device *device)
+{
+	struct dma_slave_caps caps;
+	int error = dma_get_slave_caps(engine->chan, &caps);
+
+	if (error) {
+		dev_err(device, "DMA channel %s is no slave channel: %d\n",
+			dma_chan_name(engine->chan), error);
+		return error;
+	}
+	error = check(engine, device, &caps);
+	if (error)
+		return error;
+	error = configure(engine, device);
+	if (error) {
+		dev_err(device,
+			"DMA channel %s refuses dmacast,bus-width, dmacast,burst or dmacast,source-address: %d\n",
+			dma_chan_name(engine->chan), error);
+		return error;
+	}
+	read_limits(engine, device, &caps);
+	return 0;
+}
+
+static struct dma_chan *request(struct device *device)
+{
+	static DEFINE_RATELIMIT_STATE(say, 60 * HZ, 3);
+	const char *slave = DEFAULT_SLAVE;
+	struct dma_chan *chan;
+
+	device_property_read_string(device, "dma-names", &slave);
+	chan = dma_request_chan(device, slave);
+	/* Without a device tree this is also what a name that nobody will ever have gives. */
+	if (PTR_ERR(chan) == -EPROBE_DEFER && __ratelimit(&say))
+		dev_notice(device,
+			   "waiting for a DMA channel: no provider has one \"%s\" for %s yet; load the provider's driver, which needs a dmas property here or a dma_slave_map entry { \"%s\", \"%s\" }\n",
+			   slave, dev_name(device), dev_name(device), slave);
+	else if (IS_ERR(chan) && PTR_ERR(chan) != -EPROBE_DEFER)
+		dev_err(device, "no DMA channel \"%s\": %ld\n", slave, PTR_ERR(chan));
+	return chan;
+}
+
+int engine_open(struct engine *engine, struct device *device)
+{
+	struct dma_chan *chan = request(device);
+	int error;
+
+	if (IS_ERR(chan))
+		return PTR_ERR(chan);
+	engine->chan = chan;
+	error = set_up(engine, device);
+	/*
+	 * The channel holds the provider's module, not its device: when that goes, we are to be unbound
+	 * before it, and bound again when it is back.
+	 */
+	if (!error && !device_link_add(device, chan->device->dev, DL_FLAG_AUTOPROBE_CONSUMER)) {
+		dev_err(device, "cannot depend on %s\n", dev_name(chan->device->dev));
+		error = -EINVAL;
+	}
+	if (error)
+		engine_close(engine);
+	return error;
+}
+
+void engine_close(struct engine *engine)
+{
+	dma_release_channel(engine->chan);
+	engine->chan = NULL;
+}

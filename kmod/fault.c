@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "fault.h"
+
+#include <linux/atomic.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+
+static atomic_t until_failure = ATOMIC_INIT(0);
+
+static int set_fail_nth(const char *text, const struct kernel_param *param)
+{
+	int number, error = kstrtoint(text, 0, &number);
+
+	if (!error)
+		atomic_set(&until_failure, number);
+	return error;
+}
+
+/* 0 when the failure has happened. */
+static int get_fail_nth(char *text, const struct kernel_param *param)
+{
+	return sprintf(text, "%d\n", atomic_read(&until_failure));
+}
+
+static const struct kernel_param_ops fail_nth_ops = {
+	.set = set_fail_nth,
+	.get = get_fail_nth,
+};
+
+module_param_cb(fail_nth, &fail_nth_ops, NULL, 0600);
+MODULE_PARM_DESC(fail_nth, "Tests only: let the n-th allocation from now on fail, once");
+
+bool dmacast_fault(void)
+{
+	return atomic_read(&until_failure) > 0 && atomic_dec_and_test(&until_failure);
+}

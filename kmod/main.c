@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dmacast: DMA into rings of page-backed blocks that the network can send without copying.
+ *
+ * A platform driver. Its devices come from a device tree (compatible = "dmacast,ring"), or, where there is
+ * none, from the module parameter `channels`: dmacast.0, dmacast.1 and so on, for which the DMA provider
+ * has entries in its dma_slave_map.
+ */
+#include "channel.h"
+#include "class.h"
+#include "compat.h"
+
+#include <linux/ctype.h>
+#include <linux/err.h>
+#include <linux/mod_devicetable.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/platform_device.h>
+#include <linux/property.h>
+
+#define CHANNELS_MOST 64
+
+static char *channels[CHANNELS_MOST];
+static unsigned int channel_count;
+module_param_array(channels, charp, &channel_count, 0444);
+MODULE_PARM_DESC(channels,
+		 "Without a device tree: names of the channels, as in adc,dac: the n-th one is the device dmacast.n and asks for the DMA channel \"rx\" of it");
+
+static struct platform_device *channel_device[CHANNELS_MOST];
+
+/* It becomes the name of a file. */
+static bool is_name(const char *name)
+{
+	size_t length = strnlen(name, DMACAST_NAME_SIZE);
+
+	if (!length || length == DMACAST_NAME_SIZE || name[0] == '.')
+		return false;
+	for (; *name; name++) {
+		if (!isalnum(*name) && !strchr("_-.", *name))
+			return false;
+	}
+	return true;
+}
+
+static int probe(struct platform_device *pdev)
+{
+	const char *name = dev_name(&pdev->dev);
+	struct channel *channel;
+
+	device_property_read_string(&pdev->dev, "label", &name);
+	if (!is_name(name)) {
+		dev_err(&pdev->dev,
+			"label \"%s\": it must have 1 to %d letters, digits, '_', '-' or '.', and begin with none of '.'\n",
+			name, DMACAST_NAME_SIZE - 1);
+		return -EINVAL;
+	}
+	if (class_has(name)) {
+		dev_err(&pdev->dev, "label \"%s\": another channel has this name\n", name);
+		return -EEXIST;
+	}
+	channel = channel_create(&pdev->dev, name);
+	if (IS_ERR(channel))
+		return PTR_ERR(channel);
+	platform_set_drvdata(pdev, channel);
+	return 0;
+}
+
+static void remove_channel(struct platform_device *pdev)
+{
+	channel_remove(platform_get_drvdata(pdev));
+}
+
+COMPAT_DEFINE_PLATFORM_REMOVE(remove_channel)
+
+static const struct of_device_id of_ids[] = {
+	{ .compatible = "dmacast,ring" },
+	{ }
+};
+MODULE_DEVICE_TABLE(of, of_ids);
+
+static struct platform_driver driver = {
+	.driver = {
+		.name = "dmacast",
+		.of_match_table = of_ids,
+	},
+	.probe = probe,
+	COMPAT_PLATFORM_REMOVE(remove_channel),
+};
+
+static struct platform_device *make_device(unsigned int number)
+{
+	const struct property_entry properties[] = {
+		PROPERTY_ENTRY_STRING("label", channels[number]),
+		{ }
+	};
+	const struct platform_device_info info = {
+		.name = "dmacast",
+		.id = number,
+		.properties = properties,
+	};
+
+	return platform_device_register_full(&info);
+}
+
+static void remove_devices(void)
+{
+	for (unsigned int i = 0; i < channel_count; i++)
+		platform_device_unregister(channel_device[i]);
+}
+
+static int make_devices(void)
+{
+	unsigned int wanted = channel_count;
+
+	for (channel_count = 0; channel_count < wanted; channel_count++) {
+		struct platform_device *device = make_device(channel_count);
+
+		if (IS_ERR(device)) {
+			remove_devices();
+			return PTR_ERR(device);
+		}
+		channel_device[channel_count] = device;
+	}
+	return 0;
+}
+
+static int __init dmacast_init(void)
+{
+	int error = class_init();
+
+	if (error)
+		return error;
+	error = platform_driver_register(&driver);
+	if (error)
+		goto exit_class;
+	error = make_devices();
+	if (error)
+		goto unregister_driver;
+	return 0;
+unregister_driver:
+	platform_driver_unregister(&driver);
+exit_class:
+	class_exit();
+	return error;
+}
+
+static void __exit dmacast_exit(void)
+{
+	remove_devices();
+	platform_driver_unregister(&driver);
+	class_exit();
+}
+
+module_init(dmacast_init);
+module_exit(dmacast_exit);
+MODULE_AUTHOR("dmacast developers");
+MODULE_DESCRIPTION("DMA rings of page-backed blocks that the network can send without copying");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1");
+MODULE_ALIAS("platform:dmacast");
