@@ -7,6 +7,7 @@
 #define DMACAST_COMPAT_H
 
 #include <linux/device.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/platform_device.h>
@@ -28,6 +29,15 @@
 #else
 #define COMPAT_GFP_ACCOUNT ((gfp_t)0)
 #define COMPAT_VM_MAY_SPLIT split
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0)
+static inline void *kmap_local_page(struct page *page)
+{
+	return kmap_atomic(page);
+}
+
+#define kunmap_local(address) kunmap_atomic(address)
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
