@@ -2,7 +2,10 @@
 #
 # make                       build the daemon
 # make demo                  see it work: a pattern, three nc clients, a check of what they got
+# make kmod                  build the kernel modules, in build/kmod/RELEASE
+# make kmod KDIR=DIRECTORY   for the kernel of these headers; by default, for the running one
 # make check                 all tests (installs what is missing, as root); make check-quick: under a minute
+# make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make V=1                   show the commands
 # make CC=clang              any compiler that knows gnu11
 # make SAN=address,undefined instrumented, in a build directory of its own
@@ -24,7 +27,7 @@ WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-q
 PACKAGES := libevent_core libevent_extra libbsd inih
 PKG_CONFIG ?= pkg-config
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -DDMACAST_VERSION='"$(VERSION)"' -Idaemon \
+CPPFLAGS_ALL = -D_GNU_SOURCE -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
 	$(if $(POISON),-DDMACAST_POISON) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -44,15 +47,17 @@ library_sources := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c)
 bench_sources := $(wildcard bench/*.c)
+vm_sources := $(wildcard tests/vm/*.c tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
 tool_programs := $(tool_sources:%.c=$(BUILD)/%)
 bench_programs := $(bench_sources:%.c=$(BUILD)/%)
+vm_programs := $(vm_sources:%.c=$(BUILD)/%)
 library := $(BUILD)/libdmacast.a
 objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(unit_sources) \
-	$(tool_sources) $(bench_sources))
+	$(tool_sources) $(bench_sources) $(vm_sources))
 
-.PHONY: all daemon test-programs bench-programs check check-quick bench demo \
-	install uninstall clean format lint deps
+.PHONY: all daemon test-programs bench-programs vm-programs kmod kmod-tests check check-quick \
+	check-vm bench demo install uninstall clean format lint deps
 .DELETE_ON_ERROR:
 
 all: daemon
@@ -63,6 +68,8 @@ test-programs: daemon $(unit_programs) $(tool_programs)
 
 bench-programs: daemon $(bench_programs) $(tool_programs)
 
+vm-programs: daemon $(vm_programs) $(tool_programs)
+
 $(BUILD)/dmacastd: $(BUILD)/daemon/main.o $(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(library) $(LIBS)
@@ -71,7 +78,7 @@ $(library): $(library_sources:%.c=$(BUILD)/%.o)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(unit_programs) $(tool_programs) $(bench_programs): $(BUILD)/%: $(BUILD)/%.o $(library) $(BUILD)/flags
+$(unit_programs) $(tool_programs) $(bench_programs) $(vm_programs): $(BUILD)/%: $(BUILD)/%.o $(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(library) $(LIBS) -lm
 
@@ -94,6 +101,37 @@ FORCE:
 clean:
 	$(say) CLEAN build
 	$(Q)rm -rf build
+
+# ---- kernel modules ----
+
+# Each kernel has a directory of its own, with links to the sources, so that the tree stays clean.
+KDIR ?= /lib/modules/$(shell uname -r)/build
+kernel_release = $(shell sed -n 's/^override KERNELRELEASE = //p' $(KDIR)/.kernelvariables 2>/dev/null | \
+	grep . || cat $(KDIR)/include/config/kernel.release 2>/dev/null)
+kmod_dir = $(BUILD)/kmod/$(kernel_release)$(if $(DMACAST_FAULT),-fault)
+
+# Debian's headers ask for the compiler of their own release; another release may not have it.
+KCC ?= $(notdir $(shell for cc in $$(grep -o 'gcc-[0-9]*' $(KDIR)/.kernelvariables 2>/dev/null) gcc-12 gcc; \
+	do command -v $$cc && break; done))
+
+# Debian's headers have no vmlinux to take type information from; asking for it costs a warning or fails.
+kbuild = $(MAKE) --no-print-directory -C $(KDIR) M=$(abspath $(1)) CC=$(KCC) CONFIG_DEBUG_INFO_BTF_MODULES= \
+	$(if $(WERROR),KCFLAGS=-Werror) modules
+
+# link-sources DIRECTORY TO: links to what is in it, and none to what is not.
+link_sources = mkdir -p $(2) && find $(2) -maxdepth 1 -type l ! -exec test -e {} \; -delete && \
+	for file in $(filter-out %.md,$(wildcard $(1)/*)); do ln -sfn $(CURDIR)/$$file $(2)/; done
+
+kmod:
+	@test -n "$(kernel_release)" || { echo "$(KDIR): no kernel headers; say KDIR=DIRECTORY" >&2; exit 2; }
+	$(say) KMOD $(kmod_dir)
+	$(Q)$(call link_sources,kmod,$(kmod_dir))
+	+$(Q)$(call kbuild,$(kmod_dir))
+
+# Modules that only the tests load.
+kmod-tests: kmod
+	$(Q)$(call link_sources,tests/vm/pfnmap,$(kmod_dir)/pfnmap)
+	+$(Q)$(call kbuild,$(kmod_dir)/pfnmap)
 
 # ---- tests ----
 

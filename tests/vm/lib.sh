@@ -1,0 +1,317 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# For the tests that need a kernel of their own: a virtual machine in QEMU with Debian's kernel, our
+# modules and programs; commands run in it; and its ports, for clients outside. To tests/lib.sh it adds:
+#
+#   vm_start [OPTION]...        boot it, wait until it takes commands; one at a time
+#   vm_stop                     power it off; one test: its kernel had nothing to complain of
+#   vm_port PORT                the port of 127.0.0.1 that leads to the guest's PORT
+#   guest COMMAND ARGUMENT...   run it in the guest, in the top directory of a tree with programs in
+#                               build/ and tests/: its output, its status
+#   guest_script <FILE          the same with a script of bash
+#   guest_start NAME COMMAND... in the background there; output in /tmp/NAME.log, pid in /tmp/NAME.pid
+#   guest_put FILE GUESTFILE    copy a file into it, guest_get GUESTFILE FILE: out of it
+#   guest_tap NAME COMMAND...   run a TAP program in the guest, its tests become tests here
+#
+# The guest reaches 127.0.0.1 of the host as 10.0.2.2, and nothing else.
+
+. tests/lib.sh
+
+vm_number=0
+vm_running= # process id of QEMU
+vm_seconds=300
+guest_seconds=120
+declare -A vm_ports
+
+# What a kernel says when something is wrong.
+vm_alarming='WARNING:|BUG:|Oops|Kernel panic|Call Trace|general protection fault|page allocation failure'
+vm_alarming+='|Bad page|Out of memory|oom-kill|segfault at|INFO: task|rcu: INFO|rcu_.*detected stalls|soft lockup'
+vm_alarming+='|hard LOCKUP|lockdep|possible circular|possible recursive|scheduling while atomic|refcount_t:'
+vm_alarming+='|DMA-API:|KASAN|UBSAN|unable to handle|list_(add|del) corruption|NETDEV WATCHDOG|Tainted:'
+
+# vm_start: the options are
+#   --kernel SERIES   5.10, 6.1 or 6.12; by default what the tests are run for (tests/vm/run), else 6.1
+#   --append WORDS    for the kernel's command line
+#   --nic NAME        e1000e, vmxnet3, virtio-net-pci
+#   --memory SIZE     1G
+#   --ports NUMBER    of ports of the guest from 7000 on that lead in from outside: 4
+#   --seconds NUMBER  the machine may run for: 300
+vm_start()
+{
+	local series=${DMACAST_VM_KERNEL:-6.1} append='' nic=e1000e memory=1G ports=4 seconds=$vm_seconds
+	local root archive number forward
+
+	[ -z "$vm_running" ] || {
+		ok 1 "one machine at a time"
+		exit 1
+	}
+	while [ $# -gt 1 ]; do
+		case $1 in
+		--kernel) series=$2 ;;
+		--append) append=$2 ;;
+		--nic) nic=$2 ;;
+		--memory) memory=$2 ;;
+		--ports) ports=$2 ;;
+		--seconds) seconds=$2 ;;
+		*) break ;;
+		esac
+		shift 2
+	done
+	[ $# -eq 0 ] || {
+		echo "vm_start: what is $1?" >&2
+		exit 2
+	}
+	[ -n "${DMACAST_VM_READY-}" ] || tests/vm/prepare "$series" >"$work/prepare" 2>&1 || {
+		ok 1 "what the guest needs is built"
+		diag_file "$work/prepare"
+		exit 1
+	}
+	root=$(tests/vm/kernels "$series")
+	archive=$BUILD/vm/initramfs-$series.cpio
+
+	vm_number=$((vm_number + 1))
+	vm=$work/vm.$vm_number
+	forward="hostfwd=tcp:127.0.0.1:0-:5000"
+	for ((number = 0; number < ports; number++)); do
+		forward+=",hostfwd=tcp:127.0.0.1:0-:$((7000 + number))"
+	done
+	# An oops is a panic, and that ends QEMU, with its text in the console log.
+	timeout --kill-after=5 "$seconds" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu max -smp 2 \
+		-m "$memory" -display none -no-reboot -nodefaults \
+		-kernel "$root/boot/vmlinuz-$(cat "$root/release")" -initrd "$archive" \
+		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off audit=0 random.trust_cpu=on tsc=reliable nic=${nic%-pci} $append" \
+		-serial "file:$vm.console" -monitor "unix:$vm.monitor,server,nowait" -pidfile "$vm.pid" \
+		-netdev "user,id=net0,$forward" -device "$nic,netdev=net0" </dev/null >"$vm.qemu" 2>&1 &
+	vm_running=$!
+	started+=("$vm_running")
+	wait_until 10 test -s "$vm.pid" -a -S "$vm.monitor" && started+=("$(cat "$vm.pid")")
+	vm_find_ports
+	wait_until 90 vm_settled
+	vm_answers || {
+		ok 1 "the machine boots"
+		diag_file "$vm.qemu"
+		diag_file "$vm.console"
+		exit 1
+	}
+}
+
+# QEMU chose free ports: ask it.
+vm_find_ports()
+{
+	local from to
+
+	vm_ports=()
+	echo 'info usernet' | socat -t 1 - "UNIX-CONNECT:$vm.monitor" >"$vm.usernet" 2>/dev/null
+	while read -r from to; do
+		vm_ports[$to]=$from
+	done < <(awk '/HOST_FORWARD/ { print $4, $6 }' "$vm.usernet" | tr -d '\r')
+}
+
+vm_ended()
+{
+	[ -z "$vm_running" ] || process_ended "$vm_running"
+}
+
+vm_settled()
+{
+	grep -q 'the guest is up' "$vm.console" || vm_ended
+}
+
+# QEMU takes connections for a guest that does not yet: only its word counts.
+vm_answers()
+{
+	local tries
+
+	for ((tries = 0; tries < 5; tries++)); do
+		! vm_ended || return 1
+		guest_seconds=5 guest true 2>/dev/null && return
+		sleep 0.2
+	done
+	return 1
+}
+
+vm_port()
+{
+	echo "${vm_ports[$1]}"
+}
+
+# What the kernel has to complain of, in the console log so far.
+vm_complaints()
+{
+	cat "$vm.console" "$vm.dmesg" 2>/dev/null | tr -d '\r' | grep -E "$vm_alarming" | sort -u
+}
+
+vm_stop()
+{
+	local problem='' tainted
+
+	if vm_ended; then
+		problem="it ended by itself"
+	else
+		guest_seconds=20 guest dmesg >"$vm.dmesg" 2>/dev/null
+		tainted=$(guest_seconds=5 guest cat /proc/sys/kernel/tainted 2>/dev/null)
+		# Bad page, oops, warning, lock-up; that our modules are not Debian's is no news.
+		[ $((${tainted:-0} & (32 | 128 | 512 | 16384))) -eq 0 ] || problem="the kernel is tainted: $tainted"
+		guest_seconds=5 guest poweroff -f >/dev/null 2>&1
+		if ! wait_until 15 vm_ended; then
+			problem="it does not end"
+			vm_kill
+		fi
+	fi
+	# timeout's is 124 or 137 when the machine had to be ended.
+	wait "$vm_running"
+	status=$?
+	vm_running=
+	[ "$status" -eq 0 ] || problem=${problem:-"QEMU ended with $status"}
+	vm_complaints >"$vm.complaints"
+	[ ! -s "$vm.complaints" ] || problem=${problem:-"the kernel complains"}
+	[ -z "$problem" ]
+	ok $? "the machine ran and ended well" || {
+		diag "$problem"
+		diag_file "$vm.complaints"
+		diag "the end of the console log:"
+		tail -n 40 "$vm.console" | tr -d '\r' | sed 's/^/#   /'
+	}
+}
+
+vm_kill()
+{
+	kill -KILL "$(cat "$vm.pid")" 2>/dev/null
+	wait_until 5 vm_ended
+}
+
+# A machine that nobody asked how it was is a failed test.
+done_testing()
+{
+	[ -z "$vm_running" ] || {
+		vm_kill
+		ok 1 "the machine was stopped by vm_stop"
+	}
+	echo "1..$test_number"
+	[ "$test_failures" -eq 0 ]
+	exit
+}
+
+guest()
+{
+	guest_run run "$(printf '%q ' "$@")"
+}
+
+guest_script()
+{
+	guest_run run "$(cat)"
+}
+
+# guest_run MODE SCRIPT: in mode feed, standard input goes to the script.
+guest_run()
+{
+	local LC_ALL=C mode=$1 script=$2 mark=end-$RANDOM-$RANDOM-$$ socket ready feeder='' status
+	local out=$work/guest.$BASHPID
+
+	{ exec {socket}<>"/dev/tcp/127.0.0.1/$(vm_port 5000)"; } 2>/dev/null || {
+		echo "# the guest is gone" >&2
+		return 255
+	}
+	read -r -t 5 -u "$socket" ready 2>/dev/null
+	if [ "${ready-}" != ready ]; then
+		exec {socket}>&-
+		echo "# the guest does not answer" >&2
+		return 255
+	fi
+	printf '%s %d %s\n%s' "$mode" "${#script}" "$mark" "$script" >&"$socket"
+	if [ "$mode" = feed ]; then
+		cat >&"$socket"
+	fi
+	timeout "$guest_seconds" sed -u "/^$mark /q" <&"$socket" >"$out"
+	status=$?
+	exec {socket}>&-
+	guest_result "$out" "$mark" "$status"
+	status=$?
+	rm -f "$out"
+	return $status
+}
+
+# guest_result FILE MARK STATUS: the output without its last line, and the newline before that.
+guest_result()
+{
+	local last
+
+	last=$(tail -n 1 "$1" | tr -d '\0')
+	case $last in
+	"$2 "*)
+		head -c -$((${#last} + 2)) "$1"
+		return "${last#"$2 "}"
+		;;
+	esac
+	cat "$1"
+	if [ "$3" -eq 124 ]; then
+		echo "# the command did not end in $guest_seconds s" >&2
+		return 124
+	fi
+	echo "# the guest went away" >&2
+	return 255
+}
+
+guest_start()
+{
+	local name=$1
+
+	shift
+	guest_run run "$(printf '%q ' "$@") >/tmp/$name.log 2>&1 & echo \$! >/tmp/$name.pid"
+}
+
+guest_put()
+{
+	guest_run feed "head -c $(stat -L -c %s "$1") >$(printf %q "$2")" <"$1"
+}
+
+guest_get()
+{
+	guest cat "$1" >"$2"
+}
+
+# guest_tap NAME COMMAND...: a crash, an early end or a missing plan is a failed test, too.
+guest_tap()
+{
+	local name=$1 line planned='' seen=0 failed=0 result
+
+	shift
+	guest "$@" >"$work/guest.tap"
+	result=$?
+	while IFS= read -r line; do
+		case $line in
+		"ok "* | "not ok "*)
+			seen=$((seen + 1))
+			guest_tap_line "$name" "$line" || failed=$((failed + 1))
+			;;
+		1..*)
+			planned=${line#1..}
+			if [ "${planned%% *}" = 0 ]; then
+				skip "$name" "${line#*SKIP }"
+			fi
+			planned=${planned%% *}
+			;;
+		*) diag "${line#\# }" ;;
+		esac
+	done <"$work/guest.tap"
+	if [ "$seen" != "$planned" ]; then
+		ok 1 "$name: complete"
+		diag "$seen tests of ${planned:-an unknown number}, status $result"
+	elif [ "$result" -ne 0 ] && [ "$failed" -eq 0 ]; then
+		ok 1 "$name: ends well"
+		diag "status $result"
+	fi
+}
+
+guest_tap_line()
+{
+	local name=$1 line=$2 text
+
+	text=$(sed -E 's/^(not )?ok [0-9]* *(- )?//' <<<"$line")
+	case $line in
+	"not ok "*) ok 1 "$name: $text" ;;
+	*"# SKIP "*) skip "$name: ${text% \# SKIP *}" "${text#*\# SKIP }" ;;
+	*) ok 0 "$name: $text" ;;
+	esac
+}
