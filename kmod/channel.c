@@ -15,7 +15,7 @@
 #include <linux/slab.h>
 
 #define BLOCK_COUNT_LEAST	2
-#define BLOCK_COUNT_MOST	(1U << 20)
+#define BLOCK_COUNT_MOST	1048576U
 #define BLOCK_SIZE_MOST		(64U << 20)
 
 /* One that is being filled, and the next one. */
@@ -127,7 +127,9 @@ static void finish_by_status(struct ring_block *block)
 	enum dma_status status =
 		dmaengine_tx_status(block->channel->engine.chan, block->cookie, &state);
 
-	/* A provider may call back for the wrong descriptor (engine.c): its own call is still to come. */
+	/*
+	 * A provider may call for the wrong descriptor (engine.c): its own call is still to come.
+	 */
 	if (status == DMA_IN_PROGRESS || status == DMA_PAUSED)
 		return;
 	finish_transfer(block, status == DMA_ERROR, state.residue);
@@ -171,7 +173,7 @@ static void transfer_done_result(void *argument, const struct dmaengine_result *
 
 /* ---- feeding the engine ---- */
 
-/* Give one block, which is in the caller's hand, to the engine. Return: false if it does not take it. */
+/* Give one block, which is in the caller's hand, to the engine. Return: does it take it? */
 static bool submit(struct channel *channel, struct ring_block *block)
 {
 	struct engine *engine = &channel->engine;
@@ -219,7 +221,7 @@ static bool submit(struct channel *channel, struct ring_block *block)
 	return true;
 }
 
-/* The next block for the engine: a free one; or, before it runs dry, the oldest that nobody read. */
+/* The next block for the engine: a free one; before it runs dry, the oldest that nobody read. */
 static struct ring_block *take_next(struct channel *channel)
 {
 	struct ring_block *block = NULL;

@@ -3,15 +3,14 @@
  * A channel: one device node, one DMA channel, one ring of blocks. uapi/dmacast.h has the states of
  * a block; here is who moves it:
  *
- *	FREE ──feed()──▶ QUEUED ──completion──▶ READY ──channel_lend()──▶ LENT ──channel_return()──▶ FREE
- *	 ▲ │                │ failed, empty      │ overrun                  │ close()
- *	 │ └─ not idle ─┐   ▼                    ▼                          ▼
- *	 └──────────────┼── FREE               FREE                       FREE
- *	 guard_work     ▼
- *	 └────────── QUARANTINE
+ *	FREE        feed() ─▶ QUEUED; not idle: ─▶ QUARANTINE
+ *	QUEUED      the transfer is done ─▶ READY; it failed, or is empty: ─▶ FREE
+ *	READY       channel_lend() ─▶ LENT; overrun: ─▶ FREE
+ *	LENT        channel_return() ─▶ FREE; close() ─▶ FREE, or QUARANTINE if not idle
+ *	QUARANTINE  guard_look() ─▶ FREE when idle, or with fresh pages
  *
- * Every block, from wherever it comes, passes one gate on its way to the engine: feed() looks whether
- * anything still refers to its pages (the guard).
+ * Every block, from wherever it comes, passes one gate on its way to the engine: channel_feed()
+ * looks whether anything still refers to its pages (the guard).
  *
  * Locks, in this order:
  *	mutex		process context; one call of the owner, or of the guard, at a time; also the
@@ -53,7 +52,7 @@ struct ring_block {
 	u32 index;
 	struct block_memory memory;	/* under map_lock, but for those who have the block */
 	/* Under the channel's lock: */
-	struct list_head entry;		/* of its state's list; empty while a function has it in hand */
+	struct list_head entry;		/* of its state's list; empty: in someone's hand */
 	enum block_state state;
 	dma_cookie_t cookie;		/* of the transfer; 0: not known yet */
 	bool finished_early;		/* completed before the cookie was known */
@@ -72,7 +71,7 @@ struct ring {
 	size_t block_size;
 	u32 block_count;
 	u32 flags;			/* DMACAST_SETUP_* */
-	u32 queue_least;		/* with fewer queued blocks the engine is about to run dry */
+	u32 queue_least;		/* with fewer QUEUED it is about to run dry */
 	struct ring_block block[];
 };
 
@@ -123,7 +122,7 @@ void channel_remove(struct channel *channel);
 /** channel_set_up() - see DMACAST_IOC_SETUP. Context: may sleep; under mutex. */
 int channel_set_up(struct channel *channel, struct dmacast_setup *setup);
 
-/** channel_start() / channel_stop() - see DMACAST_IOC_START and _STOP. Context: may sleep; under mutex. */
+/** channel_start() / channel_stop() - DMACAST_IOC_START, _STOP. May sleep; under mutex. */
 int channel_start(struct channel *channel);
 int channel_stop(struct channel *channel);
 
@@ -156,13 +155,13 @@ void channel_describe(struct channel *channel, struct dmacast_info *info);
 
 /* ---- for guard.c and channel.c ---- */
 
-/** block_set_state() - the one place where a state changes. Puts it at its new list's end. Under lock. */
+/** block_set_state() - the one place where a state changes; to its list's end. Under lock. */
 void block_set_state(struct ring_block *block, enum block_state state);
 
 /** guard_quarantine() - @block, which is in the caller's hand, is not idle. Any context. */
 void guard_quarantine(struct ring_block *block);
 
-/** guard_look() - see whether blocks in quarantine are idle now. Context: may sleep; under mutex. */
+/** guard_look() - see whether blocks in quarantine are idle now. May sleep; under mutex. */
 void guard_look(struct channel *channel);
 
 /** guard_work() - the same, soon and again until none is left. */

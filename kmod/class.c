@@ -62,5 +62,5 @@ bool class_has(const char *name)
 	struct device *dev = class_find_device_by_name(&dmacast_class, name);
 
 	put_device(dev);
-	return dev != NULL;
+	return !!dev;
 }

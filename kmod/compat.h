@@ -7,6 +7,7 @@
 #define DMACAST_COMPAT_H
 
 #include <linux/device.h>
+#include <linux/dmaengine.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
@@ -38,6 +39,11 @@ static inline void *kmap_local_page(struct page *page)
 }
 
 #define kunmap_local(address) kunmap_atomic(address)
+
+static inline struct device *dmaengine_get_dma_device(struct dma_chan *chan)
+{
+	return chan->device->dev;
+}
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)

@@ -2,10 +2,10 @@
 /*
  * dmacast_sim: a DMA engine in software, as a dmaengine provider like any other.
  *
- * Each channel fills the transfers that it is given with a checkable pattern, at a chosen rate: the
- * aligned 64-bit little-endian word at offset o of the channel's stream holds o. It writes to the DMA
- * addresses of the scatterlist, as hardware would, never to the pages behind it, so that a client which
- * forgets a dma_sync sees wrong data when its memory is bounced (swiotlb=force).
+ * Each channel fills the transfers that it is given with a checkable pattern, at a chosen rate:
+ * the aligned 64-bit little-endian word at offset o of the channel's stream holds o. It writes to
+ * the DMA addresses of the scatterlist, as hardware would, never to the pages behind it, so that a
+ * client which forgets a dma_sync sees wrong data when its memory is bounced (swiotlb=force).
  *
  * A transfer goes through these hands, moved under the channel's lock:
  *
@@ -14,13 +14,13 @@
  *	the thread	-> active	is being filled; one at a time
  *	the thread	-> done		waits for the tasklet, which calls the client and frees it
  *
- * terminate_all() frees all but the active one, which it marks as aborted: the thread frees that one, and
- * synchronize() waits until it has. A client is never called for either.
+ * terminate_all() frees all but the active one, which it marks as aborted: the thread frees that
+ * one, and synchronize() waits until it has. A client is never called for either.
  *
  * Faults are injected through debugfs, /sys/kernel/debug/dmacast_sim/.
  *
- * The stream is continuous over transfers. A short transfer ends where the next one begins. A failed
- * one loses the data of its whole length, of which the first half is written.
+ * The stream is continuous over transfers. A short transfer ends where the next one begins. A
+ * failed one loses the data of its whole length, of which the first half is written.
  */
 #include <linux/debugfs.h>
 #include <linux/delay.h>
@@ -144,7 +144,10 @@ struct sim_chan {
 
 	bool lossy;			/* written by debugfs */
 
-	/* The thread's clock: what was due until then and is not used yet, in bytes * ns per second. */
+	/*
+	 * The thread's clock: what was due until then and is not used yet, in bytes * ns per
+	 * second.
+	 */
 	u64 clock_ns;
 	u64 credit;
 };
@@ -196,8 +199,8 @@ static void sim_fill(u8 *to, size_t length, u64 offset)
 }
 
 /*
- * Fill up to @length bytes from where the transfer is, within one page and one segment. Returns how many,
- * or 0 when the DMA address leads nowhere.
+ * Fill up to @length bytes from where the transfer is, within one page and one segment. Returns
+ * how many, or 0 when the DMA address leads nowhere.
  */
 static u32 sim_write(struct sim_chan *ch, struct sim_desc *desc, u32 length, u64 offset)
 {
@@ -248,8 +251,8 @@ static void sim_clock_start(struct sim_chan *ch)
 }
 
 /*
- * How many of @wanted bytes are due now. When that is less than about a millisecond's worth, return 0
- * and in *sleep_us how long to sleep before the next call.
+ * How many of @wanted bytes are due now. When that is less than about a millisecond's worth,
+ * return 0 and in *sleep_us how long to sleep before the next call.
  */
 static u32 sim_clock_due(struct sim_chan *ch, u32 wanted, bool unpaced, unsigned int *sleep_us)
 {
@@ -582,7 +585,8 @@ free:
 static int sim_config(struct dma_chan *chan, struct dma_slave_config *config)
 {
 	if (config->src_addr_width != DMA_SLAVE_BUSWIDTH_UNDEFINED &&
-	    (config->src_addr_width >= BITS_PER_LONG || !(BIT(config->src_addr_width) & SIM_WIDTHS)))
+	    (config->src_addr_width >= BITS_PER_LONG ||
+	     !(BIT(config->src_addr_width) & SIM_WIDTHS)))
 		return -EINVAL;
 	if (config->src_maxburst > SIM_MAX_BURST)
 		return -EINVAL;
@@ -834,7 +838,8 @@ static ssize_t sim_short_read(struct file *file, char __user *buffer, size_t siz
 	return simple_read_from_buffer(buffer, size, pos, text, n);
 }
 
-static ssize_t sim_short_write(struct file *file, const char __user *buffer, size_t size, loff_t *pos)
+static ssize_t sim_short_write(struct file *file, const char __user *buffer, size_t size,
+			       loff_t *pos)
 {
 	struct sim_chan *ch = file->private_data;
 	unsigned int count, bytes;
@@ -897,8 +902,8 @@ static void sim_free_work(struct work_struct *work)
 }
 
 /*
- * The last user of the DMA device is gone. That may be a client in dma_release_channel(), which still looks
- * at the channel and its device after this: give it time.
+ * The last user of the DMA device is gone. That may be a client in dma_release_channel(), which
+ * still looks at the channel and its device after this: give it time.
  */
 static void sim_release(struct dma_device *dma)
 {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "engine.h"
 
+#include "compat.h"
+
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/moduleparam.h>
@@ -15,9 +17,10 @@ MODULE_PARM_DESC(ask_status,
 		 "Ask every DMA engine for the outcome of a transfer (tx_status) instead of being told (callback_result); slower to learn of short transfers, or never");
 
 /*
- * dma-pl330 recycles descriptors with the callback_result of the transfer before, and calls it: such
- * calls come for blocks that are not done, and once after the module is gone. It never reads `callback`
- * of another transfer. Others, as xilinx_dma, tell of short transfers by callback_result only.
+ * dma-pl330 recycles descriptors with the callback_result of the transfer before, and calls it:
+ * such calls come for blocks that are not done, and once after the module is gone. It never reads
+ * `callback` of another transfer. Others, as xilinx_dma, tell of short transfers by
+ * callback_result only.
  */
 static bool has_stale_results(const struct device *dma_device)
 {
@@ -135,8 +138,8 @@ int engine_open(struct engine *engine, struct device *device)
 	engine->chan = chan;
 	error = set_up(engine, device);
 	/*
-	 * The channel holds the provider's module, not its device: when that goes, we are to be unbound
-	 * before it, and bound again when it is back.
+	 * The channel holds the provider's module, not its device: when that goes, we are to be
+	 * unbound before it, and bound again when it is back.
 	 */
 	if (!error && !device_link_add(device, chan->device->dev, DL_FLAG_AUTOPROBE_CONSUMER)) {
 		dev_err(device, "cannot depend on %s\n", dev_name(chan->device->dev));

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guard: no page is written by the engine while anything but the ring's own mappings refers to it,
- * whatever the owner said, did, or died of.
+ * The guard: no page is written by the engine while anything but the ring's own mappings refers to
+ * it, whatever the owner said, did, or died of.
  *
- * A block that is not idle when it should be queued waits in quarantine. Mostly that is short, as the
- * kernel tells of a completed send a moment before it drops its references. It is looked at again after
- * a tick, then less and less often, and whenever the owner gives blocks back. After REPLACE_AFTER the
- * pages are left to whoever has them, and the block gets fresh ones.
+ * A block that is not idle when it should be queued waits in quarantine. Mostly that is short, as
+ * the kernel tells of a completed send a moment before it drops its references. It is looked at
+ * again after a tick, then less and less often, and whenever the owner gives blocks back. After
+ * REPLACE_AFTER the pages are left to whoever has them, and the block gets fresh ones.
  */
 #include "channel.h"
 

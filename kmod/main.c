@@ -2,9 +2,9 @@
 /*
  * dmacast: DMA into rings of page-backed blocks that the network can send without copying.
  *
- * A platform driver. Its devices come from a device tree (compatible = "dmacast,ring"), or, where there is
- * none, from the module parameter `channels`: dmacast.0, dmacast.1 and so on, for which the DMA provider
- * has entries in its dma_slave_map.
+ * A platform driver. Its devices come from a device tree (compatible = "dmacast,ring"), or, where
+ * there is none, from the module parameter `channels`: dmacast.0, dmacast.1 and so on, for which
+ * the DMA provider has entries in its dma_slave_map.
  */
 #include "channel.h"
 #include "class.h"

@@ -79,7 +79,7 @@ static unsigned int allocate_contiguous(struct memory_run *run, struct device *d
 	if (is_power_of_2(pages)) {
 		run->compound = order > 0;
 		run->page = allocate_run(dma_device, run->compound ? gfp | __GFP_COMP : gfp, order);
-		return run->page != NULL;
+		return !!run->page;
 	}
 	run->page = allocate_run(dma_device, gfp, order);
 	if (!run->page)
@@ -236,15 +236,17 @@ struct page *memory_page(const struct block_memory *memory, unsigned int number)
 
 /*
  * One reference is the ring's, one each is of a page table entry. Any other may be a socket's. The
- * references are read before the map count and, because a page may be mapped or unmapped meanwhile, once
- * more after it.
+ * references are read before the map count and, because a page may be mapped or unmapped
+ * meanwhile, once more after it.
  */
 static bool pages_are_idle(struct page *head, unsigned int pages)
 {
 	int references = page_ref_count(head), mapped;
 
+	/* References first: a page table entry has its reference before it is counted ... */
 	smp_rmb();
 	mapped = compat_mapcount(head, pages);
+	/* ... and loses it after. */
 	smp_rmb();
 	return references - mapped == 1 && page_ref_count(head) == references;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The memory of blocks: page-backed, zeroed, of as few physically contiguous runs as there are, mapped
- * for DMA from the device.
+ * The memory of blocks: page-backed, zeroed, of as few physically contiguous runs as there are,
+ * mapped for DMA from the device.
  *
  * A run is one compound page, so that the network merges it into one fragment; or, of a contiguous
  * block whose size is no power of two, order-0 pages whose unused rest was given back.
@@ -42,7 +42,8 @@ struct block_memory {
  * @contiguous: in one run
  *
  * Context: may sleep. Does not wake the OOM killer.
- * Return: 0, -ENOMEM, or -EINVAL when the engine cannot take such a block; the log says what to change.
+ * Return: 0, -ENOMEM, or -EINVAL when the engine cannot take such a block; the log says what to
+ * change.
  */
 int memory_allocate(struct block_memory *memory, const struct memory_limits *limits, size_t size,
 		    bool contiguous);
@@ -50,7 +51,7 @@ int memory_allocate(struct block_memory *memory, const struct memory_limits *lim
 /** memory_unmap() - end DMA to it; the pages stay. May be repeated. Context: may sleep. */
 void memory_unmap(struct block_memory *memory, struct device *dma_device);
 
-/** memory_free() - drop the references to its pages; who else has some keeps them. After memory_unmap(). */
+/** memory_free() - drop its references to the pages; others keep theirs. After memory_unmap(). */
 void memory_free(struct block_memory *memory);
 
 /** memory_page() - the page that is @number pages from the block's start. */

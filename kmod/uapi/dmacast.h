@@ -26,12 +26,12 @@
  *	QUARANTINE	the driver	given back, but something (a socket) still refers to a page
  *
  * No byte of a block changes while it is LENT, nor, after that, while anything but the ring's own
- * mappings refers to one of its pages: a block that comes back too early, or whose owner died, waits
- * in QUARANTINE. When that takes longer than a second, its pages are left to whoever holds them, and
- * it gets fresh, zeroed ones, which appear in the mapping at the same place.
+ * mappings refers to one of its pages: a block that comes back too early, or whose owner died,
+ * waits in QUARANTINE. When that takes longer than a second, its pages are left to whoever holds
+ * them, and it gets fresh, zeroed ones, which appear in the mapping at the same place.
  *
- * Every block that the engine finished, well or not, takes one sequence number, from 0 after SETUP. So
- * a gap between two records is a loss, and its size is known.
+ * Every block that the engine finished, well or not, takes one sequence number, from 0 after
+ * SETUP. So a gap between two records is a loss, and its size is known.
  *
  * All integers are in host byte order; the structs have the same layout for 32 and 64 bits.
  */
@@ -72,9 +72,9 @@ struct dmacast_info {
 };
 
 /* The engine reports how much of a block it filled; without it, every block counts as full. */
-#define DMACAST_INFO_RESIDUE	(1U << 0)
+#define DMACAST_INFO_RESIDUE	0x1U
 /* The engine takes one piece of memory a block: DMACAST_SETUP_CONTIGUOUS goes without saying. */
-#define DMACAST_INFO_CONTIGUOUS	(1U << 1)
+#define DMACAST_INFO_CONTIGUOUS	0x2U
 
 /**
  * struct dmacast_setup - the geometry of the ring
@@ -95,12 +95,13 @@ struct dmacast_setup {
 };
 
 /*
- * When no block is free: let the engine stall, and whatever is in front of it. Without this flag the
- * oldest block that nobody has read yet is taken back (drop-oldest). LENT blocks are never taken back.
+ * When no block is free: let the engine stall, and whatever is in front of it. Without this flag
+ * the oldest block that nobody has read yet is taken back (drop-oldest). LENT blocks are never
+ * taken back.
  */
-#define DMACAST_SETUP_STALL	 (1U << 0)
+#define DMACAST_SETUP_STALL	 0x1U
 /* Each block in one physically contiguous piece. */
-#define DMACAST_SETUP_CONTIGUOUS (1U << 1)
+#define DMACAST_SETUP_CONTIGUOUS 0x2U
 
 /**
  * struct dmacast_block - a filled block, as read() returns it
@@ -123,9 +124,9 @@ struct dmacast_block {
 };
 
 /* The engine ended the transfer before the block was full. */
-#define DMACAST_BLOCK_SHORT	  (1U << 0)
+#define DMACAST_BLOCK_SHORT	  0x1U
 /* Among the lost blocks before this one are some whose transfer failed. */
-#define DMACAST_BLOCK_AFTER_ERROR (1U << 1)
+#define DMACAST_BLOCK_AFTER_ERROR 0x2U
 
 /**
  * struct dmacast_stats - counters since SETUP, and how many blocks are in each state now
@@ -168,30 +169,31 @@ struct dmacast_stats {
 };
 
 /*
- * Errors of every call: ENODEV after the device was unbound or unplugged. Mappings stay valid until they
- * are unmapped, and close() is all that is left to do; poll() says EPOLLHUP | EPOLLERR.
+ * Errors of every call: ENODEV after the device was unbound or unplugged. Mappings stay valid
+ * until they are unmapped, and close() is all that is left to do; poll() says EPOLLHUP | EPOLLERR.
  *
  * INFO, STATS: EFAULT.
  *
- * SETUP: EINVAL: a size or flag is refused, the kernel log says which and why. ENOMEM: no memory for the
- * ring; nothing is changed but that the ring before it is gone. EBUSY: running, mapped, or blocks are LENT.
- * The same geometry as before keeps the memory (which is not zeroed then), blocks in quarantine included,
- * also over a close() and the next open().
+ * SETUP: EINVAL: a size or flag is refused, the kernel log says which and why. ENOMEM: no memory
+ * for the ring; nothing is changed but that the ring before it is gone. EBUSY: running, mapped, or
+ * blocks are LENT. The same geometry as before keeps the memory (which is not zeroed then), blocks
+ * in quarantine included, also over a close() and the next open().
  *
  * START: EINVAL: no ring. EALREADY: running. EIO: the engine takes no transfer.
  *
  * STOP: EALREADY: not running. READY blocks can still be read, LENT ones are still the owner's.
  *
  * mmap(): EINVAL: not MAP_SHARED, no ring, or not from offset 0 to map_size; EACCES: PROT_WRITE or
- * PROT_EXEC. The mapping cannot be unmapped in part, grown, or made writable; fork() does not copy it.
+ * PROT_EXEC. The mapping cannot be unmapped in part, grown, or made writable; fork() does not copy
+ * it.
  *
- * read(): as many whole records as fit and are READY, oldest first. EINVAL: too little room for one record.
- * EAGAIN: O_NONBLOCK and none is READY. ENODATA: none is READY, and not running: none will be.
- * ERESTARTSYS/EINTR: a signal came. EFAULT: nothing was lent.
+ * read(): as many whole records as fit and are READY, oldest first. EINVAL: too little room for
+ * one record. EAGAIN: O_NONBLOCK and none is READY. ENODATA: none is READY, and not running: none
+ * will be. ERESTARTSYS/EINTR: a signal came. EFAULT: nothing was lent.
  *
  * write(): an array of __u32 indices, each of a LENT block. Returns the bytes of those that were
- * recycled, up to the first bad one. EINVAL: the size is no multiple of 4, or the first index is out of
- * range or of a block that is not LENT.
+ * recycled, up to the first bad one. EINVAL: the size is no multiple of 4, or the first index is
+ * out of range or of a block that is not LENT.
  *
  * poll(): EPOLLIN when a block is READY, EPOLLOUT never.
  */
