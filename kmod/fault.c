@@ -6,6 +6,7 @@
 #include <linux/moduleparam.h>
 
 static atomic_t until_failure = ATOMIC_INIT(0);
+static atomic_long_t held_pages = ATOMIC_LONG_INIT(0);
 
 static int set_fail_nth(const char *text, const struct kernel_param *param)
 {
@@ -33,4 +34,19 @@ MODULE_PARM_DESC(fail_nth, "Tests only: let the n-th allocation from now on fail
 bool dmacast_fault(void)
 {
 	return atomic_read(&until_failure) > 0 && atomic_dec_and_test(&until_failure);
+}
+
+static int get_held_pages(char *text, const struct kernel_param *param)
+{
+	return sprintf(text, "%ld\n", atomic_long_read(&held_pages));
+}
+
+static const struct kernel_param_ops held_pages_ops = { .get = get_held_pages };
+
+module_param_cb(held_pages, &held_pages_ops, NULL, 0400);
+MODULE_PARM_DESC(held_pages, "Tests only: pages of all rings");
+
+void dmacast_count_pages(long pages)
+{
+	atomic_long_add(pages, &held_pages);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Fault points, for the tests: built with DMACAST_FAULT=y, the module parameter fail_nth makes the
- * n-th allocation or mapping from then on fail, once. Debian's kernels have no fault injection.
+ * n-th allocation, mapping or preparation of a transfer from then on fail, once, and held_pages says how
+ * many pages all rings have together. Debian's kernels have no fault injection.
  */
 #ifndef DMACAST_FAULT_H
 #define DMACAST_FAULT_H
@@ -11,10 +12,17 @@
 #ifdef DMACAST_FAULT
 /** dmacast_fault() - is this call to fail? Any context. */
 bool dmacast_fault(void);
+
+/** dmacast_count_pages() - so many more pages are held by rings. Any context. */
+void dmacast_count_pages(long pages);
 #else
 static inline bool dmacast_fault(void)
 {
 	return false;
+}
+
+static inline void dmacast_count_pages(long pages)
+{
 }
 #endif
 

@@ -33,6 +33,17 @@ static struct page *allocate_run(struct device *dma_device, gfp_t gfp, unsigned 
 	return alloc_pages_node(dev_to_node(dma_device), gfp, order);
 }
 
+static void put_run(const struct memory_run *run)
+{
+	dmacast_count_pages(-(long)run->pages);
+	if (run->compound) {
+		put_page(run->page);
+		return;
+	}
+	for (unsigned int i = 0; i < run->pages; i++)
+		put_page(run->page + i);
+}
+
 /* The largest runs that fit, from the largest order downwards. Return: how many, or 0. */
 static unsigned int allocate_scattered(struct memory_run *runs, struct device *dma_device,
 				       unsigned int pages)
@@ -54,6 +65,7 @@ static unsigned int allocate_scattered(struct memory_run *runs, struct device *d
 				.pages = 1U << order,
 				.compound = order > 0,
 			};
+			dmacast_count_pages(1L << order);
 			pages -= 1U << order;
 		} else if (order) {
 			order--;
@@ -64,8 +76,16 @@ static unsigned int allocate_scattered(struct memory_run *runs, struct device *d
 	if (!pages)
 		return count;
 	while (count--)
-		put_page(runs[count].page);
+		put_run(&runs[count]);
 	return 0;
+}
+
+/* From a run of 2^@order pages keep @pages, as pages of their own: a compound page cannot be cut. */
+static void give_rest_back(struct page *page, unsigned int order, unsigned int pages)
+{
+	split_page(page, order);
+	for (unsigned int i = pages; i < 1U << order; i++)
+		__free_page(page + i);
 }
 
 /* One run of exactly so many pages. Return: 1, or 0. */
@@ -79,25 +99,15 @@ static unsigned int allocate_contiguous(struct memory_run *run, struct device *d
 	if (is_power_of_2(pages)) {
 		run->compound = order > 0;
 		run->page = allocate_run(dma_device, run->compound ? gfp | __GFP_COMP : gfp, order);
-		return !!run->page;
+	} else {
+		run->page = allocate_run(dma_device, gfp, order);
+		if (run->page)
+			give_rest_back(run->page, order, pages);
 	}
-	run->page = allocate_run(dma_device, gfp, order);
 	if (!run->page)
 		return 0;
-	split_page(run->page, order);
-	for (unsigned int i = pages; i < 1U << order; i++)
-		__free_page(run->page + i);
+	dmacast_count_pages(pages);
 	return 1;
-}
-
-static void put_run(const struct memory_run *run)
-{
-	if (run->compound) {
-		put_page(run->page);
-		return;
-	}
-	for (unsigned int i = 0; i < run->pages; i++)
-		put_page(run->page + i);
 }
 
 static int allocate_runs(struct block_memory *memory, struct device *dma_device,
