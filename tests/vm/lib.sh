@@ -72,7 +72,7 @@ vm_start()
 
 	vm_number=$((vm_number + 1))
 	vm=$work/vm.$vm_number
-	forward="hostfwd=tcp:127.0.0.1:0-:5000"
+	forward="ipv6=off,hostfwd=tcp:127.0.0.1:0-:5000"
 	for ((number = 0; number < ports; number++)); do
 		forward+=",hostfwd=tcp:127.0.0.1:0-:$((7000 + number))"
 	done
@@ -85,8 +85,9 @@ vm_start()
 		-netdev "user,id=net0,$forward" -device "$nic,netdev=net0" </dev/null >"$vm.qemu" 2>&1 &
 	vm_running=$!
 	started+=("$vm_running")
-	wait_until 10 test -s "$vm.pid" -a -S "$vm.monitor" && started+=("$(cat "$vm.pid")")
-	vm_find_ports
+	wait_until 10 vm_began
+	[ ! -s "$vm.pid" ] || started+=("$(cat "$vm.pid")")
+	vm_ended || vm_find_ports
 	wait_until 90 vm_settled
 	vm_answers || {
 		ok 1 "the machine boots"
@@ -106,6 +107,11 @@ vm_find_ports()
 	while read -r from to; do
 		vm_ports[$to]=$from
 	done < <(awk '/HOST_FORWARD/ { print $4, $6 }' "$vm.usernet" | tr -d '\r')
+}
+
+vm_began()
+{
+	vm_ended || { [ -s "$vm.pid" ] && [ -S "$vm.monitor" ]; }
 }
 
 vm_ended()

@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The machines' harness itself: what goes wrong in a guest is a failed test outside, and soon.
+
+. tests/vm/lib.sh
+
+# --- a machine that runs well ---
+cat >"$work/good.tap" <<'END'
+ok 1 - right
+not ok 2 - wrong
+# because
+ok 3 - not now # SKIP no time
+1..3
+END
+printf 'ok 1 - first\n' >"$work/short.tap"
+printf 'ok 1 - all there\n1..1\n' >"$work/late.tap"
+head -c 300000 /dev/urandom >"$work/bytes"
+
+vm_start
+is "output and order of a command" "$(guest printf '%s\n' one 'two  three' "it's")" "one
+two  three
+it's"
+guest sh -c 'exit 7'
+is "status of a command" $? 7
+guest_script <<'END'
+number=$((1 + 1))
+exit $((number + 40))
+END
+is "status of a script" $? 42
+is "no newline is added" "$(guest printf x | od -An -c | tr -d ' ')" x
+guest_put "$work/bytes" /tmp/bytes
+guest_get /tmp/bytes "$work/back"
+check "a file there and back" cmp "$work/bytes" "$work/back"
+guest_start napper sleep 1000
+check "something in the background" guest_script <<'END'
+kill $(cat /tmp/napper.pid)
+END
+guest_seconds=2 guest sleep 100 2>"$work/errors"
+is "a command that hangs is given up" $? 124
+matches "with a word why" "$work/errors" 'did not end in 2 s'
+is "others are not held up by it" "$(guest echo here)" here
+is "the kernel is the one asked for" "$(guest uname -r)" \
+	"$(cat "$(tests/vm/kernels "${DMACAST_VM_KERNEL:-6.1}")/release")"
+
+# A port leads in.
+guest_start echo socat TCP-LISTEN:7001,fork,reuseaddr EXEC:cat
+echoes()
+{
+	[ "$(echo hello | socat -t 5 - "TCP:127.0.0.1:$(vm_port 7001)")" = hello ]
+}
+check "a client outside gets an answer" wait_until 10 echoes
+# And one leads out.
+socat -d -d -u TCP-LISTEN:0,bind=127.0.0.1 "CREATE:$work/inward" 2>"$work/listener" &
+listener=$!
+started+=("$listener")
+wait_until 10 grep -q 'listening on' "$work/listener"
+outside=$(sed -n 's/.*listening on .*:\([0-9]*\)$/\1/p' "$work/listener")
+guest_script <<END
+echo outward | socat -u - TCP:10.0.2.2:$outside
+END
+wait_until 10 process_ended "$listener"
+is "the guest reaches a server outside" "$(cat "$work/inward")" outward
+
+# TAP is passed on as it is: in a shell of its own, which has a wrong one.
+for file in good short late; do
+	guest_put "$work/$file.tap" "/tmp/$file.tap"
+done
+tap()
+{
+	(
+		test_number=0
+		guest_tap "$@"
+	)
+}
+is "TAP of the guest, with its own numbers" "$(tap name cat /tmp/good.tap)" "ok 1 - name: right
+not ok 2 - name: wrong
+# because
+ok 3 - name: not now # SKIP no time"
+tap name cat /tmp/short.tap >"$work/out"
+matches "no plan is a failed test" "$work/out" '^not ok 2 - name: complete'
+tap name sh -c 'cat /tmp/late.tap; exit 3' >"$work/out"
+matches "a bad status is a failed test" "$work/out" '^not ok 2 - name: ends well'
+tap name sh -c 'kill -SEGV $$' >"$work/out"
+matches "no output is a failed test" "$work/out" '^not ok 1 - name: complete'
+
+is "no complaint so far" "$(vm_complaints)" ""
+vm_stop
+
+# --- machines that do not ---
+# broken NAME: run the commands of standard input with a machine, by itself; sets status, output in $out.
+broken()
+{
+	out=$work/$1.out
+	{
+		echo '. tests/vm/lib.sh'
+		cat
+	} >"$work/$1.t"
+	began=$SECONDS
+	bash "$work/$1.t" >"$out" 2>&1
+	status=$?
+	took=$((SECONDS - began))
+}
+
+broken warning <<'END'
+vm_start
+guest sh -c 'echo "WARNING: a test" >/dev/kmsg'
+vm_stop
+done_testing
+END
+is "a kernel's warning fails the test" $status 1
+matches "and only that" "$out" '^not ok 1 - the machine ran and ended well'
+matches "with its text" "$out" 'WARNING: a test'
+
+broken crash <<'END'
+vm_start
+guest sh -c 'echo c >/proc/sysrq-trigger'
+echo "status $?"
+guest true
+echo "again $?"
+vm_stop
+done_testing
+END
+is "a crash fails the test" $status 1
+matches "the command that did it has a status" "$out" '^status 255'
+matches "so has the next" "$out" '^again 255'
+matches "with the kernel's text" "$out" 'Kernel panic'
+compare "soon" "$took" -lt 60
+
+broken hang <<'END'
+vm_start --seconds 60
+guest_script <<'IN'
+echo 0 >/proc/sys/kernel/sysrq
+kill $(pidof socat)
+IN
+guest true
+echo "status $?"
+vm_stop
+done_testing
+END
+is "a guest that no longer answers fails the test" $status 1
+matches "a command has a status" "$out" '^status 255'
+matches "the reason" "$out" 'it does not end'
+
+broken forgotten <<'END'
+vm_start
+done_testing
+END
+is "a machine that was not stopped fails the test" $status 1
+is "nothing is left" "$(pgrep -f "qemu.*$work" || true)" ""
+
+done_testing
