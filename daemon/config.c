@@ -292,17 +292,42 @@ static unsigned int check_ring(const struct stream_settings *stream, const char 
 	return errors;
 }
 
+/* What only a device, or anything but a device, can do. */
+static unsigned int check_device(const struct stream_settings *stream, const char *where)
+{
+	unsigned int errors = 0;
+
+	if (stream->device && stream->huge_pages == HUGE_PAGES_REQUIRE) {
+		log_error("%s huge-pages = require: expected no device; its ring is the kernel's",
+			  where);
+		errors++;
+	}
+	if (!stream->device && stream->overrun != OVERRUN_DROP_OLDEST) {
+		log_error(
+			"%s overrun = stall: expected a device; others wait when the ring is full",
+			where);
+		errors++;
+	}
+	if (!stream->device && stream->contiguous) {
+		log_error("%s contiguous = yes: expected a device", where);
+		errors++;
+	}
+	return errors;
+}
+
 static unsigned int check_source(const struct stream_settings *stream, const char *where)
 {
+	int sources = !!stream->input + !!stream->pattern + !!stream->device;
 	struct input input;
 	const char *wrong;
 
-	if (!stream->input && !stream->pattern) {
-		log_error("%s: no source; expected input or pattern", where);
+	if (!sources) {
+		log_error("%s: no source; expected input, pattern or device", where);
 		return 1;
 	}
-	if (stream->input && stream->pattern) {
-		log_error("%s: two sources; expected either input or pattern", where);
+	if (sources > 1) {
+		log_error("%s: %s sources; expected either input, pattern or device", where,
+			  sources == 2 ? "two" : "three");
 		return 1;
 	}
 	if (stream->loop && (!stream->input || !input_parse(stream->input, &input, &wrong) ||
@@ -310,11 +335,12 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 		log_error("%s loop = yes: expected an input that is a regular file", where);
 		return 1;
 	}
-	if (stream->on_end == ON_END_WAIT && (!stream->input || !strcmp(stream->input, "-"))) {
+	if (stream->on_end == ON_END_WAIT && !stream->device &&
+	    (!stream->input || !strcmp(stream->input, "-"))) {
 		log_error("%s on-end = wait: expected an input that can be opened again", where);
 		return 1;
 	}
-	return 0;
+	return check_device(stream, where);
 }
 
 static unsigned int check_stream(const struct stream_settings *stream, const char *origin)
@@ -389,9 +415,25 @@ static unsigned int check_endpoints(const struct config *config, const char *ori
 	return errors;
 }
 
+/* Who else has what only one stream can have, or NULL. */
+static const struct stream_settings *earlier_owner(const struct config *config, size_t number)
+{
+	const struct stream_settings *stream = &config->streams[number];
+
+	for (size_t i = 0; i < number; i++) {
+		const struct stream_settings *other = &config->streams[i];
+
+		if (stream->input && !strcmp(stream->input, "-") && other->input &&
+		    !strcmp(other->input, "-"))
+			return other;
+		if (stream->device && other->device && !strcmp(stream->device, other->device))
+			return other;
+	}
+	return NULL;
+}
+
 bool config_check(const struct config *config, const char *origin)
 {
-	const struct stream_settings *stdin_user = NULL;
 	unsigned int errors = 0;
 
 	if (!config->stream_count) {
@@ -399,18 +441,21 @@ bool config_check(const struct config *config, const char *origin)
 		return false;
 	}
 	for (size_t i = 0; i < config->stream_count; i++) {
-		const struct stream_settings *stream = &config->streams[i];
+		const struct stream_settings *stream = &config->streams[i], *owner;
 
 		errors += check_stream(stream, origin);
-		if (!stream->input || strcmp(stream->input, "-"))
+		owner = earlier_owner(config, i);
+		if (!owner)
 			continue;
-		if (stdin_user) {
+		if (stream->device)
+			log_error("%s: [stream %s] device = %s: taken by [stream %s]; expected one "
+				  "stream for each device",
+				  origin, stream->name, stream->device, owner->name);
+		else
 			log_error("%s: [stream %s] input = -: taken by [stream %s]; expected one "
 				  "stream on standard input",
-				  origin, stream->name, stdin_user->name);
-			errors++;
-		}
-		stdin_user = stream;
+				  origin, stream->name, owner->name);
+		errors++;
 	}
 	errors += check_endpoints(config, origin);
 	return errors == 0;

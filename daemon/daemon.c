@@ -19,7 +19,8 @@ struct daemon {
 	const struct config *config;
 	struct event_base *base;
 	struct stream **stream; /* NULL: ended and closed */
-	size_t opened;		/* of the array */
+	size_t opened;		/* of the array, as far as it is used */
+	size_t capacity;	/* of the array */
 	size_t open;		/* that are not closed yet */
 	bool running;		/* clients may be there */
 	enum daemon_state state;
@@ -103,6 +104,47 @@ static void stream_ended(void *argument, struct stream *stream)
 	event_active(daemon->sweep, EV_TIMEOUT, 0);
 }
 
+/* Make room in the array for one more stream. Return: its place, or NULL without memory. */
+static struct stream **place_for_stream(struct daemon *daemon)
+{
+	struct stream **streams;
+
+	for (size_t i = 0; i < daemon->opened; i++) {
+		if (!daemon->stream[i])
+			return &daemon->stream[i];
+	}
+	if (daemon->opened == daemon->capacity) {
+		streams = reallocarray(daemon->stream, daemon->capacity + 1, sizeof(*streams));
+		if (!streams)
+			return NULL;
+		daemon->stream = streams;
+		daemon->capacity++;
+	}
+	daemon->stream[daemon->opened] = NULL;
+	return &daemon->stream[daemon->opened++];
+}
+
+/* A device is gone: its stream has a successor, at the most one in addition to it. */
+static void stream_lost(void *argument, struct stream *lost)
+{
+	struct daemon *daemon = argument;
+	struct stream **place;
+
+	for (size_t i = 0; i < daemon->opened; i++) {
+		struct stream *other = daemon->stream[i];
+
+		if (other && other != lost && stream_is_same(other, lost))
+			stream_kick_all(other, "device gone again");
+	}
+	place = place_for_stream(daemon);
+	if (!place) {
+		log_error("no memory for one more stream");
+		return;
+	}
+	*place = stream_succeed(lost);
+	daemon->open += *place != NULL;
+}
+
 static void sweep(evutil_socket_t fd, short what, void *argument)
 {
 	struct daemon *daemon = argument;
@@ -153,19 +195,23 @@ static bool open_streams(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
 
-	daemon->stream_owner = (struct stream_owner){ .argument = daemon, .ended = stream_ended };
-	daemon->stream = calloc(config->stream_count, sizeof(struct stream *));
-	if (!daemon->stream) {
-		log_error("no memory for the streams");
-		return false;
-	}
-	while (daemon->opened < config->stream_count) {
-		struct stream *stream = stream_open(daemon->base, &config->streams[daemon->opened],
-						    &daemon->stream_owner);
+	daemon->stream_owner = (struct stream_owner){
+		.argument = daemon,
+		.ended = stream_ended,
+		.lost = stream_lost,
+	};
+	for (size_t i = 0; i < config->stream_count; i++) {
+		struct stream **place = place_for_stream(daemon);
 
-		if (!stream)
+		if (!place) {
+			log_error("no memory for the streams");
 			return false;
-		daemon->stream[daemon->opened++] = stream;
+		}
+		*place = stream_open(daemon->base, &config->streams[i], &daemon->stream_owner);
+		if (!*place) {
+			daemon->opened--;
+			return false;
+		}
 		daemon->open++;
 	}
 	return true;

@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -78,12 +79,17 @@ static bool may_lock_everything(void)
 	       in_first_user_namespace();
 }
 
-static void report_locked_memory(uint64_t ring_bytes, uint64_t clients)
+static void report_locked_memory(uint64_t ring_bytes, uint64_t device_bytes, uint64_t clients)
 {
-	char ring[UNITS_TEXT], each[UNITS_TEXT], limit_text[UNITS_TEXT];
+	char ring[2 * UNITS_TEXT + sizeof(" ( of it the kernel's, for devices)")];
+	char each[UNITS_TEXT], limit_text[UNITS_TEXT], device[UNITS_TEXT];
 	struct rlimit limit;
 
 	units_format_about(ring_bytes, ring);
+	if (device_bytes)
+		snprintf(ring + strlen(ring), sizeof(ring) - strlen(ring),
+			 " (%s of it the kernel's, for devices)",
+			 units_format_about(device_bytes, device));
 	units_format_about(PINNED_PER_CLIENT, each);
 	if (may_lock_everything() || getrlimit(RLIMIT_MEMLOCK, &limit) ||
 	    limit.rlim_cur == RLIM_INFINITY) {
@@ -150,19 +156,24 @@ static bool report_mtu_probing(bool strict)
 bool limits_report(const struct daemon_settings *settings, const struct stream_settings *streams,
 		   size_t count)
 {
-	uint64_t ring_bytes = 0, clients = 0, zerocopy_clients = 0;
+	uint64_t ring_bytes = 0, device_bytes = 0, clients = 0, zerocopy_clients = 0;
 
 	for (size_t i = 0; i < count; i++) {
+		uint64_t bytes;
+
 		clients += streams[i].max_clients;
 		if (streams[i].zerocopy == ZEROCOPY_NEVER)
 			continue;
-		ring_bytes += streams[i].ring_size / streams[i].block_size * streams[i].block_size;
+		bytes = stream_settings_blocks(&streams[i]) * streams[i].block_size;
+		ring_bytes += bytes;
+		if (streams[i].device)
+			device_bytes += bytes;
 		zerocopy_clients += streams[i].max_clients;
 	}
 	report_files(clients);
 	if (!zerocopy_clients)
 		return true;
-	report_locked_memory(ring_bytes, zerocopy_clients);
+	report_locked_memory(ring_bytes, device_bytes, zerocopy_clients);
 	report_option_memory();
 	return report_mtu_probing(settings->strict);
 }

@@ -193,6 +193,11 @@ struct listener *listener_open(struct event_base *base, const char *name, const 
 	return listener;
 }
 
+void listener_set_owner(struct listener *listener, const struct listener_owner *owner)
+{
+	listener->owner = *owner;
+}
+
 void listener_close(struct listener *listener)
 {
 	event_del(&listener->resume);

@@ -25,6 +25,9 @@ struct listener_owner {
 struct listener *listener_open(struct event_base *base, const char *name, const char *endpoint,
 			       const struct listener_owner *owner);
 
+/** listener_set_owner() - hand it over: who is told of new connections from now on. */
+void listener_set_owner(struct listener *listener, const struct listener_owner *owner);
+
 /** listener_close() - stop to listen, and free the listener. */
 void listener_close(struct listener *listener);
 

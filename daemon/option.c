@@ -24,6 +24,7 @@ static const char *const log_level_words[] = {
 	"error", "warning", "notice", "info", "debug", NULL
 };
 static const char *const on_end_words[] = { "auto", "close", "wait", NULL };
+static const char *const overrun_words[] = { "drop-oldest", "stall", NULL };
 static const char *const huge_pages_words[] = { "auto", "never", "require", NULL };
 static const char *const lag_policy_words[] = { "drop", "disconnect", "block", NULL };
 static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
@@ -47,14 +48,21 @@ const struct option_definition option_table[] = {
 	  .help = "source: - (standard input), a path, unix:PATH, tcp:HOST:PORT, exec:COMMAND" },
 	{ STREAM("pattern", pattern, OPTION_RATE), .minimum = 1, .maximum = UNITS_RATE_MAX,
 	  .help = "source: checkable data at this rate, instead of an input" },
+	{ STREAM("device", device, OPTION_PATH),
+	  .help = "source: the kernel ring of dmacast.ko, such as /dev/dmacast/adc" },
 	{ STREAM("loop", loop, OPTION_BOOL), .preset = "no",
 	  .help = "start a regular file again at its end" },
 	{ STREAM("on-end", on_end, OPTION_CHOICE), .preset = "auto", .choices = on_end_words,
-	  .help = "at the input's end: close the stream, or wait for the input to come back" },
+	  .help = "at the source's end: close the stream, or wait for the source to come back" },
 	{ STREAM("hold", hold, OPTION_COUNT), .preset = "0", .maximum = 100000,
 	  .help = "start to read only when so many clients are there" },
 	{ STREAM("flush", flush, OPTION_DURATION), .preset = "100ms", .minimum = MILLISECOND,
 	  .maximum = HOUR, .help = "hand a part-filled block on so long after its first byte" },
+	{ STREAM("overrun", overrun, OPTION_CHOICE), .preset = "drop-oldest",
+	  .choices = overrun_words,
+	  .help = "of a device without a free block: lose the oldest one not read, or stall it" },
+	{ STREAM("contiguous", contiguous, OPTION_BOOL), .preset = "no",
+	  .help = "each block of a device's ring in one physically contiguous piece" },
 	{ STREAM("listen", listen, OPTION_LISTEN),
 	  .help = "endpoint for clients, HOST:PORT; may be given several times" },
 	{ STREAM("block-size", block_size, OPTION_SIZE), .preset = "256K", .minimum = 4 * KIB,
@@ -189,11 +197,9 @@ static char *must_copy(const char *text)
 	return copy;
 }
 
-static bool set_input(char **field, const char *text, char expected[OPTION_ERROR_TEXT])
+/* What is printed is to be read again. */
+static bool is_one_line(const char *text, char expected[OPTION_ERROR_TEXT])
 {
-	struct input input;
-	const char *wrong;
-
 	for (const char *p = text; *p; p++) {
 		if (iscntrl((unsigned char)*p)) {
 			strlcpy(expected, "no control characters", OPTION_ERROR_TEXT);
@@ -205,12 +211,39 @@ static bool set_input(char **field, const char *text, char expected[OPTION_ERROR
 		strlcpy(expected, "no blank at either end", OPTION_ERROR_TEXT);
 		return false;
 	}
+	return true;
+}
+
+static void replace_text(char **field, const char *text)
+{
+	free(*field);
+	*field = must_copy(text);
+}
+
+static bool set_input(char **field, const char *text, char expected[OPTION_ERROR_TEXT])
+{
+	struct input input;
+	const char *wrong;
+
+	if (!is_one_line(text, expected))
+		return false;
 	if (!input_parse(text, &input, &wrong)) {
 		strlcpy(expected, wrong, OPTION_ERROR_TEXT);
 		return false;
 	}
-	free(*field);
-	*field = must_copy(text);
+	replace_text(field, text);
+	return true;
+}
+
+static bool set_path(char **field, const char *text, char expected[OPTION_ERROR_TEXT])
+{
+	if (!is_one_line(text, expected))
+		return false;
+	if (*text != '/' || text[1] == '\0') {
+		strlcpy(expected, "an absolute path such as /dev/dmacast/adc", OPTION_ERROR_TEXT);
+		return false;
+	}
+	replace_text(field, text);
 	return true;
 }
 
@@ -249,6 +282,8 @@ bool option_set(const struct option_definition *option, void *settings, const ch
 		return set_choice(option, field, text, expected);
 	case OPTION_INPUT:
 		return set_input(field, text, expected);
+	case OPTION_PATH:
+		return set_path(field, text, expected);
 	case OPTION_LISTEN:
 		return add_listen(field, text, expected);
 	}
@@ -276,7 +311,7 @@ void option_free_values(enum option_scope scope, void *settings)
 
 		if (option->scope != scope)
 			continue;
-		if (option->type == OPTION_INPUT) {
+		if (option->type == OPTION_INPUT || option->type == OPTION_PATH) {
 			free(*(char **)field);
 			*(char **)field = NULL;
 		} else if (option->type == OPTION_LISTEN) {
@@ -316,6 +351,7 @@ void option_print(const struct option_definition *option, const void *settings, 
 		value = option->choices[*(const unsigned int *)field];
 		break;
 	case OPTION_INPUT:
+	case OPTION_PATH:
 		value = *(char *const *)field;
 		break;
 	case OPTION_LISTEN:
@@ -334,7 +370,7 @@ void option_describe_value(const struct option_definition *option, FILE *file)
 		[OPTION_COUNT] = "N",		[OPTION_SIZE] = "SIZE",
 		[OPTION_DURATION] = "DURATION", [OPTION_RATE] = "RATE",
 		[OPTION_BOOL] = "yes|no",	[OPTION_INPUT] = "INPUT",
-		[OPTION_LISTEN] = "HOST:PORT",
+		[OPTION_PATH] = "PATH",		[OPTION_LISTEN] = "HOST:PORT",
 	};
 
 	if (option->type != OPTION_CHOICE) {

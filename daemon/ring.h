@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A ring: the blocks of one channel, and which of them are free. Where the memory comes from is
- * the matter of the provider behind it (ring_memory.h).
+ * A ring: the blocks of one channel, and which of them are free. Where the memory comes from, and
+ * who fills it, is the matter of the kind of ring behind it: ring_memory.h, ring_device.h.
  */
 #ifndef DMACAST_RING_H
 #define DMACAST_RING_H
@@ -13,19 +13,25 @@
 
 struct ring;
 
-/** ring_take() - a free block, empty, now the caller's; NULL when there is none. */
+/**
+ * ring_take() - a free block, empty, now the caller's; NULL when there is none. Only of rings whose
+ * blocks the daemon fills itself.
+ */
 struct block *ring_take(struct ring *ring);
 
 /** ring_put() - give a block back that nobody reads any more. */
 void ring_put(struct ring *ring, struct block *block);
 
 /**
- * ring_on_free() - be told when blocks are free again after ring_take() found none.
+ * ring_on_free() - be told, once, when blocks are free after ring_take() found none or ring_starve().
  * @enough: so many free blocks at once are worth a call
  * @notify: called from within ring_put(); must not take blocks itself
  */
 void ring_on_free(struct ring *ring, uint32_t enough, void (*notify)(void *argument),
 		  void *argument);
+
+/** ring_starve() - there are too few free blocks for the caller: see ring_on_free(). */
+void ring_starve(struct ring *ring);
 
 /* Sizes, in blocks but for the block size, which is in bytes. */
 uint32_t ring_blocks(const struct ring *ring);

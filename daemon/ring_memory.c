@@ -6,9 +6,9 @@
 #include "ring_memory.h"
 
 #include "log.h"
+#include "ring_type.h"
 #include "units.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,93 +20,34 @@
 
 #define POISON_BYTE 0xdb
 
-struct ring {
+struct memory_ring {
+	struct ring ring;
 	unsigned char *memory;
 	size_t mapped;
-	size_t block_size;
-	uint32_t blocks;
-	uint32_t free_blocks;
-	uint32_t pinned_blocks;
-	struct block *free_list;
-	struct block *block; /* all of them */
-	/* Whoever found no free block and waits for one. */
-	void (*notify)(void *argument);
-	void *notify_argument;
-	uint32_t enough;
-	bool starved;
-	char text[96];
 };
 
-struct block *ring_take(struct ring *ring)
+static void memory_give_back(struct ring *ring, struct block *block)
 {
-	struct block *block = ring->free_list;
-
-	if (!block) {
-		ring->starved = true;
-		return NULL;
-	}
-	assert(!block->pins && !block->in_window);
-	ring->free_list = block->next;
-	ring->free_blocks--;
-	block->next = NULL;
-	block->length = 0;
-	return block;
-}
-
-void ring_put(struct ring *ring, struct block *block)
-{
-	assert(!block->pins && !block->in_window);
 #ifdef DMACAST_POISON
 	/* A block that comes back too early is seen by whoever still reads it. */
 	memset(block->data, POISON_BYTE, ring->block_size);
 #endif
-	block->next = ring->free_list;
-	ring->free_list = block;
-	ring->free_blocks++;
-	if (ring->starved && ring->free_blocks >= ring->enough) {
-		ring->starved = false;
-		if (ring->notify)
-			ring->notify(ring->notify_argument);
-	}
+	ring_list_free(ring, block);
 }
 
-void ring_on_free(struct ring *ring, uint32_t enough, void (*notify)(void *argument),
-		  void *argument)
+static void memory_destroy(struct ring *ring)
 {
-	ring->enough = enough;
-	ring->notify = notify;
-	ring->notify_argument = argument;
+	struct memory_ring *memory_ring = (struct memory_ring *)ring;
+
+	munmap(memory_ring->memory, memory_ring->mapped);
+	ring_tear_down(ring);
+	free(memory_ring);
 }
 
-uint32_t ring_blocks(const struct ring *ring)
-{
-	return ring->blocks;
-}
-
-uint32_t ring_free_blocks(const struct ring *ring)
-{
-	return ring->free_blocks;
-}
-
-uint32_t ring_pinned_blocks(const struct ring *ring)
-{
-	return ring->pinned_blocks;
-}
-
-size_t ring_block_size(const struct ring *ring)
-{
-	return ring->block_size;
-}
-
-void ring_count_pinned(struct ring *ring, int change)
-{
-	ring->pinned_blocks += (uint32_t)change;
-}
-
-const char *ring_memory_text(const struct ring *ring)
-{
-	return ring->text;
-}
+static const struct ring_type memory_type = {
+	.give_back = memory_give_back,
+	.destroy = memory_destroy,
+};
 
 static size_t round_up(size_t size, size_t unit)
 {
@@ -172,7 +113,7 @@ static bool populate(int fd, void *memory, size_t size)
 }
 
 /* Map @size bytes of @fd, which is closed. Return: false with errno set. */
-static bool map_fd(struct ring *ring, int fd, size_t size, bool transparent)
+static bool map_fd(struct memory_ring *ring, int fd, size_t size, bool transparent)
 {
 	void *memory = MAP_FAILED;
 	bool mapped = false;
@@ -197,7 +138,7 @@ static bool map_fd(struct ring *ring, int fd, size_t size, bool transparent)
 	return mapped;
 }
 
-static bool map_memfd(struct ring *ring, const char *name, size_t size, unsigned int flags,
+static bool map_memfd(struct memory_ring *ring, const char *name, size_t size, unsigned int flags,
 		      bool transparent)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | flags);
@@ -205,7 +146,7 @@ static bool map_memfd(struct ring *ring, const char *name, size_t size, unsigned
 	return fd >= 0 && map_fd(ring, fd, size, transparent);
 }
 
-static bool map_huge(struct ring *ring, const char *name, size_t size)
+static bool map_huge(struct memory_ring *ring, const char *name, size_t size)
 {
 	size_t huge = meminfo_bytes("Hugepagesize");
 	char text[UNITS_TEXT];
@@ -216,11 +157,12 @@ static bool map_huge(struct ring *ring, const char *name, size_t size)
 	}
 	if (!map_memfd(ring, name, round_up(size, huge), MFD_HUGETLB, false))
 		return false;
-	snprintf(ring->text, sizeof(ring->text), "memfd, %s pages", units_format_about(huge, text));
+	snprintf(ring->ring.text, sizeof(ring->ring.text), "memfd, %s pages",
+		 units_format_about(huge, text));
 	return true;
 }
 
-static bool map_small(struct ring *ring, const char *name, size_t size, bool transparent)
+static bool map_small(struct memory_ring *ring, const char *name, size_t size, bool transparent)
 {
 	char text[UNITS_TEXT], share[UNITS_TEXT];
 	size_t huge = 0;
@@ -231,17 +173,17 @@ static bool map_small(struct ring *ring, const char *name, size_t size, bool tra
 		huge = transparent_huge_bytes(ring->memory);
 	units_format_about((uint64_t)sysconf(_SC_PAGESIZE), text);
 	if (huge)
-		snprintf(ring->text, sizeof(ring->text),
+		snprintf(ring->ring.text, sizeof(ring->ring.text),
 			 "memfd, %s pages, %s of it in transparent huge pages", text,
 			 units_format_about(huge, share));
 	else
-		snprintf(ring->text, sizeof(ring->text), "memfd, %s pages", text);
+		snprintf(ring->ring.text, sizeof(ring->ring.text), "memfd, %s pages", text);
 	return true;
 }
 
-static bool map_ring(struct ring *ring, const char *name, enum huge_pages huge_pages)
+static bool map_ring(struct memory_ring *ring, const char *name, enum huge_pages huge_pages)
 {
-	size_t size = ring->block_size * ring->blocks;
+	size_t size = ring->ring.block_size * ring->ring.blocks;
 	char text[UNITS_TEXT];
 
 	if (huge_pages != HUGE_PAGES_NEVER && map_huge(ring, name, size))
@@ -265,37 +207,21 @@ static bool map_ring(struct ring *ring, const char *name, enum huge_pages huge_p
 struct ring *ring_memory_create(const char *name, size_t block_size, uint32_t blocks,
 				enum huge_pages huge_pages)
 {
-	struct ring *ring = calloc(1, sizeof(*ring));
-	struct block *block = calloc(blocks, sizeof(*block));
+	struct memory_ring *memory_ring = calloc(1, sizeof(*memory_ring));
+	struct ring *ring = (struct ring *)memory_ring;
 
-	if (!ring || !block) {
+	if (!ring || !ring_set_up(ring, &memory_type, block_size, blocks)) {
 		log_error("stream %s: no memory for the ring; lower ring-size", name);
-		goto fail;
+		free(memory_ring);
+		return NULL;
 	}
-	ring->block_size = block_size;
-	ring->blocks = blocks;
-	ring->block = block;
-	if (!map_ring(ring, name, huge_pages))
-		goto fail;
-	for (uint32_t i = blocks; i-- > 0;) {
-		block[i].ring = ring;
-		block[i].index = i;
-		block[i].data = ring->memory + (size_t)i * block_size;
-		block[i].next = ring->free_list;
-		ring->free_list = &block[i];
+	if (!map_ring(memory_ring, name, huge_pages)) {
+		ring_tear_down(ring);
+		free(memory_ring);
+		return NULL;
 	}
-	ring->free_blocks = blocks;
+	ring_place_blocks(ring, memory_ring->memory, block_size);
+	for (uint32_t i = blocks; i-- > 0;)
+		ring_list_free(ring, &ring->block[i]);
 	return ring;
-fail:
-	free(block);
-	free(ring);
-	return NULL;
-}
-
-void ring_destroy(struct ring *ring)
-{
-	assert(ring->free_blocks == ring->blocks);
-	munmap(ring->memory, ring->mapped);
-	free(ring->block);
-	free(ring);
 }

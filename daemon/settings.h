@@ -15,6 +15,7 @@
 enum lag_policy { LAG_POLICY_DROP, LAG_POLICY_DISCONNECT, LAG_POLICY_BLOCK };
 enum zerocopy_mode { ZEROCOPY_AUTO, ZEROCOPY_ALWAYS, ZEROCOPY_NEVER };
 enum on_end { ON_END_AUTO, ON_END_CLOSE, ON_END_WAIT };
+enum overrun { OVERRUN_DROP_OLDEST, OVERRUN_STALL };
 enum huge_pages { HUGE_PAGES_AUTO, HUGE_PAGES_NEVER, HUGE_PAGES_REQUIRE };
 
 /* Stands for "auto" in a number. */
@@ -28,13 +29,16 @@ struct text_list {
 
 struct stream_settings {
 	char *name;
-	/* The source: exactly one of these two is set. */
+	/* The source: exactly one of these three is set. */
 	char *input;
 	uint64_t pattern; /* bytes a second; 0: not asked for */
+	char *device;	  /* path of a node of dmacast.ko */
 	bool loop;
-	unsigned int on_end; /* enum on_end */
-	uint64_t hold;	     /* clients */
-	uint64_t flush;	     /* microseconds */
+	unsigned int on_end;  /* enum on_end */
+	uint64_t hold;	      /* clients */
+	uint64_t flush;	      /* microseconds */
+	unsigned int overrun; /* enum overrun */
+	bool contiguous;
 	struct text_list listen;
 	/* The ring. */
 	uint64_t block_size;	 /* bytes */
@@ -62,6 +66,12 @@ struct daemon_settings {
 static inline uint64_t stream_settings_blocks(const struct stream_settings *settings)
 {
 	return settings->ring_size / settings->block_size;
+}
+
+/** stream_settings_device_returns() - is the device waited for when it is gone? */
+static inline bool stream_settings_device_returns(const struct stream_settings *settings)
+{
+	return settings->device && settings->on_end != ON_END_CLOSE;
 }
 
 /** stream_settings_low_water() - the low-water mark in blocks, "auto" worked out. */

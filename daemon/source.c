@@ -8,6 +8,8 @@ struct source *source_open(struct event_base *base, const struct stream_settings
 {
 	if (settings->input)
 		return source_input_open(base, settings, ring, owner);
+	if (settings->device)
+		return source_device_open(base, settings, ring, owner);
 	return source_pattern_open(base, settings, ring, owner);
 }
 

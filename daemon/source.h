@@ -30,7 +30,7 @@ struct source_owner {
 
 /**
  * source_open() - open the source that @settings ask for; it does not fill anything yet.
- * @ring: becomes this source's to take from
+ * @ring: becomes this source's to take from; of the kind that @settings ask for
  *
  * Return: NULL after an error, which was logged with the stream's name.
  */

@@ -12,6 +12,7 @@
  */
 #include "source_type.h"
 
+#include "backoff.h"
 #include "clock.h"
 #include "command.h"
 #include "dialer.h"
@@ -34,11 +35,6 @@
 #define TURN_BYTES (1U << 20)
 /* Fewer system calls for the same bytes, where the writer is fast; more is not worth it. */
 #define PIPE_BYTES (1 << 20)
-
-#define SHORTEST_BACKOFF_US 100000ULL
-#define LONGEST_BACKOFF_US 10000000ULL
-/* What lived so long is tried again at once when it ends. */
-#define STEADY_NS 5000000000ULL
 
 enum input_state {
 	INPUT_IDLE,
@@ -70,7 +66,7 @@ struct input_source {
 	struct dialer *dialer;	 /* of INPUT_DIALING */
 	struct command *command; /* of INPUT_EXEC, until the next one */
 	struct event retry;
-	uint64_t backoff_us;
+	struct backoff backoff;
 	uint64_t opened_ns;
 };
 
@@ -120,16 +116,10 @@ static void watch(struct input_source *input)
 
 static void retry_later(struct input_source *input)
 {
-	struct timeval delay = {
-		.tv_sec = (time_t)(input->backoff_us / 1000000),
-		.tv_usec = (suseconds_t)(input->backoff_us % 1000000),
-	};
+	struct timeval delay = backoff_take(&input->backoff);
 
 	set_state(input, INPUT_RETRYING);
 	event_add(&input->retry, &delay);
-	input->backoff_us *= 2;
-	if (input->backoff_us > LONGEST_BACKOFF_US)
-		input->backoff_us = LONGEST_BACKOFF_US;
 }
 
 static void log_retry(const struct input_source *input, const char *why)
@@ -137,7 +127,7 @@ static void log_retry(const struct input_source *input, const char *why)
 	char delay[UNITS_TEXT];
 
 	log_warning("stream %s: input %s: %s; trying again in %s", input->settings->name,
-		    input->source.text, why, units_format_duration(input->backoff_us, delay));
+		    input->source.text, why, units_format_duration(input->backoff.next_us, delay));
 }
 
 /* The input ended, or failed. What was read is handed on. */
@@ -159,8 +149,8 @@ static void end_of_input(struct input_source *input, const char *why)
 		return;
 	}
 	close_descriptor(input);
-	if (clock_monotonic_ns() - input->opened_ns >= STEADY_NS)
-		input->backoff_us = SHORTEST_BACKOFF_US;
+	if (clock_monotonic_ns() - input->opened_ns >= BACKOFF_STEADY_NS)
+		backoff_reset(&input->backoff);
 	log_retry(input, why);
 	retry_later(input);
 }
@@ -417,7 +407,7 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 	input->settings = settings;
 	input->owner = *owner;
 	input->fd = -1;
-	input->backoff_us = SHORTEST_BACKOFF_US;
+	backoff_reset(&input->backoff);
 	evtimer_assign(&input->retry, base, retry_due, input);
 	input->filler = filler_create(base, settings, ring, owner, resume, input);
 	if (!input->filler)

@@ -22,5 +22,7 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 				 struct ring *ring, const struct source_owner *owner);
 struct source *source_pattern_open(struct event_base *base, const struct stream_settings *settings,
 				   struct ring *ring, const struct source_owner *owner);
+struct source *source_device_open(struct event_base *base, const struct stream_settings *settings,
+				  struct ring *ring, const struct source_owner *owner);
 
 #endif

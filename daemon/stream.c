@@ -14,15 +14,18 @@
  */
 #include "stream.h"
 
+#include "backoff.h"
 #include "client.h"
 #include "clock.h"
 #include "listener.h"
 #include "log.h"
+#include "ring_device.h"
 #include "ring_memory.h"
 #include "source.h"
 #include "units.h"
 
 #include <assert.h>
+#include <bsd/string.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -39,7 +42,7 @@
 #define TURN_LEAST (448ULL << 10)
 #define TURN_OF_ALL (7ULL << 20)
 
-enum stream_state { STREAM_HOLDING, STREAM_RUNNING, STREAM_ENDING, STREAM_ENDED };
+enum stream_state { STREAM_WAITING, STREAM_HOLDING, STREAM_RUNNING, STREAM_ENDING, STREAM_ENDED };
 
 struct stream {
 	struct event_base *base;
@@ -47,8 +50,14 @@ struct stream {
 	struct stream_owner owner;
 	enum stream_state state;
 
+	/* Those of a device are not there while it is waited for. */
 	struct ring *ring;
 	struct source *source;
+	struct event *retry; /* to open the device */
+	struct backoff backoff;
+	char wrong[RING_DEVICE_WRONG]; /* with it, the last time */
+	uint64_t opened_ns;
+
 	struct window *window;
 	uint32_t low_water;   /* blocks */
 	uint32_t pinned_most; /* blocks */
@@ -255,11 +264,15 @@ static void source_ended(void *argument, const char *why)
 
 	log_info("stream %s: %s after %" PRIu64 " bytes; %" PRIu64 " clients get the rest",
 		 stream->settings->name, why, window_bytes(stream->window), stream->client_count);
+	if (stream_settings_device_returns(stream->settings))
+		stream->owner.lost(stream->owner.argument, stream);
 	finish_clients(stream);
 }
 
-static void start_source(struct stream *stream)
+static void start_source_if_wanted(struct stream *stream)
 {
+	if (stream->state != STREAM_HOLDING || stream->client_count < stream->settings->hold)
+		return;
 	set_state(stream, STREAM_RUNNING);
 	source_start(stream->source);
 }
@@ -361,8 +374,7 @@ static void client_accepted(void *argument, int fd, const struct sockaddr *peer,
 	share_turns(stream);
 	log_info("stream %s: client %s joined, %" PRIu64 " now", stream->settings->name,
 		 client->peer_text, stream->client_count);
-	if (stream->state == STREAM_HOLDING && stream->client_count >= stream->settings->hold)
-		start_source(stream);
+	start_source_if_wanted(stream);
 }
 
 static void reap_dead(struct stream *stream)
@@ -414,7 +426,7 @@ static bool open_listeners(struct stream *stream)
 	return true;
 }
 
-static bool open_ring_and_source(struct stream *stream)
+static bool open_source(struct stream *stream)
 {
 	const struct stream_settings *settings = stream->settings;
 	const struct source_owner owner = {
@@ -424,24 +436,13 @@ static bool open_ring_and_source(struct stream *stream)
 		.ready = blocks_ready,
 		.end = source_ended,
 	};
-	uint32_t blocks = (uint32_t)stream_settings_blocks(settings);
+	uint32_t blocks = ring_blocks(stream->ring);
 	char size[UNITS_TEXT], block_size[UNITS_TEXT];
 
-	stream->ring = ring_memory_create(settings->name, settings->block_size, blocks,
-					  (enum huge_pages)settings->huge_pages);
-	if (!stream->ring)
-		return false;
-	stream->low_water = (uint32_t)stream_settings_low_water(settings);
-	stream->pinned_most =
-		settings->lag_policy == LAG_POLICY_BLOCK ? blocks : blocks / PINNED_SHARE;
-	stream->window = window_create(blocks);
-	if (!stream->window) {
-		log_error("stream %s: no memory for the window; lower ring-size", settings->name);
-		return false;
-	}
 	stream->source = source_open(stream->base, settings, stream->ring, &owner);
 	if (!stream->source)
 		return false;
+	stream->opened_ns = clock_monotonic_ns();
 	log_info("stream %s: %s; ring of %s: %u blocks of %s, %s", settings->name,
 		 source_text(stream->source),
 		 units_format_about(settings->block_size * blocks, size), blocks,
@@ -450,10 +451,83 @@ static bool open_ring_and_source(struct stream *stream)
 	return true;
 }
 
-struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
-			   const struct stream_owner *owner)
+static bool open_memory_ring(struct stream *stream)
+{
+	const struct stream_settings *settings = stream->settings;
+
+	stream->ring = ring_memory_create(settings->name, (size_t)settings->block_size,
+					  (uint32_t)stream_settings_blocks(settings),
+					  (enum huge_pages)settings->huge_pages);
+	return stream->ring && open_source(stream);
+}
+
+/* Return: false with stream->wrong set. */
+static bool open_device_ring(struct stream *stream)
+{
+	char wrong[RING_DEVICE_WRONG] = "no memory";
+
+	stream->ring = ring_device_open(stream->base, stream->settings, wrong);
+	if (stream->ring && open_source(stream)) {
+		set_state(stream, STREAM_HOLDING);
+		return true;
+	}
+	if (stream->ring)
+		ring_destroy(stream->ring);
+	stream->ring = NULL;
+	strlcpy(stream->wrong, wrong, sizeof(stream->wrong));
+	return false;
+}
+
+/* Try the device, and if it is not there, again later. */
+static void seek_device(struct stream *stream)
+{
+	char before[RING_DEVICE_WRONG];
+	struct timeval delay;
+
+	strlcpy(before, stream->wrong, sizeof(before));
+	if (open_device_ring(stream))
+		return;
+	if (strcmp(before, stream->wrong))
+		log_warning("stream %s: device %s: %s; trying again until it is there",
+			    stream->settings->name, stream->settings->device, stream->wrong);
+	delay = backoff_take(&stream->backoff);
+	evtimer_add(stream->retry, &delay);
+}
+
+static void retry_due(evutil_socket_t fd, short what, void *argument)
+{
+	struct stream *stream = argument;
+
+	(void)fd;
+	(void)what;
+	seek_device(stream);
+	start_source_if_wanted(stream);
+}
+
+static bool open_ring_and_source(struct stream *stream)
+{
+	const struct stream_settings *settings = stream->settings;
+
+	if (!settings->device) {
+		set_state(stream, STREAM_HOLDING);
+		return open_memory_ring(stream);
+	}
+	if (settings->on_end == ON_END_WAIT) {
+		seek_device(stream);
+		return true;
+	}
+	if (open_device_ring(stream))
+		return true;
+	log_error("stream %s: device = %s: %s", settings->name, settings->device, stream->wrong);
+	return false;
+}
+
+/* A stream without endpoints, ring and source. */
+static struct stream *create(struct event_base *base, const struct stream_settings *settings,
+			     const struct stream_owner *owner)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
+	uint32_t blocks = (uint32_t)stream_settings_blocks(settings);
 
 	if (!stream) {
 		log_error("stream %s: no memory", settings->name);
@@ -468,15 +542,64 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
 		.again = client_again,
 		.gone = client_gone,
 	};
+	stream->low_water = (uint32_t)stream_settings_low_water(settings);
+	stream->pinned_most =
+		settings->lag_policy == LAG_POLICY_BLOCK ? blocks : blocks / PINNED_SHARE;
 	share_turns(stream);
+	backoff_reset(&stream->backoff);
 	TAILQ_INIT(&stream->clients);
 	TAILQ_INIT(&stream->dead);
 	TAILQ_INIT(&stream->again);
 	stream->turn = evtimer_new(base, next_turn, stream);
-	if (stream->turn && open_ring_and_source(stream) && open_listeners(stream))
+	stream->retry = evtimer_new(base, retry_due, stream);
+	stream->window = window_create(blocks);
+	if (stream->turn && stream->retry && stream->window)
+		return stream;
+	log_error("stream %s: no memory for the window; lower ring-size", settings->name);
+	stream_close(stream);
+	return NULL;
+}
+
+struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
+			   const struct stream_owner *owner)
+{
+	struct stream *stream = create(base, settings, owner);
+
+	if (!stream)
+		return NULL;
+	if (open_ring_and_source(stream) && open_listeners(stream))
 		return stream;
 	stream_close(stream);
 	return NULL;
+}
+
+struct stream *stream_succeed(struct stream *lost)
+{
+	struct stream *stream = create(lost->base, lost->settings, &lost->owner);
+	const struct listener_owner owner = { .argument = stream, .accepted = client_accepted };
+	struct timeval delay;
+
+	if (!stream)
+		return NULL;
+	stream->listener = lost->listener;
+	stream->listeners = lost->listeners;
+	lost->listener = NULL;
+	lost->listeners = 0;
+	for (size_t i = 0; i < stream->listeners; i++)
+		listener_set_owner(stream->listener[i], &owner);
+	/* A device that fails as soon as it starts is not to be tried without end. */
+	if (clock_monotonic_ns() - lost->opened_ns < BACKOFF_STEADY_NS)
+		stream->backoff = lost->backoff;
+	delay = backoff_take(&stream->backoff);
+	evtimer_add(stream->retry, &delay);
+	log_notice("stream %s: waiting for device %s; new clients wait with it",
+		   stream->settings->name, stream->settings->device);
+	return stream;
+}
+
+bool stream_is_same(const struct stream *a, const struct stream *b)
+{
+	return a->settings == b->settings;
 }
 
 void stream_start(struct stream *stream)
@@ -484,15 +607,16 @@ void stream_start(struct stream *stream)
 	if (stream->settings->hold)
 		log_info("stream %s: holding until %" PRIu64 " clients are there",
 			 stream->settings->name, stream->settings->hold);
-	if (stream->client_count >= stream->settings->hold)
-		start_source(stream);
+	start_source_if_wanted(stream);
 }
 
 void stream_stop(struct stream *stream)
 {
 	if (stream->state >= STREAM_ENDING)
 		return;
-	source_stop(stream->source);
+	evtimer_del(stream->retry);
+	if (stream->source)
+		source_stop(stream->source);
 	finish_clients(stream);
 }
 
@@ -522,6 +646,8 @@ void stream_close(struct stream *stream)
 		window_destroy(stream->window);
 	if (stream->ring)
 		ring_destroy(stream->ring);
+	if (stream->retry)
+		event_free(stream->retry);
 	if (stream->turn)
 		event_free(stream->turn);
 	free(stream);

@@ -2,7 +2,15 @@
 /*
  * A stream: one source, its ring, the window of blocks on their way, the endpoints, the clients.
  *
- *   HOLDING ─ enough clients ─▶ RUNNING ─ source ends, stream_stop() ─▶ ENDING ─ no client ─▶ ENDED
+ *   WAITING ─ device opened ─▶ HOLDING ─ enough clients ─▶ RUNNING
+ *       └──────────────────────────┴────────────┬────────────┘
+ *                         source ends, device gone, stream_stop()
+ *                                               ▼
+ *                                             ENDING ─ no client ─▶ ENDED
+ *
+ * Streams begin at HOLDING, except where a device is waited for. When a device is gone, its ring has
+ * to stay until everyone who is sent from it is done. So the stream ends like any other, and a
+ * successor takes its endpoints and waits for the device.
  */
 #ifndef DMACAST_STREAM_H
 #define DMACAST_STREAM_H
@@ -18,6 +26,8 @@ struct stream_owner {
 	void *argument;
 	/* The stream is ENDED. It may be freed, but not from within this call. */
 	void (*ended)(void *argument, struct stream *stream);
+	/* The device is gone; now is the time for stream_succeed(). */
+	void (*lost)(void *argument, struct stream *stream);
 };
 
 /**
@@ -29,6 +39,17 @@ struct stream_owner {
  */
 struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
 			   const struct stream_owner *owner);
+
+/**
+ * stream_succeed() - a stream in the place of one whose device is gone: it has the endpoints, and
+ * waits for the device to come back.
+ *
+ * Return: NULL without memory; that is logged, and the stream ends for good.
+ */
+struct stream *stream_succeed(struct stream *lost);
+
+/** stream_is_same() - do both come from the same section of the configuration? */
+bool stream_is_same(const struct stream *a, const struct stream *b);
 
 /** stream_start() - start the source, now or when `hold` clients are there. */
 void stream_start(struct stream *stream);

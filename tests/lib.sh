@@ -126,16 +126,47 @@ wait_until()
 	done
 }
 
+# source_of RATE: sets source, the daemon's arguments for the pattern at that rate, from its first word
+# on: by its own generator, or with DMACAST_TEST_DEVICE=/dev/dmacast/NAME by dmacast_sim.ko through the
+# kernel ring. Like the generator, the device waits while nobody takes its data.
+source_of()
+{
+	local device=${DMACAST_TEST_DEVICE-} channel rate=${1%/s}
+
+	if [ -z "$device" ]; then
+		source=(--pattern "$1")
+		return
+	fi
+	source=(--device "$device" --overrun stall)
+	channel=$(basename "$(readlink -f "/sys/class/dmacast/${device##*/}/device")")
+	channel=/sys/kernel/debug/dmacast_sim/ch${channel##*.}
+	case $rate in
+	max) rate=0 ;;
+	*K) rate=$((${rate%K} << 10)) ;;
+	*M) rate=$((${rate%M} << 20)) ;;
+	esac
+	if ! { echo "$rate" >"$channel/rate" && echo 0 >"$channel/offset"; } 2>/dev/null; then
+		ok 1 "$channel, the sim of $device, takes rate and offset"
+	fi
+}
+
 # daemon_run ARGUMENT...: start dmacastd, in $daemon_prefix if that is set; wait until it listens or
-# ends. Sets daemon, its process id; port, of its first endpoint; log.
+# ends. Sets daemon, its process id; port, of its first endpoint; log. If the first arguments are
+# "--feed RATE", the source is whatever the tests are run with: see source_of.
 daemon_prefix=()
 daemon_input=/dev/null
 daemon_number=0
 daemon_run()
 {
+	local source=()
+
+	if [ "${1-}" = --feed ]; then
+		source_of "$2"
+		shift 2
+	fi
 	daemon_number=$((daemon_number + 1))
 	log=$work/daemon.$daemon_number.log
-	"${daemon_prefix[@]}" "$BUILD/dmacastd" "$@" <"$daemon_input" 2>"$log" &
+	"${daemon_prefix[@]}" "$BUILD/dmacastd" "${source[@]}" "$@" <"$daemon_input" 2>"$log" &
 	daemon=$!
 	started+=("$daemon")
 	wait_until 20 daemon_settled || diag "dmacastd does not come up"

@@ -47,6 +47,8 @@ for file in daemon/*.[ch]; do
 	layer=
 done >"$work/layering"
 is "no file includes upwards, or what its layer does not use" "$(cat "$work/layering")" ""
+is "only ring_device.c knows the interface of the kernel module" \
+	"$(grep -lE '#include [<"](.*/)?dmacast\.h[>"]' daemon/*.[ch])" daemon/ring_device.c
 for source in daemon/*.c tests/*.c; do
 	first=$(sed -n 's/^#include ["<]\(.*\)[">]$/\1/p' "$source" | head -n 1)
 	header=$(basename "${source%.c}").h

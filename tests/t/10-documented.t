@@ -85,7 +85,7 @@ for name in "${options[@]}"; do
 	[[ "${entry//$'\n'/ } " = *"$text"* ]] ||
 		echo "$name: expected: $text" >>"$work/page-presets"
 
-	choices=$(help_of "$name" | sed -nE 's/^  --[a-z-]+ ([a-z]+(\|[a-z]+)+)$/\1/p')
+	choices=$(help_of "$name" | sed -nE 's/^  --[a-z-]+ ([a-z-]+(\|[a-z-]+)+)$/\1/p')
 	for choice in ${choices//|/ }; do
 		grep -Eq "^\.(It|Cm) .*\b$choice\b" <<<"$entry" ||
 			echo "$name: $choice" >>"$work/choices"
@@ -119,17 +119,20 @@ effective "$sample" >"$work/effective"
 for name in "${options[@]}"; do
 	grep -q "^#$name = " "$sample" || continue
 	sed "s/^#\($name = \)/\1/" "$sample" >"$work/one.conf"
-	if [ "$name" = input ]; then
-		sed -i 's/^pattern = /#&/' "$work/one.conf"
-	fi
+	case $name in
+	input | device) sed -i 's/^pattern = /#&/' "$work/one.conf" ;;
+	esac
 	effective "$work/one.conf" >"$work/one" ||
 		sed "s/^/$name: /" "$work/one" >>"$work/refused"
-	[ "$name" = input ] || cmp -s "$work/one" "$work/effective" || echo "$name" >>"$work/changed"
+	case $name in
+	input | device) ;;
+	*) cmp -s "$work/one" "$work/effective" || echo "$name" >>"$work/changed" ;;
+	esac
 done
 nothing_in "each option of the sample can be set alone" "$work/refused"
 nothing_in "... and is set to what is in effect without it" "$work/changed"
 
-sed -E '/^#input = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
+sed -E '/^#(input|device) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
 effective "$work/all.conf" >"$work/all"
 same "all of them can be set at once" "$work/effective" "$work/all"
 

@@ -5,7 +5,7 @@
 . tests/lib.sh
 
 for mode in always auto never; do
-	daemon_run --pattern max --lag-policy block --zerocopy "$mode" --listen 127.0.0.1:0
+	daemon_run --feed max --lag-policy block --zerocopy "$mode" --listen 127.0.0.1:0
 	for clients in 1 3 64; do
 		feed_ok "$clients clients, zerocopy = $mode" --clients "$clients" --bytes 24M \
 			"127.0.0.1:$port"
@@ -15,16 +15,16 @@ for mode in always auto never; do
 done
 
 # A small ring of small blocks, and one of odd blocks: many blocks in a send, many ends of blocks.
-daemon_run --pattern max --lag-policy block --zerocopy always --listen 127.0.0.1:0 \
+daemon_run --feed max --lag-policy block --zerocopy always --listen 127.0.0.1:0 \
 	--block-size 4K --ring-size 1M
 feed_ok "8 clients, blocks of one page" --clients 8 --bytes 32M "127.0.0.1:$port"
 daemon_stop
-daemon_run --pattern max --lag-policy block --zerocopy always --listen 127.0.0.1:0 \
+daemon_run --feed max --lag-policy block --zerocopy always --listen 127.0.0.1:0 \
 	--block-size 1228K --ring-size 6M
 feed_ok "8 clients, blocks of 307 pages, a ring of 5" --clients 8 --bytes 64M "127.0.0.1:$port"
 daemon_stop
 
-daemon_run --pattern 500K/s --lag-policy block --zerocopy always --listen 127.0.0.1:0
+daemon_run --feed 500K/s --lag-policy block --zerocopy always --listen 127.0.0.1:0
 feed_ok "1000 clients at a pace" --clients 1000 --bytes 1M "127.0.0.1:$port"
 compare "all 1000 were connected" "$(field connected)" -eq 1000
 daemon_stop
@@ -32,7 +32,7 @@ is "exit status after 1000 clients" "$status" 0
 is "every client's end is logged" "$(grep -c ' left: ' "$log")" 1000
 
 # Families of addresses.
-daemon_run --pattern max --lag-policy block --zerocopy always --listen '*:0'
+daemon_run --feed max --lag-policy block --zerocopy always --listen '*:0'
 feed_ok "IPv4 client of an endpoint for every address" --clients 4 --bytes 16M "127.0.0.1:$port"
 if [ -e /proc/net/if_inet6 ]; then
 	feed_ok "IPv6 client of the same endpoint" --clients 4 --bytes 16M "[::1]:$port"
@@ -42,10 +42,10 @@ else
 fi
 daemon_stop
 if [ -e /proc/net/if_inet6 ]; then
-	daemon_run --pattern max --lag-policy block --zerocopy always --listen '[::1]:0'
+	daemon_run --feed max --lag-policy block --zerocopy always --listen '[::1]:0'
 	feed_ok "IPv6 endpoint" --clients 4 --bytes 16M "[::1]:$port"
 	daemon_stop
-	daemon_run --pattern max --lag-policy block --listen localhost:0
+	daemon_run --feed max --lag-policy block --listen localhost:0
 	is "a host name stands for all its addresses" "$(grep -c 'listening on' "$log")" \
 		"$(getent ahosts localhost | awk '$2 == "STREAM"' | wc -l)"
 	daemon_stop

@@ -4,7 +4,7 @@
 
 . tests/lib.sh
 
-daemon_run --pattern 40M/s --lag-policy block --zerocopy always --listen 127.0.0.1:0
+daemon_run --feed 40M/s --lag-policy block --zerocopy always --listen 127.0.0.1:0
 target=127.0.0.1:$port
 feed_start steady --clients 3 --seconds 60 "$target"
 

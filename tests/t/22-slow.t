@@ -13,7 +13,7 @@ most=$((8 << 20))
 enough=$((most * seconds * 8 / 10))
 
 # --- drop: one that never reads ---
-daemon_run --pattern $rate/s --lag-policy drop --zerocopy always --listen 127.0.0.1:0 \
+daemon_run --feed $rate/s --lag-policy drop --zerocopy always --listen 127.0.0.1:0 \
 	--block-size 64K --ring-size 2M
 target=127.0.0.1:$port
 feed_start stalled --clients 1 --stall 1 --seconds 60 "$target"
@@ -49,7 +49,7 @@ daemon_stop KILL
 
 # The same without stalled clients, which use up the share of the ring that may be pinned: then
 # every gap begins at a block's end, too, and what was lost is what was counted.
-daemon_run --pattern $rate/s --lag-policy drop --zerocopy always --listen 127.0.0.1:0 \
+daemon_run --feed $rate/s --lag-policy drop --zerocopy always --listen 127.0.0.1:0 \
 	--block-size 64K --ring-size 2M
 target=127.0.0.1:$port
 feed_start slow --clients 1 --rate 2M/s --rcvbuf 32K --allow-gaps --block-gaps --block-size 64K \
@@ -67,7 +67,7 @@ daemon_stop
 is "drop: exit status" "$status" 0
 
 # --- disconnect ---
-daemon_run --pattern $rate/s --lag-policy disconnect --zerocopy always --listen 127.0.0.1:0 \
+daemon_run --feed $rate/s --lag-policy disconnect --zerocopy always --listen 127.0.0.1:0 \
 	--block-size 64K --ring-size 2M
 target=127.0.0.1:$port
 feed_start stalled --clients 5 --stall 5 --seconds 60 --allow-reset "$target"
@@ -84,7 +84,7 @@ daemon_stop
 is "disconnect: exit status" "$status" 0
 
 # --- block ---
-daemon_run --pattern max --lag-policy block --zerocopy always --listen 127.0.0.1:0 \
+daemon_run --feed max --lag-policy block --zerocopy always --listen 127.0.0.1:0 \
 	--block-size 64K --ring-size 2M
 target=127.0.0.1:$port
 feed_start slow --clients 1 --rate 4M/s --rcvbuf 64K --bytes 12M "$target"

@@ -43,7 +43,7 @@ no_room()
 		awk '{ sum += $1 } END { print sum + 0 }'
 }
 
-stream=(--pattern max --zerocopy always --listen 10.77.0.1:0)
+stream=(--feed max --zerocopy always --listen 10.77.0.1:0)
 
 daemon_run "${stream[@]}" --lag-policy block --ring-size 4M --block-size 64K
 feed_ok "slow wire: every byte" --clients 4 --bytes 16M "10.77.0.1:$port"
@@ -65,7 +65,7 @@ compare "lossy wire: packets were lost" \
 tc qdisc change dev server root tbf rate 400mbit burst 256k latency 200ms
 
 # Kicked while packets with pages of the ring are in the queue: completions come later.
-daemon_run --pattern 80M/s --zerocopy always --listen 10.77.0.1:0 --lag-policy disconnect \
+daemon_run --feed 80M/s --zerocopy always --listen 10.77.0.1:0 --lag-policy disconnect \
 	--ring-size 1M --block-size 64K
 feed_start kicked --clients 6 --seconds 60 --allow-reset "10.77.0.1:$port"
 wait_until 20 grep -q 'left: too slow' "$log"
@@ -77,7 +77,7 @@ is "kicked on a slow wire: everyone who joined left" "$(grep -c ' left: ' "$log"
 	"$(grep -c ' joined, ' "$log")"
 
 # Too slow for the rate on a slow wire: gaps between blocks, nothing wrong.
-daemon_run --pattern 40M/s --zerocopy always --listen 10.77.0.1:0 --lag-policy drop \
+daemon_run --feed 40M/s --zerocopy always --listen 10.77.0.1:0 --lag-policy drop \
 	--ring-size 2M --block-size 64K
 feed_ok "drop on a slow wire: right, with gaps" --clients 4 --seconds 3 --allow-gaps \
 	--block-size 64K "10.77.0.1:$port"
@@ -120,7 +120,7 @@ else
 fi
 
 # Clients that vanish without a word: one that is being sent to, one that is not.
-daemon_run --pattern 8M/s --zerocopy always --listen 10.77.0.1:0 --user-timeout 2s
+daemon_run --feed 8M/s --zerocopy always --listen 10.77.0.1:0 --user-timeout 2s
 feed_start vanishing --clients 5 --seconds 60 "10.77.0.1:$port"
 sleep 0.5
 "${at_client[@]}" ip link set client down

@@ -5,7 +5,7 @@
 . tests/lib.sh
 
 for signal in TERM INT; do
-	daemon_run --pattern max --lag-policy block --zerocopy always --listen 127.0.0.1:0
+	daemon_run --feed max --lag-policy block --zerocopy always --listen 127.0.0.1:0
 	feed_start all --clients 20 --until-end --expect-end end "127.0.0.1:$port"
 	sleep 0.5
 	daemon_stop $signal
@@ -17,7 +17,7 @@ done
 
 # Everything that was read is delivered: the source stops within the stream, and everyone stops at
 # the same place.
-daemon_run --pattern 20M/s --lag-policy block --zerocopy always --hold 5 --listen 127.0.0.1:0
+daemon_run --feed 20M/s --lag-policy block --zerocopy always --hold 5 --listen 127.0.0.1:0
 feed_start all --clients 5 --from-start --until-end "127.0.0.1:$port"
 sleep 1
 daemon_stop
@@ -27,7 +27,7 @@ is "SIGTERM: all that was read" "$(field bytes_min)" \
 	"$(sed -n 's/.*ended after \([0-9]*\) bytes.*/\1/p' "$log")"
 
 # A client that never reads is given drain-timeout, and no more.
-daemon_run --pattern max --lag-policy drop --zerocopy always --listen 127.0.0.1:0 --drain-timeout 1s
+daemon_run --feed max --lag-policy drop --zerocopy always --listen 127.0.0.1:0 --drain-timeout 1s
 feed_start stalled --clients 3 --stall 3 --seconds 60 --allow-reset "127.0.0.1:$port"
 sleep 0.5
 begin=$(date +%s%N)
@@ -41,7 +41,7 @@ feed_end stalled TERM
 is "stalled clients: they see the reset" "$(field stalled_resets)" 3
 
 # The second signal ends the waiting.
-daemon_run --pattern max --lag-policy drop --zerocopy always --listen 127.0.0.1:0 --drain-timeout 1h
+daemon_run --feed max --lag-policy drop --zerocopy always --listen 127.0.0.1:0 --drain-timeout 1h
 feed_start stalled --clients 3 --stall 3 --seconds 60 --allow-reset "127.0.0.1:$port"
 sleep 0.5
 kill -TERM "$daemon"
@@ -54,7 +54,7 @@ is "the second signal ends it: exit status" "$status" 0
 feed_end stalled TERM
 
 # Nothing to do.
-daemon_run --pattern 1M/s --listen 127.0.0.1:0
+daemon_run --feed 1M/s --listen 127.0.0.1:0
 daemon_stop
 is "without clients: exit status" "$status" 0
 daemon_run --input - --hold 2 --listen 127.0.0.1:0

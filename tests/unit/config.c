@@ -80,6 +80,7 @@ static bool is_logged(const char *start, const char *key, const char *right)
 /* ---- wrong files ---- */
 
 #define STREAM "[stream a]\ninput = -\nlisten = :7000\n" /* three lines */
+#define DEVICE "[stream a]\ndevice = /dev/x\nlisten = :7000\n"
 #define NAME_32 "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-.012"
 
 static const struct {
@@ -180,6 +181,14 @@ static const struct {
 	  "one of drop, disconnect, block", 0 },
 	{ "an empty input", TEXT("[stream a]\ninput = ; -\nlisten = :1\n"), 2,
 	  "input =", "-, a path, unix:PATH", 0 },
+	{ "an empty device", TEXT("[stream a]\ndevice = ; /dev/x\nlisten = :1\n"), 2,
+	  "device =", "an absolute path", 0 },
+	{ "a device that is no absolute path", TEXT("[stream a]\ndevice = adc\nlisten = :1\n"), 2,
+	  "device = adc", "an absolute path such as /dev/dmacast/adc", 0 },
+	{ "a device that is the root", TEXT("[stream a]\ndevice = /\nlisten = :1\n"), 2,
+	  "device = /", "an absolute path", 0 },
+	{ "a device with a control character", TEXT("[stream a]\ndevice = /d\x01\nlisten = :1\n"),
+	  2, "device = /d", "no control characters", 0 },
 	{ "a Unix socket without a path", TEXT("[stream a]\ninput = unix:\nlisten = :1\n"), 2,
 	  "input = unix:", "1 to 107 bytes", 0 },
 	{ "an endpoint without a port", TEXT(STREAM "listen = localhost\n"), 4,
@@ -189,9 +198,14 @@ static const struct {
 	{ "an endpoint in IPv6 without brackets", TEXT(STREAM "listen = ::1:80\n"), 4,
 	  "listen = ::1:80", "[IPV6]:PORT", 0 },
 	/* Several options together */
-	{ "no source", TEXT("[stream a]\nlisten = :1\n"), 0, "[stream a]", "input or pattern", 0 },
+	{ "no source", TEXT("[stream a]\nlisten = :1\n"), 0, "[stream a]",
+	  "input, pattern or device", 0 },
 	{ "two sources", TEXT(STREAM "pattern = max\n"), 0, "[stream a]: two sources",
-	  "either input or pattern", 0 },
+	  "either input, pattern or device", 0 },
+	{ "two sources, one of them a device", TEXT(STREAM "device = /dev/x\n"), 0,
+	  "[stream a]: two sources", "either input, pattern or device", 0 },
+	{ "three sources", TEXT(STREAM "pattern = max\ndevice = /dev/x\n"), 0,
+	  "[stream a]: three sources", "either input, pattern or device", 0 },
 	{ "no endpoint", TEXT("[stream a]\ninput = -\n"), 0, "[stream a]", "listen = HOST:PORT",
 	  0 },
 	{ "three blocks", TEXT(STREAM "block-size = 4M\nring-size = 15M\n"), 0, "ring-size = 15M",
@@ -208,6 +222,14 @@ static const struct {
 	  "[stream a] loop = yes", "a regular file", 0 },
 	{ "loop with a pattern", TEXT("[stream a]\npattern = max\nlisten = :1\nloop = yes\n"), 0,
 	  "[stream a] loop = yes", "a regular file", 0 },
+	{ "loop with a device", TEXT(DEVICE "loop = yes\n"), 0, "[stream a] loop = yes",
+	  "a regular file", 0 },
+	{ "huge pages for a device", TEXT(DEVICE "huge-pages = require\n"), 0,
+	  "[stream a] huge-pages = require", "no device", 0 },
+	{ "stalling what is no device", TEXT(STREAM "overrun = stall\n"), 0,
+	  "[stream a] overrun = stall", "a device", 0 },
+	{ "contiguous blocks of what is no device", TEXT(STREAM "contiguous = yes\n"), 0,
+	  "[stream a] contiguous = yes", "a device", 0 },
 	{ "waiting for standard input", TEXT(STREAM "on-end = wait\n"), 0,
 	  "[stream a] on-end = wait", "opened again", 0 },
 	{ "waiting for a pattern", TEXT("[stream a]\npattern = 1/s\nlisten = :1\non-end = wait\n"),
@@ -221,6 +243,8 @@ static const struct {
 	  "[stream b] listen = :7000: taken by [stream a]", "another address or port", 0 },
 	{ "two streams on standard input", TEXT(STREAM "[stream b]\ninput = -\nlisten = :1\n"), 0,
 	  "[stream b] input = -: taken by [stream a]", "one stream on standard input", 0 },
+	{ "two streams of one device", TEXT(DEVICE "[stream b]\ndevice = /dev/x\nlisten = :1\n"), 0,
+	  "[stream b] device = /dev/x: taken by [stream a]", "one stream for each device", 0 },
 	{ "everything wrong together",
 	  TEXT("[stream a]\nlow-water = 9\nblock-size = 2M\nhold = 9\n"
 	       "max-clients = 1\n[stream b]\n"),
@@ -403,6 +427,12 @@ static const struct {
 	{ "loop with standard input, which may be a file",
 	  TEXT(STREAM "loop = yes\n"),
 	  { "loop = yes" } },
+	{ "a device",
+	  TEXT(DEVICE "on-end = wait\noverrun = stall\ncontiguous = yes\n"),
+	  { "device = /dev/x", "on-end = wait", "overrun = stall", "contiguous = yes" } },
+	{ "two devices",
+	  TEXT(DEVICE "[stream b]\ndevice = /dev/y\nlisten = :1\n"),
+	  { "device = /dev/x", "device = /dev/y", "overrun = drop-oldest" } },
 	{ "units",
 	  TEXT(STREAM "block-size = 65536\nring-size = 1GiB\nflush = 1000us\n"
 		      "keepalive = 90s\n"),
@@ -460,8 +490,6 @@ static const struct set {
 	{ "log-level", "debug", FIELD_OF(daemon_settings, log_level), 4 },
 	{ "drain-timeout", "1500ms", FIELD_OF(daemon_settings, drain_timeout), 1500000 },
 	{ "strict", "yes", FIELD_OF(daemon_settings, strict), true },
-	{ "input", "/some/file", FIELD_OF(stream_settings, input), 0 },
-	{ "loop", "yes", FIELD_OF(stream_settings, loop), true },
 	{ "on-end", "wait", FIELD_OF(stream_settings, on_end), ON_END_WAIT },
 	{ "hold", "7", FIELD_OF(stream_settings, hold), 7 },
 	{ "flush", "250ms", FIELD_OF(stream_settings, flush), 250000 },
@@ -469,7 +497,6 @@ static const struct set {
 	{ "block-size", "8K", FIELD_OF(stream_settings, block_size), 8192 },
 	{ "ring-size", "128K", FIELD_OF(stream_settings, ring_size), 131072 },
 	{ "low-water", "3", FIELD_OF(stream_settings, low_water), 3 },
-	{ "huge-pages", "require", FIELD_OF(stream_settings, huge_pages), HUGE_PAGES_REQUIRE },
 	{ "lag-policy", "block", FIELD_OF(stream_settings, lag_policy), LAG_POLICY_BLOCK },
 	{ "zerocopy", "never", FIELD_OF(stream_settings, zerocopy), ZEROCOPY_NEVER },
 	{ "max-clients", "99", FIELD_OF(stream_settings, max_clients), 99 },
@@ -478,11 +505,27 @@ static const struct set {
 	{ "notsent-lowat", "12K", FIELD_OF(stream_settings, notsent_lowat), 12288 },
 	{ "keepalive", "3m", FIELD_OF(stream_settings, keepalive), 180000000 },
 	{ "user-timeout", "2h", FIELD_OF(stream_settings, user_timeout), 7200000000 },
-	/* Instead of the input: */
+	/* With an input: */
+	{ "input", "/some/file", FIELD_OF(stream_settings, input), 0 },
+	{ "loop", "yes", FIELD_OF(stream_settings, loop), true },
+	{ "huge-pages", "require", FIELD_OF(stream_settings, huge_pages), HUGE_PAGES_REQUIRE },
+	/* With a device: */
+	{ "device", "/dev/dmacast/some", FIELD_OF(stream_settings, device), 0 },
+	{ "overrun", "stall", FIELD_OF(stream_settings, overrun), OVERRUN_STALL },
+	{ "contiguous", "yes", FIELD_OF(stream_settings, contiguous), true },
+	/* With neither: */
 	{ "pattern", "10M/s", FIELD_OF(stream_settings, pattern), 10485760 },
 };
 
-#define WITHOUT_PATTERN (LENGTH(set) - 1)
+/* Which of these go together. */
+#define PATTERN (LENGTH(set) - 1)
+#define DEVICE_FIRST (PATTERN - 3)
+#define INPUT_FIRST (DEVICE_FIRST - 3)
+
+static bool goes_with(size_t i, bool device)
+{
+	return i < INPUT_FIRST || (device ? i >= DEVICE_FIRST && i < PATTERN : i < DEVICE_FIRST);
+}
 
 static const struct option_definition *find(const char *name)
 {
@@ -511,15 +554,15 @@ static void check_value(const struct config *config, const struct set *expected)
 	      value);
 }
 
-/* The first @count options of set, in a file. */
-static void write_set(size_t count)
+/* The options of set, in a file. */
+static void write_set(bool device)
 {
 	char text[2048] = "";
 
 	for (int scope = OPTION_DAEMON; scope <= OPTION_STREAM; scope++) {
 		strcat(text, scope == OPTION_DAEMON ? "[daemon]\n" : "[stream a]\n");
-		for (size_t i = 0; i < count; i++) {
-			if ((int)find(set[i].name)->scope == scope)
+		for (size_t i = 0; i < LENGTH(set); i++) {
+			if (goes_with(i, device) && (int)find(set[i].name)->scope == scope)
 				sprintf(text + strlen(text), "%s = %s\n", set[i].name, set[i].text);
 		}
 	}
@@ -528,9 +571,45 @@ static void write_set(size_t count)
 
 static enum arguments_outcome parse_arguments(const char *line, struct config *config);
 
-static void test_every_option(void)
+static void test_options_with(bool device)
 {
 	char line[2048] = "--check --name a", *from_file, *from_line;
+	struct config config;
+	const char *source;
+
+	write_set(device);
+	if (!check(read_config(&config, path), "%s", capture.text))
+		return;
+	for (size_t i = 0; i < LENGTH(set); i++) {
+		if (goes_with(i, device))
+			check_value(&config, &set[i]);
+	}
+	source = device ? config.streams[0].device : config.streams[0].input;
+	check(!strcmp(source, device ? "/dev/dmacast/some" : "/some/file"), "%s", source);
+	check(config.streams[0].listen.count == 1 &&
+		      !strcmp(config.streams[0].listen.item[0], "localhost:7000"),
+	      "another endpoint");
+	from_file = printed(&config);
+	check_reread(&config);
+	config_free(&config);
+	point("each option of a stream of %s in a file", device ? "a device" : "an input");
+
+	for (size_t i = 0; i < LENGTH(set); i++) {
+		if (goes_with(i, device))
+			sprintf(line + strlen(line), " --%s %s", set[i].name, set[i].text);
+	}
+	check(parse_arguments(line, &config) == ARGUMENTS_CHECK, "%s", capture.text);
+	from_line = printed(&config);
+	check(!strcmp(from_file, from_line), "%s\nfrom the command line:\n%s", from_file,
+	      from_line);
+	config_free(&config);
+	point("the same options on the command line make the same configuration");
+	free(from_file);
+	free(from_line);
+}
+
+static void test_every_option(void)
+{
 	struct config config;
 
 	for (size_t i = 0; i < option_count; i++) {
@@ -545,35 +624,12 @@ static void test_every_option(void)
 		      "%s is its default", option_table[i].name);
 	}
 	point("this test sets each option to another value than the default");
-
-	write_set(WITHOUT_PATTERN);
-	if (!check(read_config(&config, path), "%s", capture.text))
-		return;
-	for (size_t i = 0; i < WITHOUT_PATTERN; i++)
-		check_value(&config, &set[i]);
-	check(!strcmp(config.streams[0].input, "/some/file"), "input %s", config.streams[0].input);
-	check(config.streams[0].listen.count == 1 &&
-		      !strcmp(config.streams[0].listen.item[0], "localhost:7000"),
-	      "another endpoint");
-	from_file = printed(&config);
-	check_reread(&config);
-	config_free(&config);
-	point("each option in a file");
-
-	for (size_t i = 0; i < WITHOUT_PATTERN; i++)
-		sprintf(line + strlen(line), " --%s %s", set[i].name, set[i].text);
-	check(parse_arguments(line, &config) == ARGUMENTS_CHECK, "%s", capture.text);
-	from_line = printed(&config);
-	check(!strcmp(from_file, from_line), "%s\nfrom the command line:\n%s", from_file,
-	      from_line);
-	config_free(&config);
-	point("the same options on the command line make the same configuration");
-	free(from_file);
-	free(from_line);
+	test_options_with(false);
+	test_options_with(true);
 
 	check(parse_arguments("--pattern 10M/s --listen :1 --listen :2", &config) == ARGUMENTS_RUN,
 	      "%s", capture.text);
-	check_value(&config, &set[WITHOUT_PATTERN]);
+	check_value(&config, &set[PATTERN]);
 	check(!config.streams[0].input && config.streams[0].listen.count == 2, "other options");
 	check(!strcmp(config.streams[0].name, "main"), "called %s", config.streams[0].name);
 	check_reread(&config);
@@ -642,8 +698,12 @@ static const struct {
 	{ "--input - --listen :1 --log-level loud", "--log-level loud: ", "one of error, warning",
 	  0 },
 	{ "--input -", "command line: [stream main]", "at least one listen = HOST:PORT", 0 },
-	{ "--name x --listen :1", "command line: [stream x]", "input or pattern", 0 },
-	{ "--input - --pattern max --listen :1", "two sources", "either input or pattern", 0 },
+	{ "--name x --listen :1", "command line: [stream x]", "input, pattern or device", 0 },
+	{ "--input - --pattern max --listen :1", "two sources", "either input, pattern or device",
+	  0 },
+	{ "--device adc --listen :1", "--device adc: ", "an absolute path", 0 },
+	{ "--device /dev/x --listen :1 --overrun drop",
+	  "--overrun drop: ", "one of drop-oldest, stall", 0 },
 	{ "--input - --listen :1 --listen :1", "listen = :1: taken", "another address", 0 },
 	{ "--bogus --strict maybe --hold x", "--hold x: ", "a whole number", 3 },
 };

@@ -23,6 +23,7 @@ static size_t field_size(const struct option_definition *option)
 	case OPTION_CHOICE:
 		return sizeof(unsigned int);
 	case OPTION_INPUT:
+	case OPTION_PATH:
 		return sizeof(char *);
 	case OPTION_LISTEN:
 		return sizeof(struct text_list);
@@ -129,9 +130,11 @@ static void test_presets(void)
 	check(stream_settings.lag_policy == LAG_POLICY_DROP &&
 		      stream_settings.zerocopy == ZEROCOPY_AUTO &&
 		      stream_settings.on_end == ON_END_AUTO &&
-		      stream_settings.huge_pages == HUGE_PAGES_AUTO,
+		      stream_settings.huge_pages == HUGE_PAGES_AUTO &&
+		      stream_settings.overrun == OVERRUN_DROP_OLDEST && !stream_settings.contiguous,
 	      "another choice");
-	check(!stream_settings.input && !stream_settings.pattern && !stream_settings.listen.count,
+	check(!stream_settings.input && !stream_settings.pattern && !stream_settings.device &&
+		      !stream_settings.listen.count,
 	      "a source or an endpoint by default");
 	check(stream_settings_blocks(&stream_settings) == 64 &&
 		      stream_settings_low_water(&stream_settings) == 8,
@@ -151,6 +154,8 @@ static void test_choices(void)
 		{ "on-end", "auto", ON_END_AUTO },
 		{ "on-end", "close", ON_END_CLOSE },
 		{ "on-end", "wait", ON_END_WAIT },
+		{ "overrun", "drop-oldest", OVERRUN_DROP_OLDEST },
+		{ "overrun", "stall", OVERRUN_STALL },
 		{ "huge-pages", "auto", HUGE_PAGES_AUTO },
 		{ "huge-pages", "never", HUGE_PAGES_NEVER },
 		{ "huge-pages", "require", HUGE_PAGES_REQUIRE },

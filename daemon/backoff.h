@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How long to wait before something is tried again: twice as long each time, within bounds. */
+#ifndef DMACAST_BACKOFF_H
+#define DMACAST_BACKOFF_H
+
+#include <stdint.h>
+#include <sys/time.h>
+
+#define BACKOFF_SHORTEST_US 100000ULL
+#define BACKOFF_LONGEST_US 10000000ULL
+/* What lived so long is tried again at once when it ends. */
+#define BACKOFF_STEADY_NS 5000000000ULL
+
+struct backoff {
+	uint64_t next_us;
+};
+
+/** backoff_reset() - begin with the shortest time. */
+static inline void backoff_reset(struct backoff *backoff)
+{
+	backoff->next_us = BACKOFF_SHORTEST_US;
+}
+
+/** backoff_take() - the time to wait now; the next one is longer. */
+static inline struct timeval backoff_take(struct backoff *backoff)
+{
+	struct timeval delay = {
+		.tv_sec = (time_t)(backoff->next_us / 1000000),
+		.tv_usec = (suseconds_t)(backoff->next_us % 1000000),
+	};
+
+	backoff->next_us *= 2;
+	if (backoff->next_us > BACKOFF_LONGEST_US)
+		backoff->next_us = BACKOFF_LONGEST_US;
+	return delay;
+}
+
+#endif

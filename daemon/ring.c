@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "ring.h"
+
+#include "ring_type.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static struct block *hand_out(struct ring *ring, struct block *block)
+{
+	assert(!block->pins && !block->in_window);
+	ring->free_blocks--;
+	block->next = NULL;
+	block->length = 0;
+	return block;
+}
+
+struct block *ring_take(struct ring *ring)
+{
+	struct block *block = ring->free_list;
+
+	if (!block) {
+		ring->starved = true;
+		return NULL;
+	}
+	ring->free_list = block->next;
+	return hand_out(ring, block);
+}
+
+struct block *ring_take_block(struct ring *ring, uint32_t index)
+{
+	assert(index < ring->blocks && ring->free_blocks);
+	return hand_out(ring, &ring->block[index]);
+}
+
+void ring_put(struct ring *ring, struct block *block)
+{
+	assert(!block->pins && !block->in_window);
+	assert(ring->free_blocks < ring->blocks);
+	ring->type->give_back(ring, block);
+	ring->free_blocks++;
+	if (ring->starved && ring->free_blocks >= ring->enough) {
+		ring->starved = false;
+		if (ring->notify)
+			ring->notify(ring->notify_argument);
+	}
+}
+
+void ring_starve(struct ring *ring)
+{
+	ring->starved = true;
+}
+
+void ring_on_free(struct ring *ring, uint32_t enough, void (*notify)(void *argument),
+		  void *argument)
+{
+	ring->enough = enough;
+	ring->notify = notify;
+	ring->notify_argument = argument;
+}
+
+uint32_t ring_blocks(const struct ring *ring)
+{
+	return ring->blocks;
+}
+
+uint32_t ring_free_blocks(const struct ring *ring)
+{
+	return ring->free_blocks;
+}
+
+uint32_t ring_pinned_blocks(const struct ring *ring)
+{
+	return ring->pinned_blocks;
+}
+
+size_t ring_block_size(const struct ring *ring)
+{
+	return ring->block_size;
+}
+
+void ring_count_pinned(struct ring *ring, int change)
+{
+	ring->pinned_blocks += (uint32_t)change;
+}
+
+const char *ring_memory_text(const struct ring *ring)
+{
+	return ring->text;
+}
+
+void ring_destroy(struct ring *ring)
+{
+	assert(ring->free_blocks == ring->blocks);
+	ring->type->destroy(ring);
+}
+
+/* ---- for the kinds of ring ---- */
+
+bool ring_set_up(struct ring *ring, const struct ring_type *type, size_t block_size,
+		 uint32_t blocks)
+{
+	ring->block = calloc(blocks, sizeof(*ring->block));
+	if (!ring->block)
+		return false;
+	ring->type = type;
+	ring->block_size = block_size;
+	ring->blocks = blocks;
+	ring->free_blocks = blocks;
+	for (uint32_t i = 0; i < blocks; i++) {
+		ring->block[i].ring = ring;
+		ring->block[i].index = i;
+	}
+	return true;
+}
+
+void ring_place_blocks(struct ring *ring, unsigned char *memory, size_t stride)
+{
+	for (uint32_t i = 0; i < ring->blocks; i++)
+		ring->block[i].data = memory + i * stride;
+}
+
+void ring_list_free(struct ring *ring, struct block *block)
+{
+	block->next = ring->free_list;
+	ring->free_list = block;
+}
+
+void ring_tear_down(struct ring *ring)
+{
+	free(ring->block);
+	ring->block = NULL;
+}

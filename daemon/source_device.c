@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The source that fills nothing itself: a DMA engine does, and the kernel says which block is full.
+ *
+ *   IDLE ─ start ─▶ READING ◀─▶ STARVED (no block to be spared)
+ *                      │ device gone, stop()
+ *                      ▼
+ *                    ENDED
+ *
+ * A block that is not lent is free from here. Of these the engine needs some all the time, so:
+ *
+ *   low_water   when no more are free, the slowest clients give way
+ *   reserve     so many are never borrowed, though filled ones may wait
+ *
+ * With the reserve, an engine whose blocks nobody gives back still has some in turn: it loses (or
+ * stalls, see `overrun`) between whole blocks, and the kernel counts. It is less than the half of the
+ * ring that stalled clients can never pin, so that they do not stop the source for the others.
+ */
+#include "source_type.h"
+
+#include "clock.h"
+#include "log.h"
+#include "ring_device.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* So much at once at the most, then others have their turn. */
+#define TURN_BYTES (4U << 20)
+#define TURN_BLOCKS 64U
+#define RESERVE_SHARE 8U
+
+enum device_state { DEVICE_IDLE, DEVICE_READING, DEVICE_STARVED, DEVICE_ENDED };
+
+struct device_source {
+	struct source source;
+	const struct stream_settings *settings;
+	struct source_owner owner;
+	struct ring *ring;
+	enum device_state state;
+	uint32_t low_water, reserve; /* blocks */
+	uint32_t turn_blocks;
+	struct event readable;
+	struct event resume;
+	struct event failed; /* to start; told of from the event loop */
+	int error;
+	uint64_t blocks, lost, shorter;
+	struct log_limit lost_log;
+};
+
+static void report_lost(struct device_source *device, const struct ring_device_block *filled)
+{
+	unsigned int suppressed;
+
+	device->lost += filled->lost;
+	if (!log_limit_pass(&device->lost_log, clock_monotonic_ns(), &suppressed))
+		return;
+	log_warning("stream %s: device %s: %" PRIu64 " blocks lost: %s", device->settings->name,
+		    device->settings->device, filled->lost,
+		    filled->after_error ? "transfers failed" : "no block was free");
+	if (suppressed)
+		log_warning("stream %s: %u more losses were not logged", device->settings->name,
+			    suppressed);
+}
+
+/* Where a device sends packets, every block is short; it is news only once. */
+static void report_short(struct device_source *device, const struct ring_device_block *filled)
+{
+	if (!device->shorter++)
+		log_notice("stream %s: device %s: a transfer ended after %" PRIu32
+			   " bytes; more such blocks are only counted",
+			   device->settings->name, device->settings->device, filled->block->length);
+}
+
+static void hand_on(struct device_source *device, const struct ring_device_block *filled, int count)
+{
+	for (int i = 0; i < count; i++) {
+		device->blocks++;
+		if (filled[i].lost)
+			report_lost(device, &filled[i]);
+		if (filled[i].is_short)
+			report_short(device, &filled[i]);
+		device->owner.block(device->owner.argument, filled[i].block);
+	}
+	if (count)
+		device->owner.ready(device->owner.argument);
+}
+
+static void make_room_if_low(struct device_source *device)
+{
+	if (ring_free_blocks(device->ring) <= device->low_water)
+		device->owner.make_room(device->owner.argument);
+}
+
+static void set_ended(struct device_source *device)
+{
+	event_del(&device->readable);
+	event_del(&device->resume);
+	event_del(&device->failed);
+	ring_on_free(device->ring, 0, NULL, NULL);
+	if (device->state != DEVICE_ENDED && (device->lost || device->shorter))
+		log_info("stream %s: device %s: %" PRIu64 " blocks, %" PRIu64 " short, and %" PRIu64
+			 " lost",
+			 device->settings->name, device->settings->device, device->blocks,
+			 device->shorter, device->lost);
+	device->state = DEVICE_ENDED;
+}
+
+static void end(struct device_source *device, int error)
+{
+	const char *why = strerror(error);
+
+	if (error == ENODEV) {
+		why = "device gone";
+		log_warning("stream %s: device %s is gone", device->settings->name,
+			    device->settings->device);
+	} else {
+		log_warning("stream %s: device %s: %s", device->settings->name,
+			    device->settings->device, why);
+	}
+	set_ended(device);
+	device->owner.end(device->owner.argument, why);
+}
+
+static void read_blocks(evutil_socket_t fd, short what, void *argument)
+{
+	struct device_source *device = argument;
+	struct ring_device_block filled[TURN_BLOCKS];
+	uint32_t most;
+	int count;
+
+	(void)fd;
+	(void)what;
+	make_room_if_low(device);
+	most = ring_free_blocks(device->ring);
+	if (most <= device->reserve) {
+		event_del(&device->readable);
+		device->state = DEVICE_STARVED;
+		ring_starve(device->ring);
+		return; /* resume follows */
+	}
+	most -= device->reserve;
+	if (most > device->turn_blocks)
+		most = device->turn_blocks;
+	count = ring_device_read(device->ring, filled, most);
+	if (count < 0) {
+		if (errno != EAGAIN && errno != EWOULDBLOCK)
+			end(device, errno);
+		return;
+	}
+	hand_on(device, filled, count);
+	make_room_if_low(device);
+}
+
+static void watch(struct device_source *device)
+{
+	device->state = DEVICE_READING;
+	event_add(&device->readable, NULL);
+}
+
+/* In ring_put(), deep inside of whoever recycles: only note it. */
+static void ring_has_room(void *argument)
+{
+	struct device_source *device = argument;
+
+	event_active(&device->resume, EV_TIMEOUT, 0);
+}
+
+static void resume(evutil_socket_t fd, short what, void *argument)
+{
+	struct device_source *device = argument;
+
+	(void)fd;
+	(void)what;
+	if (device->state == DEVICE_STARVED)
+		watch(device);
+}
+
+static void start_failed(evutil_socket_t fd, short what, void *argument)
+{
+	struct device_source *device = argument;
+
+	(void)fd;
+	(void)what;
+	end(device, device->error);
+}
+
+static void device_start(struct source *source)
+{
+	struct device_source *device = (struct device_source *)source;
+
+	if (ring_device_start(device->ring)) {
+		watch(device);
+		return;
+	}
+	device->error = errno;
+	event_active(&device->failed, EV_TIMEOUT, 0);
+}
+
+static void device_stop(struct source *source)
+{
+	struct device_source *device = (struct device_source *)source;
+	struct ring_device_block filled[TURN_BLOCKS];
+	bool was_running = device->state == DEVICE_READING || device->state == DEVICE_STARVED;
+	int count = 1;
+
+	ring_device_stop(device->ring);
+	/* What is filled by now. The engine needs no reserve any more. */
+	while (was_running && ring_free_blocks(device->ring) && count > 0) {
+		count = ring_device_read(device->ring, filled, TURN_BLOCKS);
+		if (count > 0)
+			hand_on(device, filled, count);
+	}
+	set_ended(device);
+}
+
+static void device_close(struct source *source)
+{
+	struct device_source *device = (struct device_source *)source;
+
+	ring_device_stop(device->ring);
+	set_ended(device);
+	free(device);
+}
+
+static const struct source_type device_type = {
+	.start = device_start,
+	.stop = device_stop,
+	.close = device_close,
+};
+
+/* See the top of this file. */
+static uint32_t reserve_of(uint32_t blocks, uint32_t low_water)
+{
+	uint32_t reserve = blocks >= RESERVE_SHARE ? blocks / RESERVE_SHARE : 1;
+	uint32_t most = (blocks + 1) / 2 - 2;
+
+	if (reserve > low_water)
+		reserve = low_water;
+	return reserve < most ? reserve : most;
+}
+
+struct source *source_device_open(struct event_base *base, const struct stream_settings *settings,
+				  struct ring *ring, const struct source_owner *owner)
+{
+	struct device_source *device = calloc(1, sizeof(*device));
+	uint32_t enough;
+
+	if (!device) {
+		log_error("stream %s: no memory for the device", settings->name);
+		return NULL;
+	}
+	device->source.type = &device_type;
+	device->source.text = settings->device;
+	device->settings = settings;
+	device->owner = *owner;
+	device->ring = ring;
+	device->low_water = (uint32_t)stream_settings_low_water(settings);
+	device->reserve = reserve_of(ring_blocks(ring), device->low_water);
+	device->turn_blocks = (uint32_t)(TURN_BYTES / ring_block_size(ring));
+	if (device->turn_blocks < 1)
+		device->turn_blocks = 1;
+	if (device->turn_blocks > TURN_BLOCKS)
+		device->turn_blocks = TURN_BLOCKS;
+	event_assign(&device->readable, base, ring_device_fd(ring), EV_READ | EV_PERSIST,
+		     read_blocks, device);
+	event_assign(&device->resume, base, -1, 0, resume, device);
+	event_assign(&device->failed, base, -1, 0, start_failed, device);
+	/* Where nobody gives way, a few at once are worth more. */
+	enough = settings->lag_policy == LAG_POLICY_BLOCK ? device->low_water : device->reserve;
+	ring_on_free(ring, enough + 1, ring_has_room, device);
+	return &device->source;
+}

@@ -1,0 +1,645 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The kernel ring and its source, on a device that is made up: see fakedevice.h. */
+#include "ring_device.h"
+#include "source.h"
+
+#include "capture.h"
+#include "dice.h"
+#include "fakedevice.h"
+#include "log.h"
+#include "tap.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+
+#define BLOCK 8192U
+
+static struct capture capture;
+static struct event_base *base;
+static struct stream_settings settings;
+
+static void begin(uint32_t blocks)
+{
+	static char name[] = "test", path[] = FAKE_PATH;
+
+	fake_reset();
+	settings = (struct stream_settings){
+		.name = name,
+		.device = path,
+		.block_size = BLOCK,
+		.ring_size = (uint64_t)blocks * BLOCK,
+		.low_water = SETTING_AUTO,
+	};
+}
+
+static struct ring *open_ring(uint32_t blocks)
+{
+	char wrong[RING_DEVICE_WRONG];
+	struct ring *ring;
+
+	begin(blocks);
+	ring = ring_device_open(base, &settings, wrong);
+	if (!ring)
+		errx(1, "no ring: %s", wrong);
+	return ring;
+}
+
+static void close_ring(struct ring *ring)
+{
+	ring_destroy(ring);
+	check(fake.opens == 1 && fake.closes == 1 && !fake.mapped && !fake.faults,
+	      "%u opens, %u closes, %d mapped, %u faults", fake.opens, fake.closes, fake.mapped,
+	      fake.faults);
+}
+
+static void turn(void)
+{
+	event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+/* ---- the ring ---- */
+
+static void test_open_errors(void)
+{
+	static const struct {
+		int *error, value;
+		const char *says;
+	} table[] = {
+		{ &fake.open_error, ENOENT, "dmacast.ko is not loaded, or has no such channel" },
+		{ &fake.open_error, ENODEV, "dmacast.ko is not loaded, or has no such channel" },
+		{ &fake.open_error, EBUSY, "another process has it open" },
+		{ &fake.open_error, EACCES, "its group may use it" },
+		{ &fake.open_error, EIO, "Input/output error" },
+		{ &fake.info_error, ENOTTY, "is no device of dmacast.ko" },
+		{ &fake.info_error, ENODEV, "No such device" },
+		{ &fake.setup_error, ENOMEM, "no 64 KiB of memory for the ring; lower ring-size" },
+		{ &fake.setup_error, EINVAL, "the kernel log says why" },
+		{ &fake.setup_error, EBUSY, "no ring: Device or resource busy" },
+		{ &fake.mmap_error, ENOMEM, "cannot be mapped: Cannot allocate memory" },
+	};
+	char wrong[RING_DEVICE_WRONG];
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		begin(8);
+		*table[i].error = table[i].value;
+		*wrong = '\0';
+		check(!ring_device_open(base, &settings, wrong), "opened: %s", table[i].says);
+		check(strstr(wrong, table[i].says), "%s; not: %s", table[i].says, wrong);
+		check(fake.opens == fake.closes && !fake.mapped, "left open: %s", table[i].says);
+	}
+	begin(8);
+	fake.abi_version = 0;
+	check(!ring_device_open(base, &settings, wrong) && strstr(wrong, "too old"), "%s", wrong);
+	begin(8);
+	fake.stride_lack = FAKE_GAP + 1;
+	check(!ring_device_open(base, &settings, wrong) && strstr(wrong, "a block each 8191"), "%s",
+	      wrong);
+	begin(FAKE_MOST + 1);
+	check(!ring_device_open(base, &settings, wrong) && strstr(wrong, "expected at most 256"),
+	      "%s", wrong);
+	begin(8);
+	settings.block_size = 2 << 20;
+	settings.ring_size = 16 << 20;
+	check(!ring_device_open(base, &settings, wrong) &&
+		      strstr(wrong, "block-size = 2M: expected a multiple of 4096, at most 1M"),
+	      "%s", wrong);
+	check(fake.opens == 1 && fake.closes == 1, "left open");
+	point("a device that cannot be had is named with the reason, and is not kept");
+}
+
+static void test_set_up(void)
+{
+	struct ring *ring = open_ring(16);
+	char wrong[RING_DEVICE_WRONG];
+
+	check(fake.setup.block_size == BLOCK && fake.setup.block_count == 16 && !fake.setup.flags,
+	      "%u blocks, flags %x", fake.setup.block_count, fake.setup.flags);
+	check(ring_blocks(ring) == 16 && ring_free_blocks(ring) == 16, "%u of %u free",
+	      ring_free_blocks(ring), ring_blocks(ring));
+	check(!strcmp(ring_memory_text(ring), "kernel ring, overrun = drop-oldest"), "%s",
+	      ring_memory_text(ring));
+	check(!ring_take(ring), "a block that is the kernel's");
+	check(!fake.running, "runs before the start");
+	close_ring(ring);
+	begin(4);
+	settings.overrun = OVERRUN_STALL;
+	settings.contiguous = true;
+	ring = ring_device_open(base, &settings, wrong);
+	check(fake.setup.flags == (DMACAST_SETUP_STALL | DMACAST_SETUP_CONTIGUOUS), "flags %x",
+	      fake.setup.flags);
+	check(!strcmp(ring_memory_text(ring), "kernel ring, overrun = stall, contiguous"), "%s",
+	      ring_memory_text(ring));
+	close_ring(ring);
+	point("the ring is set up as the settings say");
+}
+
+static void test_records(void)
+{
+	struct ring *ring = open_ring(8);
+	struct ring_device_block got[8];
+
+	ring_device_start(ring);
+	fake_fill(BLOCK, 0, 0);
+	fake_fill(1, DMACAST_BLOCK_SHORT, 3);
+	fake_fill(BLOCK, DMACAST_BLOCK_AFTER_ERROR, 1);
+	check(ring_device_read(ring, got, 8) == 3, "another number of blocks");
+	check(ring_free_blocks(ring) == 5, "%u free", ring_free_blocks(ring));
+	check(got[0].block->length == BLOCK && got[1].block->length == 1, "lengths %u, %u",
+	      got[0].block->length, got[1].block->length);
+	check(!got[0].is_short && !got[0].lost && !got[0].after_error, "first block");
+	check(got[1].is_short && got[1].lost == 3 && !got[1].after_error, "second block");
+	check(!got[2].is_short && got[2].lost == 1 && got[2].after_error, "third block");
+	check(got[1].block->monotonic_ns == 1004 && got[1].block->realtime_ns == 2004,
+	      "another time");
+	for (uint32_t i = 0; i < 3; i++) {
+		struct block *block = got[i].block;
+
+		check(block->data == fake.memory + block->index * (BLOCK + FAKE_GAP),
+		      "block %u is not in its place", block->index);
+		check(!block->pins && !block->in_window && !block->next, "block %u is not new",
+		      block->index);
+	}
+	check(got[0].block->data[BLOCK - 1] == 0 && got[1].block->data[0] == 4 &&
+		      got[2].block->data[0] == 6,
+	      "other bytes");
+	check(ring_device_read(ring, got + 3, 5) == -1 && errno == EAGAIN, "more");
+	for (int i = 0; i < 3; i++)
+		ring_put(ring, got[i].block);
+	close_ring(ring);
+	point("a record becomes a block with its place, length, times, losses");
+}
+
+static void test_wrong_records(void)
+{
+	static const struct {
+		struct dmacast_block record;
+		const char *says;
+	} table[] = {
+		{ { .index = 8, .length = 1 }, "block 8 was lent, but is beyond the ring" },
+		{ { .index = UINT32_MAX, .length = 1 }, "is beyond the ring" },
+		{ { .index = 0, .length = 1 }, "block 0 was lent, but is not the kernel's" },
+		{ { .index = 3, .length = 0 }, "block 3 has a length of 0" },
+		{ { .index = 3, .length = BLOCK + 1 }, "block 3 has a length of 8193" },
+		{ { .index = 3, .length = 1ULL << 32 }, "block 3 has a length of 4294967296" },
+	};
+	struct ring *ring = open_ring(8);
+	struct ring_device_block got[8];
+	struct block *kept;
+
+	ring_device_start(ring);
+	fake_fill(BLOCK, 0, 0);
+	check(ring_device_read(ring, got, 1) == 1 && got[0].block->index == 0, "no block");
+	kept = got[0].block;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		fake_push(table[i].record);
+		fake_fill(BLOCK, 0, 0);
+		capture_begin(&capture, STDERR_FILENO);
+		check(ring_device_read(ring, got, 8) == 1, "the wrong one was taken");
+		capture_end(&capture);
+		check(strstr(capture.text, table[i].says), "%s; not: %s", table[i].says,
+		      capture.text);
+		check(ring_free_blocks(ring) == 6, "%u free", ring_free_blocks(ring));
+		ring_put(ring, got[0].block);
+		turn();
+	}
+	ring_put(ring, kept);
+	turn();
+	check(fake_count(FAKE_FREE) == 8, "%u blocks of 8 are the kernel's", fake_count(FAKE_FREE));
+	close_ring(ring);
+	point("records that make no sense are logged, not handed on, and lose no block");
+}
+
+/* Borrow @count blocks. */
+static void borrow(struct ring *ring, struct block **block, uint32_t count)
+{
+	struct ring_device_block got[1];
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!fake_fill(BLOCK, 0, 0) || ring_device_read(ring, got, 1) != 1)
+			errx(1, "no block");
+		block[i] = got[0].block;
+	}
+}
+
+static void test_batches(void)
+{
+	struct ring *ring = open_ring(256);
+	struct block *block[256];
+
+	ring_device_start(ring);
+	borrow(ring, block, 256);
+	for (uint32_t i = 0; i < 31; i++)
+		ring_put(ring, block[i]);
+	check(!fake.writes, "written before the turn is over");
+	check(ring_free_blocks(ring) == 31, "%u free", ring_free_blocks(ring));
+	turn();
+	check(fake.writes == 1 && fake_count(FAKE_FREE) == 31, "%u writes, %u free", fake.writes,
+	      fake_count(FAKE_FREE));
+	turn();
+	check(fake.writes == 1, "written again");
+	for (uint32_t i = 31; i < 31 + 70; i++)
+		ring_put(ring, block[i]);
+	check(fake.writes == 3 && fake_count(FAKE_FREE) == 31 + 64, "%u writes, %u free",
+	      fake.writes, fake_count(FAKE_FREE));
+	turn();
+	check(fake.writes == 4 && fake_count(FAKE_FREE) == 101, "%u writes, %u free", fake.writes,
+	      fake_count(FAKE_FREE));
+	for (uint32_t i = 101; i < 256; i++)
+		ring_put(ring, block[i]);
+	close_ring(ring);
+	point("blocks are given back once a turn, or when there are many");
+}
+
+static void test_write_errors(void)
+{
+	static const int error[] = { EINTR, EAGAIN, ENOMEM };
+	struct dice dice = { .state = 1 };
+
+	for (int round = 0; round < 200; round++) {
+		uint32_t blocks = dice_roll(&dice, 4, 100), lent = 0;
+		struct ring *ring = open_ring(blocks);
+		struct block *block[100];
+
+		ring_device_start(ring);
+		capture_begin(&capture, STDERR_FILENO);
+		for (int step = 0; step < 50; step++) {
+			fake.write_most = dice_roll(&dice, 0, 3);
+			fake.write_error =
+				dice_one_in(&dice, 3) ? error[dice_roll(&dice, 0, 2)] : 0;
+			while (lent < blocks && fake_count(FAKE_FREE) && !dice_one_in(&dice, 9))
+				borrow(ring, &block[lent++], 1);
+			while (lent && !dice_one_in(&dice, 9)) {
+				uint32_t any = dice_roll(&dice, 0, lent - 1);
+
+				ring_put(ring, block[any]);
+				block[any] = block[--lent];
+			}
+			if (dice_one_in(&dice, 2))
+				turn();
+			check(ring_free_blocks(ring) == blocks - lent, "%u free of %u, %u lent",
+			      ring_free_blocks(ring), blocks, lent);
+		}
+		fake.write_error = 0;
+		while (lent)
+			ring_put(ring, block[--lent]);
+		for (int tries = 0; tries < 100 && fake_count(FAKE_FREE) < blocks; tries++) {
+			usleep(1000);
+			turn();
+		}
+		capture_end(&capture);
+		check(fake_count(FAKE_FREE) == blocks, "%u of %u blocks came back",
+		      fake_count(FAKE_FREE), blocks);
+		close_ring(ring);
+	}
+	point("no block is lost by short writes and errors");
+}
+
+static void test_not_lent(void)
+{
+	struct ring *ring = open_ring(64);
+	struct block *block[6];
+
+	ring_device_start(ring);
+	borrow(ring, block, 6);
+	fake.state[block[2]->index] = FAKE_FREE; /* behind the daemon's back */
+	for (int i = 0; i < 6; i++)
+		ring_put(ring, block[i]);
+	capture_begin(&capture, STDERR_FILENO);
+	turn();
+	capture_end(&capture);
+	check(strstr(capture.text, "block 2 was returned, but was not lent; please report this"),
+	      "%s", capture.text);
+	check(fake_count(FAKE_FREE) == 64, "%u free", fake_count(FAKE_FREE));
+	check(fake.faults == 2, "%u faults", fake.faults); /* at the end of a write, and first */
+	fake.faults = 0;
+	close_ring(ring);
+	point("an index that the kernel refuses does not keep back those after it");
+}
+
+static void test_gone(void)
+{
+	struct ring *ring = open_ring(8);
+	struct ring_device_block got[8];
+	struct block *block[5];
+	unsigned int writes;
+
+	ring_device_start(ring);
+	borrow(ring, block, 5);
+	ring_put(ring, block[0]);
+	fake_unplug();
+	turn(); /* one is written in vain */
+	check(ring_device_read(ring, got, 8) == -1 && errno == ENODEV, "still there");
+	check(fake.mapped && block[1]->data[0] == 1, "the block was lost with the device");
+	writes = fake.writes;
+	for (int i = 1; i < 5; i++)
+		ring_put(ring, block[i]);
+	turn();
+	check(fake.writes == writes, "written to a device that is gone");
+	check(ring_free_blocks(ring) == 8, "%u free", ring_free_blocks(ring));
+	ring_device_stop(ring);
+	close_ring(ring);
+	point("when the device is gone, the blocks stay until they are back");
+}
+
+/* ---- the source ---- */
+
+static struct {
+	struct ring *ring;
+	struct source *source;
+	struct block *block[FAKE_MOST]; /* those that were handed on, oldest first */
+	uint32_t blocks;
+	uint32_t give_way; /* so many are free after make_room() */
+	unsigned int make_rooms, readies, ends;
+	uint64_t bytes;
+	uint32_t unready; /* handed on without ready() */
+	char why[64];
+} sink;
+
+static void put_oldest(void)
+{
+	ring_put(sink.ring, sink.block[0]);
+	memmove(sink.block, sink.block + 1, --sink.blocks * sizeof(sink.block[0]));
+}
+
+static void sink_make_room(void *argument)
+{
+	(void)argument;
+	sink.make_rooms++;
+	while (ring_free_blocks(sink.ring) < sink.give_way && sink.blocks)
+		put_oldest();
+}
+
+static void sink_block(void *argument, struct block *block)
+{
+	(void)argument;
+	sink.block[sink.blocks++] = block;
+	sink.bytes += block->length;
+	sink.unready++;
+}
+
+static void sink_ready(void *argument)
+{
+	(void)argument;
+	sink.readies++;
+	sink.unready = 0;
+}
+
+static void sink_end(void *argument, const char *why)
+{
+	(void)argument;
+	sink.ends++;
+	snprintf(sink.why, sizeof(sink.why), "%s", why);
+}
+
+static void open_source(uint32_t blocks, uint64_t low_water, enum lag_policy policy)
+{
+	static const struct source_owner owner = {
+		.make_room = sink_make_room,
+		.block = sink_block,
+		.ready = sink_ready,
+		.end = sink_end,
+	};
+
+	memset(&sink, 0, sizeof(sink));
+	sink.ring = open_ring(blocks);
+	settings.low_water = low_water;
+	settings.lag_policy = policy;
+	sink.source = source_open(base, &settings, sink.ring, &owner);
+	if (!sink.source)
+		errx(1, "no source");
+}
+
+static void close_source(void)
+{
+	source_close(sink.source);
+	while (sink.blocks)
+		put_oldest();
+	turn();
+	close_ring(sink.ring);
+}
+
+static void test_streaming(void)
+{
+	open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
+	turn();
+	check(!fake.starts && !fake.reads, "started by itself");
+	source_start(sink.source);
+	check(fake.starts == 1, "not started");
+	for (int i = 0; i < 20; i++)
+		fake_fill(i % 2 ? BLOCK : 100, i % 2 ? 0 : DMACAST_BLOCK_SHORT, 0);
+	capture_begin(&capture, STDERR_FILENO);
+	turn();
+	capture_end(&capture);
+	check(sink.blocks == 20 && sink.bytes == 10 * BLOCK + 1000, "%u blocks", sink.blocks);
+	check(sink.readies == 1 && !sink.unready, "%u calls of ready()", sink.readies);
+	check(fake.reads == 1, "%u reads", fake.reads);
+	check(strstr(capture.text, "a transfer ended after 100 bytes") &&
+		      strstr(capture.text, "100 bytes") == strrchr(capture.text, '1'),
+	      "not said once: %s", capture.text);
+	for (uint32_t i = 1; i < 20; i++)
+		check(sink.block[i]->monotonic_ns == sink.block[i - 1]->monotonic_ns + 1, "order");
+	fake_fill(BLOCK, 0, 7);
+	fake_fill(BLOCK, DMACAST_BLOCK_AFTER_ERROR, 1);
+	capture_begin(&capture, STDERR_FILENO);
+	turn();
+	close_source();
+	capture_end(&capture);
+	check(strstr(capture.text, "7 blocks lost: no block was free") &&
+		      strstr(capture.text, "1 blocks lost: transfers failed") &&
+		      strstr(capture.text, "22 blocks, 10 short, and 8 lost"),
+	      "%s", capture.text);
+	check(fake.stops == 1, "not stopped");
+	point("blocks are handed on in order, losses and short ones are logged and counted");
+}
+
+static void test_turns(void)
+{
+	open_source(200, 1, LAG_POLICY_BLOCK);
+	source_start(sink.source);
+	while (fake_fill(BLOCK, 0, 0))
+		;
+	event_base_loop(base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
+	check(sink.blocks == 64, "%u blocks in a turn", sink.blocks);
+	turn();
+	turn();
+	turn();
+	check(sink.blocks == 199, "%u blocks", sink.blocks);
+	close_source();
+	point("a turn is bounded");
+}
+
+/* Nobody gives way: what is left to the engine, and when it goes on. */
+static void test_starving(void)
+{
+	static const struct {
+		uint32_t blocks;
+		uint64_t low_water;
+		enum lag_policy policy;
+		uint32_t reserve, enough;
+	} table[] = {
+		{ 4, SETTING_AUTO, LAG_POLICY_DROP, 0, 1 },
+		{ 4, 2, LAG_POLICY_BLOCK, 0, 3 },
+		{ 5, SETTING_AUTO, LAG_POLICY_DROP, 1, 2 },
+		{ 8, 4, LAG_POLICY_DROP, 1, 2 },
+		{ 16, 1, LAG_POLICY_DROP, 1, 2 },
+		{ 16, 8, LAG_POLICY_DROP, 2, 3 },
+		{ 64, SETTING_AUTO, LAG_POLICY_DROP, 8, 9 },
+		{ 64, 32, LAG_POLICY_DROP, 8, 9 },
+		{ 64, 32, LAG_POLICY_BLOCK, 8, 33 },
+		{ 64, 2, LAG_POLICY_BLOCK, 2, 3 },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		uint32_t blocks = table[i].blocks;
+		unsigned int reads;
+
+		open_source(blocks, table[i].low_water, table[i].policy);
+		source_start(sink.source);
+		for (int turns = 0; turns < 4; turns++) {
+			while (fake_fill(BLOCK, 0, 0))
+				;
+			turn();
+		}
+		check(ring_free_blocks(sink.ring) == table[i].reserve, "%zu: reserve %u", i,
+		      ring_free_blocks(sink.ring));
+		check(fake.ready_count == table[i].reserve, "%zu: %u wait", i, fake.ready_count);
+		reads = fake.reads;
+		turn();
+		check(fake.reads == reads, "%zu: reads on", i);
+		while (ring_free_blocks(sink.ring) + 1 < table[i].enough)
+			put_oldest();
+		turn();
+		check(fake.reads == reads, "%zu: reads before enough are free", i);
+		if (table[i].reserve) {
+			put_oldest();
+			turn();
+			turn();
+			check(fake.reads > reads && fake.ready_count < table[i].reserve,
+			      "%zu: does not go on", i);
+		} else {
+			check(!fake.ready_count, "%zu: there was something left", i);
+		}
+		close_source();
+	}
+	point("an engine whose blocks nobody gives back keeps some, and nobody reads without end");
+}
+
+static void test_giving_way(void)
+{
+	for (uint32_t blocks = 4; blocks <= 128; blocks *= 2) {
+		uint32_t low_water = blocks >= 16 ? blocks / 8 : 1, least = blocks;
+
+		open_source(blocks, SETTING_AUTO, LAG_POLICY_DROP);
+		sink.give_way = low_water + 1;
+		source_start(sink.source);
+		for (int i = 0; i < 1000; i++) {
+			if (!fake_fill(BLOCK, 0, 0))
+				break;
+			turn();
+			if (fake_count(FAKE_FREE) < least)
+				least = fake_count(FAKE_FREE);
+		}
+		check(fake.sequence == 1000, "%u blocks: stalled after %u", blocks,
+		      (unsigned int)fake.sequence);
+		check(sink.make_rooms >= 1000 - blocks, "%u blocks: %u calls", blocks,
+		      sink.make_rooms);
+		check(least > low_water, "%u blocks: only %u left to the engine", blocks, least);
+		close_source();
+	}
+	point("the slowest give way before the engine has no block");
+}
+
+static void test_stop(void)
+{
+	open_source(64, SETTING_AUTO, LAG_POLICY_BLOCK);
+	source_start(sink.source);
+	for (int i = 0; i < 60; i++)
+		fake_fill(BLOCK, 0, 0);
+	turn();
+	check(sink.blocks == 56, "%u blocks", sink.blocks);
+	source_stop(sink.source);
+	check(sink.blocks == 60 && !sink.unready, "%u blocks after the stop", sink.blocks);
+	check(fake.stops == 1 && !fake.running, "not stopped");
+	source_stop(sink.source);
+	check(fake.stops == 1 && !sink.ends, "%u stops, %u ends", fake.stops, sink.ends);
+	while (sink.blocks > 2)
+		put_oldest();
+	turn();
+	check(sink.blocks == 2, "went on");
+	close_source();
+	open_source(64, SETTING_AUTO, LAG_POLICY_BLOCK);
+	source_stop(sink.source);
+	check(!fake.stops && !fake.reads, "stopped what was not started");
+	close_source();
+	point("a stop hands on what is filled");
+}
+
+static void test_end(void)
+{
+	open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
+	source_start(sink.source);
+	for (int i = 0; i < 9; i++)
+		fake_fill(BLOCK, 0, 0);
+	turn();
+	fake_unplug();
+	capture_begin(&capture, STDERR_FILENO);
+	turn();
+	turn();
+	capture_end(&capture);
+	check(sink.ends == 1 && !strcmp(sink.why, "device gone"), "%u ends: %s", sink.ends,
+	      sink.why);
+	check(strstr(capture.text, "device " FAKE_PATH " is gone"), "%s", capture.text);
+	check(sink.blocks == 9, "%u blocks", sink.blocks);
+	close_source();
+
+	open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
+	fake.start_error = EIO;
+	source_start(sink.source);
+	check(!sink.ends, "told of from within");
+	capture_begin(&capture, STDERR_FILENO);
+	turn();
+	capture_end(&capture);
+	check(sink.ends == 1 && strstr(sink.why, "Input/output error"), "%u ends: %s", sink.ends,
+	      sink.why);
+	close_source();
+
+	open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
+	source_start(sink.source);
+	fake.read_error = EINTR;
+	fake_fill(BLOCK, 0, 0);
+	turn();
+	check(sink.blocks == 1 && !sink.ends, "ended by a signal");
+	fake.read_error = EIO;
+	fake_fill(BLOCK, 0, 0);
+	capture_begin(&capture, STDERR_FILENO);
+	turn();
+	capture_end(&capture);
+	check(sink.ends == 1, "%u ends", sink.ends);
+	close_source();
+	point("a device that is gone, does not start or fails ends the source, once");
+}
+
+int main(void)
+{
+	unsetenv("JOURNAL_STREAM");
+	log_init("test");
+	base = event_base_new();
+	if (!base)
+		errx(1, "no event base");
+	test_open_errors();
+	test_set_up();
+	test_records();
+	test_wrong_records();
+	test_batches();
+	test_write_errors();
+	test_not_lent();
+	test_gone();
+	test_streaming();
+	test_turns();
+	test_starving();
+	test_giving_way();
+	test_stop();
+	test_end();
+	event_base_free(base);
+	return tap_end();
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A node of dmacast.ko without a kernel: this program's own open(), ioctl(), mmap(), munmap(), read(),
+ * write() and close(), which stand before those of the C library, keep the rules of dmacast.h for one
+ * path and leave everything else to the system. What breaks a rule is counted in `faults`.
+ */
+#ifndef DMACAST_TEST_FAKEDEVICE_H
+#define DMACAST_TEST_FAKEDEVICE_H
+
+#include <uapi/dmacast.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FAKE_PATH "/dev/dmacast/fake"
+#define FAKE_MOST 256U
+#define FAKE_GAP 4096U /* between two blocks in the mapping */
+
+enum fake_state { FAKE_FREE, FAKE_READY, FAKE_LENT };
+
+static struct {
+	/* What is to happen. An error is an errno, or 0. */
+	int open_error, info_error, setup_error, mmap_error, start_error, write_error, read_error;
+	uint32_t abi_version;
+	uint32_t write_most; /* indices that one write() takes; 0: all */
+	uint64_t stride_lack;
+	bool gone;
+	/* What did happen. */
+	unsigned int faults, opens, closes, starts, stops, reads, writes;
+	bool running, mapped;
+	struct dmacast_setup setup;
+	enum fake_state state[FAKE_MOST];
+	/* What is read next. */
+	struct dmacast_block ready[FAKE_MOST];
+	uint32_t ready_count;
+	uint64_t sequence;
+	int fd;
+	unsigned char *memory;
+} fake;
+
+static void fake_reset(void)
+{
+	memset(&fake, 0, sizeof(fake));
+	fake.fd = -1;
+	fake.abi_version = DMACAST_ABI_VERSION;
+}
+
+/* The descriptor is readable as long as there is something to read, or to learn. */
+static inline void fake_update(void)
+{
+	uint64_t one = 1, any;
+
+	syscall(SYS_read, fake.fd, &any, sizeof(any));
+	if (fake.ready_count || fake.gone)
+		syscall(SYS_write, fake.fd, &one, sizeof(one));
+}
+
+static inline uint32_t fake_count(enum fake_state state)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < fake.setup.block_count; i++)
+		count += fake.state[i] == state;
+	return count;
+}
+
+/* The record is read next, whatever it says. */
+static inline void fake_push(struct dmacast_block record)
+{
+	record.sequence = fake.sequence++;
+	fake.ready[fake.ready_count++] = record;
+	fake_update();
+}
+
+/* The engine fills any free block. Return: false when there is none. */
+static inline bool fake_fill(uint64_t length, uint32_t flags, uint64_t lost)
+{
+	for (uint32_t i = 0; i < fake.setup.block_count; i++) {
+		uint64_t sequence = fake.sequence + lost;
+
+		if (fake.state[i] != FAKE_FREE)
+			continue;
+		memset(fake.memory + i * fake.setup.stride, (int)sequence & 0xff, length);
+		fake.state[i] = FAKE_READY;
+		fake.sequence = sequence;
+		fake_push((struct dmacast_block){
+			.index = i,
+			.flags = flags,
+			.length = length,
+			.monotonic_ns = 1000 + sequence,
+			.realtime_ns = 2000 + sequence,
+			.lost = lost,
+		});
+		return true;
+	}
+	return false;
+}
+
+static inline void fake_unplug(void)
+{
+	fake.gone = true;
+	fake_update();
+}
+
+static inline int fake_fail(int error)
+{
+	errno = error;
+	return -1;
+}
+
+int open(const char *path, int flags, ...)
+{
+	va_list args;
+	mode_t mode;
+
+	va_start(args, flags);
+	mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	if (strcmp(path, FAKE_PATH))
+		return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+	if (fake.open_error)
+		return fake_fail(fake.open_error);
+	if (fake.fd >= 0)
+		return fake_fail(EBUSY);
+	fake.faults += (flags & (O_ACCMODE | O_NONBLOCK)) != (O_RDWR | O_NONBLOCK);
+	fake.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	fake.opens++;
+	return fake.fd;
+}
+
+int close(int fd)
+{
+	if (fd >= 0 && fd == fake.fd) {
+		fake.faults += fake.mapped; /* that comes first */
+		fake.closes++;
+		fake.fd = -1;
+	}
+	return (int)syscall(SYS_close, fd);
+}
+
+static inline int fake_setup(struct dmacast_setup *setup)
+{
+	if (fake.setup_error)
+		return fake_fail(fake.setup_error);
+	if (fake.running || fake.mapped || setup->block_count > FAKE_MOST)
+		return fake_fail(EBUSY);
+	setup->stride = setup->block_size + FAKE_GAP - fake.stride_lack;
+	setup->map_size = setup->stride * setup->block_count;
+	fake.setup = *setup;
+	return 0;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	void *argument;
+	va_list args;
+
+	va_start(args, request);
+	argument = va_arg(args, void *);
+	va_end(args);
+	if (fd != fake.fd)
+		return (int)syscall(SYS_ioctl, fd, request, argument);
+	if (fake.gone)
+		return fake_fail(ENODEV);
+	switch (request) {
+	case DMACAST_IOC_INFO:
+		if (fake.info_error)
+			return fake_fail(fake.info_error);
+		*(struct dmacast_info *)argument = (struct dmacast_info){
+			.abi_version = fake.abi_version,
+			.name = "fake",
+			.page_size = 4096,
+			.max_block_count = FAKE_MOST,
+			.max_block_size = 1 << 20,
+		};
+		return 0;
+	case DMACAST_IOC_SETUP:
+		return fake_setup(argument);
+	case DMACAST_IOC_START:
+		if (fake.start_error)
+			return fake_fail(fake.start_error);
+		if (fake.running)
+			return fake_fail(EALREADY);
+		fake.running = true;
+		fake.starts++;
+		return 0;
+	case DMACAST_IOC_STOP:
+		if (!fake.running)
+			return fake_fail(EALREADY);
+		fake.running = false;
+		fake.stops++;
+		return 0;
+	}
+	return fake_fail(ENOTTY);
+}
+
+void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+{
+	if (fd < 0 || fd != fake.fd)
+		return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
+	if (fake.mmap_error) {
+		errno = fake.mmap_error;
+		return MAP_FAILED;
+	}
+	fake.faults += protection != PROT_READ || flags != MAP_SHARED || offset ||
+		       length != fake.setup.map_size;
+	fake.mapped = true;
+	/* The test writes to it, too. */
+	fake.memory = (unsigned char *)syscall(SYS_mmap, NULL, length, PROT_READ | PROT_WRITE,
+					       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return fake.memory;
+}
+
+int munmap(void *address, size_t length)
+{
+	if (address && address == fake.memory) {
+		fake.faults += length != fake.setup.map_size;
+		fake.mapped = false;
+		fake.memory = NULL;
+	}
+	return (int)syscall(SYS_munmap, address, length);
+}
+
+ssize_t read(int fd, void *buffer, size_t size)
+{
+	uint32_t count = (uint32_t)(size / sizeof(struct dmacast_block));
+
+	if (fd < 0 || fd != fake.fd)
+		return syscall(SYS_read, fd, buffer, size);
+	fake.reads++;
+	if (fake.gone)
+		return fake_fail(ENODEV);
+	if (fake.read_error) {
+		errno = fake.read_error;
+		fake.read_error = 0;
+		return -1;
+	}
+	if (!count)
+		return fake_fail(EINVAL);
+	if (!fake.ready_count)
+		return fake_fail(fake.running ? EAGAIN : ENODATA);
+	if (count > fake.ready_count)
+		count = fake.ready_count;
+	for (uint32_t i = 0; i < count; i++) {
+		if (fake.ready[i].index < FAKE_MOST)
+			fake.state[fake.ready[i].index] = FAKE_LENT;
+	}
+	memcpy(buffer, fake.ready, count * sizeof(fake.ready[0]));
+	fake.ready_count -= count;
+	memmove(fake.ready, fake.ready + count, fake.ready_count * sizeof(fake.ready[0]));
+	fake_update();
+	return (ssize_t)(count * sizeof(fake.ready[0]));
+}
+
+ssize_t write(int fd, const void *buffer, size_t size)
+{
+	uint32_t count = (uint32_t)(size / sizeof(uint32_t)), done;
+
+	if (fd < 0 || fd != fake.fd)
+		return syscall(SYS_write, fd, buffer, size);
+	fake.writes++;
+	if (fake.gone)
+		return fake_fail(ENODEV);
+	if (fake.write_error) {
+		errno = fake.write_error;
+		fake.write_error = 0;
+		return -1;
+	}
+	if (!count || size % sizeof(uint32_t))
+		return fake_fail(EINVAL);
+	if (fake.write_most && count > fake.write_most)
+		count = fake.write_most;
+	for (done = 0; done < count; done++) {
+		uint32_t index = ((const uint32_t *)buffer)[done];
+
+		if (index >= fake.setup.block_count || fake.state[index] != FAKE_LENT) {
+			fake.faults++;
+			break;
+		}
+		fake.state[index] = FAKE_FREE;
+	}
+	return done ? (ssize_t)(done * sizeof(uint32_t)) : fake_fail(EINVAL);
+}
+
+#endif
