@@ -51,7 +51,8 @@ vm_sources := $(wildcard tests/vm/*.c tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
 tool_programs := $(tool_sources:%.c=$(BUILD)/%)
 bench_programs := $(bench_sources:%.c=$(BUILD)/%)
-vm_programs := $(vm_sources:%.c=$(BUILD)/%)
+vm_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/vm/abi/%,$(vm_sources)))
+abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(wildcard tests/vm/abi/*.c)))
 library := $(BUILD)/libdmacast.a
 objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(unit_sources) \
 	$(tool_sources) $(bench_sources) $(vm_sources))
@@ -68,7 +69,7 @@ test-programs: daemon $(unit_programs) $(tool_programs)
 
 bench-programs: daemon $(bench_programs) $(tool_programs)
 
-vm-programs: daemon $(vm_programs) $(tool_programs)
+vm-programs: daemon $(vm_programs) $(abi_programs) $(tool_programs)
 
 $(BUILD)/dmacastd: $(BUILD)/daemon/main.o $(library) $(BUILD)/flags
 	$(say) LINK $@
@@ -81,6 +82,12 @@ $(library): $(library_sources:%.c=$(BUILD)/%.o)
 $(unit_programs) $(tool_programs) $(bench_programs) $(vm_programs): $(BUILD)/%: $(BUILD)/%.o $(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(library) $(LIBS) -lm
+
+$(abi_programs): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/vm/abi/channel.o $(library) $(BUILD)/flags
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS_ALL) -pthread -o $@ $< $(BUILD)/tests/vm/abi/channel.o $(library)
+
+$(abi_programs:%=%.o) $(BUILD)/tests/vm/abi/channel.o: CPPFLAGS_ALL += -Itests/unit
 
 $(objects): $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(say) CC $<
@@ -162,7 +169,7 @@ bench:
 	+@$(MAKE) --no-print-directory bench-programs
 	@BUILD=$(BUILD) bench/loopback
 
-c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] bench/*.[ch])
+c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch])
 
 format:
 	$(Q)clang-format -i $(c_files)

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# A daemon that gives blocks back too early, is killed, or closes everything with data in flight: its
+# client, outside, gets right bytes all the same, and the ring is whole again.
+# On every kernel.
+
+. tests/vm/lib.sh
+
+vm_start
+check "the modules load" guest modprobe dmacast_sim rate=0
+check "with a channel" guest modprobe dmacast channels=sim0
+
+# broken_start MODE PORT BYTES
+broken_start()
+{
+	guest_start broken build/tests/vm/abi/broken "$@" /dev/dmacast/sim0
+	wait_until 20 guest grep -q '# listening' /tmp/broken.log
+}
+
+broken_end()
+{
+	wait_until 60 guest grep -q '^1\.\.' /tmp/broken.log
+	guest_tap "$1" cat /tmp/broken.log
+}
+
+# A client that is no match for the sender: much is in flight all the time.
+broken_start early 7000 33554432
+feed 127.0.0.1 "$(vm_port 7000)" --rate 3M --expect-end end --seconds 100
+ok "$status" "blocks given back too early: every byte is right" || diag_file "$work/feed.err"
+is "and all are there" "$(field bytes_min)" 33554432
+broken_end "early"
+
+for mode in kill close; do
+	broken_start $mode $((7000 + ${#mode} - 3)) 4194304
+	# It takes nothing while the channel's next user runs, ten seconds.
+	feed_start "$mode" 127.0.0.1 "$(vm_port $((7000 + ${#mode} - 3)))" --rate 20K --rcvbuf 16K \
+		--expect-end any --seconds 100
+	broken_end "$mode"
+	feed_end "$mode"
+	ok "$status" "$mode: every byte is right" || diag_file "$work/$mode.err"
+	compare "$mode: it was the bytes in flight" "$(field bytes_min)" -gt 200000
+done
+
+check "the modules can go" guest modprobe -r dmacast
+vm_stop
+
+done_testing
