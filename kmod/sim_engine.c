@@ -175,15 +175,14 @@ static struct sim_desc *sim_next(struct sim_chan *ch)
 	if (desc) {
 		list_del_init(&desc->node);
 		desc->extent = desc->length;
-		if (ch->short_next) {
-			ch->short_next--;
-			desc->extent = min(desc->length, ch->short_bytes);
-		}
-		desc->written = desc->extent;
+		desc->written = desc->length;
 		if (ch->error_next) {
 			ch->error_next--;
-			desc->extent = desc->length;
 			desc->written = desc->length / 2;
+		} else if (ch->short_next) {
+			ch->short_next--;
+			desc->extent = min(desc->length, ch->short_bytes);
+			desc->written = desc->extent;
 		}
 		if (ch->burst_next) {
 			ch->burst_next--;

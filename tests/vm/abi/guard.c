@@ -70,7 +70,7 @@ static void go_round(const struct channel *channel, unsigned int rounds)
 	}
 }
 
-/* All blocks can be lent at once: none is missing. */
+/* All blocks can be lent at once (of a ring that stalls): none is missing. */
 static void check_whole(const struct channel *channel)
 {
 	struct dmacast_block blocks[BLOCK_COUNT];
@@ -85,7 +85,7 @@ static void check_whole(const struct channel *channel)
 
 static void test_short_wait(size_t from, size_t size, const char *what)
 {
-	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
+	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block block = read_one(&channel);
 	struct pinned pinned = pin(&channel, &block, from, size);
 	uint64_t start = clock_ns(CLOCK_MONOTONIC);
@@ -112,7 +112,7 @@ static void test_short_wait(size_t from, size_t size, const char *what)
 
 static void test_long_wait(void)
 {
-	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
+	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block block = read_one(&channel);
 	struct pinned pinned = pin(&channel, &block, 0, BLOCK_SIZE);
 	uint64_t start = clock_ns(CLOCK_MONOTONIC);
@@ -137,7 +137,7 @@ static void test_long_wait(void)
 
 static void test_fresh_is_zeroed(void)
 {
-	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
+	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block block = read_one(&channel);
 	struct pinned pinned = pin(&channel, &block, 0, page_size);
 	static const unsigned char zeroes[BLOCK_SIZE];
@@ -166,7 +166,7 @@ static void test_fresh_is_zeroed(void)
 
 static void test_all(void)
 {
-	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
+	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block blocks[BLOCK_COUNT];
 	struct pinned pinned[BLOCK_COUNT];
 
@@ -187,7 +187,7 @@ static void test_all(void)
 
 static void test_close(void)
 {
-	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
+	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block blocks[3];
 	struct pinned pinned[3];
 
@@ -195,7 +195,7 @@ static void test_close(void)
 	for (unsigned int i = 0; i < 3; i++)
 		pinned[i] = pin(&channel, &blocks[i], i * page_size, (i + 1) * 5 * page_size);
 	channel_close(&channel);
-	channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
+	channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	go_round(&channel, 3);
 	check(wait_while(&channel, blocks_quarantine, 0, 10), "blocks stay in quarantine");
 	check_whole(&channel);
@@ -205,11 +205,11 @@ static void test_close(void)
 	channel_close(&channel);
 	point("close() with lent blocks, and the same ring again");
 
-	channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
+	channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	need(channel_read(&channel, blocks, 1, 20) == 1, "none came");
 	pinned[0] = pin(&channel, &blocks[0], 0, BLOCK_SIZE);
 	channel_close(&channel);
-	channel = channel_run(2 * BLOCK_SIZE, BLOCK_COUNT, 0);
+	channel = channel_run(2 * BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	go_round(&channel, 3);
 	channel_close(&channel);
 	channel = channel_open();
@@ -234,7 +234,7 @@ static void test_kill(void)
 	child = fork();
 	need(child >= 0, "fork: %m");
 	if (!child) {
-		struct channel own = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
+		struct channel own = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 		struct dmacast_block block = read_one(&own);
 		struct iovec part = { (void *)(uintptr_t)content(&own, &block), BLOCK_SIZE };
 		uint64_t sum = hash(content(&own, &block), BLOCK_SIZE);
@@ -255,7 +255,7 @@ static void test_kill(void)
 	check(WIFSIGNALED(status), "it ended by itself");
 	check(read(from_child[0], &one, 1) == 0, "the child lives");
 	close(from_child[0]);
-	channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
+	channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	check_whole(&channel);
 	go_round(&channel, 5);
 	unpin(&pinned);

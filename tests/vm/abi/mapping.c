@@ -31,7 +31,8 @@ static uint64_t ring_hash(const struct channel *channel, const unsigned char *ma
 
 static struct lent_ring lend_all(void)
 {
-	struct lent_ring ring = { .channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0) };
+	struct lent_ring ring = { .channel = channel_run(BLOCK_SIZE, BLOCK_COUNT,
+							 DMACAST_SETUP_STALL) };
 
 	need(channel_read(&ring.channel, ring.blocks, BLOCK_COUNT, 20) == BLOCK_COUNT,
 	     "not %u blocks in 20 s", BLOCK_COUNT);
