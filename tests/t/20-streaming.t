@@ -46,8 +46,12 @@ if [ -e /proc/net/if_inet6 ]; then
 	feed_ok "IPv6 endpoint" --clients 4 --bytes 16M "[::1]:$port"
 	daemon_stop
 	daemon_run --feed max --lag-policy block --listen localhost:0
-	is "a host name stands for all its addresses" "$(grep -c 'listening on' "$log")" \
-		"$(getent ahosts localhost | awk '$2 == "STREAM"' | wc -l)"
+	if command -v getent >/dev/null; then
+		is "a host name stands for all its addresses" "$(grep -c 'listening on' "$log")" \
+			"$(getent ahosts localhost | awk '$2 == "STREAM"' | wc -l)"
+	else
+		skip "a host name stands for all its addresses" "no getent here"
+	fi
 	daemon_stop
 fi
 
