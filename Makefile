@@ -147,9 +147,15 @@ variants = $(MAKE) $(2) WERROR=1 $(1) && $(MAKE) WERROR=1 POISON=1 $(1) && \
 	$(MAKE) WERROR=1 SAN=address,undefined $(1)
 
 check:
-	@tests/packages check
+	@tests/packages vm
 	+$(Q)$(call variants,test-programs,bench-programs)
 	$(Q)tests/run all
+	$(Q)tests/vm/run quick
+
+# The kernel modules, on each kernel that they are for.
+check-vm:
+	@tests/packages vm
+	$(Q)tests/vm/run all
 
 check-quick:
 	@tests/packages check

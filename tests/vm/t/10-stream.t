@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The whole path: the simulated engine, the kernel's ring, the daemon, and clients outside that check
+# every byte; with slow and killed clients, an engine that goes and comes back, a killed daemon.
+# On every kernel.
+
+. tests/vm/lib.sh
+
+vm_start
+log=/dev/null # of the daemon; it is in the guest
+target=127.0.0.1:$(vm_port 7000)
+sim=/sys/kernel/debug/dmacast_sim
+counters=/sys/class/dmacast/sim0
+
+check "the modules load" guest modprobe dmacast_sim channels=2 rate=8000000
+check "with two channels" guest modprobe dmacast channels=sim0,sim1
+
+# said REGEX: in the daemon's log
+said()
+{
+	guest grep -Eq "$1" /tmp/daemon.log
+}
+
+daemon_start()
+{
+	guest_start daemon build/dmacastd --device /dev/dmacast/sim0 --listen 0.0.0.0:7000 \
+		--block-size 128K --ring-size 4M "$@"
+	wait_until 20 said 'listening on'
+}
+
+daemon_end()
+{
+	guest_script <<-END
+		pid=\$(pidof dmacastd)
+		kill -$1 \$pid
+		for _ in \$(seq 200); do [ -e /proc/\$pid ] || exit 0; sleep 0.1; done
+		exit 1
+	END
+}
+
+daemon_start
+feed_ok "three clients get every byte" --clients 3 --bytes 6M "$target"
+feed_start slow --clients 1 --stall 1 --seconds 60 --allow-end --allow-reset "$target"
+feed_start victim --clients 2 --seconds 60 "$target"
+feed_start steady --clients 2 --bytes 12M "$target"
+feed_end victim KILL
+feed_end_ok "beside a stalled one and killed ones, too" steady
+is "the engine never ran dry, nothing was lost" "$(guest cat $counters/stalls $counters/overruns | tr '\n' ' ')" "0 0 "
+feed_end slow KILL
+
+feed_start cut --clients 2 --expect-end end --seconds 60 "$target"
+wait_until 20 test -e "$work/cut.ready"
+sleep 1
+check "the engine goes, for a second" guest sh -c "echo 1000 >$sim/unplug"
+feed_end_ok "its clients get right bytes and an orderly end" cut
+wait_until 20 said 'waiting for device'
+ok $? "the daemon says so"
+feed_ok "and the stream is there again" --clients 2 --bytes 4M "$target"
+
+check "SIGTERM ends the daemon" daemon_end TERM
+for round in 1 2 3; do
+	daemon_start
+	feed_start "round$round" --clients 2 --seconds 60 --allow-end --allow-reset "$target"
+	sleep 0.5
+	check "the daemon is killed, time $round" daemon_end KILL
+	feed_end_ok "what its clients got is right" "round$round"
+done
+daemon_start
+feed_ok "after that it works as before" --clients 2 --bytes 4M "$target"
+check "the daemon ends" daemon_end TERM
+is "no block is lent, none waits" "$(guest cat $counters/blocks_lent $counters/blocks_quarantine | tr '\n' ' ')" "0 0 "
+check "the modules can go" guest modprobe -r dmacast
+check "both of them" guest modprobe -r dmacast_sim
+vm_stop
+
+done_testing
