@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Every option is documented, and nothing else is: the option table, as --help and --check print it,
-# against the sample configuration and the manual pages.
+# against the sample configuration and the manual pages. The same for the kernel module's attributes.
 
 . tests/lib.sh
 
@@ -171,5 +171,21 @@ for page in "$page_5" "$page_8"; do
 		skip "$page is without a warning of mandoc" "mandoc is not installed"
 	fi
 done
+
+# ---- the kernel module's attributes ----
+
+abi=kmod/ABI
+{
+	sed -nE 's/^COUNTER\((.*)\);$/\1/p' kmod/sysfs.c
+	sed -nE 's/^static DEVICE_ATTR_R[OW]\((.*)\);$/\1/p' kmod/sysfs.c
+} | sort >"$work/attributes"
+sed -nE 's/^\t&(dev_attr_|counter_)(\w*)\..*/\2/p' kmod/sysfs.c | sort >"$work/shown"
+sed -n 's,^What:.*/sys/class/dmacast/NAME/,,p' "$abi" | sort >"$work/in-abi"
+compare "the kernel module has attributes" "$(wc -l <"$work/shown")" -ge 10
+same "each attribute that is defined is shown" "$work/attributes" "$work/shown"
+same "kmod/ABI has every attribute, and no other" "$work/shown" "$work/in-abi"
+awk -v RS= -v FS='\n' '/^What:/ && ($5 != "Description:" || length($6) < 15) { print $1 }' \
+	"$abi" >"$work/bare"
+nothing_in "kmod/ABI explains each of them" "$work/bare"
 
 done_testing
