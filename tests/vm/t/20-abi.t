@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # The kernel ring's interface: every call, flag and error that uapi/dmacast.h promises.
-# On every kernel.
+# On 6.1.
 
 . tests/vm/lib.sh
 
