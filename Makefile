@@ -238,4 +238,5 @@ dkms-uninstall:
 	$(dkms_needs)
 	test -z "$$(dkms status dmacast/$(VERSION))" || dkms remove dmacast/$(VERSION) --all
 	rm -f $(addprefix $(dkms_source)/,$(dkms_files) dkms.conf)
-	test ! -d $(dkms_source) || rmdir --ignore-fail-on-non-empty $(dkms_source)/uapi $(dkms_source)
+	for dir in $(dkms_source)/uapi $(dkms_source); do \
+		test ! -d $$dir || rmdir --ignore-fail-on-non-empty $$dir || exit; done
