@@ -12,6 +12,8 @@
 # make POISON=1              recycled blocks are overwritten at once, to be seen when it was too early
 # make WERROR=1              warnings are errors
 # make install               DESTDIR, PREFIX and SYSCONFDIR are honoured
+# make dkms-install          build and install the kernel modules by Debian's dkms, now and for each new kernel
+# make dkms-install DKMS_KERNEL=RELEASE      first for this kernel; by default, for the running one
 
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -58,7 +60,7 @@ objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(unit_s
 	$(tool_sources) $(bench_sources) $(vm_sources))
 
 .PHONY: all daemon test-programs bench-programs vm-programs kmod kmod-tests check check-quick \
-	check-vm bench demo install uninstall clean format lint deps
+	check-vm bench demo install uninstall dkms-install dkms-uninstall clean format lint deps
 .DELETE_ON_ERROR:
 
 all: daemon
@@ -189,20 +191,58 @@ lint: daemon
 
 sbindir := $(DESTDIR)$(PREFIX)/sbin
 mandir := $(DESTDIR)$(PREFIX)/share/man
-exampledir := $(DESTDIR)$(PREFIX)/share/doc/dmacast/examples
+docdir := $(DESTDIR)$(PREFIX)/share/doc/dmacast
+exampledir := $(docdir)/examples
 confdir := $(DESTDIR)$(SYSCONFDIR)/dmacast
+
+udevdir := $(DESTDIR)$(PREFIX)/lib/udev/rules.d
+sysusersdir := $(DESTDIR)$(PREFIX)/lib/sysusers.d
+modulesloaddir := $(DESTDIR)$(PREFIX)/lib/modules-load.d
+
+examples := conf/dmacastd.conf conf/60-dmacast-sysctl.conf conf/zynq-axi-dma.dtso conf/msgdma.dtso \
+	kmod/dmacast.yaml
 
 install: daemon
 	install -D -m 755 $(BUILD)/dmacastd $(sbindir)/dmacastd
 	install -D -m 644 daemon/dmacastd.8 $(mandir)/man8/dmacastd.8
 	install -D -m 644 daemon/dmacastd.conf.5 $(mandir)/man5/dmacastd.conf.5
-	install -D -m 644 conf/dmacastd.conf $(exampledir)/dmacastd.conf
+	install -d $(exampledir)
+	install -m 644 $(examples) $(exampledir)
+	install -D -m 644 kmod/ABI $(docdir)/ABI
+	install -D -m 644 conf/60-dmacast.rules $(udevdir)/60-dmacast.rules
+	install -D -m 644 conf/dmacast.sysusers $(sysusersdir)/dmacast.conf
+	install -D -m 644 conf/dmacast.modules-load $(modulesloaddir)/dmacast.conf
 	test -e $(confdir)/dmacastd.conf || \
 		install -D -m 644 conf/dmacastd.conf $(confdir)/dmacastd.conf
-	install -D -m 644 conf/60-dmacast-sysctl.conf $(exampledir)/60-dmacast-sysctl.conf
 
 uninstall:
 	rm -f $(sbindir)/dmacastd $(mandir)/man8/dmacastd.8 $(mandir)/man5/dmacastd.conf.5
 	! cmp -s conf/dmacastd.conf $(confdir)/dmacastd.conf || rm $(confdir)/dmacastd.conf
-	rm -f $(exampledir)/dmacastd.conf $(exampledir)/60-dmacast-sysctl.conf
-	-rmdir -p --ignore-fail-on-non-empty $(confdir) $(exampledir) 2>/dev/null
+	rm -f $(addprefix $(exampledir)/,$(notdir $(examples))) $(docdir)/ABI
+	rm -f $(udevdir)/60-dmacast.rules $(sysusersdir)/dmacast.conf $(modulesloaddir)/dmacast.conf
+	-rmdir -p --ignore-fail-on-non-empty $(confdir) $(exampledir) $(udevdir) $(sysusersdir) \
+		$(modulesloaddir) 2>/dev/null
+
+# As root, on the machine itself: dkms knows no DESTDIR.
+dkms_source := /usr/src/dmacast-$(VERSION)
+dkms_files = $(patsubst kmod/%,%,$(wildcard kmod/*.[ch] kmod/Kbuild kmod/uapi/*.h))
+dkms_kernel = $(if $(DKMS_KERNEL),-k $(DKMS_KERNEL))
+dkms_needs = @command -v dkms >/dev/null || { echo "dkms is missing: apt-get install dkms" >&2; exit 2; }
+
+# The same version again: without what is there of it.
+dkms-install:
+	$(dkms_needs)
+	test -z "$$(dkms status dmacast/$(VERSION))" || dkms remove dmacast/$(VERSION) --all
+	install -d $(dkms_source)/uapi
+	cd kmod && for file in $(dkms_files); do install -m 644 $$file $(dkms_source)/$$file || exit; done
+	sed 's/@VERSION@/$(VERSION)/' kmod/dkms.conf > $(dkms_source)/dkms.conf
+	dkms add dmacast/$(VERSION)
+	dkms build dmacast/$(VERSION) $(dkms_kernel)
+	dkms install dmacast/$(VERSION) $(dkms_kernel)
+
+dkms-uninstall:
+	$(dkms_needs)
+	test -z "$$(dkms status dmacast/$(VERSION))" || dkms remove dmacast/$(VERSION) --all
+	rm -f $(addprefix $(dkms_source)/,$(dkms_files) dkms.conf)
+	for dir in $(dkms_source)/uapi $(dkms_source); do \
+		test ! -d $$dir || rmdir --ignore-fail-on-non-empty $$dir || exit; done
