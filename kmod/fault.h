@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Fault points, for the tests: built with DMACAST_FAULT=y, the module parameter fail_nth makes the
- * n-th allocation, mapping or preparation of a transfer from then on fail, once, and held_pages says how
- * many pages all rings have together. Debian's kernels have no fault injection.
+ * n-th allocation, mapping or preparation of a transfer from then on fail, once, and held_pages
+ * says how many pages all rings have together. Debian's kernels have no fault injection.
  */
 #ifndef DMACAST_FAULT_H
 #define DMACAST_FAULT_H

@@ -80,7 +80,9 @@ static unsigned int allocate_scattered(struct memory_run *runs, struct device *d
 	return 0;
 }
 
-/* From a run of 2^@order pages keep @pages, as pages of their own: a compound page cannot be cut. */
+/*
+ * From a run of 2^@order pages keep @pages, as pages of their own: a compound page cannot be cut.
+ */
 static void give_rest_back(struct page *page, unsigned int order, unsigned int pages)
 {
 	split_page(page, order);

@@ -95,10 +95,10 @@ struct dmacast_setup {
 };
 
 /*
- * When no block is free: let the engine stall, and whatever is in front of it. Without this flag the
- * oldest block that nobody has read yet is taken back (drop-oldest), as soon as the engine has no
- * second block behind the one that it fills; so of n blocks n - 2 can be LENT while it runs. LENT
- * blocks are never taken back.
+ * When no block is free: let the engine stall, and whatever is in front of it. Without this flag
+ * the oldest block that nobody has read yet is taken back (drop-oldest), as soon as the engine has
+ * no second block behind the one that it fills; so of n blocks n - 2 can be LENT while it runs.
+ * LENT blocks are never taken back.
  */
 #define DMACAST_SETUP_STALL	 0x1U
 /* Each block in one physically contiguous piece. */
