@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * zerocopy_send - is a mapping fit for MSG_ZEROCOPY, and are its pages free when the kernel says so?
+ *
+ *	zerocopy_send PORT DEVICE BLOCK_SIZE BYTES CHUNK [contiguous]
+ *	zerocopy_send PORT DEVICE
+ *
+ * It listens on PORT, takes one client, and sends it BYTES of the ring's feed in calls of at most CHUNK
+ * bytes: all of them must complete, none copied; then every block is given back, and none of them may
+ * wait for its pages for long. Without a size, DEVICE is a mapping that the kernel must refuse to send
+ * from with EFAULT. The standard output is TAP.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/errqueue.h>
+
+#include "../unit/tap.h"
+#include "uapi/dmacast.h"
+
+#define BLOCK_COUNT 8U
+#define PFNMAP_SIZE 65536U
+#define NS_PER_S UINT64_C(1000000000)
+
+#define need(condition, ...)                        \
+	do {                                        \
+		if (!check(condition, __VA_ARGS__)) \
+			exit(tap_end() ?: 1);       \
+	} while (0)
+
+static int client;
+static uint64_t sends, completions, copied;
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static void accept_client(int port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	need(listener >= 0, "socket: %m");
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	need(!bind(listener, (struct sockaddr *)&address, sizeof(address)), "bind: %m");
+	need(!listen(listener, 1), "listen: %m");
+	printf("# listening\n");
+	fflush(stdout);
+	client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	need(client >= 0, "accept: %m");
+	need(!setsockopt(client, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)), "SO_ZEROCOPY: %m");
+	close(listener);
+}
+
+static void read_completions(void)
+{
+	char control[256];
+
+	for (;;) {
+		struct msghdr message = { .msg_control = control,
+					  .msg_controllen = sizeof(control) };
+
+		if (recvmsg(client, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+			check(errno == EAGAIN, "error queue: %m");
+			return;
+		}
+		check(!(message.msg_flags & MSG_CTRUNC), "a notification is cut");
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+			struct sock_extended_err error;
+			uint32_t count;
+
+			memcpy(&error, CMSG_DATA(c), sizeof(error));
+			if (!check(error.ee_origin == SO_EE_ORIGIN_ZEROCOPY && !error.ee_errno,
+				   "origin %u, errno %u", error.ee_origin, error.ee_errno))
+				continue;
+			count = error.ee_data - error.ee_info + 1;
+			completions += count;
+			if (error.ee_code)
+				copied += count;
+		}
+	}
+}
+
+static void send_all(const unsigned char *data, size_t length, size_t chunk)
+{
+	while (length) {
+		size_t part = length < chunk ? length : chunk;
+		struct pollfd wanted = { .fd = client, .events = POLLOUT };
+		ssize_t n = send(client, data, part, MSG_ZEROCOPY | MSG_DONTWAIT | MSG_NOSIGNAL);
+		int error = errno;
+
+		if (n > 0) {
+			sends++;
+			data += n;
+			length -= n;
+		}
+		read_completions();
+		if (n > 0)
+			continue;
+		need(n < 0 && (error == EAGAIN || error == ENOBUFS), "send: %zd, %s", n,
+		     strerror(error));
+		if (error == ENOBUFS)
+			usleep(1000);
+		else
+			need(poll(&wanted, 1, 60000) > 0, "the client takes nothing any more");
+	}
+}
+
+static struct dmacast_stats stats_of(int fd)
+{
+	struct dmacast_stats stats;
+
+	need(!ioctl(fd, DMACAST_IOC_STATS, &stats), "STATS: %m");
+	return stats;
+}
+
+static void send_ring(const char *device, uint64_t block_size, uint64_t bytes, size_t chunk,
+		      uint32_t flags)
+{
+	struct dmacast_setup setup = { .block_size = block_size,
+				       .block_count = BLOCK_COUNT,
+				       .flags = DMACAST_SETUP_STALL | flags };
+	struct dmacast_stats stats;
+	const unsigned char *map;
+	uint64_t sent = 0, end;
+	int fd = open(device, O_RDWR | O_CLOEXEC);
+
+	need(fd >= 0, "%s: %m", device);
+	need(!ioctl(fd, DMACAST_IOC_SETUP, &setup), "SETUP: %m");
+	map = mmap(NULL, setup.map_size, PROT_READ, MAP_SHARED, fd, 0);
+	need(map != MAP_FAILED, "mmap: %m");
+	need(!ioctl(fd, DMACAST_IOC_START), "START: %m");
+	while (sent < bytes) {
+		/* Most of the ring is in flight at once: with the stall flag all but the engine's two. */
+		struct dmacast_block blocks[BLOCK_COUNT - 2];
+		uint32_t indices[BLOCK_COUNT - 2];
+		ssize_t got = read(fd, blocks, sizeof(blocks));
+		size_t count = got > 0 ? got / sizeof(*blocks) : 0;
+
+		need(count > 0, "read: %zd, %m", got);
+		for (size_t i = 0; i < count; i++) {
+			indices[i] = blocks[i].index;
+			send_all(map + blocks[i].index * setup.stride, blocks[i].length, chunk);
+			sent += blocks[i].length;
+		}
+		for (end = now_ns() + 60 * NS_PER_S; completions < sends && now_ns() < end;) {
+			usleep(1000);
+			read_completions();
+		}
+		need(completions == sends, "%" PRIu64 " of %" PRIu64 " completions", completions,
+		     sends);
+		need(write(fd, indices, count * sizeof(*indices)) ==
+			     (ssize_t)(count * sizeof(*indices)),
+		     "write: %m");
+	}
+	printf("# %" PRIu64 " bytes, %" PRIu64 " sends, %" PRIu64 " completions, %" PRIu64
+	       " copied\n",
+	       sent, sends, completions, copied);
+	point("every send completes");
+	check(copied == 0, "%" PRIu64 " of %" PRIu64, copied, completions);
+	point("none was copied");
+	end = now_ns() + NS_PER_S;
+	do
+		stats = stats_of(fd);
+	while (stats.blocks_quarantine && now_ns() < end);
+	printf("# %llu times a block waited for its pages\n", stats.quarantined);
+	check(!stats.blocks_quarantine, "%u blocks wait", stats.blocks_quarantine);
+	check(!stats.blocks_lent, "%u blocks are lent", stats.blocks_lent);
+	check(!stats.replaced, "%llu blocks got fresh pages", stats.replaced);
+	point("the references are back");
+	munmap((void *)(uintptr_t)map, setup.map_size);
+	close(fd);
+}
+
+static void send_refused(const char *device)
+{
+	int fd = open(device, O_RDWR | O_CLOEXEC);
+	unsigned char *map;
+	ssize_t n;
+
+	need(fd >= 0, "%s: %m", device);
+	map = mmap(NULL, PFNMAP_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+	need(map != MAP_FAILED, "mmap: %m");
+	errno = 0;
+	n = send(client, map, PFNMAP_SIZE, MSG_ZEROCOPY | MSG_NOSIGNAL);
+	check(n == -1 && errno == EFAULT, "send: %zd, errno %d", n, errno);
+	point("the kernel refuses to send without copying");
+	n = send(client, map, 4096, MSG_NOSIGNAL);
+	check(n == 4096, "send: %zd, %m", n);
+	point("it sends a copy");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3 && argc != 6 && argc != 7) {
+		fprintf(stderr, "usage: zerocopy_send PORT DEVICE "
+				"[BLOCK_SIZE BYTES CHUNK [contiguous]]\n");
+		return 2;
+	}
+	alarm(200);
+	accept_client(atoi(argv[1]));
+	if (argc == 3)
+		send_refused(argv[2]);
+	else
+		send_ring(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10),
+			  strtoull(argv[5], NULL, 10), argc == 7 ? DMACAST_SETUP_CONTIGUOUS : 0);
+	shutdown(client, SHUT_WR);
+	while (read(client, (char[64]){ 0 }, 64) > 0)
+		;
+	close(client);
+	return tap_end();
+}
