@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# A daemon that gives blocks back too early, as soon as they are sent: its client, outside, gets right bytes
+# all the same, and the ring is whole again. (Killed, and closed with data in flight: abi/guard.c.)
+
+. tests/vm/lib.sh
+
+vm_start
+check "the modules load" guest modprobe dmacast_sim rate=0
+check "with a channel" guest modprobe dmacast channels=sim0
+
+# broken_start MODE PORT BYTES
+broken_start()
+{
+	guest_start broken build/tests/vm/abi/broken "$@" /dev/dmacast/sim0
+	wait_until 20 guest grep -q '# listening' /tmp/broken.log
+}
+
+broken_end()
+{
+	wait_until 60 guest grep -q '^1\.\.' /tmp/broken.log
+	guest_tap "$1" cat /tmp/broken.log
+}
+
+# A client that is no match for the sender: much is in flight all the time.
+broken_start early 7000 33554432
+feed "127.0.0.1:$(vm_port 7000)" --rate 3M/s --expect-end end --seconds 100
+ok "$status" "blocks given back too early: every byte is right" || diag_file "$work/feed.err"
+is "and all are there" "$(field bytes_min)" 33554432
+broken_end "early"
+
+check "the modules can go" guest modprobe -r dmacast
+vm_stop
+
+done_testing
