@@ -18,6 +18,8 @@
 #define BLOCK_COUNT_MOST	1048576U
 #define BLOCK_SIZE_MOST		(64U << 20)
 
+#define SETUP_FLAGS		(DMACAST_SETUP_STALL | DMACAST_SETUP_CONTIGUOUS)
+
 /* One that is being filled, and the next one. */
 #define QUEUE_LEAST		2
 
@@ -34,6 +36,15 @@ void block_set_state(struct ring_block *block, enum block_state state)
 	channel->count[state]++;
 	block->state = state;
 	list_move_tail(&block->entry, &channel->list[state]);
+}
+
+void block_move(struct ring_block *block, enum block_state state)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&block->channel->lock, flags);
+	block_set_state(block, state);
+	spin_unlock_irqrestore(&block->channel->lock, flags);
 }
 
 /* The oldest block in a state, now in the caller's hand; NULL when there is none. Under lock. */
@@ -90,8 +101,7 @@ static void feed_later(struct channel *channel)
 	unsigned long flags;
 
 	spin_lock_irqsave(&channel->lock, flags);
-	if (!channel->dead)
-		mod_delayed_work(system_wq, &channel->guard_work, FEED_AGAIN);
+	guard_schedule(channel, FEED_AGAIN);
 	spin_unlock_irqrestore(&channel->lock, flags);
 }
 
@@ -250,7 +260,6 @@ out:
 void channel_feed(struct channel *channel)
 {
 	struct ring_block *block;
-	unsigned long flags;
 
 	while ((block = take_next(channel))) {
 		if (!memory_is_idle(&block->memory)) {
@@ -259,9 +268,7 @@ void channel_feed(struct channel *channel)
 		}
 		if (submit(channel, block))
 			continue;
-		spin_lock_irqsave(&channel->lock, flags);
-		block_set_state(block, BLOCK_FREE);
-		spin_unlock_irqrestore(&channel->lock, flags);
+		block_move(block, BLOCK_FREE);
 		feed_later(channel);
 		break;
 	}
@@ -427,10 +434,9 @@ static int check_geometry(struct channel *channel, const struct dmacast_setup *s
 		if (setup->reserved[i])
 			return -EINVAL;
 	}
-	if (setup->flags & ~(DMACAST_SETUP_STALL | DMACAST_SETUP_CONTIGUOUS)) {
+	if (setup->flags & ~SETUP_FLAGS) {
 		dev_notice_ratelimited(dev, "set-up flags 0x%x: this driver knows 0x%x\n",
-				       setup->flags,
-				       DMACAST_SETUP_STALL | DMACAST_SETUP_CONTIGUOUS);
+				       setup->flags, SETUP_FLAGS);
 		return -EINVAL;
 	}
 	if (!size && !setup->block_count)
@@ -608,13 +614,10 @@ static void take_back_lent(struct channel *channel)
 		spin_unlock_irq(&channel->lock);
 		if (!block)
 			return;
-		if (memory_is_idle(&block->memory)) {
-			spin_lock_irq(&channel->lock);
-			block_set_state(block, BLOCK_FREE);
-			spin_unlock_irq(&channel->lock);
-		} else {
+		if (memory_is_idle(&block->memory))
+			block_move(block, BLOCK_FREE);
+		else
 			guard_quarantine(block);
-		}
 	}
 }
 

@@ -158,6 +158,12 @@ void channel_describe(struct channel *channel, struct dmacast_info *info);
 /** block_set_state() - the one place where a state changes; to its list's end. Under lock. */
 void block_set_state(struct ring_block *block, enum block_state state);
 
+/** block_move() - the same from outside of the lock, of a block in the caller's hand. Any context. */
+void block_move(struct ring_block *block, enum block_state state);
+
+/** guard_schedule() - let guard_work() run so many jiffies later, unless unbound. Under lock. */
+void guard_schedule(struct channel *channel, unsigned long delay);
+
 /** guard_quarantine() - @block, which is in the caller's hand, is not idle. Any context. */
 void guard_quarantine(struct ring_block *block);
 

@@ -3,12 +3,10 @@
 #include "channel.h"
 
 #include "compat.h"
-#include "fault.h"
 
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
-#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
 /* ---- mapping ---- */
@@ -41,7 +39,6 @@ static vm_fault_t insert_block(struct vm_area_struct *vma, const struct ring *ri
 			       unsigned long number)
 {
 	const struct block_memory *memory = &ring->block[number].memory;
-	unsigned int pages = ring->block_size >> PAGE_SHIFT;
 	unsigned long address = vma->vm_start + number * ring->block_size;
 
 	for (unsigned int i = 0; i < memory->run_count; i++) {
@@ -55,8 +52,6 @@ static vm_fault_t insert_block(struct vm_area_struct *vma, const struct ring *ri
 				return error == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
 		}
 	}
-	WARN_ON_ONCE(address != vma->vm_start + number * ring->block_size +
-				((unsigned long)pages << PAGE_SHIFT));
 	return VM_FAULT_NOPAGE;
 }
 

@@ -20,6 +20,14 @@
 /* When there was no memory for fresh pages. */
 #define REPLACE_AGAIN	HZ
 
+void guard_schedule(struct channel *channel, unsigned long delay)
+{
+	lockdep_assert_held(&channel->lock);
+	/* Under the lock, so that it is not after channel_remove() cancelled it. */
+	if (!channel->dead)
+		mod_delayed_work(system_wq, &channel->guard_work, delay);
+}
+
 void guard_quarantine(struct ring_block *block)
 {
 	struct channel *channel = block->channel;
@@ -31,17 +39,8 @@ void guard_quarantine(struct ring_block *block)
 	block->replace_at = jiffies + REPLACE_AFTER;
 	channel->stats.quarantined++;
 	trace_dmacast_quarantine(block);
-	/* Under the lock, so that it is not after channel_remove() cancelled it. */
-	if (!channel->dead)
-		mod_delayed_work(system_wq, &channel->guard_work, 1);
+	guard_schedule(channel, 1);
 	spin_unlock_irqrestore(&channel->lock, flags);
-}
-
-static void set_state(struct ring_block *block, enum block_state state)
-{
-	spin_lock_irq(&block->channel->lock);
-	block_set_state(block, state);
-	spin_unlock_irq(&block->channel->lock);
 }
 
 static bool replace_pages(struct channel *channel, struct ring_block *block)
@@ -87,11 +86,11 @@ void guard_look(struct channel *channel)
 	while ((block = list_first_entry_or_null(&waiting, struct ring_block, entry))) {
 		list_del_init(&block->entry);
 		if (memory_is_idle(&block->memory))
-			set_state(block, BLOCK_FREE);
+			block_move(block, BLOCK_FREE);
 		else if (time_before(jiffies, block->replace_at) || !replace_pages(channel, block))
-			set_state(block, BLOCK_QUARANTINE);
+			block_move(block, BLOCK_QUARANTINE);
 		else
-			set_state(block, BLOCK_FREE);
+			block_move(block, BLOCK_FREE);
 	}
 }
 
@@ -118,8 +117,8 @@ void guard_work(struct work_struct *work)
 		channel_feed(channel);
 	}
 	spin_lock_irq(&channel->lock);
-	if (!channel->dead && channel->count[BLOCK_QUARANTINE])
-		mod_delayed_work(system_wq, &channel->guard_work, pause_until_next(channel));
+	if (channel->count[BLOCK_QUARANTINE])
+		guard_schedule(channel, pause_until_next(channel));
 	spin_unlock_irq(&channel->lock);
 	mutex_unlock(&channel->mutex);
 }

@@ -237,15 +237,6 @@ void memory_free(struct block_memory *memory)
 	memory->run_count = 0;
 }
 
-struct page *memory_page(const struct block_memory *memory, unsigned int number)
-{
-	const struct memory_run *run = memory->runs;
-
-	while (number >= run->pages)
-		number -= run++->pages;
-	return run->page + number;
-}
-
 /*
  * One reference is the ring's, one each is of a page table entry. Any other may be a socket's. The
  * references are read before the map count and, because a page may be mapped or unmapped

@@ -54,9 +54,6 @@ void memory_unmap(struct block_memory *memory, struct device *dma_device);
 /** memory_free() - drop its references to the pages; others keep theirs. After memory_unmap(). */
 void memory_free(struct block_memory *memory);
 
-/** memory_page() - the page that is @number pages from the block's start. */
-struct page *memory_page(const struct block_memory *memory, unsigned int number);
-
 /**
  * memory_is_idle() - does nothing refer to the pages but this ring and page tables?
  *
