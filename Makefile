@@ -49,15 +49,14 @@ library_sources := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c)
 bench_sources := $(wildcard bench/*.c)
-vm_sources := $(wildcard tests/vm/*.c tests/vm/abi/*.c)
+abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
 tool_programs := $(tool_sources:%.c=$(BUILD)/%)
 bench_programs := $(bench_sources:%.c=$(BUILD)/%)
-vm_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/vm/abi/%,$(vm_sources)))
-abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(wildcard tests/vm/abi/*.c)))
+abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources)))
 library := $(BUILD)/libdmacast.a
 objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(unit_sources) \
-	$(tool_sources) $(bench_sources) $(vm_sources))
+	$(tool_sources) $(bench_sources) $(abi_sources))
 
 .PHONY: all daemon test-programs bench-programs vm-programs kmod kmod-tests check check-quick \
 	check-vm bench demo install uninstall dkms-install dkms-uninstall clean format lint deps
@@ -71,7 +70,7 @@ test-programs: daemon $(unit_programs) $(tool_programs)
 
 bench-programs: daemon $(bench_programs) $(tool_programs)
 
-vm-programs: daemon $(vm_programs) $(abi_programs) $(tool_programs)
+vm-programs: daemon $(abi_programs) $(tool_programs)
 
 $(BUILD)/dmacastd: $(BUILD)/daemon/main.o $(library) $(BUILD)/flags
 	$(say) LINK $@
@@ -81,7 +80,7 @@ $(library): $(library_sources:%.c=$(BUILD)/%.o)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(unit_programs) $(tool_programs) $(bench_programs) $(vm_programs): $(BUILD)/%: $(BUILD)/%.o $(library) $(BUILD)/flags
+$(unit_programs) $(tool_programs) $(bench_programs): $(BUILD)/%: $(BUILD)/%.o $(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(library) $(LIBS) -lm
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/limits.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -435,4 +436,24 @@ bool kmsg_says(int kmsg, const char *word)
 		line[length] = '\0';
 		said = said || strstr(line, word);
 	}
+}
+
+/* ---- A client outside ---- */
+
+int accept_client(int port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client, on = 1;
+
+	need(listener >= 0, "socket: %m");
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	need(!bind(listener, (struct sockaddr *)&address, sizeof(address)), "bind: %m");
+	need(!listen(listener, 1), "listen: %m");
+	printf("# listening\n");
+	fflush(stdout);
+	client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	need(client >= 0, "accept: %m");
+	need(!setsockopt(client, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)), "SO_ZEROCOPY: %m");
+	close(listener);
+	return client;
 }

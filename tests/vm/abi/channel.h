@@ -136,6 +136,12 @@ bool write_file(const char *path, const char *text);
 void unbind(void);
 void bind_again(void);
 
+/*
+ * accept_client() - listen, say so on the standard output, take one client that can be sent to with
+ * MSG_ZEROCOPY. Return: its socket.
+ */
+int accept_client(int port);
+
 /* ---- The rest ---- */
 
 /* touch() - read a byte. Return: the signal that this gave, or 0. */

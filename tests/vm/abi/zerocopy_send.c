@@ -10,10 +10,10 @@
  * wait for its pages for long. Without a size, DEVICE is a mapping that the kernel must refuse to send
  * from with EFAULT. The standard output is TAP.
  */
-#include <errno.h>
+#include "channel.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,46 +25,11 @@
 
 #include <linux/errqueue.h>
 
-#include "../unit/tap.h"
-#include "uapi/dmacast.h"
-
 #define BLOCK_COUNT 8U
 #define PFNMAP_SIZE 65536U
-#define NS_PER_S UINT64_C(1000000000)
-
-#define need(condition, ...)                        \
-	do {                                        \
-		if (!check(condition, __VA_ARGS__)) \
-			exit(tap_end() ?: 1);       \
-	} while (0)
 
 static int client;
 static uint64_t sends, completions, copied;
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * NS_PER_S + now.tv_nsec;
-}
-
-static void accept_client(int port)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-
-	need(listener >= 0, "socket: %m");
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	need(!bind(listener, (struct sockaddr *)&address, sizeof(address)), "bind: %m");
-	need(!listen(listener, 1), "listen: %m");
-	printf("# listening\n");
-	fflush(stdout);
-	client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	need(client >= 0, "accept: %m");
-	need(!setsockopt(client, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)), "SO_ZEROCOPY: %m");
-	close(listener);
-}
 
 static void read_completions(void)
 {
@@ -128,7 +93,7 @@ static struct dmacast_stats stats_of(int fd)
 	return stats;
 }
 
-static void send_ring(const char *device, uint64_t block_size, uint64_t bytes, size_t chunk,
+static void send_ring(const char *path, uint64_t block_size, uint64_t bytes, size_t chunk,
 		      uint32_t flags)
 {
 	struct dmacast_setup setup = { .block_size = block_size,
@@ -137,9 +102,9 @@ static void send_ring(const char *device, uint64_t block_size, uint64_t bytes, s
 	struct dmacast_stats stats;
 	const unsigned char *map;
 	uint64_t sent = 0, end;
-	int fd = open(device, O_RDWR | O_CLOEXEC);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
 
-	need(fd >= 0, "%s: %m", device);
+	need(fd >= 0, "%s: %m", path);
 	need(!ioctl(fd, DMACAST_IOC_SETUP, &setup), "SETUP: %m");
 	map = mmap(NULL, setup.map_size, PROT_READ, MAP_SHARED, fd, 0);
 	need(map != MAP_FAILED, "mmap: %m");
@@ -157,7 +122,8 @@ static void send_ring(const char *device, uint64_t block_size, uint64_t bytes, s
 			send_all(map + blocks[i].index * setup.stride, blocks[i].length, chunk);
 			sent += blocks[i].length;
 		}
-		for (end = now_ns() + 60 * NS_PER_S; completions < sends && now_ns() < end;) {
+		for (end = clock_ns(CLOCK_MONOTONIC) + 60 * NS_PER_S;
+		     completions < sends && clock_ns(CLOCK_MONOTONIC) < end;) {
 			usleep(1000);
 			read_completions();
 		}
@@ -173,10 +139,10 @@ static void send_ring(const char *device, uint64_t block_size, uint64_t bytes, s
 	point("every send completes");
 	check(copied == 0, "%" PRIu64 " of %" PRIu64, copied, completions);
 	point("none was copied");
-	end = now_ns() + NS_PER_S;
+	end = clock_ns(CLOCK_MONOTONIC) + NS_PER_S;
 	do
 		stats = stats_of(fd);
-	while (stats.blocks_quarantine && now_ns() < end);
+	while (stats.blocks_quarantine && clock_ns(CLOCK_MONOTONIC) < end);
 	printf("# %llu times a block waited for its pages\n", stats.quarantined);
 	check(!stats.blocks_quarantine, "%u blocks wait", stats.blocks_quarantine);
 	check(!stats.blocks_lent, "%u blocks are lent", stats.blocks_lent);
@@ -186,13 +152,13 @@ static void send_ring(const char *device, uint64_t block_size, uint64_t bytes, s
 	close(fd);
 }
 
-static void send_refused(const char *device)
+static void send_refused(const char *path)
 {
-	int fd = open(device, O_RDWR | O_CLOEXEC);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
 	unsigned char *map;
 	ssize_t n;
 
-	need(fd >= 0, "%s: %m", device);
+	need(fd >= 0, "%s: %m", path);
 	map = mmap(NULL, PFNMAP_SIZE, PROT_READ, MAP_SHARED, fd, 0);
 	need(map != MAP_FAILED, "mmap: %m");
 	errno = 0;
@@ -212,7 +178,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	alarm(200);
-	accept_client(atoi(argv[1]));
+	client = accept_client(atoi(argv[1]));
 	if (argc == 3)
 		send_refused(argv[2]);
 	else

@@ -8,7 +8,7 @@
 # sender ARGUMENT...: a zerocopy_send on port 7000.
 sender()
 {
-	guest_start sender build/tests/vm/zerocopy_send 7000 "$@"
+	guest_start sender build/tests/vm/abi/zerocopy_send 7000 "$@"
 	wait_until 20 guest grep -q '# listening' /tmp/sender.log
 }
 
