@@ -158,7 +158,7 @@ void channel_describe(struct channel *channel, struct dmacast_info *info);
 /** block_set_state() - the one place where a state changes; to its list's end. Under lock. */
 void block_set_state(struct ring_block *block, enum block_state state);
 
-/** block_move() - the same from outside of the lock, of a block in the caller's hand. Any context. */
+/** block_move() - the same outside of the lock, of a block in the caller's hand. Any context. */
 void block_move(struct ring_block *block, enum block_state state);
 
 /** guard_schedule() - let guard_work() run so many jiffies later, unless unbound. Under lock. */
