@@ -492,14 +492,32 @@ void config_print(const struct config *config, FILE *file)
 	}
 }
 
+static void free_values(struct stream_settings *settings)
+{
+	option_free_values(OPTION_STREAM, settings);
+	free(settings->name);
+}
+
+struct stream_settings *config_copy_stream(const struct stream_settings *settings)
+{
+	struct stream_settings *copy = calloc(1, sizeof(*copy));
+
+	if (!copy || !(copy->name = strdup(settings->name)))
+		err(1, "configuration");
+	option_copy_values(OPTION_STREAM, copy, settings);
+	return copy;
+}
+
+void config_free_stream(struct stream_settings *settings)
+{
+	free_values(settings);
+	free(settings);
+}
+
 void config_free(struct config *config)
 {
-	while (config->stream_count) {
-		struct stream_settings *stream = &config->streams[--config->stream_count];
-
-		option_free_values(OPTION_STREAM, stream);
-		free(stream->name);
-	}
+	while (config->stream_count)
+		free_values(&config->streams[--config->stream_count]);
 	free(config->streams);
 	config->streams = NULL;
 }

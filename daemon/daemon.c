@@ -2,7 +2,7 @@
 #include "daemon.h"
 
 #include "log.h"
-#include "stream.h"
+#include "streams.h"
 
 #include <event2/event.h>
 #include <signal.h>
@@ -18,16 +18,10 @@ enum daemon_state { DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_RESETTING };
 struct daemon {
 	const struct config *config;
 	struct event_base *base;
-	struct stream **stream; /* NULL: ended and closed */
-	size_t opened;		/* of the array, as far as it is used */
-	size_t capacity;	/* of the array */
-	size_t open;		/* that are not closed yet */
-	bool running;		/* clients may be there */
+	struct streams *streams;
 	enum daemon_state state;
-	struct stream_owner stream_owner;
 	struct event *signal[2];
 	struct event *drain_timer; /* draining: ends the patience; resetting: gives up */
-	struct event *sweep;	   /* closes streams that have ended, and ends the loop */
 };
 
 static void log_from_libevent(int severity, const char *text)
@@ -42,10 +36,7 @@ static void reset_clients(struct daemon *daemon, const char *reason)
 {
 	daemon->state = DAEMON_RESETTING;
 	evtimer_add(daemon->drain_timer, &give_up_time);
-	for (size_t i = 0; i < daemon->opened; i++) {
-		if (daemon->stream[i])
-			stream_kick_all(daemon->stream[i], reason);
-	}
+	streams_kick_all(daemon->streams, reason);
 }
 
 static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
@@ -73,10 +64,7 @@ static void stop(struct daemon *daemon)
 
 	daemon->state = DAEMON_DRAINING;
 	evtimer_add(daemon->drain_timer, &drain_time);
-	for (size_t i = 0; i < daemon->opened; i++) {
-		if (daemon->stream[i])
-			stream_stop(daemon->stream[i]);
-	}
+	streams_stop(daemon->streams);
 }
 
 static void signal_received(evutil_socket_t number, short what, void *argument)
@@ -95,71 +83,11 @@ static void signal_received(evutil_socket_t number, short what, void *argument)
 	}
 }
 
-/* In the stream: only note it, and close the stream from the event loop. */
-static void stream_ended(void *argument, struct stream *stream)
+static void all_streams_ended(void *argument)
 {
 	struct daemon *daemon = argument;
 
-	(void)stream;
-	event_active(daemon->sweep, EV_TIMEOUT, 0);
-}
-
-/* Make room in the array for one more stream. Return: its place, or NULL without memory. */
-static struct stream **place_for_stream(struct daemon *daemon)
-{
-	struct stream **streams;
-
-	for (size_t i = 0; i < daemon->opened; i++) {
-		if (!daemon->stream[i])
-			return &daemon->stream[i];
-	}
-	if (daemon->opened == daemon->capacity) {
-		streams = reallocarray(daemon->stream, daemon->capacity + 1, sizeof(*streams));
-		if (!streams)
-			return NULL;
-		daemon->stream = streams;
-		daemon->capacity++;
-	}
-	daemon->stream[daemon->opened] = NULL;
-	return &daemon->stream[daemon->opened++];
-}
-
-/* A device is gone: its stream has a successor, at the most one in addition to it. */
-static void stream_lost(void *argument, struct stream *lost)
-{
-	struct daemon *daemon = argument;
-	struct stream **place;
-
-	for (size_t i = 0; i < daemon->opened; i++) {
-		struct stream *other = daemon->stream[i];
-
-		if (other && other != lost && stream_is_same(other, lost))
-			stream_kick_all(other, "device gone again");
-	}
-	place = place_for_stream(daemon);
-	if (!place) {
-		log_error("no memory for one more stream");
-		return;
-	}
-	*place = stream_succeed(lost);
-	daemon->open += *place != NULL;
-}
-
-static void sweep(evutil_socket_t fd, short what, void *argument)
-{
-	struct daemon *daemon = argument;
-
-	(void)fd;
-	(void)what;
-	for (size_t i = 0; i < daemon->opened; i++) {
-		if (!daemon->stream[i] || !stream_has_ended(daemon->stream[i]))
-			continue;
-		stream_close(daemon->stream[i]);
-		daemon->stream[i] = NULL;
-		daemon->open--;
-	}
-	if (!daemon->open)
-		event_base_loopexit(daemon->base, NULL);
+	event_base_loopexit(daemon->base, NULL);
 }
 
 static bool open_base(struct daemon *daemon)
@@ -187,34 +115,16 @@ static bool open_events(struct daemon *daemon)
 			return false;
 	}
 	daemon->drain_timer = evtimer_new(daemon->base, drain_timer_expired, daemon);
-	daemon->sweep = evtimer_new(daemon->base, sweep, daemon);
-	return daemon->drain_timer && daemon->sweep;
+	return daemon->drain_timer != NULL;
 }
 
 static bool open_streams(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
+	const struct streams_owner owner = { .argument = daemon, .all_ended = all_streams_ended };
 
-	daemon->stream_owner = (struct stream_owner){
-		.argument = daemon,
-		.ended = stream_ended,
-		.lost = stream_lost,
-	};
-	for (size_t i = 0; i < config->stream_count; i++) {
-		struct stream **place = place_for_stream(daemon);
-
-		if (!place) {
-			log_error("no memory for the streams");
-			return false;
-		}
-		*place = stream_open(daemon->base, &config->streams[i], &daemon->stream_owner);
-		if (!*place) {
-			daemon->opened--;
-			return false;
-		}
-		daemon->open++;
-	}
-	return true;
+	daemon->streams = streams_open(daemon->base, config->streams, config->stream_count, &owner);
+	return daemon->streams != NULL;
 }
 
 struct daemon *daemon_open(const struct config *config)
@@ -238,9 +148,7 @@ struct daemon *daemon_open(const struct config *config)
 
 int daemon_run(struct daemon *daemon)
 {
-	daemon->running = true;
-	for (size_t i = 0; i < daemon->opened; i++)
-		stream_start(daemon->stream[i]);
+	streams_start(daemon->streams);
 	if (event_base_dispatch(daemon->base) < 0) {
 		log_error("the event loop failed");
 		return 1;
@@ -250,14 +158,8 @@ int daemon_run(struct daemon *daemon)
 
 void daemon_close(struct daemon *daemon)
 {
-	/* A stream that has not ended has sends that are not complete: their blocks have to stay. */
-	bool complete = !daemon->running || !daemon->open;
+	bool complete = !daemon->streams || streams_close(daemon->streams);
 
-	for (size_t i = daemon->opened; !daemon->running && i-- > 0;)
-		stream_close(daemon->stream[i]);
-	free(daemon->stream);
-	if (daemon->sweep)
-		event_free(daemon->sweep);
 	if (daemon->drain_timer)
 		event_free(daemon->drain_timer);
 	for (size_t i = 0; i < 2; i++) {

@@ -62,6 +62,9 @@ void option_set_presets(enum option_scope scope, void *settings);
 /** option_free_values() - free what the options of @scope own in @settings. */
 void option_free_values(enum option_scope scope, void *settings);
 
+/** option_copy_values() - copy what the options of @scope say. @to: zero, or freed, before. */
+void option_copy_values(enum option_scope scope, void *to, const void *from);
+
 /** option_print() - write "name = value" lines as a configuration file has them; none if unset. */
 void option_print(const struct option_definition *option, const void *settings, FILE *file);
 

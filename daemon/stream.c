@@ -17,6 +17,7 @@
 #include "backoff.h"
 #include "client.h"
 #include "clock.h"
+#include "config.h"
 #include "listener.h"
 #include "log.h"
 #include "ring_device.h"
@@ -46,7 +47,7 @@ enum stream_state { STREAM_WAITING, STREAM_HOLDING, STREAM_RUNNING, STREAM_ENDIN
 
 struct stream {
 	struct event_base *base;
-	const struct stream_settings *settings;
+	struct stream_settings *settings;
 	struct stream_owner owner;
 	enum stream_state state;
 
@@ -534,7 +535,7 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 		return NULL;
 	}
 	stream->base = base;
-	stream->settings = settings;
+	stream->settings = config_copy_stream(settings);
 	stream->owner = *owner;
 	stream->client_owner = (struct client_owner){
 		.argument = stream,
@@ -573,10 +574,11 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
 	return NULL;
 }
 
-struct stream *stream_succeed(struct stream *lost)
+struct stream *stream_succeed(struct stream *lost, const struct stream_owner *owner)
 {
-	struct stream *stream = create(lost->base, lost->settings, &lost->owner);
-	const struct listener_owner owner = { .argument = stream, .accepted = client_accepted };
+	struct stream *stream = create(lost->base, lost->settings, owner);
+	const struct listener_owner listener_owner = { .argument = stream,
+						       .accepted = client_accepted };
 	struct timeval delay;
 
 	if (!stream)
@@ -586,7 +588,7 @@ struct stream *stream_succeed(struct stream *lost)
 	lost->listener = NULL;
 	lost->listeners = 0;
 	for (size_t i = 0; i < stream->listeners; i++)
-		listener_set_owner(stream->listener[i], &owner);
+		listener_set_owner(stream->listener[i], &listener_owner);
 	/* A device that fails as soon as it starts is not to be tried without end. */
 	if (clock_monotonic_ns() - lost->opened_ns < BACKOFF_STEADY_NS)
 		stream->backoff = lost->backoff;
@@ -599,7 +601,7 @@ struct stream *stream_succeed(struct stream *lost)
 
 bool stream_is_same(const struct stream *a, const struct stream *b)
 {
-	return a->settings == b->settings;
+	return !strcmp(a->settings->name, b->settings->name);
 }
 
 void stream_start(struct stream *stream)
@@ -650,5 +652,6 @@ void stream_close(struct stream *stream)
 		event_free(stream->retry);
 	if (stream->turn)
 		event_free(stream->turn);
+	config_free_stream(stream->settings);
 	free(stream);
 }

@@ -33,7 +33,7 @@ struct stream_owner {
 /**
  * stream_open() - get everything that can fail: ring, source, endpoints. Clients are accepted from
  * the event loop's next turn on.
- * @settings: must outlive the stream
+ * @settings: are copied
  *
  * Return: NULL after an error, which was logged.
  */
@@ -46,9 +46,9 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
  *
  * Return: NULL without memory; that is logged, and the stream ends for good.
  */
-struct stream *stream_succeed(struct stream *lost);
+struct stream *stream_succeed(struct stream *lost, const struct stream_owner *owner);
 
-/** stream_is_same() - do both come from the same section of the configuration? */
+/** stream_is_same() - have both the same name? */
 bool stream_is_same(const struct stream *a, const struct stream *b);
 
 /** stream_start() - start the source, now or when `hold` clients are there. */

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "streams.h"
+
+#include "log.h"
+#include "stream.h"
+
+#include <bsd/sys/queue.h>
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+/* From stream_open() to its end. Those of one name follow each other: each has its own settings. */
+struct generation {
+	TAILQ_ENTRY(generation) entry;
+	struct streams *streams;
+	struct stream *stream;
+	bool current; /* the newest of its name */
+};
+
+TAILQ_HEAD(generation_list, generation);
+
+struct streams {
+	struct event_base *base;
+	struct streams_owner owner;
+	struct generation_list generations; /* those that are not current at the end */
+	bool running;			    /* clients may be there */
+	struct event *sweep;		    /* closes what has ended */
+};
+
+static void remove_generation(struct generation *generation)
+{
+	TAILQ_REMOVE(&generation->streams->generations, generation, entry);
+	free(generation);
+}
+
+/* Not from within a callback of the stream. */
+static void sweep(evutil_socket_t fd, short what, void *argument)
+{
+	struct streams *streams = argument;
+	struct generation *generation, *next;
+
+	(void)fd;
+	(void)what;
+	TAILQ_FOREACH_SAFE (generation, &streams->generations, entry, next) {
+		if (!stream_has_ended(generation->stream))
+			continue;
+		stream_close(generation->stream);
+		remove_generation(generation);
+	}
+	if (TAILQ_EMPTY(&streams->generations))
+		streams->owner.all_ended(streams->owner.argument);
+}
+
+static void stream_ended(void *argument, struct stream *stream)
+{
+	struct generation *generation = argument;
+
+	(void)stream;
+	event_active(generation->streams->sweep, EV_TIMEOUT, 0);
+}
+
+static void stream_lost(void *argument, struct stream *lost);
+
+/* A place for a stream, and how that stream speaks to it. */
+static struct generation *add_generation(struct streams *streams, struct stream_owner *owner)
+{
+	struct generation *generation = calloc(1, sizeof(*generation));
+
+	if (!generation) {
+		log_error("no memory for one more stream");
+		return NULL;
+	}
+	generation->streams = streams;
+	generation->current = true;
+	TAILQ_INSERT_HEAD(&streams->generations, generation, entry);
+	*owner = (struct stream_owner){
+		.argument = generation,
+		.ended = stream_ended,
+		.lost = stream_lost,
+	};
+	return generation;
+}
+
+/* A device is gone: its stream has a successor, at the most one in addition to it. */
+static void stream_lost(void *argument, struct stream *lost)
+{
+	struct generation *generation = argument, *other, *successor;
+	struct streams *streams = generation->streams;
+	struct stream_owner owner;
+
+	TAILQ_FOREACH (other, &streams->generations, entry) {
+		if (other != generation && stream_is_same(other->stream, lost))
+			stream_kick_all(other->stream, "device gone again");
+	}
+	generation->current = false;
+	TAILQ_REMOVE(&streams->generations, generation, entry);
+	TAILQ_INSERT_TAIL(&streams->generations, generation, entry);
+	successor = add_generation(streams, &owner);
+	if (!successor)
+		return;
+	successor->stream = stream_succeed(lost, &owner);
+	if (!successor->stream)
+		remove_generation(successor);
+}
+
+static bool open_stream(struct streams *streams, const struct stream_settings *settings)
+{
+	struct stream_owner owner;
+	struct generation *generation = add_generation(streams, &owner);
+
+	if (!generation)
+		return false;
+	generation->stream = stream_open(streams->base, settings, &owner);
+	if (generation->stream)
+		return true;
+	remove_generation(generation);
+	return false;
+}
+
+struct streams *streams_open(struct event_base *base, const struct stream_settings *settings,
+			     size_t count, const struct streams_owner *owner)
+{
+	struct streams *streams = calloc(1, sizeof(*streams));
+	bool opened;
+
+	if (!streams) {
+		log_error("no memory for the streams");
+		return NULL;
+	}
+	streams->base = base;
+	streams->owner = *owner;
+	TAILQ_INIT(&streams->generations);
+	streams->sweep = evtimer_new(base, sweep, streams);
+	opened = streams->sweep != NULL;
+	for (size_t i = 0; opened && i < count; i++)
+		opened = open_stream(streams, &settings[i]);
+	if (opened)
+		return streams;
+	streams_close(streams);
+	return NULL;
+}
+
+void streams_start(struct streams *streams)
+{
+	struct generation *generation;
+
+	streams->running = true;
+	TAILQ_FOREACH_REVERSE(generation, &streams->generations, generation_list, entry)
+	stream_start(generation->stream);
+}
+
+void streams_stop(struct streams *streams)
+{
+	struct generation *generation;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry)
+		stream_stop(generation->stream);
+}
+
+void streams_kick_all(struct streams *streams, const char *reason)
+{
+	struct generation *generation;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry)
+		stream_kick_all(generation->stream, reason);
+}
+
+void streams_each(struct streams *streams, void (*each)(void *argument, struct stream *stream),
+		  void *argument)
+{
+	struct generation *generation;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		if (!stream_has_ended(generation->stream))
+			each(argument, generation->stream);
+	}
+}
+
+bool streams_close(struct streams *streams)
+{
+	bool complete = !streams->running || TAILQ_EMPTY(&streams->generations);
+	struct generation *generation;
+
+	while ((generation = TAILQ_FIRST(&streams->generations))) {
+		if (!streams->running)
+			stream_close(generation->stream);
+		remove_generation(generation);
+	}
+	if (streams->sweep)
+		event_free(streams->sweep);
+	free(streams);
+	return complete;
+}

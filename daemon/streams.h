@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The streams of the configuration, by name. Of each one is current; while the clients of an earlier
+ * one, whose device is gone, are let go, that is there, too.
+ */
+#ifndef DMACAST_STREAMS_H
+#define DMACAST_STREAMS_H
+
+#include "settings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct event_base;
+struct stream;
+struct streams;
+
+struct streams_owner {
+	void *argument;
+	/* No stream is left. */
+	void (*all_ended)(void *argument);
+};
+
+/**
+ * streams_open() - open all of them; see stream_open().
+ * @settings: are copied
+ *
+ * Return: NULL after an error, which was logged.
+ */
+struct streams *streams_open(struct event_base *base, const struct stream_settings *settings,
+			     size_t count, const struct streams_owner *owner);
+
+/** streams_start() - start every one, now or when its `hold` clients are there. */
+void streams_start(struct streams *streams);
+
+/** streams_stop() - see stream_stop(). */
+void streams_stop(struct streams *streams);
+
+/** streams_kick_all() - reset every client that is left. */
+void streams_kick_all(struct streams *streams, const char *reason);
+
+/** streams_each() - call @each for every stream that has not ended, current ones first. */
+void streams_each(struct streams *streams, void (*each)(void *argument, struct stream *stream),
+		  void *argument);
+
+/**
+ * streams_close() - free everything, but streams that were started and have not ended: these have
+ * sends that are not complete, and their blocks have to stay until the process ends.
+ *
+ * Return: false when there are such.
+ */
+bool streams_close(struct streams *streams);
+
+#endif
