@@ -37,11 +37,12 @@ static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
 	.field = offsetof(struct stream_settings, field_name)
 
 const struct option_definition option_table[] = {
-	{ DAEMON("log-level", log_level, OPTION_CHOICE), .preset = "info",
+	{ DAEMON("log-level", log_level, OPTION_CHOICE), .effect = OPTION_AT_ONCE, .preset = "info",
 	  .choices = log_level_words, .help = "the least important message that is logged" },
-	{ DAEMON("drain-timeout", drain_timeout, OPTION_DURATION), .preset = "5s", .maximum = HOUR,
+	{ DAEMON("drain-timeout", drain_timeout, OPTION_DURATION), .effect = OPTION_AT_ONCE,
+	  .preset = "5s", .maximum = HOUR,
 	  .help = "how long clients may take to get the rest when stopping" },
-	{ DAEMON("strict", strict, OPTION_BOOL), .preset = "no",
+	{ DAEMON("strict", strict, OPTION_BOOL), .effect = OPTION_AT_ONCE, .preset = "no",
 	  .help = "refuse to start where the kernel may complete zero-copy sends early" },
 
 	{ STREAM("input", input, OPTION_INPUT),
@@ -54,43 +55,48 @@ const struct option_definition option_table[] = {
 	  .help = "start a regular file again at its end" },
 	{ STREAM("on-end", on_end, OPTION_CHOICE), .preset = "auto", .choices = on_end_words,
 	  .help = "at the source's end: close the stream, or wait for the source to come back" },
-	{ STREAM("hold", hold, OPTION_COUNT), .preset = "0", .maximum = 100000,
-	  .help = "start to read only when so many clients are there" },
-	{ STREAM("flush", flush, OPTION_DURATION), .preset = "100ms", .minimum = MILLISECOND,
-	  .maximum = HOUR, .help = "hand a part-filled block on so long after its first byte" },
+	{ STREAM("hold", hold, OPTION_COUNT), .effect = OPTION_AT_ONCE, .preset = "0",
+	  .maximum = 100000, .help = "start to read only when so many clients are there" },
+	{ STREAM("flush", flush, OPTION_DURATION), .effect = OPTION_AT_ONCE, .preset = "100ms",
+	  .minimum = MILLISECOND, .maximum = HOUR,
+	  .help = "hand a part-filled block on so long after its first byte" },
 	{ STREAM("overrun", overrun, OPTION_CHOICE), .preset = "drop-oldest",
 	  .choices = overrun_words,
 	  .help = "of a device without a free block: lose the oldest one not read, or stall it" },
 	{ STREAM("contiguous", contiguous, OPTION_BOOL), .preset = "no",
 	  .help = "each block of a device's ring in one physically contiguous piece" },
-	{ STREAM("listen", listen, OPTION_LISTEN),
+	{ STREAM("listen", listen, OPTION_LISTEN), .effect = OPTION_AT_ONCE,
 	  .help = "endpoint for clients, HOST:PORT; may be given several times" },
 	{ STREAM("block-size", block_size, OPTION_SIZE), .preset = "256K", .minimum = 4 * KIB,
 	  .maximum = 64 * MIB, .help = "unit of recycling; a multiple of the page size" },
 	{ STREAM("ring-size", ring_size, OPTION_SIZE), .preset = "16M", .minimum = 16 * KIB,
 	  .maximum = 1024 * GIB, .help = "memory of all blocks together" },
-	{ STREAM("low-water", low_water, OPTION_COUNT), .preset = "auto", .has_auto = true,
-	  .minimum = 1, .maximum = 1000000,
+	{ STREAM("low-water", low_water, OPTION_COUNT), .effect = OPTION_AT_ONCE, .preset = "auto",
+	  .has_auto = true, .minimum = 1, .maximum = 1000000,
 	  .help = "free blocks at which the slowest client gives way" },
 	{ STREAM("huge-pages", huge_pages, OPTION_CHOICE), .preset = "auto",
 	  .choices = huge_pages_words, .help = "use huge pages for the ring" },
-	{ STREAM("lag-policy", lag_policy, OPTION_CHOICE), .preset = "drop",
-	  .choices = lag_policy_words, .help = "what happens to a client that is too slow" },
-	{ STREAM("zerocopy", zerocopy, OPTION_CHOICE), .preset = "auto", .choices = zerocopy_words,
-	  .help = "send with MSG_ZEROCOPY" },
-	{ STREAM("max-clients", max_clients, OPTION_COUNT), .preset = "4096", .minimum = 1,
-	  .maximum = 100000, .help = "clients at the same time" },
-	{ STREAM("max-clients-per-address", max_clients_per_address, OPTION_COUNT), .preset = "0",
-	  .maximum = 100000, .help = "clients at the same time from one address; 0: no limit" },
-	{ STREAM("send-buffer", send_buffer, OPTION_SIZE), .preset = "auto", .has_auto = true,
-	  .minimum = 4 * KIB, .maximum = 1 * GIB, .help = "socket send buffer of each client" },
-	{ STREAM("notsent-lowat", notsent_lowat, OPTION_SIZE), .preset = "auto", .has_auto = true,
-	  .minimum = 4 * KIB, .maximum = 1 * GIB,
+	{ STREAM("lag-policy", lag_policy, OPTION_CHOICE), .effect = OPTION_AT_ONCE,
+	  .preset = "drop", .choices = lag_policy_words,
+	  .help = "what happens to a client that is too slow" },
+	{ STREAM("zerocopy", zerocopy, OPTION_CHOICE), .effect = OPTION_NEW_CLIENTS,
+	  .preset = "auto", .choices = zerocopy_words, .help = "send with MSG_ZEROCOPY" },
+	{ STREAM("max-clients", max_clients, OPTION_COUNT), .effect = OPTION_AT_ONCE,
+	  .preset = "4096", .minimum = 1, .maximum = 100000, .help = "clients at the same time" },
+	{ STREAM("max-clients-per-address", max_clients_per_address, OPTION_COUNT),
+	  .effect = OPTION_AT_ONCE, .preset = "0", .maximum = 100000,
+	  .help = "clients at the same time from one address; 0: no limit" },
+	{ STREAM("send-buffer", send_buffer, OPTION_SIZE), .effect = OPTION_NEW_CLIENTS,
+	  .preset = "auto", .has_auto = true, .minimum = 4 * KIB, .maximum = 1 * GIB,
+	  .help = "socket send buffer of each client" },
+	{ STREAM("notsent-lowat", notsent_lowat, OPTION_SIZE), .effect = OPTION_NEW_CLIENTS,
+	  .preset = "auto", .has_auto = true, .minimum = 4 * KIB, .maximum = 1 * GIB,
 	  .help = "bytes a socket may hold that are not sent yet" },
-	{ STREAM("keepalive", keepalive, OPTION_DURATION), .preset = "30s", .maximum = 9 * HOUR,
+	{ STREAM("keepalive", keepalive, OPTION_DURATION), .effect = OPTION_NEW_CLIENTS,
+	  .preset = "30s", .maximum = 9 * HOUR,
 	  .help = "probe a silent client after so long; 0: never" },
-	{ STREAM("user-timeout", user_timeout, OPTION_DURATION), .preset = "60s",
-	  .maximum = 9 * HOUR,
+	{ STREAM("user-timeout", user_timeout, OPTION_DURATION), .effect = OPTION_NEW_CLIENTS,
+	  .preset = "60s", .maximum = 9 * HOUR,
 	  .help = "end a client that acknowledges nothing for so long; 0: the kernel's own" },
 };
 
@@ -303,25 +309,26 @@ void option_set_presets(enum option_scope scope, void *settings)
 	}
 }
 
+static void free_value(const struct option_definition *option, void *field)
+{
+	struct text_list *list = field;
+
+	if (option->type == OPTION_INPUT || option->type == OPTION_PATH) {
+		free(*(char **)field);
+		*(char **)field = NULL;
+	} else if (option->type == OPTION_LISTEN) {
+		while (list->count)
+			free(list->item[--list->count]);
+		free(list->item);
+		list->item = NULL;
+	}
+}
+
 void option_free_values(enum option_scope scope, void *settings)
 {
 	for (size_t i = 0; i < option_count; i++) {
-		const struct option_definition *option = &option_table[i];
-		void *field = (char *)settings + option->field;
-
-		if (option->scope != scope)
-			continue;
-		if (option->type == OPTION_INPUT || option->type == OPTION_PATH) {
-			free(*(char **)field);
-			*(char **)field = NULL;
-		} else if (option->type == OPTION_LISTEN) {
-			struct text_list *list = field;
-
-			while (list->count)
-				free(list->item[--list->count]);
-			free(list->item);
-			list->item = NULL;
-		}
+		if (option_table[i].scope == scope)
+			free_value(&option_table[i], (char *)settings + option_table[i].field);
 	}
 }
 
@@ -373,6 +380,62 @@ void option_copy_values(enum option_scope scope, void *to, const void *from)
 			copy_value(option, (char *)to + option->field,
 				   (const char *)from + option->field);
 	}
+}
+
+void option_adapt_values(enum option_scope scope, void *to, const void *from)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+
+		if (option->scope != scope || option->effect == OPTION_AT_START)
+			continue;
+		free_value(option, (char *)to + option->field);
+		copy_value(option, (char *)to + option->field, (const char *)from + option->field);
+	}
+}
+
+static bool same_list(const struct text_list *a, const struct text_list *b)
+{
+	bool same = a->count == b->count;
+
+	for (size_t i = 0; same && i < a->count; i++)
+		same = !strcmp(a->item[i], b->item[i]);
+	return same;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool same_value(const struct option_definition *option, const void *a, const void *b)
+{
+	switch (option->type) {
+	case OPTION_INPUT:
+	case OPTION_PATH:
+		return same_text(*(char *const *)a, *(char *const *)b);
+	case OPTION_LISTEN:
+		return same_list(a, b);
+	default:
+		return !memcmp(a, b, plain_size(option->type));
+	}
+}
+
+bool option_changes(enum option_scope scope, unsigned int effects, const void *a, const void *b,
+		    char names[OPTION_NAMES_TEXT])
+{
+	names[0] = '\0';
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+
+		if (option->scope != scope || !(effects & OPTION_EFFECT(option->effect)) ||
+		    same_value(option, (const char *)a + option->field,
+			       (const char *)b + option->field))
+			continue;
+		strlcat(names, *names ? ", " : "", OPTION_NAMES_TEXT);
+		strlcat(names, option->name, OPTION_NAMES_TEXT);
+	}
+	return *names;
 }
 
 void option_print(const struct option_definition *option, const void *settings, FILE *file)

@@ -28,10 +28,18 @@ enum option_type {
 	OPTION_LISTEN,	 /* struct text_list of addresses; may be given several times */
 };
 
+/* When a change of the option in a configuration that is read again takes effect. */
+enum option_effect {
+	OPTION_AT_START,    /* for what it belongs to to start again: the stream, or the daemon */
+	OPTION_AT_ONCE,	    /* now */
+	OPTION_NEW_CLIENTS, /* now, for those who come from now on */
+};
+
 struct option_definition {
 	const char *name;
 	enum option_scope scope;
 	enum option_type type;
+	enum option_effect effect;
 	size_t field;		    /* offset in the settings struct */
 	const char *preset;	    /* the default as one would write it; NULL: none */
 	uint64_t minimum, maximum;  /* of a number */
@@ -64,6 +72,23 @@ void option_free_values(enum option_scope scope, void *settings);
 
 /** option_copy_values() - copy what the options of @scope say. @to: zero, or freed, before. */
 void option_copy_values(enum option_scope scope, void *to, const void *from);
+
+/** option_adapt_values() - the same for those that need no new start. @to: has values already. */
+void option_adapt_values(enum option_scope scope, void *to, const void *from);
+
+/* Sets of effects. */
+#define OPTION_EFFECT(effect) (1U << (effect))
+#define OPTION_EFFECTS_ALL (~0U)
+
+/* Enough for the names of all options of a scope. */
+#define OPTION_NAMES_TEXT 512
+
+/**
+ * option_changes() - do options of @scope with one of these @effects differ?
+ * @names: out: which do, for people; empty for none
+ */
+bool option_changes(enum option_scope scope, unsigned int effects, const void *a, const void *b,
+		    char names[OPTION_NAMES_TEXT]);
 
 /** option_print() - write "name = value" lines as a configuration file has them; none if unset. */
 void option_print(const struct option_definition *option, const void *settings, FILE *file);

@@ -222,6 +222,104 @@ static void test_ranges(void)
 	point("numbers are taken from the minimum to the maximum, and errors name both");
 }
 
+/* A value that the option takes and that is not its preset. */
+static const char *other_value(const struct option_definition *option)
+{
+	static const char *const value[] = {
+		[OPTION_COUNT] = "7",  [OPTION_SIZE] = "1M",   [OPTION_DURATION] = "7s",
+		[OPTION_RATE] = "7/s", [OPTION_BOOL] = "yes",  [OPTION_INPUT] = "/other",
+		[OPTION_PATH] = "/o",  [OPTION_LISTEN] = ":7",
+	};
+
+	if (option->type != OPTION_CHOICE)
+		return value[option->type];
+	return option->choices[strcmp(option->choices[0], option->preset) ? 0 : 1];
+}
+
+static void *new_settings(enum option_scope scope)
+{
+	void *settings = calloc(1, scope == OPTION_DAEMON ? sizeof(struct daemon_settings)
+							  : sizeof(struct stream_settings));
+
+	option_set_presets(scope, settings);
+	return settings;
+}
+
+static void free_settings(enum option_scope scope, void *settings)
+{
+	option_free_values(scope, settings);
+	free(settings);
+}
+
+/* With every option set in turn: what is copied, what is adapted, and what is called a change. */
+static void test_copies(void)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+		void *a = new_settings(option->scope), *b = new_settings(option->scope);
+		void *copy =
+			calloc(1, option->scope == OPTION_DAEMON ? sizeof(struct daemon_settings)
+								 : sizeof(struct stream_settings));
+		char names[OPTION_NAMES_TEXT], expected[OPTION_ERROR_TEXT];
+		bool adapts = option->effect != OPTION_AT_START;
+
+		check(!option_changes(option->scope, OPTION_EFFECTS_ALL, a, b, names),
+		      "%s changed by themselves", names);
+		check(option_set(option, b, other_value(option), expected), "%s: expected %s",
+		      option->name, expected);
+		check(option_changes(option->scope, OPTION_EFFECTS_ALL, a, b, names) &&
+			      !strcmp(names, option->name),
+		      "%s changed, not \"%s\"", option->name, names);
+		check(option_changes(option->scope, OPTION_EFFECT(OPTION_AT_START), a, b, names) ==
+			      !adapts,
+		      "%s is of another effect", option->name);
+
+		option_copy_values(option->scope, copy, b);
+		check(!option_changes(option->scope, OPTION_EFFECTS_ALL, copy, b, names),
+		      "%s not copied", names);
+		option_adapt_values(option->scope, a, b);
+		check(option_changes(option->scope, OPTION_EFFECTS_ALL, a, b, names) == !adapts,
+		      "%s: %s", option->name, adapts ? "not adapted" : "adapted");
+		/* Each owns what it has. */
+		free_settings(option->scope, b);
+		free_settings(option->scope, a);
+		free_settings(option->scope, copy);
+	}
+	point("every option is compared and copied, and adapted unless it needs a new start");
+}
+
+/* Two lists differ in their length, their items, and the order of these. */
+static void test_lists(void)
+{
+	static const char *const list[][3] = {
+		{ ":1", ":2", NULL }, { ":1", ":3", NULL }, { ":2", ":1", NULL }, { ":1", NULL }
+	};
+	const struct option_definition *option = option_find(OPTION_STREAM, "listen");
+	char names[OPTION_NAMES_TEXT], expected[OPTION_ERROR_TEXT];
+	struct stream_settings settings[4] = { 0 }, copy = { 0 };
+
+	for (size_t i = 0; i < 4; i++) {
+		for (size_t j = 0; list[i][j]; j++)
+			option_set(option, &settings[i], list[i][j], expected);
+		for (size_t j = 0; j < i; j++)
+			check(option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, &settings[i],
+					     &settings[j], names),
+			      "lists %zu and %zu are the same", i, j);
+	}
+	option_copy_values(OPTION_STREAM, &copy, &settings[0]);
+	check(copy.listen.count == 2 && !strcmp(copy.listen.item[1], ":2"), "not the list");
+	check(copy.listen.item[0] != settings[0].listen.item[0], "not a copy");
+	for (size_t i = 0; i < 4; i++) {
+		option_adapt_values(OPTION_STREAM, &copy, &settings[i]);
+		check(!option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, &copy, &settings[i],
+				      names),
+		      "list %zu is not taken over", i);
+		option_free_values(OPTION_STREAM, &settings[i]);
+	}
+	option_free_values(OPTION_STREAM, &copy);
+	point("lists are copied with what is in them");
+}
+
 int main(void)
 {
 	test_names();
@@ -230,5 +328,7 @@ int main(void)
 	test_presets();
 	test_choices();
 	test_ranges();
+	test_copies();
+	test_lists();
 	return tap_end();
 }
