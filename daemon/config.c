@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "config.h"
 
-#include "address.h"
+#include "endpoint.h"
 #include "input.h"
 #include "log.h"
 #include "option.h"
@@ -16,7 +16,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #define STREAM_NAME_MAX 32
@@ -364,18 +363,6 @@ static unsigned int check_stream(const struct stream_settings *stream, const cha
 	return errors;
 }
 
-static bool same_endpoint(const char *a, const char *b)
-{
-	struct address one, other;
-	const char *wrong;
-
-	if (!address_parse(a, &one, &wrong) || !address_parse(b, &other, &wrong))
-		return false;
-	/* Port 0 is another one each time. */
-	return atoi(one.port) && atoi(one.port) == atoi(other.port) &&
-	       !strcasecmp(one.host, other.host);
-}
-
 /* The stream that has the endpoint @index of stream @number, before it, or NULL. */
 static const struct stream_settings *earlier_user(const struct config *config, size_t number,
 						  size_t index)
@@ -386,7 +373,7 @@ static const struct stream_settings *earlier_user(const struct config *config, s
 		const struct text_list *listen = &config->streams[s].listen;
 
 		for (size_t i = 0; i < (s == number ? index : listen->count); i++) {
-			if (same_endpoint(endpoint, listen->item[i]))
+			if (endpoint_is_same(endpoint, listen->item[i]))
 				return &config->streams[s];
 		}
 	}

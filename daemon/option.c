@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "option.h"
 
-#include "address.h"
+#include "endpoint.h"
 #include "input.h"
 #include "settings.h"
 #include "units.h"
@@ -66,7 +66,7 @@ const struct option_definition option_table[] = {
 	{ STREAM("contiguous", contiguous, OPTION_BOOL), .preset = "no",
 	  .help = "each block of a device's ring in one physically contiguous piece" },
 	{ STREAM("listen", listen, OPTION_LISTEN), .effect = OPTION_AT_ONCE,
-	  .help = "endpoint for clients, HOST:PORT; may be given several times" },
+	  .help = "endpoint for clients, or systemd:NAME; may be given several times" },
 	{ STREAM("block-size", block_size, OPTION_SIZE), .preset = "256K", .minimum = 4 * KIB,
 	  .maximum = 64 * MIB, .help = "unit of recycling; a multiple of the page size" },
 	{ STREAM("ring-size", ring_size, OPTION_SIZE), .preset = "16M", .minimum = 16 * KIB,
@@ -255,11 +255,11 @@ static bool set_path(char **field, const char *text, char expected[OPTION_ERROR_
 
 static bool add_listen(struct text_list *list, const char *text, char expected[OPTION_ERROR_TEXT])
 {
-	struct address address;
+	struct endpoint endpoint;
 	const char *wrong;
 	char **item;
 
-	if (!address_parse(text, &address, &wrong)) {
+	if (!endpoint_parse(text, &endpoint, &wrong)) {
 		strlcpy(expected, wrong, OPTION_ERROR_TEXT);
 		return false;
 	}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "endpoint.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define SYSTEMD "systemd:"
+/* What systemd.socket(5) allows. */
+#define SOCKET_NAME_MAX 255
+
+static bool is_socket_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < length; i++) {
+		if (!isprint((unsigned char)name[i]) || name[i] == ':' || name[i] == ' ')
+			return false;
+	}
+	return length && length <= SOCKET_NAME_MAX;
+}
+
+bool endpoint_parse(const char *text, struct endpoint *endpoint, const char **wrong)
+{
+	endpoint->socket_name = NULL;
+	if (strncmp(text, SYSTEMD, strlen(SYSTEMD))) {
+		if (address_parse(text, &endpoint->address, wrong))
+			return true;
+		if (!strchr(text, ':'))
+			*wrong = "HOST:PORT, [IPV6]:PORT, *:PORT, :PORT or systemd:NAME";
+		return false;
+	}
+	*wrong = "systemd:NAME with the name of a socket, which has no blank and no colon";
+	endpoint->socket_name = text + strlen(SYSTEMD);
+	return is_socket_name(endpoint->socket_name);
+}
+
+static bool parse_both(const char *a, const char *b, struct endpoint *one, struct endpoint *other)
+{
+	const char *wrong;
+
+	return endpoint_parse(a, one, &wrong) && endpoint_parse(b, other, &wrong) &&
+	       !one->socket_name == !other->socket_name;
+}
+
+bool endpoint_is_same(const char *a, const char *b)
+{
+	struct endpoint one, other;
+
+	if (!parse_both(a, b, &one, &other))
+		return false;
+	if (one.socket_name)
+		return !strcmp(one.socket_name, other.socket_name);
+	return endpoint_shares_port(a, b) && !strcasecmp(one.address.host, other.address.host);
+}
+
+bool endpoint_shares_port(const char *a, const char *b)
+{
+	struct endpoint one, other;
+
+	return parse_both(a, b, &one, &other) && !one.socket_name && atoi(one.address.port) &&
+	       atoi(one.address.port) == atoi(other.address.port);
+}
