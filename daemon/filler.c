@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 struct filler {
+	const struct stream_settings *settings;
 	struct ring *ring;
 	struct source_owner owner;
 	uint32_t low_water;
@@ -60,6 +61,17 @@ static void resume_event_active(evutil_socket_t fd, short what, void *argument)
 	filler->resume(filler->resume_argument);
 }
 
+void filler_adapt(struct filler *filler)
+{
+	const struct stream_settings *settings = filler->settings;
+
+	filler->low_water = (uint32_t)stream_settings_low_water(settings);
+	filler->flush.tv_sec = (time_t)(settings->flush / 1000000);
+	filler->flush.tv_usec = (suseconds_t)(settings->flush % 1000000);
+	/* More than the low-water mark, or the next block would ask for room again at once. */
+	ring_on_free(filler->ring, filler->low_water + 1, ring_has_room, filler);
+}
+
 struct filler *filler_create(struct event_base *base, const struct stream_settings *settings,
 			     struct ring *ring, const struct source_owner *owner,
 			     void (*resume)(void *argument), void *argument)
@@ -68,17 +80,14 @@ struct filler *filler_create(struct event_base *base, const struct stream_settin
 
 	if (!filler)
 		return NULL;
+	filler->settings = settings;
 	filler->ring = ring;
 	filler->owner = *owner;
-	filler->low_water = (uint32_t)stream_settings_low_water(settings);
-	filler->flush.tv_sec = (time_t)(settings->flush / 1000000);
-	filler->flush.tv_usec = (suseconds_t)(settings->flush % 1000000);
 	filler->resume = resume;
 	filler->resume_argument = argument;
 	evtimer_assign(&filler->flush_timer, base, flush_timer_expired, filler);
 	event_assign(&filler->resume_event, base, -1, 0, resume_event_active, filler);
-	/* More than the low-water mark, or the next block would ask for room again at once. */
-	ring_on_free(ring, filler->low_water + 1, ring_has_room, filler);
+	filler_adapt(filler);
 	return filler;
 }
 

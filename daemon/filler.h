@@ -12,6 +12,7 @@ struct filler;
 
 /**
  * filler_create() - for one source.
+ * @settings: must outlive the filler
  * @resume: called, from the event loop, when blocks are free after filler_space() found none
  *
  * Return: NULL without memory.
@@ -19,6 +20,9 @@ struct filler;
 struct filler *filler_create(struct event_base *base, const struct stream_settings *settings,
 			     struct ring *ring, const struct source_owner *owner,
 			     void (*resume)(void *argument), void *argument);
+
+/** filler_adapt() - the settings have changed: have regard to them from now on. */
+void filler_adapt(struct filler *filler);
 
 /**
  * filler_space() - where the next bytes go.

@@ -33,17 +33,22 @@ struct block *ring_take_block(struct ring *ring, uint32_t index)
 	return hand_out(ring, &ring->block[index]);
 }
 
+static void notify_if_enough(struct ring *ring)
+{
+	if (!ring->starved || ring->free_blocks < ring->enough)
+		return;
+	ring->starved = false;
+	if (ring->notify)
+		ring->notify(ring->notify_argument);
+}
+
 void ring_put(struct ring *ring, struct block *block)
 {
 	assert(!block->pins && !block->in_window);
 	assert(ring->free_blocks < ring->blocks);
 	ring->type->give_back(ring, block);
 	ring->free_blocks++;
-	if (ring->starved && ring->free_blocks >= ring->enough) {
-		ring->starved = false;
-		if (ring->notify)
-			ring->notify(ring->notify_argument);
-	}
+	notify_if_enough(ring);
 }
 
 void ring_starve(struct ring *ring)
@@ -57,6 +62,7 @@ void ring_on_free(struct ring *ring, uint32_t enough, void (*notify)(void *argum
 	ring->enough = enough;
 	ring->notify = notify;
 	ring->notify_argument = argument;
+	notify_if_enough(ring);
 }
 
 uint32_t ring_blocks(const struct ring *ring)

@@ -25,7 +25,7 @@ void ring_put(struct ring *ring, struct block *block);
 /**
  * ring_on_free() - be told, once, when blocks are free after ring_take() found none or ring_starve().
  * @enough: so many free blocks at once are worth a call
- * @notify: called from within ring_put(); must not take blocks itself
+ * @notify: called from within ring_put(), or from here; must not take blocks itself
  */
 void ring_on_free(struct ring *ring, uint32_t enough, void (*notify)(void *argument),
 		  void *argument);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the operator asked for, as plain values. The configuration layer fills these structs, every
- * other layer may read them, nobody changes them afterwards. The meaning of each option is in
+ * other layer may read them. When the configuration is read again, a stream's own copy changes, but
+ * not in what needs a new start (option.h). The meaning of each option is in
  * dmacastd.conf(5); its default and range are in option.c.
  */
 #ifndef DMACAST_SETTINGS_H

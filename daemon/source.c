@@ -23,6 +23,11 @@ void source_stop(struct source *source)
 	source->type->stop(source);
 }
 
+void source_adapt(struct source *source)
+{
+	source->type->adapt(source);
+}
+
 const char *source_text(const struct source *source)
 {
 	return source->text;

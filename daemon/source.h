@@ -30,6 +30,7 @@ struct source_owner {
 
 /**
  * source_open() - open the source that @settings ask for; it does not fill anything yet.
+ * @settings: must outlive the source
  * @ring: becomes this source's to take from; of the kind that @settings ask for
  *
  * Return: NULL after an error, which was logged with the stream's name.
@@ -42,6 +43,9 @@ void source_start(struct source *source);
 
 /** source_stop() - hand on what is there (with no end() after it) and stop. May be repeated. */
 void source_stop(struct source *source);
+
+/** source_adapt() - the settings have changed, as far as they may: have regard to them from now on. */
+void source_adapt(struct source *source);
 
 /** source_text() - what the source is, for people: "exec:command". */
 const char *source_text(const struct source *source);

@@ -227,12 +227,6 @@ static void device_close(struct source *source)
 	free(device);
 }
 
-static const struct source_type device_type = {
-	.start = device_start,
-	.stop = device_stop,
-	.close = device_close,
-};
-
 /* See the top of this file. */
 static uint32_t reserve_of(uint32_t blocks, uint32_t low_water)
 {
@@ -244,11 +238,30 @@ static uint32_t reserve_of(uint32_t blocks, uint32_t low_water)
 	return reserve < most ? reserve : most;
 }
 
+static void device_adapt(struct source *source)
+{
+	struct device_source *device = (struct device_source *)source;
+	const struct stream_settings *settings = device->settings;
+	uint32_t enough;
+
+	device->low_water = (uint32_t)stream_settings_low_water(settings);
+	device->reserve = reserve_of(ring_blocks(device->ring), device->low_water);
+	/* Where nobody gives way, a few at once are worth more. */
+	enough = settings->lag_policy == LAG_POLICY_BLOCK ? device->low_water : device->reserve;
+	ring_on_free(device->ring, enough + 1, ring_has_room, device);
+}
+
+static const struct source_type device_type = {
+	.start = device_start,
+	.stop = device_stop,
+	.adapt = device_adapt,
+	.close = device_close,
+};
+
 struct source *source_device_open(struct event_base *base, const struct stream_settings *settings,
 				  struct ring *ring, const struct source_owner *owner)
 {
 	struct device_source *device = calloc(1, sizeof(*device));
-	uint32_t enough;
 
 	if (!device) {
 		log_error("stream %s: no memory for the device", settings->name);
@@ -259,8 +272,6 @@ struct source *source_device_open(struct event_base *base, const struct stream_s
 	device->settings = settings;
 	device->owner = *owner;
 	device->ring = ring;
-	device->low_water = (uint32_t)stream_settings_low_water(settings);
-	device->reserve = reserve_of(ring_blocks(ring), device->low_water);
 	device->turn_blocks = (uint32_t)(TURN_BYTES / ring_block_size(ring));
 	if (device->turn_blocks < 1)
 		device->turn_blocks = 1;
@@ -270,8 +281,6 @@ struct source *source_device_open(struct event_base *base, const struct stream_s
 		     read_blocks, device);
 	event_assign(&device->resume, base, -1, 0, resume, device);
 	event_assign(&device->failed, base, -1, 0, start_failed, device);
-	/* Where nobody gives way, a few at once are worth more. */
-	enough = settings->lag_policy == LAG_POLICY_BLOCK ? device->low_water : device->reserve;
-	ring_on_free(ring, enough + 1, ring_has_room, device);
+	device_adapt(&device->source);
 	return &device->source;
 }

@@ -377,6 +377,11 @@ static void input_stop(struct source *source)
 	filler_stop(input->filler);
 }
 
+static void input_adapt(struct source *source)
+{
+	filler_adapt(((struct input_source *)source)->filler);
+}
+
 static void input_close(struct source *source)
 {
 	struct input_source *input = (struct input_source *)source;
@@ -390,6 +395,7 @@ static void input_close(struct source *source)
 static const struct source_type input_type = {
 	.start = input_start,
 	.stop = input_stop,
+	.adapt = input_adapt,
 	.close = input_close,
 };
 

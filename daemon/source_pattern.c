@@ -112,6 +112,11 @@ static void pattern_stop(struct source *source)
 	filler_stop(pattern->filler);
 }
 
+static void pattern_adapt(struct source *source)
+{
+	filler_adapt(((struct pattern_source *)source)->filler);
+}
+
 static void pattern_close(struct source *source)
 {
 	struct pattern_source *pattern = (struct pattern_source *)source;
@@ -124,6 +129,7 @@ static void pattern_close(struct source *source)
 static const struct source_type pattern_type = {
 	.start = pattern_start,
 	.stop = pattern_stop,
+	.adapt = pattern_adapt,
 	.close = pattern_close,
 };
 

@@ -8,6 +8,7 @@
 struct source_type {
 	void (*start)(struct source *source);
 	void (*stop)(struct source *source);
+	void (*adapt)(struct source *source);
 	void (*close)(struct source *source);
 };
 
