@@ -252,7 +252,7 @@ static void set_verbosity(const struct parser *parser)
 		level = LOG_LEVEL_DEBUG;
 	if (parser->verbosity < -1)
 		level = LOG_LEVEL_ERROR;
-	log_set_level((enum log_level)level);
+	parser->config->log_level = (enum log_level)level;
 }
 
 enum arguments_outcome arguments_parse(int argc, char **argv, struct config *config)
@@ -265,6 +265,7 @@ enum arguments_outcome arguments_parse(int argc, char **argv, struct config *con
 	if (!parser.is_set)
 		err(1, "arguments");
 	opterr = 0;
+	optind = 1;
 	read_named_file(&parser, argc, argv, options);
 	go_on = take_options(&parser, argc, argv, options);
 	if (go_on)
@@ -280,6 +281,7 @@ enum arguments_outcome arguments_parse(int argc, char **argv, struct config *con
 	}
 	if (parser.errors || !config_check(config, parser.file ? parser.file : "command line"))
 		return ARGUMENTS_WRONG;
+	config->file = parser.file;
 	set_verbosity(&parser);
 	return parser.check ? ARGUMENTS_CHECK : ARGUMENTS_RUN;
 }

@@ -14,7 +14,10 @@ enum arguments_outcome {
 	ARGUMENTS_WRONG, /* errors were logged */
 };
 
-/** arguments_parse() - fill @config from the command line and the file that it names. */
+/**
+ * arguments_parse() - fill @config from the command line and the file that it names. May be repeated,
+ * to read the file again, with the same arguments.
+ */
 enum arguments_outcome arguments_parse(int argc, char **argv, struct config *config);
 
 #endif

@@ -501,10 +501,27 @@ void config_free_stream(struct stream_settings *settings)
 	free(settings);
 }
 
-void config_free(struct config *config)
+static void free_streams(struct config *config)
 {
 	while (config->stream_count)
 		free_values(&config->streams[--config->stream_count]);
 	free(config->streams);
 	config->streams = NULL;
+}
+
+void config_renew(struct config *config, struct config *from)
+{
+	option_adapt_values(OPTION_DAEMON, &config->daemon, &from->daemon);
+	config->log_level = from->log_level;
+	free_streams(config);
+	config->streams = from->streams;
+	config->stream_count = from->stream_count;
+	from->streams = NULL;
+	from->stream_count = 0;
+}
+
+void config_free(struct config *config)
+{
+	option_free_values(OPTION_DAEMON, &config->daemon);
+	free_streams(config);
 }

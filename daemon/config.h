@@ -7,13 +7,17 @@
 #ifndef DMACAST_CONFIG_H
 #define DMACAST_CONFIG_H
 
+#include "log.h"
 #include "settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
+/* What is not in the settings is the command line's to say. */
 struct config {
+	const char *file;	  /* that it was read from; NULL: it is the command line's alone */
+	enum log_level log_level; /* of the settings, with -v and -q */
 	struct daemon_settings daemon;
 	struct stream_settings *streams;
 	size_t stream_count;
@@ -50,6 +54,12 @@ struct stream_settings *config_copy_stream(const struct stream_settings *setting
 
 /** config_free_stream() - free a copy. */
 void config_free_stream(struct stream_settings *settings);
+
+/**
+ * config_renew() - make of a configuration in effect what @from says, but for those options of the
+ * daemon that need a new start. @from has no streams afterwards.
+ */
+void config_renew(struct config *config, struct config *from);
 
 /** config_free() - free everything @config owns. */
 void config_free(struct config *config);

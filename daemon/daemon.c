@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon.h"
 
+#include "arguments.h"
+#include "heartbeat.h"
+#include "limits.h"
 #include "log.h"
+#include "option.h"
+#include "reload.h"
+#include "service.h"
 #include "streams.h"
 
+#include <bsd/string.h>
 #include <event2/event.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,11 +22,14 @@ static const struct timeval give_up_time = { .tv_sec = 10 };
 enum daemon_state { DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_RESETTING };
 
 struct daemon {
-	const struct config *config;
+	struct config *config;
+	int argc;
+	char **argv;
 	struct event_base *base;
 	struct streams *streams;
 	enum daemon_state state;
-	struct event *signal[2];
+	struct event *signal[2], *hangup;
+	struct heartbeat *heartbeat;
 	struct event *drain_timer; /* draining: ends the patience; resetting: gives up */
 };
 
@@ -64,6 +73,7 @@ static void stop(struct daemon *daemon)
 
 	daemon->state = DAEMON_DRAINING;
 	evtimer_add(daemon->drain_timer, &drain_time);
+	heartbeat_stopping(daemon->heartbeat);
 	streams_stop(daemon->streams);
 }
 
@@ -82,6 +92,100 @@ static void signal_received(evutil_socket_t number, short what, void *argument)
 		reset_clients(daemon, "stopping");
 	}
 }
+
+/* ---- reading the configuration again ---- */
+
+static void warn_if_unnamed(void *argument, const char *name)
+{
+	const struct config *config = argument;
+	char text[256 + sizeof("systemd:")];
+
+	snprintf(text, sizeof(text), "systemd:%s", name);
+	for (size_t i = 0; i < config->stream_count; i++) {
+		const struct text_list *listen = &config->streams[i].listen;
+
+		for (size_t j = 0; j < listen->count; j++) {
+			if (!strcmp(listen->item[j], text))
+				return;
+		}
+	}
+	log_warning("socket %s was passed, but no stream has it; clients that connect there wait; "
+		    "add listen = %s, or stop the socket unit",
+		    text, text);
+}
+
+/* What takes effect when the process starts only. */
+static void report_what_waits(const struct daemon *daemon, const struct config *config)
+{
+	char names[OPTION_NAMES_TEXT];
+
+	if (option_changes(OPTION_DAEMON, OPTION_EFFECT(OPTION_AT_START), &daemon->config->daemon,
+			   &config->daemon, names))
+		log_warning("%s changed; to take effect, dmacastd has to be started again", names);
+}
+
+static bool apply(struct daemon *daemon, struct config *config)
+{
+	if (!limits_report(&config->daemon, config->streams, config->stream_count) ||
+	    !reload_streams(daemon->streams, config->streams, config->stream_count,
+			    config->daemon.drain_timeout))
+		return false;
+	report_what_waits(daemon, config);
+	config_renew(daemon->config, config);
+	log_set_level(daemon->config->log_level);
+	service_sockets_each(warn_if_unnamed, daemon->config);
+	return true;
+}
+
+static bool read_and_apply(struct daemon *daemon)
+{
+	struct config config;
+	bool done;
+
+	if (!daemon->config->file) {
+		log_warning(
+			"there is no configuration file (-c FILE), so there is nothing to reload");
+		return false;
+	}
+	log_notice("reading %s again", daemon->config->file);
+	config_init(&config);
+	done = arguments_parse(daemon->argc, daemon->argv, &config) == ARGUMENTS_RUN &&
+	       apply(daemon, &config);
+	if (!done)
+		log_error("%s is not in effect; everything goes on as before",
+			  daemon->config->file);
+	config_free(&config);
+	return done;
+}
+
+bool daemon_reload(struct daemon *daemon, char *text, size_t size)
+{
+	bool done;
+
+	text[0] = '\0';
+	if (daemon->state != DAEMON_RUNNING) {
+		strlcpy(text, "stopping already, so nothing is reloaded", size);
+		log_notice("%s", text);
+		return false;
+	}
+	service_tell_reloading();
+	log_collect(text, size);
+	done = read_and_apply(daemon);
+	log_collect(NULL, 0);
+	heartbeat_ready(daemon->heartbeat);
+	return done;
+}
+
+static void hangup_received(evutil_socket_t number, short what, void *argument)
+{
+	char text[1024];
+
+	(void)number;
+	(void)what;
+	daemon_reload(argument, text, sizeof(text));
+}
+
+/* ---- start and stop ---- */
 
 static void all_streams_ended(void *argument)
 {
@@ -114,6 +218,9 @@ static bool open_events(struct daemon *daemon)
 		if (!daemon->signal[i] || event_add(daemon->signal[i], NULL))
 			return false;
 	}
+	daemon->hangup = evsignal_new(daemon->base, SIGHUP, hangup_received, daemon);
+	if (!daemon->hangup || event_add(daemon->hangup, NULL))
+		return false;
 	daemon->drain_timer = evtimer_new(daemon->base, drain_timer_expired, daemon);
 	return daemon->drain_timer != NULL;
 }
@@ -127,7 +234,17 @@ static bool open_streams(struct daemon *daemon)
 	return daemon->streams != NULL;
 }
 
-struct daemon *daemon_open(const struct config *config)
+/* One that came early was held back by main(), and is received when the loop runs. */
+static void let_hangup_through(void)
+{
+	sigset_t hangup;
+
+	sigemptyset(&hangup);
+	sigaddset(&hangup, SIGHUP);
+	sigprocmask(SIG_UNBLOCK, &hangup, NULL);
+}
+
+struct daemon *daemon_open(struct config *config, int argc, char **argv)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 
@@ -139,16 +256,25 @@ struct daemon *daemon_open(const struct config *config)
 			daemon_close(daemon);
 		return NULL;
 	}
+	daemon->argc = argc;
+	daemon->argv = argv;
+	let_hangup_through();
 	if (!open_streams(daemon)) {
 		daemon_close(daemon);
 		return NULL;
 	}
+	service_sockets_each(warn_if_unnamed, daemon->config);
 	return daemon;
 }
 
 int daemon_run(struct daemon *daemon)
 {
 	streams_start(daemon->streams);
+	daemon->heartbeat = heartbeat_start(daemon->base, daemon->streams);
+	if (!daemon->heartbeat) {
+		log_error("no memory to start");
+		return 1;
+	}
 	if (event_base_dispatch(daemon->base) < 0) {
 		log_error("the event loop failed");
 		return 1;
@@ -160,12 +286,16 @@ void daemon_close(struct daemon *daemon)
 {
 	bool complete = !daemon->streams || streams_close(daemon->streams);
 
+	if (daemon->heartbeat)
+		heartbeat_free(daemon->heartbeat);
 	if (daemon->drain_timer)
 		event_free(daemon->drain_timer);
 	for (size_t i = 0; i < 2; i++) {
 		if (daemon->signal[i])
 			event_free(daemon->signal[i]);
 	}
+	if (daemon->hangup)
+		event_free(daemon->hangup);
 	if (daemon->base && complete)
 		event_base_free(daemon->base);
 	free(daemon);

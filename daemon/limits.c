@@ -149,7 +149,7 @@ static bool report_mtu_probing(bool strict)
 		"net.ipv4.tcp_mtu_probing = %" PRId64 ": the kernel may report data as sent that "
 		"is still to be sent, and clients may get wrong data; set it to 0 (sysctl) or use "
 		"zerocopy = never%s",
-		probing, strict ? "; not starting, because of strict = yes" : "");
+		probing, strict ? "; this is refused, because of strict = yes" : "");
 	return !strict;
 }
 

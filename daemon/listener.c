@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "listener.h"
 
-#include "address.h"
 #include "clock.h"
+#include "endpoint.h"
 #include "log.h"
+#include "service.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <event2/listener.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -26,7 +28,7 @@ static const struct timeval pause_time = { .tv_usec = 500000 };
 
 struct listener {
 	const char *name;
-	const char *endpoint;
+	char *endpoint;
 	struct listener_owner owner;
 	struct evconnlistener *socket[SOCKETS_MAX];
 	unsigned int sockets;
@@ -151,51 +153,95 @@ static bool listen_on_each(struct listener *listener, struct event_base *base,
 	return listener->sockets > 0;
 }
 
-struct listener *listener_open(struct event_base *base, const char *name, const char *endpoint,
-			       const struct listener_owner *owner)
+/* Return: NULL, or what is wrong. */
+static const char *listen_on_address(struct listener *listener, struct event_base *base,
+				     const struct address *address)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
-	struct listener *listener = calloc(1, sizeof(*listener));
 	struct addrinfo *addresses = NULL;
-	struct address address;
-	const char *wrong;
 	bool listening;
 	int error;
 
-	if (!listener || !address_parse(endpoint, &address, &wrong)) {
-		log_error("stream %s: listen = %s: %s", name, endpoint,
-			  listener ? wrong : "no memory");
-		free(listener);
-		return NULL;
-	}
-	listener->name = name;
-	listener->endpoint = endpoint;
-	listener->owner = *owner;
-	evtimer_assign(&listener->resume, base, resume_accepting, listener);
-	error = getaddrinfo(address.host[0] ? address.host : NULL, address.port, &hints,
+	error = getaddrinfo(address->host[0] ? address->host : NULL, address->port, &hints,
 			    &addresses);
-	if (error) {
-		log_error("stream %s: listen = %s: %s", name, endpoint, gai_strerror(error));
-		free(listener);
-		return NULL;
-	}
-	if (address.host[0])
+	if (error)
+		return gai_strerror(error);
+	if (address->host[0])
 		listening = listen_on_each(listener, base, addresses);
 	else
 		listening = listen_everywhere(listener, base, addresses);
 	error = errno;
 	freeaddrinfo(addresses);
-	if (!listening) {
-		log_error("stream %s: listen = %s: %s", name, endpoint, strerror(error));
-		listener_close(listener);
-		return NULL;
-	}
-	return listener;
+	return listening ? NULL : strerror(error);
 }
 
-void listener_set_owner(struct listener *listener, const struct listener_owner *owner)
+/* The descriptors are duplicates: a stream that ends is not the end of the socket. */
+static const char *listen_on_sockets(struct listener *listener, struct event_base *base,
+				     const char *name)
 {
+	int fd;
+
+	while ((fd = service_socket(name, listener->sockets)) >= 0) {
+		if (listener->sockets == SOCKETS_MAX)
+			return "too many sockets of this name";
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (fd < 0 || !add_socket(listener, base, fd))
+			return strerror(errno);
+	}
+	if (listener->sockets)
+		return NULL;
+	return "no socket of this name was passed; expected a started socket unit with "
+	       "FileDescriptorName= this name and Service= this service";
+}
+
+static struct listener *create(struct event_base *base, const char *name, const char *text,
+			       const struct listener_owner *owner)
+{
+	struct listener *listener = calloc(1, sizeof(*listener));
+
+	if (!listener)
+		return NULL;
+	listener->name = name;
+	listener->endpoint = strdup(text);
 	listener->owner = *owner;
+	evtimer_assign(&listener->resume, base, resume_accepting, listener);
+	if (listener->endpoint)
+		return listener;
+	listener_close(listener);
+	return NULL;
+}
+
+struct listener *listener_open(struct event_base *base, const char *name, const char *text,
+			       const struct listener_owner *owner)
+{
+	struct listener *listener = create(base, name, text, owner);
+	struct endpoint endpoint;
+	const char *wrong = "no memory";
+
+	if (listener && endpoint_parse(text, &endpoint, &wrong)) {
+		if (endpoint.socket_name)
+			wrong = listen_on_sockets(listener, base, endpoint.socket_name);
+		else
+			wrong = listen_on_address(listener, base, &endpoint.address);
+	}
+	if (!wrong)
+		return listener;
+	log_error("stream %s: listen = %s: %s", name, text, wrong);
+	if (listener)
+		listener_close(listener);
+	return NULL;
+}
+
+void listener_set_owner(struct listener *listener, const char *name,
+			const struct listener_owner *owner)
+{
+	listener->name = name;
+	listener->owner = *owner;
+}
+
+const char *listener_endpoint(const struct listener *listener)
+{
+	return listener->endpoint;
 }
 
 void listener_close(struct listener *listener)
@@ -203,5 +249,6 @@ void listener_close(struct listener *listener)
 	event_del(&listener->resume);
 	for (unsigned int i = 0; i < listener->sockets; i++)
 		evconnlistener_free(listener->socket[i]);
+	free(listener->endpoint);
 	free(listener);
 }

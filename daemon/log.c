@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "log.h"
 
+#include <bsd/string.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -14,6 +15,8 @@
 static const char *program_name = "dmacast";
 static enum log_level threshold = LOG_LEVEL_INFO;
 static bool for_journald;
+static char *collected;
+static size_t collected_size;
 static unsigned int lost; /* messages that could not be written, since the last that was */
 
 void log_init(const char *program)
@@ -86,17 +89,30 @@ static void write_or_count(const char *line, size_t length)
 		lost++;
 }
 
+void log_collect(char *text, size_t size)
+{
+	collected = text;
+	collected_size = size;
+}
+
+static void collect(const char *line)
+{
+	if (*collected)
+		strlcat(collected, "\n", collected_size);
+	strlcat(collected, line, collected_size);
+}
+
 void log_message(enum log_level level, const char *format, ...)
 {
 	int saved_errno = errno;
 	char line[LINE_BYTES];
-	size_t length;
+	size_t length, start;
 	va_list args;
 	int n;
 
-	if (level > threshold)
+	if (level > threshold && !(collected && level <= LOG_LEVEL_WARNING))
 		return;
-	length = prefix(line, level);
+	start = length = prefix(line, level);
 	va_start(args, format);
 	n = vsnprintf(line + length, sizeof(line) - length, format, args);
 	va_end(args);
@@ -108,8 +124,12 @@ void log_message(enum log_level level, const char *format, ...)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = '?';
 	}
+	line[length] = '\0';
+	if (collected && level <= LOG_LEVEL_WARNING)
+		collect(line + start);
 	line[length++] = '\n';
-	write_or_count(line, length);
+	if (level <= threshold)
+		write_or_count(line, length);
 	errno = saved_errno;
 }
 

@@ -8,6 +8,7 @@
 #define DMACAST_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The numbers are those of syslog(3), which journald reads. */
@@ -27,6 +28,12 @@ void log_init(const char *program);
 
 /** log_set_level() - drop what is less important than @level. The default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
+
+/**
+ * log_collect() - from now on, put warnings and errors into @text, too, a line each.
+ * @text: empty; what does not fit is left out. NULL: no longer
+ */
+void log_collect(char *text, size_t size);
 
 /** log_message() - write one line; control characters in it are replaced. errno is kept. */
 void log_message(enum log_level level, const char *format, ...)

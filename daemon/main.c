@@ -5,20 +5,24 @@
 #include "daemon.h"
 #include "limits.h"
 #include "log.h"
+#include "service.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
-static int run(const struct config *config)
+static int run(struct config *config, int argc, char **argv)
 {
 	struct daemon *daemon;
 	int status;
 
+	if (!service_init())
+		return 1;
 	limits_raise();
 	if (!limits_report(&config->daemon, config->streams, config->stream_count))
 		return 1;
-	daemon = daemon_open(config);
+	daemon = daemon_open(config, argc, argv);
 	if (!daemon)
 		return 1;
 	status = daemon_run(daemon);
@@ -38,17 +42,29 @@ static void keep_standard_descriptors(void)
 		close(fd);
 }
 
+/* Who asks for a reload before there is anything to reload is not to end the process. */
+static void hold_hangup_back(void)
+{
+	sigset_t hangup;
+
+	sigemptyset(&hangup);
+	sigaddset(&hangup, SIGHUP);
+	sigprocmask(SIG_BLOCK, &hangup, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	struct config config;
 	int status = 0;
 
+	hold_hangup_back();
 	keep_standard_descriptors();
 	log_init("dmacastd");
 	config_init(&config);
 	switch (arguments_parse(argc, argv, &config)) {
 	case ARGUMENTS_RUN:
-		status = run(&config);
+		log_set_level(config.log_level);
+		status = run(&config, argc, argv);
 		break;
 	case ARGUMENTS_CHECK:
 		config_print(&config, stdout);

@@ -18,8 +18,9 @@
 #include "client.h"
 #include "clock.h"
 #include "config.h"
-#include "listener.h"
+#include "endpoints.h"
 #include "log.h"
+#include "option.h"
 #include "ring_device.h"
 #include "ring_memory.h"
 #include "source.h"
@@ -50,6 +51,7 @@ struct stream {
 	struct stream_settings *settings;
 	struct stream_owner owner;
 	enum stream_state state;
+	bool started; /* or would be, were it not for the device or for `hold` */
 
 	/* Those of a device are not there while it is waited for. */
 	struct ring *ring;
@@ -64,8 +66,7 @@ struct stream {
 	uint32_t pinned_most; /* blocks */
 	uint64_t offered;     /* sequence up to which every client was offered the blocks */
 
-	struct listener **listener;
-	size_t listeners;
+	struct endpoints endpoints;
 
 	struct client_owner client_owner;
 	struct client_list clients; /* every one that is not GONE */
@@ -242,18 +243,12 @@ static void blocks_ready(void *argument)
 	offer_new_blocks(argument);
 }
 
-static void stop_listening(struct stream *stream)
-{
-	while (stream->listeners)
-		listener_close(stream->listener[--stream->listeners]);
-}
-
 static void finish_clients(struct stream *stream)
 {
 	struct client *client, *next;
 
 	set_state(stream, STREAM_ENDING);
-	stop_listening(stream);
+	endpoints_close_all(&stream->endpoints);
 	TAILQ_FOREACH_SAFE (client, &stream->clients, entry, next)
 		client_finish(client);
 	end_if_empty(stream);
@@ -272,7 +267,8 @@ static void source_ended(void *argument, const char *why)
 
 static void start_source_if_wanted(struct stream *stream)
 {
-	if (stream->state != STREAM_HOLDING || stream->client_count < stream->settings->hold)
+	if (stream->state != STREAM_HOLDING || !stream->started ||
+	    stream->client_count < stream->settings->hold)
 		return;
 	set_state(stream, STREAM_RUNNING);
 	source_start(stream->source);
@@ -408,25 +404,6 @@ static void next_turn(evutil_socket_t fd, short what, void *argument)
 
 /* ---- start and stop ---- */
 
-static bool open_listeners(struct stream *stream)
-{
-	const struct text_list *listen = &stream->settings->listen;
-	const struct listener_owner owner = { .argument = stream, .accepted = client_accepted };
-
-	stream->listener = calloc(listen->count, sizeof(struct listener *));
-	if (!stream->listener)
-		return false;
-	while (stream->listeners < listen->count) {
-		struct listener *listener = listener_open(stream->base, stream->settings->name,
-							  listen->item[stream->listeners], &owner);
-
-		if (!listener)
-			return false;
-		stream->listener[stream->listeners++] = listener;
-	}
-	return true;
-}
-
 static bool open_source(struct stream *stream)
 {
 	const struct stream_settings *settings = stream->settings;
@@ -505,7 +482,7 @@ static void retry_due(evutil_socket_t fd, short what, void *argument)
 	start_source_if_wanted(stream);
 }
 
-static bool open_ring_and_source(struct stream *stream)
+static bool open_ring_and_source(struct stream *stream, enum stream_device device)
 {
 	const struct stream_settings *settings = stream->settings;
 
@@ -513,6 +490,8 @@ static bool open_ring_and_source(struct stream *stream)
 		set_state(stream, STREAM_HOLDING);
 		return open_memory_ring(stream);
 	}
+	if (device == STREAM_DEVICE_HELD)
+		return true;
 	if (settings->on_end == ON_END_WAIT) {
 		seek_device(stream);
 		return true;
@@ -523,12 +502,23 @@ static bool open_ring_and_source(struct stream *stream)
 	return false;
 }
 
+static void set_thresholds(struct stream *stream)
+{
+	const struct stream_settings *settings = stream->settings;
+	uint32_t blocks = (uint32_t)stream_settings_blocks(settings);
+
+	stream->low_water = (uint32_t)stream_settings_low_water(settings);
+	stream->pinned_most =
+		settings->lag_policy == LAG_POLICY_BLOCK ? blocks : blocks / PINNED_SHARE;
+}
+
 /* A stream without endpoints, ring and source. */
 static struct stream *create(struct event_base *base, const struct stream_settings *settings,
 			     const struct stream_owner *owner)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
-	uint32_t blocks = (uint32_t)stream_settings_blocks(settings);
+	const struct listener_owner listener_owner = { .argument = stream,
+						       .accepted = client_accepted };
 
 	if (!stream) {
 		log_error("stream %s: no memory", settings->name);
@@ -543,9 +533,8 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 		.again = client_again,
 		.gone = client_gone,
 	};
-	stream->low_water = (uint32_t)stream_settings_low_water(settings);
-	stream->pinned_most =
-		settings->lag_policy == LAG_POLICY_BLOCK ? blocks : blocks / PINNED_SHARE;
+	endpoints_init(&stream->endpoints, base, stream->settings->name, &listener_owner);
+	set_thresholds(stream);
 	share_turns(stream);
 	backoff_reset(&stream->backoff);
 	TAILQ_INIT(&stream->clients);
@@ -553,7 +542,7 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 	TAILQ_INIT(&stream->again);
 	stream->turn = evtimer_new(base, next_turn, stream);
 	stream->retry = evtimer_new(base, retry_due, stream);
-	stream->window = window_create(blocks);
+	stream->window = window_create((uint32_t)stream_settings_blocks(settings));
 	if (stream->turn && stream->retry && stream->window)
 		return stream;
 	log_error("stream %s: no memory for the window; lower ring-size", settings->name);
@@ -562,33 +551,43 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 }
 
 struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
-			   const struct stream_owner *owner)
+			   const struct stream_owner *owner, enum stream_device device)
 {
 	struct stream *stream = create(base, settings, owner);
 
-	if (!stream)
-		return NULL;
-	if (open_ring_and_source(stream) && open_listeners(stream))
+	if (!stream || open_ring_and_source(stream, device))
 		return stream;
 	stream_close(stream);
 	return NULL;
 }
 
+bool stream_listen(struct stream *stream)
+{
+	const struct text_list *listen = &stream->settings->listen;
+	bool listening = true;
+
+	for (size_t i = 0; listening && i < listen->count; i++)
+		listening = endpoints_open(&stream->endpoints, listen->item[i]);
+	return listening;
+}
+
+struct endpoints *stream_endpoints(struct stream *stream)
+{
+	return &stream->endpoints;
+}
+
 struct stream *stream_succeed(struct stream *lost, const struct stream_owner *owner)
 {
 	struct stream *stream = create(lost->base, lost->settings, owner);
-	const struct listener_owner listener_owner = { .argument = stream,
-						       .accepted = client_accepted };
 	struct timeval delay;
 
 	if (!stream)
 		return NULL;
-	stream->listener = lost->listener;
-	stream->listeners = lost->listeners;
-	lost->listener = NULL;
-	lost->listeners = 0;
-	for (size_t i = 0; i < stream->listeners; i++)
-		listener_set_owner(stream->listener[i], &listener_owner);
+	if (!endpoints_move_all(&stream->endpoints, &lost->endpoints)) {
+		stream_close(stream);
+		return NULL;
+	}
+	stream->started = true;
 	/* A device that fails as soon as it starts is not to be tried without end. */
 	if (clock_monotonic_ns() - lost->opened_ns < BACKOFF_STEADY_NS)
 		stream->backoff = lost->backoff;
@@ -604,8 +603,50 @@ bool stream_is_same(const struct stream *a, const struct stream *b)
 	return !strcmp(a->settings->name, b->settings->name);
 }
 
+bool stream_is_ending(const struct stream *stream)
+{
+	return stream->state >= STREAM_ENDING;
+}
+
+const struct stream_settings *stream_settings(const struct stream *stream)
+{
+	return stream->settings;
+}
+
+void stream_adapt(struct stream *stream, const struct stream_settings *settings)
+{
+	option_adapt_values(OPTION_STREAM, stream->settings, settings);
+	set_thresholds(stream);
+	if (stream->source)
+		source_adapt(stream->source);
+	if (stream->state == STREAM_RUNNING)
+		make_room(stream);
+	start_source_if_wanted(stream);
+}
+
+void stream_seek_device(struct stream *stream)
+{
+	if (stream->state != STREAM_WAITING)
+		return;
+	backoff_reset(&stream->backoff);
+	event_active(stream->retry, EV_TIMEOUT, 0);
+}
+
+bool stream_has_command(const struct stream *stream)
+{
+	return stream->settings->input && !strncmp(stream->settings->input, "exec:", 5);
+}
+
+bool stream_has_ring(const struct stream *stream)
+{
+	return stream->ring;
+}
+
 void stream_start(struct stream *stream)
 {
+	if (stream->started || stream_is_ending(stream))
+		return;
+	stream->started = true;
 	if (stream->settings->hold)
 		log_info("stream %s: holding until %" PRIu64 " clients are there",
 			 stream->settings->name, stream->settings->hold);
@@ -631,6 +672,16 @@ void stream_kick_all(struct stream *stream, const char *reason)
 	end_if_empty(stream);
 }
 
+uint64_t stream_clients(const struct stream *stream)
+{
+	return stream->client_count;
+}
+
+uint64_t stream_bytes(const struct stream *stream)
+{
+	return window_bytes(stream->window);
+}
+
 bool stream_has_ended(const struct stream *stream)
 {
 	return stream->state == STREAM_ENDED;
@@ -640,8 +691,7 @@ void stream_close(struct stream *stream)
 {
 	assert(TAILQ_EMPTY(&stream->clients));
 	reap_dead(stream);
-	stop_listening(stream);
-	free(stream->listener);
+	endpoints_close_all(&stream->endpoints);
 	if (stream->source)
 		source_close(stream->source);
 	if (stream->window)

@@ -18,7 +18,9 @@
 #include "settings.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
+struct endpoints;
 struct event_base;
 struct stream;
 
@@ -30,15 +32,31 @@ struct stream_owner {
 	void (*lost)(void *argument, struct stream *stream);
 };
 
+/* How a stream's device is opened. */
+enum stream_device {
+	STREAM_DEVICE_NOW,  /* it has to be there, but where `on-end` says to wait for it */
+	STREAM_DEVICE_HELD, /* it is another stream's still: with stream_seek_device() */
+};
+
 /**
- * stream_open() - get everything that can fail: ring, source, endpoints. Clients are accepted from
- * the event loop's next turn on.
+ * stream_open() - get ring and source.
  * @settings: are copied
  *
  * Return: NULL after an error, which was logged.
  */
 struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
-			   const struct stream_owner *owner);
+			   const struct stream_owner *owner, enum stream_device device);
+
+/**
+ * stream_listen() - open every endpoint of the settings. Clients are accepted from the event loop's
+ * next turn on.
+ *
+ * Return: false after an error, which was logged.
+ */
+bool stream_listen(struct stream *stream);
+
+/** stream_endpoints() - to hand them over, or to add some. */
+struct endpoints *stream_endpoints(struct stream *stream);
 
 /**
  * stream_succeed() - a stream in the place of one whose device is gone: it has the endpoints, and
@@ -51,7 +69,25 @@ struct stream *stream_succeed(struct stream *lost, const struct stream_owner *ow
 /** stream_is_same() - have both the same name? */
 bool stream_is_same(const struct stream *a, const struct stream *b);
 
-/** stream_start() - start the source, now or when `hold` clients are there. */
+/** stream_settings() - those in effect. */
+const struct stream_settings *stream_settings(const struct stream *stream);
+
+/**
+ * stream_adapt() - take over what may change in a running stream; what needs a new start is ignored.
+ * Endpoints are the matter of the caller.
+ */
+void stream_adapt(struct stream *stream, const struct stream_settings *settings);
+
+/** stream_seek_device() - try now to open the device that is waited for, if one is. */
+void stream_seek_device(struct stream *stream);
+
+/** stream_has_command() - is its input one, which runs until the stream is closed? */
+bool stream_has_command(const struct stream *stream);
+
+/** stream_has_ring() - does it have its device, or memory? If not, it waits for the device. */
+bool stream_has_ring(const struct stream *stream);
+
+/** stream_start() - start the source, now or when `hold` clients are there. May be repeated. */
 void stream_start(struct stream *stream);
 
 /** stream_stop() - no new clients, no more input; those who are here get what was read so far. */
@@ -59,6 +95,15 @@ void stream_stop(struct stream *stream);
 
 /** stream_kick_all() - reset every client that is left. */
 void stream_kick_all(struct stream *stream, const char *reason);
+
+/** stream_clients() - how many there are, those included who are on their way out. */
+uint64_t stream_clients(const struct stream *stream);
+
+/** stream_bytes() - so many came from the source. */
+uint64_t stream_bytes(const struct stream *stream);
+
+/** stream_is_ending() - is it ENDING or ENDED? */
+bool stream_is_ending(const struct stream *stream);
 
 /** stream_has_ended() - is it ENDED? */
 bool stream_has_ended(const struct stream *stream);

@@ -1,36 +1,157 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "streams.h"
 
+#include "config.h"
 #include "log.h"
-#include "stream.h"
+#include "option.h"
 
 #include <bsd/sys/queue.h>
 #include <event2/event.h>
-#include <stdbool.h>
+#include <event2/event_struct.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* From stream_open() to its end. Those of one name follow each other: each has its own settings. */
+/*
+ * From stream_open() to its end. Those of one name follow each other: each has its own settings.
+ *
+ *   PREPARED ─ streams_begin() ─▶ CURRENT ─ streams_retire(), device lost ─▶ FORMER
+ *
+ * A stream that ends by itself stays CURRENT until it is closed; then its settings are kept, so that
+ * it does not start again only because the configuration is read again.
+ */
+enum generation_state { GENERATION_PREPARED, GENERATION_CURRENT, GENERATION_FORMER };
+
 struct generation {
 	TAILQ_ENTRY(generation) entry;
 	struct streams *streams;
 	struct stream *stream;
-	bool current; /* the newest of its name */
+	enum generation_state state;
+	struct event drain_timer; /* FORMER: the end of patience with its clients */
 };
 
 TAILQ_HEAD(generation_list, generation);
 
+struct finished {
+	TAILQ_ENTRY(finished) entry;
+	struct stream_settings *settings;
+};
+
+TAILQ_HEAD(finished_list, finished);
+
 struct streams {
 	struct event_base *base;
 	struct streams_owner owner;
-	struct generation_list generations; /* those that are not current at the end */
-	bool running;			    /* clients may be there */
-	struct event *sweep;		    /* closes what has ended */
+	struct generation_list generations; /* those that are FORMER at the end */
+	struct finished_list finished;
+	bool running;	     /* clients may be there */
+	struct event *sweep; /* closes what has ended */
 };
 
 static void remove_generation(struct generation *generation)
 {
+	event_del(&generation->drain_timer);
 	TAILQ_REMOVE(&generation->streams->generations, generation, entry);
 	free(generation);
+}
+
+static void forget(struct streams *streams, struct finished *finished)
+{
+	TAILQ_REMOVE(&streams->finished, finished, entry);
+	config_free_stream(finished->settings);
+	free(finished);
+}
+
+static void forget_name(struct streams *streams, const char *name)
+{
+	struct finished *finished, *next;
+
+	TAILQ_FOREACH_SAFE (finished, &streams->finished, entry, next) {
+		if (!strcmp(finished->settings->name, name))
+			forget(streams, finished);
+	}
+}
+
+/* ---- the end of streams ---- */
+
+static void remember(struct streams *streams, const struct stream_settings *settings)
+{
+	struct finished *finished = calloc(1, sizeof(*finished));
+
+	if (!finished)
+		return; /* a reload starts it again, then */
+	finished->settings = config_copy_stream(settings);
+	TAILQ_INSERT_TAIL(&streams->finished, finished, entry);
+}
+
+/* Does another stream of ours have, or wait for, this device? */
+static bool is_held(const struct streams *streams, const char *device)
+{
+	const struct generation *generation;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		const struct stream_settings *settings = stream_settings(generation->stream);
+
+		if (stream_has_ring(generation->stream) && settings->device &&
+		    !strcmp(settings->device, device))
+			return true;
+	}
+	return false;
+}
+
+/* Is what a former one of the same name reads from still in use, and can have one user only? */
+static bool has_to_wait(const struct streams *streams, const struct stream *stream)
+{
+	const struct generation *generation;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		if (generation->state == GENERATION_FORMER &&
+		    stream_is_same(generation->stream, stream) &&
+		    stream_has_command(generation->stream))
+			return true;
+	}
+	return false;
+}
+
+static void start_waiting(struct streams *streams)
+{
+	struct generation *generation;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		if (generation->state == GENERATION_CURRENT &&
+		    !has_to_wait(streams, generation->stream))
+			stream_start(generation->stream);
+	}
+}
+
+/* A device is free: whoever waits for it need not wait longer. */
+static void seek_device(struct streams *streams, const char *device)
+{
+	struct generation *generation;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		const struct stream_settings *settings = stream_settings(generation->stream);
+
+		if (generation->state == GENERATION_CURRENT && settings->device &&
+		    !strcmp(settings->device, device) && !is_held(streams, device))
+			stream_seek_device(generation->stream);
+	}
+}
+
+static void close_ended(struct generation *generation)
+{
+	struct streams *streams = generation->streams;
+	struct stream *stream = generation->stream;
+	const struct stream_settings *settings = stream_settings(stream);
+	char *device = settings->device ? strdup(settings->device) : NULL;
+
+	if (generation->state == GENERATION_CURRENT)
+		remember(streams, settings);
+	remove_generation(generation);
+	stream_close(stream);
+	if (device)
+		seek_device(streams, device);
+	free(device);
+	start_waiting(streams);
 }
 
 /* Not from within a callback of the stream. */
@@ -42,10 +163,8 @@ static void sweep(evutil_socket_t fd, short what, void *argument)
 	(void)fd;
 	(void)what;
 	TAILQ_FOREACH_SAFE (generation, &streams->generations, entry, next) {
-		if (!stream_has_ended(generation->stream))
-			continue;
-		stream_close(generation->stream);
-		remove_generation(generation);
+		if (stream_has_ended(generation->stream))
+			close_ended(generation);
 	}
 	if (TAILQ_EMPTY(&streams->generations))
 		streams->owner.all_ended(streams->owner.argument);
@@ -59,6 +178,21 @@ static void stream_ended(void *argument, struct stream *stream)
 	event_active(generation->streams->sweep, EV_TIMEOUT, 0);
 }
 
+static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
+{
+	struct generation *generation = argument;
+
+	(void)fd;
+	(void)what;
+	if (stream_has_ended(generation->stream))
+		return;
+	log_notice("stream %s: drain-timeout is over, resetting its clients that are left",
+		   stream_settings(generation->stream)->name);
+	stream_kick_all(generation->stream, "drain-timeout is over");
+}
+
+/* ---- generations ---- */
+
 static void stream_lost(void *argument, struct stream *lost);
 
 /* A place for a stream, and how that stream speaks to it. */
@@ -71,7 +205,7 @@ static struct generation *add_generation(struct streams *streams, struct stream_
 		return NULL;
 	}
 	generation->streams = streams;
-	generation->current = true;
+	evtimer_assign(&generation->drain_timer, streams->base, drain_timer_expired, generation);
 	TAILQ_INSERT_HEAD(&streams->generations, generation, entry);
 	*owner = (struct stream_owner){
 		.argument = generation,
@@ -81,39 +215,205 @@ static struct generation *add_generation(struct streams *streams, struct stream_
 	return generation;
 }
 
+static struct generation *generation_of(const struct streams *streams, const struct stream *stream)
+{
+	struct generation *generation;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		if (generation->stream == stream)
+			break;
+	}
+	return generation;
+}
+
+/* Of the former ones one only may drain: who is left of those before is reset. */
+static void make_former(struct generation *generation, const char *reason)
+{
+	struct streams *streams = generation->streams;
+	struct generation *other;
+
+	TAILQ_FOREACH (other, &streams->generations, entry) {
+		if (other->state == GENERATION_FORMER &&
+		    stream_is_same(other->stream, generation->stream))
+			stream_kick_all(other->stream, reason);
+	}
+	generation->state = GENERATION_FORMER;
+	TAILQ_REMOVE(&streams->generations, generation, entry);
+	TAILQ_INSERT_TAIL(&streams->generations, generation, entry);
+}
+
 /* A device is gone: its stream has a successor, at the most one in addition to it. */
 static void stream_lost(void *argument, struct stream *lost)
 {
-	struct generation *generation = argument, *other, *successor;
+	struct generation *generation = argument, *successor;
 	struct streams *streams = generation->streams;
 	struct stream_owner owner;
 
-	TAILQ_FOREACH (other, &streams->generations, entry) {
-		if (other != generation && stream_is_same(other->stream, lost))
-			stream_kick_all(other->stream, "device gone again");
-	}
-	generation->current = false;
-	TAILQ_REMOVE(&streams->generations, generation, entry);
-	TAILQ_INSERT_TAIL(&streams->generations, generation, entry);
+	make_former(generation, "device gone again");
 	successor = add_generation(streams, &owner);
 	if (!successor)
 		return;
+	successor->state = GENERATION_CURRENT;
 	successor->stream = stream_succeed(lost, &owner);
 	if (!successor->stream)
 		remove_generation(successor);
 }
 
-static bool open_stream(struct streams *streams, const struct stream_settings *settings)
+struct stream *streams_prepare(struct streams *streams, const struct stream_settings *settings)
 {
+	bool held = settings->device && is_held(streams, settings->device);
 	struct stream_owner owner;
 	struct generation *generation = add_generation(streams, &owner);
+	struct stream *stream;
 
 	if (!generation)
+		return NULL;
+	stream = stream_open(streams->base, settings, &owner,
+			     held ? STREAM_DEVICE_HELD : STREAM_DEVICE_NOW);
+	if (!stream) {
+		remove_generation(generation);
+		return NULL;
+	}
+	generation->stream = stream;
+	if (held && streams->running)
+		log_notice("stream %s: waiting for device %s until its former stream has ended",
+			   settings->name, settings->device);
+	return stream;
+}
+
+void streams_discard(struct streams *streams, struct stream *stream)
+{
+	remove_generation(generation_of(streams, stream));
+	stream_close(stream);
+}
+
+void streams_begin(struct streams *streams, struct stream *stream)
+{
+	struct generation *begun = generation_of(streams, stream), *generation, *next;
+
+	/* One that is ending by itself may be there still. */
+	TAILQ_FOREACH_SAFE (generation, &streams->generations, entry, next) {
+		if (generation->state == GENERATION_CURRENT &&
+		    stream_is_same(generation->stream, stream))
+			make_former(generation, "started again");
+	}
+	forget_name(streams, stream_settings(stream)->name);
+	begun->state = GENERATION_CURRENT;
+	if (streams->running && !has_to_wait(streams, stream))
+		stream_start(stream);
+}
+
+void streams_retire(struct streams *streams, struct stream *stream, uint64_t drain_us)
+{
+	struct generation *generation = generation_of(streams, stream);
+	const struct timeval patience = {
+		.tv_sec = (time_t)(drain_us / 1000000),
+		.tv_usec = (suseconds_t)(drain_us % 1000000),
+	};
+
+	make_former(generation, "restarted again");
+	event_add(&generation->drain_timer, &patience);
+	stream_stop(stream);
+}
+
+/* ---- looking for some ---- */
+
+struct stream *streams_find(const struct streams *streams, const char *name)
+{
+	struct generation *generation;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		if (generation->state == GENERATION_CURRENT &&
+		    !stream_is_ending(generation->stream) &&
+		    !strcmp(stream_settings(generation->stream)->name, name))
+			return generation->stream;
+	}
+	return NULL;
+}
+
+static bool is_unchanged(const struct stream_settings *a, const struct stream_settings *b)
+{
+	char names[OPTION_NAMES_TEXT];
+
+	return !strcmp(a->name, b->name) &&
+	       !option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, a, b, names);
+}
+
+bool streams_is_finished(const struct streams *streams, const struct stream_settings *settings)
+{
+	const struct generation *generation;
+	const struct finished *finished;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		if (generation->state == GENERATION_CURRENT &&
+		    stream_is_ending(generation->stream) &&
+		    is_unchanged(stream_settings(generation->stream), settings))
+			return true;
+	}
+	TAILQ_FOREACH (finished, &streams->finished, entry) {
+		if (is_unchanged(finished->settings, settings))
+			return true;
+	}
+	return false;
+}
+
+static bool has_name(const struct stream_settings *settings, size_t count, const char *name)
+{
+	bool found = false;
+
+	for (size_t i = 0; !found && i < count; i++)
+		found = !strcmp(settings[i].name, name);
+	return found;
+}
+
+void streams_forget_others(struct streams *streams, const struct stream_settings *settings,
+			   size_t count)
+{
+	struct finished *finished, *next;
+
+	TAILQ_FOREACH_SAFE (finished, &streams->finished, entry, next) {
+		if (!has_name(settings, count, finished->settings->name))
+			forget(streams, finished);
+	}
+}
+
+void streams_each(struct streams *streams, void (*each)(void *argument, struct stream *stream),
+		  void *argument)
+{
+	struct generation *generation, *next;
+
+	TAILQ_FOREACH_SAFE (generation, &streams->generations, entry, next) {
+		if (generation->state != GENERATION_PREPARED &&
+		    !stream_has_ended(generation->stream))
+			each(argument, generation->stream);
+	}
+}
+
+void streams_each_current(struct streams *streams,
+			  void (*each)(void *argument, struct stream *stream), void *argument)
+{
+	struct generation *generation, *next;
+
+	TAILQ_FOREACH_SAFE (generation, &streams->generations, entry, next) {
+		if (generation->state == GENERATION_CURRENT &&
+		    !stream_is_ending(generation->stream))
+			each(argument, generation->stream);
+	}
+}
+
+/* ---- all of them ---- */
+
+static bool open_stream(struct streams *streams, const struct stream_settings *settings)
+{
+	struct stream *stream = streams_prepare(streams, settings);
+
+	if (!stream)
 		return false;
-	generation->stream = stream_open(streams->base, settings, &owner);
-	if (generation->stream)
+	if (stream_listen(stream)) {
+		streams_begin(streams, stream);
 		return true;
-	remove_generation(generation);
+	}
+	streams_discard(streams, stream);
 	return false;
 }
 
@@ -130,6 +430,7 @@ struct streams *streams_open(struct event_base *base, const struct stream_settin
 	streams->base = base;
 	streams->owner = *owner;
 	TAILQ_INIT(&streams->generations);
+	TAILQ_INIT(&streams->finished);
 	streams->sweep = evtimer_new(base, sweep, streams);
 	opened = streams->sweep != NULL;
 	for (size_t i = 0; opened && i < count; i++)
@@ -165,17 +466,6 @@ void streams_kick_all(struct streams *streams, const char *reason)
 		stream_kick_all(generation->stream, reason);
 }
 
-void streams_each(struct streams *streams, void (*each)(void *argument, struct stream *stream),
-		  void *argument)
-{
-	struct generation *generation;
-
-	TAILQ_FOREACH (generation, &streams->generations, entry) {
-		if (!stream_has_ended(generation->stream))
-			each(argument, generation->stream);
-	}
-}
-
 bool streams_close(struct streams *streams)
 {
 	bool complete = !streams->running || TAILQ_EMPTY(&streams->generations);
@@ -186,6 +476,8 @@ bool streams_close(struct streams *streams)
 			stream_close(generation->stream);
 		remove_generation(generation);
 	}
+	while (!TAILQ_EMPTY(&streams->finished))
+		forget(streams, TAILQ_FIRST(&streams->finished));
 	if (streams->sweep)
 		event_free(streams->sweep);
 	free(streams);

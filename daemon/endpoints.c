@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "endpoints.h"
+
+#include "log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void endpoints_init(struct endpoints *endpoints, struct event_base *base, const char *name,
+		    const struct listener_owner *owner)
+{
+	*endpoints = (struct endpoints){ .base = base, .name = name, .owner = *owner };
+}
+
+static bool make_place(struct endpoints *endpoints)
+{
+	size_t size = sizeof(*endpoints->listener);
+	struct listener **more = reallocarray(endpoints->listener, endpoints->count + 1, size);
+
+	if (!more) {
+		log_error("stream %s: no memory for an endpoint", endpoints->name);
+		return false;
+	}
+	endpoints->listener = more;
+	return true;
+}
+
+bool endpoints_open(struct endpoints *endpoints, const char *text)
+{
+	struct listener *listener;
+
+	if (!make_place(endpoints))
+		return false;
+	listener = listener_open(endpoints->base, endpoints->name, text, &endpoints->owner);
+	if (listener)
+		endpoints->listener[endpoints->count++] = listener;
+	return listener;
+}
+
+static bool has_text(const struct listener *listener, const char *text)
+{
+	return !strcmp(listener_endpoint(listener), text);
+}
+
+size_t endpoints_number(const struct endpoints *endpoints, const char *text)
+{
+	size_t number = 0;
+
+	for (size_t i = 0; i < endpoints->count; i++)
+		number += has_text(endpoints->listener[i], text);
+	return number;
+}
+
+static struct listener *take(struct endpoints *endpoints, size_t index)
+{
+	struct listener *listener = endpoints->listener[index];
+
+	endpoints->count--;
+	memmove(&endpoints->listener[index], &endpoints->listener[index + 1],
+		(endpoints->count - index) * sizeof(struct listener *));
+	return listener;
+}
+
+static bool move(struct endpoints *to, struct endpoints *from, size_t index)
+{
+	struct listener *listener;
+
+	if (!make_place(to))
+		return false;
+	listener = take(from, index);
+	listener_set_owner(listener, to->name, &to->owner);
+	to->listener[to->count++] = listener;
+	return true;
+}
+
+bool endpoints_move(struct endpoints *to, struct endpoints *from, const char *text)
+{
+	for (size_t i = 0; i < from->count; i++) {
+		if (has_text(from->listener[i], text))
+			return move(to, from, i);
+	}
+	return true;
+}
+
+bool endpoints_move_all(struct endpoints *to, struct endpoints *from)
+{
+	while (from->count) {
+		if (!move(to, from, 0))
+			return false;
+	}
+	return true;
+}
+
+void endpoints_close_others(struct endpoints *endpoints, const struct text_list *wanted)
+{
+	for (size_t i = endpoints->count; i-- > 0;) {
+		const char *text = listener_endpoint(endpoints->listener[i]);
+		size_t number = endpoints_number(endpoints, text);
+
+		if (number <= text_list_number(wanted, wanted->count, text))
+			continue;
+		log_info("stream %s: no longer listening on %s", endpoints->name, text);
+		listener_close(take(endpoints, i));
+	}
+}
+
+void endpoints_close_all(struct endpoints *endpoints)
+{
+	while (endpoints->count)
+		listener_close(endpoints->listener[--endpoints->count]);
+	free(endpoints->listener);
+	endpoints->listener = NULL;
+}
+
+size_t text_list_number(const struct text_list *list, size_t end, const char *text)
+{
+	size_t number = 0;
+
+	for (size_t i = 0; i < end; i++)
+		number += !strcmp(list->item[i], text);
+	return number;
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "reload.h"
+
+#include "endpoint.h"
+#include "endpoints.h"
+#include "log.h"
+#include "option.h"
+#include "stream.h"
+#include "streams.h"
+
+#include <assert.h>
+#include <bsd/string.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What becomes of a stream of the new configuration. */
+enum change_kind {
+	CHANGE_NONE,	/* it goes on as it is, or has ended and stays so */
+	CHANGE_ADAPT,	/* it goes on with other settings */
+	CHANGE_RESTART, /* it ends, and another one takes its place */
+	CHANGE_OPEN,	/* there is none yet */
+};
+
+/* Where each of the wanted endpoints comes from. */
+enum origin { ORIGIN_HERE, ORIGIN_STREAM, ORIGIN_NEW, ORIGIN_LATER };
+
+struct change {
+	enum change_kind kind;
+	const struct stream_settings *wanted;
+	struct stream *running;	 /* NULL: of CHANGE_OPEN */
+	struct stream *prepared; /* of CHANGE_RESTART and CHANGE_OPEN */
+	struct endpoints added;	 /* new ones, not in place yet */
+	enum origin *origin;	 /* of each item of wanted->listen */
+	char options[OPTION_NAMES_TEXT];
+};
+
+struct plan {
+	struct streams *streams;
+	uint64_t drain_us;
+	struct change *change;
+	size_t count;
+	unsigned int removed;
+};
+
+/* ---- what is to be done ---- */
+
+static const struct change *change_of(const struct plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		if (!strcmp(plan->change[i].wanted->name, name))
+			return &plan->change[i];
+	}
+	return NULL;
+}
+
+static bool has_every_endpoint(struct stream *stream, const struct text_list *listen)
+{
+	for (size_t i = 0; i < listen->count; i++) {
+		if (endpoints_number(stream_endpoints(stream), listen->item[i]) <=
+		    text_list_number(listen, i, listen->item[i]))
+			return false;
+	}
+	return true;
+}
+
+static enum change_kind decide(const struct plan *plan, struct change *change)
+{
+	const struct stream_settings *wanted = change->wanted, *settings;
+
+	if (!change->running) {
+		if (!streams_is_finished(plan->streams, wanted))
+			return CHANGE_OPEN;
+		log_info("stream %s: has ended, and is not changed; it stays so", wanted->name);
+		return CHANGE_NONE;
+	}
+	settings = stream_settings(change->running);
+	if (option_changes(OPTION_STREAM, OPTION_EFFECT(OPTION_AT_START), settings, wanted,
+			   change->options))
+		return CHANGE_RESTART;
+	if (option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, settings, wanted, change->options))
+		return CHANGE_ADAPT;
+	/* One could not be opened the last time. */
+	if (!has_every_endpoint(change->running, &wanted->listen)) {
+		strlcpy(change->options, "listen", sizeof(change->options));
+		return CHANGE_ADAPT;
+	}
+	return CHANGE_NONE;
+}
+
+/* ---- endpoints ---- */
+
+struct search {
+	const struct plan *plan;
+	const char *text;
+	bool found;
+};
+
+/* Does a running stream have it, but not want it any more? Nothing else wants the same. */
+static void look_for_endpoint(void *argument, struct stream *stream)
+{
+	struct search *search = argument;
+
+	search->found |= endpoints_number(stream_endpoints(stream), search->text) > 0;
+}
+
+static void look_for_port(void *argument, struct stream *stream)
+{
+	struct search *search = argument;
+	const struct change *change = change_of(search->plan, stream_settings(stream)->name);
+	const struct endpoints *endpoints = stream_endpoints(stream);
+
+	for (size_t i = 0; i < endpoints->count; i++) {
+		const char *text = listener_endpoint(endpoints->listener[i]);
+
+		if (endpoint_shares_port(text, search->text) &&
+		    (!change || !text_list_number(&change->wanted->listen,
+						  change->wanted->listen.count, text)))
+			search->found = true;
+	}
+}
+
+static bool is_found(const struct plan *plan, const char *text,
+		     void (*look)(void *argument, struct stream *stream))
+{
+	struct search search = { .plan = plan, .text = text };
+
+	streams_each_current(plan->streams, look, &search);
+	return search.found;
+}
+
+static enum origin find_origin(const struct plan *plan, const struct change *change, size_t index)
+{
+	const struct text_list *listen = &change->wanted->listen;
+	const char *text = listen->item[index];
+
+	if (change->running && endpoints_number(stream_endpoints(change->running), text) >
+				       text_list_number(listen, index, text))
+		return change->kind == CHANGE_RESTART ? ORIGIN_STREAM : ORIGIN_HERE;
+	/* Port 0 is the same as itself in no other stream, and no second time. */
+	if (endpoint_is_same(text, text) && is_found(plan, text, look_for_endpoint))
+		return ORIGIN_STREAM;
+	/* In the way is one that will be closed, such as localhost:7000 of :7000. */
+	return is_found(plan, text, look_for_port) ? ORIGIN_LATER : ORIGIN_NEW;
+}
+
+static struct stream *target_of(const struct change *change)
+{
+	return change->prepared ? change->prepared : change->running;
+}
+
+static bool prepare_endpoints(const struct plan *plan, struct change *change)
+{
+	const struct text_list *listen = &change->wanted->listen;
+	const struct endpoints *target = stream_endpoints(target_of(change));
+
+	endpoints_init(&change->added, target->base, target->name, &target->owner);
+	change->origin = calloc(listen->count, sizeof(*change->origin));
+	if (!change->origin) {
+		log_error("stream %s: no memory for its endpoints", change->wanted->name);
+		return false;
+	}
+	for (size_t i = 0; i < listen->count; i++) {
+		change->origin[i] = find_origin(plan, change, i);
+		if (change->origin[i] == ORIGIN_NEW &&
+		    !endpoints_open(&change->added, listen->item[i]))
+			return false;
+	}
+	return true;
+}
+
+struct handover {
+	struct endpoints *to;
+	const char *text;
+};
+
+static void hand_over(void *argument, struct stream *stream)
+{
+	struct handover *handover = argument;
+
+	if (handover->to != stream_endpoints(stream))
+		endpoints_move(handover->to, stream_endpoints(stream), handover->text);
+}
+
+static void take_endpoints(const struct plan *plan, struct change *change)
+{
+	const struct text_list *listen = &change->wanted->listen;
+	struct endpoints *target = stream_endpoints(target_of(change));
+
+	for (size_t i = 0; i < listen->count; i++) {
+		struct handover handover = { .to = target, .text = listen->item[i] };
+
+		if (change->origin[i] != ORIGIN_STREAM)
+			continue;
+		if (change->running)
+			hand_over(&handover, change->running);
+		if (endpoint_is_same(handover.text, handover.text))
+			streams_each_current(plan->streams, hand_over, &handover);
+	}
+	endpoints_move_all(target, &change->added);
+}
+
+static void open_late_endpoints(struct change *change)
+{
+	const struct text_list *listen = &change->wanted->listen;
+
+	for (size_t i = 0; change->origin && i < listen->count; i++) {
+		/* What cannot be had is logged, and tried again when the configuration is read again. */
+		if (change->origin[i] == ORIGIN_LATER)
+			endpoints_open(stream_endpoints(target_of(change)), listen->item[i]);
+	}
+}
+
+/* ---- the two halves ---- */
+
+static bool prepare(struct plan *plan, struct change *change)
+{
+	if (change->kind == CHANGE_NONE)
+		return true;
+	if (change->kind != CHANGE_ADAPT) {
+		change->prepared = streams_prepare(plan->streams, change->wanted);
+		if (!change->prepared)
+			return false;
+	}
+	return prepare_endpoints(plan, change);
+}
+
+static void discard(struct plan *plan, struct change *change)
+{
+	endpoints_close_all(&change->added);
+	if (change->prepared)
+		streams_discard(plan->streams, change->prepared);
+	change->prepared = NULL;
+}
+
+static void retire_if_removed(void *argument, struct stream *stream)
+{
+	struct plan *plan = argument;
+
+	if (change_of(plan, stream_settings(stream)->name))
+		return;
+	log_notice("stream %s: removed; its clients get the rest", stream_settings(stream)->name);
+	streams_retire(plan->streams, stream, plan->drain_us);
+	plan->removed++;
+}
+
+static void make_way(struct plan *plan, struct change *change)
+{
+	const char *name = change->wanted->name;
+
+	if (change->kind == CHANGE_RESTART) {
+		log_notice("stream %s: restarted because %s changed", name, change->options);
+		streams_retire(plan->streams, change->running, plan->drain_us);
+	} else if (change->kind == CHANGE_ADAPT) {
+		log_notice("stream %s: %s changed", name, change->options);
+		endpoints_close_others(stream_endpoints(change->running), &change->wanted->listen);
+		stream_adapt(change->running, change->wanted);
+	} else if (change->kind == CHANGE_OPEN) {
+		log_notice("stream %s: new", name);
+	}
+}
+
+static void commit(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->change[i].kind != CHANGE_NONE)
+			take_endpoints(plan, &plan->change[i]);
+	}
+	streams_each_current(plan->streams, retire_if_removed, plan);
+	for (size_t i = 0; i < plan->count; i++)
+		make_way(plan, &plan->change[i]);
+	for (size_t i = 0; i < plan->count; i++)
+		open_late_endpoints(&plan->change[i]);
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->change[i].prepared)
+			streams_begin(plan->streams, plan->change[i].prepared);
+	}
+}
+
+static void report(const struct plan *plan)
+{
+	unsigned int number[CHANGE_OPEN + 1] = { 0 };
+
+	for (size_t i = 0; i < plan->count; i++)
+		number[plan->change[i].kind]++;
+	log_info("streams: %u new, %u removed, %u restarted, %u changed, %u as before",
+		 number[CHANGE_OPEN], plan->removed, number[CHANGE_RESTART], number[CHANGE_ADAPT],
+		 number[CHANGE_NONE]);
+}
+
+static bool make_plan(struct plan *plan, const struct stream_settings *wanted)
+{
+	plan->change = calloc(plan->count, sizeof(*plan->change));
+	if (!plan->change) {
+		log_error("no memory to change the streams");
+		return false;
+	}
+	for (size_t i = 0; i < plan->count; i++) {
+		plan->change[i].wanted = &wanted[i];
+		plan->change[i].running = streams_find(plan->streams, wanted[i].name);
+	}
+	for (size_t i = 0; i < plan->count; i++)
+		plan->change[i].kind = decide(plan, &plan->change[i]);
+	return true;
+}
+
+static void free_plan(struct plan *plan)
+{
+	for (size_t i = 0; plan->change && i < plan->count; i++) {
+		endpoints_close_all(&plan->change[i].added);
+		free(plan->change[i].origin);
+	}
+	free(plan->change);
+}
+
+bool reload_streams(struct streams *streams, const struct stream_settings *wanted, size_t count,
+		    uint64_t drain_us)
+{
+	struct plan plan = { .streams = streams, .count = count, .drain_us = drain_us };
+	bool ready = make_plan(&plan, wanted);
+
+	for (size_t i = 0; ready && i < count; i++)
+		ready = prepare(&plan, &plan.change[i]);
+	if (ready) {
+		commit(&plan);
+		streams_forget_others(streams, wanted, count);
+		report(&plan);
+	} else {
+		for (size_t i = 0; plan.change && i < count; i++)
+			discard(&plan, &plan.change[i]);
+	}
+	free_plan(&plan);
+	return ready;
+}
