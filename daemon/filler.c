@@ -68,6 +68,8 @@ void filler_adapt(struct filler *filler)
 	filler->low_water = (uint32_t)stream_settings_low_water(settings);
 	filler->flush.tv_sec = (time_t)(settings->flush / 1000000);
 	filler->flush.tv_usec = (suseconds_t)(settings->flush % 1000000);
+	if (event_pending(&filler->flush_timer, EV_TIMEOUT, NULL))
+		event_add(&filler->flush_timer, &filler->flush);
 	/* More than the low-water mark, or the next block would ask for room again at once. */
 	ring_on_free(filler->ring, filler->low_water + 1, ring_has_room, filler);
 }
