@@ -383,22 +383,32 @@ exec 4>&-
 # --- a command runs once at a time ---
 cat >"$work/owner" <<-END
 	#!/bin/sh
-	# Owns something that can have one owner only, and is slow to let go of it.
+	# Owns something that can have one owner only, and does not let go of it by itself.
 	exec 9>"$work/owned"
-	flock -n 9 || echo clash >>"$work/clash"
+	flock -w 0.5 9 || echo clash >>"$work/clash"
 	trap : TERM
-	while :; do echo data; sleep 0.05 9>&-; done
+	while :; do yes 9>&- | head -c 1M 9>&-; sleep 0.05 9>&-; done
 END
-stream x "$a" "input=exec:sh $work/owner" >"$config"
+owner()
+{
+	printf '[daemon]\ndrain-timeout = 1500ms\n'
+	stream x "$a" "input=exec:sh $work/owner" "ring-size=$1" block-size=64K
+}
+owner 1M >"$config"
 daemon_run -c "$config"
 wait_until 5 test -e "$work/owned"
-for size in 1M 2M; do
-	stream x "$a" "input=exec:sh $work/owner" "ring-size=$size" block-size=64K >"$config"
+for size in 2M 3M; do
+	feed_start slow --clients 1 --stall 1 --rcvbuf 8K --seconds 60 --allow-reset "127.0.0.1:$a"
+	sleep 0.3
+	owner "$size" >"$config"
 	reload
 	got=
-	IFS= read -r -t 10 got <"/dev/tcp/127.0.0.1/$a"
-	is "a command is started again for the new ring" "$got" data
+	IFS= read -r -t 20 got <"/dev/tcp/127.0.0.1/$a"
+	is "a command is started again for the new ring" "${got: -1}" y
+	feed_end slow TERM
 done
+is "... when the clients of the former one had their time" \
+	"$(grep -c 'stream x: drain-timeout is over' "$log")" 2
 check "a command runs once at a time" test ! -e "$work/clash"
 daemon_stop
 is "a command: exit status" "$status" 0
