@@ -197,9 +197,11 @@ confdir := $(DESTDIR)$(SYSCONFDIR)/dmacast
 udevdir := $(DESTDIR)$(PREFIX)/lib/udev/rules.d
 sysusersdir := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 modulesloaddir := $(DESTDIR)$(PREFIX)/lib/modules-load.d
+unitdir := $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 examples := conf/dmacastd.conf conf/60-dmacast-sysctl.conf conf/zynq-axi-dma.dtso conf/msgdma.dtso \
-	kmod/dmacast.yaml
+	kmod/dmacast.yaml systemd/dmacastd.socket
+units := dmacastd.service dmacastd@.service
 
 install: daemon
 	install -D -m 755 $(BUILD)/dmacastd $(sbindir)/dmacastd
@@ -211,6 +213,10 @@ install: daemon
 	install -D -m 644 conf/60-dmacast.rules $(udevdir)/60-dmacast.rules
 	install -D -m 644 conf/dmacast.sysusers $(sysusersdir)/dmacast.conf
 	install -D -m 644 conf/dmacast.modules-load $(modulesloaddir)/dmacast.conf
+	install -d $(unitdir)
+	for unit in $(units); do \
+		sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,; s,/etc/dmacast/,$(SYSCONFDIR)/dmacast/,' \
+			systemd/$$unit > $(unitdir)/$$unit && chmod 644 $(unitdir)/$$unit || exit; done
 	test -e $(confdir)/dmacastd.conf || \
 		install -D -m 644 conf/dmacastd.conf $(confdir)/dmacastd.conf
 
@@ -219,8 +225,9 @@ uninstall:
 	! cmp -s conf/dmacastd.conf $(confdir)/dmacastd.conf || rm $(confdir)/dmacastd.conf
 	rm -f $(addprefix $(exampledir)/,$(notdir $(examples))) $(docdir)/ABI
 	rm -f $(udevdir)/60-dmacast.rules $(sysusersdir)/dmacast.conf $(modulesloaddir)/dmacast.conf
+	rm -f $(addprefix $(unitdir)/,$(units))
 	-rmdir -p --ignore-fail-on-non-empty $(confdir) $(exampledir) $(udevdir) $(sysusersdir) \
-		$(modulesloaddir) 2>/dev/null
+		$(modulesloaddir) $(unitdir) 2>/dev/null
 
 # As root, on the machine itself: dkms knows no DESTDIR.
 dkms_source := /usr/src/dmacast-$(VERSION)
