@@ -103,6 +103,38 @@ nothing_in "dmacastd.conf.5 has the default of each option" "$work/page-presets"
 nothing_in "dmacastd.conf.5 has the words that an option takes" "$work/choices"
 nothing_in "dmacastd.conf.5 has the range of each number" "$work/ranges"
 
+# ---- when a change takes effect, as the table says it ----
+
+# effects_of WORD...: the stream's, and the daemon's unless it is a new start, in any order.
+effects_of()
+{
+	tr '\n' ' ' <daemon/option.c | sed 's/{ \(DAEMON\|STREAM\)(/\n&/g' |
+		sed -nE 's/^\{ (DAEMON|STREAM)\("([a-z-]+)"[^}]*/\1 \2 &/p' |
+		awk -v word="$1" '
+			{ effect = "AT_START" }
+			match($0, /\.effect = OPTION_[A-Z_]+/) {
+				effect = substr($0, RSTART + 17, RLENGTH - 17)
+			}
+			effect == word && ($1 == "STREAM" || word != "AT_START") { print $2 }' | sort
+}
+
+# in_section TEXT: the options of this item of the section on reloading.
+in_section()
+{
+	awk -v item=".It $1" '
+		/^\.Sh / { inside = 0; section = ($2 == "RELOADING") }
+		/^\.(It|El)/ { inside = (section && $0 == item) }
+		inside && /^\.Cm / { for (i = 2; i <= NF; i++) if ($i ~ /[a-z]/) print $i }' "$page_5" | sort
+}
+
+for effect in AT_ONCE:Immediately "NEW_CLIENTS:For clients who come from then on" \
+	"AT_START:With a new start of this stream alone"; do
+	effects_of "${effect%%:*}" >"$work/in-table"
+	in_section "${effect#*:}" >"$work/in-page"
+	compare "the table has options with the effect ${effect%%:*}" "$(wc -l <"$work/in-table")" -ge 3
+	same "dmacastd.conf.5 says of each that it is so" "$work/in-table" "$work/in-page"
+done
+
 # ---- the sample is right, as it is and with any of its options set ----
 
 # effective FILE: what --check prints, or its errors.
