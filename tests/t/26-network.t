@@ -115,6 +115,18 @@ if echo 1 2>/dev/null >/proc/sys/net/ipv4/tcp_mtu_probing; then
 	daemon_run "${stream[@]}" --strict yes --zerocopy never 2>/dev/null
 	daemon_wait 1
 	echo 0 >/proc/sys/net/ipv4/tcp_mtu_probing
+	printf '[daemon]\nstrict = yes\n[stream s]\npattern = 1M/s\nlisten = 127.0.0.1:0\n' >"$work/strict.conf"
+	daemon_run -c "$work/strict.conf"
+	echo 1 >/proc/sys/net/ipv4/tcp_mtu_probing
+	echo 'block-size = 64K' >>"$work/strict.conf"
+	kill -HUP "$daemon"
+	wait_until 10 grep -q 'everything goes on as before' "$log"
+	matches "tcp_mtu_probing: a reload is refused with strict = yes" "$log" \
+		'error: net.ipv4.tcp_mtu_probing = 1: .*this is refused, because of strict = yes'
+	is "tcp_mtu_probing: and nothing has changed" "$(grep -c restarted "$log")" 0
+	daemon_stop
+	is "tcp_mtu_probing: and the daemon ran on" "$status" 0
+	echo 0 >/proc/sys/net/ipv4/tcp_mtu_probing
 else
 	skip "tcp_mtu_probing" "cannot be set for a namespace here"
 fi
