@@ -7,7 +7,7 @@
 
 #define FIRST_CAPACITY 8U
 
-static struct completion_record *record_of(struct completions *completions, uint32_t number)
+static struct completion_record *record_of(const struct completions *completions, uint32_t number)
 {
 	return &completions->record[number & (completions->capacity - 1)];
 }
@@ -63,6 +63,25 @@ void completions_add(struct completions *completions, struct block *first, uint3
 	completions->outstanding++;
 	for (uint32_t i = 0; i < blocks; i++, block = block->next)
 		block_pin(block);
+}
+
+/* In order, so that only neighbours have blocks in common: the last of one, the first of the next. */
+uint32_t completions_blocks(const struct completions *completions)
+{
+	const struct block *last = NULL;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < record_count(completions); i++) {
+		const struct completion_record *record =
+			record_of(completions, completions->oldest + i);
+		const struct block *block = record->first;
+
+		for (uint32_t n = 0; block && n < record->blocks; n++, block = block->next) {
+			count += block != last;
+			last = block;
+		}
+	}
+	return count;
 }
 
 /* Return: whether the record was outstanding. */

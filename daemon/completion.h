@@ -55,6 +55,9 @@ bool completions_reserve(struct completions *completions);
  */
 void completions_add(struct completions *completions, struct block *first, uint32_t blocks);
 
+/** completions_blocks() - how many different blocks the outstanding sends pin. Looks at each. */
+uint32_t completions_blocks(const struct completions *completions);
+
 /**
  * completions_complete() - the kernel reports the numbers from @low to @high, both included.
  *

@@ -36,7 +36,7 @@ static void reset_clients(struct daemon *daemon, const char *reason)
 {
 	daemon->state = DAEMON_RESETTING;
 	evtimer_add(daemon->drain_timer, &give_up_time);
-	streams_kick_all(daemon->streams, reason);
+	streams_kick_all(daemon->streams, LEAVE_STOPPING, reason);
 }
 
 static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)

@@ -8,6 +8,16 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* What stays of a stream when it is closed: what was counted under its name. */
+struct record {
+	TAILQ_ENTRY(record) entry;
+	char *name;
+	struct stream_stats stats;
+};
+
+TAILQ_HEAD(record_list, record);
 
 /* From stream_open() to its end. Those of one name follow each other: each has its own settings. */
 struct generation {
@@ -22,10 +32,30 @@ TAILQ_HEAD(generation_list, generation);
 struct streams {
 	struct event_base *base;
 	struct streams_owner owner;
+	struct record_list records;
 	struct generation_list generations; /* those that are not current at the end */
 	bool running;			    /* clients may be there */
 	struct event *sweep;		    /* closes what has ended */
 };
+
+/* The record of that name, a new one if there is none. Return: NULL without memory. */
+static struct record *record_of(struct streams *streams, const char *name)
+{
+	struct record *record;
+
+	TAILQ_FOREACH (record, &streams->records, entry) {
+		if (!strcmp(record->name, name))
+			return record;
+	}
+	record = calloc(1, sizeof(*record));
+	if (!record || !(record->name = strdup(name))) {
+		log_error("stream %s: no memory", name);
+		free(record);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&streams->records, record, entry);
+	return record;
+}
 
 static void remove_generation(struct generation *generation)
 {
@@ -90,7 +120,7 @@ static void stream_lost(void *argument, struct stream *lost)
 
 	TAILQ_FOREACH (other, &streams->generations, entry) {
 		if (other != generation && stream_is_same(other->stream, lost))
-			stream_kick_all(other->stream, "device gone again");
+			stream_kick_all(other->stream, LEAVE_DEVICE_GONE, NULL);
 	}
 	generation->current = false;
 	TAILQ_REMOVE(&streams->generations, generation, entry);
@@ -105,12 +135,13 @@ static void stream_lost(void *argument, struct stream *lost)
 
 static bool open_stream(struct streams *streams, const struct stream_settings *settings)
 {
+	struct record *record = record_of(streams, settings->name);
+	struct generation *generation;
 	struct stream_owner owner;
-	struct generation *generation = add_generation(streams, &owner);
 
-	if (!generation)
+	if (!record || !(generation = add_generation(streams, &owner)))
 		return false;
-	generation->stream = stream_open(streams->base, settings, &owner);
+	generation->stream = stream_open(streams->base, settings, &record->stats, &owner);
 	if (generation->stream)
 		return true;
 	remove_generation(generation);
@@ -129,6 +160,7 @@ struct streams *streams_open(struct event_base *base, const struct stream_settin
 	}
 	streams->base = base;
 	streams->owner = *owner;
+	TAILQ_INIT(&streams->records);
 	TAILQ_INIT(&streams->generations);
 	streams->sweep = evtimer_new(base, sweep, streams);
 	opened = streams->sweep != NULL;
@@ -157,12 +189,12 @@ void streams_stop(struct streams *streams)
 		stream_stop(generation->stream);
 }
 
-void streams_kick_all(struct streams *streams, const char *reason)
+void streams_kick_all(struct streams *streams, enum leave_reason reason, const char *text)
 {
 	struct generation *generation;
 
 	TAILQ_FOREACH (generation, &streams->generations, entry)
-		stream_kick_all(generation->stream, reason);
+		stream_kick_all(generation->stream, reason, text);
 }
 
 void streams_each(struct streams *streams, void (*each)(void *argument, struct stream *stream),
@@ -176,6 +208,29 @@ void streams_each(struct streams *streams, void (*each)(void *argument, struct s
 	}
 }
 
+void streams_each_record(const struct streams *streams,
+			 void (*each)(void *argument, const char *name,
+				      const struct stream_stats *stats),
+			 void *argument)
+{
+	const struct record *record;
+
+	TAILQ_FOREACH (record, &streams->records, entry)
+		each(argument, record->name, &record->stats);
+}
+
+/* A stream that has not ended goes on to count. */
+static void free_records(struct streams *streams)
+{
+	struct record *record;
+
+	while ((record = TAILQ_FIRST(&streams->records))) {
+		TAILQ_REMOVE(&streams->records, record, entry);
+		free(record->name);
+		free(record);
+	}
+}
+
 bool streams_close(struct streams *streams)
 {
 	bool complete = !streams->running || TAILQ_EMPTY(&streams->generations);
@@ -186,6 +241,8 @@ bool streams_close(struct streams *streams)
 			stream_close(generation->stream);
 		remove_generation(generation);
 	}
+	if (complete)
+		free_records(streams);
 	if (streams->sweep)
 		event_free(streams->sweep);
 	free(streams);

@@ -7,6 +7,7 @@
 #define DMACAST_STREAMS_H
 
 #include "settings.h"
+#include "stats.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,12 +37,21 @@ void streams_start(struct streams *streams);
 /** streams_stop() - see stream_stop(). */
 void streams_stop(struct streams *streams);
 
-/** streams_kick_all() - reset every client that is left. */
-void streams_kick_all(struct streams *streams, const char *reason);
+/** streams_kick_all() - reset every client that is left; see client_kick(). */
+void streams_kick_all(struct streams *streams, enum leave_reason reason, const char *text);
 
 /** streams_each() - call @each for every stream that has not ended, current ones first. */
 void streams_each(struct streams *streams, void (*each)(void *argument, struct stream *stream),
 		  void *argument);
+
+/**
+ * streams_each_record() - call @each for every name that a stream ever had, in the order in which
+ * they came, with what was counted of those clients that left, and of the rest.
+ */
+void streams_each_record(const struct streams *streams,
+			 void (*each)(void *argument, const char *name,
+				      const struct stream_stats *stats),
+			 void *argument);
 
 /**
  * streams_close() - free everything, but streams that were started and have not ended: these have

@@ -114,6 +114,14 @@ static bool is_probing(const struct zerocopy *zerocopy)
 	return zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->proven;
 }
 
+enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy)
+{
+	if (zerocopy->mode == ZEROCOPY_NEVER || zerocopy->hold_off ||
+	    (zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->wanted && zerocopy->copying_left))
+		return ZEROCOPY_WAY_COPIES;
+	return is_probing(zerocopy) ? ZEROCOPY_WAY_PROBES : ZEROCOPY_WAY_PINS;
+}
+
 static bool should_pin(struct zerocopy *zerocopy, const struct zerocopy_request *request,
 		       size_t length)
 {

@@ -351,6 +351,8 @@ static struct {
 	uint32_t give_way; /* so many are free after make_room() */
 	unsigned int make_rooms, readies, ends;
 	uint64_t bytes;
+	uint64_t lost;
+	unsigned int waits;
 	uint32_t unready; /* handed on without ready() */
 	char why[64];
 } sink;
@@ -384,6 +386,18 @@ static void sink_ready(void *argument)
 	sink.unready = 0;
 }
 
+static void sink_lost(void *argument, uint64_t blocks)
+{
+	(void)argument;
+	sink.lost += blocks;
+}
+
+static void sink_waits(void *argument)
+{
+	(void)argument;
+	sink.waits++;
+}
+
 static void sink_end(void *argument, const char *why)
 {
 	(void)argument;
@@ -396,6 +410,8 @@ static void open_source(uint32_t blocks, uint64_t low_water, enum lag_policy pol
 	static const struct source_owner owner = {
 		.make_room = sink_make_room,
 		.block = sink_block,
+		.lost = sink_lost,
+		.waits = sink_waits,
 		.ready = sink_ready,
 		.end = sink_end,
 	};
