@@ -610,6 +610,11 @@ struct stream *stream_succeed(struct stream *lost, const struct stream_owner *ow
 	return stream;
 }
 
+const char *stream_name(const struct stream *stream)
+{
+	return stream->settings->name;
+}
+
 bool stream_is_same(const struct stream *a, const struct stream *b)
 {
 	return !strcmp(a->settings->name, b->settings->name);

@@ -53,6 +53,9 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
  */
 struct stream *stream_succeed(struct stream *lost, const struct stream_owner *owner);
 
+/** stream_name() - as in the configuration. */
+const char *stream_name(const struct stream *stream);
+
 /** stream_is_same() - have both the same name? */
 bool stream_is_same(const struct stream *a, const struct stream *b);
 

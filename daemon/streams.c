@@ -2,7 +2,6 @@
 #include "streams.h"
 
 #include "log.h"
-#include "stream.h"
 
 #include <bsd/sys/queue.h>
 #include <event2/event.h>
@@ -23,6 +22,7 @@ TAILQ_HEAD(record_list, record);
 struct generation {
 	TAILQ_ENTRY(generation) entry;
 	struct streams *streams;
+	struct record *record;
 	struct stream *stream;
 	bool current; /* the newest of its name */
 };
@@ -92,7 +92,8 @@ static void stream_ended(void *argument, struct stream *stream)
 static void stream_lost(void *argument, struct stream *lost);
 
 /* A place for a stream, and how that stream speaks to it. */
-static struct generation *add_generation(struct streams *streams, struct stream_owner *owner)
+static struct generation *add_generation(struct streams *streams, struct record *record,
+					 struct stream_owner *owner)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
 
@@ -101,6 +102,7 @@ static struct generation *add_generation(struct streams *streams, struct stream_
 		return NULL;
 	}
 	generation->streams = streams;
+	generation->record = record;
 	generation->current = true;
 	TAILQ_INSERT_HEAD(&streams->generations, generation, entry);
 	*owner = (struct stream_owner){
@@ -125,7 +127,7 @@ static void stream_lost(void *argument, struct stream *lost)
 	generation->current = false;
 	TAILQ_REMOVE(&streams->generations, generation, entry);
 	TAILQ_INSERT_TAIL(&streams->generations, generation, entry);
-	successor = add_generation(streams, &owner);
+	successor = add_generation(streams, generation->record, &owner);
 	if (!successor)
 		return;
 	successor->stream = stream_succeed(lost, &owner);
@@ -139,7 +141,7 @@ static bool open_stream(struct streams *streams, const struct stream_settings *s
 	struct generation *generation;
 	struct stream_owner owner;
 
-	if (!record || !(generation = add_generation(streams, &owner)))
+	if (!record || !(generation = add_generation(streams, record, &owner)))
 		return false;
 	generation->stream = stream_open(streams->base, settings, &record->stats, &owner);
 	if (generation->stream)
@@ -197,8 +199,8 @@ void streams_kick_all(struct streams *streams, enum leave_reason reason, const c
 		stream_kick_all(generation->stream, reason, text);
 }
 
-void streams_each(struct streams *streams, void (*each)(void *argument, struct stream *stream),
-		  void *argument)
+void streams_each(const struct streams *streams,
+		  void (*each)(void *argument, struct stream *stream), void *argument)
 {
 	struct generation *generation;
 
@@ -208,15 +210,39 @@ void streams_each(struct streams *streams, void (*each)(void *argument, struct s
 	}
 }
 
-void streams_each_record(const struct streams *streams,
-			 void (*each)(void *argument, const char *name,
-				      const struct stream_stats *stats),
-			 void *argument)
+static void report_name(const struct streams *streams, const struct record *record,
+			struct name_report *report)
+{
+	const struct generation *generation;
+	struct stream_report one;
+
+	*report = (struct name_report){
+		.name = record->name,
+		.stats = &record->stats,
+		.totals = record->stats.left,
+	};
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		if (generation->record != record || stream_has_ended(generation->stream))
+			continue;
+		stream_report(generation->stream, &one);
+		if (!report->generations++)
+			report->newest = one;
+		report->clients += one.clients;
+		client_totals_join(&report->totals, &one.present);
+	}
+}
+
+void streams_each_name(const struct streams *streams,
+		       void (*each)(void *argument, const struct name_report *report),
+		       void *argument)
 {
 	const struct record *record;
+	struct name_report report;
 
-	TAILQ_FOREACH (record, &streams->records, entry)
-		each(argument, record->name, &record->stats);
+	TAILQ_FOREACH (record, &streams->records, entry) {
+		report_name(streams, record, &report);
+		each(argument, &report);
+	}
 }
 
 /* A stream that has not ended goes on to count. */

@@ -8,12 +8,12 @@
 
 #include "settings.h"
 #include "stats.h"
+#include "stream.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct event_base;
-struct stream;
 struct streams;
 
 struct streams_owner {
@@ -41,17 +41,23 @@ void streams_stop(struct streams *streams);
 void streams_kick_all(struct streams *streams, enum leave_reason reason, const char *text);
 
 /** streams_each() - call @each for every stream that has not ended, current ones first. */
-void streams_each(struct streams *streams, void (*each)(void *argument, struct stream *stream),
-		  void *argument);
+void streams_each(const struct streams *streams,
+		  void (*each)(void *argument, struct stream *stream), void *argument);
 
-/**
- * streams_each_record() - call @each for every name that a stream ever had, in the order in which
- * they came, with what was counted of those clients that left, and of the rest.
- */
-void streams_each_record(const struct streams *streams,
-			 void (*each)(void *argument, const char *name,
-				      const struct stream_stats *stats),
-			 void *argument);
+/* What there is to say about all streams that one name ever had. */
+struct name_report {
+	const char *name;
+	const struct stream_stats *stats; /* what only grows; of clients, those who left */
+	struct client_totals totals;	  /* what only grows, of all clients: left and present */
+	uint64_t clients;		  /* present */
+	unsigned int generations;	  /* not ended yet; 0: none */
+	struct stream_report newest; /* of these, the one that new clients get; if there is one */
+};
+
+/** streams_each_name() - call @each for every name, in the order in which they came. */
+void streams_each_name(const struct streams *streams,
+		       void (*each)(void *argument, const struct name_report *report),
+		       void *argument);
 
 /**
  * streams_close() - free everything, but streams that were started and have not ended: these have
