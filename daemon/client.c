@@ -248,6 +248,17 @@ void client_finish(struct client *client)
 	client_send(client);
 }
 
+/* After its FIN, recv() does not tell of a reset. */
+static bool has_failed(struct client *client)
+{
+	socklen_t length = sizeof(int);
+	int error = 0;
+
+	if (getsockopt(client->zerocopy.fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error)
+		connection_failed(client, error);
+	return error != 0;
+}
+
 /* Drop what the peer sent, and see how it is. Return: false when the connection is over. */
 static bool read_input(struct client *client)
 {
@@ -264,7 +275,7 @@ static bool read_input(struct client *client)
 			return false;
 		}
 	}
-	return true;
+	return !client->input_ended || !has_failed(client);
 }
 
 static void socket_event(evutil_socket_t fd, short what, void *argument)
@@ -281,10 +292,14 @@ static void socket_event(evutil_socket_t fd, short what, void *argument)
 	}
 	/* An error queue that is not empty shows as EV_READ, too; a socket with room for more does not. */
 	if (what & EV_READ) {
-		/* The error queue before everything else: it may free blocks, and room to send. */
-		zerocopy_reap(&client->zerocopy);
+		/*
+		 * Is there a connection yet? A reset purges the write queue: what is reported complete
+		 * then was not acknowledged. The error queue before everything else: it may free
+		 * blocks, and room to send.
+		 */
 		if (!read_input(client))
 			return;
+		zerocopy_reap(&client->zerocopy);
 	}
 	if (what & EV_WRITE)
 		client->writable = true;
@@ -311,7 +326,8 @@ struct client *client_create(struct event_base *base, int fd, const struct socka
 	client->window = window;
 	client->writable = true;
 	client->joined_ns = clock_monotonic_ns();
-	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy);
+	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy,
+		      owner->latency);
 	set_socket_options(client);
 	event_assign(&client->event, base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
 		     socket_event, client);
@@ -341,8 +357,8 @@ struct client_lag client_lag(const struct client *client, uint64_t now_ns)
 		return lag;
 	block = window_block(client->window, &client->cursor);
 	lag.bytes = window_lag(client->window, &client->cursor);
-	if (block && now_ns > block->monotonic_ns)
-		lag.ns = now_ns - block->monotonic_ns;
+	if (block)
+		lag.ns = block_age(block, now_ns);
 	return lag;
 }
 

@@ -41,6 +41,8 @@ struct client_owner {
 	void *argument; /* of each of these */
 	/* Bytes that a client may send before others have their turn. */
 	uint64_t turn_bytes;
+	/* Where to count how long blocks take. */
+	struct latency *latency;
 	/* How many more blocks may be pinned now. */
 	uint32_t (*pin_allowance)(void *argument);
 	/* The client has more to send but had its turn: call client_send() again, later. */

@@ -8,6 +8,8 @@
 #ifndef DMACAST_STATS_H
 #define DMACAST_STATS_H
 
+#include "histogram.h"
+
 #include <stdint.h>
 
 /* Why a client left. */
@@ -59,6 +61,16 @@ void client_totals_add(struct client_totals *totals, const struct client_stats *
 /** client_totals_join() - add @others to @totals. */
 void client_totals_join(struct client_totals *totals, const struct client_totals *others);
 
+/*
+ * Of each block and client: from when the block was full to when its last byte was handed to the
+ * socket, and to when the kernel had reported that the client has it. The latter only of zero-copy
+ * sends: nobody reports about others.
+ */
+struct latency {
+	struct histogram to_send;
+	struct histogram to_acknowledged;
+};
+
 struct stream_stats {
 	/* What the source filled. */
 	uint64_t blocks;
@@ -71,6 +83,7 @@ struct stream_stats {
 	uint64_t losses;
 	/* How often the source had to wait, because no block was free. */
 	uint64_t waits;
+	struct latency latency;
 	/* Clients. */
 	uint64_t joined;
 	uint64_t refused;

@@ -550,6 +550,7 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 	stream->owner = *owner;
 	stream->client_owner = (struct client_owner){
 		.argument = stream,
+		.latency = &stats->latency,
 		.pin_allowance = pin_allowance,
 		.again = client_again,
 		.gone = client_gone,

@@ -37,6 +37,8 @@ struct zerocopy {
 	uint64_t copying_next; /* bytes, of the next time */
 	/* After ENOBUFS: no zero-copy until a completion was read, or so many sends. */
 	uint32_t hold_off;
+	bool was_reset; /* what completes from now on was purged, not acknowledged */
+	struct latency *latency;
 	struct zerocopy_stats stats;
 };
 
@@ -54,10 +56,12 @@ struct zerocopy_request {
 
 /**
  * zerocopy_open() - take over a connected socket.
+ * @latency: to add to; must outlive the last completion
  *
  * Under ZEROCOPY_AUTO and ZEROCOPY_ALWAYS a socket that refuses SO_ZEROCOPY sends by copying.
  */
-void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode);
+void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
+		   struct latency *latency);
 
 /**
  * zerocopy_send() - send what the socket takes, without waiting.
