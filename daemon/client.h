@@ -110,12 +110,11 @@ struct client_report {
 	uint64_t sequence;	     /* of the block that it is at, and how much of it is done */
 	uint64_t offset;
 	uint64_t lag_bytes;
-	uint64_t lag_ns; /* the age of that block */
-	struct client_stats stats;
-	struct zerocopy_stats sends;
-	uint32_t outstanding;	/* sends that are not complete */
-	uint32_t pinned_blocks; /* by these */
-	const char *sending;	/* how, now; a word */
+	uint64_t lag_ns;	     /* the age of that block */
+	struct client_totals totals; /* its own */
+	uint32_t outstanding;	     /* sends that are not complete */
+	uint32_t pinned_blocks;	     /* by these */
+	const char *sending;	     /* how, now; a word */
 };
 
 /** client_report() - fill in @report. @now_ns: monotonic */

@@ -516,6 +516,7 @@ void config_free_stream(struct stream_settings *settings)
 
 void config_free(struct config *config)
 {
+	option_free_values(OPTION_DAEMON, &config->daemon);
 	while (config->stream_count)
 		free_values(&config->streams[--config->stream_count]);
 	free(config->streams);

@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include "log.h"
+#include "metrics.h"
 #include "streams.h"
 
 #include <event2/event.h>
@@ -19,6 +20,7 @@ struct daemon {
 	const struct config *config;
 	struct event_base *base;
 	struct streams *streams;
+	struct metrics *metrics; /* NULL: not asked for */
 	enum daemon_state state;
 	struct event *signal[2];
 	struct event *drain_timer; /* draining: ends the patience; resetting: gives up */
@@ -127,6 +129,17 @@ static bool open_streams(struct daemon *daemon)
 	return daemon->streams != NULL;
 }
 
+static bool open_metrics(struct daemon *daemon)
+{
+	const struct daemon_settings *settings = &daemon->config->daemon;
+
+	if (!settings->metrics)
+		return true;
+	daemon->metrics = metrics_open(daemon->base, settings->metrics,
+				       settings->metrics_per_client, daemon->streams);
+	return daemon->metrics != NULL;
+}
+
 struct daemon *daemon_open(const struct config *config)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
@@ -139,7 +152,7 @@ struct daemon *daemon_open(const struct config *config)
 			daemon_close(daemon);
 		return NULL;
 	}
-	if (!open_streams(daemon)) {
+	if (!open_streams(daemon) || !open_metrics(daemon)) {
 		daemon_close(daemon);
 		return NULL;
 	}
@@ -158,8 +171,11 @@ int daemon_run(struct daemon *daemon)
 
 void daemon_close(struct daemon *daemon)
 {
-	bool complete = !daemon->streams || streams_close(daemon->streams);
+	bool complete;
 
+	if (daemon->metrics)
+		metrics_close(daemon->metrics);
+	complete = !daemon->streams || streams_close(daemon->streams);
 	if (daemon->drain_timer)
 		event_free(daemon->drain_timer);
 	for (size_t i = 0; i < 2; i++) {

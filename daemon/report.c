@@ -6,6 +6,7 @@
 #include "process.h"
 #include "streams.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -76,10 +77,34 @@ static json_t *report_left(const struct stream_stats *stats)
 	return left;
 }
 
-/* What a client, or all of a stream, got, and how. */
-static void add_sent(json_t *object, const struct client_stats *stats,
-		     const struct zerocopy_stats *sends)
+/* JSON has no infinity. */
+static json_t *report_quantile(const struct histogram *histogram, double quantile)
 {
+	double bound = histogram_quantile(histogram, quantile);
+
+	return isfinite(bound) ? json_real(bound) : json_null();
+}
+
+static json_t *report_histogram(const struct histogram *histogram)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "count", number(histogram_count(histogram)),
+			 "sum", json_real(histogram_sum(histogram)), "p50",
+			 report_quantile(histogram, 0.5), "p90", report_quantile(histogram, 0.9),
+			 "p99", report_quantile(histogram, 0.99));
+}
+
+static json_t *report_latency(const struct latency *latency)
+{
+	return json_pack("{s:o, s:o}", "to_send", report_histogram(&latency->to_send),
+			 "to_acknowledged", report_histogram(&latency->to_acknowledged));
+}
+
+/* What a client, or all of a stream, got, and how. */
+static void add_sent(json_t *object, const struct client_totals *totals)
+{
+	const struct client_stats *stats = &totals->stats;
+	const struct zerocopy_stats *sends = &totals->sends;
+
 	json_object_set_new(object, "sent_bytes", number(stats->sent_bytes));
 	json_object_set_new(object, "dropped_bytes", number(stats->dropped_bytes));
 	json_object_set_new(object, "drops", number(stats->drops));
@@ -113,11 +138,15 @@ static void append_stream(void *argument, const struct name_report *name)
 	if (name->generations)
 		add_newest(object, &name->newest);
 	json_object_set_new(object, "filled", report_filled(stats));
+	json_object_set_new(object, "latency", report_latency(&stats->latency));
 	json_object_set_new(object, "clients", number(name->clients));
+	json_object_set_new(object, "outstanding_sends", number(name->outstanding_sends));
+	json_object_set_new(object, "most_lag_bytes", number(name->most_lag_bytes));
+	json_object_set_new(object, "most_lag_seconds", seconds(name->most_lag_ns));
 	json_object_set_new(object, "joined", number(stats->joined));
 	json_object_set_new(object, "refused", number(stats->refused));
 	json_object_set_new(object, "left", report_left(stats));
-	add_sent(object, &name->totals.stats, &name->totals.sends);
+	add_sent(object, &name->totals);
 	json_array_append_new(argument, object);
 }
 
@@ -156,7 +185,7 @@ static void append_client(void *argument, const struct client *client)
 	json_object_set_new(object, "sending", json_string(report.sending));
 	json_object_set_new(object, "outstanding_sends", number(report.outstanding));
 	json_object_set_new(object, "pinned_blocks", number(report.pinned_blocks));
-	add_sent(object, &report.stats, &report.sends);
+	add_sent(object, &report.totals);
 	json_array_append_new(builder->list, object);
 }
 

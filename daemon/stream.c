@@ -670,10 +670,23 @@ static void report_ring(const struct stream *stream, struct stream_report *repor
 	report->has_kernel = ring_ask_kernel(ring, &report->kernel);
 }
 
+static void add_client(struct stream_report *report, const struct client *client, uint64_t now)
+{
+	struct client_lag lag = client_lag(client, now);
+
+	client_totals_add(&report->present, &client->stats, &client->zerocopy.stats);
+	report->outstanding_sends += zerocopy_outstanding(&client->zerocopy);
+	if (lag.bytes > report->most_lag_bytes)
+		report->most_lag_bytes = lag.bytes;
+	if (lag.ns > report->most_lag_ns)
+		report->most_lag_ns = lag.ns;
+}
+
 void stream_report(const struct stream *stream, struct stream_report *report)
 {
 	static const char *const state_word[] = { "waiting", "holding", "running", "ending",
 						  "ended" };
+	uint64_t now = clock_monotonic_ns();
 	const struct client *client;
 
 	*report = (struct stream_report){
@@ -690,7 +703,7 @@ void stream_report(const struct stream *stream, struct stream_report *report)
 	if (stream->ring)
 		report_ring(stream, report);
 	TAILQ_FOREACH (client, &stream->clients, entry)
-		client_totals_add(&report->present, &client->stats, &client->zerocopy.stats);
+		add_client(report, client, now);
 }
 
 void stream_each_client(const struct stream *stream,

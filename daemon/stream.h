@@ -92,6 +92,9 @@ struct stream_report {
 	/* Clients, those included whose end is under way. */
 	uint64_t clients;
 	struct client_totals present;
+	uint64_t outstanding_sends;
+	uint64_t most_lag_bytes; /* of the one that is farthest behind */
+	uint64_t most_lag_ns;
 	const struct stream_settings *settings;
 	const struct stream_stats *stats; /* by name; `present` is not in there yet */
 };

@@ -228,6 +228,11 @@ static void report_name(const struct streams *streams, const struct record *reco
 		if (!report->generations++)
 			report->newest = one;
 		report->clients += one.clients;
+		report->outstanding_sends += one.outstanding_sends;
+		if (one.most_lag_bytes > report->most_lag_bytes)
+			report->most_lag_bytes = one.most_lag_bytes;
+		if (one.most_lag_ns > report->most_lag_ns)
+			report->most_lag_ns = one.most_lag_ns;
 		client_totals_join(&report->totals, &one.present);
 	}
 }

@@ -50,7 +50,10 @@ struct name_report {
 	const struct stream_stats *stats; /* what only grows; of clients, those who left */
 	struct client_totals totals;	  /* what only grows, of all clients: left and present */
 	uint64_t clients;		  /* present */
-	unsigned int generations;	  /* not ended yet; 0: none */
+	uint64_t outstanding_sends;
+	uint64_t most_lag_bytes; /* of the one that is farthest behind */
+	uint64_t most_lag_ns;
+	unsigned int generations;    /* not ended yet; 0: none */
 	struct stream_report newest; /* of these, the one that new clients get; if there is one */
 };
 

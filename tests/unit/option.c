@@ -24,6 +24,7 @@ static size_t field_size(const struct option_definition *option)
 		return sizeof(unsigned int);
 	case OPTION_INPUT:
 	case OPTION_PATH:
+	case OPTION_ADDRESS:
 		return sizeof(char *);
 	case OPTION_LISTEN:
 		return sizeof(struct text_list);
