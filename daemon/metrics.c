@@ -36,7 +36,7 @@
 
 #define CONNECTIONS_MOST 32U
 #define SOCKETS_MAX 8U
-#define BACKLOG 32
+#define BACKLOG 128
 #define HEADER_BYTES 8192
 #define BODY_BYTES 1024
 #define INPUT_BYTES ((size_t)16 << 10)
