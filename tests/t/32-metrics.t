@@ -287,8 +287,8 @@ compare "the source had to wait for the clients, and it was counted" \
 
 # Others come and go, are too many, too slow; and scrapes go on all the time.
 (while [ ! -e "$work/enough" ]; do
-	scrape
-	cat "$work/page"
+	get /metrics "$work/scrape"
+	cat "$work/scrape"
 	sleep 0.05
 done) >"$work/scrapes" &
 scraper=$!
@@ -298,6 +298,7 @@ strict=127.0.0.1:$(port_of strict)
 feed_start strict --clients 2 --stall 2 --seconds 60 --allow-reset "$strict"
 for _ in 1 2 3; do
 	feed --clients 2 --bytes 1M "$live"
+	wait_until 10 has dmacast_stream_clients 'stream="live"' 0
 done
 feed_start stalled --clients 1 --stall 1 --seconds 60 "$live"
 feed_start other --clients 1 --seconds 60 "$live"
@@ -336,7 +337,9 @@ compare "by being dropped for" "$(value dmacast_stream_drops_total "$live")" -gt
 is "the zero-copy sends" "$(value dmacast_stream_zerocopy_sends_total "$live")" \
 	"$(left '.*: \([0-9]*\) zero-copy')"
 is "the copies" "$(value dmacast_stream_copied_sends_total "$live")" "$(left '.*, \([0-9]*\) copied')"
-is "who was one too many is counted" "$(value dmacast_stream_clients_refused_total "$live")" 3
+is "who was one too many is counted" "$(value dmacast_stream_clients_refused_total "$live")" \
+	"$(grep -c 'stream live: .* refused: max-clients' "$log")"
+compare "and there were such" "$(value dmacast_stream_clients_refused_total "$live")" -ge 3
 is "who joined" "$(value dmacast_stream_clients_joined_total "$live")" \
 	"$(grep -c 'stream live: .* joined' "$log")"
 is "who left, for whatever reason" "$(value dmacast_stream_clients_left_total "$live")" \
