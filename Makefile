@@ -26,7 +26,7 @@ CC ?= cc
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-qual \
 	-Wstrict-prototypes $(if $(WERROR),-Werror)
-PACKAGES := libevent_core libevent_extra libbsd inih libsystemd
+PACKAGES := libevent_core libevent_extra libbsd inih libsystemd jansson
 PKG_CONFIG ?= pkg-config
 
 CPPFLAGS_ALL = -D_GNU_SOURCE -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \

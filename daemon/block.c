@@ -23,6 +23,8 @@ void block_unpin(struct block *block)
 	assert(block->pins);
 	if (!--block->pins) {
 		ring_count_pinned(block->ring, -1);
+		if (!block->in_window)
+			ring_count_pinned_only(block->ring, -1);
 		recycle_if_idle(block);
 	}
 }
@@ -37,5 +39,7 @@ void block_leave_window(struct block *block)
 {
 	assert(block->in_window);
 	block->in_window = false;
+	if (block->pins)
+		ring_count_pinned_only(block->ring, 1);
 	recycle_if_idle(block);
 }

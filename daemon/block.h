@@ -34,6 +34,12 @@ struct block {
 	bool in_window;
 };
 
+/** block_age() - nanoseconds since it was handed on. @now_ns: monotonic */
+static inline uint64_t block_age(const struct block *block, uint64_t now_ns)
+{
+	return now_ns > block->monotonic_ns ? now_ns - block->monotonic_ns : 0;
+}
+
 /** block_pin() - hold the content of a block that is in the window or pinned already. */
 void block_pin(struct block *block);
 

@@ -32,16 +32,16 @@ struct client *client_of(struct cursor *cursor)
 	return (struct client *)(void *)((char *)cursor - offsetof(struct client, cursor));
 }
 
+static const char *const state_word[] = { "streaming", "finishing", "closing", "resetting",
+					  "gone" };
+
 static void set_state(struct client *client, enum client_state state)
 {
-	static const char *const name[] = { "streaming", "finishing", "closing", "resetting",
-					    "gone" };
-
 	/* Only forwards, and closed only with nothing outstanding. */
 	assert(state > client->state);
 	assert(state != CLIENT_GONE || !zerocopy_outstanding(&client->zerocopy));
 	log_debug("stream %s: client %s is %s, was %s", client->settings->name, client->peer_text,
-		  name[state], name[client->state]);
+		  state_word[state], state_word[client->state]);
 	if (client_is_active(client) && state > CLIENT_FINISHING)
 		window_leave(client->window, &client->cursor);
 	client->state = state;
@@ -142,11 +142,17 @@ static void reset_watch_expired(struct client *client)
 			    zerocopy_outstanding(&client->zerocopy), OVERDUE_SECONDS);
 }
 
-void client_kick(struct client *client, const char *reason)
+static void set_reason(struct client *client, enum leave_reason reason, const char *text)
+{
+	client->leave = reason;
+	client->reason = text ? text : leave_reason_text(reason);
+}
+
+void client_kick(struct client *client, enum leave_reason reason, const char *text)
 {
 	if (client->state >= CLIENT_RESETTING)
 		return;
-	client->reason = reason;
+	set_reason(client, reason, text);
 	set_state(client, CLIENT_RESETTING);
 	zerocopy_reset(&client->zerocopy);
 	go_on_resetting(client);
@@ -158,13 +164,13 @@ static void connection_failed(struct client *client, int error)
 	case ECONNRESET:
 	case ENOTCONN:
 	case EPIPE:
-		client_kick(client, "reset by peer");
+		client_kick(client, LEAVE_RESET_BY_PEER, NULL);
 		break;
 	case ETIMEDOUT:
-		client_kick(client, "timed out");
+		client_kick(client, LEAVE_TIMED_OUT, NULL);
 		break;
 	default:
-		client_kick(client, strerror(error));
+		client_kick(client, LEAVE_ERROR, strerror(error));
 	}
 }
 
@@ -183,7 +189,7 @@ static void close_if_acknowledged(struct client *client)
 
 static void end_in_order(struct client *client)
 {
-	client->reason = "end of stream";
+	set_reason(client, LEAVE_END_OF_STREAM, NULL);
 	set_state(client, CLIENT_CLOSING);
 	if (shutdown(client->zerocopy.fd, SHUT_WR)) {
 		connection_failed(client, errno);
@@ -242,6 +248,17 @@ void client_finish(struct client *client)
 	client_send(client);
 }
 
+/* After its FIN, recv() does not tell of a reset. */
+static bool has_failed(struct client *client)
+{
+	socklen_t length = sizeof(int);
+	int error = 0;
+
+	if (getsockopt(client->zerocopy.fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error)
+		connection_failed(client, error);
+	return error != 0;
+}
+
 /* Drop what the peer sent, and see how it is. Return: false when the connection is over. */
 static bool read_input(struct client *client)
 {
@@ -258,7 +275,7 @@ static bool read_input(struct client *client)
 			return false;
 		}
 	}
-	return true;
+	return !client->input_ended || !has_failed(client);
 }
 
 static void socket_event(evutil_socket_t fd, short what, void *argument)
@@ -275,10 +292,14 @@ static void socket_event(evutil_socket_t fd, short what, void *argument)
 	}
 	/* An error queue that is not empty shows as EV_READ, too; a socket with room for more does not. */
 	if (what & EV_READ) {
-		/* The error queue before everything else: it may free blocks, and room to send. */
-		zerocopy_reap(&client->zerocopy);
+		/*
+		 * Is there a connection yet? A reset purges the write queue: what is reported complete
+		 * then was not acknowledged. The error queue before everything else: it may free
+		 * blocks, and room to send.
+		 */
 		if (!read_input(client))
 			return;
+		zerocopy_reap(&client->zerocopy);
 	}
 	if (what & EV_WRITE)
 		client->writable = true;
@@ -305,7 +326,8 @@ struct client *client_create(struct event_base *base, int fd, const struct socka
 	client->window = window;
 	client->writable = true;
 	client->joined_ns = clock_monotonic_ns();
-	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy);
+	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy,
+		      owner->latency);
 	set_socket_options(client);
 	event_assign(&client->event, base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
 		     socket_event, client);
@@ -322,4 +344,57 @@ void client_free(struct client *client)
 {
 	assert(client->state == CLIENT_GONE);
 	free(client);
+}
+
+/* ---- looking at it ---- */
+
+struct client_lag client_lag(const struct client *client, uint64_t now_ns)
+{
+	struct client_lag lag = { 0 };
+	const struct block *block;
+
+	if (!client_is_active(client))
+		return lag;
+	block = window_block(client->window, &client->cursor);
+	lag.bytes = window_lag(client->window, &client->cursor);
+	if (block)
+		lag.ns = block_age(block, now_ns);
+	return lag;
+}
+
+static void report_endpoint(const struct client *client, char text[ADDRESS_TEXT])
+{
+	struct sockaddr_storage local;
+	socklen_t length = sizeof(local);
+
+	text[0] = '\0';
+	if (client->state < CLIENT_RESETTING &&
+	    !getsockname(client->zerocopy.fd, (struct sockaddr *)&local, &length))
+		address_format((const struct sockaddr *)&local, text);
+}
+
+void client_report(const struct client *client, uint64_t now_ns, struct client_report *report)
+{
+	static const char *const way_word[] = {
+		[ZEROCOPY_WAY_PINS] = "zerocopy",
+		[ZEROCOPY_WAY_COPIES] = "copying",
+		[ZEROCOPY_WAY_PROBES] = "probing",
+	};
+	struct client_lag lag = client_lag(client, now_ns);
+
+	*report = (struct client_report){
+		.peer = client->peer_text,
+		.state = state_word[client->state],
+		.joined_ns = client->joined_ns,
+		.sequence = client->cursor.held ? client->cursor.held->sequence
+						: client->cursor.sequence,
+		.offset = client->cursor.offset,
+		.lag_bytes = lag.bytes,
+		.lag_ns = lag.ns,
+		.totals = { .stats = client->stats, .sends = client->zerocopy.stats },
+		.outstanding = zerocopy_outstanding(&client->zerocopy),
+		.pinned_blocks = completions_blocks(&client->zerocopy.completions),
+		.sending = way_word[zerocopy_way(&client->zerocopy)],
+	};
+	report_endpoint(client, report->endpoint);
 }

@@ -20,6 +20,7 @@
 
 #include "address.h"
 #include "settings.h"
+#include "stats.h"
 #include "window.h"
 #include "zerocopy.h"
 
@@ -40,18 +41,14 @@ struct client_owner {
 	void *argument; /* of each of these */
 	/* Bytes that a client may send before others have their turn. */
 	uint64_t turn_bytes;
+	/* Where to count how long blocks take. */
+	struct latency *latency;
 	/* How many more blocks may be pinned now. */
 	uint32_t (*pin_allowance)(void *argument);
 	/* The client has more to send but had its turn: call client_send() again, later. */
 	void (*again)(void *argument, struct client *client);
 	/* The client is GONE. It may be freed, but not from within this call. */
 	void (*gone)(void *argument, struct client *client);
-};
-
-struct client_stats {
-	uint64_t sent_bytes;
-	uint64_t dropped_bytes; /* that it did not get because it was too slow */
-	uint64_t drops;		/* how often */
 };
 
 struct client {
@@ -66,7 +63,8 @@ struct client {
 	enum client_state state;
 	struct cursor cursor;
 	struct zerocopy zerocopy;
-	const char *reason; /* why it ended */
+	enum leave_reason leave; /* why it ended */
+	const char *reason;	 /* the same, for people */
 	uint64_t joined_ns;
 	/* Of client.c alone: */
 	const struct stream_settings *settings;
@@ -99,9 +97,36 @@ void client_finish(struct client *client);
 
 /**
  * client_kick() - end the connection now, with an RST.
- * @reason: for the log; a constant text
+ * @text: for the log; a constant text, or NULL: that of @reason
  */
-void client_kick(struct client *client, const char *reason);
+void client_kick(struct client *client, enum leave_reason reason, const char *text);
+
+/* What there is to say about a client. The texts live as long as the client. */
+struct client_report {
+	const char *peer;
+	char endpoint[ADDRESS_TEXT]; /* the address it connected to; "" when that is over */
+	const char *state;	     /* a word */
+	uint64_t joined_ns;	     /* monotonic */
+	uint64_t sequence;	     /* of the block that it is at, and how much of it is done */
+	uint64_t offset;
+	uint64_t lag_bytes;
+	uint64_t lag_ns;	     /* the age of that block */
+	struct client_totals totals; /* its own */
+	uint32_t outstanding;	     /* sends that are not complete */
+	uint32_t pinned_blocks;	     /* by these */
+	const char *sending;	     /* how, now; a word */
+};
+
+/** client_report() - fill in @report. @now_ns: monotonic */
+void client_report(const struct client *client, uint64_t now_ns, struct client_report *report);
+
+struct client_lag {
+	uint64_t bytes;
+	uint64_t ns; /* the age of the block that it is at; 0: it has everything */
+};
+
+/** client_lag() - how far behind is it? Nothing, once it gets no more. @now_ns: monotonic */
+struct client_lag client_lag(const struct client *client, uint64_t now_ns);
 
 /** client_is_active() - does it still get data? */
 static inline bool client_is_active(const struct client *client)

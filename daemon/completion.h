@@ -16,6 +16,7 @@
 #define DMACAST_COMPLETION_H
 
 #include "block.h"
+#include "histogram.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@
 struct completion_record {
 	struct block *first; /* pinned, with those that follow it; NULL: complete */
 	uint32_t blocks;
+	uint32_t ended; /* of these, from the first one: their last byte went with this send */
 };
 
 struct completions {
@@ -50,16 +52,23 @@ bool completions_reserve(struct completions *completions);
  * completions_add() - a zero-copy send was accepted: give it the next number, pin its blocks.
  * @first: the first block it read from; the others are @first->next and so on
  * @blocks: how many blocks it read from, at least 1
+ * @ended: how many of these it read to their end
  *
  * Call completions_reserve() before the send.
  */
-void completions_add(struct completions *completions, struct block *first, uint32_t blocks);
+void completions_add(struct completions *completions, struct block *first, uint32_t blocks,
+		     uint32_t ended);
+
+/** completions_blocks() - how many different blocks the outstanding sends pin. Looks at each. */
+uint32_t completions_blocks(const struct completions *completions);
 
 /**
  * completions_complete() - the kernel reports the numbers from @low to @high, both included.
+ * @latency: gets the age at @now_ns of each block that is read to its end now; or NULL
  *
  * Return: how many of these numbers were not outstanding; 0 when all is well.
  */
-uint64_t completions_complete(struct completions *completions, uint32_t low, uint32_t high);
+uint64_t completions_complete(struct completions *completions, uint32_t low, uint32_t high,
+			      struct histogram *latency, uint64_t now_ns);
 
 #endif

@@ -5,6 +5,7 @@
 #include "heartbeat.h"
 #include "limits.h"
 #include "log.h"
+#include "metrics.h"
 #include "option.h"
 #include "reload.h"
 #include "service.h"
@@ -27,6 +28,7 @@ struct daemon {
 	char **argv;
 	struct event_base *base;
 	struct streams *streams;
+	struct metrics *metrics; /* NULL: not asked for */
 	enum daemon_state state;
 	struct event *signal[2], *hangup;
 	struct heartbeat *heartbeat;
@@ -45,7 +47,7 @@ static void reset_clients(struct daemon *daemon, const char *reason)
 {
 	daemon->state = DAEMON_RESETTING;
 	evtimer_add(daemon->drain_timer, &give_up_time);
-	streams_kick_all(daemon->streams, reason);
+	streams_kick_all(daemon->streams, LEAVE_STOPPING, reason);
 }
 
 static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
@@ -234,6 +236,17 @@ static bool open_streams(struct daemon *daemon)
 	return daemon->streams != NULL;
 }
 
+static bool open_metrics(struct daemon *daemon)
+{
+	const struct daemon_settings *settings = &daemon->config->daemon;
+
+	if (!settings->metrics)
+		return true;
+	daemon->metrics = metrics_open(daemon->base, settings->metrics,
+				       settings->metrics_per_client, daemon->streams);
+	return daemon->metrics != NULL;
+}
+
 /* One that came early was held back by main(), and is received when the loop runs. */
 static void let_hangup_through(void)
 {
@@ -259,7 +272,7 @@ struct daemon *daemon_open(struct config *config, int argc, char **argv)
 	daemon->argc = argc;
 	daemon->argv = argv;
 	let_hangup_through();
-	if (!open_streams(daemon)) {
+	if (!open_streams(daemon) || !open_metrics(daemon)) {
 		daemon_close(daemon);
 		return NULL;
 	}
@@ -284,10 +297,13 @@ int daemon_run(struct daemon *daemon)
 
 void daemon_close(struct daemon *daemon)
 {
-	bool complete = !daemon->streams || streams_close(daemon->streams);
+	bool complete;
 
+	if (daemon->metrics)
+		metrics_close(daemon->metrics);
 	if (daemon->heartbeat)
 		heartbeat_free(daemon->heartbeat);
+	complete = !daemon->streams || streams_close(daemon->streams);
 	if (daemon->drain_timer)
 		event_free(daemon->drain_timer);
 	for (size_t i = 0; i < 2; i++) {

@@ -99,8 +99,10 @@ unsigned char *filler_space(struct filler *filler, size_t *space)
 		if (ring_free_blocks(filler->ring) <= filler->low_water)
 			filler->owner.make_room(filler->owner.argument);
 		filler->block = ring_take(filler->ring);
-		if (!filler->block)
+		if (!filler->block) {
+			filler->owner.waits(filler->owner.argument);
 			return NULL;
+		}
 	}
 	*space = ring_block_size(filler->ring) - filler->block->length;
 	return filler->block->data + filler->block->length;

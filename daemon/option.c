@@ -44,6 +44,10 @@ const struct option_definition option_table[] = {
 	  .help = "how long clients may take to get the rest when stopping" },
 	{ DAEMON("strict", strict, OPTION_BOOL), .effect = OPTION_AT_ONCE, .preset = "no",
 	  .help = "refuse to start where the kernel may complete zero-copy sends early" },
+	{ DAEMON("metrics", metrics, OPTION_ADDRESS),
+	  .help = "serve /metrics and /status.json by HTTP there; :PORT: on the loopback only" },
+	{ DAEMON("metrics-per-client", metrics_per_client, OPTION_BOOL), .preset = "no",
+	  .help = "show each client there, not only all clients of a stream together" },
 
 	{ STREAM("input", input, OPTION_INPUT),
 	  .help = "source: - (standard input), a path, unix:PATH, tcp:HOST:PORT, exec:COMMAND" },
@@ -253,6 +257,19 @@ static bool set_path(char **field, const char *text, char expected[OPTION_ERROR_
 	return true;
 }
 
+static bool set_address(char **field, const char *text, char expected[OPTION_ERROR_TEXT])
+{
+	struct address address;
+	const char *wrong;
+
+	if (!address_parse(text, &address, &wrong)) {
+		strlcpy(expected, wrong, OPTION_ERROR_TEXT);
+		return false;
+	}
+	replace_text(field, text);
+	return true;
+}
+
 static bool add_listen(struct text_list *list, const char *text, char expected[OPTION_ERROR_TEXT])
 {
 	struct endpoint endpoint;
@@ -290,6 +307,8 @@ bool option_set(const struct option_definition *option, void *settings, const ch
 		return set_input(field, text, expected);
 	case OPTION_PATH:
 		return set_path(field, text, expected);
+	case OPTION_ADDRESS:
+		return set_address(field, text, expected);
 	case OPTION_LISTEN:
 		return add_listen(field, text, expected);
 	}
@@ -309,11 +328,16 @@ void option_set_presets(enum option_scope scope, void *settings)
 	}
 }
 
+static bool is_text(enum option_type type)
+{
+	return type == OPTION_INPUT || type == OPTION_PATH || type == OPTION_ADDRESS;
+}
+
 static void free_value(const struct option_definition *option, void *field)
 {
 	struct text_list *list = field;
 
-	if (option->type == OPTION_INPUT || option->type == OPTION_PATH) {
+	if (is_text(option->type)) {
 		free(*(char **)field);
 		*(char **)field = NULL;
 	} else if (option->type == OPTION_LISTEN) {
@@ -360,6 +384,7 @@ static void copy_value(const struct option_definition *option, void *to, const v
 	switch (option->type) {
 	case OPTION_INPUT:
 	case OPTION_PATH:
+	case OPTION_ADDRESS:
 		text = *(char *const *)from;
 		*(char **)to = text ? must_copy(text) : NULL;
 		break;
@@ -413,6 +438,7 @@ static bool same_value(const struct option_definition *option, const void *a, co
 	switch (option->type) {
 	case OPTION_INPUT:
 	case OPTION_PATH:
+	case OPTION_ADDRESS:
 		return same_text(*(char *const *)a, *(char *const *)b);
 	case OPTION_LISTEN:
 		return same_list(a, b);
@@ -465,6 +491,7 @@ void option_print(const struct option_definition *option, const void *settings, 
 		break;
 	case OPTION_INPUT:
 	case OPTION_PATH:
+	case OPTION_ADDRESS:
 		value = *(char *const *)field;
 		break;
 	case OPTION_LISTEN:
@@ -483,7 +510,8 @@ void option_describe_value(const struct option_definition *option, FILE *file)
 		[OPTION_COUNT] = "N",		[OPTION_SIZE] = "SIZE",
 		[OPTION_DURATION] = "DURATION", [OPTION_RATE] = "RATE",
 		[OPTION_BOOL] = "yes|no",	[OPTION_INPUT] = "INPUT",
-		[OPTION_PATH] = "PATH",		[OPTION_LISTEN] = "HOST:PORT",
+		[OPTION_PATH] = "PATH",		[OPTION_ADDRESS] = "HOST:PORT",
+		[OPTION_LISTEN] = "HOST:PORT",
 	};
 
 	if (option->type != OPTION_CHOICE) {

@@ -25,6 +25,7 @@ enum option_type {
 	OPTION_CHOICE,	 /* unsigned int, index into choices */
 	OPTION_INPUT,	 /* char *, see input.h */
 	OPTION_PATH,	 /* char *, absolute */
+	OPTION_ADDRESS,	 /* char *, see address.h */
 	OPTION_LISTEN,	 /* struct text_list of addresses; may be given several times */
 };
 

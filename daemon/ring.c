@@ -80,6 +80,11 @@ uint32_t ring_pinned_blocks(const struct ring *ring)
 	return ring->pinned_blocks;
 }
 
+uint32_t ring_pinned_only_blocks(const struct ring *ring)
+{
+	return ring->pinned_only_blocks;
+}
+
 size_t ring_block_size(const struct ring *ring)
 {
 	return ring->block_size;
@@ -88,6 +93,16 @@ size_t ring_block_size(const struct ring *ring)
 void ring_count_pinned(struct ring *ring, int change)
 {
 	ring->pinned_blocks += (uint32_t)change;
+}
+
+void ring_count_pinned_only(struct ring *ring, int change)
+{
+	ring->pinned_only_blocks += (uint32_t)change;
+}
+
+bool ring_ask_kernel(const struct ring *ring, struct ring_kernel_report *report)
+{
+	return ring->type->ask_kernel && ring->type->ask_kernel(ring, report);
 }
 
 const char *ring_memory_text(const struct ring *ring)

@@ -8,6 +8,7 @@
 
 #include "block.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,13 +38,27 @@ void ring_starve(struct ring *ring);
 uint32_t ring_blocks(const struct ring *ring);
 uint32_t ring_free_blocks(const struct ring *ring);
 uint32_t ring_pinned_blocks(const struct ring *ring);
+uint32_t ring_pinned_only_blocks(const struct ring *ring); /* of these, outside of the window */
 size_t ring_block_size(const struct ring *ring);
 
 /** ring_count_pinned() - for block.c: so many more blocks have pins. */
 void ring_count_pinned(struct ring *ring, int change);
+void ring_count_pinned_only(struct ring *ring, int change);
 
 /** ring_memory_text() - what the memory is, for people: "memfd, 2 MiB pages". */
 const char *ring_memory_text(const struct ring *ring);
+
+/* What a device's kernel side says: its counters, since its module was loaded, and its blocks. */
+struct ring_kernel_report {
+	uint64_t completed, bytes, lent, recycled;
+	uint64_t overruns, stalls, errors, short_transfers;
+	uint64_t quarantined, replaced;
+	uint32_t blocks_free, blocks_queued, blocks_ready, blocks_lent, blocks_quarantine;
+	bool running;
+};
+
+/** ring_ask_kernel() - Return: false where there is no device, or it is gone. */
+bool ring_ask_kernel(const struct ring *ring, struct ring_kernel_report *report);
 
 /** ring_destroy() - free the ring. Every block must be free. */
 void ring_destroy(struct ring *ring);

@@ -309,6 +309,33 @@ static bool set_up_blocks(struct device_ring *device, char wrong[RING_DEVICE_WRO
 	return refuse(wrong, "no ring: %s", strerror(errno));
 }
 
+static bool device_ask(const struct ring *ring, struct ring_kernel_report *report)
+{
+	struct dmacast_stats stats;
+
+	if (ioctl(ring_device_fd(ring), DMACAST_IOC_STATS, &stats))
+		return false;
+	*report = (struct ring_kernel_report){
+		.completed = stats.completed,
+		.bytes = stats.bytes,
+		.lent = stats.lent,
+		.recycled = stats.recycled,
+		.overruns = stats.overruns,
+		.stalls = stats.stalls,
+		.errors = stats.errors,
+		.short_transfers = stats.short_transfers,
+		.quarantined = stats.quarantined,
+		.replaced = stats.replaced,
+		.blocks_free = stats.blocks_free,
+		.blocks_queued = stats.blocks_queued,
+		.blocks_ready = stats.blocks_ready,
+		.blocks_lent = stats.blocks_lent,
+		.blocks_quarantine = stats.blocks_quarantine,
+		.running = stats.running,
+	};
+	return true;
+}
+
 static void device_destroy(struct ring *ring)
 {
 	struct device_ring *device = device_of(ring);
@@ -326,6 +353,7 @@ static void device_destroy(struct ring *ring)
 
 static const struct ring_type device_type = {
 	.give_back = device_give_back,
+	.ask_kernel = device_ask,
 	.destroy = device_destroy,
 };
 

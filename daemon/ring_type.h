@@ -10,6 +10,8 @@
 struct ring_type {
 	/* The block is free now: see to it that it is filled again some time. */
 	void (*give_back)(struct ring *ring, struct block *block);
+	/* See ring_ask_kernel(); NULL: there is no kernel side. */
+	bool (*ask_kernel)(const struct ring *ring, struct ring_kernel_report *report);
 	/* Free the memory, and what embeds @ring. */
 	void (*destroy)(struct ring *ring);
 };
@@ -21,8 +23,9 @@ struct ring {
 	uint32_t blocks;
 	uint32_t free_blocks; /* that neither the source nor anyone behind it has */
 	uint32_t pinned_blocks;
-	struct block *block;	 /* all of them, by index */
-	struct block *free_list; /* those that ring_take() gives out */
+	uint32_t pinned_only_blocks; /* of these, outside of the window */
+	struct block *block;	     /* all of them, by index */
+	struct block *free_list;     /* those that ring_take() gives out */
 	/* Whoever found no free block and waits for one. */
 	void (*notify)(void *argument);
 	void *notify_argument;

@@ -61,6 +61,8 @@ struct daemon_settings {
 	unsigned int log_level; /* index into the words in option.c */
 	uint64_t drain_timeout; /* microseconds */
 	bool strict;
+	char *metrics; /* where to listen for HTTP; NULL: nowhere */
+	bool metrics_per_client;
 };
 
 /** stream_settings_blocks() - how many blocks the ring of @settings has. */

@@ -22,6 +22,10 @@ struct source_owner {
 	void (*make_room)(void *argument);
 	/* A filled block, now the owner's. Further ones may follow before ready(). */
 	void (*block)(void *argument, struct block *block);
+	/* So many blocks were lost before the one that follows. */
+	void (*lost)(void *argument, uint64_t blocks);
+	/* The source has to wait: no block is free. */
+	void (*waits)(void *argument);
 	/* Now is the time to send what was handed on. */
 	void (*ready)(void *argument);
 	/* The last block was handed on; nothing follows. @why: for people */

@@ -57,6 +57,7 @@ static void report_lost(struct device_source *device, const struct ring_device_b
 	unsigned int suppressed;
 
 	device->lost += filled->lost;
+	device->owner.lost(device->owner.argument, filled->lost);
 	if (!log_limit_pass(&device->lost_log, clock_monotonic_ns(), &suppressed))
 		return;
 	log_warning("stream %s: device %s: %" PRIu64 " blocks lost: %s", device->settings->name,
@@ -140,6 +141,7 @@ static void read_blocks(evutil_socket_t fd, short what, void *argument)
 	if (most <= device->reserve) {
 		event_del(&device->readable);
 		device->state = DEVICE_STARVED;
+		device->owner.waits(device->owner.argument);
 		ring_starve(device->ring);
 		return; /* resume follows */
 	}

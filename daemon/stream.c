@@ -49,6 +49,7 @@ enum stream_state { STREAM_WAITING, STREAM_HOLDING, STREAM_RUNNING, STREAM_ENDIN
 struct stream {
 	struct event_base *base;
 	struct stream_settings *settings;
+	struct stream_stats *stats; /* of all streams of this name, so far */
 	struct stream_owner owner;
 	enum stream_state state;
 	bool started; /* or would be, were it not for the device or for `hold` */
@@ -153,25 +154,10 @@ static void client_again(void *argument, struct client *client)
 
 /* ---- giving way ---- */
 
-struct lag {
-	uint64_t bytes;
-	uint64_t milliseconds;
-};
-
-static struct lag lag_of(const struct stream *stream, const struct client *client, uint64_t now)
-{
-	const struct block *block = window_block(stream->window, &client->cursor);
-	struct lag lag = { .bytes = window_lag(stream->window, &client->cursor) };
-
-	if (block)
-		lag.milliseconds = (now - block->monotonic_ns) / 1000000;
-	return lag;
-}
-
 static void drop_for(struct stream *stream, struct client *client)
 {
 	uint64_t now = clock_monotonic_ns();
-	struct lag lag = lag_of(stream, client, now);
+	struct client_lag lag = client_lag(client, now);
 	uint64_t dropped = window_skip(stream->window, &client->cursor, pin_allowance(stream) > 0);
 	unsigned int suppressed;
 
@@ -183,7 +169,7 @@ static void drop_for(struct stream *stream, struct client *client)
 		return;
 	log_notice("stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64 " ms: dropped %" PRIu64
 		   " bytes for it (lag-policy = drop)",
-		   stream->settings->name, client->peer_text, lag.bytes, lag.milliseconds, dropped);
+		   stream->settings->name, client->peer_text, lag.bytes, lag.ns / 1000000, dropped);
 	if (suppressed)
 		log_notice("stream %s: %u more drops were not logged", stream->settings->name,
 			   suppressed);
@@ -192,18 +178,18 @@ static void drop_for(struct stream *stream, struct client *client)
 static void disconnect(struct stream *stream, struct client *client)
 {
 	uint64_t now = clock_monotonic_ns();
-	struct lag lag = lag_of(stream, client, now);
+	struct client_lag lag = client_lag(client, now);
 	unsigned int suppressed;
 
 	if (log_limit_pass(&stream->kick_log, now, &suppressed)) {
 		log_notice("stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64
 			   " ms: kicked (lag-policy = disconnect)",
-			   stream->settings->name, client->peer_text, lag.bytes, lag.milliseconds);
+			   stream->settings->name, client->peer_text, lag.bytes, lag.ns / 1000000);
 		if (suppressed)
 			log_notice("stream %s: %u more kicks were not logged",
 				   stream->settings->name, suppressed);
 	}
-	client_kick(client, "too slow");
+	client_kick(client, LEAVE_TOO_SLOW, NULL);
 }
 
 /* The source is about to run dry. */
@@ -235,7 +221,24 @@ static void block_filled(void *argument, struct block *block)
 {
 	struct stream *stream = argument;
 
+	stream->stats->blocks++;
+	stream->stats->bytes += block->length;
 	window_push(stream->window, block);
+}
+
+static void blocks_lost(void *argument, uint64_t blocks)
+{
+	struct stream *stream = argument;
+
+	stream->stats->lost_blocks += blocks;
+	stream->stats->losses++;
+}
+
+static void source_waits(void *argument)
+{
+	struct stream *stream = argument;
+
+	stream->stats->waits++;
 }
 
 static void blocks_ready(void *argument)
@@ -301,6 +304,8 @@ static void client_gone(void *argument, struct client *client)
 			  stream->settings->name, client->peer_text, sends->foreign_completions,
 			  sends->truncated);
 	log_left(stream, client);
+	stream->stats->left_for[client->leave]++;
+	client_totals_add(&stream->stats->left, &client->stats, sends);
 	if (client->waits_for_turn)
 		TAILQ_REMOVE(&stream->again, client, again_entry);
 	TAILQ_REMOVE(&stream->clients, client, entry);
@@ -339,6 +344,7 @@ static void refuse(struct stream *stream, int fd, const struct sockaddr *peer, c
 	char text[ADDRESS_TEXT];
 	unsigned int suppressed;
 
+	stream->stats->refused++;
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(fd);
 	if (!log_limit_pass(&stream->refuse_log, clock_monotonic_ns(), &suppressed))
@@ -363,11 +369,13 @@ static void client_accepted(void *argument, int fd, const struct sockaddr *peer,
 	client = client_create(stream->base, fd, peer, length, stream->settings, stream->window,
 			       &stream->client_owner);
 	if (!client) {
+		stream->stats->refused++;
 		log_error("stream %s: no memory for a client", stream->settings->name);
 		return;
 	}
 	TAILQ_INSERT_TAIL(&stream->clients, client, entry);
 	stream->client_count++;
+	stream->stats->joined++;
 	share_turns(stream);
 	log_info("stream %s: client %s joined, %" PRIu64 " now", stream->settings->name,
 		 client->peer_text, stream->client_count);
@@ -411,6 +419,8 @@ static bool open_source(struct stream *stream)
 		.argument = stream,
 		.make_room = make_room,
 		.block = block_filled,
+		.lost = blocks_lost,
+		.waits = source_waits,
 		.ready = blocks_ready,
 		.end = source_ended,
 	};
@@ -514,7 +524,7 @@ static void set_thresholds(struct stream *stream)
 
 /* A stream without endpoints, ring and source. */
 static struct stream *create(struct event_base *base, const struct stream_settings *settings,
-			     const struct stream_owner *owner)
+			     struct stream_stats *stats, const struct stream_owner *owner)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
 	const struct listener_owner listener_owner = { .argument = stream,
@@ -526,9 +536,11 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 	}
 	stream->base = base;
 	stream->settings = config_copy_stream(settings);
+	stream->stats = stats;
 	stream->owner = *owner;
 	stream->client_owner = (struct client_owner){
 		.argument = stream,
+		.latency = &stats->latency,
 		.pin_allowance = pin_allowance,
 		.again = client_again,
 		.gone = client_gone,
@@ -551,9 +563,10 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 }
 
 struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
-			   const struct stream_owner *owner, enum stream_device device)
+			   struct stream_stats *stats, const struct stream_owner *owner,
+			   enum stream_device device)
 {
-	struct stream *stream = create(base, settings, owner);
+	struct stream *stream = create(base, settings, stats, owner);
 
 	if (!stream || open_ring_and_source(stream, device))
 		return stream;
@@ -578,7 +591,7 @@ struct endpoints *stream_endpoints(struct stream *stream)
 
 struct stream *stream_succeed(struct stream *lost, const struct stream_owner *owner)
 {
-	struct stream *stream = create(lost->base, lost->settings, owner);
+	struct stream *stream = create(lost->base, lost->settings, lost->stats, owner);
 	struct timeval delay;
 
 	if (!stream)
@@ -596,6 +609,11 @@ struct stream *stream_succeed(struct stream *lost, const struct stream_owner *ow
 	log_notice("stream %s: waiting for device %s; new clients wait with it",
 		   stream->settings->name, stream->settings->device);
 	return stream;
+}
+
+const char *stream_name(const struct stream *stream)
+{
+	return stream->settings->name;
 }
 
 bool stream_is_same(const struct stream *a, const struct stream *b)
@@ -663,12 +681,12 @@ void stream_stop(struct stream *stream)
 	finish_clients(stream);
 }
 
-void stream_kick_all(struct stream *stream, const char *reason)
+void stream_kick_all(struct stream *stream, enum leave_reason reason, const char *text)
 {
 	struct client *client, *next;
 
 	TAILQ_FOREACH_SAFE (client, &stream->clients, entry, next)
-		client_kick(client, reason);
+		client_kick(client, reason, text);
 	end_if_empty(stream);
 }
 
@@ -685,6 +703,68 @@ uint64_t stream_bytes(const struct stream *stream)
 bool stream_has_ended(const struct stream *stream)
 {
 	return stream->state == STREAM_ENDED;
+}
+
+/* ---- looking at it ---- */
+
+static void report_ring(const struct stream *stream, struct stream_report *report)
+{
+	const struct ring *ring = stream->ring;
+
+	report->block_size = ring_block_size(ring);
+	report->blocks = ring_blocks(ring);
+	report->blocks_free = ring_free_blocks(ring);
+	report->blocks_window = window_length(stream->window);
+	report->blocks_pinned = ring_pinned_only_blocks(ring);
+	report->blocks_filling = report->blocks - report->blocks_free - report->blocks_window -
+				 report->blocks_pinned;
+	report->memory = ring_memory_text(ring);
+	report->has_kernel = ring_ask_kernel(ring, &report->kernel);
+}
+
+static void add_client(struct stream_report *report, const struct client *client, uint64_t now)
+{
+	struct client_lag lag = client_lag(client, now);
+
+	client_totals_add(&report->present, &client->stats, &client->zerocopy.stats);
+	report->outstanding_sends += zerocopy_outstanding(&client->zerocopy);
+	if (lag.bytes > report->most_lag_bytes)
+		report->most_lag_bytes = lag.bytes;
+	if (lag.ns > report->most_lag_ns)
+		report->most_lag_ns = lag.ns;
+}
+
+void stream_report(const struct stream *stream, struct stream_report *report)
+{
+	static const char *const state_word[] = { "waiting", "holding", "running", "ending",
+						  "ended" };
+	uint64_t now = clock_monotonic_ns();
+	const struct client *client;
+
+	*report = (struct stream_report){
+		.name = stream->settings->name,
+		.state = state_word[stream->state],
+		.source = stream->source ? source_text(stream->source) : stream->settings->device,
+		.memory = "",
+		.head = window_head(stream->window),
+		.bytes = window_bytes(stream->window),
+		.clients = stream->client_count,
+		.settings = stream->settings,
+		.stats = stream->stats,
+	};
+	if (stream->ring)
+		report_ring(stream, report);
+	TAILQ_FOREACH (client, &stream->clients, entry)
+		add_client(report, client, now);
+}
+
+void stream_each_client(const struct stream *stream,
+			void (*each)(void *argument, const struct client *client), void *argument)
+{
+	const struct client *client;
+
+	TAILQ_FOREACH (client, &stream->clients, entry)
+		each(argument, client);
 }
 
 void stream_close(struct stream *stream)

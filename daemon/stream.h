@@ -15,11 +15,14 @@
 #ifndef DMACAST_STREAM_H
 #define DMACAST_STREAM_H
 
+#include "ring.h"
 #include "settings.h"
+#include "stats.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
+struct client;
 struct endpoints;
 struct event_base;
 struct stream;
@@ -41,11 +44,13 @@ enum stream_device {
 /**
  * stream_open() - get ring and source.
  * @settings: are copied
+ * @stats: what was counted for this name so far, goes on; must outlive the stream
  *
  * Return: NULL after an error, which was logged.
  */
 struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
-			   const struct stream_owner *owner, enum stream_device device);
+			   struct stream_stats *stats, const struct stream_owner *owner,
+			   enum stream_device device);
 
 /**
  * stream_listen() - open every endpoint of the settings. Clients are accepted from the event loop's
@@ -60,11 +65,14 @@ struct endpoints *stream_endpoints(struct stream *stream);
 
 /**
  * stream_succeed() - a stream in the place of one whose device is gone: it has the endpoints, and
- * waits for the device to come back.
+ * waits for the device to come back. The statistics go on.
  *
  * Return: NULL without memory; that is logged, and the stream ends for good.
  */
 struct stream *stream_succeed(struct stream *lost, const struct stream_owner *owner);
+
+/** stream_name() - as in the configuration. */
+const char *stream_name(const struct stream *stream);
 
 /** stream_is_same() - have both the same name? */
 bool stream_is_same(const struct stream *a, const struct stream *b);
@@ -93,8 +101,8 @@ void stream_start(struct stream *stream);
 /** stream_stop() - no new clients, no more input; those who are here get what was read so far. */
 void stream_stop(struct stream *stream);
 
-/** stream_kick_all() - reset every client that is left. */
-void stream_kick_all(struct stream *stream, const char *reason);
+/** stream_kick_all() - reset every client that is left; see client_kick(). */
+void stream_kick_all(struct stream *stream, enum leave_reason reason, const char *text);
 
 /** stream_clients() - how many there are, those included who are on their way out. */
 uint64_t stream_clients(const struct stream *stream);
@@ -107,6 +115,41 @@ bool stream_is_ending(const struct stream *stream);
 
 /** stream_has_ended() - is it ENDED? */
 bool stream_has_ended(const struct stream *stream);
+
+/* What there is to say about a stream. The pointers are good until the stream is closed. */
+struct stream_report {
+	const char *name;
+	const char *state;  /* a word */
+	const char *source; /* what it is, for people */
+	const char *memory; /* the ring's, for people; "": there is no ring now */
+	/* The ring: each block is in one of these states. */
+	uint64_t block_size; /* bytes */
+	uint32_t blocks;
+	uint32_t blocks_free;	 /* of a device: those that the kernel has */
+	uint32_t blocks_filling; /* with the source */
+	uint32_t blocks_window;	 /* some client needs them, pinned or not */
+	uint32_t blocks_pinned;	 /* only sends that are not complete need them */
+	bool has_kernel;	 /* is there a device, to say: */
+	struct ring_kernel_report kernel;
+	/* Since its ring was opened. */
+	uint64_t head;	/* the sequence that the next block gets */
+	uint64_t bytes; /* before that one */
+	/* Clients, those included whose end is under way. */
+	uint64_t clients;
+	struct client_totals present;
+	uint64_t outstanding_sends;
+	uint64_t most_lag_bytes; /* of the one that is farthest behind */
+	uint64_t most_lag_ns;
+	const struct stream_settings *settings;
+	const struct stream_stats *stats; /* by name; `present` is not in there yet */
+};
+
+/** stream_report() - fill in @report. Looks at every client. */
+void stream_report(const struct stream *stream, struct stream_report *report);
+
+/** stream_each_client() - call @each for every client; see client_report(). It must not kick them. */
+void stream_each_client(const struct stream *stream,
+			void (*each)(void *argument, const struct client *client), void *argument);
 
 /** stream_close() - free a stream that is ENDED, or was never started. */
 void stream_close(struct stream *stream);

@@ -11,6 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What stays of a stream when it is closed: what was counted under its name. */
+struct record {
+	TAILQ_ENTRY(record) entry;
+	char *name;
+	struct stream_stats stats;
+};
+
+TAILQ_HEAD(record_list, record);
+
 /*
  * From stream_open() to its end. Those of one name follow each other: each has its own settings.
  *
@@ -24,6 +33,7 @@ enum generation_state { GENERATION_PREPARED, GENERATION_CURRENT, GENERATION_FORM
 struct generation {
 	TAILQ_ENTRY(generation) entry;
 	struct streams *streams;
+	struct record *record;
 	struct stream *stream;
 	enum generation_state state;
 	struct event drain_timer; /* FORMER: the end of patience with its clients */
@@ -41,11 +51,31 @@ TAILQ_HEAD(finished_list, finished);
 struct streams {
 	struct event_base *base;
 	struct streams_owner owner;
+	struct record_list records;
 	struct generation_list generations; /* those that are FORMER at the end */
 	struct finished_list finished;
 	bool running;	     /* clients may be there */
 	struct event *sweep; /* closes what has ended */
 };
+
+/* The record of that name, a new one if there is none. Return: NULL without memory. */
+static struct record *record_of(struct streams *streams, const char *name)
+{
+	struct record *record;
+
+	TAILQ_FOREACH (record, &streams->records, entry) {
+		if (!strcmp(record->name, name))
+			return record;
+	}
+	record = calloc(1, sizeof(*record));
+	if (!record || !(record->name = strdup(name))) {
+		log_error("stream %s: no memory", name);
+		free(record);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&streams->records, record, entry);
+	return record;
+}
 
 static void remove_generation(struct generation *generation)
 {
@@ -188,7 +218,7 @@ static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
 		return;
 	log_notice("stream %s: drain-timeout is over, resetting its clients that are left",
 		   stream_settings(generation->stream)->name);
-	stream_kick_all(generation->stream, "drain-timeout is over");
+	stream_kick_all(generation->stream, LEAVE_STOPPING, "drain-timeout is over");
 }
 
 /* ---- generations ---- */
@@ -196,7 +226,8 @@ static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
 static void stream_lost(void *argument, struct stream *lost);
 
 /* A place for a stream, and how that stream speaks to it. */
-static struct generation *add_generation(struct streams *streams, struct stream_owner *owner)
+static struct generation *add_generation(struct streams *streams, struct record *record,
+					 struct stream_owner *owner)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
 
@@ -206,6 +237,7 @@ static struct generation *add_generation(struct streams *streams, struct stream_
 	}
 	generation->streams = streams;
 	evtimer_assign(&generation->drain_timer, streams->base, drain_timer_expired, generation);
+	generation->record = record;
 	TAILQ_INSERT_HEAD(&streams->generations, generation, entry);
 	*owner = (struct stream_owner){
 		.argument = generation,
@@ -227,7 +259,7 @@ static struct generation *generation_of(const struct streams *streams, const str
 }
 
 /* Of the former ones one only may drain: who is left of those before is reset. */
-static void make_former(struct generation *generation, const char *reason)
+static void make_former(struct generation *generation, enum leave_reason reason, const char *text)
 {
 	struct streams *streams = generation->streams;
 	struct generation *other;
@@ -235,7 +267,7 @@ static void make_former(struct generation *generation, const char *reason)
 	TAILQ_FOREACH (other, &streams->generations, entry) {
 		if (other->state == GENERATION_FORMER &&
 		    stream_is_same(other->stream, generation->stream))
-			stream_kick_all(other->stream, reason);
+			stream_kick_all(other->stream, reason, text);
 	}
 	generation->state = GENERATION_FORMER;
 	TAILQ_REMOVE(&streams->generations, generation, entry);
@@ -249,8 +281,8 @@ static void stream_lost(void *argument, struct stream *lost)
 	struct streams *streams = generation->streams;
 	struct stream_owner owner;
 
-	make_former(generation, "device gone again");
-	successor = add_generation(streams, &owner);
+	make_former(generation, LEAVE_DEVICE_GONE, NULL);
+	successor = add_generation(streams, generation->record, &owner);
 	if (!successor)
 		return;
 	successor->state = GENERATION_CURRENT;
@@ -262,13 +294,14 @@ static void stream_lost(void *argument, struct stream *lost)
 struct stream *streams_prepare(struct streams *streams, const struct stream_settings *settings)
 {
 	bool held = settings->device && is_held(streams, settings->device);
+	struct record *record = record_of(streams, settings->name);
+	struct generation *generation;
 	struct stream_owner owner;
-	struct generation *generation = add_generation(streams, &owner);
 	struct stream *stream;
 
-	if (!generation)
+	if (!record || !(generation = add_generation(streams, record, &owner)))
 		return NULL;
-	stream = stream_open(streams->base, settings, &owner,
+	stream = stream_open(streams->base, settings, &record->stats, &owner,
 			     held ? STREAM_DEVICE_HELD : STREAM_DEVICE_NOW);
 	if (!stream) {
 		remove_generation(generation);
@@ -295,7 +328,7 @@ void streams_begin(struct streams *streams, struct stream *stream)
 	TAILQ_FOREACH_SAFE (generation, &streams->generations, entry, next) {
 		if (generation->state == GENERATION_CURRENT &&
 		    stream_is_same(generation->stream, stream))
-			make_former(generation, "started again");
+			make_former(generation, LEAVE_STOPPING, "started again");
 	}
 	forget_name(streams, stream_settings(stream)->name);
 	begun->state = GENERATION_CURRENT;
@@ -311,7 +344,7 @@ void streams_retire(struct streams *streams, struct stream *stream, uint64_t dra
 		.tv_usec = (suseconds_t)(drain_us % 1000000),
 	};
 
-	make_former(generation, "restarted again");
+	make_former(generation, LEAVE_STOPPING, "restarted again");
 	event_add(&generation->drain_timer, &patience);
 	stream_stop(stream);
 }
@@ -366,6 +399,32 @@ static bool has_name(const struct stream_settings *settings, size_t count, const
 	return found;
 }
 
+static bool is_used(const struct streams *streams, const struct record *record)
+{
+	const struct generation *generation;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		if (generation->record == record)
+			return true;
+	}
+	return false;
+}
+
+/* What was counted for streams that there are no longer. */
+static void forget_records(struct streams *streams, const struct stream_settings *settings,
+			   size_t count)
+{
+	struct record *record, *next;
+
+	TAILQ_FOREACH_SAFE (record, &streams->records, entry, next) {
+		if (has_name(settings, count, record->name) || is_used(streams, record))
+			continue;
+		TAILQ_REMOVE(&streams->records, record, entry);
+		free(record->name);
+		free(record);
+	}
+}
+
 void streams_forget_others(struct streams *streams, const struct stream_settings *settings,
 			   size_t count)
 {
@@ -375,10 +434,11 @@ void streams_forget_others(struct streams *streams, const struct stream_settings
 		if (!has_name(settings, count, finished->settings->name))
 			forget(streams, finished);
 	}
+	forget_records(streams, settings, count);
 }
 
-void streams_each(struct streams *streams, void (*each)(void *argument, struct stream *stream),
-		  void *argument)
+void streams_each(const struct streams *streams,
+		  void (*each)(void *argument, struct stream *stream), void *argument)
 {
 	struct generation *generation, *next;
 
@@ -429,6 +489,7 @@ struct streams *streams_open(struct event_base *base, const struct stream_settin
 	}
 	streams->base = base;
 	streams->owner = *owner;
+	TAILQ_INIT(&streams->records);
 	TAILQ_INIT(&streams->generations);
 	TAILQ_INIT(&streams->finished);
 	streams->sweep = evtimer_new(base, sweep, streams);
@@ -458,12 +519,64 @@ void streams_stop(struct streams *streams)
 		stream_stop(generation->stream);
 }
 
-void streams_kick_all(struct streams *streams, const char *reason)
+void streams_kick_all(struct streams *streams, enum leave_reason reason, const char *text)
 {
 	struct generation *generation;
 
 	TAILQ_FOREACH (generation, &streams->generations, entry)
-		stream_kick_all(generation->stream, reason);
+		stream_kick_all(generation->stream, reason, text);
+}
+
+static void report_name(const struct streams *streams, const struct record *record,
+			struct name_report *report)
+{
+	const struct generation *generation;
+	struct stream_report one;
+
+	*report = (struct name_report){
+		.name = record->name,
+		.stats = &record->stats,
+		.totals = record->stats.left,
+	};
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		if (generation->record != record || stream_has_ended(generation->stream))
+			continue;
+		stream_report(generation->stream, &one);
+		if (!report->generations++)
+			report->newest = one;
+		report->clients += one.clients;
+		report->outstanding_sends += one.outstanding_sends;
+		if (one.most_lag_bytes > report->most_lag_bytes)
+			report->most_lag_bytes = one.most_lag_bytes;
+		if (one.most_lag_ns > report->most_lag_ns)
+			report->most_lag_ns = one.most_lag_ns;
+		client_totals_join(&report->totals, &one.present);
+	}
+}
+
+void streams_each_name(const struct streams *streams,
+		       void (*each)(void *argument, const struct name_report *report),
+		       void *argument)
+{
+	const struct record *record;
+	struct name_report report;
+
+	TAILQ_FOREACH (record, &streams->records, entry) {
+		report_name(streams, record, &report);
+		each(argument, &report);
+	}
+}
+
+/* A stream that has not ended goes on to count. */
+static void free_records(struct streams *streams)
+{
+	struct record *record;
+
+	while ((record = TAILQ_FIRST(&streams->records))) {
+		TAILQ_REMOVE(&streams->records, record, entry);
+		free(record->name);
+		free(record);
+	}
 }
 
 bool streams_close(struct streams *streams)
@@ -478,6 +591,8 @@ bool streams_close(struct streams *streams)
 	}
 	while (!TAILQ_EMPTY(&streams->finished))
 		forget(streams, TAILQ_FIRST(&streams->finished));
+	if (complete)
+		free_records(streams);
 	if (streams->sweep)
 		event_free(streams->sweep);
 	free(streams);

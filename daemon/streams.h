@@ -7,6 +7,7 @@
 #define DMACAST_STREAMS_H
 
 #include "settings.h"
+#include "stats.h"
 #include "stream.h"
 
 #include <stdbool.h>
@@ -37,12 +38,30 @@ void streams_start(struct streams *streams);
 /** streams_stop() - see stream_stop(). */
 void streams_stop(struct streams *streams);
 
-/** streams_kick_all() - reset every client that is left. */
-void streams_kick_all(struct streams *streams, const char *reason);
+/** streams_kick_all() - reset every client that is left; see client_kick(). */
+void streams_kick_all(struct streams *streams, enum leave_reason reason, const char *text);
 
 /** streams_each() - call @each for every stream that has not ended, current ones first. */
-void streams_each(struct streams *streams, void (*each)(void *argument, struct stream *stream),
-		  void *argument);
+void streams_each(const struct streams *streams,
+		  void (*each)(void *argument, struct stream *stream), void *argument);
+
+/* What there is to say about all streams that one name ever had. */
+struct name_report {
+	const char *name;
+	const struct stream_stats *stats; /* what only grows; of clients, those who left */
+	struct client_totals totals;	  /* what only grows, of all clients: left and present */
+	uint64_t clients;		  /* present */
+	uint64_t outstanding_sends;
+	uint64_t most_lag_bytes; /* of the one that is farthest behind */
+	uint64_t most_lag_ns;
+	unsigned int generations;    /* not ended yet; 0: none */
+	struct stream_report newest; /* of these, the one that new clients get; if there is one */
+};
+
+/** streams_each_name() - call @each for every name, in the order in which they came. */
+void streams_each_name(const struct streams *streams,
+		       void (*each)(void *argument, const struct name_report *report),
+		       void *argument);
 
 /** streams_each_current() - call @each for every stream that is current, and not about to end. */
 void streams_each_current(struct streams *streams,

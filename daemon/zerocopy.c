@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "zerocopy.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <linux/errqueue.h>
 #include <netinet/in.h>
@@ -31,13 +33,15 @@
 #define REAP_BATCH 16
 #define CONTROL_BYTES 128
 
-void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode)
+void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
+		   struct latency *latency)
 {
 	int one = 1;
 
 	memset(zerocopy, 0, sizeof(*zerocopy));
 	zerocopy->fd = fd;
 	zerocopy->mode = mode;
+	zerocopy->latency = latency;
 	zerocopy->copying_next = COPYING_FIRST;
 	completions_init(&zerocopy->completions);
 	if (mode != ZEROCOPY_NEVER && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
@@ -93,6 +97,23 @@ static uint32_t blocks_touched(const struct iovec *piece, size_t bytes)
 	return blocks;
 }
 
+/* Of the blocks of @request, the first @bytes were accepted: how many blocks end in them? */
+static uint32_t count_ended(struct zerocopy *zerocopy, const struct zerocopy_request *request,
+			    size_t bytes)
+{
+	const struct block *block = request->first;
+	uint64_t left = (uint64_t)request->offset + bytes, now = 0;
+	uint32_t ended = 0;
+
+	for (; ended < request->blocks && left >= block->length; ended++, block = block->next) {
+		if (!ended)
+			now = clock_monotonic_ns();
+		histogram_add(&zerocopy->latency->to_send, block_age(block, now));
+		left -= block->length;
+	}
+	return ended;
+}
+
 /* One sendmsg() under the rules: a number for each call that took bytes with the flag. */
 static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_request *request,
 			   const struct msghdr *message)
@@ -102,7 +123,8 @@ static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_requ
 	zerocopy->full = n < 0 && errno == EAGAIN;
 	if (n > 0) {
 		completions_add(&zerocopy->completions, request->first,
-				blocks_touched(message->msg_iov, (size_t)n));
+				blocks_touched(message->msg_iov, (size_t)n),
+				count_ended(zerocopy, request, (size_t)n));
 		zerocopy->stats.zerocopy_sends++;
 	}
 	return n;
@@ -112,6 +134,14 @@ static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_requ
 static bool is_probing(const struct zerocopy *zerocopy)
 {
 	return zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->proven;
+}
+
+enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy)
+{
+	if (zerocopy->mode == ZEROCOPY_NEVER || zerocopy->hold_off ||
+	    (zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->wanted && zerocopy->copying_left))
+		return ZEROCOPY_WAY_COPIES;
+	return is_probing(zerocopy) ? ZEROCOPY_WAY_PROBES : ZEROCOPY_WAY_PINS;
 }
 
 static bool should_pin(struct zerocopy *zerocopy, const struct zerocopy_request *request,
@@ -170,8 +200,10 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	n = sendmsg(zerocopy->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	/* A short one met the limit of the socket already; there is no need to be told so again. */
 	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
-	if (n > 0)
+	if (n > 0) {
 		count_copied_bytes(zerocopy, (uint64_t)n);
+		count_ended(zerocopy, request, (size_t)n);
+	}
 	return n;
 }
 
@@ -196,8 +228,12 @@ static void adapt(struct zerocopy *zerocopy, uint64_t sends, bool copied)
 }
 
 /* The notification in @message, if it is one of zero-copy. Return: how many sends it covers. */
-static uint64_t take_notification(struct zerocopy *zerocopy, struct msghdr *message)
+static uint64_t take_notification(struct zerocopy *zerocopy, struct msghdr *message,
+				  uint64_t now_ns)
 {
+	struct histogram *latency =
+		zerocopy->was_reset ? NULL : &zerocopy->latency->to_acknowledged;
+
 	for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control;
 	     control = CMSG_NXTHDR(message, control)) {
 		const struct sock_extended_err *error = (const void *)CMSG_DATA(control);
@@ -211,7 +247,7 @@ static uint64_t take_notification(struct zerocopy *zerocopy, struct msghdr *mess
 		    error->ee_origin != SO_EE_ORIGIN_ZEROCOPY || error->ee_errno)
 			continue;
 		foreign = completions_complete(&zerocopy->completions, error->ee_info,
-					       error->ee_data);
+					       error->ee_data, latency, now_ns);
 		sends = (uint64_t)(error->ee_data - error->ee_info) + 1 - foreign;
 		zerocopy->stats.foreign_completions += foreign;
 		zerocopy->stats.completed += sends;
@@ -229,7 +265,7 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 		struct cmsghdr align;
 	} control[REAP_BATCH];
 	struct mmsghdr batch[REAP_BATCH];
-	uint64_t sends = 0;
+	uint64_t sends = 0, now_ns;
 	int received;
 
 	do {
@@ -240,10 +276,11 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 		}
 		received = recvmmsg(zerocopy->fd, batch, REAP_BATCH, MSG_ERRQUEUE | MSG_DONTWAIT,
 				    NULL);
+		now_ns = received > 0 ? clock_monotonic_ns() : 0;
 		for (int i = 0; i < received; i++) {
 			if (batch[i].msg_hdr.msg_flags & MSG_CTRUNC)
 				zerocopy->stats.truncated++;
-			sends += take_notification(zerocopy, &batch[i].msg_hdr);
+			sends += take_notification(zerocopy, &batch[i].msg_hdr, now_ns);
 		}
 	} while (received == REAP_BATCH);
 	if (sends)
@@ -255,6 +292,7 @@ void zerocopy_reset(struct zerocopy *zerocopy)
 {
 	struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
 
+	zerocopy->was_reset = true;
 	/* Fails only on a socket that has no connection any more, where it is not needed. */
 	(void)connect(zerocopy->fd, &nowhere, sizeof(nowhere));
 }

@@ -17,21 +17,12 @@
 #include "block.h"
 #include "completion.h"
 #include "settings.h"
+#include "stats.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-struct zerocopy_stats {
-	uint64_t zerocopy_sends;
-	uint64_t copied_sends;	      /* sent without the flag */
-	uint64_t completed;	      /* sends that the kernel reported complete */
-	uint64_t completed_copied;    /* of these: it copied after all */
-	uint64_t no_buffer;	      /* ENOBUFS: sent by copying instead */
-	uint64_t foreign_completions; /* numbers that were not outstanding: a bug */
-	uint64_t truncated;	      /* notifications that did not fit the buffer: a bug */
-};
 
 struct zerocopy {
 	int fd;
@@ -46,6 +37,8 @@ struct zerocopy {
 	uint64_t copying_next; /* bytes, of the next time */
 	/* After ENOBUFS: no zero-copy until a completion was read, or so many sends. */
 	uint32_t hold_off;
+	bool was_reset; /* what completes from now on was purged, not acknowledged */
+	struct latency *latency;
 	struct zerocopy_stats stats;
 };
 
@@ -63,10 +56,12 @@ struct zerocopy_request {
 
 /**
  * zerocopy_open() - take over a connected socket.
+ * @latency: to add to; must outlive the last completion
  *
  * Under ZEROCOPY_AUTO and ZEROCOPY_ALWAYS a socket that refuses SO_ZEROCOPY sends by copying.
  */
-void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode);
+void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
+		   struct latency *latency);
 
 /**
  * zerocopy_send() - send what the socket takes, without waiting.
@@ -82,6 +77,12 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
  * Return: how many sends were complete.
  */
 uint64_t zerocopy_reap(struct zerocopy *zerocopy);
+
+/* How it sends just now: by zero-copy, by copying, or trying out whether zero-copy pays. */
+enum zerocopy_way { ZEROCOPY_WAY_PINS, ZEROCOPY_WAY_COPIES, ZEROCOPY_WAY_PROBES };
+
+/** zerocopy_way() - how would a large send go now? Limits of others may still make it copy. */
+enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy);
 
 /** zerocopy_outstanding() - sends whose completion was not read yet. */
 static inline uint32_t zerocopy_outstanding(const struct zerocopy *zerocopy)

@@ -36,7 +36,7 @@ for file in daemon/*.[ch]; do
 		library=${included%%/*}
 		library=${library%.h}
 		case $library in
-		bsd | ini | event2 | systemd)
+		bsd | ini | event2 | systemd | jansson)
 			case " $libraries " in
 			*" $library "*) ;;
 			*) echo "$file includes <$included>, which its layer does not use" ;;

@@ -157,14 +157,14 @@ for name in "${options[@]}"; do
 	effective "$work/one.conf" >"$work/one" ||
 		sed "s/^/$name: /" "$work/one" >>"$work/refused"
 	case $name in
-	input | device) ;;
+	input | device | metrics) ;;
 	*) cmp -s "$work/one" "$work/effective" || echo "$name" >>"$work/changed" ;;
 	esac
 done
 nothing_in "each option of the sample can be set alone" "$work/refused"
 nothing_in "... and is set to what is in effect without it" "$work/changed"
 
-sed -E '/^#(input|device) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
+sed -E '/^#(input|device|metrics) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
 effective "$work/all.conf" >"$work/all"
 same "all of them can be set at once" "$work/effective" "$work/all"
 

@@ -175,4 +175,14 @@ feed_ok "a late client gets the live feed" --bytes 4M "127.0.0.1:$port"
 compare "and not its beginning" "$(field first_offset_min)" -gt 1000000
 daemon_stop
 
+# --- the rate of a pattern, also after the daemon did not run for longer than the ring lasts ---
+daemon_run --pattern 4M/s --zerocopy always --listen 127.0.0.1:0 --block-size 64K --ring-size 1M
+feed_start paced --clients 1 --seconds 3 "127.0.0.1:$port"
+kill -STOP "$daemon"
+sleep 1
+kill -CONT "$daemon"
+feed_end_ok "a daemon that was stopped for a second: every byte is right" paced
+compare "and the rate is what it was before" "$(field bytes_min)" -lt $((14 << 20))
+daemon_stop
+
 done_testing

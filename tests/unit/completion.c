@@ -17,22 +17,25 @@
 #define SPAN 6000U     /* of numbers from the oldest outstanding one on */
 #define SLOTS 8192U    /* more than SPAN, so that no two outstanding sends share one */
 #define ALL_NUMBERS (1ULL << 32)
+#define NOW 5000000U
 
 struct send {
 	bool outstanding;
-	uint32_t number, blocks;
+	uint32_t number, blocks, ended;
 	uint32_t block[MOST_BLOCKS]; /* index in the ring */
 };
 
 static struct world {
 	/* What is tested, and what it works on. One cursor keeps blocks in the window. */
 	struct completions completions;
+	struct histogram latency;
 	struct ring ring;
 	struct window *window;
 	struct cursor cursor;
 	/* The model. */
 	struct send sent[SLOTS];
 	uint32_t lowest, next, outstanding;
+	uint64_t ended; /* blocks, by sends that are complete */
 	uint32_t pins[FAKE_BLOCKS];
 	struct block *queue[FAKE_BLOCKS]; /* in the window, the oldest first */
 	uint32_t queued;
@@ -88,18 +91,20 @@ static void send_blocks(uint32_t at, uint32_t blocks)
 	struct send *send = send_of(world.next);
 
 	*send = (struct send){ .outstanding = true, .number = world.next++, .blocks = blocks };
+	send->ended = blocks - send->number % 2; /* of every other send, the last block goes on */
 	for (uint32_t i = 0; i < blocks; i++) {
 		send->block[i] = world.queue[at + i]->index;
 		world.pins[send->block[i]]++;
 	}
 	world.outstanding++;
 	check(completions_reserve(&world.completions), "no memory");
-	completions_add(&world.completions, world.queue[at], blocks);
+	completions_add(&world.completions, world.queue[at], blocks, send->ended);
 }
 
 static void model_release(struct send *send)
 {
 	send->outstanding = false;
+	world.ended += send->ended;
 	world.outstanding--;
 	for (uint32_t i = 0; i < send->blocks; i++)
 		world.pins[send->block[i]]--;
@@ -137,7 +142,7 @@ static uint64_t model_complete(uint32_t low, uint32_t high)
 
 static void complete(uint32_t low, uint32_t high)
 {
-	uint64_t wrong = completions_complete(&world.completions, low, high);
+	uint64_t wrong = completions_complete(&world.completions, low, high, &world.latency, NOW);
 	uint64_t expected = model_complete(low, high);
 
 	check(wrong == expected, "[%u, %u] returned %" PRIu64 ", expected %" PRIu64, low, high,
@@ -147,7 +152,7 @@ static void complete(uint32_t low, uint32_t high)
 static void compare(void)
 {
 	const struct completions *completions = &world.completions;
-	int pinned = 0;
+	int pinned = 0, pinned_only = 0;
 
 	check(completions->outstanding == world.outstanding, "%u outstanding, expected %u",
 	      completions->outstanding, world.outstanding);
@@ -167,7 +172,13 @@ static void compare(void)
 		      "block %u: free %d, in the window %d, %u pins", i, world.ring.is_free[i],
 		      queued, world.pins[i]);
 		pinned += world.pins[i] != 0;
+		pinned_only += world.pins[i] && !queued;
 	}
+	check(histogram_count(&world.latency) == world.ended,
+	      "latency of %" PRIu64 " blocks, expected %" PRIu64, histogram_count(&world.latency),
+	      world.ended);
+	check(world.ring.pinned_only_blocks == pinned_only, "%d pinned only, expected %d",
+	      world.ring.pinned_only_blocks, pinned_only);
 	check(world.ring.pinned_blocks == pinned, "%d pinned blocks, expected %d",
 	      world.ring.pinned_blocks, pinned);
 }
@@ -250,7 +261,8 @@ static void test_example(const struct example *example)
 	compare();
 	for (uint32_t i = 0; i < example->ranges; i++) {
 		const struct range *range = &example->range[i];
-		uint64_t wrong = completions_complete(&world.completions, range->low, range->high);
+		uint64_t wrong = completions_complete(&world.completions, range->low, range->high,
+						      &world.latency, NOW);
 
 		model_complete(range->low, range->high);
 		check(wrong == range->wrong, "[%u, %u] returned %" PRIu64 ", expected %" PRIu64,
@@ -289,6 +301,57 @@ static void test_recycling(void)
 		end_world();
 	}
 	point("the last of window and pins to let go recycles a block, in any order");
+}
+
+/* Blocks that two sends share are one block; holes change nothing. */
+static void test_blocks(void)
+{
+	struct dice dice = { .state = 1 };
+
+	begin_world(NEAR_WRAP);
+	for (int i = 0; i < 7; i++)
+		push(&dice);
+	check(completions_blocks(&world.completions) == 0, "some of nothing");
+	send_blocks(0, 2);
+	send_blocks(1, 1);
+	send_blocks(1, 3);
+	send_blocks(4, 2);
+	check(completions_blocks(&world.completions) == 6, "%u, expected 6",
+	      completions_blocks(&world.completions));
+	complete(NEAR_WRAP + 1, NEAR_WRAP + 1);
+	check(completions_blocks(&world.completions) == 6, "%u, expected 6 still",
+	      completions_blocks(&world.completions));
+	complete(NEAR_WRAP + 2, NEAR_WRAP + 2);
+	check(completions_blocks(&world.completions) == 4, "%u, expected 4",
+	      completions_blocks(&world.completions));
+	end_world();
+	check(completions_blocks(&world.completions) == 0, "some are left");
+	point("how many blocks the outstanding sends pin");
+}
+
+/* The age of each block that a send reads to its end, in order and out of it. */
+static void test_latency(void)
+{
+	struct dice dice = { .state = 1 };
+
+	begin_world(0);
+	for (uint32_t i = 0; i < 3; i++) {
+		push(&dice);
+		world.queue[i]->monotonic_ns = NOW - 1000000 * i;
+	}
+	send_blocks(0, 3); /* all three to their end */
+	send_blocks(0, 1); /* none */
+	completions_complete(&world.completions, 0, 1, NULL, NOW);
+	model_complete(0, 1);
+	check(!histogram_count(&world.latency), "counted without a histogram");
+	world.ended = 0;
+	send_blocks(0, 3);
+	complete(2, 2);
+	check(world.latency.sum_ns == 3000000, "%" PRIu64 " ns", world.latency.sum_ns);
+	check(world.latency.count[0] == 1 && histogram_count(&world.latency) == 3,
+	      "%" PRIu64 " took no time", world.latency.count[0]);
+	end_world();
+	point("the ages of blocks that were sent to their end");
 }
 
 static void test_growth(void)
@@ -419,6 +482,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++)
 		test_example(&examples[i]);
 	test_recycling();
+	test_blocks();
+	test_latency();
 	test_growth();
 	test_random(steps, seed);
 	return tap_end();

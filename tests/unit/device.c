@@ -10,6 +10,7 @@
 #include "tap.h"
 
 #include <event2/event.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define BLOCK 8192U
@@ -167,6 +168,34 @@ static void test_records(void)
 		ring_put(ring, got[i].block);
 	close_ring(ring);
 	point("a record becomes a block with its place, length, times, losses");
+}
+
+/* What STATS says, field by field. */
+static void test_statistics(void)
+{
+	struct ring *ring = open_ring(16);
+	struct ring_device_block got[4];
+	struct ring_kernel_report report;
+
+	ring_device_start(ring);
+	for (int i = 0; i < 3; i++)
+		fake_fill(BLOCK, 0, 0);
+	check(ring_device_read(ring, got, 2) == 2, "not read");
+	check(ring_ask_kernel(ring, &report), "no answer");
+	check(report.completed == 3 && report.bytes == 2 && report.lent == 3 &&
+		      report.recycled == 4 && report.overruns == 5 && report.stalls == 6 &&
+		      report.errors == 7 && report.short_transfers == 8 &&
+		      report.quarantined == 9 && report.replaced == 10,
+	      "another counter");
+	check(report.blocks_free == 13 && report.blocks_queued == 12 && report.blocks_ready == 1 &&
+		      report.blocks_lent == 2 && report.blocks_quarantine == 15 && report.running,
+	      "another state");
+	ring_put(ring, got[0].block);
+	ring_put(ring, got[1].block);
+	fake_unplug();
+	check(!ring_ask_kernel(ring, &report), "a device that is gone answers");
+	close_ring(ring);
+	point("what the kernel counts");
 }
 
 static void test_wrong_records(void)
@@ -351,6 +380,8 @@ static struct {
 	uint32_t give_way; /* so many are free after make_room() */
 	unsigned int make_rooms, readies, ends;
 	uint64_t bytes;
+	uint64_t lost;
+	unsigned int waits;
 	uint32_t unready; /* handed on without ready() */
 	char why[64];
 } sink;
@@ -384,6 +415,18 @@ static void sink_ready(void *argument)
 	sink.unready = 0;
 }
 
+static void sink_lost(void *argument, uint64_t blocks)
+{
+	(void)argument;
+	sink.lost += blocks;
+}
+
+static void sink_waits(void *argument)
+{
+	(void)argument;
+	sink.waits++;
+}
+
 static void sink_end(void *argument, const char *why)
 {
 	(void)argument;
@@ -396,6 +439,8 @@ static void open_source(uint32_t blocks, uint64_t low_water, enum lag_policy pol
 	static const struct source_owner owner = {
 		.make_room = sink_make_room,
 		.block = sink_block,
+		.lost = sink_lost,
+		.waits = sink_waits,
 		.ready = sink_ready,
 		.end = sink_end,
 	};
@@ -448,6 +493,8 @@ static void test_streaming(void)
 		      strstr(capture.text, "1 blocks lost: transfers failed") &&
 		      strstr(capture.text, "22 blocks, 10 short, and 8 lost"),
 	      "%s", capture.text);
+	check(sink.lost == 8, "told of %" PRIu64 " lost blocks", sink.lost);
+	check(!sink.waits, "waited %u times", sink.waits);
 	check(fake.stops == 1, "not stopped");
 	point("blocks are handed on in order, losses and short ones are logged and counted");
 }
@@ -506,6 +553,8 @@ static void test_starving(void)
 		reads = fake.reads;
 		turn();
 		check(fake.reads == reads, "%zu: reads on", i);
+		check(sink.waits == (table[i].reserve > 0), "%zu: told %u times that it waits", i,
+		      sink.waits);
 		while (ring_free_blocks(sink.ring) + 1 < table[i].enough)
 			put_oldest();
 		turn();
@@ -629,6 +678,7 @@ int main(void)
 	test_open_errors();
 	test_set_up();
 	test_records();
+	test_statistics();
 	test_wrong_records();
 	test_batches();
 	test_write_errors();

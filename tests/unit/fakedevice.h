@@ -185,6 +185,26 @@ int ioctl(int fd, unsigned long request, ...)
 		return 0;
 	case DMACAST_IOC_SETUP:
 		return fake_setup(argument);
+	case DMACAST_IOC_STATS:
+		*(struct dmacast_stats *)argument = (struct dmacast_stats){
+			.completed = fake.sequence,
+			.bytes = 2,
+			.lent = 3,
+			.recycled = 4,
+			.overruns = 5,
+			.stalls = 6,
+			.errors = 7,
+			.short_transfers = 8,
+			.quarantined = 9,
+			.replaced = 10,
+			.blocks_free = fake_count(FAKE_FREE),
+			.blocks_queued = 12,
+			.blocks_ready = fake_count(FAKE_READY),
+			.blocks_lent = fake_count(FAKE_LENT),
+			.blocks_quarantine = 15,
+			.running = fake.running,
+		};
+		return 0;
 	case DMACAST_IOC_START:
 		if (fake.start_error)
 			return fake_fail(fake.start_error);

@@ -19,7 +19,7 @@ struct ring {
 	struct block block[FAKE_BLOCKS];
 	bool is_free[FAKE_BLOCKS];
 	uint32_t free_blocks;
-	int pinned_blocks;
+	int pinned_blocks, pinned_only_blocks;
 };
 
 static inline void fake_ring_init(struct ring *ring)
@@ -59,6 +59,11 @@ void ring_put(struct ring *ring, struct block *block)
 void ring_count_pinned(struct ring *ring, int change)
 {
 	ring->pinned_blocks += change;
+}
+
+void ring_count_pinned_only(struct ring *ring, int change)
+{
+	ring->pinned_only_blocks += change;
 }
 
 #endif

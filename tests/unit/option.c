@@ -24,6 +24,7 @@ static size_t field_size(const struct option_definition *option)
 		return sizeof(unsigned int);
 	case OPTION_INPUT:
 	case OPTION_PATH:
+	case OPTION_ADDRESS:
 		return sizeof(char *);
 	case OPTION_LISTEN:
 		return sizeof(struct text_list);
@@ -226,9 +227,9 @@ static void test_ranges(void)
 static const char *other_value(const struct option_definition *option)
 {
 	static const char *const value[] = {
-		[OPTION_COUNT] = "7",  [OPTION_SIZE] = "1M",   [OPTION_DURATION] = "7s",
-		[OPTION_RATE] = "7/s", [OPTION_BOOL] = "yes",  [OPTION_INPUT] = "/other",
-		[OPTION_PATH] = "/o",  [OPTION_LISTEN] = ":7",
+		[OPTION_COUNT] = "7",  [OPTION_SIZE] = "1M",	[OPTION_DURATION] = "7s",
+		[OPTION_RATE] = "7/s", [OPTION_BOOL] = "yes",	[OPTION_INPUT] = "/other",
+		[OPTION_PATH] = "/o",  [OPTION_ADDRESS] = ":7", [OPTION_LISTEN] = ":7",
 	};
 
 	if (option->type != OPTION_CHOICE)

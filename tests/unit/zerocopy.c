@@ -52,7 +52,9 @@ struct link {
 	struct window *window;
 	struct cursor cursor;
 	struct zerocopy zerocopy;
+	struct latency latency;
 	int peer;
+	uint64_t ended;			 /* blocks whose last byte was sent with the flag */
 	uint64_t sent, received, copied; /* bytes; the last: sent without the flag */
 };
 
@@ -115,7 +117,7 @@ static void link_begin(struct link *link, int sender, int peer, enum zerocopy_mo
 	if (!link->ring || !link->window)
 		errx(1, "no ring");
 	window_join(link->window, &link->cursor);
-	zerocopy_open(&link->zerocopy, sender, mode);
+	zerocopy_open(&link->zerocopy, sender, mode, &link->latency);
 	link->peer = peer;
 }
 
@@ -135,6 +137,7 @@ static void fill(struct link *link)
 	struct block *block;
 
 	while ((block = ring_take(link->ring))) {
+		block->monotonic_ns = clock_monotonic_ns();
 		block->length = BLOCK_SIZE - 8 * (uint32_t)(window_head(link->window) % 7) -
 				(uint32_t)(window_head(link->window) % 3);
 		pattern_fill(block->data, block->length, window_bytes(link->window));
@@ -170,6 +173,7 @@ static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t most_bytes
 		.may_pin = may_pin,
 	};
 	struct block *block = request.first;
+	uint64_t sequence = link->cursor.sequence;
 	ssize_t n;
 
 	for (uint32_t i = 0; i < request.blocks; i++, block = block->next)
@@ -188,6 +192,11 @@ static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t most_bytes
 	}
 	link->sent += (uint64_t)n;
 	window_advance(link->window, &link->cursor, (uint64_t)n);
+	check(histogram_count(&link->latency.to_send) == link->cursor.sequence,
+	      "%" PRIu64 " blocks sent to their end, expected %" PRIu64,
+	      histogram_count(&link->latency.to_send), link->cursor.sequence);
+	if (zerocopy->stats.zerocopy_sends != zerocopy_sends)
+		link->ended += link->cursor.sequence - sequence;
 	return n;
 }
 
@@ -260,6 +269,10 @@ static void settle(struct link *link, bool receiving)
 	      zerocopy_outstanding(&link->zerocopy));
 	check(!ring_pinned_blocks(link->ring), "%u blocks pinned", ring_pinned_blocks(link->ring));
 	if (receiving)
+		check(histogram_count(&link->latency.to_acknowledged) == link->ended,
+		      "%" PRIu64 " blocks acknowledged, expected %" PRIu64,
+		      histogram_count(&link->latency.to_acknowledged), link->ended);
+	if (receiving)
 		check(link->received == link->sent, "received %" PRIu64 " of %" PRIu64,
 		      link->received, link->sent);
 }
@@ -325,6 +338,7 @@ static void test_transfer(const struct family *family)
 static void test_reset(const struct family *family)
 {
 	struct link link;
+	uint64_t acknowledged;
 	ssize_t n;
 
 	link_open(&link, family, ZEROCOPY_ALWAYS);
@@ -337,8 +351,11 @@ static void test_reset(const struct family *family)
 	leave_window(&link);
 	check(ring_free_blocks(link.ring) < BLOCKS, "recycled while outstanding");
 
+	acknowledged = histogram_count(&link.latency.to_acknowledged);
 	zerocopy_reset(&link.zerocopy);
 	settle(&link, false);
+	check(histogram_count(&link.latency.to_acknowledged) == acknowledged,
+	      "what was purged was acknowledged");
 	/* The blocks are ours again: what arrives now must not come from them. */
 	overwrite_all(link.ring);
 	n = receive(&link);

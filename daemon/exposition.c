@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Tables say what there is: a metric's name, what it means, and where in a struct its number is. All
+ * samples of a metric have to follow each other, so a table is written metric by metric, each for all
+ * subjects: streams or clients, with the labels that name them and the struct of the table.
+ *
+ * Nothing needs to be escaped: names of streams and addresses have neither quotes nor backslashes.
+ */
+#include "exposition.h"
+
+#include "client.h"
+#include "clock.h"
+#include "histogram.h"
+#include "process.h"
+#include "streams.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum number { NUMBER_U64, NUMBER_U32, NUMBER_NS };
+
+/* Rows of the same name are one metric: their labels differ, and the first one has the help. */
+struct metric {
+	const char *name; /* behind the prefix of its subjects */
+	const char *help;
+	size_t offset;
+	enum number number;
+	const char *label; /* besides those of the subject, or NULL */
+};
+
+struct subject {
+	char labels[256];
+	const void *numbers;
+};
+
+struct subjects {
+	struct subject *item;
+	size_t count;
+};
+
+/* ---- the tables ---- */
+
+#define ROWS(table) (table), sizeof(table) / sizeof((table)[0])
+#define IN(type, field) .offset = offsetof(struct type, field)
+static const struct metric stream_counters[] = {
+	{ "filled_blocks_total", "Blocks that came from the source.", IN(stream_stats, blocks) },
+	{ "filled_bytes_total", "Bytes in these blocks.", IN(stream_stats, bytes) },
+	{ "lost_blocks_total",
+	  "Blocks of the device that were overwritten before they were read, or not filled because "
+	  "a "
+	  "transfer failed.",
+	  IN(stream_stats, lost_blocks) },
+	{ "overruns_total", "How often such blocks were missing, one or several in a row.",
+	  IN(stream_stats, losses) },
+	{ "source_waits_total", "How often the source had to wait because no block was free.",
+	  IN(stream_stats, waits) },
+	{ "clients_joined_total", "Clients that connected.", IN(stream_stats, joined) },
+	{ "clients_refused_total", "Clients that were turned away because of a limit.",
+	  IN(stream_stats, refused) },
+};
+
+/* What clients got: of all clients that a stream ever had, or of one. */
+static const struct metric sent_counters[] = {
+	{ "sent_bytes_total", "Bytes that were handed to sockets of clients.",
+	  IN(client_totals, stats.sent_bytes) },
+	{ "dropped_bytes_total", "Bytes that clients did not get because they were too slow.",
+	  IN(client_totals, stats.dropped_bytes) },
+	{ "drops_total", "How often a client that was too slow skipped ahead.",
+	  IN(client_totals, stats.drops) },
+	{ "zerocopy_sends_total", "Sends with MSG_ZEROCOPY.",
+	  IN(client_totals, sends.zerocopy_sends) },
+	{ "copied_sends_total", "Sends by copying.", IN(client_totals, sends.copied_sends) },
+	{ "completions_total", "Sends with MSG_ZEROCOPY that the kernel reported complete.",
+	  IN(client_totals, sends.completed) },
+	{ "completions_copied_total", "Of these, those that the kernel copied after all.",
+	  IN(client_totals, sends.completed_copied) },
+	{ "enobufs_fallbacks_total",
+	  "Sends by copying because MSG_ZEROCOPY was refused for lack of memory (ENOBUFS).",
+	  IN(client_totals, sends.no_buffer) },
+};
+
+static const struct metric stream_gauges[] = {
+	{ "block_size_bytes", "Size of a block.", IN(stream_report, block_size) },
+	{ "blocks", "Blocks of the ring, by state.", IN(stream_report, blocks_free), NUMBER_U32,
+	  "state=\"free\"" },
+	{ "blocks", NULL, IN(stream_report, blocks_filling), NUMBER_U32, "state=\"filling\"" },
+	{ "blocks", NULL, IN(stream_report, blocks_window), NUMBER_U32, "state=\"window\"" },
+	{ "blocks", NULL, IN(stream_report, blocks_pinned), NUMBER_U32, "state=\"pinned\"" },
+};
+
+static const struct metric name_gauges[] = {
+	{ "clients", "Clients that are connected, or whose end is under way.",
+	  IN(name_report, clients) },
+	{ "outstanding_sends", "Sends with MSG_ZEROCOPY that are not complete.",
+	  IN(name_report, outstanding_sends) },
+	{ "most_lag_bytes", "How far the slowest client is behind the newest block.",
+	  IN(name_report, most_lag_bytes) },
+	{ "most_lag_seconds", "The age of the oldest block that a client is at.",
+	  IN(name_report, most_lag_ns), NUMBER_NS },
+};
+
+static const struct metric kernel_counters[] = {
+	{ "completed_blocks_total", "Blocks that the DMA engine filled.",
+	  IN(ring_kernel_report, completed) },
+	{ "completed_bytes_total", "Bytes in these blocks.", IN(ring_kernel_report, bytes) },
+	{ "overruns_total", "Filled blocks that were taken back before they were read.",
+	  IN(ring_kernel_report, overruns) },
+	{ "stalls_total", "How often the DMA engine had no block to fill.",
+	  IN(ring_kernel_report, stalls) },
+	{ "errors_total", "Transfers that failed.", IN(ring_kernel_report, errors) },
+	{ "short_transfers_total", "Transfers that ended early.",
+	  IN(ring_kernel_report, short_transfers) },
+	{ "quarantined_blocks_total", "How often a returned block was still being sent.",
+	  IN(ring_kernel_report, quarantined) },
+	{ "replaced_blocks_total", "How often such a block got other pages instead.",
+	  IN(ring_kernel_report, replaced) },
+};
+
+static const struct metric kernel_gauges[] = {
+	{ "blocks", "Blocks of the kernel's ring, by state.", IN(ring_kernel_report, blocks_free),
+	  NUMBER_U32, "state=\"free\"" },
+	{ "blocks", NULL, IN(ring_kernel_report, blocks_queued), NUMBER_U32, "state=\"queued\"" },
+	{ "blocks", NULL, IN(ring_kernel_report, blocks_ready), NUMBER_U32, "state=\"ready\"" },
+	{ "blocks", NULL, IN(ring_kernel_report, blocks_lent), NUMBER_U32, "state=\"lent\"" },
+	{ "blocks", NULL, IN(ring_kernel_report, blocks_quarantine), NUMBER_U32,
+	  "state=\"quarantine\"" },
+};
+
+static const struct metric client_gauges[] = {
+	{ "lag_bytes", "How far the client is behind the newest block.",
+	  IN(client_report, lag_bytes) },
+	{ "lag_seconds", "The age of the block that the client is at.", IN(client_report, lag_ns),
+	  NUMBER_NS },
+	{ "outstanding_sends", "Sends with MSG_ZEROCOPY that are not complete.",
+	  IN(client_report, outstanding), NUMBER_U32 },
+	{ "pinned_blocks", "Blocks that these sends pin.", IN(client_report, pinned_blocks),
+	  NUMBER_U32 },
+};
+
+/* ---- writing ---- */
+
+static void write_head(FILE *file, const char *prefix, const char *name, const char *type,
+		       const char *help)
+{
+	fprintf(file, "# HELP %s%s %s\n# TYPE %s%s %s\n", prefix, name, help, prefix, name, type);
+}
+
+static void write_number(FILE *file, const struct metric *metric, const void *numbers)
+{
+	const char *number = (const char *)numbers + metric->offset;
+
+	switch (metric->number) {
+	case NUMBER_U64:
+		fprintf(file, "%" PRIu64 "\n", *(const uint64_t *)(const void *)number);
+		break;
+	case NUMBER_U32:
+		fprintf(file, "%" PRIu32 "\n", *(const uint32_t *)(const void *)number);
+		break;
+	case NUMBER_NS:
+		fprintf(file, "%.9f\n", (double)*(const uint64_t *)(const void *)number / 1e9);
+		break;
+	}
+}
+
+static void write_table(FILE *file, const char *prefix, const char *type,
+			const struct metric *table, size_t rows, const struct subjects *subjects)
+{
+	for (const struct metric *metric = table; subjects->count && metric < table + rows;
+	     metric++) {
+		if (metric == table || strcmp(metric->name, metric[-1].name))
+			write_head(file, prefix, metric->name, type, metric->help);
+		for (size_t i = 0; i < subjects->count; i++) {
+			fprintf(file, "%s%s{%s%s%s} ", prefix, metric->name,
+				subjects->item[i].labels, metric->label ? "," : "",
+				metric->label ? metric->label : "");
+			write_number(file, metric, subjects->item[i].numbers);
+		}
+	}
+}
+
+static void write_reasons(FILE *file, const struct subjects *stats)
+{
+	write_head(file, "dmacast_stream_", "clients_left_total", "counter",
+		   "Clients that left, by reason.");
+	for (size_t i = 0; i < stats->count; i++) {
+		const struct stream_stats *numbers = stats->item[i].numbers;
+
+		for (enum leave_reason reason = 0; reason < LEAVE_REASONS; reason++)
+			fprintf(file,
+				"dmacast_stream_clients_left_total{%s,reason=\"%s\"} %" PRIu64 "\n",
+				stats->item[i].labels, leave_reason_word(reason),
+				numbers->left_for[reason]);
+	}
+}
+
+static void write_histogram(FILE *file, const char *name, const char *help,
+			    const struct subjects *stats, size_t offset)
+{
+	write_head(file, "", name, "histogram", help);
+	for (size_t i = 0; i < stats->count; i++) {
+		const char *labels = stats->item[i].labels;
+		const struct histogram *histogram =
+			(const void *)((const char *)stats->item[i].numbers + offset);
+		uint64_t count = 0;
+
+		for (unsigned int bucket = 0; bucket < HISTOGRAM_BOUNDS; bucket++) {
+			count += histogram->count[bucket];
+			fprintf(file, "%s_bucket{%s,le=\"%g\"} %" PRIu64 "\n", name, labels,
+				(double)histogram_bound(bucket) / 1e9, count);
+		}
+		count = histogram_count(histogram);
+		fprintf(file,
+			"%s_bucket{%s,le=\"+Inf\"} %" PRIu64
+			"\n%s_sum{%s} %.9f\n%s_count{%s} %" PRIu64 "\n",
+			name, labels, count, name, labels, histogram_sum(histogram), name, labels,
+			count);
+	}
+}
+
+static void write_latencies(FILE *file, const struct subjects *stats)
+{
+	write_histogram(
+		file, "dmacast_capture_to_send_seconds",
+		"From when a block was full until its last byte was handed to a client's socket.",
+		stats, offsetof(struct stream_stats, latency.to_send));
+	write_histogram(
+		file, "dmacast_capture_to_acknowledged_seconds",
+		"From when a block was full until a client had acknowledged its last byte, as "
+		"told by the completion of the send with MSG_ZEROCOPY; of blocks that ended with "
+		"a send by copying, nothing is told, and they are not counted here.",
+		stats, offsetof(struct stream_stats, latency.to_acknowledged));
+}
+
+static void write_process(FILE *file)
+{
+	write_head(file, "", "dmacast_build_info", "gauge", "The version of dmacastd; always 1.");
+	fprintf(file, "dmacast_build_info{version=\"%s\"} 1\n", DMACAST_VERSION);
+	write_head(file, "", "process_start_time_seconds", "gauge",
+		   "When the process started, in seconds since 1970.");
+	fprintf(file, "process_start_time_seconds %.3f\n", process_start_time());
+	write_head(file, "", "process_cpu_seconds_total", "counter",
+		   "CPU time that the process used, of user and system.");
+	fprintf(file, "process_cpu_seconds_total %.6f\n", process_cpu_seconds());
+	write_head(file, "", "process_resident_memory_bytes", "gauge",
+		   "Memory that the process has, rings included.");
+	fprintf(file, "process_resident_memory_bytes %" PRIu64 "\n", process_resident_bytes());
+	write_head(file, "", "process_virtual_memory_bytes", "gauge",
+		   "Address space that the process has.");
+	fprintf(file, "process_virtual_memory_bytes %" PRIu64 "\n", process_virtual_bytes());
+	write_head(file, "", "process_open_fds", "gauge", "Descriptors that are open.");
+	fprintf(file, "process_open_fds %" PRIu64 "\n", process_open_fds());
+	write_head(file, "", "process_max_fds", "gauge", "Descriptors that may be open.");
+	fprintf(file, "process_max_fds %" PRIu64 "\n", process_max_fds());
+}
+
+/* ---- streams ---- */
+
+/* Room for one more item. Return: NULL without memory; then the old one stays. */
+static void *grow(void *items, size_t count, size_t size)
+{
+	/* Twice as many at each power of two. */
+	if (count & (count - 1))
+		return items;
+	return reallocarray(items, count ? 2 * count : 1, size);
+}
+
+/* A new one at the end. Return: NULL without memory. */
+static struct subject *add_subject(struct subjects *subjects, const void *numbers)
+{
+	struct subject *item = grow(subjects->item, subjects->count, sizeof(*item));
+
+	if (!item)
+		return NULL;
+	subjects->item = item;
+	item += subjects->count++;
+	item->numbers = numbers;
+	return item;
+}
+
+struct names {
+	struct name_report *report;
+	size_t count;
+	bool failed;
+};
+
+static void collect_name(void *argument, const struct name_report *report)
+{
+	struct names *names = argument;
+	struct name_report *grown = grow(names->report, names->count, sizeof(*grown));
+
+	if (!grown) {
+		names->failed = true;
+		return;
+	}
+	names->report = grown;
+	grown[names->count++] = *report;
+}
+
+enum part { PART_NAME, PART_STATS, PART_TOTALS, PART_NEWEST, PART_KERNEL };
+
+/* The struct of that part; NULL when the stream has none now. */
+static const void *part_of(const struct name_report *report, enum part part)
+{
+	switch (part) {
+	case PART_NAME:
+		return report;
+	case PART_STATS:
+		return report->stats;
+	case PART_TOTALS:
+		return &report->totals;
+	case PART_NEWEST:
+		return report->generations && report->newest.blocks ? &report->newest : NULL;
+	case PART_KERNEL:
+		return report->generations && report->newest.has_kernel ? &report->newest.kernel
+									: NULL;
+	}
+	return NULL;
+}
+
+static bool choose_part(struct subjects *subjects, const struct names *names, enum part part)
+{
+	subjects->count = 0;
+	for (size_t i = 0; i < names->count; i++) {
+		const void *numbers = part_of(&names->report[i], part);
+		struct subject *subject;
+
+		if (!numbers)
+			continue;
+		subject = add_subject(subjects, numbers);
+		if (!subject)
+			return false;
+		snprintf(subject->labels, sizeof(subject->labels), "stream=\"%s\"",
+			 names->report[i].name);
+	}
+	return true;
+}
+
+static void write_states(FILE *file, const struct names *names)
+{
+	static const char *const state[] = { "waiting", "holding", "running", "ending", "ended" };
+
+	write_head(file, "dmacast_stream_", "state", "gauge", "1 for the state it is in, else 0.");
+	for (size_t i = 0; i < names->count; i++) {
+		const struct name_report *report = &names->report[i];
+		const char *now = report->generations ? report->newest.state : "ended";
+
+		for (size_t s = 0; s < sizeof(state) / sizeof(state[0]); s++)
+			fprintf(file, "dmacast_stream_state{stream=\"%s\",state=\"%s\"} %d\n",
+				report->name, state[s], !strcmp(now, state[s]));
+	}
+}
+
+static bool write_names(FILE *file, const struct names *names, struct subjects *subjects)
+{
+	write_states(file, names);
+	if (!choose_part(subjects, names, PART_STATS))
+		return false;
+	write_table(file, "dmacast_stream_", "counter", ROWS(stream_counters), subjects);
+	write_reasons(file, subjects);
+	write_latencies(file, subjects);
+	if (!choose_part(subjects, names, PART_TOTALS))
+		return false;
+	write_table(file, "dmacast_stream_", "counter", ROWS(sent_counters), subjects);
+	if (!choose_part(subjects, names, PART_NAME))
+		return false;
+	write_table(file, "dmacast_stream_", "gauge", ROWS(name_gauges), subjects);
+	if (!choose_part(subjects, names, PART_NEWEST))
+		return false;
+	write_table(file, "dmacast_stream_", "gauge", ROWS(stream_gauges), subjects);
+	if (!choose_part(subjects, names, PART_KERNEL))
+		return false;
+	write_table(file, "dmacast_device_", "counter", ROWS(kernel_counters), subjects);
+	write_table(file, "dmacast_device_", "gauge", ROWS(kernel_gauges), subjects);
+	return true;
+}
+
+static bool write_streams(FILE *file, const struct streams *streams)
+{
+	struct subjects subjects = { 0 };
+	struct names names = { 0 };
+	bool complete;
+
+	streams_each_name(streams, collect_name, &names);
+	complete = !names.failed && write_names(file, &names, &subjects);
+	free(subjects.item);
+	free(names.report);
+	return complete;
+}
+
+/* ---- clients ---- */
+
+struct clients {
+	struct client_report *report; /* as many as there are subjects */
+	struct subjects subjects;
+	const char *stream;
+	uint64_t now_ns;
+	bool failed;
+};
+
+/*
+ * Only those who have an address still: the same peer may be connected again while its connection
+ * before is let go, and no two samples may have the same labels.
+ */
+static void collect_client(void *argument, const struct client *client)
+{
+	struct clients *clients = argument;
+	struct client_report *report;
+	struct subject *subject;
+
+	report = grow(clients->report, clients->subjects.count, sizeof(*report));
+	clients->failed |= !report;
+	if (clients->failed)
+		return;
+	clients->report = report;
+	report += clients->subjects.count;
+	client_report(client, clients->now_ns, report);
+	if (!report->endpoint[0])
+		return;
+	subject = add_subject(&clients->subjects, NULL);
+	clients->failed |= !subject;
+	if (subject)
+		snprintf(subject->labels, sizeof(subject->labels),
+			 "stream=\"%s\",client=\"%s\",endpoint=\"%s\"", clients->stream,
+			 report->peer, report->endpoint);
+}
+
+static void collect_clients(void *argument, struct stream *stream)
+{
+	struct clients *clients = argument;
+
+	clients->stream = stream_name(stream);
+	stream_each_client(stream, collect_client, clients);
+}
+
+static void write_collected(FILE *file, struct clients *clients)
+{
+	struct subjects *subjects = &clients->subjects;
+
+	for (size_t i = 0; i < subjects->count; i++)
+		subjects->item[i].numbers = &clients->report[i].totals;
+	write_table(file, "dmacast_client_", "counter", ROWS(sent_counters), subjects);
+	for (size_t i = 0; i < subjects->count; i++)
+		subjects->item[i].numbers = &clients->report[i];
+	write_table(file, "dmacast_client_", "gauge", ROWS(client_gauges), subjects);
+}
+
+static bool write_clients(FILE *file, const struct streams *streams)
+{
+	struct clients clients = { .now_ns = clock_monotonic_ns() };
+
+	streams_each(streams, collect_clients, &clients);
+	if (!clients.failed)
+		write_collected(file, &clients);
+	free(clients.subjects.item);
+	free(clients.report);
+	return !clients.failed;
+}
+
+bool exposition_write(FILE *file, const struct streams *streams, bool per_client)
+{
+	write_process(file);
+	return write_streams(file, streams) && (!per_client || write_clients(file, streams)) &&
+	       !ferror(file);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How long something took, counted in fixed buckets: three a decade, from 10 microseconds to 100
+ * seconds, and one for what took longer. Adding to it takes the same short time always.
+ */
+#ifndef DMACAST_HISTOGRAM_H
+#define DMACAST_HISTOGRAM_H
+
+#include <stdint.h>
+
+#define HISTOGRAM_BOUNDS 22U
+
+struct histogram {
+	uint64_t count[HISTOGRAM_BOUNDS + 1]; /* of each bucket by itself */
+	uint64_t sum_seconds, sum_ns;	      /* together; sum_ns is less than a second */
+};
+
+/** histogram_bound() - the longest time of bucket @i, included, in nanoseconds. */
+uint64_t histogram_bound(unsigned int i);
+
+/** histogram_add() - once, @ns nanoseconds. */
+void histogram_add(struct histogram *histogram, uint64_t ns);
+
+/** histogram_count() - how many were added. */
+uint64_t histogram_count(const struct histogram *histogram);
+
+/** histogram_sum() - all that was added, in seconds. */
+double histogram_sum(const struct histogram *histogram);
+
+/**
+ * histogram_quantile() - in seconds, the bound of the bucket that has the one for which a share of
+ * @quantile, from 0 to 1, is not longer; 0 without any, infinite beyond the last bound.
+ */
+double histogram_quantile(const struct histogram *histogram, double quantile);
+
+#endif

@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * evhttp does the protocol, and has limits for the size of a request and for silence. What it does not
+ * have is a limit for the number of connections and one for their whole time, and it does not tell when
+ * a connection begins or ends. So the bufferevents are made here, and a reference to each is kept: one
+ * that evhttp has freed has no callbacks any more.
+ *
+ *   evhttp needs one ─ make_connection() ─▶ open ─ evhttp frees it ─▶ seen by the next sweep, closed
+ *                                             └─ its time is over: shutdown(), and evhttp frees it
+ *
+ * The sweep runs while there are connections. When they are too many, the listeners rest until then: so
+ * this is a limit for connections a second, too.
+ */
+#include "metrics.h"
+
+#include "address.h"
+#include "clock.h"
+#include "exposition.h"
+#include "log.h"
+#include "report.h"
+
+#include <bsd/sys/queue.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONNECTIONS_MOST 32U
+#define SOCKETS_MAX 8U
+#define BACKLOG 128
+#define HEADER_BYTES 8192
+#define BODY_BYTES 1024
+#define INPUT_BYTES ((size_t)16 << 10)
+
+/* So long from the first byte to the last one; less when others wait. */
+#define LONGEST_NS 20000000000ULL
+#define LONGEST_CROWDED_NS 2000000000ULL
+static const struct timeval sweep_time = { .tv_usec = 200000 };
+
+/* Making pages may take this part of the time; and while one is still read, it is not made again. */
+#define MAKING_SHARE 20U
+#define STILL_READ_NS 5000000000ULL
+
+struct connection {
+	TAILQ_ENTRY(connection) entry;
+	struct bufferevent *buffer;
+	uint64_t since_ns;
+};
+
+TAILQ_HEAD(connection_list, connection);
+
+/* A page that was made. The newest one of its kind is kept; others as long as someone reads them. */
+struct page {
+	char *text;
+	size_t length;
+	uint64_t made_ns, cost_ns;
+	unsigned int references;
+};
+
+enum page_kind { PAGE_METRICS, PAGE_STATUS, PAGE_KINDS };
+
+struct metrics {
+	const struct streams *streams;
+	bool per_client;
+	struct event_base *base;
+	struct evhttp *http;
+	struct evconnlistener *socket[SOCKETS_MAX]; /* evhttp's */
+	unsigned int sockets;
+	struct connection_list connections; /* the oldest first */
+	unsigned int connection_count;
+	bool resting; /* the sockets, because of too many connections or too few descriptors */
+	struct event *sweep;
+	struct page *newest[PAGE_KINDS];
+};
+
+/* ---- connections ---- */
+
+static void start_sweep(struct metrics *metrics)
+{
+	if (!evtimer_pending(metrics->sweep, NULL))
+		evtimer_add(metrics->sweep, &sweep_time);
+}
+
+static void rest(struct metrics *metrics)
+{
+	metrics->resting = true;
+	for (unsigned int i = 0; i < metrics->sockets; i++)
+		evconnlistener_disable(metrics->socket[i]);
+	start_sweep(metrics);
+}
+
+static void go_on(struct metrics *metrics)
+{
+	metrics->resting = false;
+	for (unsigned int i = 0; i < metrics->sockets; i++)
+		evconnlistener_enable(metrics->socket[i]);
+}
+
+static void accept_failed(struct evconnlistener *socket, void *argument)
+{
+	(void)socket;
+	rest(argument);
+}
+
+/* For evhttp, which has accepted one. */
+static struct bufferevent *make_connection(struct event_base *base, void *argument)
+{
+	struct metrics *metrics = argument;
+	struct connection *connection = calloc(1, sizeof(*connection));
+
+	if (connection)
+		connection->buffer = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	if (!connection || !connection->buffer) {
+		free(connection);
+		return NULL; /* evhttp tries by itself */
+	}
+	bufferevent_setwatermark(connection->buffer, EV_READ, 0, INPUT_BYTES);
+	bufferevent_incref(connection->buffer);
+	connection->since_ns = clock_monotonic_ns();
+	TAILQ_INSERT_TAIL(&metrics->connections, connection, entry);
+	if (++metrics->connection_count >= CONNECTIONS_MOST)
+		rest(metrics);
+	start_sweep(metrics);
+	return connection->buffer;
+}
+
+static bool is_over(const struct connection *connection)
+{
+	bufferevent_event_cb event_called = NULL;
+
+	bufferevent_getcb(connection->buffer, NULL, NULL, &event_called, NULL);
+	return !event_called;
+}
+
+static void remove_connection(struct metrics *metrics, struct connection *connection)
+{
+	TAILQ_REMOVE(&metrics->connections, connection, entry);
+	metrics->connection_count--;
+	bufferevent_decref(connection->buffer); /* closes the descriptor */
+	free(connection);
+}
+
+static void sweep(evutil_socket_t fd, short what, void *argument)
+{
+	struct metrics *metrics = argument;
+	uint64_t now = clock_monotonic_ns();
+	struct connection *connection, *next;
+
+	(void)fd;
+	(void)what;
+	TAILQ_FOREACH_SAFE (connection, &metrics->connections, entry, next) {
+		uint64_t longest = metrics->connection_count >= CONNECTIONS_MOST
+					   ? LONGEST_CROWDED_NS
+					   : LONGEST_NS;
+
+		if (is_over(connection))
+			remove_connection(metrics, connection);
+		else if (now - connection->since_ns > longest)
+			shutdown(bufferevent_getfd(connection->buffer), SHUT_RDWR);
+	}
+	if (metrics->resting && metrics->connection_count < CONNECTIONS_MOST)
+		go_on(metrics);
+	if (metrics->connection_count || metrics->resting)
+		start_sweep(metrics);
+}
+
+/* ---- pages ---- */
+
+static void release_page(struct page *page)
+{
+	if (!page || --page->references)
+		return;
+	free(page->text);
+	free(page);
+}
+
+static void page_was_read(const void *text, size_t length, void *argument)
+{
+	(void)text;
+	(void)length;
+	release_page(argument);
+}
+
+static bool write_status(FILE *file, const struct metrics *metrics)
+{
+	json_t *status = report_daemon();
+	bool complete;
+
+	json_object_set_new(status, "streams", report_streams(metrics->streams));
+	if (metrics->per_client)
+		json_object_set_new(status, "clients", report_clients(metrics->streams, NULL));
+	complete =
+		status && json_dumpf(status, file, JSON_INDENT(1) | JSON_REAL_PRECISION(12)) == 0;
+	json_decref(status);
+	fputc('\n', file);
+	return complete && !ferror(file);
+}
+
+static struct page *make_page(const struct metrics *metrics, enum page_kind kind)
+{
+	struct page *page = calloc(1, sizeof(*page));
+	FILE *file = page ? open_memstream(&page->text, &page->length) : NULL;
+	uint64_t begun = clock_monotonic_ns();
+	bool complete;
+
+	if (!file) {
+		free(page);
+		return NULL;
+	}
+	page->references = 1;
+	if (kind == PAGE_METRICS)
+		complete = exposition_write(file, metrics->streams, metrics->per_client);
+	else
+		complete = write_status(file, metrics);
+	if (fclose(file) || !complete) {
+		release_page(page);
+		return NULL;
+	}
+	page->made_ns = clock_monotonic_ns();
+	page->cost_ns = page->made_ns - begun;
+	return page;
+}
+
+/* Is it to be sent again as it is? */
+static bool is_new_enough(const struct page *page)
+{
+	uint64_t age = clock_monotonic_ns() - page->made_ns;
+
+	return age < page->cost_ns * MAKING_SHARE || (page->references > 1 && age < STILL_READ_NS);
+}
+
+/* Return: NULL without memory. */
+static struct page *page_of(struct metrics *metrics, enum page_kind kind)
+{
+	struct page *page = metrics->newest[kind];
+
+	if (page && is_new_enough(page))
+		return page;
+	release_page(page);
+	metrics->newest[kind] = make_page(metrics, kind);
+	return metrics->newest[kind];
+}
+
+/* ---- requests ---- */
+
+static void add_header(struct evhttp_request *request, const char *name, const char *value)
+{
+	evhttp_add_header(evhttp_request_get_output_headers(request), name, value);
+}
+
+static void reply(struct evhttp_request *request, int code, const char *reason, const char *type,
+		  struct evbuffer *body)
+{
+	char length[24];
+
+	snprintf(length, sizeof(length), "%zu", evbuffer_get_length(body));
+	add_header(request, "Content-Type", type);
+	add_header(request, "Content-Length", length);
+	add_header(request, "Cache-Control", "no-store");
+	add_header(request, "Connection", "close");
+	if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD)
+		evbuffer_drain(body, evbuffer_get_length(body));
+	evhttp_send_reply(request, code, reason, body);
+}
+
+static void reply_text(struct evhttp_request *request, int code, const char *reason,
+		       const char *text)
+{
+	struct evbuffer *body = evbuffer_new();
+
+	if (!body || evbuffer_add_printf(body, "%s\n", text) < 0)
+		evhttp_send_error(request, HTTP_INTERNAL, NULL);
+	else
+		reply(request, code, reason, "text/plain; charset=utf-8", body);
+	if (body)
+		evbuffer_free(body);
+}
+
+static void reply_page(struct metrics *metrics, struct evhttp_request *request, enum page_kind kind)
+{
+	static const char *const type[] = { EXPOSITION_TYPE, "application/json" };
+	struct page *page = page_of(metrics, kind);
+	struct evbuffer *body = evbuffer_new();
+
+	if (page && body &&
+	    !evbuffer_add_reference(body, page->text, page->length, page_was_read, page)) {
+		page->references++;
+		reply(request, HTTP_OK, "OK", type[kind], body);
+	} else {
+		reply_text(request, HTTP_INTERNAL, "Internal Server Error", "no memory");
+	}
+	if (body)
+		evbuffer_free(body);
+}
+
+static void request_received(struct evhttp_request *request, void *argument)
+{
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+	const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+	enum evhttp_cmd_type command = evhttp_request_get_command(request);
+
+	if (command != EVHTTP_REQ_GET && command != EVHTTP_REQ_HEAD) {
+		add_header(request, "Allow", "GET, HEAD");
+		reply_text(request, HTTP_BADMETHOD, "Method Not Allowed", "only GET and HEAD");
+	} else if (path && !strcmp(path, "/metrics")) {
+		reply_page(argument, request, PAGE_METRICS);
+	} else if (path && !strcmp(path, "/status.json")) {
+		reply_page(argument, request, PAGE_STATUS);
+	} else {
+		reply_text(request, HTTP_NOTFOUND, "Not Found",
+			   "dmacastd has /metrics and /status.json");
+	}
+}
+
+/* ---- opening ---- */
+
+static bool set_up_http(struct metrics *metrics)
+{
+	metrics->http = evhttp_new(metrics->base);
+	if (!metrics->http)
+		return false;
+	evhttp_set_bevcb(metrics->http, make_connection, metrics);
+	evhttp_set_gencb(metrics->http, request_received, metrics);
+	evhttp_set_max_headers_size(metrics->http, HEADER_BYTES);
+	evhttp_set_max_body_size(metrics->http, BODY_BYTES);
+	/* All: who uses another one is to be told which are right. */
+	evhttp_set_allowed_methods(
+		metrics->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+				       EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
+				       EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+	return true;
+}
+
+/* Return: false with errno set. */
+static bool add_socket(struct metrics *metrics, int fd)
+{
+	struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(metrics->http, fd);
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	char text[ADDRESS_TEXT];
+
+	if (!bound) {
+		close(fd);
+		errno = ENOMEM;
+		return false;
+	}
+	metrics->socket[metrics->sockets] = evhttp_bound_socket_get_listener(bound);
+	evconnlistener_set_error_cb(metrics->socket[metrics->sockets++], accept_failed);
+	if (getsockname(fd, (struct sockaddr *)&address, &length) == 0)
+		log_info("metrics at http://%s/metrics",
+			 address_format((const struct sockaddr *)&address, text));
+	return true;
+}
+
+static bool listen_on(struct metrics *metrics, const struct addrinfo *address, bool every_family)
+{
+	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1, only = !every_family, error;
+
+	if (fd < 0)
+		return false;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (address->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
+	if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+		return add_socket(metrics, fd);
+	error = errno;
+	close(fd);
+	errno = error;
+	return false;
+}
+
+static bool listen_on_each(struct metrics *metrics, const struct addrinfo *addresses)
+{
+	int error = EADDRNOTAVAIL;
+
+	for (const struct addrinfo *address = addresses; address; address = address->ai_next) {
+		if (metrics->sockets < SOCKETS_MAX && !listen_on(metrics, address, false))
+			error = errno;
+		/* A machine may have only one of the families, whatever a name stands for. */
+		if (error != EAFNOSUPPORT && error != EADDRNOTAVAIL)
+			break;
+	}
+	errno = error;
+	return metrics->sockets && (error == EAFNOSUPPORT || error == EADDRNOTAVAIL);
+}
+
+/* One IPv6 socket for both families, or IPv4 where there is no other. */
+static bool listen_everywhere(struct metrics *metrics, const struct addrinfo *addresses)
+{
+	static const int family[] = { AF_INET6, AF_INET };
+
+	errno = EADDRNOTAVAIL;
+	for (size_t i = 0; i < 2; i++) {
+		for (const struct addrinfo *address = addresses; address;
+		     address = address->ai_next) {
+			if (address->ai_family != family[i])
+				continue;
+			if (listen_on(metrics, address, true))
+				return true;
+			if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)
+				return false;
+		}
+	}
+	return false;
+}
+
+/* As `metrics` says: without a host on the loopback; * is everywhere. */
+static bool open_sockets(struct metrics *metrics, const char *text)
+{
+	bool everywhere = *text == '*', listening;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+				  .ai_flags = everywhere ? AI_PASSIVE : 0 };
+	struct addrinfo *addresses = NULL;
+	struct address address;
+	const char *wrong;
+	int error;
+
+	if (!address_parse(text, &address, &wrong)) {
+		log_error("metrics = %s: expected %s", text, wrong);
+		return false;
+	}
+	error = getaddrinfo(address.host[0] ? address.host : NULL, address.port, &hints,
+			    &addresses);
+	if (error) {
+		log_error("metrics = %s: %s", text, gai_strerror(error));
+		return false;
+	}
+	listening = everywhere ? listen_everywhere(metrics, addresses)
+			       : listen_on_each(metrics, addresses);
+	if (!listening)
+		log_error("metrics = %s: %s", text, strerror(errno));
+	freeaddrinfo(addresses);
+	return listening;
+}
+
+struct metrics *metrics_open(struct event_base *base, const char *address, bool per_client,
+			     const struct streams *streams)
+{
+	struct metrics *metrics = calloc(1, sizeof(*metrics));
+
+	if (!metrics) {
+		log_error("metrics = %s: no memory", address);
+		return NULL;
+	}
+	metrics->base = base;
+	metrics->streams = streams;
+	metrics->per_client = per_client;
+	TAILQ_INIT(&metrics->connections);
+	metrics->sweep = evtimer_new(base, sweep, metrics);
+	if (!metrics->sweep || !set_up_http(metrics)) {
+		log_error("metrics = %s: no memory", address);
+		metrics_close(metrics);
+		return NULL;
+	}
+	if (open_sockets(metrics, address))
+		return metrics;
+	metrics_close(metrics);
+	return NULL;
+}
+
+void metrics_close(struct metrics *metrics)
+{
+	struct connection *connection;
+
+	if (metrics->http)
+		evhttp_free(metrics->http);
+	while ((connection = TAILQ_FIRST(&metrics->connections)))
+		remove_connection(metrics, connection);
+	for (size_t i = 0; i < PAGE_KINDS; i++)
+		release_page(metrics->newest[i]);
+	if (metrics->sweep)
+		event_free(metrics->sweep);
+	free(metrics);
+}

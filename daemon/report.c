@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "report.h"
+
+#include "client.h"
+#include "clock.h"
+#include "process.h"
+#include "streams.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+/* All that is counted is far below 2^63, which is what a JSON integer holds here. */
+static json_t *number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *seconds(uint64_t ns)
+{
+	return json_real((double)ns / 1e9);
+}
+
+json_t *report_daemon(void)
+{
+	return json_pack("{s:s, s:i, s:o}", "version", DMACAST_VERSION, "pid", (int)getpid(),
+			 "started", json_real(process_start_time()));
+}
+
+/* ---- streams ---- */
+
+static json_t *report_blocks(const struct stream_report *stream)
+{
+	return json_pack("{s:i, s:i, s:i, s:i, s:i}", "all", stream->blocks, "free",
+			 stream->blocks_free, "filling", stream->blocks_filling, "window",
+			 stream->blocks_window, "pinned", stream->blocks_pinned);
+}
+
+static json_t *report_kernel(const struct ring_kernel_report *kernel)
+{
+	json_t *blocks =
+		json_pack("{s:i, s:i, s:i, s:i, s:i}", "free", kernel->blocks_free, "queued",
+			  kernel->blocks_queued, "ready", kernel->blocks_ready, "lent",
+			  kernel->blocks_lent, "quarantine", kernel->blocks_quarantine);
+
+	return json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "blocks", blocks,
+			 "running", kernel->running, "completed", number(kernel->completed),
+			 "bytes", number(kernel->bytes), "overruns", number(kernel->overruns),
+			 "stalls", number(kernel->stalls), "errors", number(kernel->errors),
+			 "short_transfers", number(kernel->short_transfers), "quarantined",
+			 number(kernel->quarantined), "replaced", number(kernel->replaced));
+}
+
+static json_t *report_listen(const struct text_list *listen)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < listen->count; i++)
+		json_array_append_new(list, json_string(listen->item[i]));
+	return list;
+}
+
+static json_t *report_filled(const struct stream_stats *stats)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "blocks", number(stats->blocks), "bytes",
+			 number(stats->bytes), "lost_blocks", number(stats->lost_blocks), "losses",
+			 number(stats->losses), "waits", number(stats->waits));
+}
+
+static json_t *report_left(const struct stream_stats *stats)
+{
+	json_t *left = json_object();
+
+	for (enum leave_reason reason = 0; reason < LEAVE_REASONS; reason++)
+		json_object_set_new(left, leave_reason_word(reason),
+				    number(stats->left_for[reason]));
+	return left;
+}
+
+/* JSON has no infinity. */
+static json_t *report_quantile(const struct histogram *histogram, double quantile)
+{
+	double bound = histogram_quantile(histogram, quantile);
+
+	return isfinite(bound) ? json_real(bound) : json_null();
+}
+
+static json_t *report_histogram(const struct histogram *histogram)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "count", number(histogram_count(histogram)),
+			 "sum", json_real(histogram_sum(histogram)), "p50",
+			 report_quantile(histogram, 0.5), "p90", report_quantile(histogram, 0.9),
+			 "p99", report_quantile(histogram, 0.99));
+}
+
+static json_t *report_latency(const struct latency *latency)
+{
+	return json_pack("{s:o, s:o}", "to_send", report_histogram(&latency->to_send),
+			 "to_acknowledged", report_histogram(&latency->to_acknowledged));
+}
+
+/* What a client, or all of a stream, got, and how. */
+static void add_sent(json_t *object, const struct client_totals *totals)
+{
+	const struct client_stats *stats = &totals->stats;
+	const struct zerocopy_stats *sends = &totals->sends;
+
+	json_object_set_new(object, "sent_bytes", number(stats->sent_bytes));
+	json_object_set_new(object, "dropped_bytes", number(stats->dropped_bytes));
+	json_object_set_new(object, "drops", number(stats->drops));
+	json_object_set_new(object, "zerocopy_sends", number(sends->zerocopy_sends));
+	json_object_set_new(object, "copied_sends", number(sends->copied_sends));
+	json_object_set_new(object, "completed", number(sends->completed));
+	json_object_set_new(object, "completed_copied", number(sends->completed_copied));
+	json_object_set_new(object, "enobufs", number(sends->no_buffer));
+}
+
+static void add_newest(json_t *object, const struct stream_report *stream)
+{
+	json_object_set_new(object, "source", json_string(stream->source));
+	json_object_set_new(object, "memory", json_string(stream->memory));
+	json_object_set_new(object, "listen", report_listen(&stream->settings->listen));
+	json_object_set_new(object, "block_size", number(stream->block_size));
+	json_object_set_new(object, "ring", report_blocks(stream));
+	if (stream->has_kernel)
+		json_object_set_new(object, "kernel", report_kernel(&stream->kernel));
+	json_object_set_new(object, "next_sequence", number(stream->head));
+}
+
+static void append_stream(void *argument, const struct name_report *name)
+{
+	const struct stream_stats *stats = name->stats;
+	json_t *object = json_object();
+
+	json_object_set_new(object, "name", json_string(name->name));
+	json_object_set_new(object, "state",
+			    json_string(name->generations ? name->newest.state : "ended"));
+	if (name->generations)
+		add_newest(object, &name->newest);
+	json_object_set_new(object, "filled", report_filled(stats));
+	json_object_set_new(object, "latency", report_latency(&stats->latency));
+	json_object_set_new(object, "clients", number(name->clients));
+	json_object_set_new(object, "outstanding_sends", number(name->outstanding_sends));
+	json_object_set_new(object, "most_lag_bytes", number(name->most_lag_bytes));
+	json_object_set_new(object, "most_lag_seconds", seconds(name->most_lag_ns));
+	json_object_set_new(object, "joined", number(stats->joined));
+	json_object_set_new(object, "refused", number(stats->refused));
+	json_object_set_new(object, "left", report_left(stats));
+	add_sent(object, &name->totals);
+	json_array_append_new(argument, object);
+}
+
+json_t *report_streams(const struct streams *streams)
+{
+	json_t *list = json_array();
+
+	if (list)
+		streams_each_name(streams, append_stream, list);
+	return list;
+}
+
+/* ---- clients ---- */
+
+struct client_list_builder {
+	json_t *list;
+	const char *only, *stream;
+	uint64_t now_ns;
+};
+
+static void append_client(void *argument, const struct client *client)
+{
+	const struct client_list_builder *builder = argument;
+	json_t *object = json_object();
+	struct client_report report;
+
+	client_report(client, builder->now_ns, &report);
+	json_object_set_new(object, "peer", json_string(report.peer));
+	json_object_set_new(object, "endpoint", json_string(report.endpoint));
+	json_object_set_new(object, "stream", json_string(builder->stream));
+	json_object_set_new(object, "state", json_string(report.state));
+	json_object_set_new(object, "seconds", seconds(builder->now_ns - report.joined_ns));
+	json_object_set_new(object, "sequence", number(report.sequence));
+	json_object_set_new(object, "lag_bytes", number(report.lag_bytes));
+	json_object_set_new(object, "lag_seconds", seconds(report.lag_ns));
+	json_object_set_new(object, "sending", json_string(report.sending));
+	json_object_set_new(object, "outstanding_sends", number(report.outstanding));
+	json_object_set_new(object, "pinned_blocks", number(report.pinned_blocks));
+	add_sent(object, &report.totals);
+	json_array_append_new(builder->list, object);
+}
+
+static void append_clients(void *argument, struct stream *stream)
+{
+	struct client_list_builder *builder = argument;
+
+	builder->stream = stream_name(stream);
+	if (!builder->only || !strcmp(builder->only, builder->stream))
+		stream_each_client(stream, append_client, builder);
+}
+
+json_t *report_clients(const struct streams *streams, const char *name)
+{
+	struct client_list_builder builder = {
+		.list = json_array(),
+		.only = name,
+		.now_ns = clock_monotonic_ns(),
+	};
+
+	if (builder.list)
+		streams_each(streams, append_clients, &builder);
+	return builder.list;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "stats.h"
+
+static const struct {
+	const char *word, *text;
+} reasons[LEAVE_REASONS] = {
+	[LEAVE_END_OF_STREAM] = { "end_of_stream", "end of stream" },
+	[LEAVE_RESET_BY_PEER] = { "reset_by_peer", "reset by peer" },
+	[LEAVE_TIMED_OUT] = { "timed_out", "timed out" },
+	[LEAVE_TOO_SLOW] = { "too_slow", "too slow" },
+	[LEAVE_BY_OPERATOR] = { "by_operator", "by the operator" },
+	[LEAVE_STOPPING] = { "stopping", "stopping" },
+	[LEAVE_DEVICE_GONE] = { "device_gone", "device gone again" },
+	[LEAVE_ERROR] = { "error", "error" },
+};
+
+const char *leave_reason_word(enum leave_reason reason)
+{
+	return reasons[reason].word;
+}
+
+const char *leave_reason_text(enum leave_reason reason)
+{
+	return reasons[reason].text;
+}
+
+void client_totals_add(struct client_totals *totals, const struct client_stats *stats,
+		       const struct zerocopy_stats *sends)
+{
+	totals->stats.sent_bytes += stats->sent_bytes;
+	totals->stats.dropped_bytes += stats->dropped_bytes;
+	totals->stats.drops += stats->drops;
+	totals->sends.zerocopy_sends += sends->zerocopy_sends;
+	totals->sends.copied_sends += sends->copied_sends;
+	totals->sends.completed += sends->completed;
+	totals->sends.completed_copied += sends->completed_copied;
+	totals->sends.no_buffer += sends->no_buffer;
+	totals->sends.foreign_completions += sends->foreign_completions;
+	totals->sends.truncated += sends->truncated;
+}
+
+void client_totals_join(struct client_totals *totals, const struct client_totals *others)
+{
+	client_totals_add(totals, &others->stats, &others->sends);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is counted, in plain structs. Of each client while it is there; of each stream, by its name,
+ * since the daemon started: whatever becomes of its device, its settings and its clients, these
+ * numbers only grow. What a client did is added to its stream's when it leaves, so the total is
+ * `left` and those who are there together.
+ */
+#ifndef DMACAST_STATS_H
+#define DMACAST_STATS_H
+
+#include "histogram.h"
+
+#include <stdint.h>
+
+/* Why a client left. */
+enum leave_reason {
+	LEAVE_END_OF_STREAM, /* has everything */
+	LEAVE_RESET_BY_PEER,
+	LEAVE_TIMED_OUT,
+	LEAVE_TOO_SLOW,
+	LEAVE_BY_OPERATOR,
+	LEAVE_STOPPING,	   /* the daemon did, before it had everything */
+	LEAVE_DEVICE_GONE, /* again, before it had everything of the time before */
+	LEAVE_ERROR,	   /* of the connection, any other */
+	LEAVE_REASONS
+};
+
+/** leave_reason_word() - for programs: "reset_by_peer". */
+const char *leave_reason_word(enum leave_reason reason);
+
+/** leave_reason_text() - for people: "reset by peer". */
+const char *leave_reason_text(enum leave_reason reason);
+
+/* One connection's sends; see zerocopy.h. */
+struct zerocopy_stats {
+	uint64_t zerocopy_sends;
+	uint64_t copied_sends;	      /* sent without the flag */
+	uint64_t completed;	      /* sends that the kernel reported complete */
+	uint64_t completed_copied;    /* of these: it copied after all */
+	uint64_t no_buffer;	      /* ENOBUFS: sent by copying instead */
+	uint64_t foreign_completions; /* numbers that were not outstanding: a bug */
+	uint64_t truncated;	      /* notifications that did not fit the buffer: a bug */
+};
+
+struct client_stats {
+	uint64_t sent_bytes;
+	uint64_t dropped_bytes; /* that it did not get because it was too slow */
+	uint64_t drops;		/* how often */
+};
+
+/* Several clients together. */
+struct client_totals {
+	struct client_stats stats;
+	struct zerocopy_stats sends;
+};
+
+/** client_totals_add() - one client more. */
+void client_totals_add(struct client_totals *totals, const struct client_stats *stats,
+		       const struct zerocopy_stats *sends);
+
+/** client_totals_join() - add @others to @totals. */
+void client_totals_join(struct client_totals *totals, const struct client_totals *others);
+
+/*
+ * Of each block and client: from when the block was full to when its last byte was handed to the
+ * socket, and to when the kernel had reported that the client has it. The latter only of zero-copy
+ * sends: nobody reports about others.
+ */
+struct latency {
+	struct histogram to_send;
+	struct histogram to_acknowledged;
+};
+
+struct stream_stats {
+	/* What the source filled. */
+	uint64_t blocks;
+	uint64_t bytes;
+	/*
+	 * Of a device: the blocks it filled, or tried to, that never came here, and how often some of
+	 * them were missing. Other sources lose nothing: they wait.
+	 */
+	uint64_t lost_blocks;
+	uint64_t losses;
+	/* How often the source had to wait, because no block was free. */
+	uint64_t waits;
+	struct latency latency;
+	/* Clients. */
+	uint64_t joined;
+	uint64_t refused;
+	uint64_t left_for[LEAVE_REASONS];
+	struct client_totals left; /* those who left */
+};
+
+#endif
