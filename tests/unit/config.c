@@ -11,7 +11,6 @@
 #include "capture.h"
 #include "tap.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
