@@ -265,7 +265,7 @@ enum arguments_outcome arguments_parse(int argc, char **argv, struct config *con
 	if (!parser.is_set)
 		err(1, "arguments");
 	opterr = 0;
-	optind = 1;
+	optind = 0; /* whatever an earlier call left behind */
 	read_named_file(&parser, argc, argv, options);
 	go_on = take_options(&parser, argc, argv, options);
 	if (go_on)

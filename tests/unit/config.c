@@ -11,7 +11,6 @@
 #include "capture.h"
 #include "tap.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -667,7 +666,6 @@ static enum arguments_outcome parse_arguments(const char *line, struct config *c
 	for (char *word; *text && (word = strsep(&rest, " "));)
 		argv[argc++] = strcmp(word, "FILE") ? word : path;
 	config_init(config);
-	optind = 0; /* begin again */
 	capture_begin(&capture, STDERR_FILENO);
 	outcome = arguments_parse(argc, argv, config);
 	capture_end(&capture);
@@ -786,6 +784,7 @@ static void test_verbosity(void)
 		unsigned int lines;
 
 		check(parse_arguments(table[i].line, &config) == ARGUMENTS_RUN, "%s", capture.text);
+		log_set_level(config.log_level);
 		config_free(&config);
 		capture_begin(&capture, STDERR_FILENO);
 		for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++)
