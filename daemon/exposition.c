@@ -148,21 +148,50 @@ static void write_head(FILE *file, const char *prefix, const char *name, const c
 	fprintf(file, "# HELP %s%s %s\n# TYPE %s%s %s\n", prefix, name, help, prefix, name, type);
 }
 
+/* As "%" PRIu64, in a fraction of the time: with many clients there are very many of them. */
+static void write_u64(FILE *file, uint64_t number)
+{
+	char digits[24], *first = digits + sizeof(digits) - 1;
+
+	*first = '\0';
+	do {
+		*--first = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	fputs_unlocked(first, file);
+}
+
 static void write_number(FILE *file, const struct metric *metric, const void *numbers)
 {
-	const char *number = (const char *)numbers + metric->offset;
+	const void *number = (const char *)numbers + metric->offset;
 
 	switch (metric->number) {
 	case NUMBER_U64:
-		fprintf(file, "%" PRIu64 "\n", *(const uint64_t *)(const void *)number);
+		write_u64(file, *(const uint64_t *)number);
 		break;
 	case NUMBER_U32:
-		fprintf(file, "%" PRIu32 "\n", *(const uint32_t *)(const void *)number);
+		write_u64(file, *(const uint32_t *)number);
 		break;
 	case NUMBER_NS:
-		fprintf(file, "%.9f\n", (double)*(const uint64_t *)(const void *)number / 1e9);
+		fprintf(file, "%.9f", (double)*(const uint64_t *)number / 1e9);
 		break;
 	}
+}
+
+static void write_sample(FILE *file, const char *prefix, const struct metric *metric,
+			 const struct subject *subject)
+{
+	fputs_unlocked(prefix, file);
+	fputs_unlocked(metric->name, file);
+	putc_unlocked('{', file);
+	fputs_unlocked(subject->labels, file);
+	if (metric->label) {
+		putc_unlocked(',', file);
+		fputs_unlocked(metric->label, file);
+	}
+	fputs_unlocked("} ", file);
+	write_number(file, metric, subject->numbers);
+	putc_unlocked('\n', file);
 }
 
 static void write_table(FILE *file, const char *prefix, const char *type,
@@ -172,12 +201,8 @@ static void write_table(FILE *file, const char *prefix, const char *type,
 	     metric++) {
 		if (metric == table || strcmp(metric->name, metric[-1].name))
 			write_head(file, prefix, metric->name, type, metric->help);
-		for (size_t i = 0; i < subjects->count; i++) {
-			fprintf(file, "%s%s{%s%s%s} ", prefix, metric->name,
-				subjects->item[i].labels, metric->label ? "," : "",
-				metric->label ? metric->label : "");
-			write_number(file, metric, subjects->item[i].numbers);
-		}
+		for (size_t i = 0; i < subjects->count; i++)
+			write_sample(file, prefix, metric, &subjects->item[i]);
 	}
 }
 

@@ -24,7 +24,7 @@ said()
 daemon_start()
 {
 	guest_start daemon build/dmacastd --device /dev/dmacast/sim0 --listen 0.0.0.0:7000 \
-		--block-size 128K --ring-size 4M "$@"
+		--block-size 128K --ring-size 4M --metrics '*:7001' "$@"
 	wait_until 20 said 'listening on'
 }
 
@@ -38,6 +38,13 @@ daemon_end()
 	END
 }
 
+# metric NAME [LABEL]: from outside, too; all samples of it together.
+metric()
+{
+	printf 'GET /metrics HTTP/1.0\r\n\r\n' | socat -t 10 - "TCP:127.0.0.1:$(vm_port 7001)" |
+		grep "^$1[{ ]" | grep -F "${2-}" | awk '{ sum += $NF } END { printf "%.17g\n", sum }'
+}
+
 daemon_start
 feed_ok "three clients get every byte" --clients 3 --bytes 6M "$target"
 feed_start slow --clients 1 --stall 1 --seconds 60 --allow-end --allow-reset "$target"
@@ -48,6 +55,16 @@ feed_end_ok "beside a stalled one and killed ones, too" steady
 is "the engine never ran dry, nothing was lost" "$(guest cat $counters/stalls $counters/overruns | tr '\n' ' ')" "0 0 "
 feed_end slow KILL
 
+is "metrics: the kernel has each block of the ring in some state" "$(metric dmacast_device_blocks)" 32
+compare "metrics: the DMA engine filled what clients got, or more" \
+	"$(metric dmacast_device_completed_bytes_total)" -ge 12582912
+is "metrics: no send was copied after all" "$(metric dmacast_stream_completions_copied_total)" 0
+compare "metrics: it is known when blocks were acknowledged" \
+	"$(metric dmacast_capture_to_acknowledged_seconds_count)" -gt 100
+sent=$(metric dmacast_stream_sent_bytes_total)
+compare "metrics: what clients got was sent" "$sent" -ge $(((3 * 6 + 2 * 12) << 20))
+filled=$(metric dmacast_stream_filled_bytes_total)
+
 feed_start cut --clients 2 --expect-end end --seconds 60 "$target"
 wait_until 20 test -e "$work/cut.ready"
 sleep 1
@@ -56,6 +73,9 @@ feed_end_ok "its clients get right bytes and an orderly end" cut
 wait_until 20 said 'waiting for device'
 ok $? "the daemon says so"
 feed_ok "and the stream is there again" --clients 2 --bytes 4M "$target"
+compare "metrics: what was sent before still counts" "$(metric dmacast_stream_sent_bytes_total)" \
+	-ge $((sent + (2 * 4 << 20)))
+compare "metrics: and what was filled" "$(metric dmacast_stream_filled_bytes_total)" -ge $((filled + (4 << 20)))
 
 check "SIGTERM ends the daemon" daemon_end TERM
 for round in 1 2 3; do
