@@ -113,9 +113,11 @@ wait "$managed_daemon"
 
 # --- a command is not for the manager, and gets none of its sockets ---
 managed --watchdog 300000 --listen other=127.0.0.1:0
-daemon_run --input "exec:env >$work/environment; ls -l /proc/self/fd >$work/descriptors; sleep 9" \
+daemon_run --input "exec:env >>$work/environment; ls -l /proc/self/fd >>$work/descriptors; echo >>$work/runs" \
 	--listen 127.0.0.1:0
-wait_until 10 test -s "$work/descriptors"
+# When it runs the second time, the manager was told something before.
+wait_until 20 sh -c "[ \$(wc -l <'$work/runs') -ge 2 ]"
+compare "a command: runs" "$(wc -l <"$work/runs")" -ge 2
 is "a command: nothing in its environment is of the manager" \
 	"$(grep -cE '^(NOTIFY_SOCKET|WATCHDOG_|LISTEN_)' "$work/environment")" 0
 is "a command: no socket" "$(grep -c socket: "$work/descriptors")" 0

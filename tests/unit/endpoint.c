@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Endpoints as people write them: which are taken, which are the same, which are in each other's way. */
+#include "endpoint.h"
+
+#include "tap.h"
+
+#include <string.h>
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+static void test_parse(void)
+{
+	static const struct {
+		const char *text, *socket_name, *port;
+		bool right;
+	} table[] = {
+		{ ":7000", NULL, "7000", true },
+		{ "[::1]:1", NULL, "1", true },
+		{ "systemd:adc", "adc", NULL, true },
+		{ "systemd:dmacastd.socket", "dmacastd.socket", NULL, true },
+		{ "systemd:7000", "7000", NULL, true },
+		{ "systemd:", NULL, NULL, false },
+		{ "systemd:a:b", NULL, NULL, false },
+		{ "systemd:a b", NULL, NULL, false },
+		{ "systemd:\xc3\xa4", NULL, NULL, false },
+		{ "systemd", NULL, NULL, false },
+		{ "system:7000", NULL, "7000", true },
+		{ "7000", NULL, NULL, false },
+	};
+
+	for (size_t i = 0; i < LENGTH(table); i++) {
+		struct endpoint endpoint;
+		const char *wrong = NULL;
+		bool right = endpoint_parse(table[i].text, &endpoint, &wrong);
+
+		if (!check(right == table[i].right, "%s: expected %s", table[i].text, wrong))
+			continue;
+		if (!right)
+			check(wrong && strstr(wrong, "systemd:NAME"), "%s: expected %s",
+			      table[i].text, wrong);
+		else if (table[i].socket_name)
+			check(endpoint.socket_name &&
+				      !strcmp(endpoint.socket_name, table[i].socket_name),
+			      "%s: %s", table[i].text, endpoint.socket_name);
+		else
+			check(!endpoint.socket_name &&
+				      !strcmp(endpoint.address.port, table[i].port),
+			      "%s: port %s", table[i].text, endpoint.address.port);
+	}
+	point("HOST:PORT and systemd:NAME, and what is neither");
+}
+
+static void test_same(void)
+{
+	static const struct {
+		const char *a, *b;
+		bool same, shares_port;
+	} table[] = {
+		{ ":7000", ":7000", true, true },
+		{ ":7000", "*:07000", true, true },
+		{ "localhost:1", "LocalHost:1", true, true },
+		{ "127.0.0.1:7000", ":7000", false, true },
+		{ ":7000", ":7001", false, false },
+		{ ":0", ":0", false, false },
+		{ "systemd:a", "systemd:a", true, false },
+		{ "systemd:a", "systemd:A", false, false },
+		{ "systemd:7000", ":7000", false, false },
+		{ "no endpoint", "no endpoint", false, false },
+	};
+
+	for (size_t i = 0; i < LENGTH(table); i++) {
+		const char *a = table[i].a, *b = table[i].b;
+
+		check(endpoint_is_same(a, b) == table[i].same &&
+			      endpoint_is_same(b, a) == table[i].same,
+		      "%s and %s: the same is %d", a, b, endpoint_is_same(a, b));
+		check(endpoint_shares_port(a, b) == table[i].shares_port &&
+			      endpoint_shares_port(b, a) == table[i].shares_port,
+		      "%s and %s: a shared port is %d", a, b, endpoint_shares_port(a, b));
+	}
+	point("the same endpoint, and the same port");
+}
+
+int main(void)
+{
+	test_parse();
+	test_same();
+	return tap_end();
+}
