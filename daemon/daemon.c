@@ -2,6 +2,8 @@
 #include "daemon.h"
 
 #include "arguments.h"
+#include "control.h"
+#include "control_socket.h"
 #include "heartbeat.h"
 #include "limits.h"
 #include "log.h"
@@ -13,6 +15,7 @@
 
 #include <bsd/string.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +31,7 @@ struct daemon {
 	char **argv;
 	struct event_base *base;
 	struct streams *streams;
+	struct control *control; /* or NULL: not wanted */
 	struct metrics *metrics; /* NULL: not asked for */
 	enum daemon_state state;
 	struct event *signal[2], *hangup;
@@ -65,7 +69,7 @@ static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
 	event_base_loopbreak(daemon->base);
 }
 
-static void stop(struct daemon *daemon)
+static void stop(struct daemon *daemon, const char *why)
 {
 	uint64_t timeout = daemon->config->daemon.drain_timeout;
 	const struct timeval drain_time = {
@@ -73,6 +77,8 @@ static void stop(struct daemon *daemon)
 		.tv_usec = (suseconds_t)(timeout % 1000000),
 	};
 
+	log_notice("%s: stopping, clients have %" PRIu64 " ms to get the rest", why,
+		   timeout / 1000);
 	daemon->state = DAEMON_DRAINING;
 	evtimer_add(daemon->drain_timer, &drain_time);
 	heartbeat_stopping(daemon->heartbeat);
@@ -85,10 +91,7 @@ static void signal_received(evutil_socket_t number, short what, void *argument)
 
 	(void)what;
 	if (daemon->state == DAEMON_RUNNING) {
-		log_notice("%s: stopping, clients have %llu ms to get the rest",
-			   strsignal((int)number),
-			   (unsigned long long)daemon->config->daemon.drain_timeout / 1000);
-		stop(daemon);
+		stop(daemon, strsignal((int)number));
 	} else if (daemon->state == DAEMON_DRAINING) {
 		log_notice("%s again: resetting the clients that are left", strsignal((int)number));
 		reset_clients(daemon, "stopping");
@@ -236,6 +239,41 @@ static bool open_streams(struct daemon *daemon)
 	return daemon->streams != NULL;
 }
 
+static bool is_draining(void *argument)
+{
+	const struct daemon *daemon = argument;
+
+	return daemon->state != DAEMON_RUNNING;
+}
+
+static void drain_wanted(void *argument)
+{
+	stop(argument, "drain");
+}
+
+static bool reload_wanted(void *argument, char *text, size_t size)
+{
+	return daemon_reload(argument, text, size);
+}
+
+static bool open_control(struct daemon *daemon)
+{
+	const struct control_owner owner = {
+		.streams = daemon->streams,
+		.argument = daemon,
+		.is_draining = is_draining,
+		.drain = drain_wanted,
+		.reload = reload_wanted,
+	};
+	char *path = control_socket_path(daemon->config->daemon.control);
+
+	if (!path)
+		return true;
+	daemon->control = control_open(daemon->base, path, &owner);
+	free(path);
+	return daemon->control != NULL;
+}
+
 static bool open_metrics(struct daemon *daemon)
 {
 	const struct daemon_settings *settings = &daemon->config->daemon;
@@ -272,7 +310,7 @@ struct daemon *daemon_open(struct config *config, int argc, char **argv)
 	daemon->argc = argc;
 	daemon->argv = argv;
 	let_hangup_through();
-	if (!open_streams(daemon) || !open_metrics(daemon)) {
+	if (!open_streams(daemon) || !open_control(daemon) || !open_metrics(daemon)) {
 		daemon_close(daemon);
 		return NULL;
 	}
@@ -299,6 +337,8 @@ void daemon_close(struct daemon *daemon)
 {
 	bool complete;
 
+	if (daemon->control)
+		control_close(daemon->control);
 	if (daemon->metrics)
 		metrics_close(daemon->metrics);
 	if (daemon->heartbeat)

@@ -29,6 +29,9 @@ void log_init(const char *program);
 /** log_set_level() - drop what is less important than @level. The default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 
+/** log_get_level() - the least important level that is logged. */
+enum log_level log_get_level(void);
+
 /**
  * log_collect() - from now on, put warnings and errors into @text, too, a line each.
  * @text: empty; what does not fit is left out. NULL: no longer

@@ -36,7 +36,7 @@ for file in daemon/*.[ch]; do
 		library=${included%%/*}
 		library=${library%.h}
 		case $library in
-		bsd | ini | event2 | systemd | jansson)
+		bsd | ini | event2 | systemd | jansson | curses)
 			case " $libraries " in
 			*" $library "*) ;;
 			*) echo "$file includes <$included>, which its layer does not use" ;;
@@ -95,12 +95,14 @@ make -s BUILD="$work/gcc" CC=gcc WERROR=1 DESTDIR="$work/root" PREFIX=/opt insta
 is "install" "$(find_all "$work/root" | tr '\n' ' ')" "$(printf './%s ' etc/dmacast/dmacastd.conf \
 	opt/lib/modules-load.d/dmacast.conf opt/lib/systemd/system/dmacastd.service \
 	opt/lib/systemd/system/dmacastd@.service opt/lib/sysusers.d/dmacast.conf \
-	opt/lib/udev/rules.d/60-dmacast.rules opt/sbin/dmacastd opt/share/doc/dmacast/ABI \
+	opt/lib/udev/rules.d/60-dmacast.rules opt/sbin/dmacastctl opt/sbin/dmacastd \
+	opt/share/bash-completion/completions/dmacastctl opt/share/doc/dmacast/ABI \
 	opt/share/doc/dmacast/examples/60-dmacast-sysctl.conf \
 	opt/share/doc/dmacast/examples/dmacast.yaml opt/share/doc/dmacast/examples/dmacastd.conf \
 	opt/share/doc/dmacast/examples/dmacastd.socket \
 	opt/share/doc/dmacast/examples/msgdma.dtso opt/share/doc/dmacast/examples/zynq-axi-dma.dtso \
-	opt/share/man/man5/dmacastd.conf.5 opt/share/man/man8/dmacastd.8)"
+	opt/share/man/man5/dmacastd.conf.5 opt/share/man/man8/dmacastctl.8 \
+	opt/share/man/man8/dmacastd.8)"
 check "the units start what is installed" grep -q '^ExecStart=/opt/sbin/dmacastd ' \
 	"$work/root/opt/lib/systemd/system/dmacastd.service"
 echo 'changed = yes' >>"$work/root/etc/dmacast/dmacastd.conf"
