@@ -644,9 +644,8 @@ void stream_adapt(struct stream *stream, const struct stream_settings *settings)
 
 void stream_seek_device(struct stream *stream)
 {
-	if (stream->state != STREAM_WAITING)
+	if (stream->state != STREAM_WAITING || evtimer_pending(stream->retry, NULL))
 		return;
-	backoff_reset(&stream->backoff);
 	event_active(stream->retry, EV_TIMEOUT, 0);
 }
 

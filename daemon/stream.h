@@ -86,7 +86,7 @@ const struct stream_settings *stream_settings(const struct stream *stream);
  */
 void stream_adapt(struct stream *stream, const struct stream_settings *settings);
 
-/** stream_seek_device() - try now to open the device that is waited for, if one is. */
+/** stream_seek_device() - open a device that was held. One that is tried now and then is not hurried. */
 void stream_seek_device(struct stream *stream);
 
 /** stream_has_command() - is its input one, which runs until the stream is closed? */
