@@ -11,7 +11,7 @@ program=$(readlink -f "$BUILD/dmacastd")
 # As installed, but with the program that was built.
 mkdir "$work/units"
 for unit in systemd/dmacastd.service systemd/dmacastd@.service systemd/dmacastd.socket; do
-	sed "s,/usr/local/sbin/dmacastd,$program," "$unit" >"$work/units/${unit##*/}"
+	sed "s,/usr/local/sbin,${program%/*}," "$unit" >"$work/units/${unit##*/}"
 done
 
 # quiet TEXT COMMAND...: it succeeds and says nothing.
@@ -56,8 +56,8 @@ matches "its group is the one that may open the devices" conf/60-dmacast.rules "
 name=$(sed -n 's/^FileDescriptorName=//p' systemd/dmacastd.socket)
 printf '[stream s]\npattern = 1M/s\nlisten = systemd:%s\n' "$name" >"$work/socket.conf"
 check "a stream can have the socket of the example" "$program" --check -c "$work/socket.conf"
-grep -q '^ExecReload=.*/dmacastd --check -c ' systemd/dmacastd.service
-ok $? "a reload begins with a check of the file"
+check "a reload is waited for" grep -q '^ExecReload=.*/dmacastctl --socket .* reload$' \
+	systemd/dmacastd.service
 
 # --- the system calls that the daemon needs are among those that it may use ---
 if ! command -v strace >/dev/null || ! strace -o "$work/trial" true 2>/dev/null; then
