@@ -502,7 +502,7 @@ static bool open_ring_and_source(struct stream *stream, enum stream_device devic
 	}
 	if (device == STREAM_DEVICE_HELD)
 		return true;
-	if (settings->on_end == ON_END_WAIT) {
+	if (settings->on_end == ON_END_WAIT || device == STREAM_DEVICE_WAITED_FOR) {
 		seek_device(stream);
 		return true;
 	}

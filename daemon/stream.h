@@ -37,8 +37,9 @@ struct stream_owner {
 
 /* How a stream's device is opened. */
 enum stream_device {
-	STREAM_DEVICE_NOW,  /* it has to be there, but where `on-end` says to wait for it */
-	STREAM_DEVICE_HELD, /* it is another stream's still: with stream_seek_device() */
+	STREAM_DEVICE_NOW,	  /* it has to be there, but where `on-end` says to wait for it */
+	STREAM_DEVICE_WAITED_FOR, /* it may be missing, as before */
+	STREAM_DEVICE_HELD,	  /* it is another stream's still: with stream_seek_device() */
 };
 
 /**

@@ -291,9 +291,28 @@ static void stream_lost(void *argument, struct stream *lost)
 		remove_generation(successor);
 }
 
+/* Does the current stream of this name wait for the same device? */
+static bool is_waited_for(const struct streams *streams, const struct stream_settings *settings)
+{
+	const struct stream *current = streams_find(streams, settings->name);
+	const char *device = current ? stream_settings(current)->device : NULL;
+
+	return device && !stream_has_ring(current) && !strcmp(device, settings->device);
+}
+
+static enum stream_device how_to_open(const struct streams *streams,
+				      const struct stream_settings *settings)
+{
+	if (!settings->device)
+		return STREAM_DEVICE_NOW;
+	if (is_held(streams, settings->device))
+		return STREAM_DEVICE_HELD;
+	return is_waited_for(streams, settings) ? STREAM_DEVICE_WAITED_FOR : STREAM_DEVICE_NOW;
+}
+
 struct stream *streams_prepare(struct streams *streams, const struct stream_settings *settings)
 {
-	bool held = settings->device && is_held(streams, settings->device);
+	enum stream_device device = how_to_open(streams, settings);
 	struct record *record = record_of(streams, settings->name);
 	struct generation *generation;
 	struct stream_owner owner;
@@ -301,14 +320,13 @@ struct stream *streams_prepare(struct streams *streams, const struct stream_sett
 
 	if (!record || !(generation = add_generation(streams, record, &owner)))
 		return NULL;
-	stream = stream_open(streams->base, settings, &record->stats, &owner,
-			     held ? STREAM_DEVICE_HELD : STREAM_DEVICE_NOW);
+	stream = stream_open(streams->base, settings, &record->stats, &owner, device);
 	if (!stream) {
 		remove_generation(generation);
 		return NULL;
 	}
 	generation->stream = stream;
-	if (held && streams->running)
+	if (device == STREAM_DEVICE_HELD)
 		log_notice("stream %s: waiting for device %s until its former stream has ended",
 			   settings->name, settings->device);
 	return stream;

@@ -234,6 +234,8 @@ static void test_waiting(void)
 	fake_unplug();
 	run_ms(50);
 	check(fake.closes == 1 && streams_find(streams, "a"), "not waiting");
+	check(reload("a", "8M", "auto"), "refused while it is missing");
+	run_ms(50);
 	fake.gone = false;
 	fake.open_error = 0;
 	fake.running = false;
