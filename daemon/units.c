@@ -145,19 +145,38 @@ const char *units_format_rate(uint64_t bytes_per_second, char text[UNITS_TEXT])
 	return text;
 }
 
-const char *units_format_about(uint64_t bytes, char text[UNITS_TEXT])
+/* What rounds to 1024.0 of a unit is 1.0 of the next one. */
+static const struct unit *rounded_unit(uint64_t number)
 {
 	const struct unit *unit = size_units;
 
-	/* What rounds to 1024.0 of a unit is 1.0 of the next one. */
-	while (bytes < unit->factor - unit->factor / 2048 && unit->factor > 1)
+	while (number < unit->factor - unit->factor / 2048 && unit->factor > 1)
 		unit++;
+	return unit;
+}
+
+const char *units_format_about(uint64_t bytes, char text[UNITS_TEXT])
+{
+	const struct unit *unit = rounded_unit(bytes);
+
 	if (unit->factor == 1)
 		snprintf(text, UNITS_TEXT, "%" PRIu64 " bytes", bytes);
 	else if (bytes % unit->factor == 0)
 		snprintf(text, UNITS_TEXT, "%" PRIu64 " %siB", bytes / unit->factor, unit->suffix);
 	else
 		snprintf(text, UNITS_TEXT, "%.1f %siB", (double)bytes / (double)unit->factor,
+			 unit->suffix);
+	return text;
+}
+
+const char *units_format_short(uint64_t number, char text[UNITS_TEXT])
+{
+	const struct unit *unit = rounded_unit(number);
+
+	if (unit->factor == 1)
+		snprintf(text, UNITS_TEXT, "%" PRIu64, number);
+	else
+		snprintf(text, UNITS_TEXT, "%.1f%s", (double)number / (double)unit->factor,
 			 unit->suffix);
 	return text;
 }

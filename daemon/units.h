@@ -36,4 +36,7 @@ const char *units_format_rate(uint64_t bytes_per_second, char text[UNITS_TEXT]);
 /** units_format_about() - bytes for people, rounded: "1.5 MiB". Return: @text. */
 const char *units_format_about(uint64_t bytes, char text[UNITS_TEXT]);
 
+/** units_format_short() - the same for tables: "1.5M". Return: @text. */
+const char *units_format_short(uint64_t number, char text[UNITS_TEXT]);
+
 #endif

@@ -191,6 +191,12 @@ static const struct {
 	{ units_format_about, 1536 * K, "1.5 MiB" },
 	{ units_format_about, 2 * G, "2 GiB" },
 	{ units_format_about, UINT64_MAX, "16777216.0 TiB" },
+	{ units_format_short, 0, "0" },
+	{ units_format_short, 1023, "1023" },
+	{ units_format_short, 1 * K, "1.0K" },
+	{ units_format_short, 1024 * K - 1, "1.0M" },
+	{ units_format_short, 1536 * K, "1.5M" },
+	{ units_format_short, UINT64_MAX, "16777216.0T" },
 };
 
 static void test_format(void)
