@@ -27,6 +27,11 @@ void log_set_level(enum log_level level)
 	threshold = level;
 }
 
+enum log_level log_get_level(void)
+{
+	return threshold;
+}
+
 static const char *level_word(enum log_level level)
 {
 	switch (level) {

@@ -28,6 +28,9 @@ void log_init(const char *program);
 /** log_set_level() - drop what is less important than @level. The default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 
+/** log_get_level() - the least important level that is logged. */
+enum log_level log_get_level(void);
+
 /** log_message() - write one line; control characters in it are replaced. errno is kept. */
 void log_message(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -197,7 +197,8 @@ static bool write_status(FILE *file, const struct metrics *metrics)
 
 	json_object_set_new(status, "streams", report_streams(metrics->streams));
 	if (metrics->per_client)
-		json_object_set_new(status, "clients", report_clients(metrics->streams, NULL));
+		json_object_set_new(status, "clients",
+				    report_clients(metrics->streams, NULL, NULL));
 	complete =
 		status && json_dumpf(status, file, JSON_INDENT(1) | JSON_REAL_PRECISION(12)) == 0;
 	json_decref(status);

@@ -164,15 +164,21 @@ json_t *report_streams(const struct streams *streams)
 struct client_list_builder {
 	json_t *list;
 	const char *only, *stream;
+	struct report_page *page;
 	uint64_t now_ns;
 };
 
 static void append_client(void *argument, const struct client *client)
 {
 	const struct client_list_builder *builder = argument;
-	json_t *object = json_object();
+	struct report_page *page = builder->page;
+	uint64_t index = page->all++;
 	struct client_report report;
+	json_t *object;
 
+	if (index < page->first || index - page->first >= page->most)
+		return;
+	object = json_object();
 	client_report(client, builder->now_ns, &report);
 	json_object_set_new(object, "peer", json_string(report.peer));
 	json_object_set_new(object, "endpoint", json_string(report.endpoint));
@@ -198,14 +204,17 @@ static void append_clients(void *argument, struct stream *stream)
 		stream_each_client(stream, append_client, builder);
 }
 
-json_t *report_clients(const struct streams *streams, const char *name)
+json_t *report_clients(const struct streams *streams, const char *name, struct report_page *page)
 {
+	struct report_page all = { .most = UINT64_MAX };
 	struct client_list_builder builder = {
 		.list = json_array(),
 		.only = name,
+		.page = page ? page : &all,
 		.now_ns = clock_monotonic_ns(),
 	};
 
+	builder.page->all = 0;
 	if (builder.list)
 		streams_each(streams, append_clients, &builder);
 	return builder.list;

@@ -4,6 +4,7 @@
 #define DMACAST_REPORT_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 struct streams;
 
@@ -15,7 +16,18 @@ json_t *report_daemon(void);
 /** report_streams() - an array, one object for each name that a stream had. */
 json_t *report_streams(const struct streams *streams);
 
-/** report_clients() - an array, one object for each client. @name: of this stream only; NULL: of all */
-json_t *report_clients(const struct streams *streams, const char *name);
+/* Of a long list so many, from one on. */
+struct report_page {
+	uint64_t first; /* counted from 0 */
+	uint64_t most;
+	uint64_t all; /* out: how many there are */
+};
+
+/**
+ * report_clients() - an array, one object for each client.
+ * @name: of this stream only; NULL: of all
+ * @page: these of them only; NULL: all of them
+ */
+json_t *report_clients(const struct streams *streams, const char *name, struct report_page *page);
 
 #endif

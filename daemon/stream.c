@@ -639,6 +639,22 @@ void stream_stop(struct stream *stream)
 	finish_clients(stream);
 }
 
+uint64_t stream_kick(struct stream *stream, const char *address)
+{
+	struct client *client, *next;
+	uint64_t kicked = 0;
+
+	TAILQ_FOREACH_SAFE (client, &stream->clients, entry, next) {
+		if (client->state >= CLIENT_RESETTING ||
+		    (address && strcmp(client->peer_text, address)))
+			continue;
+		client_kick(client, LEAVE_BY_OPERATOR, NULL);
+		kicked++;
+	}
+	end_if_empty(stream);
+	return kicked;
+}
+
 void stream_kick_all(struct stream *stream, enum leave_reason reason, const char *text)
 {
 	struct client *client, *next;

@@ -65,6 +65,14 @@ void stream_start(struct stream *stream);
 /** stream_stop() - no new clients, no more input; those who are here get what was read so far. */
 void stream_stop(struct stream *stream);
 
+/**
+ * stream_kick() - reset the client at @address, as the log shows it, or with NULL every one: the
+ * operator wants it.
+ *
+ * Return: how many there were.
+ */
+uint64_t stream_kick(struct stream *stream, const char *address);
+
 /** stream_kick_all() - reset every client that is left; see client_kick(). */
 void stream_kick_all(struct stream *stream, enum leave_reason reason, const char *text);
 
