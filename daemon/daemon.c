@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon.h"
 
+#include "control.h"
+#include "control_socket.h"
 #include "log.h"
 #include "metrics.h"
 #include "streams.h"
 
 #include <event2/event.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -20,6 +23,7 @@ struct daemon {
 	const struct config *config;
 	struct event_base *base;
 	struct streams *streams;
+	struct control *control; /* or NULL: not wanted */
 	struct metrics *metrics; /* NULL: not asked for */
 	enum daemon_state state;
 	struct event *signal[2];
@@ -56,7 +60,7 @@ static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
 	event_base_loopbreak(daemon->base);
 }
 
-static void stop(struct daemon *daemon)
+static void stop(struct daemon *daemon, const char *why)
 {
 	uint64_t timeout = daemon->config->daemon.drain_timeout;
 	const struct timeval drain_time = {
@@ -64,6 +68,8 @@ static void stop(struct daemon *daemon)
 		.tv_usec = (suseconds_t)(timeout % 1000000),
 	};
 
+	log_notice("%s: stopping, clients have %" PRIu64 " ms to get the rest", why,
+		   timeout / 1000);
 	daemon->state = DAEMON_DRAINING;
 	evtimer_add(daemon->drain_timer, &drain_time);
 	streams_stop(daemon->streams);
@@ -75,10 +81,7 @@ static void signal_received(evutil_socket_t number, short what, void *argument)
 
 	(void)what;
 	if (daemon->state == DAEMON_RUNNING) {
-		log_notice("%s: stopping, clients have %llu ms to get the rest",
-			   strsignal((int)number),
-			   (unsigned long long)daemon->config->daemon.drain_timeout / 1000);
-		stop(daemon);
+		stop(daemon, strsignal((int)number));
 	} else if (daemon->state == DAEMON_DRAINING) {
 		log_notice("%s again: resetting the clients that are left", strsignal((int)number));
 		reset_clients(daemon, "stopping");
@@ -129,6 +132,35 @@ static bool open_streams(struct daemon *daemon)
 	return daemon->streams != NULL;
 }
 
+static bool is_draining(void *argument)
+{
+	const struct daemon *daemon = argument;
+
+	return daemon->state != DAEMON_RUNNING;
+}
+
+static void drain_wanted(void *argument)
+{
+	stop(argument, "drain");
+}
+
+static bool open_control(struct daemon *daemon)
+{
+	const struct control_owner owner = {
+		.streams = daemon->streams,
+		.argument = daemon,
+		.is_draining = is_draining,
+		.drain = drain_wanted,
+	};
+	char *path = control_socket_path(daemon->config->daemon.control);
+
+	if (!path)
+		return true;
+	daemon->control = control_open(daemon->base, path, &owner);
+	free(path);
+	return daemon->control != NULL;
+}
+
 static bool open_metrics(struct daemon *daemon)
 {
 	const struct daemon_settings *settings = &daemon->config->daemon;
@@ -152,7 +184,7 @@ struct daemon *daemon_open(const struct config *config)
 			daemon_close(daemon);
 		return NULL;
 	}
-	if (!open_streams(daemon) || !open_metrics(daemon)) {
+	if (!open_streams(daemon) || !open_control(daemon) || !open_metrics(daemon)) {
 		daemon_close(daemon);
 		return NULL;
 	}
@@ -173,6 +205,8 @@ void daemon_close(struct daemon *daemon)
 {
 	bool complete;
 
+	if (daemon->control)
+		control_close(daemon->control);
 	if (daemon->metrics)
 		metrics_close(daemon->metrics);
 	complete = !daemon->streams || streams_close(daemon->streams);

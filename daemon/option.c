@@ -43,6 +43,7 @@ const struct option_definition option_table[] = {
 	  .help = "how long clients may take to get the rest when stopping" },
 	{ DAEMON("strict", strict, OPTION_BOOL), .preset = "no",
 	  .help = "refuse to start where the kernel may complete zero-copy sends early" },
+	{ DAEMON("control", control, OPTION_PATH), .help = "Unix socket for dmacastctl" },
 	{ DAEMON("metrics", metrics, OPTION_ADDRESS),
 	  .help = "serve /metrics and /status.json by HTTP there; :PORT: on the loopback only" },
 	{ DAEMON("metrics-per-client", metrics_per_client, OPTION_BOOL), .preset = "no",

@@ -60,6 +60,7 @@ struct daemon_settings {
 	unsigned int log_level; /* index into the words in option.c */
 	uint64_t drain_timeout; /* microseconds */
 	bool strict;
+	char *control; /* path of the control socket; NULL: see control_socket_path() */
 	char *metrics; /* where to listen for HTTP; NULL: nowhere */
 	bool metrics_per_client;
 };

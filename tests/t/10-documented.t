@@ -9,6 +9,7 @@ program=$BUILD/dmacastd
 sample=conf/dmacastd.conf
 page_5=daemon/dmacastd.conf.5
 page_8=daemon/dmacastd.8
+page_ctl=daemon/dmacastctl.8
 
 "$program" --help >"$work/help" || skip_all "no $program"
 
@@ -125,14 +126,14 @@ for name in "${options[@]}"; do
 	effective "$work/one.conf" >"$work/one" ||
 		sed "s/^/$name: /" "$work/one" >>"$work/refused"
 	case $name in
-	input | device | metrics) ;;
+	input | device | control | metrics) ;; # an example, not the default
 	*) cmp -s "$work/one" "$work/effective" || echo "$name" >>"$work/changed" ;;
 	esac
 done
 nothing_in "each option of the sample can be set alone" "$work/refused"
 nothing_in "... and is set to what is in effect without it" "$work/changed"
 
-sed -E '/^#(input|device|metrics) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
+sed -E '/^#(input|device|control|metrics) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
 effective "$work/all.conf" >"$work/all"
 same "all of them can be set at once" "$work/effective" "$work/all"
 
@@ -163,7 +164,7 @@ sed -E "s/\\b($variable)\\b|\\.\\.\\./\\n/g" "$work/diagnostics" | grep -E '[a-z
 compare "dmacastd.8 has diagnostics" "$(wc -l <"$work/diagnostics")" -ge 10
 nothing_in "dmacastd.8 shows messages as the daemon prints them" "$work/unknown"
 
-for page in "$page_5" "$page_8"; do
+for page in "$page_5" "$page_8" "$page_ctl"; do
 	if command -v mandoc >/dev/null; then
 		mandoc -T lint -W warning "$page" >"$work/lint" 2>&1
 		nothing_in "$page is without a warning of mandoc" "$work/lint"

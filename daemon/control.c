@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A connection and what it is doing:
+ *
+ *   READING ─ a whole line ─▶ READY ─ its turn ─▶ ANSWERING ─ the answer is read ─▶ READING
+ *      └───────────────────────┴── too late, too long, the end, an error ──┴──▶ DEAD
+ *
+ * Only READING reads. The turns go round, one request each, with a pause after each that is nine
+ * times as long as the request took. Who is in the middle of a line or of an answer has a time limit;
+ * who asks for nothing has none, and makes room for others when there are many.
+ *
+ * A connection that is DEAD is freed at the next turn of the event loop.
+ */
+#include "control.h"
+
+#include "clock.h"
+#include "control_socket.h"
+#include "log.h"
+#include "request.h"
+
+#include <assert.h>
+#include <bsd/sys/queue.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONNECTIONS_MOST 32
+#define LINE_MOST 4096
+
+/* Of the pause to the time that the request before it took. */
+#define PAUSE_RATIO 9
+
+static const struct timeval patience = { .tv_sec = 10 };
+
+/* Without descriptors: so long until the next try. */
+static const struct timeval accept_pause = { .tv_usec = 500000 };
+
+enum connection_state {
+	CONNECTION_READING,
+	CONNECTION_READY,
+	CONNECTION_ANSWERING,
+	CONNECTION_DEAD,
+};
+
+struct connection {
+	TAILQ_ENTRY(connection) entry;
+	struct control *control;
+	struct request_peer peer;
+	enum connection_state state;
+	bool last; /* close it after this answer */
+	uint64_t active_ns;
+	struct bufferevent *buffer;
+	struct event *deadline;
+};
+
+TAILQ_HEAD(connection_list, connection);
+
+struct control {
+	struct event_base *base;
+	struct control_owner owner;
+	struct control_socket socket;
+	struct evconnlistener *listener;
+	struct event *resume; /* to accept */
+	struct connection_list connections;
+	struct connection_list dead;
+	unsigned int count; /* of connections that are not dead */
+	struct event *turn;
+	uint64_t next_turn_ns; /* not before */
+	struct event *sweep;   /* frees the dead */
+	struct log_limit accept_log;
+};
+
+/* ---- one connection ---- */
+
+static void set_state(struct connection *connection, enum connection_state state)
+{
+	assert(connection->state != CONNECTION_DEAD);
+	connection->state = state;
+	if (state == CONNECTION_READING)
+		bufferevent_enable(connection->buffer, EV_READ);
+	else
+		bufferevent_disable(connection->buffer, EV_READ);
+	if (state == CONNECTION_ANSWERING)
+		evtimer_add(connection->deadline, &patience);
+	else
+		event_del(connection->deadline);
+}
+
+static void bury(struct connection *connection, const char *why)
+{
+	struct control *control = connection->control;
+
+	if (connection->state == CONNECTION_DEAD)
+		return;
+	log_debug("control: connection of uid %u, pid %d: %s", (unsigned int)connection->peer.uid,
+		  (int)connection->peer.pid, why);
+	set_state(connection, CONNECTION_DEAD);
+	bufferevent_disable(connection->buffer, EV_WRITE);
+	TAILQ_REMOVE(&control->connections, connection, entry);
+	TAILQ_INSERT_TAIL(&control->dead, connection, entry);
+	control->count--;
+	event_active(control->sweep, EV_TIMEOUT, 0);
+}
+
+static void free_connection(struct connection *connection)
+{
+	if (connection->buffer)
+		bufferevent_free(connection->buffer);
+	if (connection->deadline)
+		event_free(connection->deadline);
+	free(connection);
+}
+
+static void sweep(evutil_socket_t fd, short what, void *argument)
+{
+	struct control *control = argument;
+	struct connection *connection;
+
+	(void)fd;
+	(void)what;
+	while ((connection = TAILQ_FIRST(&control->dead))) {
+		TAILQ_REMOVE(&control->dead, connection, entry);
+		free_connection(connection);
+	}
+}
+
+static void schedule_turn(struct control *control)
+{
+	uint64_t now = clock_monotonic_ns(), microseconds = 0;
+	struct timeval delay;
+
+	if (evtimer_pending(control->turn, NULL))
+		return;
+	if (control->next_turn_ns > now)
+		microseconds = (control->next_turn_ns - now) / 1000 + 1;
+	delay.tv_sec = (time_t)(microseconds / 1000000);
+	delay.tv_usec = (suseconds_t)(microseconds % 1000000);
+	evtimer_add(control->turn, &delay);
+}
+
+static void send_answer(struct connection *connection, char *answer)
+{
+	struct evbuffer *output = bufferevent_get_output(connection->buffer);
+
+	set_state(connection, CONNECTION_ANSWERING);
+	if (!answer || evbuffer_add(output, answer, strlen(answer)) ||
+	    evbuffer_add(output, "\n", 1))
+		bury(connection, "no memory for the answer");
+	free(answer);
+}
+
+static void await_turn(struct connection *connection)
+{
+	set_state(connection, CONNECTION_READY);
+	schedule_turn(connection->control);
+}
+
+/* READING: is there a line? */
+static void look_at_input(struct connection *connection)
+{
+	struct evbuffer *input = bufferevent_get_input(connection->buffer);
+	struct evbuffer_ptr end = evbuffer_search_eol(input, NULL, NULL, EVBUFFER_EOL_LF);
+	size_t length = evbuffer_get_length(input);
+
+	if (end.pos >= 0 && end.pos <= LINE_MOST) {
+		await_turn(connection);
+	} else if (end.pos >= 0 || length > LINE_MOST) {
+		evbuffer_drain(input, length);
+		connection->last = true;
+		send_answer(connection, request_refusal("line too long"));
+	} else if (connection->last && length) {
+		await_turn(connection); /* the end of the input ends the line, too */
+	} else if (connection->last) {
+		bury(connection, "closed by the peer");
+	} else if (length && !evtimer_pending(connection->deadline, NULL)) {
+		evtimer_add(connection->deadline, &patience);
+	}
+}
+
+/* Take the line that is there. Return: it, to be freed. */
+static char *take_line(struct connection *connection, size_t *length)
+{
+	struct evbuffer *input = bufferevent_get_input(connection->buffer);
+	char *line = evbuffer_readln(input, length, EVBUFFER_EOL_LF);
+
+	if (line || !connection->last)
+		return line;
+	*length = evbuffer_get_length(input);
+	line = malloc(*length);
+	if (line)
+		evbuffer_remove(input, line, *length);
+	return line;
+}
+
+static void answer(struct connection *connection)
+{
+	struct control *control = connection->control;
+	size_t length;
+	char *line = take_line(connection, &length);
+
+	connection->active_ns = clock_monotonic_ns();
+	send_answer(connection,
+		    line ? request_answer(&control->owner, &connection->peer, line, length) : NULL);
+	free(line);
+}
+
+static struct connection *next_ready(struct control *control)
+{
+	struct connection *connection;
+
+	TAILQ_FOREACH (connection, &control->connections, entry) {
+		if (connection->state == CONNECTION_READY)
+			return connection;
+	}
+	return NULL;
+}
+
+static void turn(evutil_socket_t fd, short what, void *argument)
+{
+	struct control *control = argument;
+	struct connection *connection = next_ready(control);
+	uint64_t begin = clock_monotonic_ns(), end;
+
+	(void)fd;
+	(void)what;
+	if (!connection)
+		return;
+	TAILQ_REMOVE(&control->connections, connection, entry);
+	TAILQ_INSERT_TAIL(&control->connections, connection, entry);
+	answer(connection);
+	end = clock_monotonic_ns();
+	control->next_turn_ns = end + (end - begin) * PAUSE_RATIO;
+	if (next_ready(control))
+		schedule_turn(control);
+}
+
+static void input_arrived(struct bufferevent *buffer, void *argument)
+{
+	struct connection *connection = argument;
+
+	(void)buffer;
+	if (connection->state == CONNECTION_READING)
+		look_at_input(connection);
+}
+
+static void answer_sent(struct bufferevent *buffer, void *argument)
+{
+	struct connection *connection = argument;
+
+	if (connection->state != CONNECTION_ANSWERING)
+		return;
+	if (connection->last && !evbuffer_get_length(bufferevent_get_input(buffer))) {
+		bury(connection, "done");
+		return;
+	}
+	set_state(connection, CONNECTION_READING);
+	look_at_input(connection);
+}
+
+static void connection_event(struct bufferevent *buffer, short what, void *argument)
+{
+	struct connection *connection = argument;
+
+	(void)buffer;
+	if (what & BEV_EVENT_EOF) {
+		connection->last = true;
+		if (connection->state == CONNECTION_READING)
+			look_at_input(connection);
+	} else {
+		bury(connection, strerror(EVUTIL_SOCKET_ERROR()));
+	}
+}
+
+static void deadline_passed(evutil_socket_t fd, short what, void *argument)
+{
+	struct connection *connection = argument;
+
+	(void)fd;
+	(void)what;
+	bury(connection, connection->state == CONNECTION_ANSWERING ? "does not read its answer"
+								   : "does not end its line");
+}
+
+/* ---- all of them ---- */
+
+static unsigned int count_of_user(const struct control *control, uid_t uid)
+{
+	const struct connection *connection;
+	unsigned int count = 0;
+
+	TAILQ_FOREACH (connection, &control->connections, entry)
+		count += connection->peer.uid == uid;
+	return count;
+}
+
+/* One more: the user with the most connections loses the one that has been quiet for the longest. */
+static void make_room(struct control *control)
+{
+	struct connection *connection, *least = NULL;
+	unsigned int most = 0;
+
+	if (control->count < CONNECTIONS_MOST)
+		return;
+	TAILQ_FOREACH (connection, &control->connections, entry) {
+		unsigned int count = count_of_user(control, connection->peer.uid);
+
+		if (!least || count > most ||
+		    (count == most && connection->active_ns < least->active_ns)) {
+			least = connection;
+			most = count;
+		}
+	}
+	bury(least, "makes room for another one");
+}
+
+static bool identify(int fd, struct request_peer *peer)
+{
+	struct ucred credentials;
+	socklen_t length = sizeof(credentials);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length))
+		return false;
+	peer->uid = credentials.uid;
+	peer->pid = credentials.pid;
+	peer->may_change = peer->uid == 0 || peer->uid == geteuid();
+	return true;
+}
+
+static bool open_connection(struct connection *connection, int fd)
+{
+	struct control *control = connection->control;
+
+	connection->deadline = evtimer_new(control->base, deadline_passed, connection);
+	connection->buffer = bufferevent_socket_new(control->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	if (!connection->buffer)
+		close(fd);
+	if (!connection->buffer || !connection->deadline)
+		return false;
+	bufferevent_setcb(connection->buffer, input_arrived, answer_sent, connection_event,
+			  connection);
+	/* No more is read than is needed to see that a line is too long. */
+	bufferevent_setwatermark(connection->buffer, EV_READ, 0, LINE_MOST + 1);
+	return !bufferevent_enable(connection->buffer, EV_READ | EV_WRITE);
+}
+
+static void accepted(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+		     int length, void *argument)
+{
+	struct control *control = argument;
+	struct connection *connection;
+	struct request_peer peer;
+
+	(void)listener;
+	(void)address;
+	(void)length;
+	connection = calloc(1, sizeof(*connection));
+	if (!connection || !identify(fd, &peer)) {
+		free(connection);
+		close(fd);
+		return;
+	}
+	make_room(control);
+	connection->control = control;
+	connection->peer = peer;
+	connection->active_ns = clock_monotonic_ns();
+	if (!open_connection(connection, fd)) {
+		free_connection(connection);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&control->connections, connection, entry);
+	control->count++;
+}
+
+static void accept_failed(struct evconnlistener *listener, void *argument)
+{
+	struct control *control = argument;
+	int error = EVUTIL_SOCKET_ERROR();
+	unsigned int suppressed;
+
+	if (log_limit_pass(&control->accept_log, clock_monotonic_ns(), &suppressed))
+		log_warning("control: accept: %s", strerror(error));
+	evconnlistener_disable(listener);
+	evtimer_add(control->resume, &accept_pause);
+}
+
+static void resume_accepting(evutil_socket_t fd, short what, void *argument)
+{
+	struct control *control = argument;
+
+	(void)fd;
+	(void)what;
+	evconnlistener_enable(control->listener);
+}
+
+static bool listen_on(struct control *control, const char *path)
+{
+	int fd = control_socket_open(&control->socket, path);
+
+	if (fd < 0)
+		return false;
+	control->listener = evconnlistener_new(control->base, accepted, control,
+					       LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC,
+					       CONNECTIONS_MOST, fd);
+	if (!control->listener) {
+		log_error("control = %s: %s", path, strerror(errno));
+		close(fd);
+		control_socket_remove(&control->socket);
+		return false;
+	}
+	evconnlistener_set_error_cb(control->listener, accept_failed);
+	log_info("control socket %s", path);
+	return true;
+}
+
+struct control *control_open(struct event_base *base, const char *path,
+			     const struct control_owner *owner)
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	if (!control) {
+		log_error("no memory for the control socket");
+		return NULL;
+	}
+	control->base = base;
+	control->owner = *owner;
+	TAILQ_INIT(&control->connections);
+	TAILQ_INIT(&control->dead);
+	control->resume = evtimer_new(base, resume_accepting, control);
+	control->turn = evtimer_new(base, turn, control);
+	control->sweep = evtimer_new(base, sweep, control);
+	if (control->resume && control->turn && control->sweep && listen_on(control, path))
+		return control;
+	control_close(control);
+	return NULL;
+}
+
+/* What the socket takes, without the event loop. */
+static void send_at_once(struct connection *connection)
+{
+	struct evbuffer *output = bufferevent_get_output(connection->buffer);
+
+	evbuffer_unfreeze(output, 1);
+	evbuffer_write(output, bufferevent_getfd(connection->buffer));
+}
+
+void control_close(struct control *control)
+{
+	struct connection *connection;
+
+	if (control->listener) {
+		control_socket_remove(&control->socket);
+		evconnlistener_free(control->listener);
+	}
+	while ((connection = TAILQ_FIRST(&control->connections))) {
+		send_at_once(connection);
+		bury(connection, "stopping");
+	}
+	if (control->sweep) {
+		sweep(-1, EV_TIMEOUT, control);
+		event_free(control->sweep);
+	}
+	if (control->turn)
+		event_free(control->turn);
+	if (control->resume)
+		event_free(control->resume);
+	free(control);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The control socket: connections of dmacastctl and the like, a line for each request and each
+ * answer. Nothing that they do, or do not, holds up the streams: a connection has a few KiB of
+ * input, one request at a time, one answer that has to be read before the next one; requests of all
+ * connections together get a tenth of the time.
+ */
+#ifndef DMACAST_CONTROL_H
+#define DMACAST_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct control;
+struct event_base;
+struct streams;
+
+/* What requests are about, and what they can ask for. */
+struct control_owner {
+	struct streams *streams;
+	void *argument; /* of each of these */
+	/* Is it stopping? */
+	bool (*is_draining)(void *argument);
+	/* Stop, as for SIGTERM. */
+	void (*drain)(void *argument);
+	/*
+	 * Read the configuration again. @text: out: the errors, else the warnings; lines. Return: false
+	 * when nothing has changed. NULL: there is nothing to read.
+	 */
+	bool (*reload)(void *argument, char *text, size_t size);
+};
+
+/**
+ * control_open() - listen.
+ * @path: see control_socket.h
+ *
+ * Return: NULL after an error, which was logged.
+ */
+struct control *control_open(struct event_base *base, const char *path,
+			     const struct control_owner *owner);
+
+/** control_close() - send what answers can be sent at once, remove the socket, free everything. */
+void control_close(struct control *control);
+
+#endif

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control_socket.h"
+
+#include "log.h"
+
+#include <bsd/string.h>
+#include <errno.h>
+#include <grp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define OWNER_ONLY 0600
+#define OWNER_AND_GROUP 0660
+
+char *control_socket_path(const char *wanted)
+{
+	const char *directory = getenv("RUNTIME_DIRECTORY");
+	char *path;
+
+	if (wanted)
+		return strdup(wanted);
+	if (!directory || *directory != '/' ||
+	    asprintf(&path, "%.*s/control", (int)strcspn(directory, ":"), directory) < 0)
+		return NULL;
+	return path;
+}
+
+static int new_socket(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+/* Return: 0 when somebody listens there, though perhaps with a full queue; or why not. */
+static int try_to_connect(const struct sockaddr_un *address)
+{
+	int fd = new_socket(), error = 0;
+
+	if (fd < 0)
+		return errno;
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) && errno != EAGAIN)
+		error = errno;
+	close(fd);
+	return error;
+}
+
+/* Return: is there room at the path? */
+static bool make_room(const struct sockaddr_un *address)
+{
+	const char *path = address->sun_path;
+	struct stat status;
+	int error;
+
+	if (lstat(path, &status)) {
+		if (errno == ENOENT)
+			return true;
+		log_error("control = %s: %s", path, strerror(errno));
+		return false;
+	}
+	if (!S_ISSOCK(status.st_mode)) {
+		log_error("control = %s: is there, and is no socket; expected a path of its own",
+			  path);
+		return false;
+	}
+	error = try_to_connect(address);
+	if (!error) {
+		log_error("control = %s: another daemon answers there; stop it, or choose another "
+			  "path",
+			  path);
+		return false;
+	}
+	if (error != ECONNREFUSED || unlink(path)) {
+		log_error("control = %s: is there, and cannot be replaced: %s", path,
+			  strerror(error == ECONNREFUSED ? errno : error));
+		return false;
+	}
+	log_info("control socket %s: replaced one that nobody listened on", path);
+	return true;
+}
+
+/* A daemon with another user can give it to a group that this user is in, only. */
+static void admit_group(const char *path)
+{
+	const struct group *group = getgrnam(CONTROL_SOCKET_GROUP);
+
+	if (!group)
+		log_debug("control socket %s: there is no group %s", path, CONTROL_SOCKET_GROUP);
+	else if (lchown(path, (uid_t)-1, group->gr_gid) || chmod(path, OWNER_AND_GROUP))
+		log_info("control socket %s: the group dmacast may not connect: %s", path,
+			 strerror(errno));
+}
+
+/* Nobody else may connect before the group is right: what no one listens on refuses, besides. */
+static bool bind_to(int fd, const struct sockaddr_un *address)
+{
+	mode_t mask = umask((mode_t)~OWNER_ONLY & 0777);
+	int status = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+	int error = errno;
+
+	umask(mask);
+	errno = error;
+	return status == 0;
+}
+
+static const char *mend(int error)
+{
+	if (error == ENOENT)
+		return "; make the directory (RuntimeDirectory= of a service does)";
+	return "";
+}
+
+int control_socket_open(struct control_socket *socket, const char *path)
+{
+	struct stat status;
+	int fd;
+
+	memset(socket, 0, sizeof(*socket));
+	socket->address.sun_family = AF_UNIX;
+	if (strlcpy(socket->address.sun_path, path, sizeof(socket->address.sun_path)) >=
+	    sizeof(socket->address.sun_path)) {
+		log_error("control = %s: expected at most %zu bytes", path,
+			  sizeof(socket->address.sun_path) - 1);
+		return -1;
+	}
+	if (!make_room(&socket->address))
+		return -1;
+	fd = new_socket();
+	if (fd < 0 || !bind_to(fd, &socket->address) || lstat(path, &status)) {
+		log_error("control = %s: %s%s", path, strerror(errno), mend(errno));
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	socket->device = status.st_dev;
+	socket->inode = status.st_ino;
+	admit_group(path);
+	return fd;
+}
+
+void control_socket_remove(const struct control_socket *socket)
+{
+	const char *path = socket->address.sun_path;
+	struct stat status;
+
+	if (lstat(path, &status) == 0 && status.st_dev == socket->device &&
+	    status.st_ino == socket->inode)
+		unlink(path);
+}

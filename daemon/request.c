@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "request.h"
+
+#include "clock.h"
+#include "control.h"
+#include "log.h"
+#include "option.h"
+#include "report.h"
+#include "stream.h"
+#include "streams.h"
+
+#include <bsd/string.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ERROR_TEXT 1024
+
+/* In one answer; whoever wants more asks again. */
+#define CLIENTS_MOST 250
+
+struct request {
+	const struct control_owner *owner;
+	const struct request_peer *peer;
+	const char *line;
+	size_t length;
+	json_t *object;
+	char error[ERROR_TEXT]; /* set where there is no answer */
+};
+
+/* A text that was cut within a character, or has what is no text at all, is no string of JSON. */
+static json_t *string_of(const char *text)
+{
+	json_t *string = json_string(text);
+	char plain[ERROR_TEXT];
+
+	if (string)
+		return string;
+	strlcpy(plain, text, sizeof(plain));
+	for (char *p = plain; *p; p++) {
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	}
+	return json_string(plain);
+}
+
+/* Return: NULL, for the caller to hand on. */
+static json_t *__attribute__((format(printf, 2, 3)))
+refuse(struct request *request, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(request->error, sizeof(request->error), format, args);
+	va_end(args);
+	return NULL;
+}
+
+/* The members of the request besides "command", and none but these. */
+static bool take(struct request *request, const char *format, ...)
+{
+	json_error_t error;
+	va_list args;
+	int status;
+
+	va_start(args, format);
+	status = json_vunpack_ex(request->object, &error, JSON_STRICT, format, args);
+	va_end(args);
+	if (status)
+		refuse(request, "%s", error.text);
+	return status == 0;
+}
+
+/* ---- looking for streams ---- */
+
+struct each_stream {
+	const char *name; /* NULL: every one */
+	void (*each)(struct each_stream *all, struct stream *stream);
+	uint64_t found;
+	const char *client;
+	uint64_t kicked;
+};
+
+static void visit(void *argument, struct stream *stream)
+{
+	struct each_stream *all = argument;
+
+	if (all->name && strcmp(stream_name(stream), all->name))
+		return;
+	all->found++;
+	if (all->each)
+		all->each(all, stream);
+}
+
+/* Return: false, with an error, when there is no such stream. */
+static bool each_stream(struct request *request, struct each_stream *all)
+{
+	streams_each(request->owner->streams, visit, all);
+	if (all->found || !all->name)
+		return true;
+	refuse(request, "%s: no such stream", all->name);
+	return false;
+}
+
+/* ---- the commands ---- */
+
+static const char *const *level_words(void)
+{
+	return option_find(OPTION_DAEMON, "log-level")->choices;
+}
+
+static const char *level_word(void)
+{
+	return level_words()[log_get_level() - LOG_LEVEL_ERROR];
+}
+
+/* A clock that never jumps: rates are the differences of two answers. */
+static bool add_time(json_t *answer)
+{
+	return !json_object_set_new(answer, "monotonic",
+				    json_real((double)clock_monotonic_ns() / 1e9));
+}
+
+static void add_up(void *argument, const struct name_report *report)
+{
+	struct name_report *sum = argument;
+
+	sum->generations += report->generations > 0;
+	sum->clients += report->clients;
+	sum->totals.stats.sent_bytes += report->totals.stats.sent_bytes;
+	sum->totals.stats.dropped_bytes += report->totals.stats.dropped_bytes;
+}
+
+static json_t *status(struct request *request)
+{
+	const struct control_owner *owner = request->owner;
+	struct name_report sum = { 0 };
+	const char *command;
+	json_t *answer;
+
+	if (!take(request, "{s:s}", "command", &command))
+		return NULL;
+	answer = report_daemon();
+	streams_each_name(owner->streams, add_up, &sum);
+	if (answer && add_time(answer) &&
+	    !json_object_update_new(
+		    answer,
+		    json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "state",
+			      owner->is_draining(owner->argument) ? "draining" : "running",
+			      "log_level", level_word(), "streams", (json_int_t)sum.generations,
+			      "clients", (json_int_t)sum.clients, "sent_bytes",
+			      (json_int_t)sum.totals.stats.sent_bytes, "dropped_bytes",
+			      (json_int_t)sum.totals.stats.dropped_bytes)))
+		return answer;
+	json_decref(answer);
+	return NULL;
+}
+
+static json_t *streams(struct request *request)
+{
+	const char *command;
+	json_t *answer;
+
+	if (!take(request, "{s:s}", "command", &command))
+		return NULL;
+	answer = json_pack("{s:o}", "streams", report_streams(request->owner->streams));
+	return answer && add_time(answer) ? answer : NULL;
+}
+
+/* What takes longer than the turn of a client or two would hold up the streams. */
+static json_t *clients(struct request *request)
+{
+	struct each_stream all = { .each = NULL };
+	struct report_page page = { .most = CLIENTS_MOST };
+	json_int_t first = 0, most = CLIENTS_MOST;
+	const char *command;
+	json_t *answer;
+
+	if (!take(request, "{s:s, s?s, s?I, s?I}", "command", &command, "stream", &all.name,
+		  "first", &first, "most", &most))
+		return NULL;
+	if (first < 0 || most < 1)
+		return refuse(request, "expected \"first\" from 0 on and \"most\" from 1 on");
+	if (!each_stream(request, &all))
+		return NULL;
+	page.first = (uint64_t)first;
+	if (most < CLIENTS_MOST)
+		page.most = (uint64_t)most;
+	answer = json_pack("{s:o}", "clients",
+			   report_clients(request->owner->streams, all.name, &page));
+	if (!answer || !add_time(answer))
+		return NULL;
+	if (page.first < page.all && page.all - page.first > page.most)
+		json_object_set_new(answer, "next",
+				    json_integer((json_int_t)(page.first + page.most)));
+	return answer;
+}
+
+static void kick_in(struct each_stream *all, struct stream *stream)
+{
+	all->kicked += stream_kick(stream, all->client);
+}
+
+static json_t *kick(struct request *request)
+{
+	struct each_stream all = { .each = kick_in };
+	const char *command;
+	int everyone = 0;
+
+	if (!take(request, "{s:s, s?s, s?s, s?b}", "command", &command, "client", &all.client,
+		  "stream", &all.name, "all", &everyone))
+		return NULL;
+	if (!all.client && !all.name && !everyone)
+		return refuse(request, "who? expected \"client\", \"stream\" or \"all\": true");
+	if (everyone && (all.client || all.name))
+		return refuse(request, "expected \"all\" alone");
+	if (!each_stream(request, &all))
+		return NULL;
+	if (all.client && !all.kicked)
+		return refuse(request, "%s: no such client", all.client);
+	return json_pack("{s:I}", "kicked", (json_int_t)all.kicked);
+}
+
+static void drain_one(struct each_stream *all, struct stream *stream)
+{
+	(void)all;
+	stream_stop(stream);
+}
+
+static json_t *drain(struct request *request)
+{
+	struct each_stream all = { .each = drain_one };
+	const struct control_owner *owner = request->owner;
+	const char *command;
+
+	if (!take(request, "{s:s, s?s}", "command", &command, "stream", &all.name))
+		return NULL;
+	if (all.name)
+		return each_stream(request, &all) ? json_object() : NULL;
+	if (owner->is_draining(owner->argument))
+		return refuse(request, "draining already");
+	owner->drain(owner->argument);
+	return json_object();
+}
+
+static json_t *reload(struct request *request)
+{
+	char text[ERROR_TEXT] = "";
+	const struct control_owner *owner = request->owner;
+	const char *command;
+
+	if (!take(request, "{s:s}", "command", &command))
+		return NULL;
+	if (!owner->reload)
+		return refuse(request, "there is no configuration file to read");
+	if (owner->is_draining(owner->argument))
+		return refuse(request, "draining");
+	if (!owner->reload(owner->argument, text, sizeof(text)))
+		return refuse(request, "%s", text);
+	return *text ? json_pack("{s:o}", "warnings", string_of(text)) : json_object();
+}
+
+static json_t *log_level(struct request *request)
+{
+	const char *command, *wanted = NULL;
+	const char *const *word = level_words();
+
+	if (!take(request, "{s:s, s?s}", "command", &command, "level", &wanted))
+		return NULL;
+	if (wanted && !request->peer->may_change)
+		return refuse(request, "not allowed; only root and the daemon's own user may");
+	for (int i = 0; wanted && word[i]; i++) {
+		if (strcmp(word[i], wanted))
+			continue;
+		log_set_level((enum log_level)(LOG_LEVEL_ERROR + i));
+		wanted = NULL;
+	}
+	if (wanted)
+		return refuse(request,
+			      "%s: no such level; expected error, warning, notice, info "
+			      "or debug",
+			      wanted);
+	return json_pack("{s:s}", "level", level_word());
+}
+
+static const struct command {
+	const char *name;
+	bool changes; /* something, always */
+	json_t *(*answer)(struct request *request);
+} commands[] = {
+	{ "status", false, status },   { "streams", false, streams },
+	{ "clients", false, clients }, { "log-level", false, log_level },
+	{ "kick", true, kick },	       { "reload", true, reload },
+	{ "drain", true, drain },
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	}
+	return NULL;
+}
+
+/* Return: NULL with request->error. */
+static json_t *obey(struct request *request)
+{
+	const struct request_peer *peer = request->peer;
+	const json_t *name = json_object_get(request->object, "command");
+	const struct command *command;
+
+	if (!json_is_string(name))
+		return refuse(request, "expected an object with \"command\"");
+	command = find_command(json_string_value(name));
+	if (!command)
+		return refuse(request, "%s: unknown command", json_string_value(name));
+	if (!command->changes)
+		return command->answer(request);
+	if (!peer->may_change)
+		return refuse(request, "not allowed; only root and the daemon's own user may");
+	log_notice("control: uid %u, pid %d: %.*s", (unsigned int)peer->uid, (int)peer->pid,
+		   (int)request->length, request->line);
+	return command->answer(request);
+}
+
+char *request_refusal(const char *error)
+{
+	json_t *answer = json_pack("{s:b, s:o}", "ok", 0, "error", string_of(error));
+	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+
+	json_decref(answer);
+	return text;
+}
+
+/* "ok" comes first. */
+static json_t *success(json_t *members)
+{
+	json_t *answer = json_pack("{s:b}", "ok", 1);
+
+	if (answer && json_object_update(answer, members)) {
+		json_decref(answer);
+		answer = NULL;
+	}
+	json_decref(members);
+	return answer;
+}
+
+char *request_answer(const struct control_owner *owner, const struct request_peer *peer,
+		     const char *line, size_t length)
+{
+	struct request request = {
+		.owner = owner,
+		.peer = peer,
+		.line = line,
+		.length = length,
+		.error = "no memory",
+	};
+	json_error_t error;
+	json_t *answer = NULL;
+	char *text;
+
+	request.object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
+	if (!request.object)
+		refuse(&request, "no JSON: %s", error.text);
+	else
+		answer = obey(&request);
+	if (answer)
+		answer = success(answer);
+	if (answer)
+		text = json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	else
+		text = request_refusal(request.error);
+	json_decref(answer);
+	json_decref(request.object);
+	if (!text || strlen(text) < REQUEST_ANSWER_MOST)
+		return text;
+	free(text);
+	return request_refusal("the answer is too long; ask for less");
+}
