@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# make                       build the daemon
+# make                       build dmacastd and dmacastctl; make daemon: the first of them only
 # make demo                  see it work: a pattern, three nc clients, a check of what they got
 # make kmod                  build the kernel modules, in build/kmod/RELEASE
 # make kmod KDIR=DIRECTORY   for the kernel of these headers; by default, for the running one
@@ -35,6 +35,8 @@ CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
 LDFLAGS_ALL = $(CFLAGS_ALL) $(LDFLAGS)
 LIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES))
+CTL_PACKAGES := libbsd jansson ncursesw
+CTL_LIBS = $(shell $(PKG_CONFIG) --libs $(CTL_PACKAGES))
 
 ifeq ($(V),1)
 Q :=
@@ -45,7 +47,8 @@ say = @printf '  %-7s %s\n'
 endif
 
 # Everything of the daemon but main is a library, which tests and benchmarks link, too.
-library_sources := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
+ctl_sources := daemon/dmacastctl.c $(wildcard daemon/ctl_*.c)
+library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*.c))
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c)
 bench_sources := $(wildcard bench/*.c)
@@ -55,18 +58,20 @@ tool_programs := $(tool_sources:%.c=$(BUILD)/%)
 bench_programs := $(bench_sources:%.c=$(BUILD)/%)
 abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources)))
 library := $(BUILD)/libdmacast.a
-objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(unit_sources) \
+objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) \
 	$(tool_sources) $(bench_sources) $(abi_sources))
 
-.PHONY: all daemon test-programs bench-programs vm-programs kmod kmod-tests check check-quick \
+.PHONY: all daemon ctl test-programs bench-programs vm-programs kmod kmod-tests check check-quick \
 	check-vm bench demo install uninstall dkms-install dkms-uninstall clean format lint deps
 .DELETE_ON_ERROR:
 
-all: daemon
+all: daemon ctl
 
 daemon: $(BUILD)/dmacastd
 
-test-programs: daemon $(unit_programs) $(tool_programs)
+ctl: $(BUILD)/dmacastctl
+
+test-programs: daemon ctl $(unit_programs) $(tool_programs)
 
 bench-programs: daemon $(bench_programs) $(tool_programs)
 
@@ -75,6 +80,12 @@ vm-programs: daemon $(abi_programs) $(tool_programs)
 $(BUILD)/dmacastd: $(BUILD)/daemon/main.o $(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(library) $(LIBS)
+
+$(BUILD)/dmacastctl: $(ctl_sources:%.c=$(BUILD)/%.o) $(library) $(BUILD)/flags
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(CTL_LIBS)
+
+$(BUILD)/daemon/ctl_top.o: CPPFLAGS_ALL += $(shell $(PKG_CONFIG) --cflags ncursesw)
 
 $(library): $(library_sources:%.c=$(BUILD)/%.o)
 	$(say) AR $@
@@ -197,13 +208,17 @@ confdir := $(DESTDIR)$(SYSCONFDIR)/dmacast
 udevdir := $(DESTDIR)$(PREFIX)/lib/udev/rules.d
 sysusersdir := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 modulesloaddir := $(DESTDIR)$(PREFIX)/lib/modules-load.d
+completiondir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
 examples := conf/dmacastd.conf conf/60-dmacast-sysctl.conf conf/zynq-axi-dma.dtso conf/msgdma.dtso \
 	kmod/dmacast.yaml
 
-install: daemon
+install: daemon ctl
 	install -D -m 755 $(BUILD)/dmacastd $(sbindir)/dmacastd
+	install -D -m 755 $(BUILD)/dmacastctl $(sbindir)/dmacastctl
 	install -D -m 644 daemon/dmacastd.8 $(mandir)/man8/dmacastd.8
+	install -D -m 644 daemon/dmacastctl.8 $(mandir)/man8/dmacastctl.8
+	install -D -m 644 conf/dmacastctl.bash-completion $(completiondir)/dmacastctl
 	install -D -m 644 daemon/dmacastd.conf.5 $(mandir)/man5/dmacastd.conf.5
 	install -d $(exampledir)
 	install -m 644 $(examples) $(exampledir)
@@ -216,11 +231,12 @@ install: daemon
 
 uninstall:
 	rm -f $(sbindir)/dmacastd $(mandir)/man8/dmacastd.8 $(mandir)/man5/dmacastd.conf.5
+	rm -f $(sbindir)/dmacastctl $(mandir)/man8/dmacastctl.8 $(completiondir)/dmacastctl
 	! cmp -s conf/dmacastd.conf $(confdir)/dmacastd.conf || rm $(confdir)/dmacastd.conf
 	rm -f $(addprefix $(exampledir)/,$(notdir $(examples))) $(docdir)/ABI
 	rm -f $(udevdir)/60-dmacast.rules $(sysusersdir)/dmacast.conf $(modulesloaddir)/dmacast.conf
 	-rmdir -p --ignore-fail-on-non-empty $(confdir) $(exampledir) $(udevdir) $(sysusersdir) \
-		$(modulesloaddir) 2>/dev/null
+		$(modulesloaddir) $(completiondir) 2>/dev/null
 
 # As root, on the machine itself: dkms knows no DESTDIR.
 dkms_source := /usr/src/dmacast-$(VERSION)

@@ -36,7 +36,7 @@ for file in daemon/*.[ch]; do
 		library=${included%%/*}
 		library=${library%.h}
 		case $library in
-		bsd | ini | event2 | jansson)
+		bsd | ini | event2 | jansson | curses)
 			case " $libraries " in
 			*" $library "*) ;;
 			*) echo "$file includes <$included>, which its layer does not use" ;;
@@ -94,11 +94,13 @@ find_all()
 make -s BUILD="$work/gcc" CC=gcc WERROR=1 DESTDIR="$work/root" PREFIX=/opt install >"$work/install" 2>&1
 is "install" "$(find_all "$work/root" | tr '\n' ' ')" "$(printf './%s ' etc/dmacast/dmacastd.conf \
 	opt/lib/modules-load.d/dmacast.conf opt/lib/sysusers.d/dmacast.conf \
-	opt/lib/udev/rules.d/60-dmacast.rules opt/sbin/dmacastd opt/share/doc/dmacast/ABI \
+	opt/lib/udev/rules.d/60-dmacast.rules opt/sbin/dmacastctl opt/sbin/dmacastd \
+	opt/share/bash-completion/completions/dmacastctl opt/share/doc/dmacast/ABI \
 	opt/share/doc/dmacast/examples/60-dmacast-sysctl.conf \
 	opt/share/doc/dmacast/examples/dmacast.yaml opt/share/doc/dmacast/examples/dmacastd.conf \
 	opt/share/doc/dmacast/examples/msgdma.dtso opt/share/doc/dmacast/examples/zynq-axi-dma.dtso \
-	opt/share/man/man5/dmacastd.conf.5 opt/share/man/man8/dmacastd.8)"
+	opt/share/man/man5/dmacastd.conf.5 opt/share/man/man8/dmacastctl.8 \
+	opt/share/man/man8/dmacastd.8)"
 echo 'changed = yes' >>"$work/root/etc/dmacast/dmacastd.conf"
 make -s BUILD="$work/gcc" CC=gcc WERROR=1 DESTDIR="$work/root" PREFIX=/opt install >"$work/install" 2>&1
 matches "install leaves a changed configuration alone" "$work/root/etc/dmacast/dmacastd.conf" changed

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "ctl_connection.h"
+
+#include <bsd/string.h>
+#include <errno.h>
+#include <glob.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Of instances of a service. */
+#define OTHER_SOCKETS "/run/dmacast-*/control"
+
+/* A daemon that streams answers at once; one that is stopped, never. */
+static const struct timeval patience = { .tv_sec = 5 };
+
+struct ctl {
+	const char *path;
+	FILE *stream; /* to read from; NULL: not connected */
+	char *line;
+	size_t line_capacity;
+};
+
+struct ctl *ctl_open(const char *path)
+{
+	struct ctl *ctl = calloc(1, sizeof(*ctl));
+
+	if (ctl)
+		ctl->path = path;
+	return ctl;
+}
+
+static void disconnect(struct ctl *ctl)
+{
+	if (ctl->stream)
+		fclose(ctl->stream);
+	ctl->stream = NULL;
+}
+
+void ctl_close(struct ctl *ctl)
+{
+	disconnect(ctl);
+	free(ctl->line);
+	free(ctl);
+}
+
+/* Daemons that have their sockets elsewhere. */
+static void name_others(char error[CTL_ERROR_TEXT])
+{
+	glob_t found;
+
+	if (glob(OTHER_SOCKETS, 0, NULL, &found))
+		return;
+	strlcat(error, "; there are", CTL_ERROR_TEXT);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		strlcat(error, " ", CTL_ERROR_TEXT);
+		strlcat(error, found.gl_pathv[i], CTL_ERROR_TEXT);
+	}
+	globfree(&found);
+}
+
+static void explain(const struct ctl *ctl, int number, char error[CTL_ERROR_TEXT])
+{
+	const char *help = "";
+
+	switch (number) {
+	case ENOENT:
+		help = ": no daemon has its control socket there; start dmacastd, or name the path "
+		       "that it logs as its control socket with --socket";
+		break;
+	case ECONNREFUSED:
+		help = ": the daemon that made it is gone; start dmacastd again";
+		break;
+	case EACCES:
+	case EPERM:
+		help = ": expected root, the daemon's own user, or a member of the group dmacast";
+		break;
+	case EAGAIN:
+		help = ": the daemon does not answer";
+		break;
+	default:
+		break;
+	}
+	snprintf(error, CTL_ERROR_TEXT, "%s: %s%s", ctl->path,
+		 number == EAGAIN ? "timed out" : strerror(number), help);
+	if (number == ENOENT)
+		name_others(error);
+}
+
+static bool connect_to(struct ctl *ctl, int fd)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	if (strlcpy(address.sun_path, ctl->path, sizeof(address.sun_path)) >=
+	    sizeof(address.sun_path)) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	return !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) &&
+	       !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) &&
+	       !connect(fd, (const struct sockaddr *)&address, sizeof(address));
+}
+
+static bool ensure_connected(struct ctl *ctl, char error[CTL_ERROR_TEXT])
+{
+	int fd;
+
+	if (ctl->stream)
+		return true;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect_to(ctl, fd))
+		ctl->stream = fdopen(fd, "r");
+	if (ctl->stream)
+		return true;
+	explain(ctl, errno, error);
+	if (fd >= 0)
+		close(fd);
+	return false;
+}
+
+static bool send_all(const struct ctl *ctl, const char *text, size_t length)
+{
+	while (length) {
+		ssize_t n = send(fileno(ctl->stream), text, length, MSG_NOSIGNAL);
+
+		if (n < 0)
+			return false;
+		text += n;
+		length -= (size_t)n;
+	}
+	return true;
+}
+
+/* A line there, a line back. Return: it, without its end; until the next call. */
+static const char *exchange(struct ctl *ctl, const char *line, char error[CTL_ERROR_TEXT])
+{
+	ssize_t length;
+
+	if (!ensure_connected(ctl, error))
+		return NULL;
+	if (!send_all(ctl, line, strlen(line)) || !send_all(ctl, "\n", 1)) {
+		explain(ctl, errno, error);
+		disconnect(ctl);
+		return NULL;
+	}
+	errno = 0;
+	length = getline(&ctl->line, &ctl->line_capacity, ctl->stream);
+	if (length > 0 && ctl->line[length - 1] == '\n')
+		return ctl->line;
+	if (errno)
+		explain(ctl, errno, error);
+	else
+		snprintf(error, CTL_ERROR_TEXT, "%s: the daemon closed the connection", ctl->path);
+	disconnect(ctl);
+	return NULL;
+}
+
+/* Return: @answer, unless it says that nothing was done; then NULL with what it says instead. */
+static json_t *if_done(struct ctl *ctl, json_t *answer, char error[CTL_ERROR_TEXT])
+{
+	const char *text = json_string_value(json_object_get(answer, "error"));
+
+	if (json_is_true(json_object_get(answer, "ok")))
+		return answer;
+	if (text)
+		strlcpy(error, text, CTL_ERROR_TEXT);
+	else
+		snprintf(error, CTL_ERROR_TEXT, "%s: no answer of dmacastd", ctl->path);
+	json_decref(answer);
+	return NULL;
+}
+
+json_t *ctl_ask(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT])
+{
+	char *line = request ? json_dumps(request, JSON_COMPACT) : NULL;
+	const char *answer;
+
+	json_decref(request);
+	if (!line) {
+		strlcpy(error, "expected valid UTF-8", CTL_ERROR_TEXT);
+		return NULL;
+	}
+	answer = exchange(ctl, line, error);
+	free(line);
+	if (!answer)
+		return NULL;
+	return if_done(ctl, json_loads(answer, 0, NULL), error);
+}
+
+json_t *ctl_ask_clients(struct ctl *ctl, const char *stream, char error[CTL_ERROR_TEXT])
+{
+	json_t *all = NULL, *page, *clients;
+	json_int_t next = 0;
+
+	do {
+		page = ctl_ask(ctl,
+			       json_pack("{s:s, s:s*, s:I}", "command", "clients", "stream", stream,
+					 "first", next),
+			       error);
+		if (!page) {
+			json_decref(all);
+			return NULL;
+		}
+		next = json_integer_value(json_object_get(page, "next"));
+		clients = json_object_get(page, "clients");
+		if (!all) {
+			all = json_incref(page);
+			json_object_del(all, "next");
+		} else {
+			json_array_extend(json_object_get(all, "clients"), clients);
+		}
+		json_decref(page);
+	} while (next);
+	return all;
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "ctl_show.h"
+
+#include "ctl_table.h"
+#include "units.h"
+
+#include <bsd/string.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text ? text : "-";
+}
+
+static double number_of(const json_t *object, const char *name)
+{
+	return json_number_value(json_object_get(object, name));
+}
+
+static uint64_t count_of(const json_t *object, const char *name)
+{
+	double number = number_of(object, name);
+
+	return number > 0 ? (uint64_t)number : 0;
+}
+
+static const char *short_of(const json_t *object, const char *name, char text[UNITS_TEXT])
+{
+	if (!json_object_get(object, name))
+		strlcpy(text, "-", UNITS_TEXT);
+	else
+		units_format_short(count_of(object, name), text);
+	return text;
+}
+
+/* The two largest units. */
+static const char *format_time(double seconds, char text[UNITS_TEXT])
+{
+	unsigned long s = seconds > 0 ? (unsigned long)seconds : 0;
+
+	if (s < 60)
+		snprintf(text, UNITS_TEXT, "%lus", s);
+	else if (s < 3600)
+		snprintf(text, UNITS_TEXT, "%lum %lus", s / 60, s % 60);
+	else if (s < 86400)
+		snprintf(text, UNITS_TEXT, "%luh %lum", s / 3600, s / 60 % 60);
+	else
+		snprintf(text, UNITS_TEXT, "%lud %luh", s / 86400, s / 3600 % 24);
+	return text;
+}
+
+/* Of all sends, those that copied, in the daemon or after all in the kernel. */
+static const char *copied_of(const json_t *object, char text[UNITS_TEXT])
+{
+	double copied = number_of(object, "copied_sends") + number_of(object, "completed_copied");
+	double all = number_of(object, "copied_sends") + number_of(object, "zerocopy_sends");
+
+	if (all > 0)
+		snprintf(text, UNITS_TEXT, "%.0f%%", 100 * copied / all);
+	else
+		strlcpy(text, "-", UNITS_TEXT);
+	return text;
+}
+
+/* ---- the daemon ---- */
+
+const char *show_headline(const json_t *status, char *line, size_t size)
+{
+	char time_text[UNITS_TEXT];
+
+	snprintf(line, size, "dmacastd %s, pid %.0f, %s, up %s", text_of(status, "version"),
+		 number_of(status, "pid"), text_of(status, "state"),
+		 format_time((double)time(NULL) - number_of(status, "started"), time_text));
+	return line;
+}
+
+static double sum_of(const json_t *streams, const char *name)
+{
+	const json_t *stream;
+	double sum = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(streams, "streams"), i, stream) sum +=
+		number_of(stream, name);
+	return sum;
+}
+
+const char *show_totals(const json_t *status, const json_t *streams, char *line, size_t size)
+{
+	char in[UNITS_TEXT], out[UNITS_TEXT];
+
+	snprintf(line, size, "streams %.0f, clients %.0f, in %s/s, out %s/s",
+		 number_of(status, "streams"), number_of(status, "clients"),
+		 units_format_short((uint64_t)sum_of(streams, "in_rate"), in),
+		 units_format_short((uint64_t)sum_of(streams, "out_rate"), out));
+	return line;
+}
+
+void show_status(const json_t *status, const json_t *streams, FILE *file)
+{
+	char line[256], text[UNITS_TEXT];
+
+	fprintf(file, "%s\n", show_headline(status, line, sizeof(line)));
+	fprintf(file, "log level  %s\n", text_of(status, "log_level"));
+	fprintf(file, "streams    %.0f\n", number_of(status, "streams"));
+	fprintf(file, "clients    %.0f\n", number_of(status, "clients"));
+	fprintf(file, "in         %s/s\n",
+		units_format_about((uint64_t)sum_of(streams, "in_rate"), text));
+	fprintf(file, "out        %s/s",
+		units_format_about((uint64_t)sum_of(streams, "out_rate"), text));
+	fprintf(file, ", %s so far\n", units_format_about(count_of(status, "sent_bytes"), text));
+	fprintf(file, "dropped    %s\n",
+		units_format_about(count_of(status, "dropped_bytes"), text));
+}
+
+/* ---- streams ---- */
+
+/* So soon after its capture the client's kernel has a block, 99 times in 100. */
+static const char *acknowledged_of(const json_t *stream, char text[UNITS_TEXT])
+{
+	const json_t *latency = json_object_get(stream, "latency");
+	const json_t *p99 = json_object_get(json_object_get(latency, "to_acknowledged"), "p99");
+
+	if (json_is_number(p99))
+		snprintf(text, UNITS_TEXT, "%.1fms", 1000 * json_number_value(p99));
+	else
+		strlcpy(text, "-", UNITS_TEXT);
+	return text;
+}
+
+static void add_stream(struct table *table, const json_t *stream)
+{
+	const json_t *ring = json_object_get(stream, "ring");
+	const json_t *filled = json_object_get(stream, "filled");
+	char text[UNITS_TEXT];
+
+	table_add(table, "%s", text_of(stream, "name"));
+	table_add(table, "%s", text_of(stream, "state"));
+	table_add(table, "%.0f", number_of(stream, "clients"));
+	table_add(table, "%s", short_of(stream, "in_rate", text));
+	table_add(table, "%s", short_of(stream, "out_rate", text));
+	table_add(table, "%s", short_of(stream, "most_lag_bytes", text));
+	if (ring) {
+		table_add(table, "%.0f/%.0f", number_of(ring, "free"), number_of(ring, "all"));
+		table_add(table, "%.0f", number_of(ring, "pinned"));
+	} else {
+		table_add(table, "-");
+		table_add(table, "-");
+	}
+	table_add(table, "%s", copied_of(stream, text));
+	table_add(table, "%s", short_of(stream, "dropped_bytes", text));
+	table_add(table, "%.0f", number_of(filled, "lost_blocks"));
+	table_add(table, "%s", acknowledged_of(stream, text));
+	table_add(table, "%s", text_of(stream, "source"));
+}
+
+struct table *show_streams(const json_t *streams)
+{
+	static const struct table_column columns[] = {
+		{ "STREAM", false }, { "STATE", false },  { "CLIENTS", true }, { "IN/S", true },
+		{ "OUT/S", true },   { "LAG", true },	  { "FREE", true },    { "PINNED", true },
+		{ "COPIED", true },  { "DROPPED", true }, { "LOST", true },    { "ACK99", true },
+		{ "SOURCE", false },
+	};
+	struct table *table = table_create(columns, LENGTH(columns));
+	const json_t *stream;
+	size_t i;
+
+	json_array_foreach(json_object_get(streams, "streams"), i, stream)
+		add_stream(table, stream);
+	return table;
+}
+
+/* ---- clients ---- */
+
+static void add_client(struct table *table, const json_t *client)
+{
+	char text[UNITS_TEXT];
+
+	table_add(table, "%s", text_of(client, "peer"));
+	table_add(table, "%s", text_of(client, "stream"));
+	table_add(table, "%s", short_of(client, "out_rate", text));
+	table_add(table, "%s", short_of(client, "lag_bytes", text));
+	table_add(table, "%.0fms", 1000 * number_of(client, "lag_seconds"));
+	table_add(table, "%.0f", number_of(client, "pinned_blocks"));
+	table_add(table, "%s", copied_of(client, text));
+	table_add(table, "%s", short_of(client, "dropped_bytes", text));
+	table_add(table, "%s", short_of(client, "sent_bytes", text));
+	table_add(table, "%s", format_time(number_of(client, "seconds"), text));
+	table_add(table, "%s", text_of(client, "state"));
+}
+
+struct table *show_clients(const json_t *clients)
+{
+	static const struct table_column columns[] = {
+		{ "CLIENT", false }, { "STREAM", false }, { "OUT/S", true },  { "LAG", true },
+		{ "BEHIND", true },  { "PINNED", true },  { "COPIED", true }, { "DROPPED", true },
+		{ "SENT", true },    { "TIME", true },	  { "STATE", false },
+	};
+	struct table *table = table_create(columns, LENGTH(columns));
+	const json_t *client;
+	size_t i;
+
+	json_array_foreach(json_object_get(clients, "clients"), i, client)
+		add_client(table, client);
+	return table;
+}

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A picture is what the daemon says now, with rates since the picture before it. On a terminal the
+ * wait between two of them is a wait for keys; curses makes a key of a changed size, too.
+ */
+#include "ctl_top.h"
+
+#include "clock.h"
+#include "ctl_connection.h"
+#include "ctl_rates.h"
+#include "ctl_show.h"
+#include "ctl_table.h"
+
+#include <bsd/string.h>
+#include <curses.h>
+#include <jansson.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_BYTES 1024
+
+/* The first picture has rates of so short a time, rather than none. */
+#define FIRST_DELAY 0.5
+
+enum order { ORDER_LAG, ORDER_RATE, ORDER_DROPPED, ORDER_PINNED };
+
+static const struct {
+	int key;
+	const char *member, *name;
+} orders[] = {
+	[ORDER_LAG] = { 'l', "lag_bytes", "lag" },
+	[ORDER_RATE] = { 'r', "out_rate", "rate" },
+	[ORDER_DROPPED] = { 'd', "dropped_bytes", "dropped" },
+	[ORDER_PINNED] = { 'p', "pinned_blocks", "pinned" },
+};
+
+struct top {
+	struct ctl *ctl;
+	enum order order;
+	size_t scrolled; /* clients above the first one that is shown */
+	/* The picture; NULL where the daemon could not be asked. */
+	json_t *status, *streams, *clients;
+	char error[CTL_ERROR_TEXT]; /* then */
+};
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+	stopped = number;
+}
+
+/* ---- what there is to see ---- */
+
+static void forget(struct top *top)
+{
+	json_decref(top->status);
+	json_decref(top->streams);
+	json_decref(top->clients);
+	top->status = top->streams = top->clients = NULL;
+}
+
+/* Return: false with top->error. */
+static bool look(struct top *top)
+{
+	struct top now = { 0 };
+
+	now.status = ctl_ask(top->ctl, json_pack("{s:s}", "command", "status"), top->error);
+	if (now.status)
+		now.streams =
+			ctl_ask(top->ctl, json_pack("{s:s}", "command", "streams"), top->error);
+	if (now.streams)
+		now.clients = ctl_ask_clients(top->ctl, NULL, top->error);
+	if (!now.clients) {
+		forget(&now);
+		forget(top);
+		return false;
+	}
+	rates_of_streams(now.streams, top->streams);
+	rates_of_clients(now.clients, top->clients);
+	forget(top);
+	top->status = now.status;
+	top->streams = now.streams;
+	top->clients = now.clients;
+	return true;
+}
+
+/* ---- clients in order ---- */
+
+static const char *order_member;
+
+static int compare(const void *a, const void *b)
+{
+	double one = json_number_value(json_object_get(*(json_t *const *)a, order_member));
+	double other = json_number_value(json_object_get(*(json_t *const *)b, order_member));
+
+	return (one < other) - (one > other);
+}
+
+/* Return: the same clients, the most interesting ones first; to be freed. */
+static json_t *sorted_clients(const struct top *top)
+{
+	const json_t *clients = json_object_get(top->clients, "clients");
+	size_t count = json_array_size(clients);
+	json_t **client = calloc(count + 1, sizeof(json_t *)), *list = json_array();
+
+	for (size_t i = 0; client && i < count; i++)
+		client[i] = json_array_get(clients, i);
+	order_member = orders[top->order].member;
+	if (client)
+		qsort(client, count, sizeof(json_t *), compare);
+	for (size_t i = 0; client && i < count; i++)
+		json_array_append(list, client[i]);
+	free(client);
+	return json_pack("{s:o}", "clients", list);
+}
+
+/* ---- without a terminal ---- */
+
+static void print_picture(const struct top *top)
+{
+	char line[LINE_BYTES];
+	struct table *table;
+	json_t *sorted = sorted_clients(top);
+
+	puts(show_headline(top->status, line, sizeof(line)));
+	puts(show_totals(top->status, top->streams, line, sizeof(line)));
+	table = show_streams(top->streams);
+	table_print(table, stdout);
+	table_free(table);
+	table = show_clients(sorted);
+	table_print(table, stdout);
+	table_free(table);
+	json_decref(sorted);
+	fflush(stdout);
+}
+
+static void pause_for(double seconds)
+{
+	struct timespec time = {
+		.tv_sec = (time_t)seconds,
+		.tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9),
+	};
+
+	nanosleep(&time, NULL);
+}
+
+static int run_plainly(struct top *top, const struct top_options *options)
+{
+	double delay = options->delay < FIRST_DELAY ? options->delay : FIRST_DELAY;
+	bool looking = look(top);
+
+	for (uint64_t i = 0; looking && !stopped && (!options->rounds || i < options->rounds);
+	     i++) {
+		pause_for(delay);
+		delay = options->delay;
+		looking = look(top);
+		if (!looking)
+			break;
+		if (i)
+			putchar('\n');
+		print_picture(top);
+	}
+	if (!looking)
+		fprintf(stderr, "dmacastctl: %s\n", top->error);
+	return !looking;
+}
+
+/* ---- on a terminal ---- */
+
+/* Text in a line of the screen, cut at its end. */
+static void draw(int row, const char *text)
+{
+	if (row < LINES)
+		mvaddnstr(row, 0, text, COLS);
+}
+
+/* Return: the row after the table. */
+static int draw_table(int row, const struct table *table, size_t skip, int rows)
+{
+	char line[LINE_BYTES];
+
+	for (size_t i = 0; i < table_rows(table) && rows > 0; i++) {
+		if (i == 1)
+			i += skip;
+		if (i >= table_rows(table))
+			break;
+		if (i == 0)
+			attron(A_BOLD);
+		draw(row++, table_line(table, i, (size_t)COLS, line, sizeof(line)));
+		attroff(A_BOLD);
+		rows--;
+	}
+	return row;
+}
+
+static void draw_clients(struct top *top, int row)
+{
+	json_t *sorted = sorted_clients(top);
+	struct table *table = show_clients(sorted);
+	size_t clients = table_rows(table) - 1;
+	int room = LINES - row - 1; /* and one row for the keys */
+
+	/* Only a screen beyond the end is left out. */
+	if (top->scrolled >= clients)
+		top->scrolled = clients ? clients - 1 : 0;
+	draw_table(row, table, top->scrolled, room);
+	table_free(table);
+	json_decref(sorted);
+}
+
+static void draw_picture(struct top *top)
+{
+	char line[LINE_BYTES];
+	struct table *table;
+	int row = 0;
+
+	erase();
+	if (top->status) {
+		draw(row++, show_headline(top->status, line, sizeof(line)));
+		draw(row++, show_totals(top->status, top->streams, line, sizeof(line)));
+		table = show_streams(top->streams);
+		/* At most half of the screen, so that clients are seen, too. */
+		row = draw_table(row + 1, table, 0, LINES / 2 - 1);
+		table_free(table);
+		draw_clients(top, row + 1);
+	} else {
+		draw(0, top->error);
+		draw(2, "Trying again.");
+	}
+	snprintf(line, sizeof(line),
+		 "q quit  up/down scroll  by l lag, r rate, d dropped, p pinned: %s",
+		 orders[top->order].name);
+	attron(A_REVERSE);
+	draw(LINES - 1, line);
+	attroff(A_REVERSE);
+	refresh();
+}
+
+/* Return: false when it is the end. */
+static bool take_key(struct top *top, int key)
+{
+	switch (key) {
+	case 'q':
+	case 'Q':
+		return false;
+	case KEY_DOWN:
+		top->scrolled++;
+		return true;
+	case KEY_UP:
+		top->scrolled -= top->scrolled > 0;
+		return true;
+	case KEY_NPAGE:
+		top->scrolled += (size_t)LINES / 2;
+		return true;
+	case KEY_PPAGE:
+		top->scrolled -=
+			top->scrolled < (size_t)LINES / 2 ? top->scrolled : (size_t)LINES / 2;
+		return true;
+	case KEY_HOME:
+		top->scrolled = 0;
+		return true;
+	default:
+		break;
+	}
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		if (orders[i].key == key)
+			top->order = (enum order)i;
+	}
+	return true;
+}
+
+/* Other than a signal to stop, a changed size does not interrupt the wait for an answer. */
+static void look_undisturbed(struct top *top)
+{
+	sigset_t changed_size;
+
+	sigemptyset(&changed_size);
+	sigaddset(&changed_size, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &changed_size, NULL);
+	look(top);
+	sigprocmask(SIG_UNBLOCK, &changed_size, NULL);
+}
+
+/* Until the next picture is due. Return: false when it is the end. */
+static bool serve_keys(struct top *top, double seconds)
+{
+	uint64_t end = clock_monotonic_ns() + (uint64_t)(seconds * 1e9), now;
+
+	while (!stopped && (now = clock_monotonic_ns()) < end) {
+		int key;
+
+		timeout((int)((end - now) / 1000000 + 1));
+		key = getch();
+		if (key == ERR)
+			continue;
+		if (!take_key(top, key))
+			return false;
+		draw_picture(top);
+	}
+	return !stopped;
+}
+
+static void catch_signals(void)
+{
+	static const int number[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	struct sigaction action = { .sa_handler = stop };
+
+	for (size_t i = 0; i < sizeof(number) / sizeof(number[0]); i++)
+		sigaction(number[i], &action, NULL);
+}
+
+static void run_on_terminal(struct top *top, const struct top_options *options)
+{
+	double delay = options->delay < FIRST_DELAY ? options->delay : FIRST_DELAY;
+
+	initscr();
+	cbreak();
+	noecho();
+	curs_set(0);
+	keypad(stdscr, TRUE);
+	for (uint64_t i = 0; !options->rounds || i <= options->rounds; i++) {
+		look_undisturbed(top);
+		draw_picture(top);
+		if (i == options->rounds && i)
+			break;
+		if (!serve_keys(top, delay))
+			break;
+		delay = options->delay;
+	}
+	endwin();
+}
+
+int top_run(struct ctl *ctl, const struct top_options *options)
+{
+	struct top top = { .ctl = ctl };
+	int status = 0;
+
+	setlocale(LC_CTYPE, "");
+	catch_signals();
+	if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)) {
+		status = run_plainly(&top, options);
+	} else if (!look(&top)) {
+		fprintf(stderr, "dmacastctl: %s\n", top.error);
+		status = 1;
+	} else {
+		run_on_terminal(&top, options);
+	}
+	forget(&top);
+	return status;
+}

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* dmacastctl: look at a running dmacastd, and tell it what to do. */
+#include "ctl_connection.h"
+#include "ctl_rates.h"
+#include "ctl_show.h"
+#include "ctl_table.h"
+#include "ctl_top.h"
+#include "units.h"
+
+#include <bsd/string.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Of the command line. */
+#define WRONG_USAGE 2
+
+/* Rates are measured so long. */
+static const struct timespec measuring_time = { .tv_nsec = 500000000 };
+
+/* Options that only some commands have, as bits. */
+enum { HAS_STREAM = 1, HAS_ALL = 2, HAS_DELAY = 4, HAS_ROUNDS = 8, HAS_JSON = 16 };
+
+struct arguments {
+	const char *socket;
+	const char *word;   /* after the command, or NULL */
+	const char *stream; /* --stream */
+	struct top_options top;
+	unsigned int given; /* which of those options */
+	struct ctl *ctl;
+};
+
+struct command {
+	const char *name, *arguments, *help;
+	unsigned int options;
+	bool takes_word;
+	int (*run)(const struct arguments *arguments);
+};
+
+static int __attribute__((format(printf, 1, 2))) wrong_usage(const char *format, ...)
+{
+	va_list args;
+
+	fputs("dmacastctl: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputs("; see dmacastctl --help\n", stderr);
+	return WRONG_USAGE;
+}
+
+/* ---- asking ---- */
+
+static void print_json(const json_t *answer)
+{
+	json_dumpf(answer, stdout,
+		   JSON_REAL_PRECISION(15) |
+			   (isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT));
+	putchar('\n');
+}
+
+static int not_done(const struct arguments *arguments, const char *error)
+{
+	json_t *answer;
+
+	fprintf(stderr, "dmacastctl: %s\n", error);
+	if (arguments->given & HAS_JSON) {
+		answer = json_pack("{s:b, s:s}", "ok", 0, "error", error);
+		print_json(answer);
+		json_decref(answer);
+	}
+	return 1;
+}
+
+/* Return: the answer; NULL after an error, which was said. */
+static json_t *ask(const struct arguments *arguments, json_t *request)
+{
+	char error[CTL_ERROR_TEXT];
+	json_t *answer = ctl_ask(arguments->ctl, request, error);
+
+	if (!answer)
+		not_done(arguments, error);
+	return answer;
+}
+
+static json_t *ask_plainly(const struct arguments *arguments, const char *command)
+{
+	return ask(arguments, json_pack("{s:s}", "command", command));
+}
+
+static json_t *ask_clients(const struct arguments *arguments)
+{
+	char error[CTL_ERROR_TEXT];
+	json_t *answer = ctl_ask_clients(arguments->ctl, arguments->word, error);
+
+	if (!answer)
+		not_done(arguments, error);
+	return answer;
+}
+
+/* Return: the exit status. */
+static int print_if_json(const struct arguments *arguments, json_t *answer)
+{
+	if (!answer)
+		return 1;
+	if (arguments->given & HAS_JSON)
+		print_json(answer);
+	json_decref(answer);
+	return 0;
+}
+
+/* The streams with rates. */
+static json_t *measure_streams(const struct arguments *arguments)
+{
+	json_t *before = ask_plainly(arguments, "streams"), *now = NULL;
+
+	if (before) {
+		nanosleep(&measuring_time, NULL);
+		now = ask_plainly(arguments, "streams");
+	}
+	if (now)
+		rates_of_streams(now, before);
+	json_decref(before);
+	return now;
+}
+
+/* ---- the commands ---- */
+
+static int run_status(const struct arguments *arguments)
+{
+	json_t *status, *streams = NULL;
+
+	if (arguments->given & HAS_JSON)
+		return print_if_json(arguments, ask_plainly(arguments, "status"));
+	status = ask_plainly(arguments, "status");
+	if (status)
+		streams = measure_streams(arguments);
+	if (streams)
+		show_status(status, streams, stdout);
+	json_decref(status);
+	json_decref(streams);
+	return streams ? 0 : 1;
+}
+
+static int print_table(struct table *table)
+{
+	table_print(table, stdout);
+	table_free(table);
+	return 0;
+}
+
+static int run_streams(const struct arguments *arguments)
+{
+	json_t *streams;
+	int status = 1;
+
+	if (arguments->given & HAS_JSON)
+		return print_if_json(arguments, ask_plainly(arguments, "streams"));
+	streams = measure_streams(arguments);
+	if (streams)
+		status = print_table(show_streams(streams));
+	json_decref(streams);
+	return status;
+}
+
+static int run_clients(const struct arguments *arguments)
+{
+	json_t *before = ask_clients(arguments), *now;
+	int status = 1;
+
+	if (!before || arguments->given & HAS_JSON)
+		return print_if_json(arguments, before);
+	nanosleep(&measuring_time, NULL);
+	now = ask_clients(arguments);
+	if (now) {
+		rates_of_clients(now, before);
+		status = print_table(show_clients(now));
+	}
+	json_decref(before);
+	json_decref(now);
+	return status;
+}
+
+static int run_top(const struct arguments *arguments)
+{
+	return top_run(arguments->ctl, &arguments->top);
+}
+
+static int run_kick(const struct arguments *arguments)
+{
+	json_t *request, *answer;
+	bool everyone = arguments->given & HAS_ALL;
+
+	if (everyone == (arguments->word || arguments->stream))
+		return wrong_usage("kick: expected CLIENT, --stream NAME or --all");
+	request = json_pack("{s:s, s:s*, s:s*}", "command", "kick", "client", arguments->word,
+			    "stream", arguments->stream);
+	if (everyone)
+		json_object_set_new(request, "all", json_true());
+	answer = ask(arguments, request);
+	if (answer && !(arguments->given & HAS_JSON))
+		printf("kicked: %lld\n",
+		       (long long)json_integer_value(json_object_get(answer, "kicked")));
+	return print_if_json(arguments, answer);
+}
+
+static int run_reload(const struct arguments *arguments)
+{
+	json_t *answer = ask_plainly(arguments, "reload");
+	const char *warnings = json_string_value(json_object_get(answer, "warnings"));
+
+	if (warnings)
+		fprintf(stderr, "%s\n", warnings);
+	return print_if_json(arguments, answer);
+}
+
+static int run_log_level(const struct arguments *arguments)
+{
+	json_t *answer = ask(arguments, json_pack("{s:s, s:s*}", "command", "log-level", "level",
+						  arguments->word));
+
+	if (answer && !(arguments->given & HAS_JSON))
+		puts(json_string_value(json_object_get(answer, "level")));
+	return print_if_json(arguments, answer);
+}
+
+static int run_drain(const struct arguments *arguments)
+{
+	return print_if_json(arguments, ask(arguments, json_pack("{s:s, s:s*}", "command", "drain",
+								 "stream", arguments->word)));
+}
+
+static const struct command commands[] = {
+	{ "status", "", "the daemon in a few lines", HAS_JSON, false, run_status },
+	{ "streams", "", "the streams: a table", HAS_JSON, false, run_streams },
+	{ "clients", "[STREAM]", "the clients, of one stream or of all: a table", HAS_JSON, true,
+	  run_clients },
+	{ "top", "[-d SECONDS] [-n N]", "streams and clients, live", HAS_DELAY | HAS_ROUNDS, false,
+	  run_top },
+	{ "kick", "CLIENT|--stream NAME|--all", "reset the connections of clients",
+	  HAS_STREAM | HAS_ALL | HAS_JSON, true, run_kick },
+	{ "reload", "", "read the configuration file again", HAS_JSON, false, run_reload },
+	{ "log-level", "[LEVEL]", "say, or set, the least important level that is logged", HAS_JSON,
+	  true, run_log_level },
+	{ "drain", "[STREAM]", "stop, the daemon or one stream; clients get the rest", HAS_JSON,
+	  true, run_drain },
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+/* ---- the command line ---- */
+
+enum { OPTION_STREAM_NAME = 256, OPTION_ALL, OPTION_ONCE };
+
+static const struct option options[] = {
+	{ "socket", required_argument, NULL, 's' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "stream", required_argument, NULL, OPTION_STREAM_NAME },
+	{ "all", no_argument, NULL, OPTION_ALL },
+	{ "delay", required_argument, NULL, 'd' },
+	{ "rounds", required_argument, NULL, 'n' },
+	{ "once", no_argument, NULL, OPTION_ONCE },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void print_help(void)
+{
+	printf("Usage: dmacastctl [-s PATH] [-j] COMMAND [ARGUMENT]...\n"
+	       "Look at a running dmacastd, and tell it what to do.\n\n"
+	       "Commands:\n");
+	for (size_t i = 0; i < COMMANDS; i++) {
+		printf("  %s%s%s\n", commands[i].name, *commands[i].arguments ? " " : "",
+		       commands[i].arguments);
+		printf("        %s\n", commands[i].help);
+	}
+	printf("\nOptions:\n"
+	       "  -s, --socket PATH    the daemon's control socket\n"
+	       "                       (default " CTL_DEFAULT_SOCKET ")\n"
+	       "  -j, --json           print the daemon's answer as it is\n"
+	       "  -d, --delay SECONDS  of top: time between two pictures (default 1)\n"
+	       "  -n, --rounds N       of top: end after so many pictures; --once: after one\n"
+	       "  -h, --help           print this, -V, --version: print the version\n\n"
+	       "See dmacastctl(8).\n");
+}
+
+static bool parse_delay(const char *text, double *delay)
+{
+	char *end;
+
+	*delay = strtod(text, &end);
+	return end != text && !*end && isfinite(*delay) && *delay >= 0.1 && *delay <= 3600;
+}
+
+/* Return: -1, or the exit status when that is all. */
+static int take_option(struct arguments *arguments, int option, const char *what)
+{
+	switch (option) {
+	case 's':
+		arguments->socket = optarg;
+		return -1;
+	case 'j':
+		arguments->given |= HAS_JSON;
+		return -1;
+	case OPTION_STREAM_NAME:
+		arguments->stream = optarg;
+		arguments->given |= HAS_STREAM;
+		return -1;
+	case OPTION_ALL:
+		arguments->given |= HAS_ALL;
+		return -1;
+	case OPTION_ONCE:
+		arguments->top.rounds = 1;
+		arguments->given |= HAS_ROUNDS;
+		return -1;
+	case 'n':
+		arguments->given |= HAS_ROUNDS;
+		if (units_parse_count(optarg, &arguments->top.rounds) && arguments->top.rounds)
+			return -1;
+		return wrong_usage("-n %s: expected a whole number from 1 on", optarg);
+	case 'd':
+		arguments->given |= HAS_DELAY;
+		if (parse_delay(optarg, &arguments->top.delay))
+			return -1;
+		return wrong_usage("-d %s: expected seconds, from 0.1 to 3600", optarg);
+	case 'h':
+		print_help();
+		return 0;
+	case 'V':
+		printf("dmacastctl %s\n", DMACAST_VERSION);
+		return 0;
+	case ':':
+		return wrong_usage("%s: expected a value after it", what);
+	default:
+		return wrong_usage("%s: unknown option", what);
+	}
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static int run(struct arguments *arguments, const struct command *command)
+{
+	int status;
+
+	arguments->ctl = ctl_open(arguments->socket);
+	if (!arguments->ctl)
+		return 1;
+	status = command->run(arguments);
+	ctl_close(arguments->ctl);
+	/* What nobody could read is not done. */
+	if (fflush(stdout) || ferror(stdout)) {
+		perror("dmacastctl: standard output");
+		status = 1;
+	}
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments = { .socket = CTL_DEFAULT_SOCKET, .top.delay = 1 };
+	const struct command *command;
+	int option, status;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":s:jd:n:hV", options, NULL)) != -1) {
+		status = take_option(&arguments, option, argv[optind - 1]);
+		if (status >= 0)
+			return status;
+	}
+	if (optind == argc)
+		return wrong_usage("expected a command");
+	command = find_command(argv[optind]);
+	if (!command)
+		return wrong_usage("%s: unknown command", argv[optind]);
+	if (optind + 1 < argc && command->takes_word)
+		arguments.word = argv[++optind];
+	if (optind + 1 < argc)
+		return wrong_usage("%s: unexpected argument of %s", argv[optind + 1],
+				   command->name);
+	if (arguments.given & ~command->options)
+		return wrong_usage("%s does not have all of these options", command->name);
+	return run(&arguments, command);
+}
