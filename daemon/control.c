@@ -18,6 +18,7 @@
 #include "log.h"
 #include "request.h"
 
+#include <assert.h>
 #include <bsd/sys/queue.h>
 #include <errno.h>
 #include <event2/buffer.h>
@@ -77,6 +78,20 @@ struct control {
 
 /* ---- one connection ---- */
 
+static void set_state(struct connection *connection, enum connection_state state)
+{
+	assert(connection->state != CONNECTION_DEAD);
+	connection->state = state;
+	if (state == CONNECTION_READING)
+		bufferevent_enable(connection->buffer, EV_READ);
+	else
+		bufferevent_disable(connection->buffer, EV_READ);
+	if (state == CONNECTION_ANSWERING)
+		evtimer_add(connection->deadline, &patience);
+	else
+		event_del(connection->deadline);
+}
+
 static void bury(struct connection *connection, const char *why)
 {
 	struct control *control = connection->control;
@@ -85,9 +100,8 @@ static void bury(struct connection *connection, const char *why)
 		return;
 	log_debug("control: connection of uid %u, pid %d: %s", (unsigned int)connection->peer.uid,
 		  (int)connection->peer.pid, why);
-	connection->state = CONNECTION_DEAD;
-	bufferevent_disable(connection->buffer, EV_READ | EV_WRITE);
-	event_del(connection->deadline);
+	set_state(connection, CONNECTION_DEAD);
+	bufferevent_disable(connection->buffer, EV_WRITE);
 	TAILQ_REMOVE(&control->connections, connection, entry);
 	TAILQ_INSERT_TAIL(&control->dead, connection, entry);
 	control->count--;
@@ -134,8 +148,7 @@ static void send_answer(struct connection *connection, char *answer)
 {
 	struct evbuffer *output = bufferevent_get_output(connection->buffer);
 
-	connection->state = CONNECTION_ANSWERING;
-	evtimer_add(connection->deadline, &patience);
+	set_state(connection, CONNECTION_ANSWERING);
 	if (!answer || evbuffer_add(output, answer, strlen(answer)) ||
 	    evbuffer_add(output, "\n", 1))
 		bury(connection, "no memory for the answer");
@@ -144,9 +157,7 @@ static void send_answer(struct connection *connection, char *answer)
 
 static void await_turn(struct connection *connection)
 {
-	connection->state = CONNECTION_READY;
-	bufferevent_disable(connection->buffer, EV_READ);
-	event_del(connection->deadline);
+	set_state(connection, CONNECTION_READY);
 	schedule_turn(connection->control);
 }
 
@@ -160,7 +171,6 @@ static void look_at_input(struct connection *connection)
 	if (end.pos >= 0 && end.pos <= LINE_MOST) {
 		await_turn(connection);
 	} else if (end.pos >= 0 || length > LINE_MOST) {
-		bufferevent_disable(connection->buffer, EV_READ);
 		evbuffer_drain(input, length);
 		connection->last = true;
 		send_answer(connection, request_refusal("line too long"));
@@ -245,13 +255,11 @@ static void answer_sent(struct bufferevent *buffer, void *argument)
 
 	if (connection->state != CONNECTION_ANSWERING)
 		return;
-	event_del(connection->deadline);
 	if (connection->last && !evbuffer_get_length(bufferevent_get_input(buffer))) {
 		bury(connection, "done");
 		return;
 	}
-	connection->state = CONNECTION_READING;
-	bufferevent_enable(buffer, EV_READ);
+	set_state(connection, CONNECTION_READING);
 	look_at_input(connection);
 }
 

@@ -13,7 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define OTHER_SOCKETS "/run/dmacast/*/control"
+/* Of instances of a service. */
+#define OTHER_SOCKETS "/run/dmacast-*/control"
 
 /* A daemon that streams answers at once; one that is stopped, never. */
 static const struct timeval patience = { .tv_sec = 5 };

@@ -276,6 +276,18 @@ static bool take_key(struct top *top, int key)
 	return true;
 }
 
+/* Other than a signal to stop, a changed size does not interrupt the wait for an answer. */
+static void look_undisturbed(struct top *top)
+{
+	sigset_t changed_size;
+
+	sigemptyset(&changed_size);
+	sigaddset(&changed_size, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &changed_size, NULL);
+	look(top);
+	sigprocmask(SIG_UNBLOCK, &changed_size, NULL);
+}
+
 /* Until the next picture is due. Return: false when it is the end. */
 static bool serve_keys(struct top *top, double seconds)
 {
@@ -314,7 +326,7 @@ static void run_on_terminal(struct top *top, const struct top_options *options)
 	curs_set(0);
 	keypad(stdscr, TRUE);
 	for (uint64_t i = 0; !options->rounds || i <= options->rounds; i++) {
-		look(top);
+		look_undisturbed(top);
 		draw_picture(top);
 		if (i == options->rounds && i)
 			break;

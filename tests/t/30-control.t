@@ -208,8 +208,7 @@ daemon_wait 10
 is "nor when the first one is stopped" "$status" 1
 ctl_refuses "a daemon that is stopped" 1 'timed out: the daemon does not answer' status
 kill -CONT "$first"
-kill -KILL "$first"
-{ wait "$first"; } 2>/dev/null
+{ kill -KILL "$first" && wait "$first"; } 2>/dev/null
 ok "$([ -S "$control" ]; echo $?)" "a daemon that is killed leaves its socket"
 ctl_refuses "a socket without a daemon" 1 'Connection refused: the daemon that made it is gone' status
 control_run --pattern 1M/s --listen 127.0.0.1:0
@@ -254,6 +253,13 @@ ctl_as()
 # As other users, with a group that this machine need not have.
 users()
 {
+	# shellcheck disable=SC2016 # for that shell
+	unshare --mount sh -c 'mount -t tmpfs none /run && mkdir /run/dmacast-adc &&
+		touch /run/dmacast-adc/control && exec "$0" status' "$BUILD/dmacastctl" 2>"$err"
+	is "no daemon at the default path: exit status" "$?" 1
+	matches "no daemon at the default path: names other ones" "$err" \
+		'^dmacastctl: /run/dmacast/control: No such.*; there are /run/dmacast-adc/control$'
+
 	local private=$work/private build=$BUILD
 
 	mkdir -p "$private/bin"
@@ -291,6 +297,8 @@ users()
 	for i in 1 2 3 4 5; do
 		ctl_ok "users: a crowd of one user does not keep another one out, $i" clients
 	done
+	is "users: nor does it end his connection" "$(setpriv --reuid 64002 --regid 64002 --groups 64100 \
+		perl "$private/bin/hostile" patient "$control")" 5
 	kill "$crowd"
 
 	ctl_as 64003 64003

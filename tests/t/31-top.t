@@ -166,7 +166,14 @@ compare "12x3: no line is wider" "$(widest)" -le 12
 shows "170x50: more columns" '^STREAM.* DROPPED +LOST +ACK99 +SOURCE'
 shows "170x50: all clients" '^CLIENT.* SENT +TIME +STATE'
 is "170x50: really" "$(grep -c ' adc  .*streaming$' "$screen")" 21
+kill -STOP "$daemon"
+sleep 1
 "${tmux[@]}" resize-window -t top -x 80 -y 24
+sleep 0.5
+look
+is "a changed size does not disturb a question" "$(grep -c 'Interrupted\|Trying' "$screen")" 0
+kill -CONT "$daemon"
+shows "and is heeded after it" '^CLIENT.* COPIED( +DROPPED)?( +SENT)?$'
 
 # ---- what it leaves behind ----
 
@@ -196,8 +203,7 @@ back "SIGTERM" 0
 # ---- the daemon goes, and comes ----
 
 ctl_top "once more"
-kill -KILL "$daemon"
-{ wait "$daemon"; } 2>/dev/null
+{ kill -KILL "$daemon" && wait "$daemon"; } 2>/dev/null
 shows "a daemon that is gone: says so" "^$control: Connection refused"
 shows "a daemon that is gone: is waited for" '^Trying again'
 daemon_on_config

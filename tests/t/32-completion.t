@@ -92,7 +92,7 @@ if command -v tmux >/dev/null; then
 	wait_until 10 shows 'prompt>'
 	"${tmux[@]}" send-keys -t shell ". conf/dmacastctl.bash-completion; clear" Enter
 	wait_until 10 eval '! shows bash-completion'
-	"${tmux[@]}" send-keys -t shell "dmacastctl -s $control kick 12" Tab
+	"${tmux[@]}" send-keys -t shell "dmacastctl -s $control kick 127.0.0.1:" Tab
 	ok "$(wait_until 10 shows "kick $four"; echo $?)" "Tab in a shell: the whole address" ||
 		"${tmux[@]}" capture-pane -p -t shell | sed 's/^/#   /'
 	"${tmux[@]}" send-keys -t shell Enter

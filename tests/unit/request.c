@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Requests of the control socket: who may do what, what a reload answers, and lines full of faults. */
+#include "request.h"
+
+#include "control.h"
+#include "dice.h"
+#include "log.h"
+#include "streams.h"
+#include "tap.h"
+
+#include <bsd/string.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+static struct {
+	bool draining;
+	unsigned int drains, reloads;
+	bool reload_works;
+	const char *reload_text;
+} daemon_state;
+
+static bool is_draining(void *argument)
+{
+	(void)argument;
+	return daemon_state.draining;
+}
+
+static void drain(void *argument)
+{
+	(void)argument;
+	daemon_state.drains++;
+	daemon_state.draining = true;
+}
+
+static bool reload(void *argument, char *text, size_t size)
+{
+	(void)argument;
+	daemon_state.reloads++;
+	strlcpy(text, daemon_state.reload_text, size);
+	return daemon_state.reload_works;
+}
+
+static void all_ended(void *argument)
+{
+	(void)argument;
+}
+
+static struct control_owner owner = { .is_draining = is_draining,
+				      .drain = drain,
+				      .reload = reload };
+static const struct request_peer the_operator = { .uid = 0, .pid = 1, .may_change = true };
+static const struct request_peer guest = { .uid = 1000, .pid = 2, .may_change = false };
+
+/* Return: the answer, which is to be an object with "ok"; to be given back by json_decref(). */
+static json_t *ask_bytes(const struct request_peer *peer, const char *line, size_t length)
+{
+	char *text = request_answer(&owner, peer, line, length);
+	json_t *answer = text ? json_loads(text, 0, NULL) : NULL;
+
+	if (check(json_is_boolean(json_object_get(answer, "ok")), "%.*s: %s", (int)length, line,
+		  text ? text : "no answer"))
+		check(!strchr(text, '\n'), "%.*s: more than a line", (int)length, line);
+	free(text);
+	return answer;
+}
+
+static json_t *ask(const struct request_peer *peer, const char *line)
+{
+	return ask_bytes(peer, line, strlen(line));
+}
+
+static void expect_done(const struct request_peer *peer, const char *line)
+{
+	json_t *answer = ask(peer, line);
+
+	check(json_is_true(json_object_get(answer, "ok")), "%s: refused: %s", line,
+	      json_string_value(json_object_get(answer, "error")));
+	json_decref(answer);
+}
+
+static void expect_refused(const struct request_peer *peer, const char *line, const char *why)
+{
+	json_t *answer = ask(peer, line);
+	const char *error = json_string_value(json_object_get(answer, "error"));
+
+	check(json_is_false(json_object_get(answer, "ok")), "%s: done", line);
+	check(error && strstr(error, why), "%s: \"%s\", expected \"%s\"", line, error, why);
+	json_decref(answer);
+}
+
+static void test_who(void)
+{
+	static const char *const looking[] = {
+		"{\"command\":\"status\"}",
+		"{\"command\":\"streams\"}",
+		"{\"command\":\"clients\"}",
+		"{\"command\":\"log-level\"}",
+	};
+	static const char *const changing[] = {
+		"{\"command\":\"log-level\",\"level\":\"debug\"}",
+		"{\"command\":\"kick\",\"all\":true}",
+		"{\"command\":\"reload\"}",
+		"{\"command\":\"drain\"}",
+	};
+
+	daemon_state.reload_works = true;
+	daemon_state.reload_text = "";
+	for (size_t i = 0; i < LENGTH(looking); i++) {
+		expect_done(&guest, looking[i]);
+		expect_done(&the_operator, looking[i]);
+	}
+	point("everyone may look");
+	for (size_t i = 0; i < LENGTH(changing); i++)
+		expect_refused(&guest, changing[i], "not allowed");
+	check(!daemon_state.drains && !daemon_state.reloads, "something was done");
+	check(log_get_level() == LOG_LEVEL_ERROR, "the log level is %d", (int)log_get_level());
+	point("not everyone may change something");
+	for (size_t i = 0; i < LENGTH(changing); i++)
+		expect_done(&the_operator, changing[i]);
+	check(daemon_state.drains == 1 && daemon_state.reloads == 1, "%u drains, %u reloads",
+	      daemon_state.drains, daemon_state.reloads);
+	check(log_get_level() == LOG_LEVEL_DEBUG, "the log level is %d", (int)log_get_level());
+	expect_refused(&the_operator, "{\"command\":\"drain\"}", "draining");
+	expect_refused(&the_operator, "{\"command\":\"reload\"}", "draining");
+	check(daemon_state.drains == 1 && daemon_state.reloads == 1, "done again");
+	point("the operator may, and once it drains it drains");
+	daemon_state.draining = false;
+	log_set_level(LOG_LEVEL_ERROR);
+}
+
+static void test_reload(void)
+{
+	char long_text[4096];
+	json_t *answer;
+
+	daemon_state.reload_works = true;
+	daemon_state.reload_text = "a: one\nb: two";
+	answer = ask(&the_operator, "{\"command\":\"reload\"}");
+	check(!strcmp(json_string_value(json_object_get(answer, "warnings")), "a: one\nb: two"),
+	      "other warnings");
+	json_decref(answer);
+	daemon_state.reload_text = "";
+	answer = ask(&the_operator, "{\"command\":\"reload\"}");
+	check(json_object_size(answer) == 1, "more than \"ok\"");
+	json_decref(answer);
+	point("a reload, with warnings and without");
+
+	daemon_state.reload_works = false;
+	daemon_state.reload_text = "FILE:7: wrong\nFILE:8: wrong, too";
+	expect_refused(&the_operator, "{\"command\":\"reload\"}",
+		       "FILE:7: wrong\nFILE:8: wrong, too");
+	daemon_state.reload_text = "caf\xe9";
+	expect_refused(&the_operator, "{\"command\":\"reload\"}", "caf?");
+	/* Whatever its size, it is cut within a character of one of these two. */
+	for (size_t shift = 0; shift < 2; shift++) {
+		memset(long_text, 'x', shift);
+		for (size_t i = shift; i + 2 < sizeof(long_text); i += 2)
+			memcpy(long_text + i, "\xc3\xa4", 3);
+		daemon_state.reload_text = long_text;
+		expect_refused(&the_operator, "{\"command\":\"reload\"}", "");
+	}
+	owner.reload = NULL;
+	expect_refused(&the_operator, "{\"command\":\"reload\"}", "no configuration file");
+	owner.reload = reload;
+	point("a reload that is refused says why");
+	daemon_state.reload_works = true;
+	daemon_state.reload_text = "";
+}
+
+/* Lines that are almost right. */
+static void test_faults(uint32_t steps)
+{
+	static const char *const lines[] = {
+		"{\"command\":\"status\"}",
+		"{\"command\":\"clients\",\"stream\":\"a\",\"first\":0,\"most\":10}",
+		"{\"command\":\"kick\",\"client\":\"127.0.0.1:5000\",\"stream\":\"a\"}",
+		"{\"command\":\"kick\",\"all\":true}",
+		"{\"command\":\"log-level\",\"level\":\"error\"}",
+		"{\"command\":\"drain\",\"stream\":\"a\"}",
+	};
+	static const char piece[][8] = { "\"",	 "{",	    "}",    "[",    "]",      ":",
+					 ",",	 "\\u0000", "\xff", "\xc3", "1e999",  "-1",
+					 "null", "true",    "\\",   "\n",   "\\ud800" };
+	struct dice dice = { .state = 4 };
+
+	for (uint32_t i = 0; i < steps; i++) {
+		char line[256];
+		size_t length =
+			strlcpy(line, lines[dice_roll(&dice, 0, LENGTH(lines) - 1)], sizeof(line));
+
+		for (uint32_t n = dice_roll(&dice, 1, 3); n; n--) {
+			const char *put = piece[dice_roll(&dice, 0, LENGTH(piece) - 1)];
+			size_t at = dice_roll(&dice, 0, (uint32_t)length - 1);
+			size_t size = strlen(put);
+
+			if (size > length - at)
+				size = length - at;
+			if (dice_one_in(&dice, 4))
+				line[at] = (char)dice_bits(&dice);
+			else
+				memcpy(line + at, put, size);
+		}
+		json_decref(ask_bytes(&the_operator, line, length));
+	}
+	point("an answer to every line with faults");
+}
+
+int main(int argc, char **argv)
+{
+	struct event_base *base = event_base_new();
+	const struct streams_owner streams_owner = { .all_ended = all_ended };
+
+	log_init("test");
+	log_set_level(LOG_LEVEL_ERROR);
+	owner.streams = streams_open(base, NULL, 0, &streams_owner);
+	test_who();
+	test_reload();
+	test_faults(argc > 1 ? (uint32_t)atoi(argv[1]) : 1000000);
+	streams_close(owner.streams);
+	event_base_free(base);
+	return tap_end();
+}
