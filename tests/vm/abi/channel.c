@@ -258,7 +258,7 @@ bool check_content(const struct channel *channel, const struct dmacast_block *bl
 
 bool write_file(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	ssize_t written;
 	int error;
 
