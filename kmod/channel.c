@@ -96,6 +96,13 @@ static void account_transfer(struct channel *channel, struct ring_block *block, 
 	block_set_state(block, BLOCK_READY);
 }
 
+/* Did the engine have nothing else to do? Later that would not be known: blocks come at any time. */
+static void account_stall(struct channel *channel)
+{
+	if (channel->running && !channel->count[BLOCK_QUEUED])
+		channel->stats.stalls++;
+}
+
 static void feed_later(struct channel *channel)
 {
 	unsigned long flags;
@@ -117,6 +124,7 @@ static void finish_transfer(struct ring_block *block, bool failed, u32 residue)
 		return;
 	}
 	account_transfer(channel, block, failed, residue);
+	account_stall(channel);
 	pause = channel->failures_in_a_row >= FAILURES_IN_A_ROW;
 	spin_unlock_irqrestore(&channel->lock, flags);
 
@@ -124,10 +132,6 @@ static void finish_transfer(struct ring_block *block, bool failed, u32 residue)
 		feed_later(channel);
 	else
 		channel_feed(channel);
-	spin_lock_irqsave(&channel->lock, flags);
-	if (channel->running && !channel->count[BLOCK_QUEUED])
-		channel->stats.stalls++;
-	spin_unlock_irqrestore(&channel->lock, flags);
 	wake_up_interruptible_poll(&channel->wait, EPOLLIN | EPOLLRDNORM);
 }
 
