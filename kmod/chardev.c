@@ -35,6 +35,15 @@ static int refuse_to_split(struct vm_area_struct *vma, unsigned long address)
 	return -EINVAL;
 }
 
+static int __maybe_unused refuse_part(struct vm_area_struct *moved)
+{
+	const struct channel *channel = moved->vm_private_data;
+	const struct ring *ring = channel->ring;
+
+	/* A ring stays while it is mapped. */
+	return moved->vm_end - moved->vm_start == ring->block_size * ring->block_count ? 0 : -EINVAL;
+}
+
 static vm_fault_t insert_block(struct vm_area_struct *vma, const struct ring *ring,
 			       unsigned long number)
 {
@@ -75,7 +84,7 @@ static vm_fault_t fault(struct vm_fault *vmf)
 static const struct vm_operations_struct mapping_ops = {
 	.open = mapping_opened,
 	.close = mapping_closed,
-	.COMPAT_VM_MAY_SPLIT = refuse_to_split,
+	COMPAT_VM_WHOLE(refuse_to_split, refuse_part),
 	.fault = fault,
 };
 
