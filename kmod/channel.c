@@ -710,7 +710,7 @@ static struct channel *allocate_channel(struct device *parent, const char *name)
 	channel->dev.release = channel_free;
 	cdev_init(&channel->cdev, &channel_fops);
 	channel->cdev.owner = THIS_MODULE;
-	error = dev_set_name(&channel->dev, "%s", name);
+	error = dmacast_fault() ? -ENOMEM : dev_set_name(&channel->dev, "%s", name);
 	if (error) {
 		put_device(&channel->dev);
 		return ERR_PTR(error);
@@ -728,7 +728,7 @@ struct channel *channel_create(struct device *parent, const char *name)
 	error = engine_open(&channel->engine, parent);
 	if (error)
 		goto put;
-	error = cdev_device_add(&channel->cdev, &channel->dev);
+	error = dmacast_fault() ? -ENOMEM : cdev_device_add(&channel->cdev, &channel->dev);
 	if (error) {
 		dev_err(parent, "cannot make /dev/dmacast/%s: %d\n", name, error);
 		goto close;
