@@ -136,8 +136,9 @@ kmod:
 	$(Q)$(call link_sources,kmod,$(kmod_dir))
 	+$(Q)$(call kbuild,$(kmod_dir))
 
-# Modules that only the tests load.
+# Modules that only the tests load: with fault points; and one with the mapping that dmacast is not to have.
 kmod-tests: kmod
+	+$(Q)$(MAKE) --no-print-directory kmod DMACAST_FAULT=y
 	$(Q)$(call link_sources,tests/vm/pfnmap,$(kmod_dir)/pfnmap)
 	+$(Q)$(call kbuild,$(kmod_dir)/pfnmap)
 
