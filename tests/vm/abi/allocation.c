@@ -427,7 +427,7 @@ static void check_small(bool (*fail)(const struct channel *channel), const struc
 	int64_t more = INT64_MAX;
 
 	/* What is left behind, is each time. */
-	for (unsigned int tries = 0; tries < 4 && more >= rounds / 2; tries++) {
+	for (unsigned int tries = 0; tries < 2 && more >= rounds / 2; tries++) {
 		uint64_t before = small_objects(least);
 
 		for (unsigned int n = 0; n < rounds; n++) {
@@ -458,14 +458,14 @@ static void test_small_memory(unsigned int of_binding)
 
 	free_ring(&channel);
 	for (unsigned int nth = 1; nth <= 1 + 2 * 5; nth++)
-		check_small(fail_setup, &channel, nth, 400, 16);
+		check_small(fail_setup, &channel, nth, 2000, 16);
 	channel_close(&channel);
 	point("SETUP that fails again and again: no small memory is lost");
 
 	unbind();
 	/* All that a channel consists of is larger. */
 	for (unsigned int nth = 1; nth <= of_binding; nth++)
-		check_small(fail_binding, NULL, nth, 150, 128);
+		check_small(fail_binding, NULL, nth, 400, 128);
 	bind_again();
 	point("binding that fails again and again: no small memory is lost");
 }
