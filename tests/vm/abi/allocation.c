@@ -24,17 +24,6 @@
 /* No operation here has as many allocations. */
 #define ENOUGH 500U
 
-static uint64_t number_from(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	uint64_t value;
-
-	need(file, "%s: %m", path);
-	need(fscanf(file, "%" SCNu64, &value) == 1, "%s: no number", path);
-	fclose(file);
-	return value;
-}
-
 /* ---- The faults ---- */
 
 static void arm(unsigned int nth)
@@ -57,14 +46,6 @@ static bool disarm(void)
 
 	arm(0);
 	return failed;
-}
-
-static void check_held(uint64_t bytes, const char *when)
-{
-	uint64_t held = number_from(PARAMETERS "held_pages");
-
-	check(held == bytes / page_size, "%s: %" PRIu64 " pages are held, not %" PRIu64, when, held,
-	      bytes / page_size);
 }
 
 /* ---- The ring works ---- */
