@@ -14,6 +14,10 @@
 static dev_t first_number;
 static DEFINE_IDA(numbers);
 
+/*
+ * No fault point: without memory for the name, the kernel's core makes the node as /dev/NAME, as
+ * for every driver, and tells nobody.
+ */
 static char *devnode(COMPAT_DEVNODE_CONST struct device *dev, umode_t *mode)
 {
 	return kasprintf(GFP_KERNEL, "dmacast/%s", dev_name(dev));
