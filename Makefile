@@ -136,8 +136,9 @@ kmod:
 	$(Q)$(call link_sources,kmod,$(kmod_dir))
 	+$(Q)$(call kbuild,$(kmod_dir))
 
-# Modules that only the tests load.
+# Modules that only the tests load: with fault points; and one with the mapping that dmacast is not to have.
 kmod-tests: kmod
+	+$(Q)$(MAKE) --no-print-directory kmod DMACAST_FAULT=y
 	$(Q)$(call link_sources,tests/vm/pfnmap,$(kmod_dir)/pfnmap)
 	+$(Q)$(call kbuild,$(kmod_dir)/pfnmap)
 
@@ -222,8 +223,11 @@ uninstall:
 	-rmdir -p --ignore-fail-on-non-empty $(confdir) $(exampledir) $(udevdir) $(sysusersdir) \
 		$(modulesloaddir) 2>/dev/null
 
-# As root, on the machine itself: dkms knows no DESTDIR.
-dkms_source := /usr/src/dmacast-$(VERSION)
+# As root, on the machine itself; with DKMS_ROOT, in a tree of its own, for tests. DKMS_OPTIONS are for
+# dkms build and install.
+dkms = dkms $(1) dmacast/$(VERSION) $(if $(DKMS_ROOT),--dkmstree $(DKMS_ROOT)/var/lib/dkms \
+	--sourcetree $(DKMS_ROOT)/usr/src --installtree $(DKMS_ROOT)/lib/modules)
+dkms_source := $(DKMS_ROOT)/usr/src/dmacast-$(VERSION)
 dkms_files = $(patsubst kmod/%,%,$(wildcard kmod/*.[ch] kmod/Kbuild kmod/uapi/*.h))
 dkms_kernel = $(if $(DKMS_KERNEL),-k $(DKMS_KERNEL))
 dkms_needs = @command -v dkms >/dev/null || { echo "dkms is missing: apt-get install dkms" >&2; exit 2; }
@@ -231,17 +235,17 @@ dkms_needs = @command -v dkms >/dev/null || { echo "dkms is missing: apt-get ins
 # The same version again: without what is there of it.
 dkms-install:
 	$(dkms_needs)
-	test -z "$$(dkms status dmacast/$(VERSION))" || dkms remove dmacast/$(VERSION) --all
+	test -z "$$($(call dkms,status))" || $(call dkms,remove) --all
 	install -d $(dkms_source)/uapi
 	cd kmod && for file in $(dkms_files); do install -m 644 $$file $(dkms_source)/$$file || exit; done
 	sed 's/@VERSION@/$(VERSION)/' kmod/dkms.conf > $(dkms_source)/dkms.conf
-	dkms add dmacast/$(VERSION)
-	dkms build dmacast/$(VERSION) $(dkms_kernel)
-	dkms install dmacast/$(VERSION) $(dkms_kernel)
+	$(call dkms,add)
+	$(call dkms,build) $(dkms_kernel) $(DKMS_OPTIONS)
+	$(call dkms,install) $(dkms_kernel) $(DKMS_OPTIONS)
 
 dkms-uninstall:
 	$(dkms_needs)
-	test -z "$$(dkms status dmacast/$(VERSION))" || dkms remove dmacast/$(VERSION) --all
+	test -z "$$($(call dkms,status))" || $(call dkms,remove) --all
 	rm -f $(addprefix $(dkms_source)/,$(dkms_files) dkms.conf)
 	for dir in $(dkms_source)/uapi $(dkms_source); do \
 		test ! -d $$dir || rmdir --ignore-fail-on-non-empty $$dir || exit; done

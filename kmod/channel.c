@@ -383,8 +383,12 @@ static struct ring *allocate_ring(struct channel *channel, size_t block_size, u3
 			    kvzalloc(struct_size(ring, block, block_count), GFP_KERNEL);
 	int error;
 
-	if (!ring)
+	if (!ring) {
+		dev_notice_ratelimited(&channel->dev,
+				       "no memory to keep account of %u blocks: lower their number\n",
+				       block_count);
 		return ERR_PTR(-ENOMEM);
+	}
 	ring->block_size = block_size;
 	ring->block_count = block_count;
 	ring->flags = flags;
@@ -435,8 +439,10 @@ static int check_geometry(struct channel *channel, const struct dmacast_setup *s
 	u64 size = setup->block_size;
 
 	for (size_t i = 0; i < ARRAY_SIZE(setup->reserved); i++) {
-		if (setup->reserved[i])
+		if (setup->reserved[i]) {
+			dev_notice_ratelimited(dev, "set-up: what is reserved must be 0\n");
 			return -EINVAL;
+		}
 	}
 	if (setup->flags & ~SETUP_FLAGS) {
 		dev_notice_ratelimited(dev, "set-up flags 0x%x: this driver knows 0x%x\n",
@@ -714,7 +720,7 @@ static struct channel *allocate_channel(struct device *parent, const char *name)
 	channel->dev.release = channel_free;
 	cdev_init(&channel->cdev, &channel_fops);
 	channel->cdev.owner = THIS_MODULE;
-	error = dev_set_name(&channel->dev, "%s", name);
+	error = dmacast_fault() ? -ENOMEM : dev_set_name(&channel->dev, "%s", name);
 	if (error) {
 		put_device(&channel->dev);
 		return ERR_PTR(error);
@@ -727,12 +733,14 @@ struct channel *channel_create(struct device *parent, const char *name)
 	struct channel *channel = allocate_channel(parent, name);
 	int error;
 
-	if (IS_ERR(channel))
+	if (IS_ERR(channel)) {
+		dev_err(parent, "cannot make /dev/dmacast/%s: %ld\n", name, PTR_ERR(channel));
 		return channel;
+	}
 	error = engine_open(&channel->engine, parent);
 	if (error)
 		goto put;
-	error = cdev_device_add(&channel->cdev, &channel->dev);
+	error = dmacast_fault() ? -ENOMEM : cdev_device_add(&channel->cdev, &channel->dev);
 	if (error) {
 		dev_err(parent, "cannot make /dev/dmacast/%s: %d\n", name, error);
 		goto close;

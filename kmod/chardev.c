@@ -3,6 +3,7 @@
 #include "channel.h"
 
 #include "compat.h"
+#include "fault.h"
 
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -54,7 +55,8 @@ static vm_fault_t insert_block(struct vm_area_struct *vma, const struct ring *ri
 		const struct memory_run *run = &memory->runs[i];
 
 		for (unsigned int j = 0; j < run->pages; j++, address += PAGE_SIZE) {
-			int error = vm_insert_page(vma, address, run->page + j);
+			int error = dmacast_fault() ? -ENOMEM :
+				    vm_insert_page(vma, address, run->page + j);
 
 			/* Another thread was faster, or only some of them were unmapped. */
 			if (error && error != -EBUSY)

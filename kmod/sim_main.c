@@ -341,3 +341,4 @@ module_exit(sim_exit);
 MODULE_AUTHOR("dmacast developers");
 MODULE_DESCRIPTION("DMA engine in software, for dmacast without hardware");
 MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1");

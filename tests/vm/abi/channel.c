@@ -284,6 +284,22 @@ static uint64_t read_number(const char *path)
 	return value;
 }
 
+uint64_t number_from(const char *path)
+{
+	uint64_t value = read_number(path);
+
+	need(value != UINT64_MAX, "%s: no number", path);
+	return value;
+}
+
+void check_held(uint64_t bytes, const char *when)
+{
+	uint64_t held = number_from("/sys/module/dmacast/parameters/held_pages");
+
+	check(held == bytes / page_size, "%s: %" PRIu64 " pages are held, not %" PRIu64, when, held,
+	      bytes / page_size);
+}
+
 static void sim_path(char *path, size_t size, const char *file)
 {
 	const char *number = strrchr(platform_device, '.');
@@ -306,12 +322,9 @@ void sim(const char *file, const char *format, ...)
 uint64_t sim_value(const char *file)
 {
 	char path[PATH_MAX];
-	uint64_t value;
 
 	sim_path(path, sizeof(path), file);
-	value = read_number(path);
-	need(value != UINT64_MAX, "%s: no number", path);
-	return value;
+	return number_from(path);
 }
 
 void sim_unplug(unsigned int ms)
