@@ -30,7 +30,7 @@ done
 ok 0 "clients that connect and close"
 
 feed_end_ok "three clients that stayed all the time have every byte" steady TERM
-compare "and not just a few" "$(field bytes_min)" -gt 20000000
+compare "and not just a few" "$(field bytes_min)" -gt $((20000000 / scale))
 daemon_stop
 is "exit status" "$status" 0
 is "everyone who joined left" "$(grep -c ' left: ' "$log")" "$(grep -c ' joined, ' "$log")"

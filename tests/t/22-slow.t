@@ -7,7 +7,7 @@
 # A rate that all of them together can have with ease, also where everything is slow.
 rate=8M
 seconds=4
-most=$((8 << 20))
+most=$(((8 << 20) / scale))
 
 # enough: what a client should have received at least, in bytes: 80 % of the rate.
 enough=$((most * seconds * 8 / 10))
@@ -103,7 +103,7 @@ compare "block: while the source waits for a stalled client, no CPU is used" \
 feed_end stalled KILL
 sleep 0.5
 feed_end_ok "block: when it is gone, the feed goes on" good TERM
-compare "block: with much more data" "$(field bytes_min)" -gt $((8 << 20))
+compare "block: with much more data" "$(field bytes_min)" -gt $(((8 << 20) / scale))
 daemon_stop
 is "block: exit status" "$status" 0
 
