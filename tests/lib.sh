@@ -211,6 +211,7 @@ daemon_run()
 	fi
 	daemon_number=$((daemon_number + 1))
 	log=$work/daemon.$daemon_number.log
+	: >"$log" # what a daemon of a subshell left there is not this one's
 	"${daemon_prefix[@]}" "$BUILD/dmacastd" "${source[@]}" "$@" <"$daemon_input" 2>"$log" &
 	daemon=$!
 	started+=("$daemon")
