@@ -29,7 +29,7 @@ struct pattern_source {
 	uint64_t offset;      /* of the next byte in the stream */
 	uint64_t most_behind; /* bytes: more would be a burst that the ring cannot take */
 	uint64_t paced_from_ns;
-	uint64_t made_since; /* bytes since paced_from_ns */
+	uint64_t made_since; /* bytes since paced_from_ns, modulo 2^64 */
 	struct timeval tick;
 	struct event timer;
 	char text[UNITS_TEXT + sizeof("pattern ")];
@@ -53,6 +53,7 @@ static uint64_t bytes_due(struct pattern_source *pattern)
 	if (due > pattern->most_behind) {
 		restart_pace(pattern);
 		due = pattern->most_behind;
+		pattern->made_since -= due; /* once it is made, nothing was made since */
 	}
 	return due & ~(uint64_t)(PATTERN_WORD - 1);
 }
