@@ -29,7 +29,7 @@ WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-q
 PACKAGES := libevent_core libevent_extra libbsd inih
 PKG_CONFIG ?= pkg-config
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
+CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
 	$(if $(POISON),-DDMACAST_POISON) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
