@@ -8,6 +8,8 @@
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make V=1                   show the commands
 # make CC=clang              any compiler that knows gnu11
+# make CROSS_COMPILE=arm-linux-gnueabihf-    for another machine, with its compiler and pkg-config; for kmod
+#                            also ARCH=arm, and its KDIR
 # make SAN=address,undefined instrumented, in a build directory of its own
 # make POISON=1              recycled blocks are overwritten at once, to be seen when it was too early
 # make WERROR=1              warnings are errors
@@ -22,6 +24,15 @@ VERSION := 0.1
 BUILD ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(POISON),/poison)
 comma := ,
 
+ifneq ($(CROSS_COMPILE),)
+ifeq ($(origin CC),default)
+CC := $(CROSS_COMPILE)gcc
+endif
+ifeq ($(origin AR),default)
+AR := $(CROSS_COMPILE)ar
+endif
+PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
+endif
 CC ?= cc
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-qual \
@@ -120,11 +131,11 @@ kmod_dir = $(BUILD)/kmod/$(kernel_release)$(if $(DMACAST_FAULT),-fault)
 
 # Debian's headers ask for the compiler of their own release; another release may not have it.
 KCC ?= $(notdir $(shell for cc in $$(grep -o 'gcc-[0-9]*' $(KDIR)/.kernelvariables 2>/dev/null) gcc-12 gcc; \
-	do command -v $$cc && break; done))
+	do command -v $(CROSS_COMPILE)$$cc && break; done))
 
 # Debian's headers have no vmlinux to take type information from; asking for it costs a warning or fails.
 kbuild = $(MAKE) --no-print-directory -C $(KDIR) M=$(abspath $(1)) CC=$(KCC) CONFIG_DEBUG_INFO_BTF_MODULES= \
-	$(if $(WERROR),KCFLAGS=-Werror) modules
+	KCFLAGS="$(strip $(KCFLAGS) $(if $(WERROR),-Werror))" modules
 
 # link-sources DIRECTORY TO: links to what is in it, and none to what is not.
 link_sources = mkdir -p $(2) && find $(2) -maxdepth 1 -type l ! -exec test -e {} \; -delete && \
