@@ -166,7 +166,7 @@ check:
 
 # The kernel modules, on each kernel that they are for.
 check-vm:
-	@tests/packages vm
+	@tests/packages vm-all
 	$(Q)tests/vm/run all
 
 check-quick:
@@ -187,7 +187,7 @@ bench:
 	+@$(MAKE) --no-print-directory bench-programs
 	@BUILD=$(BUILD) bench/loopback
 
-c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch])
+c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch])
 
 format:
 	$(Q)clang-format -i $(c_files)
