@@ -58,7 +58,7 @@ endif
 # Everything of the daemon but main is a library, which tests and benchmarks link, too.
 library_sources := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
 unit_sources := $(wildcard tests/unit/*.c)
-tool_sources := $(wildcard tests/*.c)
+tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 bench_sources := $(wildcard bench/*.c)
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
