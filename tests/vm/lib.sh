@@ -94,7 +94,7 @@ vm_start()
 	wait_until 10 vm_began
 	[ ! -s "$vm.pid" ] || started+=("$(cat "$vm.pid")")
 	vm_ended || vm_find_ports
-	wait_until 90 vm_settled
+	wait_until "$boot_seconds" vm_settled
 	vm_answers || {
 		ok 1 "the machine boots"
 		diag_file "$vm.qemu"

@@ -11,6 +11,7 @@
 #   kernel_options for the kernel's command line
 #   device_tree    Debian's device tree of the machine, in the directory of image packages; empty: it has none.
 #                  Nodes of ours, of dt/SERIES.dts, are added to it.
+#   boot_seconds   for it to come up, on a busy host
 #   powers_off     can the guest end QEMU?
 
 # The caller uses these.
@@ -19,7 +20,7 @@ machine()
 {
 	local top=${BUILD:-build}
 
-	triplet='' build=$top kernel_options='' device_tree='' powers_off=yes
+	triplet='' build=$top kernel_options='' device_tree='' boot_seconds=90 powers_off=yes
 	# Those of tests that build networks in the guest, and those of netem.
 	modules="veth bridge sch_netem sch_tbf tun"
 	case $1 in
@@ -48,6 +49,7 @@ machine()
 	esac
 	[ -z "$triplet" ] || {
 		build=$top/$1
+		boot_seconds=180
 		powers_off=
 	}
 }
