@@ -8,6 +8,8 @@
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make V=1                   show the commands
 # make CC=clang              any compiler that knows gnu11
+# make CROSS_COMPILE=arm-linux-gnueabihf-    for another machine, with its compiler and pkg-config; for kmod
+#                            also ARCH=arm, and its KDIR
 # make SAN=address,undefined instrumented, in a build directory of its own
 # make POISON=1              recycled blocks are overwritten at once, to be seen when it was too early
 # make WERROR=1              warnings are errors
@@ -22,6 +24,15 @@ VERSION := 0.1
 BUILD ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(POISON),/poison)
 comma := ,
 
+ifneq ($(CROSS_COMPILE),)
+ifeq ($(origin CC),default)
+CC := $(CROSS_COMPILE)gcc
+endif
+ifeq ($(origin AR),default)
+AR := $(CROSS_COMPILE)ar
+endif
+PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
+endif
 CC ?= cc
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-qual \
@@ -29,7 +40,7 @@ WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-q
 PACKAGES := libevent_core libevent_extra libbsd inih
 PKG_CONFIG ?= pkg-config
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
+CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
 	$(if $(POISON),-DDMACAST_POISON) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -47,7 +58,7 @@ endif
 # Everything of the daemon but main is a library, which tests and benchmarks link, too.
 library_sources := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
 unit_sources := $(wildcard tests/unit/*.c)
-tool_sources := $(wildcard tests/*.c)
+tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 bench_sources := $(wildcard bench/*.c)
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
@@ -120,11 +131,11 @@ kmod_dir = $(BUILD)/kmod/$(kernel_release)$(if $(DMACAST_FAULT),-fault)
 
 # Debian's headers ask for the compiler of their own release; another release may not have it.
 KCC ?= $(notdir $(shell for cc in $$(grep -o 'gcc-[0-9]*' $(KDIR)/.kernelvariables 2>/dev/null) gcc-12 gcc; \
-	do command -v $$cc && break; done))
+	do command -v $(CROSS_COMPILE)$$cc && break; done))
 
 # Debian's headers have no vmlinux to take type information from; asking for it costs a warning or fails.
 kbuild = $(MAKE) --no-print-directory -C $(KDIR) M=$(abspath $(1)) CC=$(KCC) CONFIG_DEBUG_INFO_BTF_MODULES= \
-	$(if $(WERROR),KCFLAGS=-Werror) modules
+	KCFLAGS="$(strip $(KCFLAGS) $(if $(WERROR),-Werror))" modules
 
 # link-sources DIRECTORY TO: links to what is in it, and none to what is not.
 link_sources = mkdir -p $(2) && find $(2) -maxdepth 1 -type l ! -exec test -e {} \; -delete && \
@@ -156,7 +167,7 @@ check:
 
 # The kernel modules, on each kernel that they are for.
 check-vm:
-	@tests/packages vm
+	@tests/packages vm-all
 	$(Q)tests/vm/run all
 
 check-quick:
@@ -177,7 +188,7 @@ bench:
 	+@$(MAKE) --no-print-directory bench-programs
 	@BUILD=$(BUILD) bench/loopback
 
-c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch])
+c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch])
 
 format:
 	$(Q)clang-format -i $(c_files)

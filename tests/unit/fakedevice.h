@@ -209,10 +209,19 @@ int ioctl(int fd, unsigned long request, ...)
 	return fake_fail(ENOTTY);
 }
 
+#ifdef SYS_mmap2 /* 32 bits */
+#define FAKE_SYS_MMAP SYS_mmap2
+#define FAKE_MMAP_UNIT 4096
+#else
+#define FAKE_SYS_MMAP SYS_mmap
+#define FAKE_MMAP_UNIT 1
+#endif
+
 void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
 	if (fd < 0 || fd != fake.fd)
-		return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
+		return (void *)syscall(FAKE_SYS_MMAP, address, length, protection, flags, fd,
+				       (long)(offset / FAKE_MMAP_UNIT));
 	if (fake.mmap_error) {
 		errno = fake.mmap_error;
 		return MAP_FAILED;
@@ -221,7 +230,7 @@ void *mmap(void *address, size_t length, int protection, int flags, int fd, off_
 		       length != fake.setup.map_size;
 	fake.mapped = true;
 	/* The test writes to it, too. */
-	fake.memory = (unsigned char *)syscall(SYS_mmap, NULL, length, PROT_READ | PROT_WRITE,
+	fake.memory = (unsigned char *)syscall(FAKE_SYS_MMAP, NULL, length, PROT_READ | PROT_WRITE,
 					       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	return fake.memory;
 }

@@ -63,6 +63,9 @@ void give_up(void) __attribute__((noreturn));
 /* begin() - the first call of main(): takes the arguments; sets the engine to a rate of 0. */
 void begin(int argc, char **argv);
 
+/* begin_without_sim() - the same for another engine. */
+void begin_without_sim(int argc, char **argv);
+
 /* ---- The channel: every call needs success ---- */
 
 struct channel channel_open(void);
