@@ -102,7 +102,7 @@ static void account_transfer(struct channel *channel, struct ring_block *block, 
 	block_set_state(block, BLOCK_READY);
 }
 
-/* Did the engine have nothing else to do? Later that would not be known: blocks come at any time. */
+/* Did the engine have nothing else to do? Later nobody knows: blocks come at any time. */
 static void account_stall(struct channel *channel)
 {
 	if (channel->running && !channel->count[BLOCK_QUEUED])

@@ -42,7 +42,9 @@ static int __maybe_unused refuse_part(struct vm_area_struct *moved)
 	const struct ring *ring = channel->ring;
 
 	/* A ring stays while it is mapped. */
-	return moved->vm_end - moved->vm_start == ring->block_size * ring->block_count ? 0 : -EINVAL;
+	if (moved->vm_end - moved->vm_start != ring->block_size * ring->block_count)
+		return -EINVAL;
+	return 0;
 }
 
 static vm_fault_t insert_block(struct vm_area_struct *vma, const struct ring *ring,
