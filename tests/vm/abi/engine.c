@@ -453,6 +453,8 @@ static void check_stream(void)
 
 		check(right == count - !total, "word %" PRIu64 " is not in order", total + right);
 		last = words[count - 1];
+		check(count < 1024 || last != words[0], "%zu words from word %" PRIu64 " on are %u",
+		      count, total, last);
 		total += count;
 	}
 	check(total > 0, "nothing came");
