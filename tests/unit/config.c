@@ -505,6 +505,7 @@ static const struct set {
 	{ "log-level", "debug", FIELD_OF(daemon_settings, log_level), 4 },
 	{ "drain-timeout", "1500ms", FIELD_OF(daemon_settings, drain_timeout), 1500000 },
 	{ "strict", "yes", FIELD_OF(daemon_settings, strict), true },
+	{ "control", "/run/elsewhere/control", FIELD_OF(daemon_settings, control), 0 },
 	{ "metrics", "[::1]:9431", FIELD_OF(daemon_settings, metrics), 0 },
 	{ "metrics-per-client", "yes", FIELD_OF(daemon_settings, metrics_per_client), true },
 	{ "on-end", "wait", FIELD_OF(stream_settings, on_end), ON_END_WAIT },
