@@ -13,10 +13,18 @@ declare -A left_out=(
 	[05-feedclient]="the checking client alone"
 	[10-documented]="manuals and samples"
 	[15-devicetree]="overlays and their schema"
+	[16-dkms]="building and installing the modules"
 	[23-sources]="the other sources; the device's own ways are in 52-mishaps"
 	[24-tools]="an input of known bytes, to the end; 51-endurance has nc"
 	[25-limits]="limits of processes, addresses, memfd: no matter what the source is"
 	[29-messages]="log and arguments, the same with every source"
+	[30-control]="the control socket, which knows of no source"
+	[31-top]="dmacastctl in a terminal"
+	[32-completion]="the shell's completion"
+	[32-metrics]="the HTTP listener; 10-stream looks at a device's metrics from outside"
+	[33-reload]="54-reload is about devices"
+	[34-units]="the units alone"
+	[35-service]="the service manager's side; the service tests run with a device"
 )
 
 for test in tests/t/*.t; do
