@@ -8,6 +8,8 @@
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make V=1                   show the commands
 # make CC=clang              any compiler that knows gnu11
+# make CROSS_COMPILE=arm-linux-gnueabihf-    for another machine, with its compiler and pkg-config; for kmod
+#                            also ARCH=arm, and its KDIR
 # make SAN=address,undefined instrumented, in a build directory of its own
 # make POISON=1              recycled blocks are overwritten at once, to be seen when it was too early
 # make WERROR=1              warnings are errors
@@ -22,6 +24,15 @@ VERSION := 0.1
 BUILD ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(POISON),/poison)
 comma := ,
 
+ifneq ($(CROSS_COMPILE),)
+ifeq ($(origin CC),default)
+CC := $(CROSS_COMPILE)gcc
+endif
+ifeq ($(origin AR),default)
+AR := $(CROSS_COMPILE)ar
+endif
+PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
+endif
 CC ?= cc
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-qual \
@@ -29,7 +40,7 @@ WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-q
 PACKAGES := libevent_core libevent_extra libbsd inih libsystemd jansson
 PKG_CONFIG ?= pkg-config
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
+CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
 	$(if $(POISON),-DDMACAST_POISON) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -50,7 +61,7 @@ endif
 ctl_sources := daemon/dmacastctl.c $(wildcard daemon/ctl_*.c)
 library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*.c))
 unit_sources := $(wildcard tests/unit/*.c)
-tool_sources := $(wildcard tests/*.c)
+tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 bench_sources := $(wildcard bench/*.c)
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
@@ -131,11 +142,11 @@ kmod_dir = $(BUILD)/kmod/$(kernel_release)$(if $(DMACAST_FAULT),-fault)
 
 # Debian's headers ask for the compiler of their own release; another release may not have it.
 KCC ?= $(notdir $(shell for cc in $$(grep -o 'gcc-[0-9]*' $(KDIR)/.kernelvariables 2>/dev/null) gcc-12 gcc; \
-	do command -v $$cc && break; done))
+	do command -v $(CROSS_COMPILE)$$cc && break; done))
 
 # Debian's headers have no vmlinux to take type information from; asking for it costs a warning or fails.
 kbuild = $(MAKE) --no-print-directory -C $(KDIR) M=$(abspath $(1)) CC=$(KCC) CONFIG_DEBUG_INFO_BTF_MODULES= \
-	$(if $(WERROR),KCFLAGS=-Werror) modules
+	KCFLAGS="$(strip $(KCFLAGS) $(if $(WERROR),-Werror))" modules
 
 # link-sources DIRECTORY TO: links to what is in it, and none to what is not.
 link_sources = mkdir -p $(2) && find $(2) -maxdepth 1 -type l ! -exec test -e {} \; -delete && \
@@ -147,8 +158,9 @@ kmod:
 	$(Q)$(call link_sources,kmod,$(kmod_dir))
 	+$(Q)$(call kbuild,$(kmod_dir))
 
-# Modules that only the tests load.
+# Modules that only the tests load: with fault points; and one with the mapping that dmacast is not to have.
 kmod-tests: kmod
+	+$(Q)$(MAKE) --no-print-directory kmod DMACAST_FAULT=y
 	$(Q)$(call link_sources,tests/vm/pfnmap,$(kmod_dir)/pfnmap)
 	+$(Q)$(call kbuild,$(kmod_dir)/pfnmap)
 
@@ -166,7 +178,7 @@ check:
 
 # The kernel modules, on each kernel that they are for.
 check-vm:
-	@tests/packages vm
+	@tests/packages vm-all
 	$(Q)tests/vm/run all
 
 check-quick:
@@ -187,7 +199,7 @@ bench:
 	+@$(MAKE) --no-print-directory bench-programs
 	@BUILD=$(BUILD) bench/loopback
 
-c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch])
+c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch])
 
 format:
 	$(Q)clang-format -i $(c_files)
@@ -245,8 +257,11 @@ uninstall:
 	-rmdir -p --ignore-fail-on-non-empty $(confdir) $(exampledir) $(udevdir) $(sysusersdir) \
 		$(modulesloaddir) $(unitdir) $(completiondir) 2>/dev/null
 
-# As root, on the machine itself: dkms knows no DESTDIR.
-dkms_source := /usr/src/dmacast-$(VERSION)
+# As root, on the machine itself; with DKMS_ROOT, in a tree of its own, for tests. DKMS_OPTIONS are for
+# dkms build and install.
+dkms = dkms $(1) dmacast/$(VERSION) $(if $(DKMS_ROOT),--dkmstree $(DKMS_ROOT)/var/lib/dkms \
+	--sourcetree $(DKMS_ROOT)/usr/src --installtree $(DKMS_ROOT)/lib/modules)
+dkms_source := $(DKMS_ROOT)/usr/src/dmacast-$(VERSION)
 dkms_files = $(patsubst kmod/%,%,$(wildcard kmod/*.[ch] kmod/Kbuild kmod/uapi/*.h))
 dkms_kernel = $(if $(DKMS_KERNEL),-k $(DKMS_KERNEL))
 dkms_needs = @command -v dkms >/dev/null || { echo "dkms is missing: apt-get install dkms" >&2; exit 2; }
@@ -254,17 +269,17 @@ dkms_needs = @command -v dkms >/dev/null || { echo "dkms is missing: apt-get ins
 # The same version again: without what is there of it.
 dkms-install:
 	$(dkms_needs)
-	test -z "$$(dkms status dmacast/$(VERSION))" || dkms remove dmacast/$(VERSION) --all
+	test -z "$$($(call dkms,status))" || $(call dkms,remove) --all
 	install -d $(dkms_source)/uapi
 	cd kmod && for file in $(dkms_files); do install -m 644 $$file $(dkms_source)/$$file || exit; done
 	sed 's/@VERSION@/$(VERSION)/' kmod/dkms.conf > $(dkms_source)/dkms.conf
-	dkms add dmacast/$(VERSION)
-	dkms build dmacast/$(VERSION) $(dkms_kernel)
-	dkms install dmacast/$(VERSION) $(dkms_kernel)
+	$(call dkms,add)
+	$(call dkms,build) $(dkms_kernel) $(DKMS_OPTIONS)
+	$(call dkms,install) $(dkms_kernel) $(DKMS_OPTIONS)
 
 dkms-uninstall:
 	$(dkms_needs)
-	test -z "$$(dkms status dmacast/$(VERSION))" || dkms remove dmacast/$(VERSION) --all
+	test -z "$$($(call dkms,status))" || $(call dkms,remove) --all
 	rm -f $(addprefix $(dkms_source)/,$(dkms_files) dkms.conf)
 	for dir in $(dkms_source)/uapi $(dkms_source); do \
 		test ! -d $$dir || rmdir --ignore-fail-on-non-empty $$dir || exit; done

@@ -69,7 +69,7 @@ static uint64_t proc_kilobytes(FILE *file, const char *name)
 }
 
 /* A figure of /proc/meminfo in bytes; 0 when it is not there. */
-static size_t meminfo_bytes(const char *name)
+static uint64_t meminfo_bytes(const char *name)
 {
 	FILE *file = fopen("/proc/meminfo", "re");
 	uint64_t kilobytes = 0;
@@ -78,7 +78,7 @@ static size_t meminfo_bytes(const char *name)
 		kilobytes = proc_kilobytes(file, name);
 		fclose(file);
 	}
-	return (size_t)kilobytes * 1024;
+	return kilobytes * 1024;
 }
 
 /* How much of the mapping at @memory the kernel really gave as transparent huge pages, in bytes. */
@@ -148,7 +148,7 @@ static bool map_memfd(struct memory_ring *ring, const char *name, size_t size, u
 
 static bool map_huge(struct memory_ring *ring, const char *name, size_t size)
 {
-	size_t huge = meminfo_bytes("Hugepagesize");
+	size_t huge = (size_t)meminfo_bytes("Hugepagesize");
 	char text[UNITS_TEXT];
 
 	if (!huge) {
@@ -183,24 +183,27 @@ static bool map_small(struct memory_ring *ring, const char *name, size_t size, b
 
 static bool map_ring(struct memory_ring *ring, const char *name, enum huge_pages huge_pages)
 {
-	size_t size = ring->ring.block_size * ring->ring.blocks;
+	uint64_t bytes = (uint64_t)ring->ring.block_size * ring->ring.blocks;
+	size_t size = (size_t)bytes;
+	bool is_addressable = bytes <= SIZE_MAX;
 	char text[UNITS_TEXT];
 
-	if (huge_pages != HUGE_PAGES_NEVER && map_huge(ring, name, size))
+	errno = ENOMEM;
+	if (is_addressable && huge_pages != HUGE_PAGES_NEVER && map_huge(ring, name, size))
 		return true;
 	if (huge_pages == HUGE_PAGES_REQUIRE) {
 		log_error("stream %s: huge-pages = require: no %s of huge pages: %s; raise "
 			  "vm.nr_hugepages or use huge-pages = auto",
-			  name, units_format_about(size, text), strerror(errno));
+			  name, units_format_about(bytes, text), strerror(errno));
 		return false;
 	}
 	/* Asking for more than there is would not fail but wake the OOM killer. */
-	if (size > meminfo_bytes("MemAvailable"))
+	if (!is_addressable || size > meminfo_bytes("MemAvailable"))
 		errno = ENOMEM;
 	else if (map_small(ring, name, size, huge_pages == HUGE_PAGES_AUTO))
 		return true;
 	log_error("stream %s: no %s of memory for the ring: %s; lower ring-size", name,
-		  units_format_about(size, text), strerror(errno));
+		  units_format_about(bytes, text), strerror(errno));
 	return false;
 }
 

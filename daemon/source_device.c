@@ -7,6 +7,8 @@
  *                      ▼
  *                    ENDED
  *
+ * Whether the device is still there is watched in every state but ENDED.
+ *
  * A block that is not lent is free from here. Of these the engine needs some all the time, so:
  *
  *   low_water   when no more are free, the slowest clients give way
@@ -45,6 +47,7 @@ struct device_source {
 	uint32_t low_water, reserve; /* blocks */
 	uint32_t turn_blocks;
 	struct event readable;
+	struct event hangup;
 	struct event resume;
 	struct event failed; /* to start; told of from the event loop */
 	int error;
@@ -100,6 +103,7 @@ static void make_room_if_low(struct device_source *device)
 static void set_ended(struct device_source *device)
 {
 	event_del(&device->readable);
+	event_del(&device->hangup);
 	event_del(&device->resume);
 	event_del(&device->failed);
 	ring_on_free(device->ring, 0, NULL, NULL);
@@ -156,6 +160,17 @@ static void read_blocks(evutil_socket_t fd, short what, void *argument)
 	}
 	hand_on(device, filled, count);
 	make_room_if_low(device);
+}
+
+/*
+ * A device is never writable, so this is EPOLLHUP or EPOLLERR, which libevent takes for that. Without
+ * it, a source that waits for blocks would learn that its device is gone when they come back.
+ */
+static void hung_up(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	end(argument, ENODEV);
 }
 
 static void watch(struct device_source *device)
@@ -281,6 +296,9 @@ struct source *source_device_open(struct event_base *base, const struct stream_s
 		device->turn_blocks = TURN_BLOCKS;
 	event_assign(&device->readable, base, ring_device_fd(ring), EV_READ | EV_PERSIST,
 		     read_blocks, device);
+	event_assign(&device->hangup, base, ring_device_fd(ring), EV_WRITE | EV_PERSIST, hung_up,
+		     device);
+	event_add(&device->hangup, NULL);
 	event_assign(&device->resume, base, -1, 0, resume, device);
 	event_assign(&device->failed, base, -1, 0, start_failed, device);
 	device_adapt(&device->source);

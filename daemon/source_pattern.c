@@ -22,6 +22,8 @@
 #define SHORTEST_TICK_US 1000
 #define LONGEST_TICK_US 20000
 
+#define NS_PER_S UINT64_C(1000000000)
+
 struct pattern_source {
 	struct source source;
 	struct filler *filler;
@@ -29,7 +31,7 @@ struct pattern_source {
 	uint64_t offset;      /* of the next byte in the stream */
 	uint64_t most_behind; /* bytes: more would be a burst that the ring cannot take */
 	uint64_t paced_from_ns;
-	uint64_t made_since; /* bytes since paced_from_ns */
+	uint64_t made_since; /* bytes since paced_from_ns, modulo 2^64 */
 	struct timeval tick;
 	struct event timer;
 	char text[UNITS_TEXT + sizeof("pattern ")];
@@ -41,6 +43,15 @@ static void restart_pace(struct pattern_source *pattern)
 	pattern->made_since = 0;
 }
 
+/* Exact, and without an overflow on the way: a 32-bit machine has no wider type. */
+static uint64_t bytes_in(uint64_t ns, uint64_t rate)
+{
+	uint64_t part_ns = ns % NS_PER_S;
+
+	return ns / NS_PER_S * rate + part_ns * (rate / NS_PER_S) +
+	       part_ns * (rate % NS_PER_S) / NS_PER_S;
+}
+
 static uint64_t bytes_due(struct pattern_source *pattern)
 {
 	uint64_t elapsed_ns, due;
@@ -48,12 +59,12 @@ static uint64_t bytes_due(struct pattern_source *pattern)
 	if (pattern->rate == UNITS_RATE_MAX)
 		return TURN_BYTES;
 	elapsed_ns = clock_monotonic_ns() - pattern->paced_from_ns;
-	due = (uint64_t)((unsigned __int128)elapsed_ns * pattern->rate / 1000000000U) -
-	      pattern->made_since;
+	due = bytes_in(elapsed_ns, pattern->rate) - pattern->made_since;
 	if (due > pattern->most_behind) {
 		/* As if it had been made. */
 		pattern->made_since += due - pattern->most_behind;
 		due = pattern->most_behind;
+		pattern->made_since -= due; /* once it is made, nothing was made since */
 	}
 	return due & ~(uint64_t)(PATTERN_WORD - 1);
 }
@@ -154,7 +165,7 @@ struct source *source_pattern_open(struct event_base *base, const struct stream_
 		 units_format_rate(settings->pattern, rate));
 	pattern->rate = settings->pattern;
 	pattern->most_behind = settings->ring_size / 2;
-	tick_us = (uint64_t)((unsigned __int128)ring_block_size(ring) * 1000000U / pattern->rate);
+	tick_us = (uint64_t)ring_block_size(ring) * 1000000U / pattern->rate;
 	if (tick_us < SHORTEST_TICK_US)
 		tick_us = SHORTEST_TICK_US;
 	if (tick_us > LONGEST_TICK_US)

@@ -6,11 +6,14 @@
 #include "fault.h"
 #include "trace.h"
 
+#include <linux/bottom_half.h>
 #include <linux/dma-mapping.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/poll.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -26,6 +29,9 @@
 /* An engine that only fails is asked again after a pause. */
 #define FAILURES_IN_A_ROW	16
 #define FEED_AGAIN		max(HZ / 100, 1)
+
+/* Blocks that are submitted before others have their turn, and the engine begins. */
+#define FEED_AT_ONCE		16
 
 void block_set_state(struct ring_block *block, enum block_state state)
 {
@@ -96,6 +102,13 @@ static void account_transfer(struct channel *channel, struct ring_block *block, 
 	block_set_state(block, BLOCK_READY);
 }
 
+/* Did the engine have nothing else to do? Later nobody knows: blocks come at any time. */
+static void account_stall(struct channel *channel)
+{
+	if (channel->running && !channel->count[BLOCK_QUEUED])
+		channel->stats.stalls++;
+}
+
 static void feed_later(struct channel *channel)
 {
 	unsigned long flags;
@@ -105,18 +118,24 @@ static void feed_later(struct channel *channel)
 	spin_unlock_irqrestore(&channel->lock, flags);
 }
 
-static void finish_transfer(struct ring_block *block, bool failed, u32 residue)
+/*
+ * @block's transfer of that @cookie is done. Whoever says so may be late: the block may be another
+ * transfer's by now, and of a terminated one tx_status says that it is complete.
+ */
+static void finish_transfer(struct ring_block *block, dma_cookie_t cookie, bool failed, u32 residue)
 {
 	struct channel *channel = block->channel;
 	unsigned long flags;
 	bool pause;
 
 	spin_lock_irqsave(&channel->lock, flags);
-	if (block->state != BLOCK_QUEUED) {
+	if (block->state != BLOCK_QUEUED || block->cookie != cookie ||
+	    (channel->engine.asks_status && !channel->running)) {
 		spin_unlock_irqrestore(&channel->lock, flags);
 		return;
 	}
 	account_transfer(channel, block, failed, residue);
+	account_stall(channel);
 	pause = channel->failures_in_a_row >= FAILURES_IN_A_ROW;
 	spin_unlock_irqrestore(&channel->lock, flags);
 
@@ -124,61 +143,76 @@ static void finish_transfer(struct ring_block *block, bool failed, u32 residue)
 		feed_later(channel);
 	else
 		channel_feed(channel);
-	spin_lock_irqsave(&channel->lock, flags);
-	if (channel->running && !channel->count[BLOCK_QUEUED])
-		channel->stats.stalls++;
-	spin_unlock_irqrestore(&channel->lock, flags);
 	wake_up_interruptible_poll(&channel->wait, EPOLLIN | EPOLLRDNORM);
 }
 
-static void finish_by_status(struct ring_block *block)
+/*
+ * The cookie of @block's transfer; 0: it has none. Under lock. The transfer may be finished before
+ * dmaengine_submit() has told its cookie: then submit() goes on with what is left to do.
+ */
+static dma_cookie_t queued_cookie(struct ring_block *block)
 {
-	struct dma_tx_state state = { 0 };
-	enum dma_status status =
-		dmaengine_tx_status(block->channel->engine.chan, block->cookie, &state);
+	if (block->state != BLOCK_QUEUED)
+		return 0;
+	if (!block->cookie)
+		block->finished_early = true;
+	return block->cookie;
+}
 
-	/*
-	 * A provider may call for the wrong descriptor (engine.c): its own call is still to come.
-	 */
-	if (status == DMA_IN_PROGRESS || status == DMA_PAUSED)
-		return;
-	finish_transfer(block, status == DMA_ERROR, state.residue);
+/* The first block that was given to the engine, of those that are still there. */
+static struct ring_block *oldest_queued(struct channel *channel, dma_cookie_t *cookie)
+{
+	struct ring_block *block = NULL;
+	unsigned long flags;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	if (channel->running)
+		block = list_first_entry_or_null(&channel->list[BLOCK_QUEUED], struct ring_block,
+						 entry);
+	*cookie = block ? queued_cookie(block) : 0;
+	spin_unlock_irqrestore(&channel->lock, flags);
+	return *cookie ? block : NULL;
 }
 
 /*
- * The transfer may be finished before dmaengine_submit() has told its cookie. Then submit() goes on
- * with what is left to do.
+ * All that is done, in the order in which it was submitted, which is that of the data. dma-pl330
+ * may call for a block before, on another CPU, it calls for the block before it.
  */
-static bool may_finish(struct ring_block *block)
+static void finish_by_status(struct channel *channel)
 {
-	struct channel *channel = block->channel;
-	unsigned long flags;
-	bool may;
+	struct ring_block *block;
+	dma_cookie_t cookie;
 
-	spin_lock_irqsave(&channel->lock, flags);
-	may = block->state == BLOCK_QUEUED && block->cookie;
-	if (block->state == BLOCK_QUEUED && !block->cookie)
-		block->finished_early = true;
-	spin_unlock_irqrestore(&channel->lock, flags);
-	return may;
+	while ((block = oldest_queued(channel, &cookie))) {
+		struct dma_tx_state state = { 0 };
+		enum dma_status status =
+			dmaengine_tx_status(channel->engine.chan, cookie, &state);
+
+		if (status == DMA_IN_PROGRESS || status == DMA_PAUSED)
+			return;
+		finish_transfer(block, cookie, status == DMA_ERROR, state.residue);
+	}
 }
 
 static void transfer_done(void *argument)
 {
-	struct ring_block *block = argument;
-
-	if (may_finish(block))
-		finish_by_status(block);
+	finish_by_status(argument);
 }
 
 static void transfer_done_result(void *argument, const struct dmaengine_result *result)
 {
 	struct ring_block *block = argument;
+	struct channel *channel = block->channel;
+	unsigned long flags;
+	dma_cookie_t cookie;
 
+	spin_lock_irqsave(&channel->lock, flags);
 	block->failed = result->result != DMA_TRANS_NOERROR;
 	block->residue = result->residue;
-	if (may_finish(block))
-		finish_transfer(block, block->failed, block->residue);
+	cookie = queued_cookie(block);
+	spin_unlock_irqrestore(&channel->lock, flags);
+	if (cookie)
+		finish_transfer(block, cookie, block->failed, block->residue);
 }
 
 /* ---- feeding the engine ---- */
@@ -200,11 +234,13 @@ static bool submit(struct channel *channel, struct ring_block *block)
 					     DMA_PREP_INTERRUPT | DMA_CTRL_ACK);
 	if (!descriptor)
 		return false;
-	descriptor->callback_param = block;
-	if (engine->asks_status)
+	if (engine->asks_status) {
 		descriptor->callback = transfer_done;
-	else
+		descriptor->callback_param = channel;
+	} else {
 		descriptor->callback_result = transfer_done_result;
+		descriptor->callback_param = block;
+	}
 
 	spin_lock_irqsave(&channel->lock, flags);
 	block->cookie = 0;
@@ -225,9 +261,9 @@ static bool submit(struct channel *channel, struct ring_block *block)
 	early = block->finished_early;
 	spin_unlock_irqrestore(&channel->lock, flags);
 	if (early && engine->asks_status)
-		finish_by_status(block);
+		finish_by_status(channel);
 	else if (early)
-		finish_transfer(block, block->failed, block->residue);
+		finish_transfer(block, cookie, block->failed, block->residue);
 	return true;
 }
 
@@ -257,36 +293,101 @@ out:
 	return block;
 }
 
-void channel_feed(struct channel *channel)
+/* Return: false when someone else feeds, who will not stop before having looked again. */
+static bool begin_feeding(struct channel *channel)
 {
-	struct ring_block *block;
+	unsigned long flags;
+	bool begun;
 
-	while ((block = take_next(channel))) {
+	spin_lock_irqsave(&channel->lock, flags);
+	begun = !channel->feeding;
+	channel->feeding = true;
+	channel->feed_again = !begun;
+	spin_unlock_irqrestore(&channel->lock, flags);
+	return begun;
+}
+
+/* Return: is there more to do? */
+static bool end_feeding(struct channel *channel)
+{
+	unsigned long flags;
+	bool again;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	channel->feeding = false;
+	again = channel->feed_again;
+	spin_unlock_irqrestore(&channel->lock, flags);
+	return again;
+}
+
+/* Return: is there more to do? */
+static bool feed_some(struct channel *channel)
+{
+	struct ring_block *block = NULL;
+	unsigned int looks, submitted = 0;
+
+	if (!begin_feeding(channel))
+		return false;
+	for (looks = 0; looks < FEED_AT_ONCE && (block = take_next(channel)); looks++) {
 		if (!memory_is_idle(&block->memory)) {
 			guard_quarantine(block);
-			continue;
+		} else if (submit(channel, block)) {
+			submitted++;
+		} else {
+			block_move(block, BLOCK_FREE);
+			feed_later(channel);
+			block = NULL;
+			break;
 		}
-		if (submit(channel, block))
-			continue;
-		block_move(block, BLOCK_FREE);
-		feed_later(channel);
-		break;
 	}
-	dma_async_issue_pending(channel->engine.chan);
+	/* dma-pl330 must not be asked to issue nothing. */
+	if (submitted)
+		dma_async_issue_pending(channel->engine.chan);
+	return end_feeding(channel) || block;
+}
+
+/*
+ * One at a time: the order of blocks in the list of QUEUED ones is that of their transfers, what is
+ * issued is what was submitted here, and a callback that comes out of dma_async_issue_pending()
+ * itself, as dma-pl330's do, does not go deeper and deeper.
+ */
+void channel_feed(struct channel *channel)
+{
+	/* The others rely on the one who feeds: who can be preempted must not be. */
+	bool is_task = in_task() && !irqs_disabled();
+	bool more;
+
+	do {
+		if (is_task)
+			local_bh_disable();
+		more = feed_some(channel);
+		if (is_task)
+			local_bh_enable();
+	} while (more);
 }
 
 /* ---- start and stop ---- */
+
+/* No callback runs when this is through, and none comes later. */
+static void terminate(struct channel *channel)
+{
+	struct dma_chan *chan = channel->engine.chan;
+
+	if (dmaengine_terminate_sync(chan))
+		dev_err(&channel->dev, "the DMA engine cannot be stopped\n");
+	/* Where the provider has no such function the core did not wait; callbacks are softirqs. */
+	if (!chan->device->device_synchronize)
+		synchronize_rcu();
+}
 
 static void stop_engine(struct channel *channel)
 {
 	spin_lock_irq(&channel->lock);
 	channel->running = false;
 	spin_unlock_irq(&channel->lock);
-	/* Twice: a callback that the first one waits for may have submitted one more block. */
-	for (int i = 0; i < 2; i++) {
-		if (dmaengine_terminate_sync(channel->engine.chan))
-			dev_err(&channel->dev, "the DMA engine cannot be stopped\n");
-	}
+	terminate(channel);
+	/* A callback that the first one waited for may have submitted some more. */
+	terminate(channel);
 	spin_lock_irq(&channel->lock);
 	set_state_of_all(channel, BLOCK_QUEUED, BLOCK_FREE);
 	spin_unlock_irq(&channel->lock);
@@ -379,8 +480,12 @@ static struct ring *allocate_ring(struct channel *channel, size_t block_size, u3
 			    kvzalloc(struct_size(ring, block, block_count), GFP_KERNEL);
 	int error;
 
-	if (!ring)
+	if (!ring) {
+		dev_notice_ratelimited(&channel->dev,
+				       "no memory to keep account of %u blocks: lower their number\n",
+				       block_count);
 		return ERR_PTR(-ENOMEM);
+	}
 	ring->block_size = block_size;
 	ring->block_count = block_count;
 	ring->flags = flags;
@@ -431,8 +536,10 @@ static int check_geometry(struct channel *channel, const struct dmacast_setup *s
 	u64 size = setup->block_size;
 
 	for (size_t i = 0; i < ARRAY_SIZE(setup->reserved); i++) {
-		if (setup->reserved[i])
+		if (setup->reserved[i]) {
+			dev_notice_ratelimited(dev, "set-up: what is reserved must be 0\n");
 			return -EINVAL;
+		}
 	}
 	if (setup->flags & ~SETUP_FLAGS) {
 		dev_notice_ratelimited(dev, "set-up flags 0x%x: this driver knows 0x%x\n",
@@ -710,7 +817,7 @@ static struct channel *allocate_channel(struct device *parent, const char *name)
 	channel->dev.release = channel_free;
 	cdev_init(&channel->cdev, &channel_fops);
 	channel->cdev.owner = THIS_MODULE;
-	error = dev_set_name(&channel->dev, "%s", name);
+	error = dmacast_fault() ? -ENOMEM : dev_set_name(&channel->dev, "%s", name);
 	if (error) {
 		put_device(&channel->dev);
 		return ERR_PTR(error);
@@ -723,12 +830,14 @@ struct channel *channel_create(struct device *parent, const char *name)
 	struct channel *channel = allocate_channel(parent, name);
 	int error;
 
-	if (IS_ERR(channel))
+	if (IS_ERR(channel)) {
+		dev_err(parent, "cannot make /dev/dmacast/%s: %ld\n", name, PTR_ERR(channel));
 		return channel;
+	}
 	error = engine_open(&channel->engine, parent);
 	if (error)
 		goto put;
-	error = cdev_device_add(&channel->cdev, &channel->dev);
+	error = dmacast_fault() ? -ENOMEM : cdev_device_add(&channel->cdev, &channel->dev);
 	if (error) {
 		dev_err(parent, "cannot make /dev/dmacast/%s: %d\n", name, error);
 		goto close;

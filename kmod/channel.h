@@ -92,6 +92,8 @@ struct channel {
 	spinlock_t lock;		/* see above; all of the following */
 	bool dead;			/* unbound; for ever */
 	bool running;
+	bool feeding;			/* someone is in channel_feed(), */
+	bool feed_again;		/* and is to look once more */
 	struct list_head list[BLOCK_STATES];
 	u32 count[BLOCK_STATES];
 	u64 next_sequence;		/* of the next transfer that finishes */

@@ -3,6 +3,7 @@
 #include "channel.h"
 
 #include "compat.h"
+#include "fault.h"
 
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -35,6 +36,17 @@ static int refuse_to_split(struct vm_area_struct *vma, unsigned long address)
 	return -EINVAL;
 }
 
+static int __maybe_unused refuse_part(struct vm_area_struct *moved)
+{
+	const struct channel *channel = moved->vm_private_data;
+	const struct ring *ring = channel->ring;
+
+	/* A ring stays while it is mapped. */
+	if (moved->vm_end - moved->vm_start != ring->block_size * ring->block_count)
+		return -EINVAL;
+	return 0;
+}
+
 static vm_fault_t insert_block(struct vm_area_struct *vma, const struct ring *ring,
 			       unsigned long number)
 {
@@ -45,7 +57,8 @@ static vm_fault_t insert_block(struct vm_area_struct *vma, const struct ring *ri
 		const struct memory_run *run = &memory->runs[i];
 
 		for (unsigned int j = 0; j < run->pages; j++, address += PAGE_SIZE) {
-			int error = vm_insert_page(vma, address, run->page + j);
+			int error = dmacast_fault() ? -ENOMEM :
+				    vm_insert_page(vma, address, run->page + j);
 
 			/* Another thread was faster, or only some of them were unmapped. */
 			if (error && error != -EBUSY)
@@ -75,7 +88,7 @@ static vm_fault_t fault(struct vm_fault *vmf)
 static const struct vm_operations_struct mapping_ops = {
 	.open = mapping_opened,
 	.close = mapping_closed,
-	.COMPAT_VM_MAY_SPLIT = refuse_to_split,
+	COMPAT_VM_WHOLE(refuse_to_split, refuse_part),
 	.fault = fault,
 };
 

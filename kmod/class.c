@@ -2,6 +2,7 @@
 #include "class.h"
 
 #include "compat.h"
+#include "fault.h"
 
 #include <linux/fs.h>
 #include <linux/idr.h>
@@ -13,6 +14,10 @@
 static dev_t first_number;
 static DEFINE_IDA(numbers);
 
+/*
+ * No fault point: without memory for the name, the kernel's core makes the node as /dev/NAME, as
+ * for every driver, and tells nobody.
+ */
 static char *devnode(COMPAT_DEVNODE_CONST struct device *dev, umode_t *mode)
 {
 	return kasprintf(GFP_KERNEL, "dmacast/%s", dev_name(dev));
@@ -25,11 +30,12 @@ struct class dmacast_class = {
 
 int class_init(void)
 {
-	int error = alloc_chrdev_region(&first_number, 0, NUMBERS, "dmacast");
+	int error = dmacast_fault() ? -ENOMEM :
+		    alloc_chrdev_region(&first_number, 0, NUMBERS, "dmacast");
 
 	if (error)
 		return error;
-	error = class_register(&dmacast_class);
+	error = dmacast_fault() ? -ENOMEM : class_register(&dmacast_class);
 	if (error)
 		unregister_chrdev_region(first_number, NUMBERS);
 	return error;
@@ -44,7 +50,8 @@ void class_exit(void)
 
 int class_take_number(dev_t *number)
 {
-	int minor = ida_alloc_max(&numbers, NUMBERS - 1, GFP_KERNEL);
+	int minor = dmacast_fault() ? -ENOMEM :
+		    ida_alloc_max(&numbers, NUMBERS - 1, GFP_KERNEL);
 
 	if (minor < 0)
 		return minor;

@@ -26,10 +26,12 @@
 /* Until 5.10 the mark of an accounted page was where a mapped page has its map count. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
 #define COMPAT_GFP_ACCOUNT __GFP_ACCOUNT
-#define COMPAT_VM_MAY_SPLIT may_split
+#define COMPAT_VM_WHOLE(refuse_to_split, refuse_part) .may_split = (refuse_to_split)
 #else
 #define COMPAT_GFP_ACCOUNT ((gfp_t)0)
-#define COMPAT_VM_MAY_SPLIT split
+/* Nor did mremap() ask there before it moved a part. */
+#define COMPAT_VM_WHOLE(refuse_to_split, refuse_part) \
+	.split = (refuse_to_split), .mremap = (refuse_part)
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0)

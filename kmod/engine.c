@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include "compat.h"
+#include "fault.h"
 
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
@@ -67,6 +68,8 @@ static int configure(struct engine *engine, struct device *device)
 		return 0;
 	config.src_addr_width = width;
 	config.src_maxburst = burst;
+	if (dmacast_fault())
+		return -ENOMEM;
 	return dmaengine_slave_config(engine->chan, &config);
 }
 
@@ -117,7 +120,7 @@ static struct dma_chan *request(struct device *device)
 	struct dma_chan *chan;
 
 	device_property_read_string(device, "dma-names", &slave);
-	chan = dma_request_chan(device, slave);
+	chan = dmacast_fault() ? ERR_PTR(-ENOMEM) : dma_request_chan(device, slave);
 	/* Without a device tree this is also what a name that nobody will ever have gives. */
 	if (PTR_ERR(chan) == -EPROBE_DEFER && __ratelimit(&say))
 		dev_notice(device,
@@ -126,6 +129,19 @@ static struct dma_chan *request(struct device *device)
 	else if (IS_ERR(chan) && PTR_ERR(chan) != -EPROBE_DEFER)
 		dev_err(device, "no DMA channel \"%s\": %ld\n", slave, PTR_ERR(chan));
 	return chan;
+}
+
+/*
+ * The channel holds the provider's module, not its device: when that goes, we are to be unbound
+ * before it, and bound again when it is back.
+ */
+static int depend_on(struct device *device, struct device *provider)
+{
+	if (!dmacast_fault() && device_link_add(device, provider, DL_FLAG_AUTOPROBE_CONSUMER))
+		return 0;
+	dev_err(device, "cannot depend on %s: it is going away, or there is no memory\n",
+		dev_name(provider));
+	return -EINVAL;
 }
 
 int engine_open(struct engine *engine, struct device *device)
@@ -137,14 +153,8 @@ int engine_open(struct engine *engine, struct device *device)
 		return PTR_ERR(chan);
 	engine->chan = chan;
 	error = set_up(engine, device);
-	/*
-	 * The channel holds the provider's module, not its device: when that goes, we are to be
-	 * unbound before it, and bound again when it is back.
-	 */
-	if (!error && !device_link_add(device, chan->device->dev, DL_FLAG_AUTOPROBE_CONSUMER)) {
-		dev_err(device, "cannot depend on %s\n", dev_name(chan->device->dev));
-		error = -EINVAL;
-	}
+	if (!error)
+		error = depend_on(device, chan->device->dev);
 	if (error)
 		engine_close(engine);
 	return error;

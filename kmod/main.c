@@ -9,6 +9,7 @@
 #include "channel.h"
 #include "class.h"
 #include "compat.h"
+#include "fault.h"
 
 #include <linux/ctype.h>
 #include <linux/err.h>
@@ -99,6 +100,8 @@ static struct platform_device *make_device(unsigned int number)
 		.properties = properties,
 	};
 
+	if (dmacast_fault())
+		return ERR_PTR(-ENOMEM);
 	return platform_device_register_full(&info);
 }
 
@@ -130,7 +133,7 @@ static int __init dmacast_init(void)
 
 	if (error)
 		return error;
-	error = platform_driver_register(&driver);
+	error = dmacast_fault() ? -ENOMEM : platform_driver_register(&driver);
 	if (error)
 		goto exit_class;
 	error = make_devices();

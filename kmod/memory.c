@@ -207,9 +207,10 @@ int memory_allocate(struct block_memory *memory, const struct memory_limits *lim
 		return error;
 	error = map_for_dma(memory, limits);
 	if (!error && limits->max_segments && memory->sgt.nents > limits->max_segments) {
-		dev_notice(limits->dma_device,
-			   "dmacast: a block of %zu bytes is in %u pieces, and the DMA engine takes %u of at most %u bytes: ask for smaller blocks, or for contiguous ones\n",
-			   size, memory->sgt.nents, limits->max_segments, limits->max_segment_size);
+		dev_notice_ratelimited(limits->dma_device,
+				       "dmacast: a block of %zu bytes is in %u pieces, and the DMA engine takes %u of at most %u bytes: ask for smaller blocks, or for contiguous ones\n",
+				       size, memory->sgt.nents, limits->max_segments,
+				       limits->max_segment_size);
 		error = -EINVAL;
 	}
 	if (error) {

@@ -101,6 +101,7 @@ struct sim_chan {
 	u64 transfers;			/* all that finished, the next two included */
 	u64 errors;
 	u64 shorts;
+	u64 refused;
 
 	bool lossy;			/* written by debugfs */
 

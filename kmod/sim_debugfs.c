@@ -12,6 +12,7 @@
  *	transfers	that finished, among them:
  *	errors
  *	shorts
+ *	refused		transfers that were not taken: against the limits of the module's parameters
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
@@ -173,4 +174,5 @@ void sim_debugfs_add(struct sim_chan *ch, struct dentry *parent)
 	debugfs_create_u64("transfers", 0400, dir, &ch->transfers);
 	debugfs_create_u64("errors", 0400, dir, &ch->errors);
 	debugfs_create_u64("shorts", 0400, dir, &ch->shorts);
+	debugfs_create_u64("refused", 0400, dir, &ch->refused);
 }

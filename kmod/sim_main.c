@@ -42,6 +42,10 @@ static unsigned int dma_bits = 64;
 module_param(dma_bits, uint, 0444);
 MODULE_PARM_DESC(dma_bits, "Width of the DMA address, 24 to 64 bits (default 64)");
 
+static int node = NUMA_NO_NODE;
+module_param(node, int, 0444);
+MODULE_PARM_DESC(node, "NUMA node that the engine is at; -1: none (default -1)");
+
 static struct platform_device *sim_pdev;
 static struct workqueue_struct *sim_queue;
 static struct dentry *sim_debugfs;
@@ -174,6 +178,7 @@ static int sim_probe(struct platform_device *pdev)
 	if (ret)
 		return ret;
 	dma_set_max_seg_size(dev, max_segment_size);
+	set_dev_node(dev, node);
 #if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE) || defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU)
 	/* It is the CPU that writes, through its caches. */
 	dev->dma_coherent = true;
@@ -336,3 +341,4 @@ module_exit(sim_exit);
 MODULE_AUTHOR("dmacast developers");
 MODULE_DESCRIPTION("DMA engine in software, for dmacast without hardware");
 MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1");

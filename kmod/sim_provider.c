@@ -34,6 +34,15 @@ static dma_cookie_t sim_tx_submit(struct dma_async_tx_descriptor *tx)
 	return cookie;
 }
 
+static void sim_count_refused(struct sim_chan *ch)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&ch->lock, flags);
+	ch->refused++;
+	spin_unlock_irqrestore(&ch->lock, flags);
+}
+
 static struct dma_async_tx_descriptor *
 sim_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int nents,
 		  enum dma_transfer_direction direction, unsigned long flags, void *context)
@@ -52,6 +61,7 @@ sim_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int n
 	if (chan->device->max_sg_burst && nents > chan->device->max_sg_burst) {
 		dev_err_ratelimited(dev, "ch%u: %u segments, at most %u are possible\n", ch->index,
 				    nents, chan->device->max_sg_burst);
+		sim_count_refused(ch);
 		return NULL;
 	}
 
@@ -68,12 +78,12 @@ sim_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int n
 		    segment->address + segment->length - 1 > dma_get_mask(dev)) {
 			dev_err_ratelimited(dev, "ch%u: segment %u: %u bytes are too many, or out of reach\n",
 					    ch->index, i, segment->length);
-			goto free;
+			goto refuse;
 		}
 	}
 	if (length > U32_MAX) {
 		dev_err_ratelimited(dev, "ch%u: %llu bytes are too many\n", ch->index, length);
-		goto free;
+		goto refuse;
 	}
 
 	desc->length = length;
@@ -83,7 +93,8 @@ sim_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int n
 	desc->tx.flags = flags;
 	desc->tx.cookie = -EBUSY;
 	return &desc->tx;
-free:
+refuse:
+	sim_count_refused(ch);
 	kfree(desc);
 	return NULL;
 }

@@ -70,6 +70,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define TICK_NS UINT64_C(10000000)
+#define TICKS_PER_S (NS_PER_S / TICK_NS)
 #define RETRY_NS UINT64_C(20000000)
 
 #define UNSET UINT64_MAX
@@ -1334,7 +1335,7 @@ static uint64_t next_allowance(uint64_t start, uint64_t *tick)
 	if (opt.rate == UNITS_RATE_MAX)
 		return UINT64_MAX;
 	sleep_until(start + ++*tick * TICK_NS);
-	return (uint64_t)((unsigned __int128)opt.rate * *tick * TICK_NS / NS_PER_S);
+	return opt.rate / TICKS_PER_S * *tick + opt.rate % TICKS_PER_S * *tick / TICKS_PER_S;
 }
 
 static void run_generate(void)

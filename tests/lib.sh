@@ -7,6 +7,9 @@
 set -u
 
 BUILD=${BUILD:-build}
+# On a machine that is so many times slower, what clients and sources do is divided by this. What a test
+# then expects of them in bytes it divides itself.
+scale=${DMACAST_TEST_SCALE:-1}
 work=$(mktemp -d)
 test_number=0
 test_failures=0
@@ -126,28 +129,70 @@ wait_until()
 	done
 }
 
+# bytes_of SIZE: 24M, as a number.
+bytes_of()
+{
+	case $1 in
+	*K) echo $((${1%K} << 10)) ;;
+	*M) echo $((${1%M} << 20)) ;;
+	*) echo "$1" ;;
+	esac
+}
+
+# The simulated engine of DMACAST_TEST_DEVICE: sim_set ATTRIBUTE VALUE. See kmod/sim_debugfs.c.
+sim_silent_ms=3600000
+sim_set()
+{
+	local device=${DMACAST_TEST_DEVICE##*/} channel
+
+	channel=$(basename "$(readlink -f "/sys/class/dmacast/$device/device")")
+	channel=/sys/kernel/debug/dmacast_sim/ch${channel##*.}
+	{ echo "$2" >"$channel/$1"; } 2>/dev/null || ok 1 "$channel, the sim of $device, takes $1 = $2"
+}
+
 # source_of RATE: sets source, the daemon's arguments for the pattern at that rate, from its first word
 # on: by its own generator, or with DMACAST_TEST_DEVICE=/dev/dmacast/NAME by dmacast_sim.ko through the
-# kernel ring. Like the generator, the device waits while nobody takes its data.
+# kernel ring. Like the generator, the device waits while nobody takes its data. With RATE "none", nothing
+# comes but by source_pour.
 source_of()
 {
-	local device=${DMACAST_TEST_DEVICE-} channel rate=${1%/s}
+	local device=${DMACAST_TEST_DEVICE-} rate=0
 
-	if [ -z "$device" ]; then
-		source=(--pattern "$1")
+	case $1 in
+	max | none) ;;
+	*) rate=$(($(bytes_of "${1%/s}") / scale)) ;;
+	esac
+	if [ -n "$device" ]; then
+		source=(--device "$device" --overrun stall)
+		sim_set offset 0
+		if [ "$1" = none ]; then
+			sim_set stall $sim_silent_ms
+		else
+			sim_set stall 0
+			sim_set rate "$rate"
+		fi
+	elif [ "$1" = none ]; then
+		[ -e "$work/quiet" ] || mkfifo "$work/quiet"
+		exec {source_quiet}<>"$work/quiet"
+		source=(--input "$work/quiet")
+	elif [ "$1" = max ]; then
+		source=(--pattern max)
+	else
+		source=(--pattern "$rate/s")
+	fi
+}
+
+# source_pour SIZE: a source of the rate "none" gives so many bytes, or a little more, and stops again.
+source_pour()
+{
+	if [ -z "${DMACAST_TEST_DEVICE-}" ]; then
+		"$BUILD/tests/feedclient" --generate "$1" >&"$source_quiet"
 		return
 	fi
-	source=(--device "$device" --overrun stall)
-	channel=$(basename "$(readlink -f "/sys/class/dmacast/${device##*/}/device")")
-	channel=/sys/kernel/debug/dmacast_sim/ch${channel##*.}
-	case $rate in
-	max) rate=0 ;;
-	*K) rate=$((${rate%K} << 10)) ;;
-	*M) rate=$((${rate%M} << 20)) ;;
-	esac
-	if ! { echo "$rate" >"$channel/rate" && echo 0 >"$channel/offset"; } 2>/dev/null; then
-		ok 1 "$channel, the sim of $device, takes rate and offset"
-	fi
+	sim_set rate "$(bytes_of "$1")"
+	sim_set stall 0
+	sleep 1.1
+	sim_set stall $sim_silent_ms
 }
 
 # daemon_run ARGUMENT...: start dmacastd, in $daemon_prefix if that is set; wait until it listens or
@@ -166,6 +211,7 @@ daemon_run()
 	fi
 	daemon_number=$((daemon_number + 1))
 	log=$work/daemon.$daemon_number.log
+	: >"$log" # what a daemon of a subshell left there is not this one's
 	"${daemon_prefix[@]}" "$BUILD/dmacastd" "${source[@]}" "$@" <"$daemon_input" 2>"$log" &
 	daemon=$!
 	started+=("$daemon")
@@ -211,10 +257,28 @@ process_state()
 	sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null
 }
 
+# feed_scale ARGUMENT...: sets scaled, these with --bytes, --rate and --send as on a slow machine.
+feed_scale()
+{
+	local i
+
+	scaled=("$@")
+	[ "$scale" -gt 1 ] || return 0
+	for ((i = 1; i < $#; i++)); do
+		case ${scaled[i - 1]} in
+		--bytes | --send) scaled[i]=$(($(bytes_of "${scaled[i]}") / scale)) ;;
+		--rate) scaled[i]=$(($(bytes_of "${scaled[i]%/s}") / scale))/s ;;
+		esac
+	done
+}
+
 # feed ARGUMENT...: run the checking client against the daemon, wait for it. Sets report, status.
 feed()
 {
-	"$BUILD/tests/feedclient" "$@" >"$work/feed.out" 2>"$work/feed.err"
+	local scaled
+
+	feed_scale "$@"
+	"$BUILD/tests/feedclient" "${scaled[@]}" >"$work/feed.out" 2>"$work/feed.err"
 	status=$?
 	report=$(cat "$work/feed.out")
 }
@@ -236,11 +300,12 @@ feed_ok()
 # feed_start NAME ARGUMENT...: run it in the background, until it has all its connections.
 feed_start()
 {
-	local name=$1
+	local name=$1 scaled
 
 	shift
+	feed_scale "$@"
 	rm -f "$work/$name.ready"
-	"$BUILD/tests/feedclient" --ready "$work/$name.ready" "$@" \
+	"$BUILD/tests/feedclient" --ready "$work/$name.ready" "${scaled[@]}" \
 		>"$work/$name.out" 2>"$work/$name.err" &
 	feed_pid[$name]=$!
 	started+=("${feed_pid[$name]}")

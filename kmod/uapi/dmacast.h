@@ -140,7 +140,8 @@ struct dmacast_block {
  * @errors: transfers that failed
  * @short_transfers: transfers that ended early, the empty ones included
  * @quarantined: how often a block had to wait for its pages
- * @replaced: how often a block got fresh pages because that took too long
+ * @replaced: how often a block got fresh pages because that took too long; may be more than
+ *	@quarantined, by blocks that are in quarantine since before SETUP
  * @blocks_free: now FREE
  * @blocks_queued: now QUEUED
  * @blocks_ready: now READY

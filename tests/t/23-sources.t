@@ -168,6 +168,16 @@ for input in "$work/missing" "$work"; do
 	matches "input $(basename "$input"): and named" "$log" "input = $input: "
 done
 
+# --- the pattern keeps its rate also after the daemon could not run for a while ---
+daemon_run --pattern 4M/s --ring-size 1M --block-size 64K --listen 127.0.0.1:0
+kill -STOP "$daemon"
+sleep 1
+kill -CONT "$daemon"
+sleep 0.5
+feed_ok "pattern: after a pause it goes on" --seconds 2 --allow-gaps "127.0.0.1:$port"
+compare "pattern: at its rate" "$(field rate)" -lt $((8 << 20))
+daemon_stop
+
 # --- drop: a client that comes later starts with what comes then ---
 daemon_run --pattern 20M/s --zerocopy always --listen 127.0.0.1:0
 sleep 0.5

@@ -69,7 +69,7 @@ feed --clients 1 --seconds 1 "127.0.0.1:$port"
 compare "max-clients: the fourth is turned away" "$status" -ne 0
 matches "max-clients: and it is logged" "$log" 'client 127\.0\.0\.1:[0-9]+ refused: max-clients'
 feed_end_ok "max-clients: the three are served" three TERM
-wait_until 5 test "$(grep -c ' left: ' "$log")" -ge 3
+wait_until 5 sh -c "[ \$(grep -c ' left: ' '$log') -ge 3 ]"
 sleep 0.2
 feed_ok "max-clients: then there is room again" --clients 3 --bytes 1M "127.0.0.1:$port"
 daemon_stop

@@ -23,7 +23,7 @@ ip link set server up
 "${at_client[@]}" ip link set lo up
 "${at_client[@]}" ip addr add 10.77.0.2/24 dev client
 "${at_client[@]}" ip link set client up
-tc qdisc add dev server root tbf rate 400mbit burst 256k latency 200ms ||
+tc qdisc add dev server root tbf rate $((400 / scale))mbit burst 256k latency 200ms ||
 	skip_all "no tbf queue here"
 
 # The checking client is at the other host.
@@ -55,14 +55,14 @@ daemon_stop
 is "slow wire: exit status" "$status" 0
 
 # Packets that wait in the queue of the wire are lost when it is full: retransmissions.
-tc qdisc change dev server root tbf rate 200mbit burst 256k limit 300k
+tc qdisc change dev server root tbf rate $((200 / scale))mbit burst 256k limit 300k
 daemon_run "${stream[@]}" --lag-policy block --ring-size 4M --block-size 64K
 feed_ok "lossy wire: every byte" --clients 4 --bytes 6M "10.77.0.1:$port"
 daemon_stop
 is "lossy wire: exit status" "$status" 0
 compare "lossy wire: packets were lost" \
 	"$(tc -s qdisc show dev server | sed -n 's/.*dropped \([0-9]*\).*/\1/p' | head -n 1)" -gt 0
-tc qdisc change dev server root tbf rate 400mbit burst 256k latency 200ms
+tc qdisc change dev server root tbf rate $((400 / scale))mbit burst 256k latency 200ms
 
 # Kicked while packets with pages of the ring are in the queue: completions come later.
 daemon_run --feed 80M/s --zerocopy always --listen 10.77.0.1:0 --lag-policy disconnect \

@@ -5,13 +5,14 @@
 . tests/lib.sh
 
 for signal in TERM INT; do
-	daemon_run --feed max --lag-policy block --zerocopy always --listen 127.0.0.1:0
+	daemon_run --feed max --lag-policy block --zerocopy always --listen 127.0.0.1:0 \
+		--drain-timeout 1m
 	feed_start all --clients 20 --until-end --expect-end end "127.0.0.1:$port"
 	sleep 0.5
 	daemon_stop $signal
 	is "SIG$signal under load: exit status" "$status" 0
 	feed_end_ok "SIG$signal under load: 20 clients end in order, every byte right" all
-	compare "SIG$signal under load: and there was a load" "$(field bytes_total)" -gt 10000000
+	compare "SIG$signal under load: and there was a load" "$(field bytes_total)" -gt $((10000000 / scale))
 	is "SIG$signal under load: nobody was reset" "$(grep -c 'left: end of stream' "$log")" 20
 done
 

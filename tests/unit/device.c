@@ -4,6 +4,7 @@
 #include "source.h"
 
 #include "capture.h"
+#include "clock.h"
 #include "dice.h"
 #include "fakedevice.h"
 #include "log.h"
@@ -668,6 +669,44 @@ static void test_end(void)
 	point("a device that is gone, does not start or fails ends the source, once");
 }
 
+/* Return: does nothing wake the loop for a while? */
+static bool is_quiet(void)
+{
+	const struct timeval span = { .tv_usec = 20000 };
+	uint64_t begin = clock_monotonic_ns();
+
+	event_base_loopexit(base, &span);
+	event_base_loop(base, EVLOOP_ONCE);
+	return clock_monotonic_ns() - begin >= 19000000;
+}
+
+/* A source that does not read still learns that its device is gone, and does not spin until then. */
+static void test_end_unread(void)
+{
+	for (int started = 0; started < 2; started++) {
+		open_source(64, SETTING_AUTO, LAG_POLICY_BLOCK);
+		if (started)
+			source_start(sink.source);
+		for (int turns = 0; turns < 4; turns++) {
+			while (started && fake_fill(BLOCK, 0, 0))
+				;
+			turn();
+		}
+		check(sink.blocks == (started ? 56 : 0) && !sink.ends, "%u blocks, %u ends",
+		      sink.blocks, sink.ends);
+		check(is_quiet(), "woken without a reason");
+		fake_unplug();
+		capture_begin(&capture, STDERR_FILENO);
+		turn();
+		turn();
+		capture_end(&capture);
+		check(sink.ends == 1 && !strcmp(sink.why, "device gone"), "%u ends: %s", sink.ends,
+		      sink.why);
+		close_source();
+	}
+	point("a device that is gone ends a source that waits for blocks, or for its start");
+}
+
 int main(void)
 {
 	unsetenv("JOURNAL_STREAM");
@@ -690,6 +729,7 @@ int main(void)
 	test_giving_way();
 	test_stop();
 	test_end();
+	test_end_unread();
 	event_base_free(base);
 	return tap_end();
 }

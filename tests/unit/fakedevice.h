@@ -15,7 +15,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -43,25 +42,25 @@ static struct {
 	struct dmacast_block ready[FAKE_MOST];
 	uint32_t ready_count;
 	uint64_t sequence;
-	int fd;
+	int fd, hold; /* of a pipe: its end that is read is the device, the other one keeps it alive */
 	unsigned char *memory;
 } fake;
 
 static void fake_reset(void)
 {
 	memset(&fake, 0, sizeof(fake));
-	fake.fd = -1;
+	fake.fd = fake.hold = -1;
 	fake.abi_version = DMACAST_ABI_VERSION;
 }
 
-/* The descriptor is readable as long as there is something to read, or to learn. */
+/* Like the device: readable as long as there is something to read, and never writable. */
 static inline void fake_update(void)
 {
-	uint64_t one = 1, any;
+	char any;
 
 	syscall(SYS_read, fake.fd, &any, sizeof(any));
-	if (fake.ready_count || fake.gone)
-		syscall(SYS_write, fake.fd, &one, sizeof(one));
+	if (fake.ready_count)
+		syscall(SYS_write, fake.hold, "r", 1);
 }
 
 static inline uint32_t fake_count(enum fake_state state)
@@ -108,7 +107,8 @@ static inline bool fake_fill(uint64_t length, uint32_t flags, uint64_t lost)
 static inline void fake_unplug(void)
 {
 	fake.gone = true;
-	fake_update();
+	syscall(SYS_close, fake.hold); /* a hang-up */
+	fake.hold = -1;
 }
 
 static inline int fake_fail(int error)
@@ -119,6 +119,7 @@ static inline int fake_fail(int error)
 
 int open(const char *path, int flags, ...)
 {
+	int ends[2];
 	va_list args;
 	mode_t mode;
 
@@ -132,7 +133,10 @@ int open(const char *path, int flags, ...)
 	if (fake.fd >= 0)
 		return fake_fail(EBUSY);
 	fake.faults += (flags & (O_ACCMODE | O_NONBLOCK)) != (O_RDWR | O_NONBLOCK);
-	fake.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC))
+		return -1;
+	fake.fd = ends[0];
+	fake.hold = ends[1];
 	fake.opens++;
 	return fake.fd;
 }
@@ -142,7 +146,9 @@ int close(int fd)
 	if (fd >= 0 && fd == fake.fd) {
 		fake.faults += fake.mapped; /* that comes first */
 		fake.closes++;
-		fake.fd = -1;
+		if (fake.hold >= 0)
+			syscall(SYS_close, fake.hold);
+		fake.fd = fake.hold = -1;
 	}
 	return (int)syscall(SYS_close, fd);
 }
@@ -223,10 +229,19 @@ int ioctl(int fd, unsigned long request, ...)
 	return fake_fail(ENOTTY);
 }
 
+#ifdef SYS_mmap2 /* 32 bits */
+#define FAKE_SYS_MMAP SYS_mmap2
+#define FAKE_MMAP_UNIT 4096
+#else
+#define FAKE_SYS_MMAP SYS_mmap
+#define FAKE_MMAP_UNIT 1
+#endif
+
 void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
 	if (fd < 0 || fd != fake.fd)
-		return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
+		return (void *)syscall(FAKE_SYS_MMAP, address, length, protection, flags, fd,
+				       (long)(offset / FAKE_MMAP_UNIT));
 	if (fake.mmap_error) {
 		errno = fake.mmap_error;
 		return MAP_FAILED;
@@ -235,7 +250,7 @@ void *mmap(void *address, size_t length, int protection, int flags, int fd, off_
 		       length != fake.setup.map_size;
 	fake.mapped = true;
 	/* The test writes to it, too. */
-	fake.memory = (unsigned char *)syscall(SYS_mmap, NULL, length, PROT_READ | PROT_WRITE,
+	fake.memory = (unsigned char *)syscall(FAKE_SYS_MMAP, NULL, length, PROT_READ | PROT_WRITE,
 					       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	return fake.memory;
 }

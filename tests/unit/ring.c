@@ -176,7 +176,7 @@ static void test_errors(void)
 		const struct ring *ring;
 
 		capture_begin(&capture, STDERR_FILENO);
-		ring = ring_memory_create("name-of-it", 1UL << 40, 64, table[i].huge_pages);
+		ring = ring_memory_create("name-of-it", 1U << 30, 1U << 16, table[i].huge_pages);
 		capture_end(&capture);
 		check(!ring, "64 TiB");
 		check(strstr(capture.text, "stream name-of-it: ") &&

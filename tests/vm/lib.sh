@@ -17,6 +17,7 @@
 # The guest reaches 127.0.0.1 of the host as 10.0.2.2, and nothing else.
 
 . tests/lib.sh
+. tests/vm/machine.sh
 
 vm_number=0
 vm_running= # process id of QEMU
@@ -31,16 +32,18 @@ vm_alarming+='|hard LOCKUP|lockdep|possible circular|possible recursive|scheduli
 vm_alarming+='|DMA-API:|KASAN|UBSAN|unable to handle|list_(add|del) corruption|NETDEV WATCHDOG|Tainted:'
 
 # vm_start: the options are
-#   --kernel SERIES   5.10, 6.1 or 6.12; by default what the tests are run for (tests/vm/run), else 6.1
+#   --kernel SERIES   5.10, 6.1, 6.12, armmp or arm64; by default what the tests are run for (tests/vm/run),
+#                     else 6.1
 #   --append WORDS    for the kernel's command line
-#   --nic NAME        e1000e, vmxnet3, virtio-net-pci
+#   --nic NAME        e1000e, vmxnet3, virtio-net-pci; ARM machines have one of their own
 #   --memory SIZE     1G
+#   --serial PATH     a Unix socket that leads to the machine's first serial port (armmp)
 #   --ports NUMBER    of ports of the guest from 7000 on that lead in from outside: 4
 #   --seconds NUMBER  the machine may run for: 300
 vm_start()
 {
-	local series=${DMACAST_VM_KERNEL:-6.1} append='' nic=e1000e memory=1G ports=4 seconds=$vm_seconds
-	local root archive number forward
+	local series=${DMACAST_VM_KERNEL:-6.1} append='' nic='' memory=1G ports=4 seconds=$vm_seconds
+	local root archive number forward serial='' vm_devices
 
 	[ -z "$vm_running" ] || {
 		ok 1 "one machine at a time"
@@ -52,6 +55,7 @@ vm_start()
 		--append) append=$2 ;;
 		--nic) nic=$2 ;;
 		--memory) memory=$2 ;;
+		--serial) serial=$2 ;;
 		--ports) ports=$2 ;;
 		--seconds) seconds=$2 ;;
 		*) break ;;
@@ -76,19 +80,21 @@ vm_start()
 	for ((number = 0; number < ports; number++)); do
 		forward+=",hostfwd=tcp:127.0.0.1:0-:$((7000 + number))"
 	done
+	machine "$series"
+	vm_options "$series" "$nic" "$serial"
 	# An oops is a panic, and that ends QEMU, with its text in the console log.
-	timeout --kill-after=5 "$seconds" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu max -smp 2 \
-		-m "$memory" -display none -no-reboot -nodefaults \
+	timeout --kill-after=5 "$seconds" "${qemu[@]}" -accel tcg,thread=multi -m "$memory" \
+		-display none -no-reboot -nodefaults \
 		-kernel "$root/boot/vmlinuz-$(cat "$root/release")" -initrd "$archive" \
-		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off audit=0 random.trust_cpu=on tsc=reliable nic=${nic%-pci} $append" \
-		-serial "file:$vm.console" -monitor "unix:$vm.monitor,server,nowait" -pidfile "$vm.pid" \
-		-netdev "user,id=net0,$forward" -device "$nic,netdev=net0" </dev/null >"$vm.qemu" 2>&1 &
+		-append "console=$console loglevel=5 panic=-1 oops=panic $kernel_options audit=0 nic=$nic $append" \
+		-monitor "unix:$vm.monitor,server,nowait" -pidfile "$vm.pid" \
+		-netdev "user,id=net0,$forward" "${vm_devices[@]}" </dev/null >"$vm.qemu" 2>&1 &
 	vm_running=$!
 	started+=("$vm_running")
 	wait_until 10 vm_began
 	[ ! -s "$vm.pid" ] || started+=("$(cat "$vm.pid")")
 	vm_ended || vm_find_ports
-	wait_until 90 vm_settled
+	wait_until "$boot_seconds" vm_settled
 	vm_answers || {
 		ok 1 "the machine boots"
 		diag_file "$vm.qemu"
@@ -97,16 +103,46 @@ vm_start()
 	}
 }
 
+# vm_options SERIES NIC SERIAL: sets vm_devices, and nic, as the guest's drivers are called.
+vm_options()
+{
+	case $1 in
+	armmp)
+		nic=smsc911x
+		# The console is the second port.
+		vm_devices=(-serial "${3:+unix:$3,server,nowait}" -serial "file:$vm.console")
+		[ -n "$3" ] || vm_devices[1]=null
+		vm_devices+=(-net "nic,model=lan9118,netdev=net0")
+		;;
+	arm64)
+		nic=dwc2,phy-generic,cdc_subset
+		vm_devices=(-serial "file:$vm.console" -device "usb-net,netdev=net0")
+		;;
+	*)
+		nic=${2:-e1000e}
+		vm_devices=(-serial "file:$vm.console" -device "$nic,netdev=net0")
+		nic=${nic%-pci}
+		;;
+	esac
+	[ -z "$device_tree" ] || vm_devices+=(-dtb "$build/vm/device-tree.dtb")
+}
+
 # QEMU chose free ports: ask it.
 vm_find_ports()
 {
 	local from to
 
 	vm_ports=()
-	echo 'info usernet' | socat -t 1 - "UNIX-CONNECT:$vm.monitor" >"$vm.usernet" 2>/dev/null
+	vm_monitor info usernet >"$vm.usernet"
 	while read -r from to; do
 		vm_ports[$to]=$from
 	done < <(awk '/HOST_FORWARD/ { print $4, $6 }' "$vm.usernet" | tr -d '\r')
+}
+
+# vm_monitor COMMAND...: of QEMU's monitor: what it says.
+vm_monitor()
+{
+	echo "$*" | socat -t 1 - "UNIX-CONNECT:$vm.monitor" 2>/dev/null
 }
 
 vm_began()
@@ -159,7 +195,11 @@ vm_stop()
 		tainted=$(guest_seconds=5 guest cat /proc/sys/kernel/tainted 2>/dev/null)
 		# Bad page, oops, warning, lock-up; that our modules are not Debian's is no news.
 		[ $((${tainted:-0} & (32 | 128 | 512 | 16384))) -eq 0 ] || problem="the kernel is tainted: $tainted"
-		guest_seconds=5 guest poweroff -f >/dev/null 2>&1
+		if [ -n "$powers_off" ]; then
+			guest_seconds=5 guest poweroff -f >/dev/null 2>&1
+		else
+			vm_monitor quit >/dev/null
+		fi
 		if ! wait_until 15 vm_ended; then
 			problem="it does not end"
 			vm_kill

@@ -36,7 +36,8 @@
 #include <linux/errqueue.h>
 
 #define BLOCK_SIZE (128 * KIB)
-#define BLOCK_COUNT 32U
+/* More than QEMU and the machine outside take for a client that does not read. */
+#define BLOCK_COUNT 128U
 #define REUSE_NS (10 * NS_PER_S)
 
 static uint64_t completions, copied;
@@ -156,9 +157,9 @@ static void reuse(void)
 	stats = channel_stats(&channel);
 	printf("# %llu quarantined, %llu replaced, %llu blocks since\n", stats.quarantined,
 	       stats.replaced, stats.completed);
-	check(stats.completed > 10 * BLOCK_COUNT, "only %llu blocks", stats.completed);
-	check(stats.quarantined > 0, "nothing was in the socket: this proves nothing");
-	check(stats.replaced > 0, "no block got fresh pages");
+	check(stats.completed > 2 * BLOCK_COUNT, "only %llu blocks", stats.completed);
+	/* They may wait since before SETUP, which sets the counters to 0. */
+	check(stats.replaced > 0, "no block got fresh pages: was anything in the socket?");
 	point("blocks that are still in a socket wait, then get fresh pages");
 	check(wait_for(&channel, blocks_ready, BLOCK_COUNT, 20), "the ring has shrunk");
 	channel_close(&channel);

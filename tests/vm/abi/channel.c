@@ -34,7 +34,7 @@ void give_up(void)
 	exit(tap_end() ?: 1);
 }
 
-void begin(int argc, char **argv)
+void begin_without_sim(int argc, char **argv)
 {
 	char path[PATH_MAX], link[PATH_MAX];
 
@@ -48,6 +48,11 @@ void begin(int argc, char **argv)
 	tap.checks = 0;
 	/* A test that hangs is a failed one. */
 	alarm(300);
+}
+
+void begin(int argc, char **argv)
+{
+	begin_without_sim(argc, argv);
 	sim("rate", "0");
 }
 
@@ -258,7 +263,7 @@ bool check_content(const struct channel *channel, const struct dmacast_block *bl
 
 bool write_file(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	ssize_t written;
 	int error;
 
@@ -284,6 +289,22 @@ static uint64_t read_number(const char *path)
 	return value;
 }
 
+uint64_t number_from(const char *path)
+{
+	uint64_t value = read_number(path);
+
+	need(value != UINT64_MAX, "%s: no number", path);
+	return value;
+}
+
+void check_held(uint64_t bytes, const char *when)
+{
+	uint64_t held = number_from("/sys/module/dmacast/parameters/held_pages");
+
+	check(held == bytes / page_size, "%s: %" PRIu64 " pages are held, not %" PRIu64, when, held,
+	      bytes / page_size);
+}
+
 static void sim_path(char *path, size_t size, const char *file)
 {
 	const char *number = strrchr(platform_device, '.');
@@ -306,12 +327,9 @@ void sim(const char *file, const char *format, ...)
 uint64_t sim_value(const char *file)
 {
 	char path[PATH_MAX];
-	uint64_t value;
 
 	sim_path(path, sizeof(path), file);
-	value = read_number(path);
-	need(value != UINT64_MAX, "%s: no number", path);
-	return value;
+	return number_from(path);
 }
 
 void sim_unplug(unsigned int ms)

@@ -63,6 +63,9 @@ void give_up(void) __attribute__((noreturn));
 /* begin() - the first call of main(): takes the arguments; sets the engine to a rate of 0. */
 void begin(int argc, char **argv);
 
+/* begin_without_sim() - the same for another engine. */
+void begin_without_sim(int argc, char **argv);
+
 /* ---- The channel: every call needs success ---- */
 
 struct channel channel_open(void);
@@ -123,6 +126,12 @@ bool check_content(const struct channel *channel, const struct dmacast_block *bl
 /* sim() - write to a file of its channel in debugfs; sim_value() - read a number from one. */
 void __attribute__((format(printf, 2, 3))) sim(const char *file, const char *format, ...);
 uint64_t sim_value(const char *file);
+
+/* number_from() - the number that is in a file. */
+uint64_t number_from(const char *path);
+
+/* check_held() - rings have so many bytes of pages; of a module with fault points (kmod/fault.h). */
+void check_held(uint64_t bytes, const char *when);
 
 /* sim_unplug() - the engine goes away, and comes back after so many milliseconds; 0: never. */
 void sim_unplug(unsigned int ms);

@@ -7,7 +7,8 @@
  *
  * It listens on PORT, takes one client, and sends it BYTES of the ring's feed in calls of at most CHUNK
  * bytes: all of them must complete, none copied; then every block is given back, and none of them may
- * wait for its pages for long. Without a size, DEVICE is a mapping that the kernel must refuse to send
+ * wait for its pages for long. vmxnet3 copies frames of up to 128 bytes into its descriptors, headers and
+ * data, and the kernel then says "copied" for all of that send: there each one must have such a frame. Without a size, DEVICE is a mapping that the kernel must refuse to send
  * from with EFAULT. The standard output is TAP.
  */
 #include "channel.h"
@@ -28,8 +29,40 @@
 #define BLOCK_COUNT 8U
 #define PFNMAP_SIZE 65536U
 
+#define TRACING "/sys/kernel/tracing/"
+#define EVENT TRACING "events/net/net_dev_start_xmit/"
+
 static int client;
-static uint64_t sends, completions, copied;
+static uint64_t sends, completions, copied, copied_notices;
+
+/* Does the driver make a copy of small frames? Then look at these from now on. */
+static bool watch_small_frames(void)
+{
+	char driver[256] = "";
+
+	if (readlink("/sys/class/net/eth0/device/driver", driver, sizeof(driver) - 1) < 0 ||
+	    strcmp(strrchr(driver, '/'), "/vmxnet3"))
+		return false;
+	need(write_file(TRACING "trace", ""), "trace: %m");
+	need(write_file(EVENT "filter", "len <= 128 && data_len > 0"), "filter: %m");
+	need(write_file(EVENT "enable", "1"), "enable: %m");
+	return true;
+}
+
+static uint64_t count_small_frames(void)
+{
+	FILE *trace;
+	char line[1024];
+	uint64_t count = 0;
+
+	need(write_file(EVENT "enable", "0"), "enable: %m");
+	trace = fopen(TRACING "trace", "r");
+	need(trace, "trace: %m");
+	while (fgets(line, sizeof(line), trace))
+		count += strstr(line, "net_dev_start_xmit:") != NULL;
+	fclose(trace);
+	return count;
+}
 
 static void read_completions(void)
 {
@@ -54,8 +87,10 @@ static void read_completions(void)
 				continue;
 			count = error.ee_data - error.ee_info + 1;
 			completions += count;
-			if (error.ee_code)
+			if (error.ee_code) {
 				copied += count;
+				copied_notices++;
+			}
 		}
 	}
 }
@@ -102,6 +137,8 @@ static void send_ring(const char *path, uint64_t block_size, uint64_t bytes, siz
 	struct dmacast_stats stats;
 	const unsigned char *map;
 	uint64_t sent = 0, end;
+	bool copies_small = watch_small_frames();
+	uint64_t small = 0;
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
 	need(fd >= 0, "%s: %m", path);
@@ -133,12 +170,14 @@ static void send_ring(const char *path, uint64_t block_size, uint64_t bytes, siz
 			     (ssize_t)(count * sizeof(*indices)),
 		     "write: %m");
 	}
+	if (copies_small)
+		small = count_small_frames();
 	printf("# %" PRIu64 " bytes, %" PRIu64 " sends, %" PRIu64 " completions, %" PRIu64
-	       " copied\n",
-	       sent, sends, completions, copied);
+	       " copied; %" PRIu64 " small frames\n",
+	       sent, sends, completions, copied, small);
 	point("every send completes");
-	check(copied == 0, "%" PRIu64 " of %" PRIu64, copied, completions);
-	point("none was copied");
+	check(copied_notices <= small, "%" PRIu64 " of %" PRIu64, copied, completions);
+	point(copies_small ? "none was copied, but for small frames" : "none was copied");
 	end = clock_ns(CLOCK_MONOTONIC) + NS_PER_S;
 	do
 		stats = stats_of(fd);

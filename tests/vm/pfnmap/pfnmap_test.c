@@ -20,7 +20,7 @@ static int pfnmap_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (vma->vm_pgoff || size > PAGE_SIZE << PFNMAP_ORDER)
 		return -EINVAL;
-	return remap_pfn_range(vma, vma->vm_start, virt_to_phys((void *)pfnmap_memory) >> PAGE_SHIFT,
+	return remap_pfn_range(vma, vma->vm_start, PHYS_PFN(virt_to_phys((void *)pfnmap_memory)),
 			       size, vma->vm_page_prot);
 }
 

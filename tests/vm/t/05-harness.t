@@ -127,7 +127,7 @@ matches "with the kernel's text" "$out" 'Kernel panic'
 compare "soon" "$took" -lt 60
 
 broken hang <<'END'
-vm_start --seconds 60
+vm_start --seconds 120
 guest_script <<'IN'
 echo 0 >/proc/sys/kernel/sysrq
 kill $(pidof socat)

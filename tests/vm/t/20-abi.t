@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # The kernel ring's interface: every call, flag and error that uapi/dmacast.h promises.
-# On 6.1.
+# On every kernel.
 
 . tests/vm/lib.sh
 

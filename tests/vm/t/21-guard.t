@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# A daemon that gives blocks back too early, as soon as they are sent: its client, outside, gets right bytes
-# all the same, and the ring is whole again. (Killed, and closed with data in flight: abi/guard.c.)
+# A daemon that gives blocks back as soon as they are sent, is killed, or closes everything with data in
+# flight: its client, outside, gets right bytes all the same, and the ring is whole again.
 
 . tests/vm/lib.sh
 
@@ -28,6 +28,22 @@ feed "127.0.0.1:$(vm_port 7000)" --rate 3M/s --expect-end end --seconds 100
 ok "$status" "blocks given back too early: every byte is right" || diag_file "$work/feed.err"
 is "and all are there" "$(field bytes_min)" 33554432
 broken_end "early"
+
+# The client stops reading; the channel's next user runs for ten seconds; the client reads the rest.
+inside=7001
+for mode in kill close; do
+	broken_start $mode $inside 16777216
+	feed_start $mode "127.0.0.1:$(vm_port $inside)" --rcvbuf 16K --expect-end any --until-end \
+		--seconds 100
+	kill -STOP "${feed_pid[$mode]}"
+	broken_end $mode
+	sent=$(guest sed -n 's/.* after \([0-9]*\) bytes$/\1/p' /tmp/broken.log)
+	kill -CONT "${feed_pid[$mode]}"
+	feed_end $mode
+	ok "$status" "$mode: every byte is right" || diag_file "$work/$mode.err"
+	is "$mode: and all that were sent are there" "$(field bytes_min)" "$sent"
+	inside=$((inside + 1))
+done
 
 check "the modules can go" guest modprobe -r dmacast
 vm_stop

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The network sends from the ring's pages, in truth without a copy, and lets go of them; from memory that
 # is mapped as drivers mostly do it, it refuses to.
+# On every kernel.
 
 . tests/vm/lib.sh
 

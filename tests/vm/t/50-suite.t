@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The daemon's end-to-end tests once more, in a guest, with the kernel ring as their source.
+
+. tests/vm/lib.sh
+
+# Those of tests/t that need a source that any kind can be.
+suite="20-streaming 21-churn 22-slow 26-network 27-stop 28-idle"
+
+# And the others, each with what it is about instead.
+declare -A left_out=(
+	[01-tree]="the sources and their build"
+	[05-feedclient]="the checking client alone"
+	[10-documented]="manuals and samples"
+	[15-devicetree]="overlays and their schema"
+	[23-sources]="the other sources; the device's own ways are in 52-mishaps"
+	[24-tools]="an input of known bytes, to the end; 51-endurance has nc"
+	[25-limits]="limits of processes, addresses, memfd: no matter what the source is"
+	[29-messages]="log and arguments, the same with every source"
+)
+
+for test in tests/t/*.t; do
+	name=$(basename "$test" .t)
+	case " $suite " in
+	*" $name "*) [ -z "${left_out[$name]-}" ] || echo "$name is in both lists" ;;
+	*) [ -n "${left_out[$name]-}" ] || echo "$name is in no list" ;;
+	esac
+done >"$work/lists"
+for name in $suite "${!left_out[@]}"; do
+	[ -e "tests/t/$name.t" ] || echo "$name is no test"
+done >>"$work/lists"
+is "every test of the daemon runs here, or there is a reason" "$(cat "$work/lists")" ""
+
+vm_start --seconds 900
+device=/dev/dmacast/sim0
+sim=/sys/kernel/debug/dmacast_sim/ch0
+counters=/sys/class/dmacast/sim0
+check "the modules load" guest modprobe dmacast_sim
+check "with a channel" guest modprobe dmacast channels=sim0
+
+for name in $suite; do
+	before=$(guest cat $sim/transfers)
+	began=$SECONDS
+	guest_seconds=400 guest_tap "$name" env DMACAST_TEST_DEVICE=$device DMACAST_TEST_SCALE=4 \
+		bash "tests/t/$name.t"
+	diag "$name took $((SECONDS - began)) s"
+	compare "$name: the device was the source" "$(guest cat $sim/transfers)" -gt "$before"
+	is "$name: no block is lent, none waits" \
+		"$(guest cat $counters/blocks_lent $counters/blocks_quarantine | tr '\n' ' ')" "0 0 "
+done
+
+check "the modules can go" guest modprobe -r dmacast
+check "both of them" guest modprobe -r dmacast_sim
+vm_stop
+
+done_testing
