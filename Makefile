@@ -220,10 +220,11 @@ confdir := $(DESTDIR)$(SYSCONFDIR)/dmacast
 udevdir := $(DESTDIR)$(PREFIX)/lib/udev/rules.d
 sysusersdir := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 modulesloaddir := $(DESTDIR)$(PREFIX)/lib/modules-load.d
+sysctldir := $(DESTDIR)$(PREFIX)/lib/sysctl.d
 unitdir := $(DESTDIR)$(PREFIX)/lib/systemd/system
 completiondir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
-examples := conf/dmacastd.conf conf/60-dmacast-sysctl.conf conf/zynq-axi-dma.dtso conf/msgdma.dtso \
+examples := conf/dmacastd.conf conf/zynq-axi-dma.dtso conf/msgdma.dtso \
 	kmod/dmacast.yaml systemd/dmacastd.socket
 units := dmacastd.service dmacastd@.service
 
@@ -240,6 +241,7 @@ install: daemon ctl
 	install -D -m 644 conf/60-dmacast.rules $(udevdir)/60-dmacast.rules
 	install -D -m 644 conf/dmacast.sysusers $(sysusersdir)/dmacast.conf
 	install -D -m 644 conf/dmacast.modules-load $(modulesloaddir)/dmacast.conf
+	install -D -m 644 conf/60-dmacast-sysctl.conf $(sysctldir)/60-dmacast.conf
 	install -d $(unitdir)
 	for unit in $(units); do \
 		sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,; s,/etc/dmacast/,$(SYSCONFDIR)/dmacast/,' \
@@ -247,15 +249,18 @@ install: daemon ctl
 	test -e $(confdir)/dmacastd.conf || \
 		install -D -m 644 conf/dmacastd.conf $(confdir)/dmacastd.conf
 
+# Not the directories that a machine has anyway.
 uninstall:
 	rm -f $(sbindir)/dmacastd $(mandir)/man8/dmacastd.8 $(mandir)/man5/dmacastd.conf.5
 	rm -f $(sbindir)/dmacastctl $(mandir)/man8/dmacastctl.8 $(completiondir)/dmacastctl
 	! cmp -s conf/dmacastd.conf $(confdir)/dmacastd.conf || rm $(confdir)/dmacastd.conf
 	rm -f $(addprefix $(exampledir)/,$(notdir $(examples))) $(docdir)/ABI
 	rm -f $(udevdir)/60-dmacast.rules $(sysusersdir)/dmacast.conf $(modulesloaddir)/dmacast.conf
-	rm -f $(addprefix $(unitdir)/,$(units))
-	-rmdir -p --ignore-fail-on-non-empty $(confdir) $(exampledir) $(udevdir) $(sysusersdir) \
-		$(modulesloaddir) $(unitdir) $(completiondir) 2>/dev/null
+	rm -f $(sysctldir)/60-dmacast.conf $(addprefix $(unitdir)/,$(units))
+	-rmdir --ignore-fail-on-non-empty $(confdir) $(exampledir) $(docdir) $(dir $(docdir)) $(udevdir) \
+		$(dir $(udevdir)) $(sysusersdir) $(modulesloaddir) $(sysctldir) $(unitdir) \
+		$(dir $(unitdir)) $(completiondir) $(dir $(completiondir)) $(mandir)/man5 $(mandir)/man8 \
+		2>/dev/null
 
 # As root, on the machine itself; with DKMS_ROOT, in a tree of its own, for tests. DKMS_OPTIONS are for
 # dkms build and install.
