@@ -6,6 +6,7 @@
 # make kmod KDIR=DIRECTORY   for the kernel of these headers; by default, for the running one
 # make check                 all tests (installs what is missing, as root); make check-quick: under a minute
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
+# make check-service         the tests as a service of systemd, in a virtual machine with Debian 12
 # make V=1                   show the commands
 # make CC=clang              any compiler that knows gnu11
 # make CROSS_COMPILE=arm-linux-gnueabihf-    for another machine, with its compiler and pkg-config; for kmod
@@ -67,13 +68,16 @@ abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
 tool_programs := $(tool_sources:%.c=$(BUILD)/%)
 bench_programs := $(bench_sources:%.c=$(BUILD)/%)
+service_sources := $(wildcard tests/service/*.c)
+service_programs := $(service_sources:%.c=$(BUILD)/%)
 abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources)))
 library := $(BUILD)/libdmacast.a
 objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) \
-	$(tool_sources) $(bench_sources) $(abi_sources))
+	$(tool_sources) $(bench_sources) $(abi_sources) $(service_sources))
 
-.PHONY: all daemon ctl test-programs bench-programs vm-programs kmod kmod-tests check check-quick \
-	check-vm bench demo install uninstall dkms-install dkms-uninstall clean format lint deps
+.PHONY: all daemon ctl test-programs bench-programs vm-programs service-programs kmod kmod-tests check \
+	check-quick check-vm check-service bench demo install uninstall dkms-install dkms-uninstall clean \
+	format lint deps
 .DELETE_ON_ERROR:
 
 all: daemon ctl
@@ -87,6 +91,8 @@ test-programs: daemon ctl $(unit_programs) $(tool_programs)
 bench-programs: daemon $(bench_programs) $(tool_programs)
 
 vm-programs: daemon $(abi_programs) $(tool_programs)
+
+service-programs: all $(tool_programs) $(service_programs)
 
 $(BUILD)/dmacastd: $(BUILD)/daemon/main.o $(library) $(BUILD)/flags
 	$(say) LINK $@
@@ -102,7 +108,8 @@ $(library): $(library_sources:%.c=$(BUILD)/%.o)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(unit_programs) $(tool_programs) $(bench_programs): $(BUILD)/%: $(BUILD)/%.o $(library) $(BUILD)/flags
+$(unit_programs) $(tool_programs) $(bench_programs) $(service_programs): $(BUILD)/%: $(BUILD)/%.o \
+		$(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(library) $(LIBS) -lm
 
@@ -110,7 +117,7 @@ $(abi_programs): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/vm/abi/channel.o $(libr
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -pthread -o $@ $< $(BUILD)/tests/vm/abi/channel.o $(library)
 
-$(abi_programs:%=%.o) $(BUILD)/tests/vm/abi/channel.o: CPPFLAGS_ALL += -Itests/unit
+$(abi_programs:%=%.o) $(service_programs:%=%.o) $(BUILD)/tests/vm/abi/channel.o: CPPFLAGS_ALL += -Itests/unit
 
 $(objects): $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(say) CC $<
@@ -181,6 +188,11 @@ check-vm:
 	@tests/packages vm-all
 	$(Q)tests/vm/run all
 
+# As a service, on Debian with systemd.
+check-service:
+	@tests/packages service
+	$(Q)tests/service/run
+
 check-quick:
 	@tests/packages check
 	+$(Q)$(MAKE) test-programs
@@ -199,7 +211,8 @@ bench:
 	+@$(MAKE) --no-print-directory bench-programs
 	@BUILD=$(BUILD) bench/loopback
 
-c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch])
+c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] \
+	tests/service/*.[ch] bench/*.[ch])
 
 format:
 	$(Q)clang-format -i $(c_files)
