@@ -27,7 +27,7 @@ service_start()
 		exit 1
 	}
 	image=$(tests/service/image)
-	vm_start --kernel 6.1 --archive "$archive" --image "$image" --ports 8 --seconds 600 --boot 200 \
+	vm_start --kernel 6.1 --archive "$archive" --image "$image" --ports 8 --seconds 900 --boot 200 \
 		--append "net.ifnames=0 systemd.show_status=1" "$@"
 	wait_until 60 service_booted || {
 		ok 1 "systemd has started everything"
