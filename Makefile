@@ -6,6 +6,7 @@
 # make kmod KDIR=DIRECTORY   for the kernel of these headers; by default, for the running one
 # make check                 all tests (installs what is missing, as root); make check-quick: under a minute
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
+# make check-service         the tests as a service of systemd, in a virtual machine with Debian 12
 # make V=1                   show the commands
 # make CC=clang              any compiler that knows gnu11
 # make CROSS_COMPILE=arm-linux-gnueabihf-    for another machine, with its compiler and pkg-config; for kmod
@@ -67,13 +68,16 @@ abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
 tool_programs := $(tool_sources:%.c=$(BUILD)/%)
 bench_programs := $(bench_sources:%.c=$(BUILD)/%)
+service_sources := $(wildcard tests/service/*.c)
+service_programs := $(service_sources:%.c=$(BUILD)/%)
 abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources)))
 library := $(BUILD)/libdmacast.a
 objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) \
-	$(tool_sources) $(bench_sources) $(abi_sources))
+	$(tool_sources) $(bench_sources) $(abi_sources) $(service_sources))
 
-.PHONY: all daemon ctl test-programs bench-programs vm-programs kmod kmod-tests check check-quick \
-	check-vm bench demo install uninstall dkms-install dkms-uninstall clean format lint deps
+.PHONY: all daemon ctl test-programs bench-programs vm-programs service-programs kmod kmod-tests check \
+	check-quick check-vm check-service bench demo install uninstall dkms-install dkms-uninstall clean \
+	format lint deps
 .DELETE_ON_ERROR:
 
 all: daemon ctl
@@ -87,6 +91,8 @@ test-programs: daemon ctl $(unit_programs) $(tool_programs)
 bench-programs: daemon $(bench_programs) $(tool_programs)
 
 vm-programs: daemon $(abi_programs) $(tool_programs)
+
+service-programs: all $(tool_programs) $(service_programs)
 
 $(BUILD)/dmacastd: $(BUILD)/daemon/main.o $(library) $(BUILD)/flags
 	$(say) LINK $@
@@ -102,7 +108,8 @@ $(library): $(library_sources:%.c=$(BUILD)/%.o)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(unit_programs) $(tool_programs) $(bench_programs): $(BUILD)/%: $(BUILD)/%.o $(library) $(BUILD)/flags
+$(unit_programs) $(tool_programs) $(bench_programs) $(service_programs): $(BUILD)/%: $(BUILD)/%.o \
+		$(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(library) $(LIBS) -lm
 
@@ -110,7 +117,7 @@ $(abi_programs): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/vm/abi/channel.o $(libr
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -pthread -o $@ $< $(BUILD)/tests/vm/abi/channel.o $(library)
 
-$(abi_programs:%=%.o) $(BUILD)/tests/vm/abi/channel.o: CPPFLAGS_ALL += -Itests/unit
+$(abi_programs:%=%.o) $(service_programs:%=%.o) $(BUILD)/tests/vm/abi/channel.o: CPPFLAGS_ALL += -Itests/unit
 
 $(objects): $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(say) CC $<
@@ -181,6 +188,11 @@ check-vm:
 	@tests/packages vm-all
 	$(Q)tests/vm/run all
 
+# As a service, on Debian with systemd.
+check-service:
+	@tests/packages service
+	$(Q)tests/service/run
+
 check-quick:
 	@tests/packages check
 	+$(Q)$(MAKE) test-programs
@@ -199,7 +211,8 @@ bench:
 	+@$(MAKE) --no-print-directory bench-programs
 	@BUILD=$(BUILD) bench/loopback
 
-c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch])
+c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] \
+	tests/service/*.[ch] bench/*.[ch])
 
 format:
 	$(Q)clang-format -i $(c_files)
@@ -220,10 +233,11 @@ confdir := $(DESTDIR)$(SYSCONFDIR)/dmacast
 udevdir := $(DESTDIR)$(PREFIX)/lib/udev/rules.d
 sysusersdir := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 modulesloaddir := $(DESTDIR)$(PREFIX)/lib/modules-load.d
+sysctldir := $(DESTDIR)$(PREFIX)/lib/sysctl.d
 unitdir := $(DESTDIR)$(PREFIX)/lib/systemd/system
 completiondir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
-examples := conf/dmacastd.conf conf/60-dmacast-sysctl.conf conf/zynq-axi-dma.dtso conf/msgdma.dtso \
+examples := conf/dmacastd.conf conf/zynq-axi-dma.dtso conf/msgdma.dtso \
 	kmod/dmacast.yaml systemd/dmacastd.socket
 units := dmacastd.service dmacastd@.service
 
@@ -240,6 +254,7 @@ install: daemon ctl
 	install -D -m 644 conf/60-dmacast.rules $(udevdir)/60-dmacast.rules
 	install -D -m 644 conf/dmacast.sysusers $(sysusersdir)/dmacast.conf
 	install -D -m 644 conf/dmacast.modules-load $(modulesloaddir)/dmacast.conf
+	install -D -m 644 conf/60-dmacast-sysctl.conf $(sysctldir)/60-dmacast.conf
 	install -d $(unitdir)
 	for unit in $(units); do \
 		sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,; s,/etc/dmacast/,$(SYSCONFDIR)/dmacast/,' \
@@ -247,15 +262,18 @@ install: daemon ctl
 	test -e $(confdir)/dmacastd.conf || \
 		install -D -m 644 conf/dmacastd.conf $(confdir)/dmacastd.conf
 
+# Not the directories that a machine has anyway.
 uninstall:
 	rm -f $(sbindir)/dmacastd $(mandir)/man8/dmacastd.8 $(mandir)/man5/dmacastd.conf.5
 	rm -f $(sbindir)/dmacastctl $(mandir)/man8/dmacastctl.8 $(completiondir)/dmacastctl
 	! cmp -s conf/dmacastd.conf $(confdir)/dmacastd.conf || rm $(confdir)/dmacastd.conf
 	rm -f $(addprefix $(exampledir)/,$(notdir $(examples))) $(docdir)/ABI
 	rm -f $(udevdir)/60-dmacast.rules $(sysusersdir)/dmacast.conf $(modulesloaddir)/dmacast.conf
-	rm -f $(addprefix $(unitdir)/,$(units))
-	-rmdir -p --ignore-fail-on-non-empty $(confdir) $(exampledir) $(udevdir) $(sysusersdir) \
-		$(modulesloaddir) $(unitdir) $(completiondir) 2>/dev/null
+	rm -f $(sysctldir)/60-dmacast.conf $(addprefix $(unitdir)/,$(units))
+	-rmdir --ignore-fail-on-non-empty $(confdir) $(exampledir) $(docdir) $(dir $(docdir)) $(udevdir) \
+		$(dir $(udevdir)) $(sysusersdir) $(modulesloaddir) $(sysctldir) $(unitdir) \
+		$(dir $(unitdir)) $(completiondir) $(dir $(completiondir)) $(mandir)/man5 $(mandir)/man8 \
+		2>/dev/null
 
 # As root, on the machine itself; with DKMS_ROOT, in a tree of its own, for tests. DKMS_OPTIONS are for
 # dkms build and install.

@@ -93,11 +93,10 @@ find_all()
 }
 make -s BUILD="$work/gcc" CC=gcc WERROR=1 DESTDIR="$work/root" PREFIX=/opt install >"$work/install" 2>&1
 is "install" "$(find_all "$work/root" | tr '\n' ' ')" "$(printf './%s ' etc/dmacast/dmacastd.conf \
-	opt/lib/modules-load.d/dmacast.conf opt/lib/systemd/system/dmacastd.service \
+	opt/lib/modules-load.d/dmacast.conf opt/lib/sysctl.d/60-dmacast.conf opt/lib/systemd/system/dmacastd.service \
 	opt/lib/systemd/system/dmacastd@.service opt/lib/sysusers.d/dmacast.conf \
 	opt/lib/udev/rules.d/60-dmacast.rules opt/sbin/dmacastctl opt/sbin/dmacastd \
 	opt/share/bash-completion/completions/dmacastctl opt/share/doc/dmacast/ABI \
-	opt/share/doc/dmacast/examples/60-dmacast-sysctl.conf \
 	opt/share/doc/dmacast/examples/dmacast.yaml opt/share/doc/dmacast/examples/dmacastd.conf \
 	opt/share/doc/dmacast/examples/dmacastd.socket \
 	opt/share/doc/dmacast/examples/msgdma.dtso opt/share/doc/dmacast/examples/zynq-axi-dma.dtso \

@@ -40,10 +40,13 @@ vm_alarming+='|DMA-API:|KASAN|UBSAN|unable to handle|list_(add|del) corruption|N
 #   --serial PATH     a Unix socket that leads to the machine's first serial port (armmp)
 #   --ports NUMBER    of ports of the guest from 7000 on that lead in from outside: 4
 #   --seconds NUMBER  the machine may run for: 300
+#   --archive FILE    boot this instead of what tests/vm/prepare makes
+#   --image FILE      and this is its disk, which it only reads
+#   --boot NUMBER     of seconds for it to come up
 vm_start()
 {
 	local series=${DMACAST_VM_KERNEL:-6.1} append='' nic='' memory=1G ports=4 seconds=$vm_seconds
-	local root archive number forward serial='' vm_devices
+	local root archive='' boot='' number forward serial='' vm_devices drive=()
 
 	[ -z "$vm_running" ] || {
 		ok 1 "one machine at a time"
@@ -58,6 +61,9 @@ vm_start()
 		--serial) serial=$2 ;;
 		--ports) ports=$2 ;;
 		--seconds) seconds=$2 ;;
+		--archive) archive=$2 ;;
+		--boot) boot=$2 ;;
+		--image) drive=(-drive "file=$2,format=raw,if=virtio,readonly=on") ;;
 		*) break ;;
 		esac
 		shift 2
@@ -66,13 +72,13 @@ vm_start()
 		echo "vm_start: what is $1?" >&2
 		exit 2
 	}
-	[ -n "${DMACAST_VM_READY-}" ] || tests/vm/prepare "$series" >"$work/prepare" 2>&1 || {
+	[ -n "${DMACAST_VM_READY-}" ] || [ -n "$archive" ] || tests/vm/prepare "$series" >"$work/prepare" 2>&1 || {
 		ok 1 "what the guest needs is built"
 		diag_file "$work/prepare"
 		exit 1
 	}
 	root=$(tests/vm/kernels "$series")
-	archive=$BUILD/vm/initramfs-$series.cpio
+	[ -n "$archive" ] || archive=$BUILD/vm/initramfs-$series.cpio
 
 	vm_number=$((vm_number + 1))
 	vm=$work/vm.$vm_number
@@ -88,13 +94,14 @@ vm_start()
 		-kernel "$root/boot/vmlinuz-$(cat "$root/release")" -initrd "$archive" \
 		-append "console=$console loglevel=5 panic=-1 oops=panic $kernel_options audit=0 nic=$nic $append" \
 		-monitor "unix:$vm.monitor,server,nowait" -pidfile "$vm.pid" \
-		-netdev "user,id=net0,$forward" "${vm_devices[@]}" </dev/null >"$vm.qemu" 2>&1 &
+		-netdev "user,id=net0,$forward" "${vm_devices[@]}" "${drive[@]}" \
+		</dev/null >"$vm.qemu" 2>&1 &
 	vm_running=$!
 	started+=("$vm_running")
 	wait_until 10 vm_began
 	[ ! -s "$vm.pid" ] || started+=("$(cat "$vm.pid")")
 	vm_ended || vm_find_ports
-	wait_until "$boot_seconds" vm_settled
+	wait_until "${boot:-$boot_seconds}" vm_settled
 	vm_answers || {
 		ok 1 "the machine boots"
 		diag_file "$vm.qemu"
@@ -165,7 +172,7 @@ vm_answers()
 {
 	local tries
 
-	for ((tries = 0; tries < 5; tries++)); do
+	for ((tries = 0; tries < 20; tries++)); do
 		! vm_ended || return 1
 		guest_seconds=5 guest true 2>/dev/null && return
 		sleep 0.2
