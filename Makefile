@@ -63,7 +63,8 @@ ctl_sources := daemon/dmacastctl.c $(wildcard daemon/ctl_*.c)
 library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*.c))
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
-bench_sources := $(wildcard bench/*.c)
+nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
+bench_sources := $(filter-out bench/nullpeer%,$(wildcard bench/*.c))
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
 tool_programs := $(tool_sources:%.c=$(BUILD)/%)
@@ -73,7 +74,12 @@ service_programs := $(service_sources:%.c=$(BUILD)/%)
 abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources)))
 library := $(BUILD)/libdmacast.a
 objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) \
-	$(tool_sources) $(bench_sources) $(abi_sources) $(service_sources))
+	$(tool_sources) $(bench_sources) $(nullpeer_sources) $(abi_sources) $(service_sources))
+
+# The null peer has a BPF program, which is a part of it.
+BPF_CLANG ?= clang
+nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG)),$(BUILD)/bench/nullpeer)
+nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs vm-programs service-programs kmod kmod-tests check \
 	check-quick check-vm check-service bench demo install uninstall dkms-install dkms-uninstall clean \
@@ -88,7 +94,8 @@ ctl: $(BUILD)/dmacastctl
 
 test-programs: daemon ctl $(unit_programs) $(tool_programs)
 
-bench-programs: daemon $(bench_programs) $(tool_programs)
+bench-programs: daemon $(bench_programs) $(tool_programs) $(nullpeer)
+	$(if $(nullpeer),,@echo "bench/nullpeer is not built: it takes clang and libbpf-dev")
 
 vm-programs: daemon $(abi_programs) $(tool_programs)
 
@@ -118,6 +125,19 @@ $(abi_programs): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/vm/abi/channel.o $(libr
 	$(Q)$(CC) $(LDFLAGS_ALL) -pthread -o $@ $< $(BUILD)/tests/vm/abi/channel.o $(library)
 
 $(abi_programs:%=%.o) $(service_programs:%=%.o) $(BUILD)/tests/vm/abi/channel.o: CPPFLAGS_ALL += -Itests/unit
+
+$(BUILD)/bench/nullpeer: $(nullpeer_sources:%.c=$(BUILD)/%.o) $(library) $(BUILD)/flags
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(shell $(PKG_CONFIG) --libs libbpf) $(LIBS)
+
+$(BUILD)/bench/nullpeer_tap.o: $(nullpeer_bpf)
+$(BUILD)/bench/nullpeer_tap.o: CPPFLAGS_ALL += -DNULLPEER_BPF='"$(nullpeer_bpf)"'
+
+# The kernel's headers for programs want some of the machine's, which this target does not have.
+$(nullpeer_bpf): bench/nullpeer.bpf.c bench/nullpeer_report.h $(BUILD)/flags
+	$(say) BPF $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPF_CLANG) -target bpf $(WARNINGS) -O2 -g -isystem /usr/include/$(shell gcc -print-multiarch) -c -o $@ $<
 
 $(objects): $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(say) CC $<

@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * nullpeer - many imaginary clients of one TCP server: nobody receives what it sends.
+ *
+ * A BPF program at the egress of the server's link reports each packet's header and swallows it; this
+ * process answers for the clients with packets made by hand, sent from the other end of the link. So
+ * nothing ever reads the payload, the kernel need not copy it, and zero-copy sends stay what they are,
+ * as with a good network card, and as fast as the machine is. And clients can do what real ones cannot
+ * be made to do. What nobody reads nobody can check: that is the work of feedclient.
+ *
+ * To be run in a network namespace as bench/nullnet makes it. One line of key=value pairs on stdout
+ * says what happened, each failure has a line on stderr.
+ *
+ *   clients, connected     how many were wanted, how many were connected at least once
+ *   ended, resets          connections the server ended in order (FIN), or with a reset
+ *   bytes_*                acknowledged, of the clients with no role (all, if there are none)
+ *   seconds, rate          since all were connected and --warmup is over: the time, and bytes per second
+ *   joins, left, reset     connections made, left by --leave, reset by --reset
+ *   packets                with payload, that the server sent
+ *   lost, early, repeated  of them: lost by --lose; thrown away behind a lost one; known already
+ *   zero_windows           how often a client closed its window
+ *   beyond                 packets with bytes that no window allowed
+ *   overflows              packets that were lost because this program was too slow
+ *   cpu, server_cpu, other_cpu    seconds of CPU time of this process, of --server-pid, of all others
+ *   errors                 failures; the exit status is 1 when there are any
+ */
+#include <arpa/inet.h>
+#include <err.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "clock.h"
+#include "nullpeer_client.h"
+#include "nullpeer_frame.h"
+#include "nullpeer_tap.h"
+#include "nullpeer_usage.h"
+#include "units.h"
+
+#define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_US UINT64_C(1000)
+#define TICK_MS 2
+#define TICK_NS (TICK_MS * UINT64_C(1000000))
+
+#define MAX_CLIENTS 20000
+
+/* So many connect at once: more would only overflow the server's listen queue. */
+#define MAX_CONNECTING 128
+
+#define FIRST_PORT 10000
+#define LAST_PORT 60000
+
+/* The role that clients have by their number, one after the other. */
+enum role { ROLE_STALL, ROLE_MUTE, ROLE_RESET, ROLE_LEAVE, ROLE_PLAIN, ROLES };
+
+static struct options {
+	uint64_t clients, window, rate, lose;
+	uint64_t pause_each, pause_us;
+	uint64_t role[ROLES], role_after[ROLES]; /* how many, after how many bytes */
+	double seconds, warmup;
+	bool half_close, churn, poll, until_end, allow_end, allow_reset, help;
+	uint64_t server_pid;
+	uint64_t connect_timeout_us;
+	const char *ready, *server_link, *peer_link, *source;
+} opt = {
+	.clients = 1,
+	.window = 4 << 20,
+	.rate = UNITS_RATE_MAX,
+	.pause_us = 100000,
+	.seconds = INFINITY,
+	.connect_timeout_us = 5000000,
+	.server_link = "server",
+	.peer_link = "peer",
+	.source = "10.78.0.2",
+};
+
+static struct {
+	struct client *clients;
+	struct client *by_port[UINT16_MAX + 1];
+	struct client_plan plan[ROLES];
+	struct client_counts counts;
+	uint16_t next_port;
+	uint64_t now, tick_at;
+	uint64_t started_at;  /* all connected, 0: not yet */
+	uint64_t measured_at; /* and --warmup is over */
+	uint64_t bytes, measured_from;
+	struct usage usage;
+	uint64_t failures;
+} run = { .next_port = FIRST_PORT };
+
+static volatile sig_atomic_t signalled;
+
+__attribute__((format(printf, 1, 2))) static void fail(const char *format, ...)
+{
+	va_list arguments;
+
+	run.failures++;
+	fputs("nullpeer: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+}
+
+/* ---- the clients ---- */
+
+static enum role role_of(uint64_t number)
+{
+	enum role role = ROLE_STALL;
+
+	while (role < ROLE_PLAIN && number >= opt.role[role])
+		number -= opt.role[role++];
+	return role;
+}
+
+static void create_clients(void)
+{
+	static const enum client_turn turns[ROLES] = {
+		[ROLE_STALL] = TURN_STALL, [ROLE_MUTE] = TURN_MUTE,  [ROLE_RESET] = TURN_RESET,
+		[ROLE_LEAVE] = TURN_LEAVE, [ROLE_PLAIN] = TURN_NONE,
+	};
+
+	for (int i = 0; i < ROLES; i++)
+		run.plan[i] = (struct client_plan){
+			.turn = turns[i],
+			.turn_after = opt.role_after[i],
+			.window = opt.window,
+			.rate = opt.rate,
+			.lose = opt.lose,
+			.pause_each = opt.pause_each,
+			.pause_ns = opt.pause_us * NS_PER_US,
+			.half_close = opt.half_close,
+		};
+	run.clients = calloc(opt.clients, sizeof(*run.clients));
+	if (!run.clients)
+		err(1, "%" PRIu64 " clients", opt.clients);
+	for (uint64_t i = 0; i < opt.clients; i++) {
+		run.clients[i].plan = &run.plan[role_of(i)];
+		run.clients[i].counts = &run.counts;
+		run.clients[i].retry_at = CLIENT_NEVER;
+	}
+}
+
+/* Each connection has a port that was not used for long. */
+static void connect_client(struct client *client)
+{
+	const struct client *user;
+
+	if (client->port)
+		run.by_port[client->port] = NULL;
+	do {
+		run.next_port = run.next_port == LAST_PORT ? FIRST_PORT : run.next_port + 1;
+		user = run.by_port[run.next_port];
+	} while (user);
+	run.by_port[run.next_port] = client;
+	client_connect(client, run.next_port, run.now);
+}
+
+static void take_report(const struct report *report)
+{
+	struct client *client = run.by_port[report->client_port];
+	uint64_t before;
+
+	if (!client) {
+		client_refuse(report);
+		return;
+	}
+	before = client->total;
+	client_take(client, report, run.now);
+	run.bytes += client->total - before;
+}
+
+/* Has it done what its role is, and nothing more will come of it? */
+static bool comes_again(const struct client *client)
+{
+	return opt.churn && client->state == CLIENT_ENDED && client->connected &&
+	       (client->plan->turn == TURN_RESET || client->plan->turn == TURN_LEAVE);
+}
+
+static void start_measuring(void)
+{
+	run.measured_at = run.now;
+	run.measured_from = run.bytes;
+	for (uint64_t i = 0; i < opt.clients; i++)
+		run.clients[i].total = 0;
+	run.usage = usage_read((pid_t)opt.server_pid);
+}
+
+static void create_ready_file(void)
+{
+	int fd = open(opt.ready, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		err(1, "--ready %s", opt.ready);
+	close(fd);
+}
+
+static void tick(void)
+{
+	uint64_t connecting = 0, missing = 0;
+
+	for (uint64_t i = 0; i < opt.clients; i++) {
+		struct client *client = &run.clients[i];
+
+		client_tick(client, run.now);
+		connecting += client->state == CLIENT_CONNECTING;
+	}
+	for (uint64_t i = 0; i < opt.clients; i++) {
+		struct client *client = &run.clients[i];
+
+		missing += !client->connected;
+		if ((client->state != CLIENT_IDLE && !comes_again(client)) ||
+		    connecting >= MAX_CONNECTING)
+			continue;
+		connect_client(client);
+		connecting++;
+	}
+	if (!missing && !run.started_at) {
+		run.started_at = run.now;
+		if (opt.ready)
+			create_ready_file();
+	}
+	if (run.started_at && !run.measured_at &&
+	    (double)(run.now - run.started_at) >= opt.warmup * (double)NS_PER_S)
+		start_measuring();
+}
+
+static bool all_ended(void)
+{
+	for (uint64_t i = 0; i < opt.clients; i++)
+		if (run.clients[i].state != CLIENT_ENDED || comes_again(&run.clients[i]))
+			return false;
+	return true;
+}
+
+static bool is_over(uint64_t begun_at)
+{
+	if (!run.started_at)
+		return run.now - begun_at >= opt.connect_timeout_us * NS_PER_US;
+	return run.measured_at &&
+	       ((double)(run.now - run.measured_at) >= opt.seconds * (double)NS_PER_S ||
+		all_ended());
+}
+
+static void run_clients(void)
+{
+	uint64_t begun_at = clock_monotonic_ns();
+
+	while (!signalled) {
+		run.now = clock_monotonic_ns();
+		if (run.now >= run.tick_at) {
+			run.tick_at = run.now + TICK_NS;
+			tick();
+			if (is_over(begun_at))
+				break;
+		}
+		frame_flush();
+		if (opt.poll)
+			tap_take();
+		else
+			tap_wait(TICK_MS);
+		frame_flush();
+	}
+	run.now = clock_monotonic_ns();
+}
+
+/* ---- the report ---- */
+
+static void verify(void)
+{
+	const struct client_counts *counts = &run.counts;
+
+	for (uint64_t i = 0; i < opt.clients; i++)
+		if (!run.clients[i].connected)
+			fail("client %" PRIu64 ": no connection", i + 1);
+	if (counts->ended && !opt.allow_end && !opt.until_end)
+		fail("the server ended %" PRIu64 " connections", counts->ended);
+	if (counts->resets && !opt.allow_reset)
+		fail("the server reset %" PRIu64 " connections", counts->resets);
+	if (counts->beyond)
+		fail("%" PRIu64 " packets had bytes that no window allowed", counts->beyond);
+	if (opt.until_end && !signalled && !all_ended())
+		fail("not all connections ended");
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void print_bytes(void)
+{
+	uint64_t *totals = calloc(opt.clients, sizeof(*totals)), count = 0;
+	bool plain_only = run.clients[opt.clients - 1].plan->turn == TURN_NONE;
+
+	if (!totals)
+		err(1, "report");
+	for (uint64_t i = 0; i < opt.clients; i++)
+		if (run.clients[i].plan->turn == TURN_NONE || !plain_only)
+			totals[count++] = run.clients[i].total;
+	qsort(totals, count, sizeof(*totals), compare_u64);
+	printf(" bytes_total=%" PRIu64 " bytes_min=%" PRIu64 " bytes_median=%" PRIu64
+	       " bytes_max=%" PRIu64,
+	       run.bytes - run.measured_from, totals[0], totals[count / 2], totals[count - 1]);
+	free(totals);
+}
+
+static void print_times(void)
+{
+	double seconds = 0, rate = 0;
+
+	if (run.measured_at)
+		seconds = (double)(run.now - run.measured_at) / (double)NS_PER_S;
+	if (seconds > 0)
+		rate = (double)(run.bytes - run.measured_from) / seconds;
+	printf(" seconds=%.3f rate=%.0f", seconds, rate);
+}
+
+static void print_usage(const struct usage *to)
+{
+	double own = to->own - run.usage.own, server = to->server - run.usage.server;
+	double other = to->machine - run.usage.machine - own - server;
+
+	printf(" cpu=%.3f", own);
+	if (opt.server_pid)
+		printf(" server_cpu=%.3f other_cpu=%.3f", server, other > 0 ? other : 0);
+}
+
+static void print_report(const struct usage *usage)
+{
+	const struct client_counts *counts = &run.counts;
+	uint64_t connected = 0;
+
+	for (uint64_t i = 0; i < opt.clients; i++)
+		connected += run.clients[i].connected;
+	printf("clients=%" PRIu64 " connected=%" PRIu64 " ended=%" PRIu64 " resets=%" PRIu64,
+	       opt.clients, connected, counts->ended, counts->resets);
+	print_bytes();
+	print_times();
+	printf(" joins=%" PRIu64 " left=%" PRIu64 " reset=%" PRIu64 " packets=%" PRIu64
+	       " lost=%" PRIu64 " early=%" PRIu64 " repeated=%" PRIu64 " zero_windows=%" PRIu64
+	       " beyond=%" PRIu64 " overflows=%" PRIu64,
+	       counts->joins, counts->left, counts->has_reset, counts->packets, counts->lost,
+	       counts->early, counts->repeated, counts->zero_windows, counts->beyond,
+	       tap_overflows());
+	print_usage(usage);
+	printf(" errors=%" PRIu64 "\n", run.failures);
+}
+
+/* ---- the command line ---- */
+
+enum kind { FLAG, COUNT, SIZE, RATE, DURATION, NUMBER, TEXT };
+
+struct setting {
+	const char *name;
+	enum kind kind;
+	void *value;
+	const char *help;
+};
+
+static const struct setting settings[] = {
+	{ "clients", COUNT, &opt.clients, "connections to open (1)" },
+	{ "seconds", NUMBER, &opt.seconds,
+	  "measure for so long; else until a signal or the end of all" },
+	{ "warmup", NUMBER, &opt.warmup,
+	  "... but begin so many seconds after all are connected (0)" },
+	{ "until-end", FLAG, &opt.until_end, "the server is to end all connections" },
+	{ "allow-end", FLAG, &opt.allow_end, "the server may end connections early" },
+	{ "allow-reset", FLAG, &opt.allow_reset, "the server may reset connections" },
+	{ "window", SIZE, &opt.window, "how much each client can hold; its window (4M)" },
+	{ "rate", RATE, &opt.rate, "each client reads at most so fast" },
+	{ "lose", COUNT, &opt.lose, "each so manieth packet of a client is lost" },
+	{ "pause-each", SIZE, &opt.pause_each, "after each so many bytes a client stops reading" },
+	{ "pause", DURATION, &opt.pause_us, "... for so long (100ms)" },
+	{ "stall", COUNT, &opt.role[ROLE_STALL], "the first N clients do not read" },
+	{ "stall-after", SIZE, &opt.role_after[ROLE_STALL],
+	  "... after they have read so much (0)" },
+	{ "mute", COUNT, &opt.role[ROLE_MUTE], "the next N clients answer nothing" },
+	{ "mute-after", SIZE, &opt.role_after[ROLE_MUTE],
+	  "... after they have received so much (0)" },
+	{ "reset", COUNT, &opt.role[ROLE_RESET], "the next N clients reset their connection" },
+	{ "reset-after", SIZE, &opt.role_after[ROLE_RESET],
+	  "... after they have received so much (0)" },
+	{ "leave", COUNT, &opt.role[ROLE_LEAVE], "the next N clients close their connection" },
+	{ "leave-after", SIZE, &opt.role_after[ROLE_LEAVE],
+	  "... after they have received so much (0)" },
+	{ "churn", FLAG, &opt.churn, "those of --reset and --leave connect again" },
+	{ "half-close", FLAG, &opt.half_close, "send a FIN once connected, and go on receiving" },
+	{ "connect-timeout", DURATION, &opt.connect_timeout_us, "for all to be connected (5s)" },
+	{ "ready", TEXT, &opt.ready, "create this file when all are connected" },
+	{ "server-pid", COUNT, &opt.server_pid, "tell the CPU time of this process, too" },
+	{ "poll", FLAG, &opt.poll, "never sleep: then the server need not wake this process" },
+	{ "server-link", TEXT, &opt.server_link, "the server's end of the link (server)" },
+	{ "peer-link", TEXT, &opt.peer_link, "the other end (peer)" },
+	{ "source", TEXT, &opt.source, "address of the clients (10.78.0.2)" },
+	{ "help", FLAG, &opt.help, "print this" },
+};
+
+#define SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+static const char *const kind_names[] = {
+	[FLAG] = "",	     [COUNT] = "N",	  [SIZE] = "SIZE", [RATE] = "RATE",
+	[DURATION] = "TIME", [NUMBER] = "NUMBER", [TEXT] = "TEXT",
+};
+
+static void print_help(void)
+{
+	puts("Usage: nullpeer [options] ADDRESS:PORT\n");
+	for (size_t i = 0; i < SETTINGS; i++)
+		printf("  --%-15s %-6s  %s\n", settings[i].name, kind_names[settings[i].kind],
+		       settings[i].help);
+}
+
+static bool parse_number(const char *text, double *number)
+{
+	char *end;
+
+	*number = strtod(text, &end);
+	return end != text && !*end && isfinite(*number) && *number >= 0;
+}
+
+static bool apply_setting(const struct setting *setting, const char *text)
+{
+	switch (setting->kind) {
+	case FLAG:
+		*(bool *)setting->value = true;
+		return true;
+	case COUNT:
+		return units_parse_count(text, setting->value);
+	case SIZE:
+		return units_parse_size(text, setting->value);
+	case RATE:
+		return units_parse_rate(text, setting->value);
+	case DURATION:
+		return units_parse_duration(text, setting->value);
+	case NUMBER:
+		return parse_number(text, setting->value);
+	case TEXT:
+		*(const char **)setting->value = text;
+		return true;
+	}
+	return false;
+}
+
+static void parse_options(int argc, char **argv)
+{
+	struct option options[SETTINGS + 1] = { 0 };
+	int index, result;
+
+	for (size_t i = 0; i < SETTINGS; i++) {
+		options[i].name = settings[i].name;
+		options[i].has_arg = settings[i].kind == FLAG ? no_argument : required_argument;
+	}
+	while ((result = getopt_long(argc, argv, "", options, &index)) != -1) {
+		if (result == '?')
+			exit(2);
+		if (!apply_setting(&settings[index], optarg))
+			errx(2, "bad value for --%s: %s", settings[index].name, optarg);
+	}
+}
+
+static void verify_options(void)
+{
+	uint64_t left = opt.clients;
+
+	if (!opt.clients || opt.clients > MAX_CLIENTS)
+		errx(2, "--clients must be 1 to %d", MAX_CLIENTS);
+	for (int i = 0; i < ROLE_PLAIN; i++) {
+		if (opt.role[i] > left)
+			errx(2,
+			     "more clients to --stall, --mute, --reset and --leave than --clients");
+		left -= opt.role[i];
+	}
+	if (opt.window < 4096 || opt.window > CLIENT_WINDOW_MOST)
+		errx(2, "--window must be 4K to 512M");
+	if (!opt.rate)
+		errx(2, "--rate must not be 0");
+	if (opt.server_pid > INT32_MAX)
+		errx(2, "--server-pid is no process");
+}
+
+static void parse_server(const char *text, struct frame_way *way)
+{
+	struct address address;
+	const char *expected;
+
+	if (!address_parse(text, &address, &expected))
+		errx(2, "%s: expected %s", text, expected);
+	way->server.sin_family = AF_INET;
+	way->server.sin_port = htons((uint16_t)strtoul(address.port, NULL, 10));
+	if (inet_pton(AF_INET, address.host, &way->server.sin_addr) != 1)
+		errx(2, "%s: expected an IPv4 address", text);
+	if (inet_pton(AF_INET, opt.source, &way->source) != 1)
+		errx(2, "--source %s: expected an IPv4 address", opt.source);
+	way->server_link = opt.server_link;
+	way->peer_link = opt.peer_link;
+}
+
+static void take_signal(int number)
+{
+	(void)number;
+	signalled = 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction action = { .sa_handler = take_signal };
+	struct frame_way way = { 0 };
+	struct usage usage;
+
+	parse_options(argc, argv);
+	if (opt.help) {
+		print_help();
+		return 0;
+	}
+	verify_options();
+	if (argc - optind != 1)
+		errx(2, "one ADDRESS:PORT is needed (see nullpeer --help)");
+	parse_server(argv[optind], &way);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	create_clients();
+	frame_open(&way);
+	tap_open(opt.server_link, !opt.poll, take_report);
+	run.usage = usage_read((pid_t)opt.server_pid);
+	run_clients();
+	usage = usage_read((pid_t)opt.server_pid);
+	verify();
+	print_report(&usage);
+	for (uint64_t i = 0; i < opt.clients; i++)
+		client_abort(&run.clients[i]);
+	frame_flush();
+	tap_close();
+	free(run.clients);
+	return run.failures ? 1 : 0;
+}

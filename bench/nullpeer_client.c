@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "nullpeer_client.h"
+
+#include <assert.h>
+
+#include "nullpeer_frame.h"
+#include "units.h"
+
+#define NS_PER_S UINT64_C(1000000000)
+#define RETRY_NS UINT64_C(200000000)
+
+/* A header has 16 bits for the window. */
+#define WINDOW_FIELD_MOST 65535U
+
+/* The window is not opened by less than this, or a quarter of it: no silly windows. */
+#define OPEN_LEAST UINT64_C(65536)
+
+/* How far @a is behind @b, in the space of sequence numbers. */
+static int32_t distance(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b);
+}
+
+static void send_frame(const struct client *client, uint8_t flags, uint32_t sequence)
+{
+	uint32_t window = client->edge - client->expected;
+
+	/* The window of a SYN is not scaled. */
+	if (!(flags & REPORT_SYN))
+		window = (window + (1U << client->shift) - 1) >> client->shift;
+	if (window > WINDOW_FIELD_MOST)
+		window = WINDOW_FIELD_MOST;
+	frame_send(&(struct frame){
+		.client_port = client->port,
+		.flags = flags,
+		.sequence = sequence,
+		.ack = flags & REPORT_ACK ? client->expected : 0,
+		.window = (uint16_t)window,
+		.window_shift = client->shift,
+	});
+}
+
+static void send_ack(const struct client *client)
+{
+	send_frame(client, REPORT_ACK, client->next_sequence);
+}
+
+void client_refuse(const struct report *report)
+{
+	/* An ACK alone may be the last word of a connection that ended in order. */
+	if (report->flags & REPORT_RST ||
+	    !(report->length || report->flags & (REPORT_SYN | REPORT_FIN)))
+		return;
+	frame_send(&(struct frame){
+		.client_port = report->client_port,
+		.flags = REPORT_RST,
+		.sequence = report->ack,
+	});
+}
+
+/* ---- the window ---- */
+
+static uint64_t unit(const struct client *client)
+{
+	return UINT64_C(1) << client->shift;
+}
+
+/* Move the edge to where the buffer allows, by no less than is worth it. Return: was it moved? */
+static bool open_window(struct client *client)
+{
+	uint64_t size = client->plan->window;
+	uint64_t room = size > client->buffered ? size - client->buffered : 0;
+	uint64_t least = size / 4 < OPEN_LEAST ? size / 4 : OPEN_LEAST;
+	uint32_t edge = client->expected + (uint32_t)(room - room % unit(client));
+
+	if (distance(edge, client->edge) <= 0 || (uint32_t)(edge - client->edge) < least)
+		return false;
+	client->edge = edge;
+	return true;
+}
+
+static bool reads(const struct client *client, uint64_t now)
+{
+	const struct client_plan *plan = client->plan;
+
+	return now >= client->resume_at &&
+	       !(plan->turn == TURN_STALL && client->received >= plan->turn_after);
+}
+
+static void read_buffer(struct client *client, uint64_t now)
+{
+	uint64_t rate = client->plan->rate, length;
+
+	if (!reads(client, now)) {
+		client->read_at = now;
+		return;
+	}
+	if (rate == UNITS_RATE_MAX) {
+		client->buffered = 0;
+		return;
+	}
+	length = (uint64_t)((double)(now - client->read_at) * (double)rate / (double)NS_PER_S);
+	if (length) /* else a rate that is low would never give a byte */
+		client->read_at = now;
+	client->buffered -= length < client->buffered ? length : client->buffered;
+}
+
+static void begin_pause(struct client *client, uint64_t now)
+{
+	const struct client_plan *plan = client->plan;
+
+	if (plan->pause_each && client->received - client->paused_at >= plan->pause_each) {
+		client->paused_at = client->received;
+		client->resume_at = now + plan->pause_ns;
+	}
+}
+
+/* ---- the connection ---- */
+
+void client_connect(struct client *client, uint16_t port, uint64_t now)
+{
+	assert(client->state == CLIENT_IDLE || client->state == CLIENT_ENDED);
+	client->state = CLIENT_CONNECTING;
+	client->port = port;
+	client->fin_sent = false;
+	client->shift = 0;
+	while (client->plan->window >> client->shift > WINDOW_FIELD_MOST)
+		client->shift++;
+	client->first_sequence = (uint32_t)now;
+	client->next_sequence = client->first_sequence + 1;
+	client->expected = 0;
+	client->edge = client->plan->window < WINDOW_FIELD_MOST ? (uint32_t)client->plan->window
+								: WINDOW_FIELD_MOST;
+	client->received = client->buffered = client->unlost = client->paused_at = 0;
+	client->resume_at = 0;
+	client->read_at = now;
+	client->retry_at = now + RETRY_NS;
+	send_frame(client, REPORT_SYN, client->first_sequence);
+}
+
+static void end(struct client *client)
+{
+	client->state = CLIENT_ENDED;
+	client->retry_at = CLIENT_NEVER;
+}
+
+static void send_fin(struct client *client, uint64_t now)
+{
+	if (!client->fin_sent)
+		client->next_sequence++;
+	client->fin_sent = true;
+	client->retry_at = now + RETRY_NS;
+	send_frame(client, REPORT_FIN | REPORT_ACK, client->next_sequence - 1);
+}
+
+void client_abort(struct client *client)
+{
+	if (client->state == CLIENT_OPEN || client->state == CLIENT_LEAVING ||
+	    client->state == CLIENT_CONNECTING)
+		send_frame(client, REPORT_RST, client->next_sequence);
+	if (client->state != CLIENT_MUTE)
+		end(client);
+}
+
+static void take_turn(struct client *client, uint64_t now)
+{
+	const struct client_plan *plan = client->plan;
+
+	if (client->state != CLIENT_OPEN || client->received < plan->turn_after)
+		return;
+	switch (plan->turn) {
+	case TURN_MUTE:
+		client->state = CLIENT_MUTE;
+		break;
+	case TURN_RESET:
+		client->counts->has_reset++;
+		client_abort(client);
+		break;
+	case TURN_LEAVE:
+		client->counts->left++;
+		client->state = CLIENT_LEAVING;
+		send_fin(client, now);
+		break;
+	case TURN_NONE:
+	case TURN_STALL:
+		break;
+	}
+}
+
+static void take_syn(struct client *client, const struct report *report, uint64_t now)
+{
+	if (client->state != CLIENT_CONNECTING) {
+		send_ack(client);
+		return;
+	}
+	if (!(report->flags & REPORT_ACK) || report->ack != client->next_sequence)
+		return;
+	client->state = CLIENT_OPEN;
+	client->connected = true;
+	client->counts->joins++;
+	client->retry_at = CLIENT_NEVER;
+	client->expected = report->sequence + 1;
+	client->edge += client->expected;
+	open_window(client);
+	send_ack(client);
+	if (client->plan->half_close)
+		send_fin(client, now);
+	take_turn(client, now);
+}
+
+static void take_reset(struct client *client)
+{
+	if (client->state == CLIENT_CONNECTING) {
+		client->counts->refused++; /* it tries again: see client_tick() */
+		return;
+	}
+	client->counts->resets++;
+	end(client);
+}
+
+/* Return: is this one lost on the way? */
+static bool lose(struct client *client, const struct report *report)
+{
+	uint64_t each = client->plan->lose;
+
+	if (!each || !report->length || ++client->unlost < each)
+		return false;
+	client->unlost = 0;
+	client->counts->lost++;
+	return true;
+}
+
+/* How many bytes of the packet are new, and in order. */
+static uint32_t count_new(struct client *client, const struct report *report)
+{
+	uint32_t end_of_it = report->sequence + report->length;
+
+	if (distance(report->sequence, client->expected) > 0) {
+		client->counts->early++;
+		return 0;
+	}
+	if (distance(end_of_it, client->expected) <= 0) {
+		client->counts->repeated += report->length != 0;
+		return 0;
+	}
+	if (distance(end_of_it, client->edge) > 0) {
+		client->counts->beyond++;
+		end_of_it = client->edge;
+	}
+	return distance(end_of_it, client->expected) > 0 ? end_of_it - client->expected : 0;
+}
+
+static void take_data(struct client *client, const struct report *report, uint64_t now)
+{
+	uint32_t length = count_new(client, report);
+	bool was_open = client->edge != client->expected;
+
+	if (client->state == CLIENT_LEAVING && length) {
+		client_abort(client);
+		return;
+	}
+	client->expected += length;
+	client->received += length;
+	client->total += length;
+	client->buffered += length;
+	begin_pause(client, now);
+	read_buffer(client, now);
+	open_window(client);
+	if (was_open && client->edge == client->expected)
+		client->counts->zero_windows++;
+	send_ack(client);
+	take_turn(client, now);
+}
+
+static void take_fin(struct client *client, const struct report *report)
+{
+	if (report->sequence + report->length != client->expected)
+		return;
+	client->expected++;
+	client->edge++;
+	if (!client->fin_sent) {
+		client->next_sequence++;
+		send_frame(client, REPORT_FIN | REPORT_ACK, client->next_sequence - 1);
+	} else {
+		send_ack(client);
+	}
+	client->counts->ended++;
+	end(client);
+}
+
+void client_take(struct client *client, const struct report *report, uint64_t now)
+{
+	if (client->state == CLIENT_ENDED) {
+		client_refuse(report);
+		return;
+	}
+	client->counts->packets += report->length != 0;
+	if (report->flags & REPORT_RST) {
+		take_reset(client);
+		return;
+	}
+	if (client->state == CLIENT_MUTE || client->state == CLIENT_IDLE)
+		return;
+	if (report->flags & REPORT_SYN) {
+		take_syn(client, report, now);
+		return;
+	}
+	if (client->state == CLIENT_CONNECTING || lose(client, report))
+		return;
+	if (client->fin_sent && report->ack == client->next_sequence)
+		client->retry_at = CLIENT_NEVER;
+	/* An ACK that goes on from where we are says nothing new; another is a probe of the window. */
+	if (report->length || report->sequence != client->expected)
+		take_data(client, report, now);
+	if (report->flags & REPORT_FIN && client->state != CLIENT_ENDED)
+		take_fin(client, report);
+}
+
+void client_tick(struct client *client, uint64_t now)
+{
+	if (now >= client->retry_at) {
+		client->retry_at = now + RETRY_NS;
+		if (client->state == CLIENT_CONNECTING)
+			send_frame(client, REPORT_SYN, client->first_sequence);
+		else
+			send_fin(client, now);
+	}
+	if (client->state != CLIENT_OPEN || !client->buffered)
+		return;
+	read_buffer(client, now);
+	if (open_window(client))
+		send_ack(client);
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "nullpeer_frame.h"
+
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <linux/if_packet.h>
+
+/* So many by one system call. More would let the server wait. */
+#define BATCH 32
+
+#define OPTION_BYTES 8
+#define MSS 1460
+#define TIME_TO_LIVE 64
+
+/* Everything in it is at its place without padding. */
+struct packet {
+	struct ether_header ethernet;
+	struct iphdr ip;
+	struct tcphdr tcp;
+	uint8_t options[OPTION_BYTES];
+} __attribute__((packed));
+
+static struct sender {
+	int socket;
+	struct packet model; /* what all have in common */
+	struct packet packet[BATCH];
+	struct iovec piece[BATCH];
+	struct mmsghdr message[BATCH];
+	unsigned int count;
+} sender;
+
+static void read_hardware_address(const char *link, uint8_t address[ETH_ALEN])
+{
+	struct ifreq request = { 0 };
+
+	strncpy(request.ifr_name, link, sizeof(request.ifr_name) - 1);
+	if (ioctl(sender.socket, SIOCGIFHWADDR, &request))
+		err(1, "link %s", link);
+	memcpy(address, request.ifr_hwaddr.sa_data, ETH_ALEN);
+}
+
+static void open_socket(const char *link)
+{
+	struct sockaddr_ll address = { .sll_family = AF_PACKET,
+				       .sll_ifindex = (int)if_nametoindex(link) };
+	int one = 1;
+
+	/* Protocol 0: it receives nothing. */
+	sender.socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (sender.socket < 0)
+		err(1, "packet socket");
+	if (!address.sll_ifindex ||
+	    bind(sender.socket, (struct sockaddr *)&address, sizeof(address)))
+		err(1, "packet socket at link %s", link);
+	if (setsockopt(sender.socket, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)))
+		err(1, "PACKET_QDISC_BYPASS");
+}
+
+void frame_open(const struct frame_way *way)
+{
+	struct packet *model = &sender.model;
+
+	open_socket(way->peer_link);
+	read_hardware_address(way->server_link, model->ethernet.ether_dhost);
+	read_hardware_address(way->peer_link, model->ethernet.ether_shost);
+	model->ethernet.ether_type = htons(ETHERTYPE_IP);
+	model->ip.version = 4;
+	model->ip.ihl = sizeof(model->ip) / 4;
+	model->ip.ttl = TIME_TO_LIVE;
+	model->ip.protocol = IPPROTO_TCP;
+	model->ip.frag_off = htons(IP_DF);
+	model->ip.saddr = way->source.s_addr;
+	model->ip.daddr = way->server.sin_addr.s_addr;
+	model->tcp.dest = way->server.sin_port;
+	for (unsigned int i = 0; i < BATCH; i++) {
+		sender.piece[i].iov_base = &sender.packet[i];
+		sender.message[i].msg_hdr.msg_iov = &sender.piece[i];
+		sender.message[i].msg_hdr.msg_iovlen = 1;
+	}
+}
+
+/* An even number of bytes. */
+static uint32_t add_words(uint32_t sum, const void *bytes, size_t length)
+{
+	const uint8_t *byte = bytes;
+
+	for (size_t i = 0; i < length; i += 2)
+		sum += (uint32_t)byte[i] << 8 | byte[i + 1];
+	return sum;
+}
+
+static uint16_t finish_sum(uint32_t sum)
+{
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return htons((uint16_t)~sum);
+}
+
+static void set_checksums(struct packet *packet, size_t tcp_length)
+{
+	uint32_t sum = IPPROTO_TCP + (uint32_t)tcp_length;
+
+	/* The pseudo header has both addresses, too. */
+	sum = add_words(sum, &packet->ip.saddr, 2 * sizeof(packet->ip.saddr));
+	packet->tcp.check = finish_sum(add_words(sum, &packet->tcp, tcp_length));
+	packet->ip.check = finish_sum(add_words(0, &packet->ip, sizeof(packet->ip)));
+}
+
+void frame_send(const struct frame *frame)
+{
+	struct packet *packet = &sender.packet[sender.count];
+	const uint8_t options[OPTION_BYTES] = { TCPOPT_MAXSEG,	TCPOLEN_MAXSEG,	    MSS >> 8,
+						MSS & 0xff,	TCPOPT_NOP,	    TCPOPT_WINDOW,
+						TCPOLEN_WINDOW, frame->window_shift };
+	size_t length = sizeof(packet->tcp);
+
+	*packet = sender.model;
+	packet->tcp.source = htons(frame->client_port);
+	packet->tcp.seq = htonl(frame->sequence);
+	packet->tcp.ack_seq = htonl(frame->ack);
+	packet->tcp.th_flags = frame->flags;
+	packet->tcp.window = htons(frame->window);
+	if (frame->flags & REPORT_SYN) {
+		memcpy(packet->options, options, sizeof(options));
+		length += sizeof(options);
+	}
+	packet->tcp.doff = (uint8_t)(length / 4) & 0xf;
+	packet->ip.tot_len = htons((uint16_t)(sizeof(packet->ip) + length));
+	set_checksums(packet, length);
+	sender.piece[sender.count].iov_len = sizeof(packet->ethernet) + sizeof(packet->ip) + length;
+	if (++sender.count == BATCH)
+		frame_flush();
+}
+
+void frame_flush(void)
+{
+	unsigned int sent = 0;
+
+	while (sent < sender.count) {
+		int n = sendmmsg(sender.socket, sender.message + sent, sender.count - sent, 0);
+
+		if (n >= 0)
+			sent += (unsigned int)n;
+		else if (errno == ENOBUFS) /* the server's end takes no more: this one is lost */
+			sent++;
+		else if (errno != EINTR)
+			err(1, "send to the server");
+	}
+	sender.count = 0;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "nullpeer_tap.h"
+
+#include <err.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+/* The compiled program is a part of this one: NULLPEER_BPF is the name of its file. */
+__asm__(".section .rodata\n"
+	".balign 8\n"
+	"nullpeer_program: .incbin \"" NULLPEER_BPF "\"\n"
+	"nullpeer_program_end:\n"
+	".previous\n");
+extern const char nullpeer_program[], nullpeer_program_end[];
+
+static struct {
+	struct bpf_object *object;
+	struct bpf_tc_hook hook;
+	struct ring_buffer *ring;
+	const uint64_t *overflows;
+	void (*take)(const struct report *report);
+} tap;
+
+static int take_sample(void *context, void *data, size_t size)
+{
+	(void)context;
+	if (size >= sizeof(struct report))
+		tap.take(data);
+	return 0;
+}
+
+/* A section of the program's variables, which has one each. */
+static struct bpf_map *variable(const char *section, size_t size)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(tap.object, section);
+
+	if (!map || bpf_map__value_size(map) != size)
+		errx(1, "the BPF program has another %s than expected", section);
+	return map;
+}
+
+static int load(bool wake)
+{
+	struct bpf_program *program;
+	size_t size;
+
+	tap.object = bpf_object__open_mem(nullpeer_program,
+					  (size_t)(nullpeer_program_end - nullpeer_program), NULL);
+	if (!tap.object)
+		err(1, "the BPF program");
+	if (bpf_map__set_initial_value(variable(".rodata", sizeof(wake)), &wake, sizeof(wake)) ||
+	    bpf_object__load(tap.object))
+		err(1, "load the BPF program");
+	tap.overflows = bpf_map__initial_value(variable(".bss", sizeof(*tap.overflows)), &size);
+	program = bpf_object__find_program_by_name(tap.object, "swallow");
+	return bpf_program__fd(program);
+}
+
+void tap_open(const char *link, bool wake, void (*take)(const struct report *report))
+{
+	struct bpf_tc_opts program = {
+		.sz = sizeof(program), .handle = 1, .priority = 1, .flags = BPF_TC_F_REPLACE
+	};
+	int error;
+
+	tap.hook = (struct bpf_tc_hook){ .sz = sizeof(tap.hook),
+					 .ifindex = (int)if_nametoindex(link),
+					 .attach_point = BPF_TC_EGRESS };
+	if (!tap.hook.ifindex)
+		err(1, "link %s", link);
+	tap.take = take;
+	program.prog_fd = load(wake);
+	tap.ring = ring_buffer__new(bpf_object__find_map_fd_by_name(tap.object, "reports"),
+				    take_sample, NULL, NULL);
+	if (!tap.ring)
+		err(1, "the ring of reports");
+	/* One that was killed left its own there: it is replaced. */
+	error = bpf_tc_hook_create(&tap.hook);
+	if (error == -EEXIST || !error)
+		error = bpf_tc_attach(&tap.hook, &program);
+	if (error)
+		errx(1, "attach to link %s: %s", link, strerror(-error));
+}
+
+void tap_take(void)
+{
+	ring_buffer__consume(tap.ring);
+}
+
+void tap_wait(int milliseconds)
+{
+	int error = ring_buffer__poll(tap.ring, milliseconds);
+
+	if (error < 0 && error != -EINTR)
+		errx(1, "the ring of reports: %s", strerror(-error));
+}
+
+uint64_t tap_overflows(void)
+{
+	return __atomic_load_n(tap.overflows, __ATOMIC_RELAXED);
+}
+
+void tap_close(void)
+{
+	tap.hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS; /* with what is attached */
+	bpf_tc_hook_destroy(&tap.hook);
+	ring_buffer__free(tap.ring);
+	bpf_object__close(tap.object);
+}
