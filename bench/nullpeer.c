@@ -17,7 +17,7 @@
  *   seconds, rate          since all were connected and --warmup is over: the time, and bytes per second
  *   joins, left, reset     connections made, left by --leave, reset by --reset
  *   packets                with payload, that the server sent
- *   lost, early, repeated  of them: lost by --lose; thrown away behind a lost one; known already
+ *   lost, early, repeated  of them: lost by --lose; before their turn; known already
  *   zero_windows           how often a client closed its window
  *   beyond                 packets with bytes that no window allowed
  *   overflows              packets that were lost because this program was too slow

@@ -15,32 +15,31 @@
 /* The window is not opened by less than this, or a quarter of it: no silly windows. */
 #define OPEN_LEAST UINT64_C(65536)
 
-/* How far @a is behind @b, in the space of sequence numbers. */
-static int32_t distance(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b);
-}
-
-static void send_frame(const struct client *client, uint8_t flags, uint32_t sequence)
+/* Sends the window, too. It cannot be taken back: what is rounded up here the server may use. */
+static void send_frame(struct client *client, uint8_t flags, uint32_t sequence)
 {
 	uint32_t window = client->edge - client->expected;
-
-	/* The window of a SYN is not scaled. */
-	if (!(flags & REPORT_SYN))
-		window = (window + (1U << client->shift) - 1) >> client->shift;
-	if (window > WINDOW_FIELD_MOST)
-		window = WINDOW_FIELD_MOST;
-	frame_send(&(struct frame){
+	struct frame frame = {
 		.client_port = client->port,
 		.flags = flags,
 		.sequence = sequence,
-		.ack = flags & REPORT_ACK ? client->expected : 0,
-		.window = (uint16_t)window,
 		.window_shift = client->shift,
-	});
+	};
+
+	if (flags & REPORT_ACK) {
+		frame.ack = client->expected;
+		frame.early = &client->early;
+	}
+	/* The window of a SYN is not scaled. */
+	if (!(flags & REPORT_SYN)) {
+		window = (window + (1U << client->shift) - 1) >> client->shift;
+		client->edge = client->expected + (window << client->shift);
+	}
+	frame.window = (uint16_t)(window > WINDOW_FIELD_MOST ? WINDOW_FIELD_MOST : window);
+	frame_send(&frame);
 }
 
-static void send_ack(const struct client *client)
+static void send_ack(struct client *client)
 {
 	send_frame(client, REPORT_ACK, client->next_sequence);
 }
@@ -73,7 +72,7 @@ static bool open_window(struct client *client)
 	uint64_t least = size / 4 < OPEN_LEAST ? size / 4 : OPEN_LEAST;
 	uint32_t edge = client->expected + (uint32_t)(room - room % unit(client));
 
-	if (distance(edge, client->edge) <= 0 || (uint32_t)(edge - client->edge) < least)
+	if (sequence_distance(edge, client->edge) <= 0 || (uint32_t)(edge - client->edge) < least)
 		return false;
 	client->edge = edge;
 	return true;
@@ -133,6 +132,7 @@ void client_connect(struct client *client, uint16_t port, uint64_t now)
 								: WINDOW_FIELD_MOST;
 	client->received = client->buffered = client->unlost = client->paused_at = 0;
 	client->resume_at = 0;
+	client->early.count = 0;
 	client->read_at = now;
 	client->retry_at = now + RETRY_NS;
 	send_frame(client, REPORT_SYN, client->first_sequence);
@@ -230,30 +230,32 @@ static bool lose(struct client *client, const struct report *report)
 	return true;
 }
 
-/* How many bytes of the packet are new, and in order. */
-static uint32_t count_new(struct client *client, const struct report *report)
+/* Take the payload, which is all that this receiver has. Return: how many bytes are in order now. */
+static uint32_t take_payload(struct client *client, const struct report *report)
 {
+	struct client_counts *counts = client->counts;
 	uint32_t end_of_it = report->sequence + report->length;
 
-	if (distance(report->sequence, client->expected) > 0) {
-		client->counts->early++;
+	if (sequence_distance(end_of_it, client->expected) <= 0) {
+		counts->repeated += report->length != 0;
 		return 0;
 	}
-	if (distance(end_of_it, client->expected) <= 0) {
-		client->counts->repeated += report->length != 0;
+	if (sequence_distance(end_of_it, client->edge) > 0) {
+		counts->beyond++;
 		return 0;
 	}
-	if (distance(end_of_it, client->edge) > 0) {
-		client->counts->beyond++;
-		end_of_it = client->edge;
+	if (sequence_distance(report->sequence, client->expected) > 0) {
+		counts->early++;
+		early_add(&client->early, report->sequence, end_of_it);
+		return 0;
 	}
-	return distance(end_of_it, client->expected) > 0 ? end_of_it - client->expected : 0;
+	return early_join(&client->early, end_of_it) - client->expected;
 }
 
 static void take_data(struct client *client, const struct report *report, uint64_t now)
 {
-	uint32_t length = count_new(client, report);
 	bool was_open = client->edge != client->expected;
+	uint32_t length = take_payload(client, report);
 
 	if (client->state == CLIENT_LEAVING && length) {
 		client_abort(client);

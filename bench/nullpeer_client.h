@@ -6,8 +6,7 @@
  *   received ....... what came in order, which is all acknowledged
  *   |  buffered      of it: not "read" yet; the window is what is left of --window beside that
  *
- * It keeps nothing that comes out of order: what was lost, the server sends again with all that
- * followed.
+ * What comes behind a lost packet it keeps, and tells so (SACK).
  */
 #ifndef NULLPEER_CLIENT_H
 #define NULLPEER_CLIENT_H
@@ -15,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "nullpeer_early.h"
 #include "nullpeer_report.h"
 
 #define CLIENT_NEVER UINT64_MAX
@@ -59,7 +59,7 @@ struct client_counts {
 	uint64_t refused;
 	uint64_t packets, lost;
 	uint64_t repeated; /* packets that had been received before */
-	uint64_t early;	   /* packets behind one that was lost */
+	uint64_t early;	   /* packets that came behind one that was lost */
 	uint64_t beyond;   /* packets with bytes that the window did not allow */
 	uint64_t zero_windows;
 };
@@ -76,6 +76,7 @@ struct client {
 	uint32_t next_sequence;
 	uint32_t expected; /* sequence number of the next byte from the server */
 	uint32_t edge;	   /* up to here the server may send */
+	struct early early;
 	uint64_t received; /* on this connection */
 	uint64_t total;	   /* on all */
 	uint64_t buffered;

@@ -17,8 +17,11 @@
 /* So many by one system call. More would let the server wait. */
 #define BATCH 32
 
-#define OPTION_BYTES 8
 #define MSS 1460
+
+/* A SACK of three ranges: 2 + 2 + 3 * 8. */
+#define SACK_RANGES 3U
+#define OPTION_BYTES 28
 #define TIME_TO_LIVE 64
 
 /* Everything in it is at its place without padding. */
@@ -115,12 +118,46 @@ static void set_checksums(struct packet *packet, size_t tcp_length)
 	packet->ip.check = finish_sum(add_words(0, &packet->ip, sizeof(packet->ip)));
 }
 
+/* Return: how many bytes. */
+static size_t add_syn_options(uint8_t *options, uint8_t window_shift)
+{
+	const uint8_t bytes[] = { TCPOPT_MAXSEG,
+				  TCPOLEN_MAXSEG,
+				  MSS >> 8,
+				  MSS & 0xff,
+				  TCPOPT_SACK_PERMITTED,
+				  TCPOLEN_SACK_PERMITTED,
+				  TCPOPT_NOP,
+				  TCPOPT_NOP,
+				  TCPOPT_NOP,
+				  TCPOPT_WINDOW,
+				  TCPOLEN_WINDOW,
+				  window_shift };
+
+	memcpy(options, bytes, sizeof(bytes));
+	return sizeof(bytes);
+}
+
+static size_t add_sack(uint8_t *options, const struct early *early)
+{
+	unsigned int ranges = early->count < SACK_RANGES ? early->count : SACK_RANGES;
+	size_t length = 4;
+
+	for (unsigned int i = 0; i < ranges; i++) {
+		const uint32_t range[] = { htonl(early->range[i].from), htonl(early->range[i].to) };
+
+		memcpy(options + length, range, sizeof(range));
+		length += sizeof(range);
+	}
+	options[0] = options[1] = TCPOPT_NOP;
+	options[2] = TCPOPT_SACK;
+	options[3] = (uint8_t)(length - 2);
+	return length;
+}
+
 void frame_send(const struct frame *frame)
 {
 	struct packet *packet = &sender.packet[sender.count];
-	const uint8_t options[OPTION_BYTES] = { TCPOPT_MAXSEG,	TCPOLEN_MAXSEG,	    MSS >> 8,
-						MSS & 0xff,	TCPOPT_NOP,	    TCPOPT_WINDOW,
-						TCPOLEN_WINDOW, frame->window_shift };
 	size_t length = sizeof(packet->tcp);
 
 	*packet = sender.model;
@@ -129,10 +166,10 @@ void frame_send(const struct frame *frame)
 	packet->tcp.ack_seq = htonl(frame->ack);
 	packet->tcp.th_flags = frame->flags;
 	packet->tcp.window = htons(frame->window);
-	if (frame->flags & REPORT_SYN) {
-		memcpy(packet->options, options, sizeof(options));
-		length += sizeof(options);
-	}
+	if (frame->flags & REPORT_SYN)
+		length += add_syn_options(packet->options, frame->window_shift);
+	else if (frame->early && frame->early->count)
+		length += add_sack(packet->options, frame->early);
 	packet->tcp.doff = (uint8_t)(length / 4) & 0xf;
 	packet->ip.tot_len = htons((uint16_t)(sizeof(packet->ip) + length));
 	set_checksums(packet, length);

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdint.h>
 
+#include "nullpeer_early.h"
 #include "nullpeer_report.h"
 
 struct frame {
@@ -14,7 +15,8 @@ struct frame {
 	uint32_t sequence;
 	uint32_t ack;
 	uint16_t window;      /* as it is in the header: scaled */
-	uint8_t window_shift; /* in a SYN, which has the options for it and for the MSS */
+	uint8_t window_shift; /* in a SYN, which has the options for it, for the MSS and SACK */
+	const struct early *early; /* for SACK, or NULL */
 };
 
 struct frame_way {
