@@ -3,6 +3,8 @@
 #ifndef DMACAST_BACKOFF_H
 #define DMACAST_BACKOFF_H
 
+#include "clock.h"
+
 #include <stdint.h>
 #include <sys/time.h>
 
@@ -24,10 +26,7 @@ static inline void backoff_reset(struct backoff *backoff)
 /** backoff_take() - the time to wait now; the next one is longer. */
 static inline struct timeval backoff_take(struct backoff *backoff)
 {
-	struct timeval delay = {
-		.tv_sec = (time_t)(backoff->next_us / 1000000),
-		.tv_usec = (suseconds_t)(backoff->next_us % 1000000),
-	};
+	struct timeval delay = clock_timeval(backoff->next_us);
 
 	backoff->next_us *= 2;
 	if (backoff->next_us > BACKOFF_LONGEST_US)

@@ -3,6 +3,7 @@
 #define DMACAST_CLOCK_H
 
 #include <stdint.h>
+#include <sys/time.h>
 #include <time.h>
 
 /** clock_ns() - the time of @clock in nanoseconds. */
@@ -18,6 +19,15 @@ static inline uint64_t clock_ns(clockid_t clock)
 static inline uint64_t clock_monotonic_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
+}
+
+/** clock_timeval() - a time span as libevent takes it. */
+static inline struct timeval clock_timeval(uint64_t microseconds)
+{
+	return (struct timeval){
+		.tv_sec = (time_t)(microseconds / 1000000),
+		.tv_usec = (suseconds_t)(microseconds % 1000000),
+	};
 }
 
 #endif

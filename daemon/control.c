@@ -139,8 +139,7 @@ static void schedule_turn(struct control *control)
 		return;
 	if (control->next_turn_ns > now)
 		microseconds = (control->next_turn_ns - now) / 1000 + 1;
-	delay.tv_sec = (time_t)(microseconds / 1000000);
-	delay.tv_usec = (suseconds_t)(microseconds % 1000000);
+	delay = clock_timeval(microseconds);
 	evtimer_add(control->turn, &delay);
 }
 

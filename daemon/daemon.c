@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include "arguments.h"
+#include "clock.h"
 #include "control.h"
 #include "control_socket.h"
 #include "heartbeat.h"
@@ -72,10 +73,7 @@ static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
 static void stop(struct daemon *daemon, const char *why)
 {
 	uint64_t timeout = daemon->config->daemon.drain_timeout;
-	const struct timeval drain_time = {
-		.tv_sec = (time_t)(timeout / 1000000),
-		.tv_usec = (suseconds_t)(timeout % 1000000),
-	};
+	const struct timeval drain_time = clock_timeval(timeout);
 
 	log_notice("%s: stopping, clients have %" PRIu64 " ms to get the rest", why,
 		   timeout / 1000);

@@ -50,8 +50,7 @@ static const struct metric stream_counters[] = {
 	{ "filled_bytes_total", "Bytes in these blocks.", IN(stream_stats, bytes) },
 	{ "lost_blocks_total",
 	  "Blocks of the device that were overwritten before they were read, or not filled because "
-	  "a "
-	  "transfer failed.",
+	  "a transfer failed.",
 	  IN(stream_stats, lost_blocks) },
 	{ "overruns_total", "How often such blocks were missing, one or several in a row.",
 	  IN(stream_stats, losses) },

@@ -66,8 +66,7 @@ void filler_adapt(struct filler *filler)
 	const struct stream_settings *settings = filler->settings;
 
 	filler->low_water = (uint32_t)stream_settings_low_water(settings);
-	filler->flush.tv_sec = (time_t)(settings->flush / 1000000);
-	filler->flush.tv_usec = (suseconds_t)(settings->flush % 1000000);
+	filler->flush = clock_timeval(settings->flush);
 	if (event_pending(&filler->flush_timer, EV_TIMEOUT, NULL))
 		event_add(&filler->flush_timer, &filler->flush);
 	/* More than the low-water mark, or the next block would ask for room again at once. */

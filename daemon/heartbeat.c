@@ -114,10 +114,7 @@ struct heartbeat *heartbeat_start(struct event_base *base, struct streams *strea
 {
 	struct heartbeat *heartbeat = calloc(1, sizeof(*heartbeat));
 	uint64_t half = service_watchdog_us() / 2;
-	const struct timeval watchdog_time = {
-		.tv_sec = (time_t)(half / 1000000),
-		.tv_usec = (suseconds_t)(half % 1000000),
-	};
+	const struct timeval watchdog_time = clock_timeval(half);
 
 	if (!heartbeat)
 		return NULL;

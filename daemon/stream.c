@@ -76,7 +76,7 @@ struct stream {
 	struct client_list again; /* by again_entry: had their turn, have more to send */
 	struct event *turn;	  /* for both lists above, at the next turn of the event loop */
 
-	struct log_limit drop_log, kick_log, refuse_log, foreign_log;
+	struct log_limit drop_log, kick_log, refuse_log;
 };
 
 static void at_next_turn(struct stream *stream)

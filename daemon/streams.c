@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "streams.h"
 
+#include "clock.h"
 #include "config.h"
 #include "log.h"
 #include "option.h"
@@ -75,6 +76,13 @@ static struct record *record_of(struct streams *streams, const char *name)
 	}
 	TAILQ_INSERT_TAIL(&streams->records, record, entry);
 	return record;
+}
+
+static void remove_record(struct streams *streams, struct record *record)
+{
+	TAILQ_REMOVE(&streams->records, record, entry);
+	free(record->name);
+	free(record);
 }
 
 static void remove_generation(struct generation *generation)
@@ -357,10 +365,7 @@ void streams_begin(struct streams *streams, struct stream *stream)
 void streams_retire(struct streams *streams, struct stream *stream, uint64_t drain_us)
 {
 	struct generation *generation = generation_of(streams, stream);
-	const struct timeval patience = {
-		.tv_sec = (time_t)(drain_us / 1000000),
-		.tv_usec = (suseconds_t)(drain_us % 1000000),
-	};
+	const struct timeval patience = clock_timeval(drain_us);
 
 	make_former(generation, LEAVE_STOPPING, "restarted again");
 	event_add(&generation->drain_timer, &patience);
@@ -437,9 +442,7 @@ static void forget_records(struct streams *streams, const struct stream_settings
 	TAILQ_FOREACH_SAFE (record, &streams->records, entry, next) {
 		if (has_name(settings, count, record->name) || is_used(streams, record))
 			continue;
-		TAILQ_REMOVE(&streams->records, record, entry);
-		free(record->name);
-		free(record);
+		remove_record(streams, record);
 	}
 }
 
@@ -525,8 +528,8 @@ void streams_start(struct streams *streams)
 	struct generation *generation;
 
 	streams->running = true;
-	TAILQ_FOREACH_REVERSE(generation, &streams->generations, generation_list, entry)
-	stream_start(generation->stream);
+	TAILQ_FOREACH_REVERSE (generation, &streams->generations, generation_list, entry)
+		stream_start(generation->stream);
 }
 
 void streams_stop(struct streams *streams)
@@ -590,11 +593,8 @@ static void free_records(struct streams *streams)
 {
 	struct record *record;
 
-	while ((record = TAILQ_FIRST(&streams->records))) {
-		TAILQ_REMOVE(&streams->records, record, entry);
-		free(record->name);
-		free(record);
-	}
+	while ((record = TAILQ_FIRST(&streams->records)))
+		remove_record(streams, record);
 }
 
 bool streams_close(struct streams *streams)
