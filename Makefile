@@ -64,7 +64,8 @@ library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
-bench_sources := $(filter-out bench/nullpeer%,$(wildcard bench/*.c))
+bench_shared := bench/cpu_time.c
+bench_sources := $(filter-out $(bench_shared) bench/nullpeer%,$(wildcard bench/*.c))
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
 tool_programs := $(tool_sources:%.c=$(BUILD)/%)
@@ -74,7 +75,7 @@ service_programs := $(service_sources:%.c=$(BUILD)/%)
 abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources)))
 library := $(BUILD)/libdmacast.a
 objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) \
-	$(tool_sources) $(bench_sources) $(nullpeer_sources) $(abi_sources) $(service_sources))
+	$(tool_sources) $(bench_sources) $(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources))
 
 # The null peer has a BPF program, which is a part of it.
 BPF_CLANG ?= clang
@@ -118,7 +119,9 @@ $(library): $(library_sources:%.c=$(BUILD)/%.o)
 $(unit_programs) $(tool_programs) $(bench_programs) $(service_programs): $(BUILD)/%: $(BUILD)/%.o \
 		$(library) $(BUILD)/flags
 	$(say) LINK $@
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(library) $(LIBS) -lm
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(LIBS) -lm
+
+$(bench_programs): $(bench_shared:%.c=$(BUILD)/%.o)
 
 $(abi_programs): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/vm/abi/channel.o $(library) $(BUILD)/flags
 	$(say) LINK $@
@@ -126,7 +129,7 @@ $(abi_programs): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/vm/abi/channel.o $(libr
 
 $(abi_programs:%=%.o) $(service_programs:%=%.o) $(BUILD)/tests/vm/abi/channel.o: CPPFLAGS_ALL += -Itests/unit
 
-$(BUILD)/bench/nullpeer: $(nullpeer_sources:%.c=$(BUILD)/%.o) $(library) $(BUILD)/flags
+$(BUILD)/bench/nullpeer: $(nullpeer_sources:%.c=$(BUILD)/%.o) $(bench_shared:%.c=$(BUILD)/%.o) $(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(shell $(PKG_CONFIG) --libs libbpf) $(LIBS)
 

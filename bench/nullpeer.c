@@ -39,10 +39,10 @@
 
 #include "address.h"
 #include "clock.h"
+#include "cpu_time.h"
 #include "nullpeer_client.h"
 #include "nullpeer_frame.h"
 #include "nullpeer_tap.h"
-#include "nullpeer_usage.h"
 #include "units.h"
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -92,7 +92,7 @@ static struct {
 	uint64_t started_at;  /* all connected, 0: not yet */
 	uint64_t measured_at; /* and --warmup is over */
 	uint64_t bytes, measured_from;
-	struct usage usage;
+	struct cpu_time used;
 	uint64_t failures;
 } run = { .next_port = FIRST_PORT };
 
@@ -191,7 +191,7 @@ static void start_measuring(void)
 	run.measured_from = run.bytes;
 	for (uint64_t i = 0; i < opt.clients; i++)
 		run.clients[i].total = 0;
-	run.usage = usage_read((pid_t)opt.server_pid);
+	run.used = cpu_time_read((pid_t)opt.server_pid);
 }
 
 static void create_ready_file(void)
@@ -326,17 +326,7 @@ static void print_times(void)
 	printf(" seconds=%.3f rate=%.0f", seconds, rate);
 }
 
-static void print_usage(const struct usage *to)
-{
-	double own = to->own - run.usage.own, server = to->server - run.usage.server;
-	double other = to->machine - run.usage.machine - own - server;
-
-	printf(" cpu=%.3f", own);
-	if (opt.server_pid)
-		printf(" server_cpu=%.3f other_cpu=%.3f", server, other > 0 ? other : 0);
-}
-
-static void print_report(const struct usage *usage)
+static void print_report(const struct cpu_time *used)
 {
 	const struct client_counts *counts = &run.counts;
 	uint64_t connected = 0;
@@ -353,7 +343,7 @@ static void print_report(const struct usage *usage)
 	       counts->joins, counts->left, counts->has_reset, counts->packets, counts->lost,
 	       counts->early, counts->repeated, counts->zero_windows, counts->beyond,
 	       tap_overflows());
-	print_usage(usage);
+	cpu_time_print("cpu", (pid_t)opt.server_pid, &run.used, used);
 	printf(" errors=%" PRIu64 "\n", run.failures);
 }
 
@@ -516,7 +506,7 @@ int main(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = take_signal };
 	struct frame_way way = { 0 };
-	struct usage usage;
+	struct cpu_time used;
 
 	parse_options(argc, argv);
 	if (opt.help) {
@@ -532,11 +522,11 @@ int main(int argc, char **argv)
 	create_clients();
 	frame_open(&way);
 	tap_open(opt.server_link, !opt.poll, take_report);
-	run.usage = usage_read((pid_t)opt.server_pid);
+	run.used = cpu_time_read((pid_t)opt.server_pid);
 	run_clients();
-	usage = usage_read((pid_t)opt.server_pid);
+	used = cpu_time_read((pid_t)opt.server_pid);
 	verify();
-	print_report(&usage);
+	print_report(&used);
 	for (uint64_t i = 0; i < opt.clients; i++)
 		client_abort(&run.clients[i]);
 	frame_flush();

@@ -39,6 +39,7 @@
 
 #include "address.h"
 #include "clock.h"
+#include "cpu_time.h"
 #include "units.h"
 
 #define NS_PER_S 1000000000.0
@@ -66,58 +67,14 @@ struct sink {
 /* What is read at both ends of the measured time. */
 struct reading {
 	uint64_t ns;
-	double sink_cpu, server_cpu, machine_cpu; /* seconds */
+	struct cpu_time used;
 };
-
-static double own_cpu(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-/* The fields 14 and 15 of /proc/PID/stat; the second one, the name, may hold anything but ')'. */
-static double cpu_of(pid_t pid)
-{
-	char path[64], line[1024];
-	unsigned long utime, stime;
-	const char *fields;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	file = fopen(path, "re");
-	if (!file)
-		err(1, "%s", path);
-	if (!fgets(line, sizeof(line), file) || !(fields = strrchr(line, ')')) ||
-	    sscanf(fields, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &utime,
-		   &stime) != 2)
-		errx(1, "%s: cannot make sense of it", path);
-	fclose(file);
-	return (double)(utime + stime) / (double)sysconf(_SC_CLK_TCK);
-}
-
-/* All CPUs, without the time that they were idle or waiting for a disk. */
-static double machine_cpu(void)
-{
-	unsigned long user, nice, system, irq, softirq;
-	FILE *file = fopen("/proc/stat", "re");
-
-	if (!file || fscanf(file, "cpu %lu %lu %lu %*u %*u %lu %lu", &user, &nice, &system, &irq,
-			    &softirq) != 5)
-		errx(1, "/proc/stat: cannot make sense of it");
-	fclose(file);
-	return (double)(user + nice + system + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
-}
 
 static struct reading take_reading(const struct sink *sink)
 {
 	return (struct reading){
 		.ns = clock_monotonic_ns(),
-		.sink_cpu = own_cpu(),
-		.server_cpu = sink->server ? cpu_of(sink->server) : 0,
-		.machine_cpu = machine_cpu(),
+		.used = cpu_time_read(sink->server),
 	};
 }
 
@@ -195,20 +152,15 @@ static void print_result(const struct sink *sink, const struct reading *from,
 			 const struct reading *to)
 {
 	double seconds = (double)(to->ns - from->ns) / NS_PER_S;
-	double sink_cpu = to->sink_cpu - from->sink_cpu;
-	double server_cpu = to->server_cpu - from->server_cpu;
-	double other_cpu = to->machine_cpu - from->machine_cpu - sink_cpu - server_cpu;
 	const uint64_t *count = sink->received;
 
 	qsort(sink->received, sink->clients, sizeof(*sink->received), compare_counts);
 	printf("clients=%" PRIu64 " bytes=%" PRIu64 " seconds=%.3f rate=%.0f min=%.0f median=%.0f "
-	       "max=%.0f sink_cpu=%.3f",
+	       "max=%.0f",
 	       sink->clients, sink->total, seconds, (double)sink->total / seconds,
 	       (double)count[0] / seconds, (double)count[sink->clients / 2] / seconds,
-	       (double)count[sink->clients - 1] / seconds, sink_cpu);
-	if (sink->server)
-		printf(" server_cpu=%.3f other_cpu=%.3f", server_cpu,
-		       other_cpu > 0 ? other_cpu : 0);
+	       (double)count[sink->clients - 1] / seconds);
+	cpu_time_print("sink_cpu", sink->server, &from->used, &to->used);
 	putchar('\n');
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "nullpeer_usage.h"
+#include "cpu_time.h"
 
 #include <err.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static double own_usage(void)
+static double own_cpu(void)
 {
 	struct rusage usage;
 
@@ -17,7 +17,7 @@ static double own_usage(void)
 }
 
 /* The fields 14 and 15 of /proc/PID/stat; the second one, the name, may hold anything but ')'. */
-static double usage_of(pid_t pid)
+static double cpu_of(pid_t pid)
 {
 	char path[64], line[1024];
 	unsigned long utime, stime;
@@ -37,7 +37,7 @@ static double usage_of(pid_t pid)
 }
 
 /* All CPUs, without the time that they were idle or waiting for a disk. */
-static double machine_usage(void)
+static double machine_cpu(void)
 {
 	unsigned long user, nice, system, irq, softirq;
 	FILE *file = fopen("/proc/stat", "re");
@@ -49,11 +49,22 @@ static double machine_usage(void)
 	return (double)(user + nice + system + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
 }
 
-struct usage usage_read(pid_t server)
+struct cpu_time cpu_time_read(pid_t server)
 {
-	return (struct usage){
-		.own = own_usage(),
-		.server = server ? usage_of(server) : 0,
-		.machine = machine_usage(),
+	return (struct cpu_time){
+		.own = own_cpu(),
+		.server = server ? cpu_of(server) : 0,
+		.machine = machine_cpu(),
 	};
+}
+
+void cpu_time_print(const char *name, pid_t server, const struct cpu_time *from,
+		    const struct cpu_time *to)
+{
+	double own_used = to->own - from->own, server_used = to->server - from->server;
+	double other = to->machine - from->machine - own_used - server_used;
+
+	printf(" %s=%.3f", name, own_used);
+	if (server)
+		printf(" server_cpu=%.3f other_cpu=%.3f", server_used, other > 0 ? other : 0);
 }

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* CPU time that was used, in seconds. */
+#ifndef BENCH_CPU_TIME_H
+#define BENCH_CPU_TIME_H
+
+#include <sys/types.h>
+
+struct cpu_time {
+	double own, server;
+	double machine; /* of all processes */
+};
+
+/** cpu_time_read() - so far. @server: the process, or 0. Ends the process when that is gone. */
+struct cpu_time cpu_time_read(pid_t server);
+
+/** cpu_time_print() - what was used between: " NAME=... server_cpu=... other_cpu=...". */
+void cpu_time_print(const char *name, pid_t server, const struct cpu_time *from,
+		    const struct cpu_time *to);
+
+#endif
