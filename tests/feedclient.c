@@ -25,7 +25,6 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <netdb.h>
@@ -43,6 +42,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "command_line.h"
 #include "pattern.h"
 #include "units.h"
 
@@ -1492,16 +1492,7 @@ static void print_report(void)
 
 /* ---- The command line ---- */
 
-enum kind { FLAG, COUNT, SIZE, RATE, DURATION, NUMBER, TEXT };
-
-struct setting {
-	const char *name;
-	enum kind kind;
-	void *value;
-	const char *help;
-};
-
-static const struct setting settings[] = {
+static const struct setting setting_table[] = {
 	{ "clients", COUNT, &opt.clients, "connections to open (1)" },
 	{ "bytes", SIZE, &opt.bytes, "each client closes after so many bytes" },
 	{ "seconds", NUMBER, &opt.seconds, "stop so long after all are connected" },
@@ -1547,69 +1538,25 @@ static const struct setting settings[] = {
 	{ "help", FLAG, &opt.help, "print this" },
 };
 
-#define SETTINGS (sizeof(settings) / sizeof(settings[0]))
+__attribute__((noreturn)) static void bad_value(const char *name, const char *value)
+{
+	usage_error("bad value for --%s: %s", name, value);
+}
 
-static const char *const kind_names[] = {
-	[FLAG] = "",	     [COUNT] = "N",	  [SIZE] = "SIZE", [RATE] = "RATE",
-	[DURATION] = "TIME", [NUMBER] = "NUMBER", [TEXT] = "TEXT",
+static const struct settings settings = {
+	.item = setting_table,
+	.count = sizeof(setting_table) / sizeof(setting_table[0]),
+	.bad_value = bad_value,
 };
+
+_Static_assert(sizeof(setting_table) / sizeof(setting_table[0]) <= SETTINGS_MOST, "too many");
 
 static void print_help(void)
 {
 	puts("Usage: feedclient [options] HOST:PORT\n"
 	     "       feedclient --generate SIZE [--rate RATE]\n"
 	     "       feedclient --check-file FILE [options]\n");
-	for (size_t i = 0; i < SETTINGS; i++)
-		printf("  --%-15s %-6s  %s\n", settings[i].name, kind_names[settings[i].kind],
-		       settings[i].help);
-}
-
-static bool parse_number(const char *text, double *number)
-{
-	char *end;
-
-	*number = strtod(text, &end);
-	return end != text && !*end && isfinite(*number) && *number >= 0;
-}
-
-static bool apply_setting(const struct setting *setting, const char *text)
-{
-	switch (setting->kind) {
-	case FLAG:
-		*(bool *)setting->value = true;
-		return true;
-	case COUNT:
-		return units_parse_count(text, setting->value);
-	case SIZE:
-		return units_parse_size(text, setting->value);
-	case RATE:
-		return units_parse_rate(text, setting->value);
-	case DURATION:
-		return units_parse_duration(text, setting->value);
-	case NUMBER:
-		return parse_number(text, setting->value);
-	case TEXT:
-		*(const char **)setting->value = text;
-		return true;
-	}
-	return false;
-}
-
-static void parse_options(int argc, char **argv)
-{
-	struct option options[SETTINGS + 1] = { 0 };
-	int index, result;
-
-	for (size_t i = 0; i < SETTINGS; i++) {
-		options[i].name = settings[i].name;
-		options[i].has_arg = settings[i].kind == FLAG ? no_argument : required_argument;
-	}
-	while ((result = getopt_long(argc, argv, "", options, &index)) != -1) {
-		if (result == '?')
-			exit(2);
-		if (!apply_setting(&settings[index], optarg))
-			usage_error("bad value for --%s: %s", settings[index].name, optarg);
-	}
+	settings_print(&settings);
 }
 
 static bool known_end(const char *text)
@@ -1678,7 +1625,7 @@ int main(int argc, char **argv)
 {
 	bool network;
 
-	parse_options(argc, argv);
+	settings_parse(&settings, argc, argv);
 	if (opt.help) {
 		print_help();
 		return 0;

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line of a tool, as a table: each option has a name, a kind and a place for its value.
+ *
+ *	static const struct setting settings[] = {
+ *		{ "rate", RATE, &opt.rate, "each client reads at most so fast" },
+ *	};
+ *
+ * For include in one file of each tool.
+ */
+#ifndef TESTS_COMMAND_LINE_H
+#define TESTS_COMMAND_LINE_H
+
+#include "units.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum setting_kind {
+	FLAG,	  /* bool */
+	COUNT,	  /* uint64_t */
+	SIZE,	  /* uint64_t, bytes */
+	RATE,	  /* uint64_t, bytes a second */
+	DURATION, /* uint64_t, microseconds */
+	NUMBER,	  /* double, not negative */
+	TEXT,	  /* const char * */
+};
+
+struct setting {
+	const char *name;
+	enum setting_kind kind;
+	void *value;
+	const char *help;
+};
+
+#define SETTINGS_MOST 64
+
+/* What one call does: all of them, with what is to be said when a value is bad. */
+struct settings {
+	const struct setting *item;
+	size_t count; /* at most SETTINGS_MOST */
+	void (*bad_value)(const char *name, const char *value) __attribute__((noreturn));
+};
+
+/** settings_print() - a line for each, for --help. */
+static inline void settings_print(const struct settings *settings)
+{
+	static const char *const kind_names[] = {
+		[FLAG] = "",	     [COUNT] = "N",	  [SIZE] = "SIZE", [RATE] = "RATE",
+		[DURATION] = "TIME", [NUMBER] = "NUMBER", [TEXT] = "TEXT",
+	};
+
+	for (size_t i = 0; i < settings->count; i++)
+		printf("  --%-15s %-6s  %s\n", settings->item[i].name,
+		       kind_names[settings->item[i].kind], settings->item[i].help);
+}
+
+static inline bool settings_parse_number(const char *text, double *number)
+{
+	char *end;
+
+	*number = strtod(text, &end);
+	return end != text && !*end && isfinite(*number) && *number >= 0;
+}
+
+static inline bool settings_apply(const struct setting *setting, const char *text)
+{
+	switch (setting->kind) {
+	case FLAG:
+		*(bool *)setting->value = true;
+		return true;
+	case COUNT:
+		return units_parse_count(text, setting->value);
+	case SIZE:
+		return units_parse_size(text, setting->value);
+	case RATE:
+		return units_parse_rate(text, setting->value);
+	case DURATION:
+		return units_parse_duration(text, setting->value);
+	case NUMBER:
+		return settings_parse_number(text, setting->value);
+	case TEXT:
+		*(const char **)setting->value = text;
+		return true;
+	}
+	return false;
+}
+
+/** settings_parse() - take the options of the command line; optind is behind them. Exits with 2. */
+static inline void settings_parse(const struct settings *settings, int argc, char **argv)
+{
+	struct option options[SETTINGS_MOST + 1] = { 0 };
+	int index, result;
+
+	for (size_t i = 0; i < settings->count; i++) {
+		options[i].name = settings->item[i].name;
+		options[i].has_arg =
+			settings->item[i].kind == FLAG ? no_argument : required_argument;
+	}
+	while ((result = getopt_long(argc, argv, "", options, &index)) != -1) {
+		if (result == '?')
+			exit(2);
+		if (!settings_apply(&settings->item[index], optarg))
+			settings->bad_value(settings->item[index].name, optarg);
+	}
+}
+
+#endif
