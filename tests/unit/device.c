@@ -624,13 +624,9 @@ static void test_stop(void)
 	point("a stop hands on what is filled");
 }
 
-static void test_end(void)
+/* The device goes, and the source has noticed. */
+static void unplug(void)
 {
-	open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
-	source_start(sink.source);
-	for (int i = 0; i < 9; i++)
-		fake_fill(BLOCK, 0, 0);
-	turn();
 	fake_unplug();
 	capture_begin(&capture, STDERR_FILENO);
 	turn();
@@ -638,6 +634,16 @@ static void test_end(void)
 	capture_end(&capture);
 	check(sink.ends == 1 && !strcmp(sink.why, "device gone"), "%u ends: %s", sink.ends,
 	      sink.why);
+}
+
+static void test_end(void)
+{
+	open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
+	source_start(sink.source);
+	for (int i = 0; i < 9; i++)
+		fake_fill(BLOCK, 0, 0);
+	turn();
+	unplug();
 	check(strstr(capture.text, "device " FAKE_PATH " is gone"), "%s", capture.text);
 	check(sink.blocks == 9, "%u blocks", sink.blocks);
 	close_source();
@@ -696,13 +702,7 @@ static void test_end_unread(void)
 		check(sink.blocks == (started ? 56 : 0) && !sink.ends, "%u blocks, %u ends",
 		      sink.blocks, sink.ends);
 		check(is_quiet(), "woken without a reason");
-		fake_unplug();
-		capture_begin(&capture, STDERR_FILENO);
-		turn();
-		turn();
-		capture_end(&capture);
-		check(sink.ends == 1 && !strcmp(sink.why, "device gone"), "%u ends: %s", sink.ends,
-		      sink.why);
+		unplug();
 		close_source();
 	}
 	point("a device that is gone ends a source that waits for blocks, or for its start");

@@ -4,7 +4,8 @@
 # For the tests with a daemon in the guest and its clients outside, to tests/vm/lib.sh:
 #
 #   daemon_start <CONFIGURATION   start it, wait until it listens everywhere
-#   daemon_end SIGNAL             and wait for its end
+#   daemon_with OPTION...         the same with options, and one endpoint
+#   daemon_end SIGNAL [SECONDS]   and wait for its end: 30
 #   said REGEX                    is that in its log?
 #   says TEXT REGEX               a test: it is there, or will be soon
 #   logged REGEX                  what it logged last that matches
@@ -22,7 +23,13 @@ daemon_start()
 	daemon_again
 }
 
-# The same once more.
+daemon_with()
+{
+	guest_start daemon build/dmacastd "$@"
+	wait_until 30 said 'listening on'
+}
+
+# The same configuration once more.
 daemon_again()
 {
 	guest_script <<-'END'
@@ -44,7 +51,7 @@ daemon_end()
 	guest_script <<-END
 		pid=\$(cat /tmp/daemon.pid)
 		kill -$1 \$pid || exit 1
-		for ((tries = 0; tries < 600; tries++)); do
+		for ((tries = 0; tries < ${2-30} * 20; tries++)); do
 			[ -e /proc/\$pid ] || exit 0
 			usleep 50000
 		done

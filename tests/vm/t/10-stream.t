@@ -4,38 +4,20 @@
 # every byte; with slow and killed clients, an engine that goes and comes back, a killed daemon.
 # On every kernel.
 
-. tests/vm/lib.sh
+. tests/vm/daemon.sh
 
 vm_start
-log=/dev/null # of the daemon; it is in the guest
-target=127.0.0.1:$(vm_port 7000)
+target=$(at 7000)
 sim=/sys/kernel/debug/dmacast_sim
 counters=/sys/class/dmacast/sim0
 
 check "the modules load" guest modprobe dmacast_sim channels=2 rate=4000000
 check "with two channels" guest modprobe dmacast channels=sim0,sim1
 
-# said REGEX: in the daemon's log
-said()
+stream_start()
 {
-	guest grep -Eq "$1" /tmp/daemon.log
-}
-
-daemon_start()
-{
-	guest_start daemon build/dmacastd --device /dev/dmacast/sim0 --listen 0.0.0.0:7000 \
-		--block-size 128K --ring-size 8M --metrics '*:7001' "$@"
-	wait_until 20 said 'listening on'
-}
-
-daemon_end()
-{
-	guest_script <<-END
-		pid=\$(pidof dmacastd)
-		kill -$1 \$pid
-		for _ in \$(seq 200); do [ -e /proc/\$pid ] || exit 0; sleep 0.1; done
-		exit 1
-	END
+	daemon_with --device /dev/dmacast/sim0 --listen 0.0.0.0:7000 --block-size 128K --ring-size 8M \
+		--metrics '*:7001'
 }
 
 # metric NAME [LABEL]: from outside, too; all samples of it together.
@@ -45,7 +27,7 @@ metric()
 		grep "^$1[{ ]" | grep -F "${2-}" | awk '{ sum += $NF } END { printf "%.17g\n", sum }'
 }
 
-daemon_start
+stream_start
 feed_ok "three clients get every byte" --clients 3 --bytes 4M "$target"
 feed_start slow --clients 1 --stall 1 --seconds 100 --allow-end --allow-reset "$target"
 feed_start victim --clients 2 --seconds 60 "$target"
@@ -77,17 +59,17 @@ compare "metrics: what was sent before still counts" "$(metric dmacast_stream_se
 	-ge $((sent + (2 * 4 << 20)))
 compare "metrics: and what was filled" "$(metric dmacast_stream_filled_bytes_total)" -ge $((filled + (4 << 20)))
 
-check "SIGTERM ends the daemon" daemon_end TERM
+check "SIGTERM ends the daemon" daemon_end TERM 20
 for round in 1 2 3; do
-	daemon_start
+	stream_start
 	feed_start "round$round" --clients 2 --seconds 60 --allow-gaps --allow-end --allow-reset "$target"
 	sleep 0.5
-	check "the daemon is killed, time $round" daemon_end KILL
+	check "the daemon is killed, time $round" daemon_end KILL 20
 	feed_end_ok "what its clients got is right" "round$round"
 done
-daemon_start
+stream_start
 feed_ok "after that it works as before" --clients 2 --bytes 4M "$target"
-check "the daemon ends" daemon_end TERM
+check "the daemon ends" daemon_end TERM 20
 is "no block is lent, none waits" "$(guest cat $counters/blocks_lent $counters/blocks_quarantine | tr '\n' ' ')" "0 0 "
 check "the modules can go" guest modprobe -r dmacast
 check "both of them" guest modprobe -r dmacast_sim

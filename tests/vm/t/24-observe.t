@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What an operator can see of the ring: events, whose memory it is, and on which node.
 
-. tests/vm/lib.sh
+. tests/vm/daemon.sh
 
 vm_start --append "numa=fake=2"
 tracing=/sys/kernel/tracing
@@ -19,24 +19,14 @@ unload()
 	guest modprobe -r dmacast && guest modprobe -r dmacast_sim
 }
 
-# daemon_start OPTION...
-daemon_start()
+# stream_start OPTION...
+stream_start()
 {
-	guest_start daemon build/dmacastd --device /dev/dmacast/sim0 --listen 0.0.0.0:7000 "$@"
-	wait_until 20 guest grep -q 'listening on' /tmp/daemon.log
+	daemon_with --device /dev/dmacast/sim0 --listen 0.0.0.0:7000 "$@"
 }
 
-daemon_end()
-{
-	guest_script <<-'END'
-		pid=$(pidof dmacastd)
-		kill $pid
-		while [ -e /proc/$pid ]; do sleep 0.1; done
-	END
-}
-
-# counter NAME
-counter()
+# count NAME
+count()
 {
 	guest cat "$counters/$1"
 }
@@ -52,15 +42,15 @@ check "events can be had" guest_script <<-END
 	echo 8192 >$tracing/buffer_size_kb
 	echo 1 >$tracing/events/dmacast/enable
 END
-daemon_start --block-size 64K --ring-size 1M
-feed_ok "a client is served" --bytes 4M "127.0.0.1:$(vm_port 7000)"
-check "the daemon ends" daemon_end
+stream_start --block-size 64K --ring-size 1M
+feed_ok "a client is served" --bytes 4M "$(at 7000)"
+check "the daemon ends" daemon_end TERM
 check "no more events" guest sh -c "echo 0 >$tracing/tracing_on"
-compare "blocks were filled" "$(counter completed)" -ge 64
-is "an event for each block that was filled" "$(events complete)" "$(counter completed)"
-is "for each that was lent" "$(events lend)" "$(counter lent)"
-is "for each that was given back" "$(events recycle)" "$(counter recycled)"
-compare "and for each that the engine got" "$(events submit)" -ge "$(counter completed)"
+compare "blocks were filled" "$(count completed)" -ge 64
+is "an event for each block that was filled" "$(events complete)" "$(count completed)"
+is "for each that was lent" "$(events lend)" "$(count lent)"
+is "for each that was given back" "$(events recycle)" "$(count recycled)"
+compare "and for each that the engine got" "$(events submit)" -ge "$(count completed)"
 is "with the length" "$(guest grep 'dmacast_complete' $tracing/trace | grep -vc 'length=65536$')" 0
 
 # Nobody reads: blocks are taken back. Pages in use elsewhere: their blocks wait.
@@ -96,23 +86,23 @@ check "nobody was killed for it" guest grep -q '^oom_kill 0$' /sys/fs/cgroup/sma
 compare "it left nothing" "$(guest cat /sys/fs/cgroup/small/memory.current)" -lt $((8 << 20))
 guest_start daemon sh -c 'echo $$ >/sys/fs/cgroup/small/cgroup.procs
 	exec build/dmacastd --device /dev/dmacast/sim0 --listen 0.0.0.0:7000 --block-size 256K --ring-size 16M'
-wait_until 20 guest grep -q 'listening on' /tmp/daemon.log
-feed_ok "one that fits works" --bytes 4M "127.0.0.1:$(vm_port 7000)"
+wait_until 20 said 'listening on'
+feed_ok "one that fits works" --bytes 4M "$(at 7000)"
 compare "the group is charged for it" "$(guest cat /sys/fs/cgroup/small/memory.current)" -ge $((16 << 20))
-check "the daemon ends" daemon_end
+check "the daemon ends" daemon_end TERM
 check "the modules go again" unload
 
 # The node that the engine is at.
 is "the guest has two nodes" "$(guest cat /sys/devices/system/node/online)" "0-1"
 for node in 0 1; do
 	check "an engine at node $node" load rate=4000000 node=$node
-	daemon_start --block-size 256K --ring-size 16M
-	feed_ok "a client is served" --bytes 4M "127.0.0.1:$(vm_port 7000)"
+	stream_start --block-size 256K --ring-size 16M
+	feed_ok "a client is served" --bytes 4M "$(at 7000)"
 	# shellcheck disable=SC2016 # the guest's
 	guest sh -c 'cat /proc/$(pidof dmacastd)/numa_maps' >"$work/maps"
 	is "the ring is at node $node" "$(grep 'file=/dev/dmacast/sim0' "$work/maps" | grep -o 'N[01]=' | sort -u)" \
 		"N$node=" || diag_file "$work/maps"
-	check "the daemon ends" daemon_end
+	check "the daemon ends" daemon_end TERM
 	check "the modules go" unload
 done
 vm_stop

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Where DMA goes through bounce buffers, only right syncs bring the data into the blocks.
 
-. tests/vm/lib.sh
+. tests/vm/daemon.sh
 
 vm_start --append swiotlb=force
 check "the modules load" guest modprobe dmacast_sim
@@ -12,10 +12,9 @@ for program in reading faults; do
 done
 
 check "a stream's rate" guest_script <<<'echo 4000000 >/sys/kernel/debug/dmacast_sim/ch0/rate'
-guest_start daemon build/dmacastd --device /dev/dmacast/sim0 --listen 0.0.0.0:7000
-wait_until 20 guest grep -q 'listening on' /tmp/daemon.log
+daemon_with --device /dev/dmacast/sim0 --listen 0.0.0.0:7000
 compare "DMA to the ring is bounced: slots of 2 KiB" "$(guest cat /sys/kernel/debug/swiotlb/io_tlb_used)" -ge 8192
-feed --bytes 16M --allow-gaps --seconds 100 "127.0.0.1:$(vm_port 7000)"
+feed --bytes 16M --allow-gaps --seconds 100 "$(at 7000)"
 ok "$status" "every byte of the stream is right" || {
 	diag_file "$work/feed.err"
 	diag "$(guest cat /tmp/daemon.log)"

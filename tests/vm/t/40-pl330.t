@@ -6,11 +6,10 @@
 # daemon's unit tests, where a word has 32 bits.
 # On armmp.
 
-. tests/vm/lib.sh
+. tests/vm/daemon.sh
 
 vm_start --kernel armmp --serial "$work/serial" --seconds 600
-log=/dev/null # of the daemon; it is in the guest
-target=127.0.0.1:$(vm_port 7000)
+target=$(at 7000)
 timer=0x10050100
 port=0x13800000
 
@@ -47,37 +46,20 @@ serial_feed
 guest_seconds=300 guest_tap serial build/tests/vm/abi/engine /dev/dmacast/serial serial $port
 serial_end "the serial port"
 
-# said REGEX: in the daemon's log
-said()
+# stream_start NAME BLOCK_SIZE RING_SIZE
+stream_start()
 {
-	guest grep -Eq "$1" /tmp/daemon.log
-}
-
-# daemon_start NAME BLOCK_SIZE RING_SIZE
-daemon_start()
-{
-	guest_start daemon build/dmacastd --device "/dev/dmacast/$1" --listen 0.0.0.0:7000 \
-		--block-size "$2" --ring-size "$3" --overrun stall --lag-policy block
-	wait_until 30 said 'listening on'
-}
-
-daemon_end()
-{
-	guest_script <<'END'
-pid=$(pidof dmacastd)
-kill $pid
-for _ in $(seq 200); do [ -e /proc/$pid ] || exit 0; sleep 0.1; done
-exit 1
-END
+	daemon_with --device "/dev/dmacast/$1" --listen 0.0.0.0:7000 --block-size "$2" --ring-size "$3" \
+		--overrun stall --lag-policy block
 }
 
 # What is still in the port is of the feed before.
 guest_tap drain build/tests/vm/abi/engine /dev/dmacast/serial drain $port
-daemon_start serial 4K 128K
+stream_start serial 4K 128K
 feed_start serial --clients 2 --from-start --bytes 64K --seconds 200 "$target"
 serial_feed
 feed_end_ok "from the port by the engine, the ring, the daemon and the network: every byte, for two clients" serial
-check "the daemon ends in the middle of it" daemon_end
+check "the daemon ends in the middle of it" daemon_end TERM 20
 serial_end "the stream"
 
 # values TEXT: a client gets values of the timer, in order.
@@ -89,7 +71,7 @@ values()
 	ok $? "$1: in order" || diag_file "$work/check"
 }
 
-daemon_start timer 64K 2M
+stream_start timer 64K 2M
 values "a stream of the timer"
 socat -u "TCP:$target" "CREATE:$work/cut" &
 client=$!
@@ -107,7 +89,7 @@ check "bound again" guest sh -c "echo $controller >/sys/bus/amba/drivers/dma-pl3
 wait_until 30 guest test -e /dev/dmacast/timer
 ok $? "the channels are back"
 values "and the stream"
-check "the daemon ends" daemon_end
+check "the daemon ends" daemon_end TERM 20
 
 is "no block is lent, none waits" "$(guest sh -c 'cat /sys/class/dmacast/*/blocks_lent \
 	/sys/class/dmacast/*/blocks_quarantine' | tr '\n' ' ')" "0 0 0 0 "

@@ -5,19 +5,9 @@
 # client outside. Then once more with bounce buffers, where a missing sync shows.
 # On arm64.
 
-. tests/vm/lib.sh
+. tests/vm/daemon.sh
 
 timer=0x3f003004
-
-daemon_end()
-{
-	guest_script <<'END'
-pid=$(pidof dmacastd)
-kill $pid
-for _ in $(seq 200); do [ -e /proc/$pid ] || exit 0; sleep 0.1; done
-exit 1
-END
-}
 
 # bounces: slots of 2 KiB that are in use
 bounces()
@@ -38,17 +28,16 @@ for append in '' swiotlb=force; do
 		'dmacast timer: DMA channel .* of bcm2835-dma'
 	guest_seconds=300 guest_tap "$name" build/tests/vm/abi/engine /dev/dmacast/timer timer $timer
 
-	guest_start daemon build/dmacastd --device /dev/dmacast/timer --listen 0.0.0.0:7000 --block-size 64K \
-		--ring-size 2M --overrun stall --lag-policy block
-	wait_until 30 guest grep -q 'listening on' /tmp/daemon.log
+	daemon_with --device /dev/dmacast/timer --listen 0.0.0.0:7000 --block-size 64K --ring-size 2M \
+		--overrun stall --lag-policy block
 	used=$(bounces)
 	[ -z "$append" ] || compare "$name: the ring is behind bounce buffers" "$used" -ge 1024
 	[ -n "$append" ] || compare "$name: the ring is not" "$used" -lt 1024
-	timeout 100 socat -u "TCP:127.0.0.1:$(vm_port 7000)" - 2>/dev/null | head -c 524288 >"$work/values"
+	timeout 100 socat -u "TCP:$(at 7000)" - 2>/dev/null | head -c 524288 >"$work/values"
 	is "$name: the daemon's client gets what it wants" "$(stat -c %s "$work/values")" 524288
 	"$BUILD/tests/vm/abi/engine" check <"$work/values" >"$work/check"
 	ok $? "$name: in order" || diag_file "$work/check"
-	check "$name: the daemon ends" daemon_end
+	check "$name: the daemon ends" daemon_end TERM 20
 	is "$name: no block is lent, none waits" "$(guest sh -c 'cat /sys/class/dmacast/*/blocks_lent \
 		/sys/class/dmacast/*/blocks_quarantine' | tr '\n' ' ')" "0 0 "
 	check "$name: the module can go" guest modprobe -r dmacast

@@ -27,6 +27,15 @@ counts()
 	test "$(counter "$1" "$2" | tr -d ' ')" "$3" "$4"
 }
 
+# goes_on CHANNEL NUMBER: so many more blocks are lent.
+goes_on()
+{
+	local lent
+
+	lent=$(counter "$1" lent | tr -d ' ')
+	wait_until 30 counts "$1" lent -ge $((lent + $2))
+}
+
 vm_start --seconds 500
 check "the modules load" guest modprobe dmacast_sim channels=4 rate=2000000
 check "with four channels" guest modprobe dmacast channels=sim0,sim1,sim2,sim3
@@ -84,18 +93,15 @@ for stream in 0 1; do
 done
 wait_until 30 said 'stream drops: client .* left'
 wait_until 30 said 'stream stalls: client .* left'
-lent=$(counter sim1 lent | tr -d ' ')
-wait_until 30 counts sim1 lent -ge $((lent + 50))
+goes_on sim1 50
 ok $? "and goes on when the client has left"
 
 sim 2 error 5
 wait_until 30 counts sim2 errors -ge 5
-lent=$(counter sim2 lent | tr -d ' ')
-wait_until 30 counts sim2 lent -ge $((lent + 10))
+goes_on sim2 10
 sim 2 short "4 1002"
 wait_until 30 counts sim2 short_transfers -ge 4
-lent=$(counter sim2 lent | tr -d ' ')
-wait_until 30 counts sim2 lent -ge $((lent + 10))
+goes_on sim2 10
 ok $? "failed and short transfers end nothing"
 check "SIGTERM ends the daemon" daemon_end TERM
 

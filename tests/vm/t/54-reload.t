@@ -3,21 +3,15 @@
 # The configuration is read again with kernel rings, of which each has one owner: a changed ring waits
 # for the clients of the one before, clients of other streams see nothing, streams exchange devices.
 
-. tests/vm/lib.sh
+. tests/vm/daemon.sh
 
 vm_start
-log=/dev/null # of the daemon; it is in the guest
-target=127.0.0.1:$(vm_port 7000)
-other=127.0.0.1:$(vm_port 7001)
+target=$(at 7000)
+other=$(at 7001)
 counters=/sys/class/dmacast
 
 check "the modules load" guest modprobe dmacast_sim channels=2 rate=4000000
 check "with two channels" guest modprobe dmacast channels=sim0,sim1
-
-said()
-{
-	guest grep -Eq "$1" /tmp/daemon.log
-}
 
 # section NAME PORT DEVICE LINE...
 section()
@@ -49,14 +43,11 @@ reloaded()
 	[ "$(guest sh -c "grep -cE 'streams: .* as before|goes on as before' /tmp/daemon.log")" -ge "$reloads" ]
 }
 
-
 {
 	printf '[daemon]\ndrain-timeout = 2s\n'
 	section a 7000 sim0 ring-size=4M
 	section b 7001 sim1 ring-size=4M
-} | configure
-guest_start daemon build/dmacastd -c /tmp/daemon.conf
-wait_until 20 said 'stream b: listening on'
+} | daemon_start
 feed_start same --clients 2 --allow-gaps --block-size 128K --seconds 300 "$other"
 
 # Everyone took everything: the device changes hands at once.
@@ -116,8 +107,7 @@ wait_until 20 said 'stream x: waiting for device'
 reload "0 new, 0 removed, 1 restarted, 0 changed, 1 as before"
 feed_ok "it comes back with the ring that was asked for meanwhile" --bytes 2M "$target"
 
-check "SIGTERM ends the daemon" guest sh -c "pid=\$(pidof dmacastd); kill \$pid
-	for _ in \$(seq 100); do [ -e /proc/\$pid ] || exit 0; sleep 0.1; done; exit 1"
+check "SIGTERM ends the daemon" daemon_end TERM 10
 is "no block is lent, none waits" \
 	"$(guest sh -c "cat $counters/sim?/blocks_lent $counters/sim?/blocks_quarantine" | tr '\n' ' ')" \
 	"0 0 0 0 "
