@@ -20,6 +20,9 @@
  * is a pattern of --pattern-form, with a time stamp for --latency (dmacastd.conf(5), THE PATTERN).
  * --check compares every byte, in order, with that pattern; a wrong or a missing one ends the run.
  *
+ * With --send FILE each client sends this file's content when it is connected, such as an HTTP request, and
+ * takes the answers for data.
+ *
  * With --poll it never sleeps: then the server need not wake it, which on a virtual machine is most of
  * the work with few clients, and comes as often as chance will have it.
  *
@@ -62,6 +65,9 @@
 /* So long for the first byte. */
 #define PATIENCE_NS UINT64_C(60000000000)
 
+/* A socket takes this at once. */
+#define REQUEST_MOST (64UL << 10)
+
 struct sink {
 	struct address address;
 	uint64_t clients;
@@ -69,6 +75,8 @@ struct sink {
 	bool poll, check, latency;
 	const char *histogram;		 /* path */
 	struct stream_settings settings; /* of the server: block size and form of the pattern */
+	const char *request;		 /* --send, NULL: none */
+	size_t request_length;
 	pid_t server;
 	int epoll;
 	int *fd;
@@ -94,6 +102,17 @@ static struct reading take_reading(const struct sink *sink)
 	};
 }
 
+/* All of it or nothing: nobody waits here for a server that reads slowly. */
+static void send_request(const struct sink *sink, int fd, uint64_t number)
+{
+	ssize_t n = send(fd, sink->request, sink->request_length, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		err(1, "send of client %" PRIu64, number);
+	if ((size_t)n != sink->request_length)
+		errx(1, "client %" PRIu64 ": what --send names does not go in one send", number);
+}
+
 static void connect_one(struct sink *sink, const struct addrinfo *server, uint64_t number)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = number };
@@ -104,6 +123,8 @@ static void connect_one(struct sink *sink, const struct addrinfo *server, uint64
 	if (connect(fd, server->ai_addr, server->ai_addrlen))
 		err(1, "connect client %" PRIu64 " to %s:%s", number, sink->address.host,
 		    sink->address.port);
+	if (sink->request)
+		send_request(sink, fd, number);
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) || epoll_ctl(sink->epoll, EPOLL_CTL_ADD, fd, &event))
 		err(1, "client %" PRIu64, number);
 	sink->fd[number] = fd;
@@ -220,11 +241,27 @@ static void measure(struct sink *sink)
 		samples_write_histogram(&sink->samples, sink->histogram);
 }
 
+static void read_request(struct sink *sink, const char *name)
+{
+	static char content[REQUEST_MOST + 1];
+	FILE *file = fopen(name, "re");
+
+	if (!file)
+		err(2, "--send %s", name);
+	sink->request_length = fread(content, 1, sizeof(content), file);
+	if (ferror(file))
+		err(2, "--send %s", name);
+	fclose(file);
+	if (!sink->request_length || sink->request_length > REQUEST_MOST)
+		errx(2, "--send %s: expected 1 to %lu bytes", name, REQUEST_MOST);
+	sink->request = content;
+}
+
 static void usage(FILE *file)
 {
 	fprintf(file,
 		"Usage: sink --connect HOST:PORT [--clients N] [--seconds S] [--warmup S]\n"
-		"            [--server-pid PID] [--poll] [--check] [--latency]\n"
+		"            [--server-pid PID] [--poll] [--send FILE] [--check] [--latency]\n"
 		"            [--histogram FILE] [--block-size SIZE] [--pattern-form FORM]\n"
 		"S is a duration such as 2s or 500ms. Defaults: 1 client, 2s, 500ms. Those of the\n"
 		"last two, which --check and --latency need, are as dmacastd has them.\n");
@@ -274,6 +311,7 @@ static void parse(struct sink *sink, int argc, char **argv)
 		{ "histogram", required_argument, NULL, 'H' },
 		{ "block-size", required_argument, NULL, 'b' },
 		{ "pattern-form", required_argument, NULL, 'f' },
+		{ "send", required_argument, NULL, 'S' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -322,6 +360,9 @@ static void parse(struct sink *sink, int argc, char **argv)
 			break;
 		case 'f':
 			set_option(sink, "pattern-form", optarg);
+			break;
+		case 'S':
+			read_request(sink, optarg);
 			break;
 		case 'h':
 			usage(stdout);
