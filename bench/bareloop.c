@@ -103,12 +103,9 @@ static void open_ring(void)
 		errx(1, "no memory for the ring");
 	fprintf(stderr, "bareloop: ring of %s\n", ring_memory_text(ring));
 	for (uint64_t i = 0; i < blocks; i++) {
-		unsigned char *data = ring_take(ring)->data;
+		const struct block *block = ring_take(ring);
 
-		if (!i)
-			server.memory = data;
-		else if (data != server.memory + i * server.block_size)
-			errx(1, "the ring's blocks are not in a row");
+		server.memory = block->data - block->index * server.block_size;
 	}
 }
 

@@ -28,8 +28,8 @@ struct zerocopy {
 	int fd;
 	enum zerocopy_mode mode;
 	uint32_t packet; /* bytes of payload in the largest packet that the kernel makes */
-	bool wanted; /* now, under ZEROCOPY_AUTO */
-	bool full;   /* the last send left no room: EPOLLOUT will tell when there is some again */
+	bool wanted;	 /* now, under ZEROCOPY_AUTO */
+	bool full; /* the last send left no room: EPOLLOUT will tell when there is some again */
 	struct completions completions;
 	/* ZEROCOPY_AUTO: how many completions in a row said "copied", and when to try again. */
 	uint32_t copied_in_a_row;
