@@ -23,6 +23,7 @@
 #define LONGEST_TICK_US 20000
 
 #define NS_PER_S UINT64_C(1000000000)
+#define US_PER_S UINT64_C(1000000)
 
 struct pattern_source {
 	struct source source;
@@ -70,9 +71,17 @@ static uint64_t bytes_due(struct pattern_source *pattern)
 	return due & ~(uint64_t)(PATTERN_WORD - 1);
 }
 
+/* Whole blocks one by one, so that none waits for another: they tell how long they took. */
+static struct timeval until_next(const struct pattern_source *pattern, uint64_t due)
+{
+	if (pattern->form == PATTERN_OFFSETS)
+		return pattern->tick;
+	return clock_timeval((pattern->least - due) * US_PER_S / pattern->rate + 1);
+}
+
 static void make(struct pattern_source *pattern)
 {
-	static const struct timeval at_once;
+	struct timeval delay = { 0 };
 	uint64_t due = bytes_due(pattern);
 	size_t budget = TURN_BYTES > pattern->least ? TURN_BYTES : pattern->least;
 
@@ -97,7 +106,9 @@ static void make(struct pattern_source *pattern)
 		budget -= space;
 	}
 	filler_ready(pattern->filler);
-	event_add(&pattern->timer, due < pattern->least ? &pattern->tick : &at_once);
+	if (due < pattern->least)
+		delay = until_next(pattern, due);
+	event_add(&pattern->timer, &delay);
 }
 
 static void timer_expired(evutil_socket_t fd, short what, void *argument)
