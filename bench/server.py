@@ -127,10 +127,12 @@ def ring_memory(output: str, cell: Cell) -> str:
     """What memory the server got, of which a cell of huge pages wants all to be huge."""
     match = re.search(r"(memfd, .*)$", output, re.MULTILINE)
     memory = match[1] if match else ""
-    huge = "transparent huge pages" in memory or ("MiB pages" in memory or "GiB pages" in memory)
+    of_huge = re.search(r" [MG]iB pages", memory)
+    some = re.search(r"([0-9]+) MiB of it in transparent huge pages", memory)
+    huge = bool(of_huge) or (some is not None and int(some[1]) << 20 == cell.ring)
     if cell.pages == HUGE and not huge:
         raise BenchError(huge_pages_are_missing(memory))
-    if cell.pages != HUGE and huge:
+    if cell.pages != HUGE and (of_huge or some):
         raise BenchError(f'the ring is to be in small pages, but is in "{memory}"')
     return memory
 
