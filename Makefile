@@ -64,7 +64,7 @@ library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
-bench_shared := bench/cpu_time.c
+bench_shared := bench/cpu_time.c bench/block_reader.c bench/samples.c
 bench_sources := $(filter-out $(bench_shared) bench/nullpeer%,$(wildcard bench/*.c))
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
@@ -131,7 +131,7 @@ $(abi_programs:%=%.o) $(service_programs:%=%.o) $(BUILD)/tests/vm/abi/channel.o:
 
 $(BUILD)/bench/nullpeer: $(nullpeer_sources:%.c=$(BUILD)/%.o) $(bench_shared:%.c=$(BUILD)/%.o) $(library) $(BUILD)/flags
 	$(say) LINK $@
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(shell $(PKG_CONFIG) --libs libbpf) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(shell $(PKG_CONFIG) --libs libbpf) $(LIBS) -lm
 
 $(BUILD)/bench/nullpeer_tap.o: $(nullpeer_bpf)
 $(BUILD)/bench/nullpeer_tap.o: CPPFLAGS_ALL += -DNULLPEER_BPF='"$(nullpeer_bpf)"'
