@@ -45,7 +45,7 @@ def _sink(cell: Cell, running: Running, way: Way) -> list[str]:
     if way.poll:
         command += ["--poll"]
     if cell.paced:
-        command += ["--latency", "--block-size", str(cell.block)]
+        command += ["--latency", "--block-size", str(cell.block), "--pattern-form", cell.form]
     if running.request:
         command += ["--send", str(running.request)]
     return command
