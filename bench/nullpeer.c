@@ -34,6 +34,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -68,6 +70,7 @@ static struct options {
 	uint64_t role[ROLES], role_after[ROLES]; /* how many, after how many bytes */
 	double seconds, warmup;
 	bool half_close, churn, poll, until_end, allow_end, allow_reset, help;
+	uint64_t coalesce_us; /* 0: reports wake this process */
 	uint64_t server_pid;
 	uint64_t connect_timeout_us;
 	const char *ready, *server_link, *peer_link, *source;
@@ -251,6 +254,14 @@ static bool is_over(uint64_t begun_at)
 		all_ended());
 }
 
+/* As a network card that holds its interrupts back: what came since the last one comes together. */
+static void hold_back(void)
+{
+	struct timespec span = { .tv_nsec = (long)(opt.coalesce_us * NS_PER_US) };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
+}
+
 static void run_clients(void)
 {
 	uint64_t begun_at = clock_monotonic_ns();
@@ -264,7 +275,9 @@ static void run_clients(void)
 				break;
 		}
 		frame_flush();
-		if (opt.poll)
+		if (opt.coalesce_us)
+			hold_back();
+		if (opt.poll || opt.coalesce_us)
 			tap_take();
 		else
 			tap_wait(TICK_MS);
@@ -382,6 +395,8 @@ static const struct setting setting_table[] = {
 	{ "ready", TEXT, &opt.ready, "create this file when all are connected" },
 	{ "server-pid", COUNT, &opt.server_pid, "tell the CPU time of this process, too" },
 	{ "poll", FLAG, &opt.poll, "never sleep: then the server need not wake this process" },
+	{ "coalesce", DURATION, &opt.coalesce_us,
+	  "sleep so long between looking for packets; else packets wake this process" },
 	{ "server-link", TEXT, &opt.server_link, "the server's end of the link (server)" },
 	{ "peer-link", TEXT, &opt.peer_link, "the other end (peer)" },
 	{ "source", TEXT, &opt.source, "address of the clients (10.78.0.2)" },
@@ -467,9 +482,10 @@ int main(int argc, char **argv)
 	parse_server(argv[optind], &way);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	prctl(PR_SET_TIMERSLACK, 1UL); /* for --coalesce: else 50 us are added */
 	create_clients();
 	frame_open(&way);
-	tap_open(opt.server_link, !opt.poll, take_report);
+	tap_open(opt.server_link, !opt.poll && !opt.coalesce_us, take_report);
 	run.used = cpu_time_read((pid_t)opt.server_pid);
 	run_clients();
 	used = cpu_time_read((pid_t)opt.server_pid);
