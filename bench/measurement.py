@@ -28,7 +28,8 @@ class Way:
     warmup: float
     tries: int = 3
     poll: bool = False  # clients on loopback never sleep
-    null_poll: bool = False  # nor do those of the null peer
+    null_poll: bool = False  # nor does the null peer
+    coalesce: float = 0  # so long the null peer sleeps, in seconds; 0: until it is woken
 
 
 def _stolen() -> float:
@@ -57,6 +58,8 @@ def _nullpeer(cell: Cell, running: Running, way: Way) -> list[str]:
     command += ["--seconds", f"{way.seconds:.3f}", "--warmup", f"{way.warmup:.3f}"]
     if way.null_poll:
         command += ["--poll"]
+    elif way.coalesce:
+        command += ["--coalesce", f"{way.coalesce * 1e6:.0f}us"]
     if running.request:
         command += ["--send", str(running.request)]
     return [*command, running.address]

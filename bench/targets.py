@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import mean
 from typing import Callable, Iterable, Optional
 
 from cell import LOOPBACK, NULL, format_size
 from memory_row import MemoryRow
 from sample import Sample
 from server import BARE, COPY, DAEMON, ZEROCOPY
-from statistic import Pair, Spread, Value, by_cell, level, paired, ratio
+from statistic import Pair, Series, Spread, Value, Where, by_cell, paired, ratio, spread
 
 MEMORY_CLIENTS = 10000
 MEMORY_LIMIT = 4096
@@ -104,9 +105,9 @@ def zerocopy_gain(samples: list[Sample], value: Value) -> list[Pair]:
         copying, pinning = servers.get((DAEMON, COPY)), servers.get((DAEMON, ZEROCOPY))
         if where.part != "matrix" or where.transport != NULL or not copying or not pinning:
             continue
-        spread = ratio(copying, pinning, value)
-        if spread:
-            pairs.append(Pair(where, "", spread))
+        gain = ratio(copying, pinning, value)
+        if gain:
+            pairs.append(Pair(where, "", gain))
     return pairs
 
 
@@ -120,19 +121,22 @@ def _gain(samples: list[Sample]) -> list[Verdict]:
 
 
 def flatness(samples: list[Sample], value: Value) -> list[Pair]:
-    """The daemon's CPU time per GB, to the mean of all numbers of clients."""
-    lines: dict[tuple, list[tuple]] = {}
+    """The daemon's CPU time per GB, to the mean of all numbers of clients in the same round."""
+    lines: dict[tuple[str, str, int, str], dict[Where, Series]] = {}
     for where, servers in by_cell(samples).items():
         for (name, mode), series in servers.items():
             if where.part == "matrix" and name == DAEMON:
                 line = (where.transport, where.pages, where.block, mode)
-                lines.setdefault(line, []).append((where, level(series, value)))
+                lines.setdefault(line, {})[where] = series
     pairs = []
     for (_, _, _, mode), points in lines.items():
-        mean = sum(point.median for _, point in points) / len(points)
-        for where, point in points if len(points) > 1 else []:
-            spread = Spread(point.median / mean, point.low / mean, point.high / mean, point.count)
-            pairs.append(Pair(where, mode, spread))
+        common = set.intersection(*(set(series) for series in points.values()))
+        means = {
+            number: mean(value(series[number]) for series in points.values()) for number in common
+        }
+        for where, series in points.items() if common and len(points) > 1 else []:
+            ratios = [value(series[number]) / means[number] for number in sorted(common)]
+            pairs.append(Pair(where, mode, spread(ratios)))
     return pairs
 
 
@@ -163,9 +167,9 @@ def to_peers(samples: list[Sample], value: Value, wanted: Callable[[str], bool])
         if where.part != "peers" or not mine:
             continue
         for (name, mode), series in servers.items():
-            spread = ratio(mine[0], series, value) if name != DAEMON and wanted(name) else None
-            if spread:
-                pairs.append(Pair(where, f"{name} {mode}".strip(), spread))
+            ahead = ratio(mine[0], series, value) if name != DAEMON and wanted(name) else None
+            if ahead:
+                pairs.append(Pair(where, f"{name} {mode}".strip(), ahead))
     return pairs
 
 
