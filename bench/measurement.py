@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from cell import NULL, Cell
 from place import BUILD, BenchError, Place
@@ -83,60 +83,61 @@ def _run_clients(cell: Cell, place: Place, running: Running, way: Way) -> Report
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise BenchError(f"{cell}: the clients do not come to an end") from None
+        raise BenchError("the clients do not come to an end") from None
     if done.returncode != 0:
-        raise BenchError(f"{cell}: the clients failed: {done.stderr.strip()} {done.stdout}")
+        raise BenchError(f"the clients failed: {done.stderr.strip()} {done.stdout}")
     return parse_report(done.stdout)
 
 
-def _sample(cell: Cell, server: Server, memory: str, report: Report, stolen: float) -> Sample:
-    """What the report of sink or nullpeer says, in the same words."""
-    number = {key: float(value) for key, value in report.items()}
-    null = cell.transport == NULL
+def _sample(cell: Cell, server: Server, memory: str, numbers: dict[str, float]) -> Sample:
+    """The row of a measurement; its round and its time are the caller's to say."""
+    circumstances = {
+        key: value for key, value in asdict(cell).items() if key not in ("send_buffer",)
+    }
     return Sample(
-        part=cell.part,
-        round=0,
-        at=0,
-        transport=cell.transport,
-        pages=cell.pages,
-        clients=cell.clients,
-        block=cell.block,
-        ring=cell.ring,
-        feed=cell.feed,
-        form=cell.form,
-        server=server.name,
-        mode=server.mode,
-        memory=memory,
-        seconds=number["seconds"],
-        bytes=int(report["bytes_total" if null else "bytes"]),
-        client_min=number.get("min", 0),
-        client_median=number.get("median", 0),
-        client_max=number.get("max", 0),
-        server_cpu=number["server_cpu"],
-        client_cpu=number["cpu" if null else "sink_cpu"],
-        other_cpu=number["other_cpu"],
-        stolen_cpu=stolen,
-        tries=1,
-        latency_p50=number.get("latency_p50", 0),
-        latency_p99=number.get("latency_p99", 0),
-        latency_p999=number.get("latency_p999", 0),
-        latency_max=number.get("latency_max", 0),
-        overflows=int(number.get("overflows", 0)),
-    )
+        round=0, at=0, server=server.name, mode=server.mode, memory=memory, tries=1,
+        **circumstances, **numbers,
+    )  # fmt: skip
+
+
+def _numbers(report: Report, transport: str) -> dict[str, float]:
+    """What the report of sink or nullpeer says, by the names that a sample has."""
+    null = transport == NULL
+    number = {key: float(value) for key, value in report.items()}
+    numbers = {
+        "seconds": number["seconds"],
+        "bytes": int(report["bytes_total" if null else "bytes"]),
+        "server_cpu": number["server_cpu"],
+        "client_cpu": number["cpu" if null else "sink_cpu"],
+        "other_cpu": number["other_cpu"],
+        "overflows": int(number.get("overflows", 0)),
+    }
+    for key in ("min", "median", "max"):
+        numbers[f"client_{key}"] = number.get(key, 0)
+    for key in ("p50", "p99", "p999", "max"):
+        numbers[f"latency_{key}"] = number.get(f"latency_{key}", 0)
+    return numbers
+
+
+def _run_once(server: Server, cell: Cell, place: Place, way: Way) -> tuple[str, dict[str, float]]:
+    """Return: the memory of the server's ring, and the numbers."""
+    if server.measure:
+        return "", {"other_cpu": 0, **asdict(server.measure(cell, place, way.seconds))}
+    assert server.run
+    with server.run(cell, place) as running:
+        report = _run_clients(cell, place, running, way)
+    return running.memory, _numbers(report, cell.transport)
 
 
 def _once(server: Server, cell: Cell, place: Place, way: Way) -> Sample:
+    before = _stolen()
     try:
-        with server.run(cell, place) as running:
-            stolen = _stolen()
-            report = _run_clients(cell, place, running, way)
-            stolen = _stolen() - stolen
-        sample = _sample(cell, server, running.memory, report, stolen)
+        memory, numbers = _run_once(server, cell, place, way)
+        if numbers["bytes"] <= 0:
+            raise BenchError("nothing was received")
     except BenchError as error:
-        raise BenchError(f"{server}: {error}") from None
-    if sample.bytes <= 0:
-        raise BenchError(f"{server}: {cell}: nothing was received")
-    return sample
+        raise BenchError(f"{server}: {cell}: {error}") from None
+    return _sample(cell, server, memory, {**numbers, "stolen_cpu": _stolen() - before})
 
 
 def measure(server: Server, cell: Cell, place: Place, way: Way) -> Sample:
@@ -149,4 +150,4 @@ def measure(server: Server, cell: Cell, place: Place, way: Way) -> Sample:
         if sample.disturbance <= CALM:
             break
     assert best
-    return Sample(**{**best.__dict__, "tries": number})
+    return replace(best, tries=number)

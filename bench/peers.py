@@ -30,7 +30,7 @@ from fed_server import (
     wait_until_listening,
 )  # fmt: skip
 from place import BUILD, BenchError, Place, loopback
-from server import Running, Server
+from server import Measured, Running, Server
 from stream_check import check_stream
 
 # A client must not ask for more at once: sink.c, nullpeer.c.
@@ -289,19 +289,6 @@ IPERF3_CLIENTS = 128
 IPERF3_LENGTH_MOST = 1 << 20
 
 
-@dataclass(frozen=True)
-class IperfResult:
-    """What a run of iperf3 gave."""
-
-    seconds: float
-    bytes: int
-    client_min: float  # bytes per second of the slowest stream
-    client_median: float
-    client_max: float
-    server_cpu: float  # of the sender, from its start to its end
-    client_cpu: float  # of the receiver
-
-
 def iperf3_obstacle(cell: Cell) -> str:
     """Why it cannot be measured in a cell; empty when it can."""
     if not shutil.which("iperf3", path=_path()):
@@ -315,7 +302,7 @@ def iperf3_obstacle(cell: Cell) -> str:
     return ""
 
 
-def iperf3(cell: Cell, place: Place, seconds: float) -> IperfResult:
+def iperf3(cell: Cell, place: Place, seconds: float) -> Measured:
     """Measure it, for whole seconds: it does not count in others."""
     port = free_port()
     server = [_program("iperf3"), "-s", "-1", "-B", place.host, "-p", str(port), "--forceflush"]
@@ -335,7 +322,7 @@ def iperf3(cell: Cell, place: Place, seconds: float) -> IperfResult:
         raise BenchError(f"iperf3: {report['error']}")
     streams = sorted(stream["sender"]["bits_per_second"] / 8 for stream in report["end"]["streams"])
     total = report["end"]["sum_sent"]
-    return IperfResult(
+    return Measured(
         total["seconds"], total["bytes"], streams[0], streams[len(streams) // 2], streams[-1],
         server_cpu, client_cpu,
     )  # fmt: skip

@@ -13,15 +13,15 @@ from typing import Iterator
 
 from cell import LOOPBACK, NULL, SMALL, Cell
 from measurement import Way
-from server import AUTO, COPY, ZEROCOPY, Server, bare, daemon
+from peers import FED_DAEMON, PEERS, iperf3, iperf3_obstacle
+from server import AUTO, BARE_AGAIN, COPY, YARDSTICKS, ZEROCOPY, Server, bare, daemon, measure_of
 
-# The bare loop once more, under another name: how far apart are two that are the same?
-CONTROL = "bareloop again"
+# Where the bare loop is measured twice.
 CONTROL_CLIENTS, CONTROL_BLOCK = 8, 256 << 10
 
 LATENCY_CLIENTS = 8
 LATENCY_FEED = "100M/s"
-LATENCY_SECONDS = 2.0  # 1 MiB blocks are 95 a second, and the last percent of them is looked at
+LATENCY_SECONDS = 2.0  # blocks of 1 MiB are 95 a second, and the last percent of them is looked at
 
 PEER_BLOCK = 256 << 10
 
@@ -80,16 +80,6 @@ class Choice:
                         )  # fmt: skip
 
 
-def measure_of(mode: str, transport: str) -> str:
-    """The bare loop's mode that is the measure of a daemon's.
-
-    With "auto" the daemon is to find out by itself what is right: on loopback, copying.
-    """
-    if mode == AUTO:
-        return COPY if transport == LOOPBACK else ZEROCOPY
-    return mode
-
-
 def _groups(cell: Cell, modes: list[str]) -> tuple[tuple[Server, ...], ...]:
     groups = []
     for bare_mode in (ZEROCOPY, COPY):
@@ -98,7 +88,7 @@ def _groups(cell: Cell, modes: list[str]) -> tuple[tuple[Server, ...], ...]:
             continue
         group = [bare(bare_mode), *daemons]
         if (cell.clients, cell.block, cell.pages) == (CONTROL_CLIENTS, CONTROL_BLOCK, SMALL):
-            group.append(bare(bare_mode, CONTROL))
+            group.append(bare(bare_mode, BARE_AGAIN))
         groups.append(tuple(group))
     return tuple(groups)
 
@@ -110,17 +100,50 @@ def matrix(choice: Choice, way: Way) -> list[Contest]:
 
 def latency(choice: Choice, way: Way) -> list[Contest]:
     """A paced feed on loopback, and how long after its birth a block's last byte is there."""
-    way = replace(way, seconds=max(way.seconds, LATENCY_SECONDS))
+    seconds = LATENCY_SECONDS / 2 if choice.sparse else LATENCY_SECONDS
+    way = replace(way, seconds=max(way.seconds, seconds))
     cells = [
         Cell(
             "latency", LOOPBACK, SMALL, LATENCY_CLIENTS, block, choice.ring, LATENCY_FEED,
             choice.form, choice.send_buffer,
         )
         for block in choice.blocks
+        if block == CONTROL_BLOCK or not choice.sparse
     ]  # fmt: skip
     return [
         Contest(cell, tuple((bare(mode), daemon(mode)) for mode in choice.modes if mode != AUTO), way)
         for cell in cells
+    ]
+
+
+def _peer_servers(cell: Cell) -> Iterator[tuple[Server, str]]:
+    """Servers of other programs, each with why it cannot be in the cell, or an empty text."""
+    for peer in PEERS:
+        yield peer.server, peer.obstacle(cell)
+    yield Server("iperf3", "", None, iperf3), iperf3_obstacle(cell)
+
+
+def peers(choice: Choice, way: Way) -> tuple[list[Contest], list[str]]:
+    """Other programs. Those with a feed are beside the daemon with the same feed, those that send what
+    is in memory already beside the daemon with a pattern that is. Return: also what is left out, and why.
+    """
+    contests = []
+    left_out: dict[tuple[Server, str, str], list[str]] = {}
+    for transport in choice.transports:
+        for clients in [CONTROL_CLIENTS] if choice.sparse else choice.clients:
+            cell = Cell("peers", transport, SMALL, clients, PEER_BLOCK, choice.ring, form=choice.form)
+            fed, yardsticks = [FED_DAEMON], [daemon(AUTO)]
+            for server, obstacle in _peer_servers(cell):
+                if obstacle:
+                    left_out.setdefault((server, transport, obstacle), []).append(str(clients))
+                else:
+                    (yardsticks if server.name in YARDSTICKS else fed).append(server)
+            groups = tuple(tuple(group) for group in (fed, yardsticks) if len(group) > 1)
+            if groups:
+                contests.append(Contest(cell, groups, way))
+    return contests, [
+        f"{server} on {transport}, clients {', '.join(counts)}: {obstacle}"
+        for (server, transport, obstacle), counts in left_out.items()
     ]
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Callable, ContextManager, Iterator, Optional
 
-from cell import HUGE, Cell
+from cell import HUGE, LOOPBACK, Cell
 from place import BUILD, BenchError, Place
 
 ZEROCOPY = "zerocopy"
@@ -24,6 +24,9 @@ COPY = "copy"
 AUTO = "auto"
 DAEMON = "dmacastd"
 BARE = "bareloop"
+BARE_AGAIN = "bareloop again"  # the same: how far apart are two that do not differ?
+YARDSTICKS = ("nginx", "iperf3")  # send what is in memory already, and have no feed
+FED = "input"  # the mode of a daemon that has the feed of other programs
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -40,12 +43,26 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a program says that is server and clients, and measures itself. See sample.py."""
+
+    seconds: float
+    bytes: int
+    client_min: float
+    client_median: float
+    client_max: float
+    server_cpu: float
+    client_cpu: float
+
+
+@dataclass(frozen=True)
 class Server:
     """Something to measure. run() starts it, and stops it when the context is left."""
 
     name: str
     mode: str
-    run: Callable[[Cell, Place], ContextManager[Running]]
+    run: Optional[Callable[[Cell, Place], ContextManager[Running]]]
+    measure: Optional[Callable[[Cell, Place, float], Measured]] = None  # instead, for so many seconds
 
     def __str__(self) -> str:
         return f"{self.name}:{self.mode}" if self.mode else self.name
@@ -180,3 +197,13 @@ def bare(mode: str, name: str = BARE) -> Server:
         return _listening(command + _common(cell, place), cell, place)
 
     return Server(name, mode, run)
+
+
+def measure_of(mode: str, transport: str) -> str:
+    """The bare loop's mode that is the measure of a daemon's.
+
+    With "auto" the daemon is to find out by itself what is right: on loopback, copying.
+    """
+    if mode == AUTO:
+        return COPY if transport == LOOPBACK else ZEROCOPY
+    return mode

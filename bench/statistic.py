@@ -12,8 +12,8 @@ from statistics import median
 from typing import Callable, Iterator
 
 from cell import HUGE, format_size
-from plan import measure_of
 from sample import Sample
+from server import measure_of
 
 Value = Callable[[Sample], float]
 Series = dict[int, Sample]  # the samples of one server in one cell, by round

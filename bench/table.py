@@ -9,11 +9,10 @@ from typing import Optional
 from cell import HUGE, LOOPBACK, NULL, SMALL, format_size
 from environment import Facts
 from memory_row import MemoryRow
-from plan import CONTROL, measure_of
 from sample import Sample
-from server import BARE, COPY, DAEMON, ZEROCOPY
+from server import BARE, BARE_AGAIN, COPY, DAEMON, ZEROCOPY, measure_of
 from statistic import Series, Value, Where, Who, by_cell, level, paired, ratio
-from targets import Verdict, format_spread
+from targets import Verdict, daemon_beside, format_spread
 
 MODE_WORDS = {ZEROCOPY: "zero-copy", COPY: "copy"}
 PAGE_WORDS = {SMALL: "ring in 4 KiB pages", HUGE: "ring in huge pages"}
@@ -162,7 +161,7 @@ def _reach(series: Series) -> float:
 def _control_text(samples: list[Sample], value: Value) -> str:
     return "; ".join(
         f"{MODE_WORDS.get(pair.mode, pair.mode)} {format_spread(pair.ratio)}"
-        for pair in paired(samples, value, CONTROL, BARE)
+        for pair in paired(samples, value, BARE_AGAIN, BARE)
     )
 
 
@@ -198,8 +197,8 @@ def peers(samples: list[Sample]) -> str:
     rows = []
     cells = by_cell([sample for sample in samples if sample.part == "peers"])
     for where, servers in cells.items():
-        mine = next((series for (name, _), series in servers.items() if name == DAEMON), None)
         for (name, mode), series in servers.items():
+            mine = servers.get((DAEMON, daemon_beside(name)))
             other = None if name == DAEMON else series
             rows.append([
                 where.transport, str(where.clients), f"{name} {mode}".strip(),

@@ -10,7 +10,7 @@ from typing import Callable, Iterable, Optional
 from cell import LOOPBACK, NULL, format_size
 from memory_row import MemoryRow
 from sample import Sample
-from server import BARE, COPY, DAEMON, ZEROCOPY
+from server import AUTO, BARE, COPY, DAEMON, FED, YARDSTICKS, ZEROCOPY
 from statistic import Pair, Series, Spread, Value, Where, by_cell, paired, ratio, spread
 
 MEMORY_CLIENTS = 10000
@@ -159,15 +159,20 @@ def _flat(samples: list[Sample]) -> list[Verdict]:
     return verdicts
 
 
+def daemon_beside(name: str) -> str:
+    """The mode of the daemon that a peer is compared with."""
+    return AUTO if name in YARDSTICKS else FED
+
+
 def to_peers(samples: list[Sample], value: Value, wanted: Callable[[str], bool]) -> list[Pair]:
     """The daemon's ratios to other programs, in the cells that they can run."""
     pairs = []
     for where, servers in by_cell(samples).items():
-        mine = [series for (name, _), series in servers.items() if name == DAEMON]
-        if where.part != "peers" or not mine:
-            continue
         for (name, mode), series in servers.items():
-            ahead = ratio(mine[0], series, value) if name != DAEMON and wanted(name) else None
+            mine = servers.get((DAEMON, daemon_beside(name)))
+            if where.part != "peers" or name == DAEMON or not wanted(name) or not mine:
+                continue
+            ahead = ratio(mine, series, value)
             if ahead:
                 pairs.append(Pair(where, f"{name} {mode}".strip(), ahead))
     return pairs
@@ -175,7 +180,7 @@ def to_peers(samples: list[Sample], value: Value, wanted: Callable[[str], bool])
 
 def is_broker(name: str) -> bool:
     """ncat --broker, which is to be left behind furthest."""
-    return name.startswith("ncat")
+    return name == "ncat"
 
 
 def _peers(samples: list[Sample]) -> list[Verdict]:
