@@ -26,6 +26,7 @@ declare -A left_out=(
 	[34-units]="the units alone"
 	[35-service]="the service manager's side; the service tests run with a device"
 	[36-nullpeer]="completions by TCP, whose memory is not looked at; tests/vm has real cards"
+	[37-bench]="the benchmark: how it measures, and its arithmetic"
 )
 
 for test in tests/t/*.t; do
