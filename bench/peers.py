@@ -142,9 +142,11 @@ def _socat(cell: Cell, place: Place) -> Iterator[Running]:
 #
 # Its thread for a source reads 1400 bytes at a time, whatever the settings, and sends them to each listener in
 # calls of their own. It does not wait for listeners: who is more than queue-size behind is dropped. So that
-# is large; as the thread is far slower than clients are, memory stays small, and the feed need not be paced.
-# A burst on connect of less than a buffer had new listeners dropped at once, so it is the default, 64 KiB.
-# application/octet-stream goes through without a look at it, as an audio format would not.
+# is large; as the thread is far slower than clients are, the queue stays short, and the feed need not be paced. But it
+# has to wait until all listeners are there, whose first ones were dropped before the last ones came: it
+# listens with a backlog of 5, and who finds that full tries again a second later. With 512 clients about 20
+# do, so it takes 20 seconds to start. so-sndbuf of 64 KiB to 1 MiB was no faster than none; that "burst-size"
+# is more than a buffer does no harm. application/octet-stream goes through as it is, an audio format may not.
 
 ICECAST_QUEUE = 256 << 20
 ICECAST_PASSWORD = "feed"
@@ -199,7 +201,11 @@ def _icecast(cell: Cell, place: Place) -> Iterator[Running]:
             server.name = "icecast2"
             wait_until_listening(server, port)
             address = f"{place.host}:{port}"
-            with feed(cell, place, ["--connect", address, "--request", str(put)]) as source:
+            arguments = [
+                "--connect", address, "--request", str(put),
+                "--await", str(cell.clients + 1), "--port", str(port),
+            ]  # fmt: skip
+            with feed(cell, place, arguments) as source:
                 wait_for_output(server, source, "listener count on /feed")
                 yield Running(server.pid, address, request=get)
 
@@ -350,7 +356,7 @@ def main() -> int:
     parser.add_argument("name", nargs="*", default=list(servers), help=", ".join(servers))
     parser.add_argument("--clients", type=int, default=2)
     parser.add_argument("--block", type=parse_size, default="64K")
-    parser.add_argument("--bytes", type=parse_size, default="4M", help="that each client checks")
+    parser.add_argument("--bytes", type=parse_size, default="4M", help="that each client looks at")
     arguments = parser.parse_args()
     unknown = set(arguments.name) - set(servers)
     if unknown:
