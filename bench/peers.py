@@ -100,22 +100,24 @@ def _ncat(cell: Cell, place: Place) -> Iterator[Running]:
 
 SOCAT_SERVE = """#!/bin/sh
 # For one client: take a FIFO that nobody else took, and be the process that serves it.
-for name in {work}/free/*; do
-	rm "$name" 2>/dev/null && exec cat "{work}/${{name##*/}}"
+set -C
+number=0
+while [ $number -lt {clients} ]; do
+	if true 2>/dev/null >{work}/$number.taken; then
+		exec cat {work}/$number
+	fi
+	number=$((number + 1))
 done
-echo "no FIFO is left" >&2
 exit 1
 """
 
 
 def _prepare_fifos(work: Path, clients: int) -> list[str]:
-    (work / "free").mkdir()
     fifos = [str(work / str(number)) for number in range(clients)]
     for fifo in fifos:
         os.mkfifo(fifo)
-        (work / "free" / Path(fifo).name).touch()
     serve = work / "serve"
-    serve.write_text(SOCAT_SERVE.format(work=work))
+    serve.write_text(SOCAT_SERVE.format(work=work, clients=clients))
     serve.chmod(0o755)
     return fifos
 
