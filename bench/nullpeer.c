@@ -14,7 +14,7 @@
  *   clients, connected     how many were wanted, how many were connected at least once
  *   ended, resets          connections the server ended in order (FIN), or with a reset
  *   bytes_*                acknowledged, of the clients with no role (all, if there are none)
- *   seconds, rate          since all were connected and --warmup is over: the time, and bytes per second
+ *   seconds, rate          since all were connected, data came, and --warmup is over: the time, and bytes per second
  *   joins, left, reset     connections made, left by --leave, reset by --reset
  *   packets                with payload, that the server sent
  *   lost, early, repeated  of them: lost by --lose; before their turn; known already
@@ -94,6 +94,7 @@ static struct {
 	uint16_t next_port;
 	uint64_t now, tick_at;
 	uint64_t started_at;  /* all connected, 0: not yet */
+	uint64_t data_at;     /* and something came from the server */
 	uint64_t measured_at; /* and --warmup is over */
 	uint64_t bytes, measured_from;
 	struct cpu_time used;
@@ -232,8 +233,12 @@ static void tick(void)
 		if (opt.ready)
 			create_ready_file();
 	}
-	if (run.started_at && !run.measured_at &&
-	    (double)(run.now - run.started_at) >= opt.warmup * (double)NS_PER_S)
+	/* A server may need a while for its first byte; one that has none is not waited for. */
+	if (run.started_at && !run.data_at &&
+	    (run.bytes || run.now - run.started_at >= opt.connect_timeout_us * NS_PER_US))
+		run.data_at = run.now;
+	if (run.data_at && !run.measured_at &&
+	    (double)(run.now - run.data_at) >= opt.warmup * (double)NS_PER_S)
 		start_measuring();
 }
 
@@ -368,7 +373,7 @@ static const struct setting setting_table[] = {
 	{ "seconds", NUMBER, &opt.seconds,
 	  "measure for so long; else until a signal or the end of all" },
 	{ "warmup", NUMBER, &opt.warmup,
-	  "... but begin so many seconds after all are connected (0)" },
+	  "... but begin so many seconds after all are connected and data comes (0)" },
 	{ "until-end", FLAG, &opt.until_end, "the server is to end all connections" },
 	{ "allow-end", FLAG, &opt.allow_end, "the server may end connections early" },
 	{ "allow-reset", FLAG, &opt.allow_reset, "the server may reset connections" },
