@@ -17,6 +17,9 @@ CALM = 0.2
 
 PATIENCE_SECONDS = 60.0
 
+# Between connections to other programs, and to the daemon beside them: some have short listen queues.
+CONNECT_PACE = "500us"
+
 Report = dict[str, str]
 
 
@@ -47,6 +50,8 @@ def _sink(cell: Cell, running: Running, way: Way) -> list[str]:
         command += ["--poll"]
     if cell.paced:
         command += ["--latency", "--block-size", str(cell.block), "--pattern-form", cell.form]
+    if cell.part == "peers":
+        command += ["--pace", CONNECT_PACE]
     if running.request:
         command += ["--send", str(running.request)]
     return command

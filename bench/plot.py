@@ -35,6 +35,7 @@ plt.rcParams.update({
     "svg.fonttype": "none",
     "font.size": 8,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#dddddd",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -75,7 +76,6 @@ def _over_clients(axes: Axes, samples: list[Sample], value: Value) -> None:
     clients = sorted({sample.clients for sample in samples})
     axes.set_xticks(clients, [str(count) for count in clients])
     axes.minorticks_off()
-    axes.set_ylim(bottom=0)
 
 
 def transport(samples: list[Sample], name: str, path: Path) -> bool:
@@ -95,6 +95,7 @@ def transport(samples: list[Sample], name: str, path: Path) -> bool:
         for block, axes in zip(blocks, line):
             _over_clients(axes, [sample for sample in mine if sample.block == block], value)
         line[0].set_ylabel(label)
+        line[0].set_ylim(bottom=0)  # of the whole row, as it is shared
     for block, axes in zip(blocks, grid[0]):
         axes.set_title(f"{name}, blocks of {format_size(block)}")
     for axes in grid[-1]:
@@ -154,9 +155,9 @@ def peers(samples: list[Sample], path: Path) -> bool:
     cells = by_cell([sample for sample in samples if sample.part == "peers"])
     if not cells:
         return False
-    most = max(len(servers) for servers in cells.values())
+    heights = [len(servers) + 3 for servers in cells.values()]
     figure, grid = plt.subplots(
-        len(cells), 2, figsize=(9, len(cells) * (0.22 * most + 0.7)), squeeze=False
+        len(cells), 2, figsize=(9, 0.21 * sum(heights)), squeeze=False, height_ratios=heights
     )
     for (where, servers), line in zip(cells.items(), grid):
         names = [f"{name} {mode}".strip() for name, mode in servers]
