@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/errqueue.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,10 +15,12 @@
 #define WORTH_PINNING 10240
 
 /*
- * So much by one zero-copy call. The kernel counts the whole of it as locked memory until it is
- * complete, also when it took a part only.
+ * The kernel hands packets of many segments to the network card: of as many whole ones as fit into 64 KiB
+ * less this (sk_setup_caps(): MAX_TCP_HEADER and the terminating byte), but of one at least.
  */
-#define PINNED_BYTES ((size_t)512 << 10)
+#define PACKET_MOST 65536U
+#define PACKET_HEADERS 321U
+
 /* ZEROCOPY_AUTO: so much, one at a time, until it is known whether it pays. Where the kernel copies
  * after all that is slow, and many clients have to find out. */
 #define PROBE_BYTES ((size_t)64 << 10)
@@ -33,6 +36,19 @@
 #define REAP_BATCH 16
 #define CONTROL_BYTES 128
 
+/* Bytes of payload in a packet; the path may allow for less later, and it would be a guess. */
+static uint32_t packet_bytes(int fd)
+{
+	socklen_t length = sizeof(int);
+	int segment = 0;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, &length) || segment <= 0)
+		return 1;
+	if ((uint32_t)segment > PACKET_MOST - PACKET_HEADERS)
+		return (uint32_t)segment;
+	return (PACKET_MOST - PACKET_HEADERS) / (uint32_t)segment * (uint32_t)segment;
+}
+
 void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 		   struct latency *latency)
 {
@@ -42,6 +58,7 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 	zerocopy->fd = fd;
 	zerocopy->mode = mode;
 	zerocopy->latency = latency;
+	zerocopy->packet = packet_bytes(fd);
 	zerocopy->copying_next = COPYING_FIRST;
 	completions_init(&zerocopy->completions);
 	if (mode != ZEROCOPY_NEVER && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
@@ -179,9 +196,10 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	ssize_t n;
 
 	if (should_pin(zerocopy, request, length)) {
-		size_t most = is_probing(zerocopy) ? PROBE_BYTES : PINNED_BYTES;
-
-		cut_pieces(&message, most);
+		if (is_probing(zerocopy)) {
+			length = length < PROBE_BYTES ? length : PROBE_BYTES;
+			cut_pieces(&message, length);
+		}
 		n = send_pinned(zerocopy, request, &message);
 		if (n >= 0 || errno != ENOBUFS)
 			return n;
@@ -194,8 +212,6 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 		/* No event would ever tell that there is room again: these bytes go by copying. */
 		zerocopy->stats.no_buffer++;
 		zerocopy->hold_off = HOLD_OFF_SENDS;
-		if (length > most)
-			length = most;
 	}
 	n = sendmsg(zerocopy->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	/* A short one met the limit of the socket already; there is no need to be told so again. */
