@@ -55,9 +55,6 @@
 
 #define MAX_CLIENTS 20000
 
-/* So many connect at once: more would only overflow the server's listen queue. */
-#define MAX_CONNECTING 128
-
 #define FIRST_PORT 10000
 #define LAST_PORT 60000
 
@@ -65,7 +62,7 @@
 enum role { ROLE_STALL, ROLE_MUTE, ROLE_RESET, ROLE_LEAVE, ROLE_PLAIN, ROLES };
 
 static struct options {
-	uint64_t clients, window, rate, lose;
+	uint64_t clients, connecting, window, rate, lose;
 	uint64_t pause_each, pause_us;
 	uint64_t role[ROLES], role_after[ROLES]; /* how many, after how many bytes */
 	double seconds, warmup;
@@ -73,9 +70,10 @@ static struct options {
 	uint64_t coalesce_us; /* 0: reports wake this process */
 	uint64_t server_pid;
 	uint64_t connect_timeout_us;
-	const char *ready, *server_link, *peer_link, *source;
+	const char *ready, *server_link, *peer_link, *source, *request;
 } opt = {
 	.clients = 1,
+	.connecting = 128,
 	.window = 4 << 20,
 	.rate = UNITS_RATE_MAX,
 	.pause_us = 100000,
@@ -91,6 +89,8 @@ static struct {
 	struct client *by_port[UINT16_MAX + 1];
 	struct client_plan plan[ROLES];
 	struct client_counts counts;
+	char request[CLIENT_REQUEST_MOST + 1]; /* --send */
+	uint32_t request_length;
 	uint16_t next_port;
 	uint64_t now, tick_at;
 	uint64_t started_at;  /* all connected, 0: not yet */
@@ -143,6 +143,8 @@ static void create_clients(void)
 			.pause_each = opt.pause_each,
 			.pause_ns = opt.pause_us * NS_PER_US,
 			.half_close = opt.half_close,
+			.request = run.request,
+			.request_length = run.request_length,
 		};
 	run.clients = calloc(opt.clients, sizeof(*run.clients));
 	if (!run.clients)
@@ -223,7 +225,7 @@ static void tick(void)
 
 		missing += !client->connected;
 		if ((client->state != CLIENT_IDLE && !comes_again(client)) ||
-		    connecting >= MAX_CONNECTING)
+		    connecting >= opt.connecting)
 			continue;
 		connect_client(client);
 		connecting++;
@@ -370,6 +372,8 @@ static void print_report(const struct cpu_time *used)
 
 static const struct setting setting_table[] = {
 	{ "clients", COUNT, &opt.clients, "connections to open (1)" },
+	{ "connecting", COUNT, &opt.connecting,
+	  "so many of them at once, as the server's listen queue has room for (128)" },
 	{ "seconds", NUMBER, &opt.seconds,
 	  "measure for so long; else until a signal or the end of all" },
 	{ "warmup", NUMBER, &opt.warmup,
@@ -395,6 +399,7 @@ static const struct setting setting_table[] = {
 	{ "leave-after", SIZE, &opt.role_after[ROLE_LEAVE],
 	  "... after they have received so much (0)" },
 	{ "churn", FLAG, &opt.churn, "those of --reset and --leave connect again" },
+	{ "send", TEXT, &opt.request, "send this file's content once connected" },
 	{ "half-close", FLAG, &opt.half_close, "send a FIN once connected, and go on receiving" },
 	{ "connect-timeout", DURATION, &opt.connect_timeout_us, "for all to be connected (5s)" },
 	{ "ready", TEXT, &opt.ready, "create this file when all are connected" },
@@ -439,12 +444,30 @@ static void verify_options(void)
 			     "more clients to --stall, --mute, --reset and --leave than --clients");
 		left -= opt.role[i];
 	}
+	if (!opt.connecting)
+		errx(2, "--connecting must not be 0");
 	if (opt.window < 4096 || opt.window > CLIENT_WINDOW_MOST)
 		errx(2, "--window must be 4K to 512M");
 	if (!opt.rate)
 		errx(2, "--rate must not be 0");
 	if (opt.server_pid > INT32_MAX)
 		errx(2, "--server-pid is no process");
+}
+
+static void read_request(void)
+{
+	FILE *file = fopen(opt.request, "re");
+	size_t length;
+
+	if (!file)
+		err(2, "--send %s", opt.request);
+	length = fread(run.request, 1, sizeof(run.request), file);
+	if (ferror(file))
+		err(2, "--send %s", opt.request);
+	fclose(file);
+	if (!length || length > CLIENT_REQUEST_MOST)
+		errx(2, "--send %s: expected 1 to %u bytes", opt.request, CLIENT_REQUEST_MOST);
+	run.request_length = (uint32_t)length;
 }
 
 static void parse_server(const char *text, struct frame_way *way)
@@ -488,6 +511,8 @@ int main(int argc, char **argv)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	prctl(PR_SET_TIMERSLACK, 1UL); /* for --coalesce: else 50 us are added */
+	if (opt.request)
+		read_request();
 	create_clients();
 	frame_open(&way);
 	tap_open(opt.server_link, !opt.poll && !opt.coalesce_us, take_report);
