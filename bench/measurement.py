@@ -19,6 +19,7 @@ PATIENCE_SECONDS = 60.0
 
 # Between connections to other programs, and to the daemon beside them: some have short listen queues.
 CONNECT_PACE = "500us"
+CONNECTING = "4"  # so many at once, to the null peer's servers
 
 Report = dict[str, str]
 
@@ -65,6 +66,8 @@ def _nullpeer(cell: Cell, running: Running, way: Way) -> list[str]:
         command += ["--poll"]
     elif way.coalesce:
         command += ["--coalesce", f"{way.coalesce * 1e6:.0f}us"]
+    if cell.part == "peers":
+        command += ["--connecting", CONNECTING]
     if running.request:
         command += ["--send", str(running.request)]
     return [*command, running.address]
