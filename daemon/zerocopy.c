@@ -66,23 +66,31 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 	zerocopy->wanted = zerocopy->mode != ZEROCOPY_NEVER;
 }
 
-/* Return: how many bytes; @pieces: out: in how many pieces. */
+/*
+ * Blocks that are next to each other in memory are one piece: the kernel looks up the pages of each piece
+ * by itself. Return: how many bytes; @pieces: out: in how many pieces.
+ */
 static size_t fill_pieces(const struct zerocopy_request *request, struct iovec *piece,
 			  size_t *pieces)
 {
-	struct block *block = request->first;
+	const struct block *block = request->first;
 	uint64_t left = request->most_bytes;
-	uint32_t i;
+	unsigned char *end = NULL;
+	size_t count = 0;
 
-	for (i = 0; i < request->blocks && left; i++, block = block->next) {
+	for (uint32_t i = 0; i < request->blocks && left; i++, block = block->next) {
 		size_t skip = i ? 0 : request->offset;
 		size_t length = block->length - skip;
 
-		piece[i].iov_base = block->data + skip;
-		piece[i].iov_len = length < left ? length : left;
-		left -= piece[i].iov_len;
+		if (length > left)
+			length = left;
+		if (block->data + skip != end)
+			piece[count++] = (struct iovec){ .iov_base = block->data + skip };
+		piece[count - 1].iov_len += length;
+		end = block->data + skip + length;
+		left -= length;
 	}
-	*pieces = i;
+	*pieces = count;
 	return request->most_bytes - left;
 }
 
@@ -101,22 +109,15 @@ static void cut_pieces(struct msghdr *message, size_t most)
 	message->msg_iovlen = pieces;
 }
 
-/* How many blocks the first @bytes of a request reach into. */
-static uint32_t blocks_touched(const struct iovec *piece, size_t bytes)
-{
-	uint32_t blocks = 0;
+/* What the first bytes of a request mean for its blocks. */
+struct reach {
+	uint32_t blocks; /* so many they reach into */
+	uint32_t ended;	 /* of these, to the end */
+};
 
-	while (bytes) {
-		size_t length = piece[blocks++].iov_len;
-
-		bytes -= bytes < length ? bytes : length;
-	}
-	return blocks;
-}
-
-/* Of the blocks of @request, the first @bytes were accepted: how many blocks end in them? */
-static uint32_t count_ended(struct zerocopy *zerocopy, const struct zerocopy_request *request,
-			    size_t bytes)
+/* The first @bytes were accepted. */
+static struct reach take_reach(struct zerocopy *zerocopy, const struct zerocopy_request *request,
+			       size_t bytes)
 {
 	const struct block *block = request->first;
 	uint64_t left = (uint64_t)request->offset + bytes, now = 0;
@@ -128,7 +129,7 @@ static uint32_t count_ended(struct zerocopy *zerocopy, const struct zerocopy_req
 		histogram_add(&zerocopy->latency->to_send, block_age(block, now));
 		left -= block->length;
 	}
-	return ended;
+	return (struct reach){ .blocks = ended + (left > 0), .ended = ended };
 }
 
 /* One sendmsg() under the rules: a number for each call that took bytes with the flag. */
@@ -139,9 +140,9 @@ static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_requ
 
 	zerocopy->full = n < 0 && errno == EAGAIN;
 	if (n > 0) {
-		completions_add(&zerocopy->completions, request->first,
-				blocks_touched(message->msg_iov, (size_t)n),
-				count_ended(zerocopy, request, (size_t)n));
+		struct reach reach = take_reach(zerocopy, request, (size_t)n);
+
+		completions_add(&zerocopy->completions, request->first, reach.blocks, reach.ended);
 		zerocopy->stats.zerocopy_sends++;
 	}
 	return n;
@@ -218,7 +219,7 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
 	if (n > 0) {
 		count_copied_bytes(zerocopy, (uint64_t)n);
-		count_ended(zerocopy, request, (size_t)n);
+		take_reach(zerocopy, request, (size_t)n);
 	}
 	return n;
 }
