@@ -7,6 +7,8 @@
 # make check                 all tests (installs what is missing, as root); make check-quick: under a minute
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make check-service         the tests as a service of systemd, in a virtual machine with Debian 12
+# make bench                 the daemon beside a bare loop and other programs, as root, in under 20 minutes
+# make bench-quick           a part of it, in under two
 # make V=1                   show the commands
 # make CC=clang              any compiler that knows gnu11
 # make CROSS_COMPILE=arm-linux-gnueabihf-    for another machine, with its compiler and pkg-config; for kmod
@@ -83,8 +85,8 @@ nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs vm-programs service-programs kmod kmod-tests check \
-	check-quick check-vm check-service bench demo install uninstall dkms-install dkms-uninstall clean \
-	format lint deps
+	check-quick check-vm check-service bench bench-quick demo install uninstall dkms-install dkms-uninstall \
+	clean format lint deps
 .DELETE_ON_ERROR:
 
 all: daemon ctl
@@ -229,10 +231,21 @@ demo:
 deps:
 	@tests/packages check
 
+# BENCH_OPTIONS are for bench/run; BENCH_RESULTS is where samples, tables and figures go.
+BENCH_RESULTS ?= $(BUILD)/results
+measure = BUILD=$(BUILD) bench/run $(1) --allow-huge-pages $(BENCH_OPTIONS) $(BENCH_RESULTS); status=$$?; \
+	bench/report $(BENCH_RESULTS) >$(BENCH_RESULTS)/report.md && cat $(BENCH_RESULTS)/report.md && \
+	echo "samples and figures are in $(BENCH_RESULTS)"; exit $$status
+
 bench:
-	@tests/packages check
+	@tests/packages bench
 	+@$(MAKE) --no-print-directory bench-programs
-	@BUILD=$(BUILD) bench/loopback
+	@$(call measure)
+
+bench-quick:
+	@tests/packages bench
+	+@$(MAKE) --no-print-directory bench-programs
+	@$(call measure,--quick)
 
 c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] \
 	tests/service/*.[ch] bench/*.[ch])

@@ -23,6 +23,9 @@
  * With --send FILE each client sends this file's content when it is connected, such as an HTTP request, and
  * takes the answers for data.
  *
+ * With --pace TIME it waits so long before each connection. Many servers have a listen queue of 5 or 10; a client
+ * that finds it full tries again after a second.
+ *
  * With --poll it never sleeps: then the server need not wake it, which on a virtual machine is most of
  * the work with few clients, and comes as often as chance will have it.
  *
@@ -56,6 +59,7 @@
 #include "units.h"
 
 #define NS_PER_S 1000000000.0
+#define USECONDS_PER_S 1000000
 #define NS_PER_MS UINT64_C(1000000)
 #define EVENTS 256
 
@@ -72,6 +76,7 @@ struct sink {
 	struct address address;
 	uint64_t clients;
 	uint64_t seconds_us, warmup_us;
+	uint64_t pace_us; /* between connections */
 	bool poll, check, latency;
 	const char *histogram;		 /* path */
 	struct stream_settings settings; /* of the server: block size and form of the pattern */
@@ -145,8 +150,11 @@ static void connect_all(struct sink *sink)
 	if (sink->epoll < 0 || !sink->fd || !sink->received ||
 	    (!sink->reader && (sink->check || sink->latency)))
 		err(1, "%" PRIu64 " clients", sink->clients);
-	for (uint64_t i = 0; i < sink->clients; i++)
+	for (uint64_t i = 0; i < sink->clients; i++) {
+		if (i && sink->pace_us)
+			usleep((useconds_t)sink->pace_us);
 		connect_one(sink, server, i);
+	}
 	freeaddrinfo(server);
 }
 
@@ -261,7 +269,8 @@ static void usage(FILE *file)
 {
 	fprintf(file,
 		"Usage: sink --connect HOST:PORT [--clients N] [--seconds S] [--warmup S]\n"
-		"            [--server-pid PID] [--poll] [--send FILE] [--check] [--latency]\n"
+		"            [--server-pid PID] [--poll] [--send FILE] [--pace TIME] [--check] "
+		"[--latency]\n"
 		"            [--histogram FILE] [--block-size SIZE] [--pattern-form FORM]\n"
 		"S is a duration such as 2s or 500ms. Defaults: 1 client, 2s, 500ms. Those of the\n"
 		"last two, which --check and --latency need, are as dmacastd has them.\n");
@@ -312,6 +321,7 @@ static void parse(struct sink *sink, int argc, char **argv)
 		{ "block-size", required_argument, NULL, 'b' },
 		{ "pattern-form", required_argument, NULL, 'f' },
 		{ "send", required_argument, NULL, 'S' },
+		{ "pace", required_argument, NULL, 'A' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -363,6 +373,11 @@ static void parse(struct sink *sink, int argc, char **argv)
 			break;
 		case 'S':
 			read_request(sink, optarg);
+			break;
+		case 'A':
+			if (!units_parse_duration(optarg, &sink->pace_us) ||
+			    sink->pace_us > USECONDS_PER_S)
+				wrong("pace", optarg, "a duration of at most 1s");
 			break;
 		case 'h':
 			usage(stdout);
