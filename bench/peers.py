@@ -95,7 +95,7 @@ def _ncat(cell: Cell, place: Place) -> Iterator[Running]:
 # one of them. It becomes a cat (EXEC with "nofork") that writes to the socket itself: a second socat, with
 # -b of the block's or any other size, gave half to two thirds of that, as it calls select() before each
 # read and write. Without "nofork" everything would be copied once more. tee reads 8 KiB at a time and cannot
-# be told otherwise. FIFOs of 1 MiB instead of 64 KiB made everything slower: they leave the CPU's cache.
+# be told otherwise. FIFOs of 1 MiB instead of 64 KiB were slower.
 # The first process is a shell that becomes the listening socat; tee is its child, as all others.
 
 SOCAT_SERVE = """#!/bin/sh
@@ -147,8 +147,8 @@ def _socat(cell: Cell, place: Place) -> Iterator[Running]:
 # is large; as the thread is far slower than clients are, the queue stays short, and the feed need not be paced. But it
 # has to wait until all listeners are there, whose first ones were dropped before the last ones came: it
 # listens with a backlog of 5, and who finds that full tries again a second later. With 512 clients about 20
-# do, so it takes 20 seconds to start. so-sndbuf of 64 KiB to 1 MiB was no faster than none; that "burst-size"
-# is more than a buffer does no harm. application/octet-stream goes through as it is, an audio format may not.
+# do, so it takes 20 seconds to start. so-sndbuf and burst-size were not tried in earnest.
+# application/octet-stream goes through as it is, an audio format may not.
 
 ICECAST_QUEUE = 256 << 20
 ICECAST_PASSWORD = "feed"
@@ -216,8 +216,8 @@ def _icecast(cell: Cell, place: Place) -> Iterator[Running]:
 #
 # The yardstick of sendfile(): no feed, no order among clients, a file in memory (tmpfs). One worker,
 # without a master. Each client asks for the file some thousand times at once, so that there is nothing to wait for;
-# of that, headers and parsing are one part in 10^5. sendfile_max_chunk is left at nginx's own 2 MiB:
-# 64 KiB to "no limit" were tried, and are the same within what a measurement is worth.
+# of that, headers and parsing are one part in 10^5. sendfile_max_chunk is left at nginx's own 2 MiB: of
+# 64 KiB to "no limit", tried once each, 64 KiB was the best with 8 clients, and 2 MiB with 64.
 
 NGINX_CONFIGURATION = """
 daemon off; master_process off; worker_processes 1; worker_rlimit_nofile {files};
