@@ -7,6 +7,8 @@
 # make check                 all tests (installs what is missing, as root); make check-quick: under a minute
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make check-service         the tests as a service of systemd, in a virtual machine with Debian 12
+# make bench                 the daemon beside a bare loop and other programs, as root, in under 20 minutes
+# make bench-quick           a part of it, in under two
 # make V=1                   show the commands
 # make CC=clang              any compiler that knows gnu11
 # make CROSS_COMPILE=arm-linux-gnueabihf-    for another machine, with its compiler and pkg-config; for kmod
@@ -64,7 +66,7 @@ library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
-bench_shared := bench/cpu_time.c
+bench_shared := bench/cpu_time.c bench/block_reader.c bench/samples.c
 bench_sources := $(filter-out $(bench_shared) bench/nullpeer%,$(wildcard bench/*.c))
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
@@ -83,8 +85,8 @@ nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs vm-programs service-programs kmod kmod-tests check \
-	check-quick check-vm check-service bench demo install uninstall dkms-install dkms-uninstall clean \
-	format lint deps
+	check-quick check-vm check-service bench bench-quick demo install uninstall dkms-install dkms-uninstall \
+	clean format lint deps
 .DELETE_ON_ERROR:
 
 all: daemon ctl
@@ -131,7 +133,7 @@ $(abi_programs:%=%.o) $(service_programs:%=%.o) $(BUILD)/tests/vm/abi/channel.o:
 
 $(BUILD)/bench/nullpeer: $(nullpeer_sources:%.c=$(BUILD)/%.o) $(bench_shared:%.c=$(BUILD)/%.o) $(library) $(BUILD)/flags
 	$(say) LINK $@
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(shell $(PKG_CONFIG) --libs libbpf) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(shell $(PKG_CONFIG) --libs libbpf) $(LIBS) -lm
 
 $(BUILD)/bench/nullpeer_tap.o: $(nullpeer_bpf)
 $(BUILD)/bench/nullpeer_tap.o: CPPFLAGS_ALL += -DNULLPEER_BPF='"$(nullpeer_bpf)"'
@@ -229,10 +231,21 @@ demo:
 deps:
 	@tests/packages check
 
+# BENCH_OPTIONS are for bench/run; BENCH_RESULTS is where samples, tables and figures go.
+BENCH_RESULTS ?= $(BUILD)/results
+measure = BUILD=$(BUILD) bench/run $(1) --allow-huge-pages $(BENCH_OPTIONS) $(BENCH_RESULTS); status=$$?; \
+	bench/report $(BENCH_RESULTS) >$(BENCH_RESULTS)/report.md && cat $(BENCH_RESULTS)/report.md && \
+	echo "samples and figures are in $(BENCH_RESULTS)"; exit $$status
+
 bench:
-	@tests/packages check
+	@tests/packages bench
 	+@$(MAKE) --no-print-directory bench-programs
-	@BUILD=$(BUILD) bench/loopback
+	@$(call measure)
+
+bench-quick:
+	@tests/packages bench
+	+@$(MAKE) --no-print-directory bench-programs
+	@$(call measure,--quick)
 
 c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] \
 	tests/service/*.[ch] bench/*.[ch])

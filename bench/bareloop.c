@@ -2,9 +2,9 @@
 /*
  * bareloop - what a loop of epoll_wait() and send() can do, as a measure for dmacastd.
  *
- * It does the least that has the effect of `dmacastd --pattern max --lag-policy block`: the same
- * ring of the same kind of memory, filled with the same pattern, sent in full to --hold clients from
- * one thread. Nobody loses a byte; a block is filled again when every client has sent it. There are
+ * It does the least that has the effect of `dmacastd --pattern max --lag-policy block`, by the same
+ * options: the same ring of the same kind of memory, filled with the same pattern, sent in full to
+ * --hold clients from one thread. Nobody loses a byte; a block is filled again when every client has sent it. There are
  * no clients that come later, none that may leave: the run ends with the first that does.
  *
  * All that it keeps is where each client is and, for each block, how many clients still need it:
@@ -41,16 +41,24 @@
 #include <linux/errqueue.h>
 
 #include "address.h"
+#include "clock.h"
+#include "option.h"
 #include "pattern.h"
 #include "ring_memory.h"
+#include "settings.h"
 #include "units.h"
 
 #define EVENTS 512
+#define NS_PER_S UINT64_C(1000000000)
 
-/* The defaults of --turn, for few clients and for many, and of --fill. */
+/*
+ * The defaults of --turn, for few clients and for many, and of --fill. Turns are a little less than so many
+ * whole packets, of 65160 bytes by Ethernet's segments of 1448 and of 65483 on loopback: the rest of
+ * a zero-copy send that does not fill its last packet costs as much as a full one.
+ */
 #define FEW_CLIENTS 16
-#define TURN_OF_FEW (896U << 10)
-#define TURN_OF_MANY (448U << 10)
+#define TURN_OF_FEW (14U * 65160)
+#define TURN_OF_MANY (7U * 65160)
 #define FILL_BYTES (2U << 20)
 
 /* With --zerocopy: so many sends of a client may be unfinished; beyond that it is sent copies. */
@@ -68,19 +76,17 @@ struct client {
 };
 
 static struct server {
-	uint64_t ring_size, block_size, hold;
+	struct stream_settings settings;
+	uint64_t ring_size, block_size, hold; /* of them */
 	bool zerocopy;
-	uint64_t notsent_lowat, send_buffer; /* bytes, 0: the kernel's own */
-	uint64_t turn, fill;		     /* bytes at a time */
+	uint64_t turn, fill; /* bytes at a time */
 	unsigned char *memory;
 	uint64_t *needed_by; /* clients that have not released it, for each block */
 	uint64_t tail, head;
+	uint64_t due_ns; /* when the next block may be filled, monotonic; 0: at once, always */
 	int listener, epoll;
 	struct client *client;
 } server = {
-	.ring_size = 16 << 20,
-	.block_size = 256 << 10,
-	.hold = 1,
 	.fill = FILL_BYTES,
 };
 
@@ -94,29 +100,47 @@ static void open_ring(void)
 {
 	uint64_t blocks = server.ring_size / server.block_size;
 	struct ring *ring = ring_memory_create("bareloop", server.block_size, (uint32_t)blocks,
-					       HUGE_PAGES_AUTO);
+					       (enum huge_pages)server.settings.huge_pages);
 
 	server.needed_by = calloc(blocks, sizeof(*server.needed_by));
 	if (!ring || !server.needed_by)
 		errx(1, "no memory for the ring");
+	fprintf(stderr, "bareloop: ring of %s\n", ring_memory_text(ring));
 	for (uint64_t i = 0; i < blocks; i++) {
-		unsigned char *data = ring_take(ring)->data;
+		const struct block *block = ring_take(ring);
 
-		if (!i)
-			server.memory = data;
-		else if (data != server.memory + i * server.block_size)
-			errx(1, "the ring's blocks are not in a row");
+		server.memory = block->data - block->index * server.block_size;
 	}
+}
+
+/* With a rate: what could not be filled in time is not made up for. */
+static bool is_due(void)
+{
+	uint64_t now, period = server.block_size * NS_PER_S / server.settings.pattern;
+
+	if (server.settings.pattern == UNITS_RATE_MAX)
+		return true;
+	now = clock_monotonic_ns();
+	if (now < server.due_ns)
+		return false;
+	server.due_ns = now < server.due_ns + period ? server.due_ns + period : now + period;
+	return true;
+}
+
+static bool has_room(void)
+{
+	return server.head - server.tail < server.ring_size;
 }
 
 static void fill_ring(void)
 {
 	uint64_t left = server.fill < server.block_size ? server.block_size : server.fill;
 
-	for (; left >= server.block_size && server.head - server.tail < server.ring_size;
-	     left -= server.block_size) {
-		pattern_fill(server.memory + server.head % server.ring_size, server.block_size,
-			     server.head);
+	for (; left >= server.block_size && has_room() && is_due(); left -= server.block_size) {
+		uint64_t place = server.head % server.ring_size;
+
+		pattern_fill_block((enum pattern_form)server.settings.pattern_form,
+				   server.memory + place, server.block_size, server.head, place);
 		server.needed_by[block_of(server.head)] = server.hold;
 		server.head += server.block_size;
 	}
@@ -238,6 +262,25 @@ static void take_event(const struct epoll_event *event)
 		client->writable = true;
 }
 
+/* How long to wait for events; NULL: until there is one. */
+static const struct timespec *patience(bool more)
+{
+	static const struct timespec at_once;
+	static struct timespec until_due;
+	uint64_t now;
+
+	if (more)
+		return &at_once;
+	if (!has_room())
+		return NULL;
+	if (server.settings.pattern == UNITS_RATE_MAX)
+		return &at_once;
+	now = clock_monotonic_ns();
+	until_due.tv_nsec = server.due_ns > now ? (long)((server.due_ns - now) % NS_PER_S) : 0;
+	until_due.tv_sec = server.due_ns > now ? (time_t)((server.due_ns - now) / NS_PER_S) : 0;
+	return &until_due;
+}
+
 static void run(void)
 {
 	struct epoll_event events[EVENTS];
@@ -249,10 +292,9 @@ static void run(void)
 		fill_ring();
 		for (uint64_t i = 0; i < server.hold; i++)
 			more |= send_to(&server.client[i]);
-		more |= server.head - server.tail < server.ring_size;
-		n = epoll_wait(server.epoll, events, EVENTS, more ? 0 : -1);
+		n = epoll_pwait2(server.epoll, events, EVENTS, patience(more), NULL);
 		if (n < 0 && errno != EINTR)
-			err(1, "epoll_wait");
+			err(1, "epoll_pwait2");
 		for (int i = 0; i < n; i++)
 			take_event(&events[i]);
 	}
@@ -301,11 +343,12 @@ static void accept_client(struct client *client)
 	if (client->fd < 0)
 		err(1, "accept");
 	set_option(client->fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
-	if (server.notsent_lowat)
-		set_option(client->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, server.notsent_lowat,
-			   "TCP_NOTSENT_LOWAT");
-	if (server.send_buffer)
-		set_option(client->fd, SOL_SOCKET, SO_SNDBUF, server.send_buffer, "SO_SNDBUF");
+	if (server.settings.notsent_lowat != SETTING_AUTO)
+		set_option(client->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+			   server.settings.notsent_lowat, "TCP_NOTSENT_LOWAT");
+	if (server.settings.send_buffer != SETTING_AUTO)
+		set_option(client->fd, SOL_SOCKET, SO_SNDBUF, server.settings.send_buffer,
+			   "SO_SNDBUF");
 	if (server.zerocopy) {
 		set_option(client->fd, SOL_SOCKET, SO_ZEROCOPY, 1, "SO_ZEROCOPY");
 		client->end = calloc(PENDING, sizeof(*client->end));
@@ -328,12 +371,29 @@ static void accept_all(void)
 		accept_client(&server.client[i]);
 }
 
+/* Those of dmacastd that mean the same here. */
+static const char *const daemon_options[] = {
+	"hold",	      "block-size",    "ring-size",    "pattern",
+	"huge-pages", "notsent-lowat", "pattern-form", "send-buffer",
+};
+
+#define DAEMON_OPTIONS (sizeof(daemon_options) / sizeof(daemon_options[0]))
+
 static void usage(FILE *file)
 {
-	fprintf(file,
-		"Usage: bareloop --listen ADDRESS:PORT [--hold CLIENTS] [--block-size SIZE]\n"
-		"                [--ring-size SIZE] [--copy | --zerocopy] [--notsent-lowat SIZE]\n"
-		"                [--send-buffer SIZE] [--turn SIZE] [--fill SIZE]\n");
+	fprintf(file, "Usage: bareloop --listen ADDRESS:PORT [--copy | --zerocopy] [--turn SIZE]\n"
+		      "                [--fill SIZE] and, as dmacastd has them:");
+	for (size_t i = 0; i < DAEMON_OPTIONS; i++)
+		fprintf(file, " --%s", daemon_options[i]);
+	fputc('\n', file);
+}
+
+static void set_daemon_option(const char *name, const char *text)
+{
+	char expected[OPTION_ERROR_TEXT];
+
+	if (!option_set(option_find(OPTION_STREAM, name), &server.settings, text, expected))
+		errx(2, "--%s %s: expected %s", name, text, expected);
 }
 
 static uint64_t size_argument(const char *option)
@@ -345,57 +405,54 @@ static uint64_t size_argument(const char *option)
 	return size;
 }
 
-static uint64_t count_argument(const char *option)
+static void set_presets(void)
 {
-	uint64_t count;
+	option_set_presets(OPTION_STREAM, &server.settings);
+	set_daemon_option("hold", "1");
+	set_daemon_option("pattern", "max");
+}
 
-	if (!units_parse_count(optarg, &count) || !count || count > 100000)
-		errx(2, "--%s %s: expected a number from 1 to 100000", option, optarg);
-	return count;
+static void take_settings(void)
+{
+	server.block_size = server.settings.block_size;
+	server.ring_size = server.settings.ring_size;
+	server.hold = server.settings.hold;
+	if (!server.hold)
+		errx(2, "--hold 0: expected at least one client");
+	if (server.block_size % (uint64_t)sysconf(_SC_PAGESIZE) ||
+	    server.ring_size % server.block_size)
+		errx(2, "expected blocks of whole pages and a ring of whole blocks");
+	if (!server.turn)
+		server.turn = server.hold < FEW_CLIENTS ? TURN_OF_FEW : TURN_OF_MANY;
 }
 
 static const char *parse(int argc, char **argv)
 {
-	static const struct option options[] = {
+	struct option options[DAEMON_OPTIONS + 7] = {
 		{ "listen", required_argument, NULL, 'l' },
-		{ "hold", required_argument, NULL, 'n' },
-		{ "block-size", required_argument, NULL, 'b' },
-		{ "ring-size", required_argument, NULL, 'r' },
 		{ "copy", no_argument, NULL, 'c' },
 		{ "zerocopy", no_argument, NULL, 'z' },
-		{ "notsent-lowat", required_argument, NULL, 'L' },
-		{ "send-buffer", required_argument, NULL, 'S' },
 		{ "turn", required_argument, NULL, 'T' },
 		{ "fill", required_argument, NULL, 'F' },
 		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
 	};
 	const char *listen_on = NULL;
-	int option;
+	int option, index;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	for (size_t i = 0; i < DAEMON_OPTIONS; i++)
+		options[6 + i] = (struct option){ daemon_options[i], required_argument, NULL, 'd' };
+	set_presets();
+	while ((option = getopt_long(argc, argv, "h", options, &index)) != -1) {
 		switch (option) {
 		case 'l':
 			listen_on = optarg;
-			break;
-		case 'n':
-			server.hold = count_argument("hold");
-			break;
-		case 'b':
-			server.block_size = size_argument("block-size");
-			break;
-		case 'r':
-			server.ring_size = size_argument("ring-size");
 			break;
 		case 'c':
 		case 'z':
 			server.zerocopy = option == 'z';
 			break;
-		case 'L':
-			server.notsent_lowat = size_argument("notsent-lowat");
-			break;
-		case 'S':
-			server.send_buffer = size_argument("send-buffer");
+		case 'd':
+			set_daemon_option(options[index].name, optarg);
 			break;
 		case 'T':
 			server.turn = size_argument("turn");
@@ -415,11 +472,7 @@ static const char *parse(int argc, char **argv)
 		usage(stderr);
 		exit(2);
 	}
-	if (server.block_size % (uint64_t)sysconf(_SC_PAGESIZE) ||
-	    server.ring_size % server.block_size)
-		errx(2, "expected blocks of whole pages and a ring of whole blocks");
-	if (!server.turn)
-		server.turn = server.hold < FEW_CLIENTS ? TURN_OF_FEW : TURN_OF_MANY;
+	take_settings();
 	return listen_on;
 }
 

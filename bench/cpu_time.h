@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* CPU time that was used, in seconds. */
+/* CPU time that was used, in seconds. That of processes is exact, that of the machine in ticks. */
 #ifndef BENCH_CPU_TIME_H
 #define BENCH_CPU_TIME_H
 
@@ -10,7 +10,10 @@ struct cpu_time {
 	double machine; /* of all processes */
 };
 
-/** cpu_time_read() - so far. @server: the process, or 0. Ends the process when that is gone. */
+/**
+ * cpu_time_read() - so far. @server: a process, which counts with all that it started, or 0. Ends the
+ * program when that is gone.
+ */
 struct cpu_time cpu_time_read(pid_t server);
 
 /** cpu_time_print() - what was used between: " NAME=... server_cpu=... other_cpu=...". */

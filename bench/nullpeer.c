@@ -14,7 +14,7 @@
  *   clients, connected     how many were wanted, how many were connected at least once
  *   ended, resets          connections the server ended in order (FIN), or with a reset
  *   bytes_*                acknowledged, of the clients with no role (all, if there are none)
- *   seconds, rate          since all were connected and --warmup is over: the time, and bytes per second
+ *   seconds, rate          since all were connected, data came, and --warmup is over: the time, and bytes per second
  *   joins, left, reset     connections made, left by --leave, reset by --reset
  *   packets                with payload, that the server sent
  *   lost, early, repeated  of them: lost by --lose; before their turn; known already
@@ -34,6 +34,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -53,9 +55,6 @@
 
 #define MAX_CLIENTS 20000
 
-/* So many connect at once: more would only overflow the server's listen queue. */
-#define MAX_CONNECTING 128
-
 #define FIRST_PORT 10000
 #define LAST_PORT 60000
 
@@ -63,16 +62,18 @@
 enum role { ROLE_STALL, ROLE_MUTE, ROLE_RESET, ROLE_LEAVE, ROLE_PLAIN, ROLES };
 
 static struct options {
-	uint64_t clients, window, rate, lose;
+	uint64_t clients, connecting, window, rate, lose;
 	uint64_t pause_each, pause_us;
 	uint64_t role[ROLES], role_after[ROLES]; /* how many, after how many bytes */
 	double seconds, warmup;
 	bool half_close, churn, poll, until_end, allow_end, allow_reset, help;
+	uint64_t coalesce_us; /* 0: reports wake this process */
 	uint64_t server_pid;
 	uint64_t connect_timeout_us;
-	const char *ready, *server_link, *peer_link, *source;
+	const char *ready, *server_link, *peer_link, *source, *request;
 } opt = {
 	.clients = 1,
+	.connecting = 128,
 	.window = 4 << 20,
 	.rate = UNITS_RATE_MAX,
 	.pause_us = 100000,
@@ -88,9 +89,12 @@ static struct {
 	struct client *by_port[UINT16_MAX + 1];
 	struct client_plan plan[ROLES];
 	struct client_counts counts;
+	char request[CLIENT_REQUEST_MOST + 1]; /* --send */
+	uint32_t request_length;
 	uint16_t next_port;
 	uint64_t now, tick_at;
 	uint64_t started_at;  /* all connected, 0: not yet */
+	uint64_t data_at;     /* and something came from the server */
 	uint64_t measured_at; /* and --warmup is over */
 	uint64_t bytes, measured_from;
 	struct cpu_time used;
@@ -139,6 +143,8 @@ static void create_clients(void)
 			.pause_each = opt.pause_each,
 			.pause_ns = opt.pause_us * NS_PER_US,
 			.half_close = opt.half_close,
+			.request = run.request,
+			.request_length = run.request_length,
 		};
 	run.clients = calloc(opt.clients, sizeof(*run.clients));
 	if (!run.clients)
@@ -219,7 +225,7 @@ static void tick(void)
 
 		missing += !client->connected;
 		if ((client->state != CLIENT_IDLE && !comes_again(client)) ||
-		    connecting >= MAX_CONNECTING)
+		    connecting >= opt.connecting)
 			continue;
 		connect_client(client);
 		connecting++;
@@ -229,8 +235,12 @@ static void tick(void)
 		if (opt.ready)
 			create_ready_file();
 	}
-	if (run.started_at && !run.measured_at &&
-	    (double)(run.now - run.started_at) >= opt.warmup * (double)NS_PER_S)
+	/* A server may need a while for its first byte; one that has none is not waited for. */
+	if (run.started_at && !run.data_at &&
+	    (run.bytes || run.now - run.started_at >= opt.connect_timeout_us * NS_PER_US))
+		run.data_at = run.now;
+	if (run.data_at && !run.measured_at &&
+	    (double)(run.now - run.data_at) >= opt.warmup * (double)NS_PER_S)
 		start_measuring();
 }
 
@@ -251,6 +261,14 @@ static bool is_over(uint64_t begun_at)
 		all_ended());
 }
 
+/* As a network card that holds its interrupts back: what came since the last one comes together. */
+static void hold_back(void)
+{
+	struct timespec span = { .tv_nsec = (long)(opt.coalesce_us * NS_PER_US) };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
+}
+
 static void run_clients(void)
 {
 	uint64_t begun_at = clock_monotonic_ns();
@@ -264,7 +282,9 @@ static void run_clients(void)
 				break;
 		}
 		frame_flush();
-		if (opt.poll)
+		if (opt.coalesce_us)
+			hold_back();
+		if (opt.poll || opt.coalesce_us)
 			tap_take();
 		else
 			tap_wait(TICK_MS);
@@ -352,10 +372,12 @@ static void print_report(const struct cpu_time *used)
 
 static const struct setting setting_table[] = {
 	{ "clients", COUNT, &opt.clients, "connections to open (1)" },
+	{ "connecting", COUNT, &opt.connecting,
+	  "so many of them at once, as the server's listen queue has room for (128)" },
 	{ "seconds", NUMBER, &opt.seconds,
 	  "measure for so long; else until a signal or the end of all" },
 	{ "warmup", NUMBER, &opt.warmup,
-	  "... but begin so many seconds after all are connected (0)" },
+	  "... but begin so many seconds after all are connected and data comes (0)" },
 	{ "until-end", FLAG, &opt.until_end, "the server is to end all connections" },
 	{ "allow-end", FLAG, &opt.allow_end, "the server may end connections early" },
 	{ "allow-reset", FLAG, &opt.allow_reset, "the server may reset connections" },
@@ -377,11 +399,14 @@ static const struct setting setting_table[] = {
 	{ "leave-after", SIZE, &opt.role_after[ROLE_LEAVE],
 	  "... after they have received so much (0)" },
 	{ "churn", FLAG, &opt.churn, "those of --reset and --leave connect again" },
+	{ "send", TEXT, &opt.request, "send this file's content once connected" },
 	{ "half-close", FLAG, &opt.half_close, "send a FIN once connected, and go on receiving" },
 	{ "connect-timeout", DURATION, &opt.connect_timeout_us, "for all to be connected (5s)" },
 	{ "ready", TEXT, &opt.ready, "create this file when all are connected" },
 	{ "server-pid", COUNT, &opt.server_pid, "tell the CPU time of this process, too" },
 	{ "poll", FLAG, &opt.poll, "never sleep: then the server need not wake this process" },
+	{ "coalesce", DURATION, &opt.coalesce_us,
+	  "sleep so long between looking for packets; else packets wake this process" },
 	{ "server-link", TEXT, &opt.server_link, "the server's end of the link (server)" },
 	{ "peer-link", TEXT, &opt.peer_link, "the other end (peer)" },
 	{ "source", TEXT, &opt.source, "address of the clients (10.78.0.2)" },
@@ -419,12 +444,30 @@ static void verify_options(void)
 			     "more clients to --stall, --mute, --reset and --leave than --clients");
 		left -= opt.role[i];
 	}
+	if (!opt.connecting)
+		errx(2, "--connecting must not be 0");
 	if (opt.window < 4096 || opt.window > CLIENT_WINDOW_MOST)
 		errx(2, "--window must be 4K to 512M");
 	if (!opt.rate)
 		errx(2, "--rate must not be 0");
 	if (opt.server_pid > INT32_MAX)
 		errx(2, "--server-pid is no process");
+}
+
+static void read_request(void)
+{
+	FILE *file = fopen(opt.request, "re");
+	size_t length;
+
+	if (!file)
+		err(2, "--send %s", opt.request);
+	length = fread(run.request, 1, sizeof(run.request), file);
+	if (ferror(file))
+		err(2, "--send %s", opt.request);
+	fclose(file);
+	if (!length || length > CLIENT_REQUEST_MOST)
+		errx(2, "--send %s: expected 1 to %u bytes", opt.request, CLIENT_REQUEST_MOST);
+	run.request_length = (uint32_t)length;
 }
 
 static void parse_server(const char *text, struct frame_way *way)
@@ -467,9 +510,12 @@ int main(int argc, char **argv)
 	parse_server(argv[optind], &way);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	prctl(PR_SET_TIMERSLACK, 1UL); /* for --coalesce: else 50 us are added */
+	if (opt.request)
+		read_request();
 	create_clients();
 	frame_open(&way);
-	tap_open(opt.server_link, !opt.poll, take_report);
+	tap_open(opt.server_link, !opt.poll && !opt.coalesce_us, take_report);
 	run.used = cpu_time_read((pid_t)opt.server_pid);
 	run_clients();
 	used = cpu_time_read((pid_t)opt.server_pid);

@@ -16,7 +16,8 @@
 #define OPEN_LEAST UINT64_C(65536)
 
 /* Sends the window, too. It cannot be taken back: what is rounded up here the server may use. */
-static void send_frame(struct client *client, uint8_t flags, uint32_t sequence)
+static void send_payload(struct client *client, uint8_t flags, uint32_t sequence,
+			 const void *payload, uint32_t length)
 {
 	uint32_t window = client->edge - client->expected;
 	struct frame frame = {
@@ -24,11 +25,13 @@ static void send_frame(struct client *client, uint8_t flags, uint32_t sequence)
 		.flags = flags,
 		.sequence = sequence,
 		.window_shift = client->shift,
+		.payload = payload,
+		.payload_length = length,
 	};
 
 	if (flags & REPORT_ACK) {
 		frame.ack = client->expected;
-		frame.early = &client->early;
+		frame.early = length ? NULL : &client->early;
 	}
 	/* The window of a SYN is not scaled. */
 	if (!(flags & REPORT_SYN)) {
@@ -39,9 +42,29 @@ static void send_frame(struct client *client, uint8_t flags, uint32_t sequence)
 	frame_send(&frame);
 }
 
+static void send_frame(struct client *client, uint8_t flags, uint32_t sequence)
+{
+	send_payload(client, flags, sequence, NULL, 0);
+}
+
 static void send_ack(struct client *client)
 {
 	send_frame(client, REPORT_ACK, client->next_sequence);
+}
+
+/* What the server does not have of the request. */
+static void send_request(struct client *client)
+{
+	const struct client_plan *plan = client->plan;
+	uint32_t at = client->acknowledged - (client->first_sequence + 1), length;
+
+	for (; at < plan->request_length; at += length) {
+		length = plan->request_length - at;
+		if (length > FRAME_PAYLOAD_MOST)
+			length = FRAME_PAYLOAD_MOST;
+		send_payload(client, REPORT_ACK, client->first_sequence + 1 + at,
+			     (const char *)plan->request + at, length);
+	}
 }
 
 void client_refuse(const struct report *report)
@@ -126,7 +149,7 @@ void client_connect(struct client *client, uint16_t port, uint64_t now)
 	while (client->plan->window >> client->shift > WINDOW_FIELD_MOST)
 		client->shift++;
 	client->first_sequence = (uint32_t)now;
-	client->next_sequence = client->first_sequence + 1;
+	client->next_sequence = client->acknowledged = client->first_sequence + 1;
 	client->expected = 0;
 	client->edge = client->plan->window < WINDOW_FIELD_MOST ? (uint32_t)client->plan->window
 								: WINDOW_FIELD_MOST;
@@ -203,6 +226,11 @@ static void take_syn(struct client *client, const struct report *report, uint64_
 	client->edge += client->expected;
 	open_window(client);
 	send_ack(client);
+	if (client->plan->request_length) {
+		client->next_sequence += client->plan->request_length;
+		client->retry_at = now + RETRY_NS;
+		send_request(client);
+	}
 	if (client->plan->half_close)
 		send_fin(client, now);
 	take_turn(client, now);
@@ -309,7 +337,9 @@ void client_take(struct client *client, const struct report *report, uint64_t no
 	}
 	if (client->state == CLIENT_CONNECTING || lose(client, report))
 		return;
-	if (client->fin_sent && report->ack == client->next_sequence)
+	if (sequence_distance(report->ack, client->acknowledged) > 0)
+		client->acknowledged = report->ack;
+	if (client->acknowledged == client->next_sequence)
 		client->retry_at = CLIENT_NEVER;
 	/* An ACK that goes on from where we are says nothing new; another is a probe of the window. */
 	if (report->length || report->sequence != client->expected)
@@ -325,6 +355,8 @@ void client_tick(struct client *client, uint64_t now)
 		if (client->state == CLIENT_CONNECTING)
 			send_frame(client, REPORT_SYN, client->first_sequence);
 		else
+			send_request(client);
+		if (client->fin_sent)
 			send_fin(client, now);
 	}
 	if (client->state != CLIENT_OPEN || !client->buffered)

@@ -35,10 +35,15 @@ struct client_plan {
 	uint64_t rate;	 /* bytes a second, UNITS_RATE_MAX: all at once */
 	uint64_t lose;	 /* each so manieth packet is lost, 0: none */
 	uint64_t pause_each,
-		pause_ns; /* after so many bytes it does not read for a while; 0: never */
-	bool half_close;  /* send a FIN at once, and go on receiving */
-	bool again;	  /* connect again after TURN_RESET and TURN_LEAVE */
+		pause_ns;	 /* after so many bytes it does not read for a while; 0: never */
+	bool half_close;	 /* send a FIN at once, and go on receiving */
+	const void *request;	 /* sent at once, before the FIN; or NULL */
+	uint32_t request_length; /* at most CLIENT_REQUEST_MOST */
+	bool again;		 /* connect again after TURN_RESET and TURN_LEAVE */
 };
+
+/* Fits into the window that a server of this kernel has at first: 64240 bytes. */
+#define CLIENT_REQUEST_MOST 60000U
 
 /* What a window scale of 14 can express. */
 #define CLIENT_WINDOW_MOST (UINT64_C(1) << 29)
@@ -72,7 +77,8 @@ struct client {
 	bool fin_sent;	/* and next_sequence counts it */
 	uint16_t port;
 	uint8_t shift;		 /* window scale */
-	uint32_t first_sequence; /* its own; it sends nothing but SYN and FIN */
+	uint32_t first_sequence; /* its own; it sends nothing but SYN, the request and FIN */
+	uint32_t acknowledged;
 	uint32_t next_sequence;
 	uint32_t expected; /* sequence number of the next byte from the server */
 	uint32_t edge;	   /* up to here the server may send */
@@ -84,7 +90,7 @@ struct client {
 	uint64_t read_at;   /* until then the rate is used up */
 	uint64_t paused_at; /* the count of bytes at the last pause */
 	uint64_t resume_at;
-	uint64_t retry_at; /* SYN or FIN again, CLIENT_NEVER: nothing to repeat */
+	uint64_t retry_at; /* SYN, request or FIN again, CLIENT_NEVER: nothing to repeat */
 };
 
 /** client_connect() - from @port. */

@@ -17,7 +17,7 @@
 /* So many by one system call. More would let the server wait. */
 #define BATCH 32
 
-#define MSS 1460
+#define MSS FRAME_PAYLOAD_MOST
 
 /* A SACK of three ranges: 2 + 2 + 3 * 8. */
 #define SACK_RANGES 3U
@@ -36,7 +36,7 @@ static struct sender {
 	int socket;
 	struct packet model; /* what all have in common */
 	struct packet packet[BATCH];
-	struct iovec piece[BATCH];
+	struct iovec piece[BATCH][2]; /* the packet, its payload */
 	struct mmsghdr message[BATCH];
 	unsigned int count;
 } sender;
@@ -85,19 +85,20 @@ void frame_open(const struct frame_way *way)
 	model->ip.daddr = way->server.sin_addr.s_addr;
 	model->tcp.dest = way->server.sin_port;
 	for (unsigned int i = 0; i < BATCH; i++) {
-		sender.piece[i].iov_base = &sender.packet[i];
-		sender.message[i].msg_hdr.msg_iov = &sender.piece[i];
-		sender.message[i].msg_hdr.msg_iovlen = 1;
+		sender.piece[i][0].iov_base = &sender.packet[i];
+		sender.message[i].msg_hdr.msg_iov = sender.piece[i];
 	}
 }
 
-/* An even number of bytes. */
+/* What follows an odd number of bytes would be at the wrong place. */
 static uint32_t add_words(uint32_t sum, const void *bytes, size_t length)
 {
 	const uint8_t *byte = bytes;
 
-	for (size_t i = 0; i < length; i += 2)
+	for (size_t i = 0; i + 1 < length; i += 2)
 		sum += (uint32_t)byte[i] << 8 | byte[i + 1];
+	if (length % 2)
+		sum += (uint32_t)byte[length - 1] << 8;
 	return sum;
 }
 
@@ -108,13 +109,14 @@ static uint16_t finish_sum(uint32_t sum)
 	return htons((uint16_t)~sum);
 }
 
-static void set_checksums(struct packet *packet, size_t tcp_length)
+static void set_checksums(struct packet *packet, size_t tcp_length, const struct frame *frame)
 {
-	uint32_t sum = IPPROTO_TCP + (uint32_t)tcp_length;
+	uint32_t sum = IPPROTO_TCP + (uint32_t)(tcp_length + frame->payload_length);
 
 	/* The pseudo header has both addresses, too. */
 	sum = add_words(sum, &packet->ip.saddr, 2 * sizeof(packet->ip.saddr));
-	packet->tcp.check = finish_sum(add_words(sum, &packet->tcp, tcp_length));
+	sum = add_words(sum, &packet->tcp, tcp_length);
+	packet->tcp.check = finish_sum(add_words(sum, frame->payload, frame->payload_length));
 	packet->ip.check = finish_sum(add_words(0, &packet->ip, sizeof(packet->ip)));
 }
 
@@ -171,9 +173,15 @@ void frame_send(const struct frame *frame)
 	else if (frame->early && frame->early->count)
 		length += add_sack(packet->options, frame->early);
 	packet->tcp.doff = (uint8_t)(length / 4) & 0xf;
-	packet->ip.tot_len = htons((uint16_t)(sizeof(packet->ip) + length));
-	set_checksums(packet, length);
-	sender.piece[sender.count].iov_len = sizeof(packet->ethernet) + sizeof(packet->ip) + length;
+	packet->ip.tot_len = htons((uint16_t)(sizeof(packet->ip) + length + frame->payload_length));
+	set_checksums(packet, length, frame);
+	sender.piece[sender.count][0].iov_len =
+		sizeof(packet->ethernet) + sizeof(packet->ip) + length;
+	sender.piece[sender.count][1] = (struct iovec){
+		.iov_base = (void *)(uintptr_t)frame->payload,
+		.iov_len = frame->payload_length,
+	};
+	sender.message[sender.count].msg_hdr.msg_iovlen = frame->payload_length ? 2 : 1;
 	if (++sender.count == BATCH)
 		frame_flush();
 }

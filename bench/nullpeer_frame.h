@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* TCP packets without payload, made by hand, to the server. There is one sender in a process. */
+/* TCP packets made by hand, to the server. There is one sender in a process. */
 #ifndef NULLPEER_FRAME_H
 #define NULLPEER_FRAME_H
 
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "nullpeer_early.h"
 #include "nullpeer_report.h"
+
+/* The most that goes into a packet. */
+#define FRAME_PAYLOAD_MOST 1460U
 
 struct frame {
 	uint16_t client_port;
@@ -17,6 +21,8 @@ struct frame {
 	uint16_t window;      /* as it is in the header: scaled */
 	uint8_t window_shift; /* in a SYN, which has the options for it, for the MSS and SACK */
 	const struct early *early; /* for SACK, or NULL */
+	const void *payload;	   /* stays as it is until frame_flush(); goes with no @early */
+	size_t payload_length;
 };
 
 struct frame_way {

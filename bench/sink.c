@@ -10,14 +10,26 @@
  *   bytes, seconds     received by all of them, in what time
  *   rate               bytes a second, all together
  *   min, median, max   bytes a second of the slowest, the middle and the fastest client
+ *   latency_p50, _p99, _p999, _max    with --latency: seconds from when a block was full, as its time
+ *                      stamp says, to when a client had all of it
  *   sink_cpu           seconds of CPU time that this program used meanwhile
- *   server_cpu         the same of the process that --server-pid names
+ *   server_cpu         the same of the process that --server-pid names, and of all that it started
  *   other_cpu          the same of everything else on this machine: 0 when the run was undisturbed
+ *
+ * With --check and --latency it takes the stream block by block, of --block-size; the server's source
+ * is a pattern of --pattern-form, with a time stamp for --latency (dmacastd.conf(5), THE PATTERN).
+ * --check compares every byte, in order, with that pattern; a wrong or a missing one ends the run.
+ *
+ * With --send FILE each client sends this file's content when it is connected, such as an HTTP request, and
+ * takes the answers for data.
+ *
+ * With --pace TIME it waits so long before each connection. Many servers have a listen queue of 5 or 10; a client
+ * that finds it full tries again after a second.
  *
  * With --poll it never sleeps: then the server need not wake it, which on a virtual machine is most of
  * the work with few clients, and comes as often as chance will have it.
  *
- * The exit status is 1 when a connection ended before the time was over, or none brought a byte.
+ * The exit status is 1 when a byte was wrong, a connection ended before the time was over, or none brought a byte.
  */
 #include <err.h>
 #include <errno.h>
@@ -38,11 +50,16 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "block_reader.h"
 #include "clock.h"
 #include "cpu_time.h"
+#include "option.h"
+#include "samples.h"
+#include "settings.h"
 #include "units.h"
 
 #define NS_PER_S 1000000000.0
+#define USECONDS_PER_S 1000000
 #define NS_PER_MS UINT64_C(1000000)
 #define EVENTS 256
 
@@ -52,16 +69,28 @@
 /* So long for the first byte. */
 #define PATIENCE_NS UINT64_C(60000000000)
 
+/* A socket takes this at once. */
+#define REQUEST_MOST (64UL << 10)
+
 struct sink {
 	struct address address;
 	uint64_t clients;
 	uint64_t seconds_us, warmup_us;
-	bool poll;
+	uint64_t pace_us; /* between connections */
+	bool poll, check, latency;
+	const char *histogram;		 /* path */
+	struct stream_settings settings; /* of the server: block size and form of the pattern */
+	const char *request;		 /* --send, NULL: none */
+	size_t request_length;
 	pid_t server;
 	int epoll;
 	int *fd;
 	uint64_t *received; /* by each client, since the count began */
 	uint64_t total;	    /* by all of them */
+	/* With --check or --latency: */
+	struct block_form form;
+	struct block_reader *reader;
+	struct samples samples;
 };
 
 /* What is read at both ends of the measured time. */
@@ -78,6 +107,17 @@ static struct reading take_reading(const struct sink *sink)
 	};
 }
 
+/* All of it or nothing: nobody waits here for a server that reads slowly. */
+static void send_request(const struct sink *sink, int fd, uint64_t number)
+{
+	ssize_t n = send(fd, sink->request, sink->request_length, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		err(1, "send of client %" PRIu64, number);
+	if ((size_t)n != sink->request_length)
+		errx(1, "client %" PRIu64 ": what --send names does not go in one send", number);
+}
+
 static void connect_one(struct sink *sink, const struct addrinfo *server, uint64_t number)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = number };
@@ -88,6 +128,8 @@ static void connect_one(struct sink *sink, const struct addrinfo *server, uint64
 	if (connect(fd, server->ai_addr, server->ai_addrlen))
 		err(1, "connect client %" PRIu64 " to %s:%s", number, sink->address.host,
 		    sink->address.port);
+	if (sink->request)
+		send_request(sink, fd, number);
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) || epoll_ctl(sink->epoll, EPOLL_CTL_ADD, fd, &event))
 		err(1, "client %" PRIu64, number);
 	sink->fd[number] = fd;
@@ -103,17 +145,40 @@ static void connect_all(struct sink *sink)
 	sink->epoll = epoll_create1(EPOLL_CLOEXEC);
 	sink->fd = calloc(sink->clients, sizeof(*sink->fd));
 	sink->received = calloc(sink->clients, sizeof(*sink->received));
-	if (sink->epoll < 0 || !sink->fd || !sink->received)
+	if (sink->check || sink->latency)
+		sink->reader = calloc(sink->clients, sizeof(*sink->reader));
+	if (sink->epoll < 0 || !sink->fd || !sink->received ||
+	    (!sink->reader && (sink->check || sink->latency)))
 		err(1, "%" PRIu64 " clients", sink->clients);
-	for (uint64_t i = 0; i < sink->clients; i++)
+	for (uint64_t i = 0; i < sink->clients; i++) {
+		if (i && sink->pace_us)
+			usleep((useconds_t)sink->pace_us);
 		connect_one(sink, server, i);
+	}
 	freeaddrinfo(server);
+}
+
+static void block_complete(void *argument, uint64_t full_ns)
+{
+	struct sink *sink = argument;
+
+	if (sink->latency)
+		samples_add(&sink->samples, clock_monotonic_ns() - full_ns);
 }
 
 static void receive(struct sink *sink, uint64_t number)
 {
-	ssize_t n = recv(sink->fd[number], NULL, EVERYTHING, MSG_TRUNC | MSG_DONTWAIT);
+	const char *wrong = NULL;
+	ssize_t n;
 
+	if (sink->reader)
+		n = block_reader_receive(&sink->reader[number], &sink->form, sink->fd[number],
+					 &wrong);
+	else
+		n = recv(sink->fd[number], NULL, EVERYTHING, MSG_TRUNC | MSG_DONTWAIT);
+	if (wrong)
+		errx(1, "client %" PRIu64 ": near byte %" PRIu64 " of the stream: %s", number,
+		     sink->reader[number].offset + sink->reader[number].position, wrong);
 	if (n > 0) {
 		sink->received[number] += (uint64_t)n;
 		sink->total += (uint64_t)n;
@@ -148,8 +213,7 @@ static int compare_counts(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-static void print_result(const struct sink *sink, const struct reading *from,
-			 const struct reading *to)
+static void print_result(struct sink *sink, const struct reading *from, const struct reading *to)
 {
 	double seconds = (double)(to->ns - from->ns) / NS_PER_S;
 	const uint64_t *count = sink->received;
@@ -160,6 +224,8 @@ static void print_result(const struct sink *sink, const struct reading *from,
 	       sink->clients, sink->total, seconds, (double)sink->total / seconds,
 	       (double)count[0] / seconds, (double)count[sink->clients / 2] / seconds,
 	       (double)count[sink->clients - 1] / seconds);
+	if (sink->latency)
+		samples_print(&sink->samples, "latency");
 	cpu_time_print("sink_cpu", sink->server, &from->used, &to->used);
 	putchar('\n');
 }
@@ -174,22 +240,70 @@ static void measure(struct sink *sink)
 	receive_until(sink, clock_monotonic_ns() + sink->warmup_us * 1000, false);
 	memset(sink->received, 0, sink->clients * sizeof(*sink->received));
 	sink->total = 0;
+	samples_clear(&sink->samples);
 	from = take_reading(sink);
 	receive_until(sink, from.ns + sink->seconds_us * 1000, false);
 	to = take_reading(sink);
 	print_result(sink, &from, &to);
+	if (sink->histogram)
+		samples_write_histogram(&sink->samples, sink->histogram);
+}
+
+static void read_request(struct sink *sink, const char *name)
+{
+	static char content[REQUEST_MOST + 1];
+	FILE *file = fopen(name, "re");
+
+	if (!file)
+		err(2, "--send %s", name);
+	sink->request_length = fread(content, 1, sizeof(content), file);
+	if (ferror(file))
+		err(2, "--send %s", name);
+	fclose(file);
+	if (!sink->request_length || sink->request_length > REQUEST_MOST)
+		errx(2, "--send %s: expected 1 to %lu bytes", name, REQUEST_MOST);
+	sink->request = content;
 }
 
 static void usage(FILE *file)
 {
-	fprintf(file, "Usage: sink --connect HOST:PORT [--clients N] [--seconds S] [--warmup S]\n"
-		      "            [--server-pid PID] [--poll]\n"
-		      "S is a duration such as 2s or 500ms. Defaults: 1 client, 2s, 500ms.\n");
+	fprintf(file,
+		"Usage: sink --connect HOST:PORT [--clients N] [--seconds S] [--warmup S]\n"
+		"            [--server-pid PID] [--poll] [--send FILE] [--pace TIME] [--check] "
+		"[--latency]\n"
+		"            [--histogram FILE] [--block-size SIZE] [--pattern-form FORM]\n"
+		"S is a duration such as 2s or 500ms. Defaults: 1 client, 2s, 500ms. Those of the\n"
+		"last two, which --check and --latency need, are as dmacastd has them.\n");
 }
 
 static void wrong(const char *option, const char *text, const char *expected)
 {
 	errx(2, "--%s %s: expected %s", option, text, expected);
+}
+
+/* One that the daemon has, too. */
+static void set_option(struct sink *sink, const char *name, const char *text)
+{
+	char expected[OPTION_ERROR_TEXT];
+
+	if (!option_set(option_find(OPTION_STREAM, name), &sink->settings, text, expected))
+		wrong(name, text, expected);
+}
+
+static void set_form(struct sink *sink)
+{
+	sink->form = (struct block_form){
+		.form = (enum pattern_form)sink->settings.pattern_form,
+		.block_size = sink->settings.block_size,
+		.check = sink->check,
+		.complete = block_complete,
+		.argument = sink,
+	};
+	if (sink->latency && sink->form.form == PATTERN_OFFSETS)
+		errx(2,
+		     "--latency: expected a --pattern-form with a time stamp, as the server has");
+	if (sink->histogram && !sink->latency)
+		errx(2, "--histogram: expected --latency, too");
 }
 
 static void parse(struct sink *sink, int argc, char **argv)
@@ -201,6 +315,13 @@ static void parse(struct sink *sink, int argc, char **argv)
 		{ "warmup", required_argument, NULL, 'w' },
 		{ "server-pid", required_argument, NULL, 'p' },
 		{ "poll", no_argument, NULL, 'P' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "latency", no_argument, NULL, 'l' },
+		{ "histogram", required_argument, NULL, 'H' },
+		{ "block-size", required_argument, NULL, 'b' },
+		{ "pattern-form", required_argument, NULL, 'f' },
+		{ "send", required_argument, NULL, 'S' },
+		{ "pace", required_argument, NULL, 'A' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -235,6 +356,29 @@ static void parse(struct sink *sink, int argc, char **argv)
 		case 'P':
 			sink->poll = true;
 			break;
+		case 'k':
+			sink->check = true;
+			break;
+		case 'l':
+			sink->latency = true;
+			break;
+		case 'H':
+			sink->histogram = optarg;
+			break;
+		case 'b':
+			set_option(sink, "block-size", optarg);
+			break;
+		case 'f':
+			set_option(sink, "pattern-form", optarg);
+			break;
+		case 'S':
+			read_request(sink, optarg);
+			break;
+		case 'A':
+			if (!units_parse_duration(optarg, &sink->pace_us) ||
+			    sink->pace_us > USECONDS_PER_S)
+				wrong("pace", optarg, "a duration of at most 1s");
+			break;
 		case 'h':
 			usage(stdout);
 			exit(0);
@@ -247,6 +391,7 @@ static void parse(struct sink *sink, int argc, char **argv)
 		usage(stderr);
 		exit(2);
 	}
+	set_form(sink);
 }
 
 int main(int argc, char **argv)
@@ -254,6 +399,7 @@ int main(int argc, char **argv)
 	struct sink sink = { .clients = 1, .seconds_us = 2000000, .warmup_us = 500000 };
 	struct rlimit files;
 
+	option_set_presets(OPTION_STREAM, &sink.settings);
 	parse(&sink, argc, argv);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;

@@ -14,6 +14,7 @@
 #ifndef DMACAST_BLOCK_H
 #define DMACAST_BLOCK_H
 
+#include <bsd/sys/queue.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,8 +28,8 @@ struct block {
 	uint64_t position;     /* bytes of the stream before this block */
 	uint64_t monotonic_ns; /* when it was handed on */
 	uint64_t realtime_ns;
-	struct block *next; /* in the window: the block of the next sequence, if any; free: the
-			     * next free one */
+	struct block *next;	       /* in the window: the block of the next sequence, if any */
+	TAILQ_ENTRY(block) free_entry; /* free */
 	struct ring *ring;
 	uint32_t pins;
 	bool in_window;

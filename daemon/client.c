@@ -200,6 +200,7 @@ static void end_in_order(struct client *client)
 
 void client_send(struct client *client)
 {
+	uint64_t turn = zerocopy_whole_packets(&client->zerocopy, client->owner->turn_bytes);
 	uint64_t sent = 0;
 
 	while (client_is_active(client)) {
@@ -217,7 +218,7 @@ void client_send(struct client *client)
 		}
 		if (!client->writable)
 			return;
-		if (sent >= client->owner->turn_bytes) {
+		if (sent >= turn) {
 			client->owner->again(client->owner->argument, client);
 			return;
 		}
@@ -225,7 +226,7 @@ void client_send(struct client *client)
 		request.may_pin = allowance > 0;
 		if (request.may_pin && allowance < most)
 			most = allowance;
-		request.most_bytes = client->owner->turn_bytes - sent;
+		request.most_bytes = turn - sent;
 		request.blocks =
 			window_run(client->window, &client->cursor, most, request.most_bytes);
 		n = zerocopy_send(&client->zerocopy, &request);

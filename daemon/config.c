@@ -5,6 +5,7 @@
 #include "input.h"
 #include "log.h"
 #include "option.h"
+#include "pattern.h"
 #include "units.h"
 
 #include <bsd/string.h>
@@ -337,6 +338,10 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 	if (stream->on_end == ON_END_WAIT && !stream->device &&
 	    (!stream->input || !strcmp(stream->input, "-"))) {
 		log_error("%s on-end = wait: expected an input that can be opened again", where);
+		return 1;
+	}
+	if (stream->pattern_form != PATTERN_OFFSETS && !stream->pattern) {
+		log_error("%s pattern-form: expected a pattern as the source", where);
 		return 1;
 	}
 	return check_device(stream, where);

@@ -204,6 +204,8 @@ static bool open_base(struct daemon *daemon)
 	if (!config)
 		return false;
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+	/* Without it times are those of the kernel's tick, 4 ms: too coarse to flush or to pace a block by. */
+	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
 	event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1);
 	daemon->base = event_base_new_with_config(config);
 	event_config_free(config);

@@ -107,6 +107,11 @@ unsigned char *filler_space(struct filler *filler, size_t *space)
 	return filler->block->data + filler->block->length;
 }
 
+uint64_t filler_place(const struct filler *filler)
+{
+	return (uint64_t)filler->block->index * ring_block_size(filler->ring);
+}
+
 void filler_commit(struct filler *filler, size_t bytes)
 {
 	struct block *block = filler->block;

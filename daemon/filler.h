@@ -32,6 +32,9 @@ void filler_adapt(struct filler *filler);
  */
 unsigned char *filler_space(struct filler *filler, size_t *space);
 
+/** filler_place() - where in the ring's memory the block is that filler_space() is about, in bytes. */
+uint64_t filler_place(const struct filler *filler);
+
 /** filler_commit() - so many bytes were written where filler_space() said. */
 void filler_commit(struct filler *filler, size_t bytes);
 

@@ -26,6 +26,7 @@ static const char *const log_level_words[] = {
 static const char *const on_end_words[] = { "auto", "close", "wait", NULL };
 static const char *const overrun_words[] = { "drop-oldest", "stall", NULL };
 static const char *const huge_pages_words[] = { "auto", "never", "require", NULL };
+static const char *const pattern_form_words[] = { "offsets", "stamped", "resident", NULL };
 static const char *const lag_policy_words[] = { "drop", "disconnect", "block", NULL };
 static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
 
@@ -54,6 +55,9 @@ const struct option_definition option_table[] = {
 	  .help = "source: - (standard input), a path, unix:PATH, tcp:HOST:PORT, exec:COMMAND" },
 	{ STREAM("pattern", pattern, OPTION_RATE), .minimum = 1, .maximum = UNITS_RATE_MAX,
 	  .help = "source: checkable data at this rate, instead of an input" },
+	{ STREAM("pattern-form", pattern_form, OPTION_CHOICE), .preset = "offsets",
+	  .choices = pattern_form_words,
+	  .help = "for benchmarks: blocks with a time stamp; or in memory but for that" },
 	{ STREAM("device", device, OPTION_PATH),
 	  .help = "source: the kernel ring of dmacast.ko, such as /dev/dmacast/adc" },
 	{ STREAM("loop", loop, OPTION_BOOL), .preset = "no",

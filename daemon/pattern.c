@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "pattern.h"
 
+#include "clock.h"
+
 #include <endian.h>
 #include <string.h>
 
@@ -29,6 +31,44 @@ void pattern_fill(void *buffer, size_t length, uint64_t offset)
 	}
 	while (length--)
 		*p++ = pattern_byte(offset++);
+}
+
+static void put_word(unsigned char *p, uint64_t word)
+{
+	word = htole64(word);
+	memcpy(p, &word, sizeof(word));
+}
+
+static uint64_t get_word(const unsigned char *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return le64toh(word);
+}
+
+void pattern_fill_block(enum pattern_form form, void *block, size_t length, uint64_t offset,
+			uint64_t place)
+{
+	uint64_t body = (form == PATTERN_RESIDENT ? place : offset) + PATTERN_HEAD;
+	unsigned char *p = block;
+
+	if (form == PATTERN_OFFSETS) {
+		pattern_fill(block, length, offset);
+		return;
+	}
+	if (form == PATTERN_STAMPED || get_word(p + PATTERN_HEAD) != body)
+		pattern_fill(p + PATTERN_HEAD, length - PATTERN_HEAD, body);
+	put_word(p, offset);
+	put_word(p + PATTERN_WORD, clock_monotonic_ns());
+}
+
+void pattern_read_head(const void *block, uint64_t *offset, uint64_t *full_ns)
+{
+	const unsigned char *p = block;
+
+	*offset = get_word(p);
+	*full_ns = get_word(p + PATTERN_WORD);
 }
 
 size_t pattern_check(const void *buffer, size_t length, uint64_t offset)

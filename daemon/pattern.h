@@ -15,10 +15,36 @@
 /* The pattern's word size in bytes; offsets that are a multiple of it are "aligned". */
 #define PATTERN_WORD 8
 
+/*
+ * What the test pattern looks like, in the order of the words in option.c. The last two are for
+ * benchmarks: of each block, which must be whole, the first word is its offset in the stream as ever,
+ * and the second one the time, CLOCK_MONOTONIC in nanoseconds, when the block was full. The rest is
+ */
+enum pattern_form {
+	PATTERN_OFFSETS,  /* (no blocks, all of it is as above) */
+	PATTERN_STAMPED,  /* as above */
+	PATTERN_RESIDENT, /* the offset of each word in the ring: it stays in memory, once written */
+};
+
+/* The two words that are anew in each block. */
+#define PATTERN_HEAD (2 * PATTERN_WORD)
+
 /**
  * pattern_fill() - write @length bytes of the pattern, from stream offset @offset (any alignment).
  */
 void pattern_fill(void *buffer, size_t length, uint64_t offset);
+
+/**
+ * pattern_fill_block() - write a whole block of any form; PATTERN_RESIDENT writes what is not there yet.
+ * @length: more than PATTERN_HEAD
+ * @offset: of the block in the stream, aligned
+ * @place: of the block in the ring, in bytes, aligned
+ */
+void pattern_fill_block(enum pattern_form form, void *block, size_t length, uint64_t offset,
+			uint64_t place);
+
+/** pattern_read_head() - the offset in the stream and the time of a block that has a head. */
+void pattern_read_head(const void *block, uint64_t *offset, uint64_t *full_ns);
 
 /**
  * pattern_check() - compare @length bytes at @buffer with the pattern from stream offset @offset.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The memory is a memfd and not anonymous, so that it can be handed to another process. Free blocks
- * are taken last in, first out: what was sent a moment ago is still in the CPU's cache.
+ * The memory is a memfd and not anonymous, so that it can be handed to another process.
  */
 #include "ring_memory.h"
 
@@ -224,7 +223,7 @@ struct ring *ring_memory_create(const char *name, size_t block_size, uint32_t bl
 		return NULL;
 	}
 	ring_place_blocks(ring, memory_ring->memory, block_size);
-	for (uint32_t i = blocks; i-- > 0;)
+	for (uint32_t i = 0; i < blocks; i++)
 		ring_list_free(ring, &ring->block[i]);
 	return ring;
 }

@@ -16,6 +16,8 @@ struct ring_type {
 	void (*destroy)(struct ring *ring);
 };
 
+TAILQ_HEAD(block_list, block);
+
 /* The first member of each kind's own struct. */
 struct ring {
 	const struct ring_type *type;
@@ -25,7 +27,7 @@ struct ring {
 	uint32_t pinned_blocks;
 	uint32_t pinned_only_blocks; /* of these, outside of the window */
 	struct block *block;	     /* all of them, by index */
-	struct block *free_list;     /* those that ring_take() gives out */
+	struct block_list free_list; /* those that ring_take() gives out, the newest first */
 	/* Whoever found no free block and waits for one. */
 	void (*notify)(void *argument);
 	void *notify_argument;
@@ -46,7 +48,7 @@ bool ring_set_up(struct ring *ring, const struct ring_type *type, size_t block_s
 /** ring_place_blocks() - the blocks are @stride bytes apart, from @memory on. */
 void ring_place_blocks(struct ring *ring, unsigned char *memory, size_t stride);
 
-/** ring_list_free() - the block can be had by ring_take(), before those that were listed before. */
+/** ring_list_free() - the block can be had by ring_take(). */
 void ring_list_free(struct ring *ring, struct block *block);
 
 /** ring_take_block() - take the block @index, which must be free, instead of any. */

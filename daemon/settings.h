@@ -32,8 +32,9 @@ struct stream_settings {
 	char *name;
 	/* The source: exactly one of these three is set. */
 	char *input;
-	uint64_t pattern; /* bytes a second; 0: not asked for */
-	char *device;	  /* path of a node of dmacast.ko */
+	uint64_t pattern;	   /* bytes a second; 0: not asked for */
+	unsigned int pattern_form; /* enum pattern_form */
+	char *device;		   /* path of a node of dmacast.ko */
 	bool loop;
 	unsigned int on_end;  /* enum on_end */
 	uint64_t hold;	      /* clients */

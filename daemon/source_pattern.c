@@ -23,11 +23,14 @@
 #define LONGEST_TICK_US 20000
 
 #define NS_PER_S UINT64_C(1000000000)
+#define US_PER_S UINT64_C(1000000)
 
 struct pattern_source {
 	struct source source;
 	struct filler *filler;
-	uint64_t rate;	      /* bytes a second, or UNITS_RATE_MAX */
+	uint64_t rate; /* bytes a second, or UNITS_RATE_MAX */
+	enum pattern_form form;
+	size_t least;	      /* bytes: less is not made at once */
 	uint64_t offset;      /* of the next byte in the stream */
 	uint64_t most_behind; /* bytes: more would be a burst that the ring cannot take */
 	uint64_t paced_from_ns;
@@ -57,7 +60,7 @@ static uint64_t bytes_due(struct pattern_source *pattern)
 	uint64_t elapsed_ns, due;
 
 	if (pattern->rate == UNITS_RATE_MAX)
-		return TURN_BYTES;
+		return UINT64_MAX;
 	elapsed_ns = clock_monotonic_ns() - pattern->paced_from_ns;
 	due = bytes_in(elapsed_ns, pattern->rate) - pattern->made_since;
 	if (due > pattern->most_behind) {
@@ -68,13 +71,21 @@ static uint64_t bytes_due(struct pattern_source *pattern)
 	return due & ~(uint64_t)(PATTERN_WORD - 1);
 }
 
+/* Whole blocks one by one, so that none waits for another: they tell how long they took. */
+static struct timeval until_next(const struct pattern_source *pattern, uint64_t due)
+{
+	if (pattern->form == PATTERN_OFFSETS)
+		return pattern->tick;
+	return clock_timeval((pattern->least - due) * US_PER_S / pattern->rate + 1);
+}
+
 static void make(struct pattern_source *pattern)
 {
-	static const struct timeval at_once;
+	struct timeval delay = { 0 };
 	uint64_t due = bytes_due(pattern);
-	size_t budget = TURN_BYTES;
+	size_t budget = TURN_BYTES > pattern->least ? TURN_BYTES : pattern->least;
 
-	while (due && budget) {
+	while (due >= pattern->least && budget >= pattern->least) {
 		size_t space;
 		unsigned char *p = filler_space(pattern->filler, &space);
 
@@ -86,7 +97,8 @@ static void make(struct pattern_source *pattern)
 			space = due;
 		if (space > budget)
 			space = budget;
-		pattern_fill(p, space, pattern->offset);
+		pattern_fill_block(pattern->form, p, space, pattern->offset,
+				   filler_place(pattern->filler));
 		filler_commit(pattern->filler, space);
 		pattern->offset += space;
 		pattern->made_since += space;
@@ -94,7 +106,9 @@ static void make(struct pattern_source *pattern)
 		budget -= space;
 	}
 	filler_ready(pattern->filler);
-	event_add(&pattern->timer, budget ? &pattern->tick : &at_once);
+	if (due < pattern->least)
+		delay = until_next(pattern, due);
+	event_add(&pattern->timer, &delay);
 }
 
 static void timer_expired(evutil_socket_t fd, short what, void *argument)
@@ -163,6 +177,9 @@ struct source *source_pattern_open(struct event_base *base, const struct stream_
 	snprintf(pattern->text, sizeof(pattern->text), "pattern %s",
 		 units_format_rate(settings->pattern, rate));
 	pattern->rate = settings->pattern;
+	pattern->form = (enum pattern_form)settings->pattern_form;
+	/* Those with a head are of whole blocks. */
+	pattern->least = pattern->form == PATTERN_OFFSETS ? PATTERN_WORD : ring_block_size(ring);
 	pattern->most_behind = settings->ring_size / 2;
 	tick_us = (uint64_t)ring_block_size(ring) * 1000000U / pattern->rate;
 	if (tick_us < SHORTEST_TICK_US)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/errqueue.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,10 +15,12 @@
 #define WORTH_PINNING 10240
 
 /*
- * So much by one zero-copy call. The kernel counts the whole of it as locked memory until it is
- * complete, also when it took a part only.
+ * The kernel hands packets of many segments to the network card: of as many whole ones as fit into 64 KiB
+ * less this (sk_setup_caps(): MAX_TCP_HEADER and the terminating byte), but of one at least.
  */
-#define PINNED_BYTES ((size_t)512 << 10)
+#define PACKET_MOST 65536U
+#define PACKET_HEADERS 321U
+
 /* ZEROCOPY_AUTO: so much, one at a time, until it is known whether it pays. Where the kernel copies
  * after all that is slow, and many clients have to find out. */
 #define PROBE_BYTES ((size_t)64 << 10)
@@ -33,6 +36,19 @@
 #define REAP_BATCH 16
 #define CONTROL_BYTES 128
 
+/* Bytes of payload in a packet; the path may allow for less later, and it would be a guess. */
+static uint32_t packet_bytes(int fd)
+{
+	socklen_t length = sizeof(int);
+	int segment = 0;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, &length) || segment <= 0)
+		return 1;
+	if ((uint32_t)segment > PACKET_MOST - PACKET_HEADERS)
+		return (uint32_t)segment;
+	return (PACKET_MOST - PACKET_HEADERS) / (uint32_t)segment * (uint32_t)segment;
+}
+
 void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 		   struct latency *latency)
 {
@@ -42,6 +58,7 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 	zerocopy->fd = fd;
 	zerocopy->mode = mode;
 	zerocopy->latency = latency;
+	zerocopy->packet = packet_bytes(fd);
 	zerocopy->copying_next = COPYING_FIRST;
 	completions_init(&zerocopy->completions);
 	if (mode != ZEROCOPY_NEVER && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
@@ -49,23 +66,31 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 	zerocopy->wanted = zerocopy->mode != ZEROCOPY_NEVER;
 }
 
-/* Return: how many bytes; @pieces: out: in how many pieces. */
+/*
+ * Blocks that are next to each other in memory are one piece: the kernel looks up the pages of each piece
+ * by itself. Return: how many bytes; @pieces: out: in how many pieces.
+ */
 static size_t fill_pieces(const struct zerocopy_request *request, struct iovec *piece,
 			  size_t *pieces)
 {
-	struct block *block = request->first;
+	const struct block *block = request->first;
 	uint64_t left = request->most_bytes;
-	uint32_t i;
+	unsigned char *end = NULL;
+	size_t count = 0;
 
-	for (i = 0; i < request->blocks && left; i++, block = block->next) {
+	for (uint32_t i = 0; i < request->blocks && left; i++, block = block->next) {
 		size_t skip = i ? 0 : request->offset;
 		size_t length = block->length - skip;
 
-		piece[i].iov_base = block->data + skip;
-		piece[i].iov_len = length < left ? length : left;
-		left -= piece[i].iov_len;
+		if (length > left)
+			length = left;
+		if (block->data + skip != end)
+			piece[count++] = (struct iovec){ .iov_base = block->data + skip };
+		piece[count - 1].iov_len += length;
+		end = block->data + skip + length;
+		left -= length;
 	}
-	*pieces = i;
+	*pieces = count;
 	return request->most_bytes - left;
 }
 
@@ -84,22 +109,15 @@ static void cut_pieces(struct msghdr *message, size_t most)
 	message->msg_iovlen = pieces;
 }
 
-/* How many blocks the first @bytes of a request reach into. */
-static uint32_t blocks_touched(const struct iovec *piece, size_t bytes)
-{
-	uint32_t blocks = 0;
+/* What the first bytes of a request mean for its blocks. */
+struct reach {
+	uint32_t blocks; /* so many they reach into */
+	uint32_t ended;	 /* of these, to the end */
+};
 
-	while (bytes) {
-		size_t length = piece[blocks++].iov_len;
-
-		bytes -= bytes < length ? bytes : length;
-	}
-	return blocks;
-}
-
-/* Of the blocks of @request, the first @bytes were accepted: how many blocks end in them? */
-static uint32_t count_ended(struct zerocopy *zerocopy, const struct zerocopy_request *request,
-			    size_t bytes)
+/* The first @bytes were accepted. */
+static struct reach take_reach(struct zerocopy *zerocopy, const struct zerocopy_request *request,
+			       size_t bytes)
 {
 	const struct block *block = request->first;
 	uint64_t left = (uint64_t)request->offset + bytes, now = 0;
@@ -111,7 +129,7 @@ static uint32_t count_ended(struct zerocopy *zerocopy, const struct zerocopy_req
 		histogram_add(&zerocopy->latency->to_send, block_age(block, now));
 		left -= block->length;
 	}
-	return ended;
+	return (struct reach){ .blocks = ended + (left > 0), .ended = ended };
 }
 
 /* One sendmsg() under the rules: a number for each call that took bytes with the flag. */
@@ -122,9 +140,9 @@ static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_requ
 
 	zerocopy->full = n < 0 && errno == EAGAIN;
 	if (n > 0) {
-		completions_add(&zerocopy->completions, request->first,
-				blocks_touched(message->msg_iov, (size_t)n),
-				count_ended(zerocopy, request, (size_t)n));
+		struct reach reach = take_reach(zerocopy, request, (size_t)n);
+
+		completions_add(&zerocopy->completions, request->first, reach.blocks, reach.ended);
 		zerocopy->stats.zerocopy_sends++;
 	}
 	return n;
@@ -179,9 +197,10 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	ssize_t n;
 
 	if (should_pin(zerocopy, request, length)) {
-		size_t most = is_probing(zerocopy) ? PROBE_BYTES : PINNED_BYTES;
-
-		cut_pieces(&message, most);
+		if (is_probing(zerocopy)) {
+			length = length < PROBE_BYTES ? length : PROBE_BYTES;
+			cut_pieces(&message, length);
+		}
 		n = send_pinned(zerocopy, request, &message);
 		if (n >= 0 || errno != ENOBUFS)
 			return n;
@@ -194,15 +213,13 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 		/* No event would ever tell that there is room again: these bytes go by copying. */
 		zerocopy->stats.no_buffer++;
 		zerocopy->hold_off = HOLD_OFF_SENDS;
-		if (length > most)
-			length = most;
 	}
 	n = sendmsg(zerocopy->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	/* A short one met the limit of the socket already; there is no need to be told so again. */
 	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
 	if (n > 0) {
 		count_copied_bytes(zerocopy, (uint64_t)n);
-		count_ended(zerocopy, request, (size_t)n);
+		take_reach(zerocopy, request, (size_t)n);
 	}
 	return n;
 }

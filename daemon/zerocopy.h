@@ -27,8 +27,9 @@
 struct zerocopy {
 	int fd;
 	enum zerocopy_mode mode;
-	bool wanted; /* now, under ZEROCOPY_AUTO */
-	bool full;   /* the last send left no room: EPOLLOUT will tell when there is some again */
+	uint32_t packet; /* bytes of payload in the largest packet that the kernel makes */
+	bool wanted;	 /* now, under ZEROCOPY_AUTO */
+	bool full; /* the last send left no room: EPOLLOUT will tell when there is some again */
 	struct completions completions;
 	/* ZEROCOPY_AUTO: how many completions in a row said "copied", and when to try again. */
 	uint32_t copied_in_a_row;
@@ -77,6 +78,17 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
  * Return: how many sends were complete.
  */
 uint64_t zerocopy_reap(struct zerocopy *zerocopy);
+
+/**
+ * zerocopy_whole_packets() - the most that is not more than @bytes and makes no small packet.
+ *
+ * A zero-copy send begins a packet of its own: the rest of a send that does not fill its last one costs as
+ * much as a full one. Less than a packet stays what it is.
+ */
+static inline uint64_t zerocopy_whole_packets(const struct zerocopy *zerocopy, uint64_t bytes)
+{
+	return bytes < zerocopy->packet ? bytes : bytes - bytes % zerocopy->packet;
+}
 
 /* How it sends just now: by zero-copy, by copying, or trying out whether zero-copy pays. */
 enum zerocopy_way { ZEROCOPY_WAY_PINS, ZEROCOPY_WAY_COPIES, ZEROCOPY_WAY_PROBES };

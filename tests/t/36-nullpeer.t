@@ -158,6 +158,12 @@ peer_ok "half-closed: clients receive after their FIN" --clients 8 --seconds 1 -
 compare "half-closed: all of them" "$(field bytes_min)" -gt $((4 << 20))
 all_came_back "half-closed"
 
+# What clients send, the daemon takes and forgets.
+head -c 59999 /dev/urandom >"$work/request"
+peer_ok "requests: all is acknowledged" --clients 8 --seconds 1 --send "$work/request" --lose 40
+compare "requests: the stream goes on" "$(field bytes_min)" -gt $((4 << 20))
+all_came_back "requests"
+
 peer_start --clients 8 --until-end
 sleep 0.5
 stream_end "stopped while clients receive"
@@ -196,5 +202,35 @@ all_came_back "auto"
 compare "auto: nearly all sends were zero-copy" "$(value zerocopy_sends_total)" -gt \
 	$((10 * $(value copied_sends_total)))
 stream_end "auto"
+
+# --- a server that reads gets from each client what is to be sent, after it was lost, too ---
+mkdir "$work/got"
+socat -u TCP-LISTEN:5000,bind=10.78.0.1,fork,reuseaddr,backlog=64 "SYSTEM:cat >\"$work\"/got/\$\$" &
+started+=("$!")
+listens()
+{
+	[ -n "$(ss -Hltn 'sport = :5000')" ]
+}
+wait_until 20 listens
+target=10.78.0.1:5000
+peer_ok "requests that are read: the server ends when it has them" --clients 8 --send "$work/request" \
+	--half-close --until-end
+is "requests that are read: from everyone" "$(find "$work/got" -type f | wc -l)" 8
+all_got_the_request()
+{
+	local file
+
+	for file in "$work"/got/*; do
+		cmp "$file" "$work/request" || return
+	done
+}
+check "requests that are read: byte for byte" all_got_the_request
+
+head -c 60001 /dev/zero >"$work/long"
+: >"$work/empty"
+for file in long empty none; do
+	"$BUILD/bench/nullpeer" --send "$work/$file" 10.78.0.1:5000 2>"$work/send.err"
+	is "a request that cannot be sent: $file" $? 2
+done
 
 done_testing

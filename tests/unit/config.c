@@ -7,6 +7,7 @@
 #include "config.h"
 #include "log.h"
 #include "option.h"
+#include "pattern.h"
 
 #include "capture.h"
 #include "tap.h"
@@ -231,6 +232,9 @@ static const struct {
 	  "[stream a] loop = yes", "a regular file", 0 },
 	{ "loop with a pattern", TEXT("[stream a]\npattern = max\nlisten = :1\nloop = yes\n"), 0,
 	  "[stream a] loop = yes", "a regular file", 0 },
+	{ "a pattern's form without a pattern",
+	  TEXT("[stream a]\ninput = /x\nlisten = :1\npattern-form = stamped\n"), 0,
+	  "[stream a] pattern-form", "a pattern", 0 },
 	{ "loop with a device", TEXT(DEVICE "loop = yes\n"), 0, "[stream a] loop = yes",
 	  "a regular file", 0 },
 	{ "huge pages for a device", TEXT(DEVICE "huge-pages = require\n"), 0,
@@ -533,10 +537,11 @@ static const struct set {
 	{ "contiguous", "yes", FIELD_OF(stream_settings, contiguous), true },
 	/* With neither: */
 	{ "pattern", "10M/s", FIELD_OF(stream_settings, pattern), 10485760 },
+	{ "pattern-form", "resident", FIELD_OF(stream_settings, pattern_form), PATTERN_RESIDENT },
 };
 
 /* Which of these go together. */
-#define PATTERN (LENGTH(set) - 1)
+#define PATTERN (LENGTH(set) - 2)
 #define DEVICE_FIRST (PATTERN - 3)
 #define INPUT_FIRST (DEVICE_FIRST - 3)
 
@@ -645,9 +650,11 @@ static void test_every_option(void)
 	test_options_with(false);
 	test_options_with(true);
 
-	check(parse_arguments("--pattern 10M/s --listen :1 --listen :2", &config) == ARGUMENTS_RUN,
+	check(parse_arguments("--pattern 10M/s --pattern-form resident --listen :1 --listen :2",
+			      &config) == ARGUMENTS_RUN,
 	      "%s", capture.text);
 	check_value(&config, &set[PATTERN]);
+	check_value(&config, &set[PATTERN + 1]);
 	check(!config.streams[0].input && config.streams[0].listen.count == 2, "other options");
 	check(!strcmp(config.streams[0].name, "main"), "called %s", config.streams[0].name);
 	check_reread(&config);

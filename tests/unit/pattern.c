@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "pattern.h"
 
+#include "clock.h"
 #include "tap.h"
 
 #include <endian.h>
@@ -131,6 +132,41 @@ static void test_no_pattern(void)
 	point("no offset in what is no pattern");
 }
 
+/* A block of a form with a head, and what was in its memory before. */
+static void try_block(enum pattern_form form, uint64_t before, const char *what)
+{
+	unsigned char block[256 + PATTERN_WORD];
+	uint64_t offset, full_ns, from = clock_monotonic_ns();
+	uint64_t body = (form == PATTERN_RESIDENT ? 0x40000 : 0x1234560) + PATTERN_HEAD;
+
+	memset(block, GUARD, sizeof(block));
+	pattern_fill(block, 256, before);
+	pattern_fill_block(form, block, 256, 0x1234560, 0x40000);
+	pattern_read_head(block, &offset, &full_ns);
+	check(offset == 0x1234560, "%s: offset %" PRIu64, what, offset);
+	check(full_ns >= from && full_ns <= clock_monotonic_ns(), "%s: time", what);
+	check(pattern_check(block + PATTERN_HEAD, 256 - PATTERN_HEAD, body) == 256 - PATTERN_HEAD,
+	      "%s: body", what);
+	check(block[256] == GUARD, "%s: beyond", what);
+}
+
+static void test_forms(void)
+{
+	unsigned char block[256];
+
+	pattern_fill_block(PATTERN_OFFSETS, block, sizeof(block), 4096, 0);
+	check(pattern_check(block, sizeof(block), 4096) == sizeof(block), "offsets");
+	try_block(PATTERN_STAMPED, 0, "stamped");
+	try_block(PATTERN_RESIDENT, 0, "resident");
+	try_block(PATTERN_RESIDENT, 0x40000, "resident, there before");
+	pattern_fill_block(PATTERN_RESIDENT, block, sizeof(block), 0, 0);
+	block[100] ^= 1;
+	pattern_fill_block(PATTERN_RESIDENT, block, sizeof(block), 512, 0);
+	check(pattern_check(block + PATTERN_HEAD, 100, PATTERN_HEAD) == 100 - PATTERN_HEAD,
+	      "resident is not written again");
+	point("blocks of each form");
+}
+
 int main(void)
 {
 	at_each_offset(try_fills);
@@ -142,5 +178,6 @@ int main(void)
 	at_each_offset(try_locate);
 	point("locate an offset");
 	test_no_pattern();
+	test_forms();
 	return tap_end();
 }

@@ -91,6 +91,33 @@ static void test_again(void)
 	point("a block that came back is taken first, and is empty");
 }
 
+/* While there are pins, which zero-copy sends have. */
+static void test_neighbours(void)
+{
+	struct ring *ring = create(4096, BLOCKS, HUGE_PAGES_NEVER);
+	struct block *pinned = ring_take(ring), *before = NULL, *block;
+	uint32_t neighbours = 0;
+
+	block_enter_window(pinned);
+	block_pin(pinned);
+	block_leave_window(pinned);
+	for (uint32_t lap = 0; lap < 3; lap++) {
+		for (uint32_t i = 0; i < BLOCKS - 1; i++) {
+			block = ring_take(ring);
+			neighbours += before && block->data == before->data + 4096;
+			before = block;
+			ring_put(ring, block);
+		}
+	}
+	/* All but the steps over the end, and over the pinned one, are from one to the next. */
+	check(neighbours == 3 * (BLOCKS - 1) - 3, "%u neighbours", neighbours);
+	block_unpin(pinned);
+	check(ring_take(ring) == pinned, "not the block that is in the cache");
+	ring_put(ring, pinned);
+	ring_destroy(ring);
+	point("with pins blocks are taken in the order of their memory");
+}
+
 static void count_call(void *argument)
 {
 	++*(int *)argument;
@@ -193,6 +220,7 @@ int main(void)
 	test_memory(65536, 64, HUGE_PAGES_AUTO, "64 blocks, of huge pages if there are any");
 	test_memory(3 << 20, 3, HUGE_PAGES_AUTO, "3 blocks, no multiple of a huge page");
 	test_again();
+	test_neighbours();
 	test_notify();
 	test_pins();
 	test_errors();

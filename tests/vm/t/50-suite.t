@@ -25,7 +25,9 @@ declare -A left_out=(
 	[33-reload]="54-reload is about devices"
 	[34-units]="the units alone"
 	[35-service]="the service manager's side; the service tests run with a device"
+	[38-peers]="other servers than the daemon"
 	[36-nullpeer]="completions by TCP, whose memory is not looked at; tests/vm has real cards"
+	[37-bench]="the benchmark: how it measures, and its arithmetic"
 )
 
 for test in tests/t/*.t; do

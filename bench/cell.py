@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A cell of the matrix: the circumstances under which servers are compared."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+LOOPBACK = "loopback"
+NULL = "null"  # imaginary clients, see nullpeer.c
+SMALL = "small"  # a ring in pages of 4 KiB
+HUGE = "huge"  # a ring in huge pages
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def parse_size(text: str) -> int:
+    """The bytes that a size such as 256K stands for."""
+    match = re.fullmatch(r"([1-9][0-9]*)([KMG]?)", text)
+    if not match:
+        raise ValueError(f"{text}: expected a size such as 256K")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def format_size(size: int) -> str:
+    """The shortest text that parse_size() reads as this size."""
+    for unit in "GMK":
+        if size % _UNITS[unit] == 0:
+            return f"{size // _UNITS[unit]}{unit}"
+    return str(size)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What all servers of a comparison have in common. Ratios are taken within a cell only."""
+
+    part: str  # of the benchmark: matrix, latency, peers
+    transport: str
+    pages: str
+    clients: int
+    block: int  # bytes
+    ring: int  # bytes
+    feed: str = "max"  # or the rate of a paced feed, such as 100M/s
+    form: str = "resident"  # of the pattern: dmacastd --pattern-form
+    send_buffer: int = 0  # SO_SNDBUF in bytes, 0: the kernel's own
+
+    @property
+    def paced(self) -> bool:
+        """Whether the feed has a rate; then it is latency that is measured."""
+        return self.feed != "max"
+
+    def __str__(self) -> str:
+        clients = "1 client" if self.clients == 1 else f"{self.clients} clients"
+        pages = ", huge pages" if self.pages == HUGE else ""
+        feed = f", {self.feed}" if self.paced else ""
+        return f"{self.transport}, {clients}, {format_size(self.block)}{pages}{feed}"

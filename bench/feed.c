@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * feed - what the servers of the benchmarks are fed with that do not make data themselves.
+ *
+ * Writes the test pattern (pattern.h) to stdout, or to a server with --connect, as fast as it is taken or
+ * at a --rate. A feed should take as little as possible of the machine that others are measured on.
+ * With --repeat the pattern's first bytes are in memory from the start and go out over and over by
+ * sendfile(), which copies nothing into a pipe, nor into a socket of the same machine. Without, each
+ * byte is made anew, and feedclient can check the stream.
+ *
+ * The end of the reader is the end of the feed, too, and no failure.
+ */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "clock.h"
+#include "pattern.h"
+#include "units.h"
+
+#include "../tests/command_line.h"
+
+#define NS_PER_S 1000000000.0
+#define NS_PER_MS UINT64_C(1000000)
+
+/* What an unprivileged process may have of a pipe; Linux gives it 64 KiB by itself. */
+#define PIPE_SIZE (1 << 20)
+
+#define SIZE_MOST (UINT64_C(1) << 30)
+#define ANSWER_MOST 4096
+
+static struct options {
+	uint64_t repeat, rate, write_size, bytes, await, port;
+	const char *connect, *request;
+	bool help;
+} opt = {
+	.rate = UNITS_RATE_MAX,
+	.write_size = 256 << 10,
+	.bytes = UINT64_MAX,
+};
+
+/* ---- where it goes ---- */
+
+static int connect_to(const char *text)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *server;
+	struct address address;
+	const char *expected;
+	int error, fd;
+
+	if (!address_parse(text, &address, &expected))
+		errx(2, "--connect %s: expected %s", text, expected);
+	error = getaddrinfo(address.host, address.port, &hints, &server);
+	if (error)
+		errx(1, "%s: %s", text, gai_strerror(error));
+	fd = socket(server->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, server->ai_addr, server->ai_addrlen))
+		err(1, "connect to %s", text);
+	freeaddrinfo(server);
+	return fd;
+}
+
+/* The server is to take the data, and says so by an answer with an empty line at its end. */
+static void send_request(int fd, const char *name)
+{
+	char text[ANSWER_MOST + 1];
+	size_t length;
+	ssize_t n = 0;
+	FILE *file = fopen(name, "re");
+
+	if (!file)
+		err(1, "%s", name);
+	length = fread(text, 1, ANSWER_MOST, file);
+	if (ferror(file) || !feof(file))
+		errx(1, "%s: expected a file of less than %d bytes", name, ANSWER_MOST);
+	fclose(file);
+	if (send(fd, text, length, MSG_NOSIGNAL) != (ssize_t)length)
+		err(1, "send the request");
+	for (length = 0, text[0] = 0; length < ANSWER_MOST && !strstr(text, "\r\n\r\n");
+	     text[length] = 0) {
+		n = read(fd, text + length, ANSWER_MOST - length);
+		if (n <= 0)
+			break;
+		length += (size_t)n;
+	}
+	if (strncmp(text, "HTTP/", 5) || !strstr(text, " 200 ") || n <= 0)
+		errx(1, "the request is not granted: %.*s", (int)strcspn(text, "\r\n"), text);
+}
+
+/* ---- waiting for clients ---- */
+
+/* How many connections there are to --port, by @table, which is the kernel's. */
+static uint64_t connections_in(const char *table)
+{
+	FILE *file = fopen(table, "re");
+	unsigned int port, state;
+	uint64_t count = 0;
+	char line[512];
+
+	if (!file) /* there need be no IPv6 */
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		count +=
+			sscanf(line, " %*u: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &port, &state) == 2 &&
+			port == opt.port && state == 1; /* TCP_ESTABLISHED */
+	fclose(file);
+	return count;
+}
+
+static void await_clients(void)
+{
+	while (connections_in("/proc/self/net/tcp") + connections_in("/proc/self/net/tcp6") <
+	       opt.await)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = 20 * NS_PER_MS },
+				NULL);
+}
+
+/* ---- the feed ---- */
+
+static void await_turn(uint64_t started_at, uint64_t sent)
+{
+	uint64_t due_ns, now;
+
+	if (opt.rate == UNITS_RATE_MAX)
+		return;
+	due_ns = started_at + (uint64_t)((double)sent / (double)opt.rate * NS_PER_S);
+	now = clock_monotonic_ns();
+	if (now < due_ns) {
+		struct timespec span = { .tv_sec = (time_t)((due_ns - now) / (uint64_t)NS_PER_S),
+					 .tv_nsec = (long)((due_ns - now) % (uint64_t)NS_PER_S) };
+
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
+	}
+}
+
+/* Return: bytes written; ends the process with the reader. */
+static uint64_t written(ssize_t n)
+{
+	if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+		exit(0);
+	if (n < 0 && errno != EINTR)
+		err(1, "write");
+	return n < 0 ? 0 : (uint64_t)n;
+}
+
+static uint64_t at_most(uint64_t length, uint64_t limit)
+{
+	return length < limit ? length : limit;
+}
+
+static void feed_repeated(int out, uint64_t started_at)
+{
+	int memory = memfd_create("feed", MFD_CLOEXEC);
+	void *bytes = MAP_FAILED;
+
+	if (memory >= 0 && !ftruncate(memory, (off_t)opt.repeat))
+		bytes = mmap(NULL, opt.repeat, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	if (bytes == MAP_FAILED)
+		err(1, "%" PRIu64 " bytes of memory", opt.repeat);
+	pattern_fill(bytes, opt.repeat, 0);
+	for (uint64_t sent = 0; sent < opt.bytes;) {
+		off_t at = (off_t)(sent % opt.repeat);
+		uint64_t length = at_most(opt.write_size, opt.repeat - (uint64_t)at);
+
+		sent += written(sendfile(out, memory, &at, at_most(length, opt.bytes - sent)));
+		await_turn(started_at, sent);
+	}
+}
+
+static void feed_new(int out, uint64_t started_at)
+{
+	unsigned char *buffer = malloc(opt.write_size);
+
+	if (!buffer)
+		err(1, "%" PRIu64 " bytes of memory", opt.write_size);
+	for (uint64_t sent = 0, end; sent < opt.bytes;) {
+		end = sent + at_most(opt.write_size, opt.bytes - sent);
+		pattern_fill(buffer, end - sent, sent);
+		for (uint64_t begin = sent; sent < end;)
+			sent += written(write(out, buffer + (sent - begin), end - sent));
+		await_turn(started_at, sent);
+	}
+	free(buffer);
+}
+
+/* ---- the command line ---- */
+
+static const struct setting setting_table[] = {
+	{ "connect", TEXT, &opt.connect, "HOST:PORT to send it to (else stdout)" },
+	{ "request", TEXT, &opt.request, "send this file first, and expect HTTP's \"200\"" },
+	{ "await", COUNT, &opt.await, "begin when there are so many connections to --port" },
+	{ "port", COUNT, &opt.port, "... of this machine" },
+	{ "repeat", SIZE, &opt.repeat, "the pattern's first bytes over and over, from memory" },
+	{ "rate", RATE, &opt.rate, "at most so fast" },
+	{ "write-size", SIZE, &opt.write_size, "so much at once (256K)" },
+	{ "bytes", SIZE, &opt.bytes, "so much in all" },
+	{ "help", FLAG, &opt.help, "print this" },
+};
+
+__attribute__((noreturn)) static void bad_value(const char *name, const char *value)
+{
+	errx(2, "bad value for --%s: %s", name, value);
+}
+
+static const struct settings settings = {
+	.item = setting_table,
+	.count = sizeof(setting_table) / sizeof(setting_table[0]),
+	.bad_value = bad_value,
+};
+
+static void print_help(void)
+{
+	puts("Usage: feed [options]\n");
+	settings_print(&settings);
+}
+
+static void verify_options(void)
+{
+	if (!opt.write_size || opt.write_size > SIZE_MOST)
+		errx(2, "--write-size must be 1 to 1G");
+	if (opt.repeat > SIZE_MOST || opt.repeat % PATTERN_WORD)
+		errx(2, "--repeat must be at most 1G, and whole words of %d bytes", PATTERN_WORD);
+	if (!opt.rate)
+		errx(2, "--rate must not be 0");
+	if (!opt.await != !opt.port || opt.port > UINT16_MAX)
+		errx(2, "--await and --port belong together, and a port is at most 65535");
+	if (opt.request && !opt.connect)
+		errx(2, "--request takes --connect");
+}
+
+int main(int argc, char **argv)
+{
+	int out = STDOUT_FILENO;
+
+	settings_parse(&settings, argc, argv);
+	if (opt.help) {
+		print_help();
+		return 0;
+	}
+	if (optind < argc)
+		errx(2, "%s is no option (see feed --help)", argv[optind]);
+	verify_options();
+	signal(SIGPIPE, SIG_IGN);
+	if (opt.connect)
+		out = connect_to(opt.connect);
+	else
+		fcntl(out, F_SETPIPE_SZ, PIPE_SIZE); /* if it is one */
+	if (opt.request)
+		send_request(out, opt.request);
+	await_clients();
+	if (opt.repeat)
+		feed_repeated(out, clock_monotonic_ns());
+	else
+		feed_new(out, clock_monotonic_ns());
+	return 0;
+}

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Where servers and clients run: on which CPUs, in which network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+from cell import LOOPBACK, NULL
+
+HERE = Path(__file__).parent
+BUILD = Path(os.environ.get("BUILD", "build"))
+
+
+class BenchError(Exception):
+    """What a user can do something about: printed without a traceback."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Commands that go before those of servers and clients; each of them ends in exec()."""
+
+    transport: str
+    host: str  # where servers listen
+    server_prefix: tuple[str, ...]
+    client_prefix: tuple[str, ...]
+
+    def server(self, command: list[str]) -> list[str]:
+        """The command of a server, in its place. It keeps its process id."""
+        return [*self.server_prefix, *command]
+
+    def client(self, command: list[str]) -> list[str]:
+        """The command of its clients, in theirs."""
+        return [*self.client_prefix, *command]
+
+
+def pins(pinned: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What puts the server on one CPU, its clients on another.
+
+    On one and the same they hand memory to each other in its cache: that is fast, but no measure.
+    """
+    cpus = sorted(os.sched_getaffinity(0))
+    if not pinned or len(cpus) < 2:
+        return (), ()
+    return ("taskset", "-c", str(cpus[0])), ("taskset", "-c", str(cpus[1]))
+
+
+@contextmanager
+def loopback(pinned: bool) -> Iterator[Place]:
+    """The machine's own network."""
+    server, client = pins(pinned)
+    yield Place(LOOPBACK, "127.0.0.1", server, client)
+
+
+def null_needs() -> None:
+    """Complain about what the null peer lacks."""
+    if os.geteuid() != 0:
+        raise BenchError(
+            "the null peer takes root, for a network namespace and a BPF program; without it: "
+            "--transports loopback"
+        )
+    if not os.access(BUILD / "bench/nullpeer", os.X_OK):
+        raise BenchError(
+            f"no {BUILD}/bench/nullpeer: make bench-programs builds it where clang and libbpf-dev "
+            "are; without it: --transports loopback"
+        )
+
+
+@contextmanager
+def null(pinned: bool) -> Iterator[Place]:
+    """A network namespace with the null peer's wire. It ends with the process that holds it."""
+    null_needs()
+    holder = subprocess.Popen(
+        [HERE / "nullnet", "sh", "-c", "echo ready; exec cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert holder.stdin and holder.stdout and holder.stderr
+    try:
+        if holder.stdout.readline() != b"ready\n":
+            raise BenchError(f"bench/nullnet: {holder.stderr.read().decode().strip()}")
+        enter = ("nsenter", f"--net=/proc/{holder.pid}/ns/net")
+        server, client = pins(pinned)
+        yield Place(NULL, "10.78.0.1", enter + server, enter + client)
+    finally:
+        holder.stdin.close()
+        holder.wait()
+        holder.stdout.close()
+        holder.stderr.close()
+
+
+PLACES = {LOOPBACK: loopback, NULL: null}

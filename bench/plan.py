@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The plan of a run: which servers are compared in which cells, in what order.
+
+Each round goes through all cells, so that a machine that becomes slower meanwhile does so for all
+alike, and a run that is broken off has as much of each. Within a cell the servers follow each other
+directly, those that belong together first of all; who comes first changes with the round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Iterator
+
+from cell import LOOPBACK, NULL, SMALL, Cell
+from measurement import Way
+from peers import FED_DAEMON, PEERS, iperf3, iperf3_obstacle
+from server import AUTO, BARE_AGAIN, COPY, YARDSTICKS, ZEROCOPY, Server, bare, daemon, measure_of
+
+# Where the bare loop is measured twice.
+CONTROL_CLIENTS, CONTROL_BLOCK = 8, 256 << 10
+
+LATENCY_CLIENTS = 8
+LATENCY_FEED = "100M/s"
+LATENCY_SECONDS = 2.0  # blocks of 1 MiB are 95 a second, and the last percent of them is looked at
+
+PEER_BLOCK = 256 << 10
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A cell, and the servers that are compared in it, those of a group directly."""
+
+    cell: Cell
+    groups: tuple[tuple[Server, ...], ...]
+    way: Way
+
+    def order(self, number: int) -> list[Server]:
+        """Who comes when in the round of this number."""
+        return [
+            server for group in _rotate(self.groups, number // 2) for server in _rotate(group, number)
+        ]
+
+    def seconds(self) -> float:
+        """About so long does a round of it take."""
+        around = 0.04 + 0.0002 * self.cell.clients + (0.02 if self.cell.transport == NULL else 0)
+        if self.cell.part == "peers":
+            around += 0.1 + 0.001 * self.cell.clients  # they start, and are connected to, slowly
+        return sum(
+            around + (max(1, self.way.seconds) if server.measure else self.way.warmup + self.way.seconds)
+            for group in self.groups
+            for server in group
+        )
+
+
+def _rotate(items: tuple, by: int) -> tuple:
+    by %= len(items)
+    return items[by:] + items[:by]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of the matrix is wanted."""
+
+    transports: list[str]
+    pages: list[str]
+    clients: list[int]
+    blocks: list[int]
+    modes: list[str]
+    ring: int
+    form: str
+    send_buffer: int
+    sparse: bool = False  # only the cells of one row and one column
+
+    def cells(self) -> Iterator[Cell]:
+        """The cells of the matrix."""
+        for transport in self.transports:
+            for pages in self.pages:
+                for block in self.blocks:
+                    for clients in self.clients:
+                        if self.sparse and CONTROL_CLIENTS != clients and CONTROL_BLOCK != block:
+                            continue
+                        yield Cell(
+                            "matrix", transport, pages, clients, block, self.ring,
+                            form=self.form, send_buffer=self.send_buffer,
+                        )  # fmt: skip
+
+
+def _groups(cell: Cell, modes: list[str]) -> tuple[tuple[Server, ...], ...]:
+    groups = []
+    for bare_mode in (ZEROCOPY, COPY):
+        daemons = [daemon(mode) for mode in modes if measure_of(mode, cell.transport) == bare_mode]
+        if not daemons:
+            continue
+        group = [bare(bare_mode), *daemons]
+        if (cell.clients, cell.block, cell.pages) == (CONTROL_CLIENTS, CONTROL_BLOCK, SMALL):
+            group.append(bare(bare_mode, BARE_AGAIN))
+        groups.append(tuple(group))
+    return tuple(groups)
+
+
+def matrix(choice: Choice, way: Way) -> list[Contest]:
+    """The daemon beside the bare loop, each as fast as it can."""
+    return [Contest(cell, _groups(cell, choice.modes), way) for cell in choice.cells()]
+
+
+def latency(choice: Choice, way: Way) -> list[Contest]:
+    """A paced feed on loopback, and how long after its birth a block's last byte is there."""
+    seconds = LATENCY_SECONDS / 2 if choice.sparse else LATENCY_SECONDS
+    way = replace(way, seconds=max(way.seconds, seconds))
+    cells = [
+        Cell(
+            "latency", LOOPBACK, SMALL, LATENCY_CLIENTS, block, choice.ring, LATENCY_FEED,
+            choice.form, choice.send_buffer,
+        )
+        for block in choice.blocks
+        if block == CONTROL_BLOCK or not choice.sparse
+    ]  # fmt: skip
+    return [
+        Contest(cell, tuple((bare(mode), daemon(mode)) for mode in choice.modes if mode != AUTO), way)
+        for cell in cells
+    ]
+
+
+def _peer_servers(cell: Cell) -> Iterator[tuple[Server, str]]:
+    """Servers of other programs, each with why it cannot be in the cell, or an empty text."""
+    for peer in PEERS:
+        yield peer.server, peer.obstacle(cell)
+    yield Server("iperf3", "", None, iperf3), iperf3_obstacle(cell)
+
+
+def peers(choice: Choice, way: Way) -> tuple[list[Contest], list[str]]:
+    """Other programs. Those with a feed are beside the daemon with the same feed, those that send what
+    is in memory already beside the daemon with a pattern that is. Return: also what is left out, and why.
+    """
+    contests = []
+    left_out: dict[tuple[Server, str, str], list[str]] = {}
+    for transport in choice.transports:
+        for clients in [CONTROL_CLIENTS] if choice.sparse else choice.clients:
+            cell = Cell("peers", transport, SMALL, clients, PEER_BLOCK, choice.ring, form=choice.form)
+            fed, yardsticks = [FED_DAEMON], [daemon(AUTO)]
+            for server, obstacle in _peer_servers(cell):
+                if obstacle:
+                    left_out.setdefault((server, transport, obstacle), []).append(str(clients))
+                else:
+                    (yardsticks if server.name in YARDSTICKS else fed).append(server)
+            groups = tuple(tuple(group) for group in (fed, yardsticks) if len(group) > 1)
+            if groups:
+                contests.append(Contest(cell, groups, way))
+    return contests, [
+        f"{server} on {transport}, clients {', '.join(counts)}: {obstacle}"
+        for (server, transport, obstacle), counts in left_out.items()
+    ]
+
+
+def rounds(contests: list[Contest], count: int) -> Iterator[tuple[int, Contest, Server]]:
+    """All measurements, in the order in which they are done; rounds count from 1."""
+    for number in range(count):
+        for contest in contests:
+            for server in contest.order(number):
+                yield number + 1, contest, server
+
+
+def describe(contests: list[Contest], count: int) -> str:
+    """The plan in a line for each part, and the whole."""
+    lines = []
+    total = 0
+    for part in dict.fromkeys(contest.cell.part for contest in contests):
+        mine = [contest for contest in contests if contest.cell.part == part]
+        number = sum(len(contest.order(0)) for contest in mine) * count
+        seconds = sum(contest.seconds() for contest in mine) * count
+        way = mine[0].way
+        total += seconds
+        lines.append(
+            f"{part}: {len(mine)} cells, {number} measurements of {way.seconds:g} s"
+            f" after {way.warmup:g} s: about {format_time(seconds)}"
+        )
+    lines.append(f"{count} rounds: about {format_time(total)}, and more where measurements are repeated")
+    return "\n".join(lines)
+
+
+def format_time(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
+
+

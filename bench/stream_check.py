@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Clients that look whether what they get is the feed: the pattern's first bytes, over and over."""
+
+from __future__ import annotations
+
+import array
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Optional
+
+from place import BenchError
+
+WORD = 8
+TIMEOUT_SECONDS = 20.0
+
+
+def _connect(address: str) -> socket.socket:
+    host, port = address.rsplit(":", 1)
+    return socket.create_connection((host, int(port)), TIMEOUT_SECONDS)
+
+
+def _receive(client: socket.socket, length: int, http: bool) -> bytes:
+    """That many bytes of the stream; with HTTP, of what is behind the first header."""
+    data = bytearray()
+    header = not http
+    while len(data) < length or not header:
+        piece = client.recv(1 << 18)
+        if not piece:
+            raise BenchError(f"the stream ends after {len(data)} bytes")
+        data += piece
+        if not header and b"\r\n\r\n" in data:
+            header = True
+            status, data = data.split(b"\r\n", 1)
+            if b" 200 " not in status + b" ":
+                raise BenchError(f"the request is not granted: {status.decode(errors='replace')}")
+            data = data.split(b"\r\n\r\n", 1)[1]
+    return bytes(data[:length])
+
+
+def _words(data: bytes) -> array.array:
+    words = array.array("Q", data[: len(data) // WORD * WORD])
+    if sys.byteorder == "big":
+        words.byteswap()
+    return words
+
+
+def wrong_byte(data: bytes, ring: int) -> Optional[int]:
+    """Where it is not what comes after its first whole word in the pattern, or None."""
+    for shift in range(WORD):
+        words = _words(data[shift:])
+        first = words[0]
+        if first % WORD or first >= ring or words[1] != (first + WORD) % ring:
+            continue
+        expected = array.array("Q", ((first + WORD * i) % ring for i in range(len(words))))
+        if words == expected:
+            return None
+        return shift + WORD * next(i for i, word in enumerate(words) if word != expected[i])
+    return 0
+
+
+def check_stream(address: str, request: Optional[Path], clients: int, ring: int, length: int) -> None:
+    """Have that many clients connect, and each take so many bytes. Complain about a wrong one."""
+    failures = []
+
+    def serve(number: int, client: socket.socket) -> None:
+        try:
+            at = wrong_byte(_receive(client, length, request is not None), ring)
+            if at is not None:
+                failures.append(f"client {number}: wrong from byte {at} on")
+        except (BenchError, OSError) as error:
+            failures.append(f"client {number}: {error}")
+
+    sockets = []
+    try:
+        for _ in range(clients):
+            sockets.append(_connect(address))
+            if request:
+                sockets[-1].sendall(request.read_bytes())
+        threads = [threading.Thread(target=serve, args=pair) for pair in enumerate(sockets, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        for client in sockets:
+            client.close()
+    if failures:
+        raise BenchError("; ".join(failures))

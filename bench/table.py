@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The tables of the report, as Markdown."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Optional
+
+from cell import HUGE, LOOPBACK, NULL, SMALL, format_size
+from environment import Facts
+from memory_row import MemoryRow
+from sample import Sample
+from server import BARE, BARE_AGAIN, COPY, DAEMON, ZEROCOPY, measure_of
+from statistic import Series, Value, Where, Who, by_cell, level, paired, ratio
+from targets import Verdict, daemon_beside, format_spread
+
+MODE_WORDS = {ZEROCOPY: "zero-copy", COPY: "copy"}
+PAGE_WORDS = {SMALL: "ring in 4 KiB pages", HUGE: "ring in huge pages"}
+CLIENT_WORDS = {LOOPBACK: "the clients'", NULL: "the null peer's"}
+
+
+def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
+    """A Markdown table whose first columns are text, and the others numbers."""
+    line = ["---"] * left + ["--:"] * (len(head) - left)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, line, *rows]) + "\n"
+
+
+def gigabytes(sample: Sample) -> float:
+    """Throughput in GB/s."""
+    return sample.rate / 1e9
+
+
+def milliseconds(sample: Sample) -> float:
+    """The server's CPU time in ms per GB."""
+    return sample.cpu_per_gb * 1e3
+
+
+def all_milliseconds(sample: Sample) -> float:
+    """With the clients'."""
+    return sample.all_cpu_per_gb * 1e3
+
+
+def _rate_text(series: Optional[Series]) -> str:
+    return f"{level(series, gigabytes).median:.2f}" if series else ""
+
+
+def _cpu_text(series: Optional[Series]) -> str:
+    if not series:
+        return ""
+    return f"{level(series, milliseconds).median:.0f} ({level(series, all_milliseconds).median:.0f})"
+
+
+def _ratio_text(over: Optional[Series], under: Optional[Series], value: Value) -> str:
+    spread = ratio(over, under, value) if over and under else None
+    return format_spread(spread) if spread else ""
+
+
+def _server_columns(
+    servers: dict[Who, Series], modes: list[str], transport: str, text, value: Value
+) -> list[str]:
+    row = []
+    for mode in modes:
+        mine = servers.get((DAEMON, mode))
+        measure = servers.get((BARE, measure_of(mode, transport)))
+        row += [text(mine), text(measure), _ratio_text(mine, measure, value)]
+    return row
+
+
+def _matrix_tables(cells: dict[Where, dict[Who, Series]], transport: str, pages: str) -> str:
+    modes = list(
+        dict.fromkeys(mode for servers in cells.values() for name, mode in servers if name == DAEMON)
+    )
+    modes.sort(key=lambda mode: [ZEROCOPY, COPY].index(mode) if mode in MODE_WORDS else 2)
+    head = ["clients", "block"]
+    for mode in modes:
+        head += [f"{MODE_WORDS.get(mode, mode)}: dmacastd", "bare loop", "ratio"]
+    both = ZEROCOPY in modes and COPY in modes
+    rates, cpus = [], []
+    for where, servers in cells.items():
+        name = [str(where.clients), format_size(where.block)]
+        rates.append(name + _server_columns(servers, modes, transport, _rate_text, lambda s: s.rate))
+        cpu = _server_columns(servers, modes, transport, _cpu_text, lambda s: s.cpu_per_gb)
+        if both:
+            copying, pinning = servers.get((DAEMON, COPY)), servers.get((DAEMON, ZEROCOPY))
+            cpu.append(_ratio_text(copying, pinning, lambda s: s.cpu_per_gb))
+        cpus.append(name + cpu)
+    gain = ["copy to zero-copy"] if both else []
+    return (
+        f"**Throughput in GB/s, {transport}, {PAGE_WORDS[pages]}**\n\n{table(head, rates, 0)}\n"
+        f"**The server's CPU time in ms per GB (with {CLIENT_WORDS[transport]}), {transport}, "
+        f"{PAGE_WORDS[pages]}**\n\n{table(head + gain, cpus, 0)}"
+    )
+
+
+def matrix(samples: list[Sample], transport: str) -> str:
+    """Throughput and CPU time of the daemon beside the bare loop."""
+    texts = []
+    cells = by_cell([sample for sample in samples if sample.part == "matrix"])
+    for pages in (SMALL, HUGE):
+        mine = {
+            where: servers
+            for where, servers in cells.items()
+            if (where.transport, where.pages) == (transport, pages)
+        }
+        if mine:
+            texts.append(_matrix_tables(mine, transport, pages))
+    return "\n".join(texts) or "Not measured.\n"
+
+
+def targets(verdicts: list[Verdict]) -> str:
+    """Each target, with its worst cell."""
+    rows = []
+    for verdict in verdicts:
+        word = "yes" if verdict.met else "**no**" if verdict.measured else "not measured"
+        worst = verdict.worst if verdict.measured else ""
+        within = verdict.within if verdict.measured else ""
+        rows.append([verdict.target, verdict.limit, word, within, worst, verdict.where])
+    return table(["target", "limit", "met", "cells within", "worst cell", "which"], rows, 6)
+
+
+def environment(facts: Facts) -> str:
+    """On what it was measured."""
+    return table(["", ""], [[key, value] for key, value in facts.items()], 2)
+
+
+def noise(samples: list[Sample]) -> str:
+    """How far apart two are that are the same, and what else the machine did."""
+    rows = []
+    for transport in dict.fromkeys(sample.transport for sample in samples):
+        mine = [sample for sample in samples if sample.transport == transport]
+        rates = [_reach(series) for series in _bare_series(mine)]
+        again = [_control_text(mine, value) for value in (lambda s: s.rate, lambda s: s.cpu_per_gb)]
+        busy = [sample.disturbance for sample in mine]
+        rows.append([
+            transport, str(len(mine)), str(max(sample.round for sample in mine)), *again,
+            f"{median(rates):.0%}, {max(rates):.0%}" if rates else "",
+            f"{median(busy):.2f}, {max(busy):.2f}",
+            str(sum(sample.tries > 1 for sample in mine)),
+            str(sum(sample.overflows > 0 for sample in mine)),
+        ])  # fmt: skip
+    head = [
+        "transport", "measurements", "rounds", "bare loop to itself: rate", "CPU per GB",
+        "bare loop, all rounds: range of the rate (median cell, worst cell)",
+        "other CPUs busy (median, worst)", "measured again", "with overflows of the null peer",
+    ]  # fmt: skip
+    return table(head, rows)
+
+
+def _bare_series(samples: list[Sample]) -> list[Series]:
+    cells = by_cell([sample for sample in samples if sample.part == "matrix"])
+    return [
+        series for servers in cells.values() for (name, _), series in servers.items() if name == BARE
+    ]
+
+
+def _reach(series: Series) -> float:
+    spread = level(series, gigabytes)
+    return (spread.high - spread.low) / spread.median
+
+
+def _control_text(samples: list[Sample], value: Value) -> str:
+    return "; ".join(
+        f"{MODE_WORDS.get(pair.mode, pair.mode)} {format_spread(pair.ratio)}"
+        for pair in paired(samples, value, BARE_AGAIN, BARE)
+    )
+
+
+def latency(samples: list[Sample]) -> str:
+    """From a block's birth to its last byte at a client."""
+    rows = []
+    cells = by_cell([sample for sample in samples if sample.part == "latency"])
+    for where, servers in cells.items():
+        for (name, mode), series in servers.items():
+            if name != DAEMON:
+                continue
+            measure = servers.get((BARE, mode))
+            rows.append([
+                str(where.clients), format_size(where.block), MODE_WORDS[mode],
+                _latency_text(series), _latency_text(measure),
+                _ratio_text(series, measure, lambda s: s.latency_p99),
+            ])  # fmt: skip
+    head = ["clients", "block", "mode", "dmacastd: p50 / p99 / p99.9 us", "bare loop", "ratio of p99"]
+    return table(head, rows, 0) if rows else "Not measured.\n"
+
+
+def _latency_text(series: Optional[Series]) -> str:
+    if not series:
+        return ""
+    values: list[Value] = [
+        lambda s: s.latency_p50, lambda s: s.latency_p99, lambda s: s.latency_p999
+    ]  # fmt: skip
+    return " / ".join(f"{level(series, value).median * 1e6:.0f}" for value in values)
+
+
+def peers(samples: list[Sample]) -> str:
+    """The daemon beside other programs."""
+    rows = []
+    cells = by_cell([sample for sample in samples if sample.part == "peers"])
+    for where, servers in cells.items():
+        for (name, mode), series in servers.items():
+            mine = servers.get((DAEMON, daemon_beside(name)))
+            other = None if name == DAEMON else series
+            rows.append([
+                where.transport, str(where.clients), f"{name} {mode}".strip(),
+                _rate_text(series), _cpu_text(series),
+                _ratio_text(mine, other, lambda s: s.rate),
+                _ratio_text(mine, other, lambda s: s.cpu_per_gb),
+            ])  # fmt: skip
+    head = [
+        "transport", "clients", "server", "GB/s", "CPU ms/GB (with the clients')",
+        "dmacastd to it: rate", "CPU per GB",
+    ]  # fmt: skip
+    return table(head, rows, 3) if rows else "Not measured.\n"
+
+
+def memory(rows: list[MemoryRow]) -> str:
+    """The daemon's user memory."""
+    texts = [
+        [str(row.clients), str(row.anonymous_kib), str(row.rest_kib),
+         str(row.client_bytes) if row.clients else ""]
+        for row in rows
+    ]  # fmt: skip
+    head = ["clients", "anonymous KiB", "KiB without the ring", "bytes for each client"]
+    return table(head, texts, 0) if rows else "Not measured.\n"

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the daemon is to reach, and whether it does: each target with the cell where it is worst."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import mean
+from typing import Callable, Iterable, Optional
+
+from cell import LOOPBACK, NULL, format_size
+from memory_row import MemoryRow
+from sample import Sample
+from server import AUTO, BARE, COPY, DAEMON, FED, YARDSTICKS, ZEROCOPY
+from statistic import Pair, Series, Spread, Value, Where, by_cell, paired, ratio, spread
+
+MEMORY_CLIENTS = 10000
+MEMORY_LIMIT = 4096
+FLAT = 0.15
+LARGE_BLOCK = 256 << 10
+SMALL_BLOCK = 64 << 10
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A target, and what became of it."""
+
+    target: str
+    limit: str
+    worst: str = "not measured"
+    where: str = ""
+    within: str = "0 of 0"  # cells
+    met: bool = False
+
+    @property
+    def measured(self) -> bool:
+        """Whether there was anything to judge."""
+        return self.within != "0 of 0"
+
+
+def _rate(sample: Sample) -> float:
+    return sample.rate
+
+
+def _cpu(sample: Sample) -> float:
+    return sample.cpu_per_gb
+
+
+def _all_cpu(sample: Sample) -> float:
+    return sample.all_cpu_per_gb
+
+
+def _p99(sample: Sample) -> float:
+    return sample.latency_p99
+
+
+def format_spread(value: Spread, digits: int = 2) -> str:
+    """The median, and the range where there is one."""
+    text = f"{value.median:.{digits}f}"
+    if value.count > 1:
+        text += f" ({value.low:.{digits}f}-{value.high:.{digits}f})"
+    return text
+
+
+def judge(target: str, pairs: Iterable[Pair], limit: float, at_least: bool) -> Verdict:
+    """Every cell's median ratio is to keep the limit."""
+    sign = ">=" if at_least else "<="
+    found = sorted(pairs, key=lambda pair: pair.median, reverse=not at_least)
+    if not found:
+        return Verdict(target, f"{sign} {limit:g}")
+    good = [pair for pair in found if (pair.median >= limit) == at_least or pair.median == limit]
+    return Verdict(
+        target,
+        f"{sign} {limit:g}",
+        format_spread(found[0].ratio),
+        found[0].where,
+        f"{len(good)} of {len(found)}",
+        len(good) == len(found),
+    )
+
+
+def _against_bare(samples: list[Sample]) -> list[Verdict]:
+    sizes: list[tuple[str, Callable[[int], bool], float, float]] = [
+        ("blocks of 256 KiB and more", lambda block: block >= LARGE_BLOCK, 0.95, 1.05),
+        ("blocks of 64 KiB", lambda block: block == SMALL_BLOCK, 0.9, 1.1),
+    ]
+    verdicts = []
+    for transport in (LOOPBACK, NULL):
+        for words, wanted, rate_limit, cpu_limit in sizes:
+            mine = [
+                sample for sample in samples
+                if sample.part == "matrix" and sample.transport == transport and wanted(sample.block)
+            ]  # fmt: skip
+            text = f"to the bare loop, {transport}, {words}"
+            rates = paired(mine, _rate, DAEMON, BARE)
+            verdicts.append(judge(f"throughput {text}", rates, rate_limit, True))
+            cpus = paired(mine, _cpu, DAEMON, BARE)
+            verdicts.append(judge(f"CPU per GB {text}", cpus, cpu_limit, False))
+    return verdicts
+
+
+def zerocopy_gain(samples: list[Sample], value: Value) -> list[Pair]:
+    """How much less than by copying the daemon needs by zero-copy, on the null peer."""
+    pairs = []
+    for where, servers in by_cell(samples).items():
+        copying, pinning = servers.get((DAEMON, COPY)), servers.get((DAEMON, ZEROCOPY))
+        if where.part != "matrix" or where.transport != NULL or not copying or not pinning:
+            continue
+        gain = ratio(copying, pinning, value)
+        if gain:
+            pairs.append(Pair(where, "", gain))
+    return pairs
+
+
+def _gain(samples: list[Sample]) -> list[Verdict]:
+    verdicts = []
+    for block, limit in ((1 << 20, 2.2), (LARGE_BLOCK, 1.7)):
+        pairs = [pair for pair in zerocopy_gain(samples, _cpu) if pair.cell.block == block]
+        text = f"CPU per GB, copying to zero-copy, null, {format_size(block)}"
+        verdicts.append(judge(text, pairs, limit, True))
+    return verdicts
+
+
+def flatness(samples: list[Sample], value: Value) -> list[Pair]:
+    """The daemon's CPU time per GB, to the mean of all numbers of clients in the same round."""
+    lines: dict[tuple[str, str, int, str], dict[Where, Series]] = {}
+    for where, servers in by_cell(samples).items():
+        for (name, mode), series in servers.items():
+            if where.part == "matrix" and name == DAEMON:
+                line = (where.transport, where.pages, where.block, mode)
+                lines.setdefault(line, {})[where] = series
+    pairs = []
+    for (_, _, _, mode), points in lines.items():
+        common = set.intersection(*(set(series) for series in points.values()))
+        means = {
+            number: mean(value(series[number]) for series in points.values()) for number in common
+        }
+        for where, series in points.items() if common and len(points) > 1 else []:
+            ratios = [value(series[number]) / means[number] for number in sorted(common)]
+            pairs.append(Pair(where, mode, spread(ratios)))
+    return pairs
+
+
+def _flat(samples: list[Sample]) -> list[Verdict]:
+    verdicts = []
+    for transport in (LOOPBACK, NULL):
+        text = f"CPU per client-GB to the mean of all numbers of clients, {transport}"
+        pairs = [pair for pair in flatness(samples, _cpu) if pair.cell.transport == transport]
+        if not pairs:
+            verdicts.append(Verdict(text, f"1 +- {FLAT:g}"))
+            continue
+        pairs.sort(key=lambda pair: abs(pair.median - 1), reverse=True)
+        good = [pair for pair in pairs if abs(pair.median - 1) <= FLAT]
+        verdicts.append(
+            Verdict(
+                text, f"1 +- {FLAT:g}", format_spread(pairs[0].ratio), pairs[0].where,
+                f"{len(good)} of {len(pairs)}", len(good) == len(pairs),
+            )  # fmt: skip
+        )
+    return verdicts
+
+
+def daemon_beside(name: str) -> str:
+    """The mode of the daemon that a peer is compared with."""
+    return AUTO if name in YARDSTICKS else FED
+
+
+def to_peers(samples: list[Sample], value: Value, wanted: Callable[[str], bool]) -> list[Pair]:
+    """The daemon's ratios to other programs, in the cells that they can run."""
+    pairs = []
+    for where, servers in by_cell(samples).items():
+        for (name, mode), series in servers.items():
+            mine = servers.get((DAEMON, daemon_beside(name)))
+            if where.part != "peers" or name == DAEMON or not wanted(name) or not mine:
+                continue
+            ahead = ratio(mine, series, value)
+            if ahead:
+                pairs.append(Pair(where, f"{name} {mode}".strip(), ahead))
+    return pairs
+
+
+def is_broker(name: str) -> bool:
+    """ncat --broker, which is to be left behind furthest."""
+    return name == "ncat"
+
+
+def _peers(samples: list[Sample]) -> list[Verdict]:
+    others = lambda name: not is_broker(name)  # noqa: E731
+    return [
+        judge("throughput to ncat --broker", to_peers(samples, _rate, is_broker), 3, True),
+        judge("CPU per GB to ncat --broker", to_peers(samples, _cpu, is_broker), 1, False),
+        judge("throughput to each other peer", to_peers(samples, _rate, others), 1, True),
+        judge("CPU per GB to each other peer", to_peers(samples, _cpu, others), 1, False),
+    ]
+
+
+def _latency(samples: list[Sample]) -> Verdict:
+    mine = [sample for sample in samples if sample.part == "latency"]
+    text = "99th percentile of latency to the bare loop, 8 clients"
+    return judge(text, paired(mine, _p99, DAEMON, BARE), 1.2, False)
+
+
+def _memory(rows: list[MemoryRow]) -> Verdict:
+    text = f"user memory of a client, {MEMORY_CLIENTS} clients"
+    limit = f"< {MEMORY_LIMIT} bytes"
+    row: Optional[MemoryRow] = next((row for row in rows if row.clients == MEMORY_CLIENTS), None)
+    if not row:
+        return Verdict(text, limit)
+    good = row.client_bytes < MEMORY_LIMIT
+    return Verdict(text, limit, f"{row.client_bytes} bytes", "", f"{int(good)} of 1", good)
+
+
+def verdicts(samples: list[Sample], memory: list[MemoryRow]) -> list[Verdict]:
+    """All targets."""
+    return [
+        *_against_bare(samples), *_gain(samples), *_flat(samples), *_peers(samples),
+        _latency(samples), _memory(memory),
+    ]  # fmt: skip

@@ -1,0 +1,318 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The benchmark itself: that it measures what it says, and that its report is right about samples that were
+# made up so that the result is known. How fast anything is does not matter here.
+
+. tests/lib.sh
+
+data=tests/bench # made up by hand
+command -v /usr/bin/python3 >/dev/null || skip_all "no python3 of Debian"
+[ -x "$BUILD/bench/sink" ] || skip_all "no benchmark programs: make bench-programs"
+
+mapfile -t programs < <(grep -l '^#!.*python3' bench/*)
+mapfile -t modules < <(ls bench/*.py)
+check "python3 can read all of it" /usr/bin/python3 -c '
+import sys
+for name in sys.argv[1:]:
+    compile(open(name).read(), name, "exec")' "${programs[@]}" "${modules[@]}"
+if command -v pyflakes3 >/dev/null; then
+	check "pyflakes" pyflakes3 "${programs[@]}" "${modules[@]}"
+else
+	skip "pyflakes" "not installed"
+fi
+
+# run ARGUMENT...: bench/run with few words. Sets status; what it said is in $work/said.
+run()
+{
+	status=0
+	timeout 120 bench/run "$@" >"$work/said" 2>&1 || status=$?
+}
+
+# report ARGUMENT...: bench/report. Sets status; its tables are in $work/report, complaints in $work/said.
+report()
+{
+	status=0
+	timeout 120 bench/report "$@" >"$work/report" 2>"$work/said" || status=$?
+}
+
+# refused TEXT STATUS REGEX: the last program said so and failed.
+refused()
+{
+	is "$1: exit status" "$status" "$2"
+	matches "$1: says why" "$work/said" "$3"
+}
+
+# ---- bench/run: arguments ----
+
+run
+refused "no directory" 2 'required: directory'
+run "$work/out" --modes zerocopy,fast
+refused "a mode that is none" 2 "'fast': expected some of zerocopy,copy,auto"
+run "$work/out" --blocks 64K,many
+refused "a size that is none" 2 'many: expected a size such as 256K'
+run "$work/out" --seconds 3
+refused "a duration without a unit" 2 "'3': expected a duration such as 400ms"
+run "$work/out" --clients 0
+refused "no clients" 2 "'0': expected a number from 1"
+run "$work/out" --blocks 24K
+refused "blocks that do not fill the ring" 2 'expected a multiple of each block, such as 24576'
+BUILD=$work/empty run "$work/out" --parts matrix --transports loopback
+refused "nothing is built" 1 'dmacastd: make bench-programs builds it'
+check "and nothing was written" test ! -e "$work/out/samples.csv"
+
+# ---- bench/run: the plan ----
+
+run "$work/out" --plan --parts matrix --transports loopback --pages small --clients 2 --blocks 64K \
+	--rounds 3 --seconds 1s --warmup 1s
+is "a plan: exit status" "$status" 0
+matches "a plan: as many measurements as servers and rounds" "$work/said" \
+	'^matrix: 1 cells, 12 measurements of 1 s after 1 s: about 0:2[4-9] min'
+run "$work/out" --plan --quick
+matches "the quick plan takes less than two minutes" "$work/said" '^2 rounds: about 1:'
+run "$work/out" --plan
+matches "the whole plan takes less than 20 minutes" "$work/said" '^5 rounds: about 1[0-9]:'
+check "and nothing was written by plans" test ! -e "$work/out/samples.csv"
+
+# ---- bench/run: a small run ----
+
+tiny=(--parts matrix --pages small --clients 2 --blocks 64K --rounds 2 --seconds 100ms --warmup 10ms --tries 1)
+
+# column NAME CONDITION...: of samples.csv, the values in rows for which all of NAME=VALUE hold.
+column()
+{
+	/usr/bin/python3 -c '
+import csv, sys
+rows = csv.DictReader(line for line in open(sys.argv[1]) if line[0] != "#")
+wanted = [word.split("=", 1) for word in sys.argv[3:]]
+for row in rows:
+    if all(row[key] == value for key, value in wanted):
+        print(row[sys.argv[2]])' "$work/out/samples.csv" "$@"
+}
+
+# sane TRANSPORT
+sane()
+{
+	is "$1: the servers of the first round, in order" \
+		"$(paste -sd ' ' <(paste -d : <(column server transport="$1" round=1) \
+			<(column mode transport="$1" round=1)))" \
+		"bareloop:zerocopy dmacastd:zerocopy bareloop:copy dmacastd:copy"
+	is "$1: another one is first in the second round" \
+		"$(column server transport="$1" round=2 | sed -n 1p)" dmacastd
+	is "$1: each has two clients" "$(column clients transport="$1" | sort -u)" 2
+	is "$1: and the blocks that were asked for" "$(column block transport="$1" | sort -u)" 65536
+	is "$1: servers say what their ring is in" "$(column memory transport="$1" | sort -u)" \
+		"memfd, 4 KiB pages"
+	is "$1: about so long" \
+		"$(column seconds transport="$1" | awk '$1 < 0.1 || $1 > 1' | wc -l)" 0
+	is "$1: data came" "$(column bytes transport="$1" | awk '$1 < 1000000' | wc -l)" 0
+	is "$1: CPU time of the server is there, of no more than one CPU" \
+		"$(paste <(column server_cpu transport="$1") <(column seconds transport="$1") |
+			awk '$1 <= 0.001 || $1 > $2 * 1.2' | wc -l)" 0
+	is "$1: and of the clients" \
+		"$(paste <(column client_cpu transport="$1") <(column seconds transport="$1") |
+			awk '$1 <= 0.0001 || $1 > $2 * 1.2' | wc -l)" 0
+}
+
+transports=loopback
+reason=
+[ "$(id -u)" -eq 0 ] || reason="not root"
+[ -x "$BUILD/bench/nullpeer" ] || reason="bench/nullpeer is not built"
+[ -n "$reason" ] || transports=loopback,null
+run "$work/out" "${tiny[@]}" --transports $transports
+ok "$status" "a small run" || diag_file "$work/said"
+sane loopback
+is "loopback: each client has its share" "$(column client_min transport=loopback | awk '$1 < 1000' | wc -l)" 0
+if [ -z "$reason" ]; then
+	sane null
+else
+	skip "null" "$reason"
+fi
+matches "the environment: the kernel" "$work/out/environment.txt" "^kernel: Linux $(uname -r) "
+matches "the environment: congestion control" "$work/out/environment.txt" \
+	"^congestion control, loopback: $(cat /proc/sys/net/ipv4/tcp_congestion_control)$"
+report --no-figures "$work/out"
+ok "$status" "the report takes it" || diag_file "$work/said"
+
+run "$work/out" "${tiny[@]}" --transports loopback --least 100
+refused "not as fast as wanted" 1 'loopback, 2 clients, 64K, copy: [0-9.]+ of the bare loop'
+
+run "$work/out" --parts latency --blocks 64K --modes copy --rounds 1 --seconds 100ms --warmup 10ms --tries 1
+ok "$status" "latency: a run" || diag_file "$work/said"
+is "latency: of blocks, in order" "$(paste -d ' ' <(column latency_p50) <(column latency_p99) \
+	<(column latency_p999) <(column latency_max) |
+	awk '0 < $1 && $1 <= $2 && $2 <= $3 && $3 <= $4 && $4 < 10' | wc -l)" 2
+
+# A run that is broken off leaves whole rows, and no server.
+bench/run "$work/out" "${tiny[@]}" --transports loopback --rounds 500 2>"$work/said" &
+runner=$!
+started+=("$runner")
+enough_rows()
+{
+	[ "$(grep -c , "$work/out/samples.csv")" -gt 3 ]
+}
+sleep 0.5 # the samples of the run before
+wait_until 30 enough_rows
+kill -TERM $runner
+wait $runner
+is "broken off: exit status" $? 130
+matches "broken off: says so" "$work/said" 'interrupted'
+is "broken off: whole rows" "$(awk -F, '!/^#/ { print NF - /,"/ }' "$work/out/samples.csv" | sort -u | wc -l)" 1
+is "broken off: no server is left" "$(pgrep -c -f "^$BUILD/(dmacastd|bench/bareloop) .*--hold 2 ")" 0
+
+# ---- bench/run: servers that are not as they should be ----
+
+# fake TEXT: a bare loop that says so.
+mkdir -p "$work/fake/bench"
+fake()
+{
+	printf '#!/bin/sh\necho "%s" >&2\necho "listening on 127.0.0.1:9" >&2\nexec sleep 60\n' "$1" \
+		>"$work/fake/bench/bareloop"
+	chmod +x "$work/fake/bench/bareloop"
+}
+for program in dmacastd bench/sink; do
+	ln -s "$(realpath "$BUILD/$program")" "$work/fake/$program"
+done
+huge=("${tiny[@]}" --pages huge --transports loopback)
+fake "memfd, 4 KiB pages"
+BUILD=$work/fake run "$work/out" "${huge[@]}"
+refused "no huge pages" 1 'is in "memfd, 4 KiB pages"; mend it by'
+matches "no huge pages: how to get them" "$work/said" 'advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled'
+fake "memfd, 4 KiB pages, 14 MiB of it in transparent huge pages"
+BUILD=$work/fake run "$work/out" "${huge[@]}"
+refused "not all of it in huge pages" 1 '14 MiB of it in transparent huge pages"; mend it by'
+fake "memfd, 4 KiB pages, 16 MiB of it in transparent huge pages"
+BUILD=$work/fake run "$work/out" "${huge[@]}" --rounds 1
+refused "huge pages, but no clients" 1 'bareloop:copy: .*the clients failed'
+printf '#!/bin/sh\necho "no memory today" >&2\nexit 3\n' >"$work/fake/bench/bareloop"
+BUILD=$work/fake run "$work/out" "${tiny[@]}" --transports loopback --rounds 1
+refused "a server that does not start" 1 'no memory today'
+is "a server that does not start: the others are measured" "$(column server | sort | uniq -c | xargs)" \
+	"2 dmacastd"
+
+# ---- bench/report: known samples ----
+
+# section NAME: of the report.
+section()
+{
+	awk -v name="## $1" '/^## / { inside = ($0 == name) } inside' "$work/report"
+}
+
+# row TEXT SECTION ROW: the section has exactly this row.
+row()
+{
+	local status=0
+
+	section "$2" | grep -Fxq -- "$3" || status=1
+	ok "$status" "$1" || {
+		diag "section $2 has no row: $3"
+		section "$2" >"$work/section"
+		diag_file "$work/section"
+	}
+}
+
+report --no-figures $data
+ok "$status" "known samples: a report" || diag_file "$work/said"
+row "a ratio is the median of the rounds' ratios, not the ratio of medians" loopback \
+	"| 8 | 256K | 7.20 | 8.00 | 0.94 (0.90-0.99) | 4.00 | 4.00 | 1.00 (1.00-1.00) |"
+row "CPU time: the server's, and with the null peer's; zero-copy beside copying" null \
+	"| 1 | 64K | 100 (150) | 83 (133) | 1.08 (1.05-1.20) | 125 (175) | 125 (175) | 1.00 (1.00-1.00) | 1.25 (1.25-1.25) |"
+row "a target that is missed, and where" targets \
+	"| throughput to the bare loop, loopback, blocks of 256 KiB and more | >= 0.95 | **no** | 7 of 8 | 0.94 (0.90-0.99) | loopback, 8 clients, 256K, zerocopy |"
+row "a target that is met, but not everywhere as well" targets \
+	"| CPU per GB to the bare loop, null, blocks of 64 KiB | <= 1.1 | yes | 4 of 4 | 1.08 (1.05-1.20) | null, 1 client, 64K, zerocopy |"
+row "what zero-copy saves" targets \
+	"| CPU per GB, copying to zero-copy, null, 1M | >= 2.2 | yes | 2 of 2 | 2.50 (2.50-2.50) | null, 1 client, 1M |"
+row "flat over the number of clients" targets \
+	"| CPU per client-GB to the mean of all numbers of clients, null | 1 +- 0.15 | yes | 12 of 12 | 0.90 (0.90-0.90) | null, 1 client, 256K, copy |"
+row "other programs are beside the daemon with their feed" targets \
+	"| throughput to ncat --broker | >= 3 | yes | 1 of 1 | 4.00 (4.00-4.00) | loopback, 8 clients, 256K, ncat |"
+row "and those without a feed beside the daemon without one" targets \
+	"| throughput to each other peer | >= 1 | yes | 1 of 1 | 1.40 (1.40-1.40) | loopback, 8 clients, 256K, nginx |"
+row "latency" targets \
+	"| 99th percentile of latency to the bare loop, 8 clients | <= 1.2 | yes | 2 of 2 | 1.15 (1.10-1.30) | loopback, 8 clients, 64K, copy |"
+row "memory" targets \
+	"| user memory of a client, 10000 clients | < 4096 bytes | yes | 1 of 1 | 819 bytes |  |"
+row "two that are the same" noise \
+	"| null | 75 | 3 | copy 1.00 (0.97-1.02) | copy 1.00 (1.00-1.00) | 75%, 75% | 0.00, 0.10 | 3 | 0 |"
+row "the environment" environment "| CPU | made up, 2 of 2 CPUs |"
+
+report --no-figures --check $data
+refused "a missed target with --check" 1 'not all targets are met'
+mkdir "$work/met" "$work/half"
+cp $data/* "$work/met"
+grep -v ',loopback,small,8,262144,.*,dmacastd,zerocopy,' $data/samples.csv >"$work/met/samples.csv"
+report --no-figures --check "$work/met"
+ok "$status" "without that cell all are met" || diag_file "$work/said"
+rm "$work/met/memory.csv"
+report --no-figures --check "$work/met"
+refused "a target that was not measured is not met" 1 'not all targets are met'
+row "and the report says so" targets "| user memory of a client, 10000 clients | < 4096 bytes | not measured |  |  |  |"
+
+cut -d , -f 1-20 $data/samples.csv >"$work/half/samples.csv"
+report --no-figures "$work/half"
+refused "no samples" 1 'no samples: there is no column'
+sed 's/,0.5,/,soon,/' $data/samples.csv >"$work/half/samples.csv"
+report --no-figures "$work/half"
+refused "a number that is none" 1 "sample 1: seconds is 'soon', expected float"
+report --no-figures "$work/nowhere"
+refused "no directory" 1 'nowhere/samples.csv: No such file'
+
+# ---- bench/report --into ----
+
+cat >"$work/page.md" <<-END
+	before
+	<!-- bench/report: memory -->
+	old
+	<!-- bench/report: end of memory -->
+	between
+	<!-- bench/report: latency -->
+	<!-- bench/report: end of latency -->
+	after
+END
+report --no-figures $data --into "$work/page.md"
+ok "$status" "--into" || diag_file "$work/said"
+is "--into: prose stays where it is" "$(grep -nE '^(before|between|after)$' "$work/page.md" | cut -d : -f 2 | xargs)" \
+	"before between after"
+is "--into: what was between marks does not" "$(grep -c '^old$' "$work/page.md")" 0
+matches "--into: a table is" "$work/page.md" '^\| 10000 \| 9000 \| 11000 \| 819 \|$'
+cp "$work/page.md" "$work/page.before"
+report --no-figures $data --into "$work/page.md"
+check "--into: twice gives the same" cmp "$work/page.md" "$work/page.before"
+sed 's/memory/memories/' "$work/page.before" >"$work/page.md"
+report --no-figures $data --into "$work/page.md"
+refused "--into: a section that is none" 1 'no section memories'
+sed '/end of memory/d' "$work/page.before" >"$work/page.md"
+report --no-figures $data --into "$work/page.md"
+refused "--into: a section without an end" 1 'section memory has no end'
+echo nothing >"$work/page.md"
+report --no-figures $data --into "$work/page.md"
+refused "--into: no marks" 1 'nowhere to put a section'
+cp bench/RESULTS.md "$work/page.md"
+report --no-figures $data --into "$work/page.md"
+ok "$status" "--into: the page of the tree has marks" || diag_file "$work/said"
+
+# ---- figures ----
+
+if /usr/bin/python3 -c 'import matplotlib' 2>/dev/null; then
+	mkdir "$work/figures"
+	cp $data/* "$work/figures"
+	cp bench/RESULTS.md "$work/figures/page.md"
+	report "$work/figures" --into "$work/figures/page.md"
+	ok "$status" "figures" || diag_file "$work/said"
+	is "figures: all of them" "$(cd "$work/figures" && echo *.svg)" \
+		"gain.svg latency.svg loopback.svg null.svg peers.svg"
+	check "figures: each is XML" /usr/bin/python3 -c '
+import sys, xml.dom.minidom
+for name in sys.argv[1:]:
+    xml.dom.minidom.parse(name)' "$work"/figures/*.svg
+	is "figures: each has a licence" "$(head -qn 3 "$work"/figures/*.svg | grep -c SPDX)" 5
+	matches "figures: the page shows them" "$work/figures/page.md" '^!\[.*\]\(\./null\.svg\)$'
+	cat "$work"/figures/*.svg >"$work/first"
+	report "$work/figures"
+	cat "$work"/figures/*.svg >"$work/second"
+	check "figures: the same samples give the same" cmp "$work/first" "$work/second"
+else
+	skip "figures" "python3-matplotlib is not installed"
+fi
+
+done_testing
