@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import mean
+from statistics import mean, median
 from typing import Callable, Iterable, Optional
 
 from cell import LOOPBACK, NULL, format_size
@@ -29,6 +29,7 @@ class Verdict:
     worst: str = "not measured"
     where: str = ""
     within: str = "0 of 0"  # cells
+    middle: str = ""  # of all cells: their median, which a single disturbed one does not move
     met: bool = False
 
     @property
@@ -61,6 +62,11 @@ def format_spread(value: Spread, digits: int = 2) -> str:
     return text
 
 
+def middle_of(pairs: list[Pair]) -> str:
+    """The median of the cells' medians."""
+    return f"{median(pair.median for pair in pairs):.2f}"
+
+
 def judge(target: str, pairs: Iterable[Pair], limit: float, at_least: bool) -> Verdict:
     """Every cell's median ratio is to keep the limit."""
     sign = ">=" if at_least else "<="
@@ -74,6 +80,7 @@ def judge(target: str, pairs: Iterable[Pair], limit: float, at_least: bool) -> V
         format_spread(found[0].ratio),
         found[0].where,
         f"{len(good)} of {len(found)}",
+        middle_of(found),
         len(good) == len(found),
     )
 
@@ -153,7 +160,7 @@ def _flat(samples: list[Sample]) -> list[Verdict]:
         verdicts.append(
             Verdict(
                 text, f"1 +- {FLAT:g}", format_spread(pairs[0].ratio), pairs[0].where,
-                f"{len(good)} of {len(pairs)}", len(good) == len(pairs),
+                f"{len(good)} of {len(pairs)}", middle_of(pairs), len(good) == len(pairs),
             )  # fmt: skip
         )
     return verdicts
@@ -206,7 +213,7 @@ def _memory(rows: list[MemoryRow]) -> Verdict:
     if not row:
         return Verdict(text, limit)
     good = row.client_bytes < MEMORY_LIMIT
-    return Verdict(text, limit, f"{row.client_bytes} bytes", "", f"{int(good)} of 1", good)
+    return Verdict(text, limit, f"{row.client_bytes} bytes", "", f"{int(good)} of 1", "", good)
 
 
 def verdicts(samples: list[Sample], memory: list[MemoryRow]) -> list[Verdict]:
