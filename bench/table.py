@@ -118,7 +118,7 @@ def targets(verdicts: list[Verdict]) -> str:
             verdict.target, verdict.limit, word, within, verdict.middle, worst, verdict.where
         ])  # fmt: skip
     return table(
-        ["target", "limit", "met", "cells within", "median cell", "worst cell", "which"], rows, 7
+        ["target", "limit", "met", "cells within", "all: median (95 %)", "worst cell", "which"], rows, 7
     )
 
 
