@@ -8,6 +8,7 @@ not in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor, sqrt
 from statistics import median
 from typing import Callable, Iterator
 
@@ -44,7 +45,12 @@ class Spread:
     median: float
     low: float
     high: float
-    count: int
+    values: tuple[float, ...]
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return len(self.values)
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,14 @@ Cells = dict[Where, dict[Who, Series]]
 
 def spread(values: list[float]) -> Spread:
     """Of at least one number."""
-    return Spread(median(values), min(values), max(values), len(values))
+    return Spread(median(values), min(values), max(values), tuple(values))
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Where the median of many such numbers would be, in 95 of 100 cases (by the ranks around it)."""
+    ranked = sorted(values)
+    rank = max(0, floor(len(ranked) / 2 - 0.98 * sqrt(len(ranked))))
+    return ranked[rank], ranked[-1 - rank]
 
 
 def by_cell(samples: list[Sample]) -> Cells:

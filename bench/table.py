@@ -114,8 +114,12 @@ def targets(verdicts: list[Verdict]) -> str:
         word = "yes" if verdict.met else "**no**" if verdict.measured else "not measured"
         worst = verdict.worst if verdict.measured else ""
         within = verdict.within if verdict.measured else ""
-        rows.append([verdict.target, verdict.limit, word, within, worst, verdict.where])
-    return table(["target", "limit", "met", "cells within", "worst cell", "which"], rows, 6)
+        rows.append([
+            verdict.target, verdict.limit, word, within, verdict.middle, worst, verdict.where
+        ])  # fmt: skip
+    return table(
+        ["target", "limit", "met", "cells within", "all: median (95 %)", "worst cell", "which"], rows, 7
+    )
 
 
 def environment(facts: Facts) -> str:

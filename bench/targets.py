@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import mean
+from statistics import mean, median
 from typing import Callable, Iterable, Optional
 
 from cell import LOOPBACK, NULL, format_size
 from memory_row import MemoryRow
 from sample import Sample
 from server import AUTO, BARE, COPY, DAEMON, FED, YARDSTICKS, ZEROCOPY
-from statistic import Pair, Series, Spread, Value, Where, by_cell, paired, ratio, spread
+from statistic import Pair, Series, Spread, Value, Where, by_cell, interval, paired, ratio, spread
 
 MEMORY_CLIENTS = 10000
 MEMORY_LIMIT = 4096
@@ -29,6 +29,7 @@ class Verdict:
     worst: str = "not measured"
     where: str = ""
     within: str = "0 of 0"  # cells
+    middle: str = ""  # of all rounds of all cells: the median, and how sure it is
     met: bool = False
 
     @property
@@ -61,6 +62,13 @@ def format_spread(value: Spread, digits: int = 2) -> str:
     return text
 
 
+def middle_of(pairs: list[Pair]) -> str:
+    """The median of all rounds' ratios in all cells, and where it would be in 95 of 100 runs like this."""
+    values = [value for pair in pairs for value in pair.ratio.values]
+    low, high = interval(values)
+    return f"{median(values):.2f} ({low:.2f}-{high:.2f})"
+
+
 def judge(target: str, pairs: Iterable[Pair], limit: float, at_least: bool) -> Verdict:
     """Every cell's median ratio is to keep the limit."""
     sign = ">=" if at_least else "<="
@@ -74,6 +82,7 @@ def judge(target: str, pairs: Iterable[Pair], limit: float, at_least: bool) -> V
         format_spread(found[0].ratio),
         found[0].where,
         f"{len(good)} of {len(found)}",
+        middle_of(found),
         len(good) == len(found),
     )
 
@@ -153,7 +162,7 @@ def _flat(samples: list[Sample]) -> list[Verdict]:
         verdicts.append(
             Verdict(
                 text, f"1 +- {FLAT:g}", format_spread(pairs[0].ratio), pairs[0].where,
-                f"{len(good)} of {len(pairs)}", len(good) == len(pairs),
+                f"{len(good)} of {len(pairs)}", "", len(good) == len(pairs),
             )  # fmt: skip
         )
     return verdicts
@@ -206,7 +215,7 @@ def _memory(rows: list[MemoryRow]) -> Verdict:
     if not row:
         return Verdict(text, limit)
     good = row.client_bytes < MEMORY_LIMIT
-    return Verdict(text, limit, f"{row.client_bytes} bytes", "", f"{int(good)} of 1", good)
+    return Verdict(text, limit, f"{row.client_bytes} bytes", "", f"{int(good)} of 1", "", good)
 
 
 def verdicts(samples: list[Sample], memory: list[MemoryRow]) -> list[Verdict]:

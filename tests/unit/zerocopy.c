@@ -19,6 +19,7 @@
 #include <linux/capability.h>
 #include <linux/net_tstamp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -662,6 +663,41 @@ static void test_room_again(void)
 	point("a completion makes room: zero-copy is tried again at once");
 }
 
+static uint32_t packet_of(int segment)
+{
+	struct latency latency;
+	struct zerocopy zerocopy;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)))
+		err(1, "TCP_MAXSEG");
+	zerocopy_open(&zerocopy, fd, ZEROCOPY_NEVER, &latency);
+	zerocopy_close(&zerocopy);
+	return zerocopy.packet;
+}
+
+static void test_packets(void)
+{
+	struct zerocopy zerocopy = { .packet = 65160 };
+	struct link link;
+
+	check(zerocopy_whole_packets(&zerocopy, 448 << 10) == 7 * 65160, "448 KiB");
+	check(zerocopy_whole_packets(&zerocopy, 65160) == 65160, "one packet");
+	check(zerocopy_whole_packets(&zerocopy, 65159) == 65159, "less than a packet");
+	check(zerocopy_whole_packets(&zerocopy, 0) == 0, "nothing");
+	/* By the kernel: tcp_xmit_size_goal(). */
+	check(packet_of(1448) == 45 * 1448, "Ethernet: %u", packet_of(1448));
+	check(packet_of(8948) == 7 * 8948, "jumbo frames: %u", packet_of(8948));
+	/* Loopback's segments are larger than what would be put together of several. */
+	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
+	check(link.zerocopy.packet > 32768 && link.zerocopy.packet < 65536, "loopback: %u",
+	      link.zerocopy.packet);
+	settle(&link, true);
+	leave_window(&link);
+	link_close(&link);
+	point("sends of whole packets");
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
@@ -673,5 +709,6 @@ int main(void)
 	test_full_queue();
 	test_no_buffer();
 	test_room_again();
+	test_packets();
 	return tap_end();
 }
