@@ -46,15 +46,19 @@ static ssize_t receive_body(struct block_reader *reader, const struct block_form
 			    const char **wrong)
 {
 	static unsigned char buffer[BUFFER_BYTES];
-	size_t left = form->block_size - reader->position;
+	size_t left = form->block_size - reader->position, right;
 	ssize_t n;
 
 	if (!form->check) {
 		n = recv(fd, NULL, left, MSG_TRUNC | MSG_DONTWAIT);
 	} else {
 		n = recv(fd, buffer, left < sizeof(buffer) ? left : sizeof(buffer), MSG_DONTWAIT);
-		if (n > 0 && pattern_check(buffer, (size_t)n, reader->next) != (size_t)n)
+		right = n > 0 ? pattern_check(buffer, (size_t)n, reader->next) : 0;
+		if (n > 0 && right != (size_t)n) {
 			*wrong = "a byte within a block is not that of the pattern";
+			reader->position += right;
+			return n;
+		}
 	}
 	if (n > 0) {
 		reader->next += (uint64_t)n;
@@ -71,7 +75,7 @@ ssize_t block_reader_receive(struct block_reader *reader, const struct block_for
 	if (reader->position < sizeof(reader->head))
 		return receive_head(reader, form, fd, wrong);
 	n = receive_body(reader, form, fd, wrong);
-	if (n > 0 && reader->position == form->block_size) {
+	if (n > 0 && !*wrong && reader->position == form->block_size) {
 		reader->position = 0;
 		form->complete(form->argument, form->form == PATTERN_OFFSETS ? 0 : reader->full_ns);
 	}

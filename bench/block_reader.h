@@ -38,7 +38,7 @@ struct block_reader {
 
 /**
  * block_reader_receive() - take what is there for @fd, up to the end of a block.
- * @wrong: out: what is wrong with the bytes, in a text; else unchanged
+ * @wrong: NULL; out: what is wrong with the byte at reader->position, or the head before it, in a text
  *
  * Return: as recv().
  */
