@@ -194,14 +194,14 @@ def latency(samples: list[Sample], path: Path) -> bool:
                 [spread.median - spread.low for spread in spreads],
                 [spread.high - spread.median for spread in spreads],
             ]
-            axes.bar(x, [spread.median for spread in spreads], 0.18, yerr=reach,
-                     color=COLOURS.get((name, mode), "#9aa5b1"), error_kw={"elinewidth": 0.8},
-                     label=f"{name}, {MODE_WORDS.get(mode, mode)}")  # fmt: skip
+            axes.errorbar(x, [spread.median for spread in spreads], yerr=reach, fmt="o",
+                          color=COLOURS.get((name, mode), "#9aa5b1"), elinewidth=0.8, markersize=4,
+                          label=f"{name}, {MODE_WORDS.get(mode, mode)}")  # fmt: skip
         axes.set_xticks(range(len(percentiles)), [name for name, _ in percentiles])
         axes.set_yscale("log")
         axes.grid(axis="x", visible=False)
         axes.set_title(f"{where}")
-    grid[0][0].set_ylabel("us from a block's birth to its last byte")
+    grid[0][0].set_ylabel("us from a full block to its last byte")
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=4, fontsize=7)
     figure.tight_layout(rect=(0, 0.1, 1, 1))
