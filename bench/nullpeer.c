@@ -448,6 +448,8 @@ static void verify_options(void)
 		errx(2, "--connecting must not be 0");
 	if (opt.window < 4096 || opt.window > CLIENT_WINDOW_MOST)
 		errx(2, "--window must be 4K to 512M");
+	if (opt.coalesce_us >= 1000000)
+		errx(2, "--coalesce must be less than a second");
 	if (!opt.rate)
 		errx(2, "--rate must not be 0");
 	if (opt.server_pid > INT32_MAX)

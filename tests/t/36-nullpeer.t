@@ -232,5 +232,7 @@ for file in long empty none; do
 	"$BUILD/bench/nullpeer" --send "$work/$file" 10.78.0.1:5000 2>"$work/send.err"
 	is "a request that cannot be sent: $file" $? 2
 done
+"$BUILD/bench/nullpeer" --coalesce 1s 10.78.0.1:5000 2>"$work/coalesce.err"
+is "a sleep that is too long" $? 2
 
 done_testing
