@@ -80,13 +80,32 @@ vm_start()
 	root=$(tests/vm/kernels "$series")
 	[ -n "$archive" ] || archive=$BUILD/vm/initramfs-$series.cpio
 
-	vm_number=$((vm_number + 1))
-	vm=$work/vm.$vm_number
 	forward="ipv6=off,hostfwd=tcp:127.0.0.1:0-:5000"
 	for ((number = 0; number < ports; number++)); do
 		forward+=",hostfwd=tcp:127.0.0.1:0-:$((7000 + number))"
 	done
 	machine "$series"
+	vm_launch
+	# Rarely the emulation gets stuck before the kernel has started anything, of ours least of all.
+	if ! vm_ended && ! grep -q 'the guest is up' "$vm.console"; then
+		diag "the machine did not come up in ${boot:-$boot_seconds} seconds: once more"
+		vm_kill
+		wait "$vm_running"
+		vm_launch
+	fi
+	vm_answers || {
+		ok 1 "the machine boots"
+		diag_file "$vm.qemu"
+		diag_file "$vm.console"
+		exit 1
+	}
+}
+
+# vm_launch: for vm_start, whose variables it has; back when the machine is up, or ended, or takes too long.
+vm_launch()
+{
+	vm_number=$((vm_number + 1))
+	vm=$work/vm.$vm_number
 	vm_options "$series" "$nic" "$serial"
 	# An oops is a panic, and that ends QEMU, with its text in the console log.
 	timeout --kill-after=5 "$seconds" "${qemu[@]}" -accel tcg,thread=multi -m "$memory" \
@@ -102,12 +121,6 @@ vm_start()
 	[ ! -s "$vm.pid" ] || started+=("$(cat "$vm.pid")")
 	vm_ended || vm_find_ports
 	wait_until "${boot:-$boot_seconds}" vm_settled
-	vm_answers || {
-		ok 1 "the machine boots"
-		diag_file "$vm.qemu"
-		diag_file "$vm.console"
-		exit 1
-	}
 }
 
 # vm_options SERIES NIC SERIAL: sets vm_devices, and nic, as the guest's drivers are called.
