@@ -113,17 +113,23 @@ static void open_ring(void)
 	}
 }
 
-/* With a rate: what could not be filled in time is not made up for. */
+/* With a rate, which is kept up as the daemon does: after a delay up to half of the ring is made up for. */
 static bool is_due(void)
 {
-	uint64_t now, period = server.block_size * NS_PER_S / server.settings.pattern;
+	uint64_t now, period, most_behind;
 
 	if (server.settings.pattern == UNITS_RATE_MAX)
 		return true;
+	period = server.block_size * NS_PER_S / server.settings.pattern;
+	most_behind = period * (server.ring_size / server.block_size) / 2;
 	now = clock_monotonic_ns();
 	if (now < server.due_ns)
 		return false;
-	server.due_ns = now < server.due_ns + period ? server.due_ns + period : now + period;
+	if (!server.due_ns)
+		server.due_ns = now;
+	if (now - server.due_ns > most_behind)
+		server.due_ns = now - most_behind;
+	server.due_ns += period;
 	return true;
 }
 
