@@ -66,7 +66,7 @@ library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
-bench_shared := bench/cpu_time.c bench/block_reader.c bench/samples.c
+bench_shared := $(addprefix bench/,cpu_time.c block_reader.c daemon_option.c request.c samples.c)
 bench_sources := $(filter-out $(bench_shared) bench/nullpeer%,$(wildcard bench/*.c))
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
@@ -237,15 +237,10 @@ measure = BUILD=$(BUILD) bench/run $(1) --allow-huge-pages $(BENCH_OPTIONS) $(BE
 	bench/report $(BENCH_RESULTS) >$(BENCH_RESULTS)/report.md && cat $(BENCH_RESULTS)/report.md && \
 	echo "samples and figures are in $(BENCH_RESULTS)"; exit $$status
 
-bench:
+bench bench-quick:
 	@tests/packages bench
 	+@$(MAKE) --no-print-directory bench-programs
-	@$(call measure)
-
-bench-quick:
-	@tests/packages bench
-	+@$(MAKE) --no-print-directory bench-programs
-	@$(call measure,--quick)
+	@$(call measure,$(if $(filter bench-quick,$@),--quick))
 
 c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] \
 	tests/service/*.[ch] bench/*.[ch])

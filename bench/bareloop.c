@@ -4,8 +4,9 @@
  *
  * It does the least that has the effect of `dmacastd --pattern max --lag-policy block`, by the same
  * options: the same ring of the same kind of memory, filled with the same pattern, sent in full to
- * --hold clients from one thread. Nobody loses a byte; a block is filled again when every client has sent it. There are
- * no clients that come later, none that may leave: the run ends with the first that does.
+ * --hold clients from one thread. Nobody loses a byte; a block is filled again when every client has
+ * sent it. There are no clients that come later, none that may leave: the run ends with the first that
+ * does.
  *
  * All that it keeps is where each client is and, for each block, how many clients still need it:
  *
@@ -42,6 +43,7 @@
 
 #include "address.h"
 #include "clock.h"
+#include "daemon_option.h"
 #include "option.h"
 #include "pattern.h"
 #include "ring_memory.h"
@@ -83,7 +85,8 @@ static struct server {
 	unsigned char *memory;
 	uint64_t *needed_by; /* clients that have not released it, for each block */
 	uint64_t tail, head;
-	uint64_t due_ns; /* when the next block may be filled, monotonic; 0: at once, always */
+	uint64_t
+		due_ns; /* with a rate: when the next block may be filled, monotonic; 0: the first */
 	int listener, epoll;
 	struct client *client;
 } server = {
@@ -273,7 +276,7 @@ static const struct timespec *patience(bool more)
 {
 	static const struct timespec at_once;
 	static struct timespec until_due;
-	uint64_t now;
+	uint64_t now, left;
 
 	if (more)
 		return &at_once;
@@ -282,8 +285,9 @@ static const struct timespec *patience(bool more)
 	if (server.settings.pattern == UNITS_RATE_MAX)
 		return &at_once;
 	now = clock_monotonic_ns();
-	until_due.tv_nsec = server.due_ns > now ? (long)((server.due_ns - now) % NS_PER_S) : 0;
-	until_due.tv_sec = server.due_ns > now ? (time_t)((server.due_ns - now) / NS_PER_S) : 0;
+	left = server.due_ns > now ? server.due_ns - now : 0;
+	until_due.tv_sec = (time_t)(left / NS_PER_S);
+	until_due.tv_nsec = (long)(left % NS_PER_S);
 	return &until_due;
 }
 
@@ -394,14 +398,6 @@ static void usage(FILE *file)
 	fputc('\n', file);
 }
 
-static void set_daemon_option(const char *name, const char *text)
-{
-	char expected[OPTION_ERROR_TEXT];
-
-	if (!option_set(option_find(OPTION_STREAM, name), &server.settings, text, expected))
-		errx(2, "--%s %s: expected %s", name, text, expected);
-}
-
 static uint64_t size_argument(const char *option)
 {
 	uint64_t size;
@@ -414,8 +410,8 @@ static uint64_t size_argument(const char *option)
 static void set_presets(void)
 {
 	option_set_presets(OPTION_STREAM, &server.settings);
-	set_daemon_option("hold", "1");
-	set_daemon_option("pattern", "max");
+	daemon_option_set(&server.settings, "hold", "1");
+	daemon_option_set(&server.settings, "pattern", "max");
 }
 
 static void take_settings(void)
@@ -458,7 +454,7 @@ static const char *parse(int argc, char **argv)
 			server.zerocopy = option == 'z';
 			break;
 		case 'd':
-			set_daemon_option(options[index].name, optarg);
+			daemon_option_set(&server.settings, options[index].name, optarg);
 			break;
 		case 'T':
 			server.turn = size_argument("turn");

@@ -209,15 +209,9 @@ static const struct setting setting_table[] = {
 	{ "help", FLAG, &opt.help, "print this" },
 };
 
-__attribute__((noreturn)) static void bad_value(const char *name, const char *value)
-{
-	errx(2, "bad value for --%s: %s", name, value);
-}
-
 static const struct settings settings = {
 	.item = setting_table,
 	.count = sizeof(setting_table) / sizeof(setting_table[0]),
-	.bad_value = bad_value,
 };
 
 static void print_help(void)

@@ -44,6 +44,8 @@
 #include "nullpeer_client.h"
 #include "nullpeer_frame.h"
 #include "nullpeer_tap.h"
+#include "request.h"
+#include "samples.h"
 #include "units.h"
 
 #include "../tests/command_line.h"
@@ -89,8 +91,8 @@ static struct {
 	struct client *by_port[UINT16_MAX + 1];
 	struct client_plan plan[ROLES];
 	struct client_counts counts;
-	char request[CLIENT_REQUEST_MOST + 1]; /* --send */
-	uint32_t request_length;
+	const char *request; /* --send */
+	size_t request_length;
 	uint16_t next_port;
 	uint64_t now, tick_at;
 	uint64_t started_at;  /* all connected, 0: not yet */
@@ -144,7 +146,7 @@ static void create_clients(void)
 			.pause_ns = opt.pause_us * NS_PER_US,
 			.half_close = opt.half_close,
 			.request = run.request,
-			.request_length = run.request_length,
+			.request_length = (uint32_t)run.request_length,
 		};
 	run.clients = calloc(opt.clients, sizeof(*run.clients));
 	if (!run.clients)
@@ -312,13 +314,6 @@ static void verify(void)
 		fail("not all connections ended");
 }
 
-static int compare_u64(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void print_bytes(void)
 {
 	uint64_t *totals = calloc(opt.clients, sizeof(*totals)), count = 0;
@@ -329,7 +324,7 @@ static void print_bytes(void)
 	for (uint64_t i = 0; i < opt.clients; i++)
 		if (run.clients[i].plan->turn == TURN_NONE || !plain_only)
 			totals[count++] = run.clients[i].total;
-	qsort(totals, count, sizeof(*totals), compare_u64);
+	sort_u64(totals, count);
 	printf(" bytes_total=%" PRIu64 " bytes_min=%" PRIu64 " bytes_median=%" PRIu64
 	       " bytes_max=%" PRIu64,
 	       run.bytes - run.measured_from, totals[0], totals[count / 2], totals[count - 1]);
@@ -413,15 +408,9 @@ static const struct setting setting_table[] = {
 	{ "help", FLAG, &opt.help, "print this" },
 };
 
-__attribute__((noreturn)) static void bad_value(const char *name, const char *value)
-{
-	errx(2, "bad value for --%s: %s", name, value);
-}
-
 static const struct settings settings = {
 	.item = setting_table,
 	.count = sizeof(setting_table) / sizeof(setting_table[0]),
-	.bad_value = bad_value,
 };
 
 _Static_assert(sizeof(setting_table) / sizeof(setting_table[0]) <= SETTINGS_MOST, "too many");
@@ -454,22 +443,6 @@ static void verify_options(void)
 		errx(2, "--rate must not be 0");
 	if (opt.server_pid > INT32_MAX)
 		errx(2, "--server-pid is no process");
-}
-
-static void read_request(void)
-{
-	FILE *file = fopen(opt.request, "re");
-	size_t length;
-
-	if (!file)
-		err(2, "--send %s", opt.request);
-	length = fread(run.request, 1, sizeof(run.request), file);
-	if (ferror(file))
-		err(2, "--send %s", opt.request);
-	fclose(file);
-	if (!length || length > CLIENT_REQUEST_MOST)
-		errx(2, "--send %s: expected 1 to %u bytes", opt.request, CLIENT_REQUEST_MOST);
-	run.request_length = (uint32_t)length;
 }
 
 static void parse_server(const char *text, struct frame_way *way)
@@ -514,7 +487,7 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &action, NULL);
 	prctl(PR_SET_TIMERSLACK, 1UL); /* for --coalesce: else 50 us are added */
 	if (opt.request)
-		read_request();
+		run.request = request_read(opt.request, CLIENT_REQUEST_MOST, &run.request_length);
 	create_clients();
 	frame_open(&way);
 	tap_open(opt.server_link, !opt.poll && !opt.coalesce_us, take_report);

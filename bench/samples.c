@@ -34,10 +34,10 @@ static int compare(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-static void sort(struct samples *samples)
+void sort_u64(uint64_t *values, size_t count)
 {
-	if (samples->count)
-		qsort(samples->ns, samples->count, sizeof(*samples->ns), compare);
+	if (count)
+		qsort(values, count, sizeof(*values), compare);
 }
 
 /* The least one that a share of @quantile is not above. */
@@ -52,7 +52,7 @@ static double quantile_of(const struct samples *samples, double quantile)
 
 void samples_print(struct samples *samples, const char *name)
 {
-	sort(samples);
+	sort_u64(samples->ns, samples->count);
 	printf(" %s_p50=%.6f %s_p99=%.6f %s_p999=%.6f %s_max=%.6f", name, quantile_of(samples, 0.5),
 	       name, quantile_of(samples, 0.99), name, quantile_of(samples, 0.999), name,
 	       quantile_of(samples, 1));
@@ -66,7 +66,7 @@ void samples_write_histogram(struct samples *samples, const char *path)
 
 	if (!file)
 		err(1, "%s", path);
-	sort(samples);
+	sort_u64(samples->ns, samples->count);
 	while (i < samples->count) {
 		size_t first = i;
 

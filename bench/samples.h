@@ -28,4 +28,7 @@ void samples_print(struct samples *samples, const char *name);
  */
 void samples_write_histogram(struct samples *samples, const char *path);
 
+/** sort_u64() - the smallest first. */
+void sort_u64(uint64_t *values, size_t count);
+
 #endif

@@ -53,7 +53,9 @@
 #include "block_reader.h"
 #include "clock.h"
 #include "cpu_time.h"
+#include "daemon_option.h"
 #include "option.h"
+#include "request.h"
 #include "samples.h"
 #include "settings.h"
 #include "units.h"
@@ -206,19 +208,12 @@ static void receive_until(struct sink *sink, uint64_t end_ns, bool until_first)
 	}
 }
 
-static int compare_counts(const void *a, const void *b)
-{
-	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-
-	return (left > right) - (left < right);
-}
-
 static void print_result(struct sink *sink, const struct reading *from, const struct reading *to)
 {
 	double seconds = (double)(to->ns - from->ns) / NS_PER_S;
 	const uint64_t *count = sink->received;
 
-	qsort(sink->received, sink->clients, sizeof(*sink->received), compare_counts);
+	sort_u64(sink->received, sink->clients);
 	printf("clients=%" PRIu64 " bytes=%" PRIu64 " seconds=%.3f rate=%.0f min=%.0f median=%.0f "
 	       "max=%.0f",
 	       sink->clients, sink->total, seconds, (double)sink->total / seconds,
@@ -249,22 +244,6 @@ static void measure(struct sink *sink)
 		samples_write_histogram(&sink->samples, sink->histogram);
 }
 
-static void read_request(struct sink *sink, const char *name)
-{
-	static char content[REQUEST_MOST + 1];
-	FILE *file = fopen(name, "re");
-
-	if (!file)
-		err(2, "--send %s", name);
-	sink->request_length = fread(content, 1, sizeof(content), file);
-	if (ferror(file))
-		err(2, "--send %s", name);
-	fclose(file);
-	if (!sink->request_length || sink->request_length > REQUEST_MOST)
-		errx(2, "--send %s: expected 1 to %lu bytes", name, REQUEST_MOST);
-	sink->request = content;
-}
-
 static void usage(FILE *file)
 {
 	fprintf(file,
@@ -279,15 +258,6 @@ static void usage(FILE *file)
 static void wrong(const char *option, const char *text, const char *expected)
 {
 	errx(2, "--%s %s: expected %s", option, text, expected);
-}
-
-/* One that the daemon has, too. */
-static void set_option(struct sink *sink, const char *name, const char *text)
-{
-	char expected[OPTION_ERROR_TEXT];
-
-	if (!option_set(option_find(OPTION_STREAM, name), &sink->settings, text, expected))
-		wrong(name, text, expected);
 }
 
 static void set_form(struct sink *sink)
@@ -366,13 +336,13 @@ static void parse(struct sink *sink, int argc, char **argv)
 			sink->histogram = optarg;
 			break;
 		case 'b':
-			set_option(sink, "block-size", optarg);
+			daemon_option_set(&sink->settings, "block-size", optarg);
 			break;
 		case 'f':
-			set_option(sink, "pattern-form", optarg);
+			daemon_option_set(&sink->settings, "pattern-form", optarg);
 			break;
 		case 'S':
-			read_request(sink, optarg);
+			sink->request = request_read(optarg, REQUEST_MOST, &sink->request_length);
 			break;
 		case 'A':
 			if (!units_parse_duration(optarg, &sink->pace_us) ||

@@ -13,6 +13,7 @@
 
 #include "units.h"
 
+#include <err.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
@@ -39,7 +40,7 @@ struct setting {
 
 #define SETTINGS_MOST 64
 
-/* What one call does: all of them, with what is to be said when a value is bad. */
+/* What one call does: all of them, with what is to be said when a value is bad; NULL: what all say. */
 struct settings {
 	const struct setting *item;
 	size_t count; /* at most SETTINGS_MOST */
@@ -104,8 +105,11 @@ static inline void settings_parse(const struct settings *settings, int argc, cha
 	while ((result = getopt_long(argc, argv, "", options, &index)) != -1) {
 		if (result == '?')
 			exit(2);
-		if (!settings_apply(&settings->item[index], optarg))
+		if (settings_apply(&settings->item[index], optarg))
+			continue;
+		if (settings->bad_value)
 			settings->bad_value(settings->item[index].name, optarg);
+		errx(2, "bad value for --%s: %s", settings->item[index].name, optarg);
 	}
 }
 
