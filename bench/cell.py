@@ -30,6 +30,17 @@ def format_size(size: int) -> str:
     return str(size)
 
 
+def format_clients(count: int) -> str:
+    """So many clients, for people."""
+    return "1 client" if count == 1 else f"{count} clients"
+
+
+def describe(transport: str, clients: int, block: int, pages: str) -> str:
+    """A cell, for people."""
+    huge = ", huge pages" if pages == HUGE else ""
+    return f"{transport}, {format_clients(clients)}, {format_size(block)}{huge}"
+
+
 @dataclass(frozen=True)
 class Cell:
     """What all servers of a comparison have in common. Ratios are taken within a cell only."""
@@ -50,7 +61,5 @@ class Cell:
         return self.feed != "max"
 
     def __str__(self) -> str:
-        clients = "1 client" if self.clients == 1 else f"{self.clients} clients"
-        pages = ", huge pages" if self.pages == HUGE else ""
-        feed = f", {self.feed}" if self.paced else ""
-        return f"{self.transport}, {clients}, {format_size(self.block)}{pages}{feed}"
+        where = describe(self.transport, self.clients, self.block, self.pages)
+        return f"{where}, {self.feed}" if self.paced else where

@@ -65,6 +65,18 @@ def _program(name: str) -> str:
     return shutil.which(name, path=_path()) or name
 
 
+@contextmanager
+def _fed_on_stdin(
+    name: str, command: list[str], cell: Cell, place: Place, port: int
+) -> Iterator[Running]:
+    """A server that takes the feed from its standard input."""
+    with pipe_of_feed(cell, place, port) as source:
+        with group(place.server(dies_with_us(command)), stdin=source) as server:
+            server.name = name
+            wait_until_listening(server, port)
+            yield Running(server.pid, f"{place.host}:{port}")
+
+
 # ---- ncat ----
 #
 # The feed is on stdin of the broker, not a client of it: with 1 client that is faster by half, as each
@@ -82,11 +94,8 @@ def _ncat(cell: Cell, place: Place) -> Iterator[Running]:
         _program("ncat"), "--broker", "--max-conns", str(cell.clients + 1), "-4", "-n",
         "-l", place.host, str(port),
     ]  # fmt: skip
-    with pipe_of_feed(cell, place, port) as source:
-        with group(place.server(dies_with_us(command)), stdin=source) as server:
-            server.name = "ncat"
-            wait_until_listening(server, port)
-            yield Running(server.pid, f"{place.host}:{port}")
+    with _fed_on_stdin("ncat", command, cell, place, port) as running:
+        yield running
 
 
 # ---- socat ----
@@ -128,16 +137,14 @@ def _socat(cell: Cell, place: Place) -> Iterator[Running]:
     listener = (
         f"TCP-LISTEN:{port},bind={place.host},fork,reuseaddr,backlog=4096,max-children={cell.clients}"
     )
-    with directory() as work, pipe_of_feed(cell, place, port) as source:
+    with directory() as work:
         fifos = shlex.join(_prepare_fifos(work, cell.clients))
         script = (
             f"exec 3<&0 </dev/null; tee {fifos} <&3 >/dev/null & exec 3<&-; "
             f"exec {shlex.join([_program('socat'), listener, f'EXEC:{work}/serve,nofork'])}"
         )
-        with group(place.server(dies_with_us(["sh", "-c", script])), stdin=source) as server:
-            server.name = "socat"
-            wait_until_listening(server, port)
-            yield Running(server.pid, f"{place.host}:{port}")
+        with _fed_on_stdin("socat", ["sh", "-c", script], cell, place, port) as running:
+            yield running
 
 
 # ---- icecast2 ----
@@ -267,11 +274,8 @@ def _fed_daemon(cell: Cell, place: Place) -> Iterator[Running]:
         "--huge-pages", "never", "--listen", f"{place.host}:{port}", "--hold", str(cell.clients),
         "--block-size", str(cell.block), "--ring-size", str(cell.ring),
     ]  # fmt: skip
-    with pipe_of_feed(cell, place, port) as source:
-        with group(place.server(dies_with_us(command)), stdin=source) as server:
-            server.name = "dmacastd"
-            wait_until_listening(server, port)
-            yield Running(server.pid, f"{place.host}:{port}")
+    with _fed_on_stdin("dmacastd", command, cell, place, port) as running:
+        yield running
 
 
 # ---- all of them ----

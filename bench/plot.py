@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cell import HUGE, NULL, SMALL, format_size
+from cell import HUGE, NULL, SMALL, format_clients, format_size
 from sample import Sample
 from server import BARE, COPY, DAEMON, ZEROCOPY
 from statistic import Spread, Value, by_cell, level
@@ -122,7 +122,7 @@ def gain(samples: list[Sample], path: Path) -> bool:
                 if (pair.cell.clients, pair.cell.pages) == (count, pages)
             }
             if points:
-                label = f"{count} clients{PAGE_WORDS[pages]}" if count > 1 else f"1 client{PAGE_WORDS[pages]}"
+                label = format_clients(count) + PAGE_WORDS[pages]
                 colour = CLIENT_COLOURS[number % len(CLIENT_COLOURS)]
                 _line(axes, points, colour, STYLES[pages], label)
     axes.set_xscale("log", base=2)

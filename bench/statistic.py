@@ -12,7 +12,7 @@ from math import floor, sqrt
 from statistics import median
 from typing import Callable, Iterator
 
-from cell import HUGE, format_size
+from cell import describe
 from sample import Sample
 from server import measure_of
 
@@ -33,9 +33,7 @@ class Where:
     feed: str
 
     def __str__(self) -> str:
-        clients = "1 client" if self.clients == 1 else f"{self.clients} clients"
-        pages = ", huge pages" if self.pages == HUGE else ""
-        return f"{self.transport}, {clients}, {format_size(self.block)}{pages}"
+        return describe(self.transport, self.clients, self.block, self.pages)
 
 
 @dataclass(frozen=True)
