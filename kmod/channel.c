@@ -360,7 +360,9 @@ void channel_feed(struct channel *channel)
 	do {
 		if (is_task)
 			local_bh_disable();
+		rcu_read_lock(); /* stop_engine() waits for it */
 		more = feed_some(channel);
+		rcu_read_unlock();
 		if (is_task)
 			local_bh_enable();
 	} while (more);
@@ -380,13 +382,16 @@ static void terminate(struct channel *channel)
 		synchronize_rcu();
 }
 
+/*
+ * Not while another CPU feeds it: to virt-dma a descriptor that is prepared and not yet submitted is one
+ * of those to terminate, and free.
+ */
 static void stop_engine(struct channel *channel)
 {
 	spin_lock_irq(&channel->lock);
 	channel->running = false;
 	spin_unlock_irq(&channel->lock);
-	terminate(channel);
-	/* A callback that the first one waited for may have submitted some more. */
+	synchronize_rcu();
 	terminate(channel);
 	spin_lock_irq(&channel->lock);
 	set_state_of_all(channel, BLOCK_QUEUED, BLOCK_FREE);

@@ -216,14 +216,29 @@ static void test_timer_overrun(void)
 		sequence = block.sequence;
 		lost += block.lost;
 		records++;
+		recycle(&channel, block.index);
 	} while (read(channel.fd, &block, sizeof(block)) == sizeof(block));
 	stats = channel_stats(&channel);
 	check(stats.completed == sequence + 1 && records + lost == stats.completed,
 	      "completed %llu, last %" PRIu64 ", %" PRIu64 " records, %" PRIu64 " lost",
 	      stats.completed, sequence, records, lost);
 	check(stats.overruns == lost, "%llu overruns, %" PRIu64 " lost", stats.overruns, lost);
-	channel_close(&channel);
 	point("nobody reads: the oldest blocks are taken back, and counted");
+
+	/* Then blocks are given to the engine all the time, and often while it is to stop. */
+	run_on(1);
+	for (unsigned int n = 0; n < 60; n++) {
+		uint64_t before = stats.overruns;
+
+		channel_start(&channel);
+		need(wait_for(&channel, overruns, before + 1 + n, 30), "no overrun");
+		channel_stop(&channel);
+		stats = channel_stats(&channel);
+		check(!stats.blocks_queued && !stats.running, "%u queued", stats.blocks_queued);
+	}
+	run_anywhere();
+	channel_close(&channel);
+	point("nobody reads: stopped while blocks are taken back, and started again");
 }
 
 /* What comes after a stop is new, whatever the engine was at. */
