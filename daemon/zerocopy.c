@@ -36,7 +36,7 @@
 #define REAP_BATCH 16
 #define CONTROL_BYTES 128
 
-/* Bytes of payload in a packet; the path may allow for less later, and it would be a guess. */
+/* Bytes of payload in a packet, for now. */
 static uint32_t packet_bytes(int fd)
 {
 	socklen_t length = sizeof(int);
@@ -58,12 +58,23 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 	zerocopy->fd = fd;
 	zerocopy->mode = mode;
 	zerocopy->latency = latency;
-	zerocopy->packet = packet_bytes(fd);
 	zerocopy->copying_next = COPYING_FIRST;
 	completions_init(&zerocopy->completions);
 	if (mode != ZEROCOPY_NEVER && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
 		zerocopy->mode = ZEROCOPY_NEVER;
 	zerocopy->wanted = zerocopy->mode != ZEROCOPY_NEVER;
+}
+
+uint64_t zerocopy_whole_packets(struct zerocopy *zerocopy, uint64_t bytes)
+{
+	/*
+	 * Segments are not larger than half of the largest window that the peer has offered so far: of
+	 * loopback's 64 KiB one that was just accepted has half. So look more than once, at the 1st, 2nd, 4th...
+	 */
+	zerocopy->turns++;
+	if (!(zerocopy->turns & (zerocopy->turns - 1)))
+		zerocopy->packet = packet_bytes(zerocopy->fd);
+	return bytes < zerocopy->packet ? bytes : bytes - bytes % zerocopy->packet;
 }
 
 /*

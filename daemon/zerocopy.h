@@ -28,6 +28,7 @@ struct zerocopy {
 	int fd;
 	enum zerocopy_mode mode;
 	uint32_t packet; /* bytes of payload in the largest packet that the kernel makes */
+	uint32_t turns;	 /* so often zerocopy_whole_packets() was asked */
 	bool wanted;	 /* now, under ZEROCOPY_AUTO */
 	bool full; /* the last send left no room: EPOLLOUT will tell when there is some again */
 	struct completions completions;
@@ -82,13 +83,10 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy);
 /**
  * zerocopy_whole_packets() - the most that is not more than @bytes and makes no small packet.
  *
- * A zero-copy send begins a packet of its own: the rest of a send that does not fill its last one costs as
- * much as a full one. Less than a packet stays what it is.
+ * The rest of a send that does not fill its last packet costs as much as a full one; a zero-copy send always
+ * begins a packet of its own. Less than a packet stays what it is.
  */
-static inline uint64_t zerocopy_whole_packets(const struct zerocopy *zerocopy, uint64_t bytes)
-{
-	return bytes < zerocopy->packet ? bytes : bytes - bytes % zerocopy->packet;
-}
+uint64_t zerocopy_whole_packets(struct zerocopy *zerocopy, uint64_t bytes);
 
 /* How it sends just now: by zero-copy, by copying, or trying out whether zero-copy pays. */
 enum zerocopy_way { ZEROCOPY_WAY_PINS, ZEROCOPY_WAY_COPIES, ZEROCOPY_WAY_PROBES };

@@ -28,6 +28,8 @@
 
 #define BLOCK_SIZE 65536U
 #define BLOCKS 64U
+/* A peer that does not read is felt soon. */
+#define SMALL_BUFFER (128 << 10)
 #define PATIENCE_NS 20000000000ULL
 
 union any_address {
@@ -76,10 +78,13 @@ static socklen_t loopback(union any_address *address, int family, in_port_t port
 	return sizeof(address->in6);
 }
 
-/* With small buffers: a peer that does not read is felt soon. Return: false without the family. */
-static bool connect_pair(const struct family *family, int *sender, int *peer)
+/*
+ * The sender has a small buffer, the peer one of @receive_buffer bytes, by 0 one that grows. Return: false
+ * without the family.
+ */
+static bool connect_pair(const struct family *family, int receive_buffer, int *sender, int *peer)
 {
-	const int one = 1, zero = 0, send_buffer = 256 << 10, receive_buffer = 128 << 10;
+	const int one = 1, zero = 0, send_buffer = 256 << 10;
 	union any_address address;
 	socklen_t length = loopback(&address, family->listening, 0);
 	int listener = socket(family->listening, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -100,7 +105,8 @@ static bool connect_pair(const struct family *family, int *sender, int *peer)
 	/* The port is at the same place in both. */
 	length = loopback(&address, family->connecting, address.in.sin_port);
 	*peer = socket(family->connecting, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	setsockopt(*peer, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
+	if (receive_buffer)
+		setsockopt(*peer, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
 	if (*peer < 0 || connect(*peer, &address.sockaddr, length))
 		err(1, "connect");
 	*sender = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -126,7 +132,7 @@ static bool link_open(struct link *link, const struct family *family, enum zeroc
 {
 	int sender, peer;
 
-	if (!connect_pair(family, &sender, &peer))
+	if (!connect_pair(family, SMALL_BUFFER, &sender, &peer))
 		return false;
 	link_begin(link, sender, peer, mode);
 	return true;
@@ -392,7 +398,7 @@ static void test_family(const struct family *family)
 {
 	int sender, peer;
 
-	if (!connect_pair(family, &sender, &peer)) {
+	if (!connect_pair(family, SMALL_BUFFER, &sender, &peer)) {
 		tap_skip(family->name, "not available here");
 		return;
 	}
@@ -663,39 +669,52 @@ static void test_room_again(void)
 	point("a completion makes room: zero-copy is tried again at once");
 }
 
-static uint32_t packet_of(int segment)
+/* By a socket whose segments are that large. */
+static uint64_t whole_packets(int segment, uint64_t bytes)
 {
 	struct latency latency;
 	struct zerocopy zerocopy;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t whole;
 
 	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)))
 		err(1, "TCP_MAXSEG");
 	zerocopy_open(&zerocopy, fd, ZEROCOPY_NEVER, &latency);
+	whole = zerocopy_whole_packets(&zerocopy, bytes);
 	zerocopy_close(&zerocopy);
-	return zerocopy.packet;
+	return whole;
 }
 
 static void test_packets(void)
 {
-	struct zerocopy zerocopy = { .packet = 65160 };
+	uint64_t first, later = 0;
 	struct link link;
+	int sender, peer;
 
-	check(zerocopy_whole_packets(&zerocopy, 448 << 10) == 7 * 65160, "448 KiB");
-	check(zerocopy_whole_packets(&zerocopy, 65160) == 65160, "one packet");
-	check(zerocopy_whole_packets(&zerocopy, 65159) == 65159, "less than a packet");
-	check(zerocopy_whole_packets(&zerocopy, 0) == 0, "nothing");
 	/* By the kernel: tcp_xmit_size_goal(). */
-	check(packet_of(1448) == 45 * 1448, "Ethernet: %u", packet_of(1448));
-	check(packet_of(8948) == 7 * 8948, "jumbo frames: %u", packet_of(8948));
-	/* Loopback's segments are larger than what would be put together of several. */
-	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
-	check(link.zerocopy.packet > 32768 && link.zerocopy.packet < 65536, "loopback: %u",
-	      link.zerocopy.packet);
+	check(whole_packets(1448, 448 << 10) == 7 * 45 * 1448, "448 KiB");
+	check(whole_packets(1448, 45 * 1448) == 45 * 1448, "one packet");
+	check(whole_packets(1448, 45 * 1448 - 1) == 45 * 1448 - 1, "less than a packet");
+	check(whole_packets(1448, 0) == 0, "nothing");
+	check(whole_packets(8948, 448 << 10) == 7 * 7 * 8948, "jumbo frames");
+	point("sends of whole packets");
+
+	/* Loopback's segments are larger than what would be put together of several, but not from the start. */
+	if (!connect_pair(ipv4, 0, &sender, &peer))
+		errx(1, "no connection");
+	link_begin(&link, sender, peer, ZEROCOPY_NEVER);
+	first = zerocopy_whole_packets(&link.zerocopy, 448 << 10);
+	for (unsigned int i = 0; i < 100; i++) {
+		transfer(&link, BLOCK_SIZE);
+		later = zerocopy_whole_packets(&link.zerocopy, 448 << 10);
+	}
+	check(link.zerocopy.packet > 32768 && link.zerocopy.packet < 65536,
+	      "a packet: %u, first %" PRIu64, link.zerocopy.packet, first);
+	check(later == 7 * link.zerocopy.packet, "%" PRIu64, later);
 	settle(&link, true);
 	leave_window(&link);
 	link_close(&link);
-	point("sends of whole packets");
+	point("sends of whole packets, when they become larger");
 }
 
 int main(void)
