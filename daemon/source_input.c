@@ -28,11 +28,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* So much at once at the most, then others have their turn. */
-#define TURN_BYTES (1U << 20)
+/* So much at once at the most, then others have their turn: what was read is to be in the CPU's cache when it is sent. */
+#define TURN_BYTES (768U << 10)
 /* Fewer system calls for the same bytes, where the writer is fast; more is not worth it. */
 #define PIPE_BYTES (1 << 20)
 
@@ -176,6 +177,14 @@ static bool rewind_file(struct input_source *input)
 	return again;
 }
 
+/* After a read that filled all the @space: is there more to read at once, without waiting for it? */
+static bool has_more(const struct input_source *input)
+{
+	int readable = 0;
+
+	return input->nonblocking || (ioctl(input->fd, FIONREAD, &readable) == 0 && readable > 0);
+}
+
 static void read_input(evutil_socket_t fd, short what, void *argument)
 {
 	struct input_source *input = argument;
@@ -210,7 +219,7 @@ static void read_input(evutil_socket_t fd, short what, void *argument)
 		input->read_since_rewind = true;
 		filler_commit(input->filler, (size_t)n);
 		budget -= (size_t)n;
-		more = input->nonblocking && (size_t)n == space;
+		more = (size_t)n == space && has_more(input);
 	}
 	filler_ready(input->filler);
 	if (input->state == INPUT_READING && !input->pollable)

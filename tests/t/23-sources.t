@@ -21,6 +21,19 @@ feed_ok "standard input: three clients have every byte of it" --clients 3 --from
 daemon_wait 20
 is "standard input: the daemon ends with it" "$status" 0
 
+# Blocks that are full, and nothing more for now: a read for more would wait, and all clients with it.
+exec {pipe}<>"$work/stdin"
+daemon_input=$work/stdin
+daemon_run --input - --hold 1 --block-size 64K "${whole[@]}"
+for round in 1 2; do
+	head -c 128K "$work/pattern" >&"$pipe"
+	[ "$round" -ne 1 ] || exec {client}<>"/dev/tcp/127.0.0.1/$port"
+	is "standard input: whole blocks arrive while the writer pauses, $round" \
+		"$(timeout 10 head -c 128K <&"$client" | wc -c)" 131072
+done
+exec {client}>&- {pipe}>&-
+daemon_stop
+
 daemon_input=$work/odd
 daemon_run --input - --hold 1 "${whole[@]}"
 feed_ok "standard input from a file, with an odd end" --from-start --until-end \
