@@ -19,7 +19,7 @@
  *   - everyone gets a little (--turn) before anyone gets more, so that the last one's bytes are still
  *     in the CPU's nearest cache; with few clients more, because there calls and wake-ups count;
  *   - the ring is filled a little at a time (--fill), so that clients have work meanwhile;
- *   - TCP_NODELAY as the daemon has it; no TCP_NOTSENT_LOWAT and no SO_SNDBUF unless asked for.
+ *   - TCP_NODELAY and TCP_NOTSENT_LOWAT as the daemon has them; no SO_SNDBUF unless asked for.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -353,9 +353,8 @@ static void accept_client(struct client *client)
 	if (client->fd < 0)
 		err(1, "accept");
 	set_option(client->fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
-	if (server.settings.notsent_lowat != SETTING_AUTO)
-		set_option(client->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-			   server.settings.notsent_lowat, "TCP_NOTSENT_LOWAT");
+	set_option(client->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+		   (uint64_t)stream_settings_notsent_lowat(&server.settings), "TCP_NOTSENT_LOWAT");
 	if (server.settings.send_buffer != SETTING_AUTO)
 		set_option(client->fd, SOL_SOCKET, SO_SNDBUF, server.settings.send_buffer,
 			   "SO_SNDBUF");

@@ -82,28 +82,13 @@ static void set_keepalive(const struct client *client)
 	set_option(client, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES, "TCP_KEEPCNT");
 }
 
-/*
- * What a stalled client can pin is what its socket took and did not send. A sixteenth of the ring is
- * enough for speed, and little enough for several such clients.
- */
-static int notsent_lowat(const struct stream_settings *settings)
-{
-	uint64_t share = settings->ring_size / 16;
-
-	if (settings->notsent_lowat != SETTING_AUTO)
-		return (int)settings->notsent_lowat;
-	if (share < (128U << 10))
-		return 128 << 10;
-	return share > (1U << 20) ? 1 << 20 : (int)share;
-}
-
 static void set_socket_options(const struct client *client)
 {
 	const struct stream_settings *settings = client->settings;
 
 	set_linger(client, true);
 	set_option(client, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
-	set_option(client, IPPROTO_TCP, TCP_NOTSENT_LOWAT, notsent_lowat(settings),
+	set_option(client, IPPROTO_TCP, TCP_NOTSENT_LOWAT, stream_settings_notsent_lowat(settings),
 		   "TCP_NOTSENT_LOWAT");
 	if (settings->send_buffer != SETTING_AUTO)
 		set_option(client, SOL_SOCKET, SO_SNDBUF, (int)settings->send_buffer, "SO_SNDBUF");

@@ -89,4 +89,21 @@ static inline uint64_t stream_settings_low_water(const struct stream_settings *s
 	return blocks >= 16 ? blocks / 8 : 1;
 }
 
+/**
+ * stream_settings_notsent_lowat() - TCP_NOTSENT_LOWAT in bytes, "auto" worked out.
+ *
+ * What a stalled client can pin is what its socket took and did not send. A sixteenth of the ring is
+ * enough for speed, and little enough for several such clients.
+ */
+static inline int stream_settings_notsent_lowat(const struct stream_settings *settings)
+{
+	uint64_t share = settings->ring_size / 16;
+
+	if (settings->notsent_lowat != SETTING_AUTO)
+		return (int)settings->notsent_lowat;
+	if (share < (128U << 10))
+		return 128 << 10;
+	return share > (1U << 20) ? 1 << 20 : (int)share;
+}
+
 #endif
