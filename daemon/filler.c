@@ -139,6 +139,11 @@ void filler_ready(struct filler *filler)
 	filler->owner.ready(filler->owner.argument);
 }
 
+size_t filler_turn(const struct filler *filler)
+{
+	return filler->owner.turn(filler->owner.argument);
+}
+
 static void silence(struct filler *filler)
 {
 	ring_on_free(filler->ring, 0, NULL, NULL);

@@ -47,6 +47,9 @@ void filler_stop(struct filler *filler);
 /** filler_ready() - tell the owner once that blocks were handed on, if there were any. */
 void filler_ready(struct filler *filler);
 
+/** filler_turn() - bytes that are worth filling in before filler_ready(), if there are so many at once. */
+size_t filler_turn(const struct filler *filler);
+
 /** filler_destroy() - an unfinished block goes back to the ring. */
 void filler_destroy(struct filler *filler);
 

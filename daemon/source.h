@@ -11,6 +11,7 @@
 #include "settings.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct event_base;
 struct source;
@@ -28,6 +29,8 @@ struct source_owner {
 	void (*waits)(void *argument);
 	/* Now is the time to send what was handed on. */
 	void (*ready)(void *argument);
+	/* Bytes that are worth making or reading before that, if there are so many at once. */
+	size_t (*turn)(void *argument);
 	/* The last block was handed on; nothing follows. @why: for people */
 	void (*end)(void *argument, const char *why);
 };

@@ -32,8 +32,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* So much at once at the most, then others have their turn: what was read is to be in the CPU's cache when it is sent. */
-#define TURN_BYTES (768U << 10)
 /* Fewer system calls for the same bytes, where the writer is fast; more is not worth it. */
 #define PIPE_BYTES (1 << 20)
 
@@ -188,7 +186,7 @@ static bool has_more(const struct input_source *input)
 static void read_input(evutil_socket_t fd, short what, void *argument)
 {
 	struct input_source *input = argument;
-	size_t budget = TURN_BYTES;
+	size_t budget = filler_turn(input->filler);
 	bool more = true;
 
 	(void)what;

@@ -17,8 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* So much at once at the most, then others have their turn. */
-#define TURN_BYTES (4U << 20)
 #define SHORTEST_TICK_US 1000
 #define LONGEST_TICK_US 20000
 
@@ -83,8 +81,10 @@ static void make(struct pattern_source *pattern)
 {
 	struct timeval delay = { 0 };
 	uint64_t due = bytes_due(pattern);
-	size_t budget = TURN_BYTES > pattern->least ? TURN_BYTES : pattern->least;
+	size_t budget = filler_turn(pattern->filler);
 
+	if (budget < pattern->least)
+		budget = pattern->least;
 	while (due >= pattern->least && budget >= pattern->least) {
 		size_t space;
 		unsigned char *p = filler_space(pattern->filler, &space);
