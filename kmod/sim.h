@@ -52,6 +52,7 @@ struct sim_segment {
 struct sim_desc {
 	struct dma_async_tx_descriptor tx;
 	struct list_head node;
+	unsigned int terminations;	/* of the channel, when it was prepared */
 	u32 length;
 	/* Faults, fixed when the transfer becomes active. */
 	u32 extent;	/* of the stream; less than length: short */
@@ -86,6 +87,7 @@ struct sim_chan {
 	spinlock_t lock;		/* all below, and the cookies */
 	bool dead;			/* the device is going or gone */
 	bool paused;
+	unsigned int terminations;	/* calls of terminate_all() */
 	struct list_head submitted;
 	struct list_head issued;
 	struct list_head done;

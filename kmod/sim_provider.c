@@ -14,6 +14,10 @@
 #define SIM_WIDTHS	 (BIT(DMA_SLAVE_BUSWIDTH_1_BYTE) | BIT(DMA_SLAVE_BUSWIDTH_2_BYTES) | \
 			  BIT(DMA_SLAVE_BUSWIDTH_4_BYTES) | BIT(DMA_SLAVE_BUSWIDTH_8_BYTES))
 
+/*
+ * Providers that are built on virt-dma free a descriptor that is prepared and not yet submitted when the
+ * channel is terminated. This one only says that a client would have used it after that.
+ */
 static dma_cookie_t sim_tx_submit(struct dma_async_tx_descriptor *tx)
 {
 	struct sim_chan *ch = to_sim_chan(tx->chan);
@@ -26,6 +30,8 @@ static dma_cookie_t sim_tx_submit(struct dma_async_tx_descriptor *tx)
 		kfree(to_sim_desc(tx));
 		return -ENODEV;
 	}
+	WARN_ONCE(to_sim_desc(tx)->terminations != ch->terminations,
+		  "ch%u: a descriptor is submitted that was terminated before\n", ch->index);
 	cookie = ch->chan.cookie == INT_MAX ? DMA_MIN_COOKIE : ch->chan.cookie + 1;
 	ch->chan.cookie = cookie;
 	tx->cookie = cookie;
@@ -92,6 +98,7 @@ sim_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int n
 	desc->tx.tx_submit = sim_tx_submit;
 	desc->tx.flags = flags;
 	desc->tx.cookie = -EBUSY;
+	desc->terminations = READ_ONCE(ch->terminations);
 	return &desc->tx;
 refuse:
 	sim_count_refused(ch);
@@ -198,6 +205,7 @@ int sim_terminate_all(struct dma_chan *chan)
 	LIST_HEAD(dropped);
 
 	spin_lock_irqsave(&ch->lock, flags);
+	WRITE_ONCE(ch->terminations, ch->terminations + 1);
 	list_splice_tail_init(&ch->submitted, &dropped);
 	list_splice_tail_init(&ch->issued, &dropped);
 	list_splice_tail_init(&ch->done, &dropped);
