@@ -383,8 +383,8 @@ static void terminate(struct channel *channel)
 }
 
 /*
- * Not while another CPU feeds it: to virt-dma a descriptor that is prepared and not yet submitted is one
- * of those to terminate, and free.
+ * Not while another CPU feeds it: to virt-dma a descriptor that is prepared and not yet submitted
+ * is one of those to terminate, and free.
  */
 static void stop_engine(struct channel *channel)
 {

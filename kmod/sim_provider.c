@@ -15,8 +15,8 @@
 			  BIT(DMA_SLAVE_BUSWIDTH_4_BYTES) | BIT(DMA_SLAVE_BUSWIDTH_8_BYTES))
 
 /*
- * Providers that are built on virt-dma free a descriptor that is prepared and not yet submitted when the
- * channel is terminated. This one only says that a client would have used it after that.
+ * Providers that are built on virt-dma free a descriptor that is prepared and not yet submitted
+ * when the channel is terminated. This one only says that a client would have used it after that.
  */
 static dma_cookie_t sim_tx_submit(struct dma_async_tx_descriptor *tx)
 {
