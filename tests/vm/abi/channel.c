@@ -227,6 +227,21 @@ bool wait_for_stat(const struct channel *channel, size_t offset, size_t size, ui
 	}
 }
 
+void channel_stop_often(struct channel *channel, unsigned int times)
+{
+	struct dmacast_stats stats = channel_stats(channel);
+
+	for (unsigned int n = 0; n < times; n++) {
+		uint64_t enough = stats.overruns + channel->block_count + n;
+
+		channel_start(channel);
+		need(wait_for(channel, overruns, enough, 30), "no overrun");
+		channel_stop(channel);
+		stats = channel_stats(channel);
+		check(!stats.blocks_queued && !stats.running, "%u queued", stats.blocks_queued);
+	}
+}
+
 /* ---- The content ---- */
 
 const unsigned char *content(const struct channel *channel, const struct dmacast_block *block)

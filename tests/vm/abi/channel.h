@@ -81,6 +81,13 @@ void channel_close(struct channel *channel);
 /* channel_run() - open, set up, map, start. */
 struct channel channel_run(uint64_t block_size, uint32_t block_count, uint32_t flags);
 
+/**
+ * channel_stop_often() - start it, and stop it when nobody read and there were overruns, @times times.
+ *
+ * Meanwhile another processor gives the engine one block after the other.
+ */
+void channel_stop_often(struct channel *channel, unsigned int times);
+
 /* Without any need for success. Return: 0, or -1 with errno. */
 int try_setup(const struct channel *channel, uint64_t block_size, uint32_t block_count,
 	      uint32_t flags);
