@@ -45,9 +45,10 @@
 #define TURN_OF_ALL (7ULL << 20)
 
 /*
- * What a source may hand on before it is sent. For few clients so little that it is still in that cache, where the
- * blocks that were free last are filled next. Many clients have it there anyway, and who sends by
- * zero-copy does not need it: then more, for fewer calls and fewer packets that are not full.
+ * What a source may hand on before it is sent. For few clients so little that it is still in that
+ * cache, where the blocks that were free last are filled next. Many clients have it there anyway, and
+ * who sends by zero-copy does not need it: then more, for fewer calls and fewer packets that are not
+ * full.
  */
 #define SOURCE_TURN_LEAST (768U << 10)
 #define SOURCE_TURN_MOST (4U << 20)

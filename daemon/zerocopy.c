@@ -69,7 +69,8 @@ uint64_t zerocopy_whole_packets(struct zerocopy *zerocopy, uint64_t bytes)
 {
 	/*
 	 * Segments are not larger than half of the largest window that the peer has offered so far: of
-	 * loopback's 64 KiB one that was just accepted has half. So look more than once, at the 1st, 2nd, 4th...
+	 * loopback's 64 KiB one that was just accepted has half. So look more than once, at the 1st,
+	 * 2nd, 4th...
 	 */
 	zerocopy->turns++;
 	if (!(zerocopy->turns & (zerocopy->turns - 1)))

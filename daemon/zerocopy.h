@@ -83,8 +83,8 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy);
 /**
  * zerocopy_whole_packets() - the most that is not more than @bytes and makes no small packet.
  *
- * The rest of a send that does not fill its last packet costs as much as a full one; a zero-copy send always
- * begins a packet of its own. Less than a packet stays what it is.
+ * The rest of a send that does not fill its last packet costs as much as a full one; a zero-copy send
+ * always begins a packet of its own. Less than a packet stays what it is.
  */
 uint64_t zerocopy_whole_packets(struct zerocopy *zerocopy, uint64_t bytes);
 
