@@ -9,7 +9,7 @@ data=tests/bench # made up by hand
 command -v /usr/bin/python3 >/dev/null || skip_all "no python3 of Debian"
 [ -x "$BUILD/bench/sink" ] || skip_all "no benchmark programs: make bench-programs"
 
-mapfile -t programs < <(grep -l '^#!.*python3' bench/*)
+mapfile -t programs < <(grep -ls '^#!.*python3' bench/*)
 mapfile -t modules < <(ls bench/*.py)
 check "python3 can read all of it" /usr/bin/python3 -c '
 import sys
@@ -73,6 +73,7 @@ served()
 # server_start COMMAND...: sets pid and port.
 server_start()
 {
+	: >"$work/server.log" # the last server's is not this one's
 	"$@" --listen 127.0.0.1:0 --hold 2 --block-size 64K --ring-size 1M 2>"$work/server.log" &
 	pid=$!
 	started+=("$pid")
@@ -225,20 +226,19 @@ is "latency: of blocks, in order" "$(paste -d ' ' <(column latency_p50) <(column
 	awk '0 < $1 && $1 <= $2 && $2 <= $3 && $3 <= $4 && $4 < 10' | wc -l)" 2
 
 # A run that is broken off leaves whole rows, and no server.
-bench/run "$work/out" "${tiny[@]}" --transports loopback --rounds 500 2>"$work/said" &
+bench/run "$work/broken-off" "${tiny[@]}" --transports loopback --rounds 500 2>"$work/said" &
 runner=$!
 started+=("$runner")
 enough_rows()
 {
-	[ "$(grep -c , "$work/out/samples.csv")" -gt 3 ]
+	[ "$(grep -c , "$work/broken-off/samples.csv")" -gt 3 ]
 }
-sleep 0.5 # the samples of the run before
 wait_until 30 enough_rows
 kill -TERM $runner
 wait $runner
 is "broken off: exit status" $? 130
 matches "broken off: says so" "$work/said" 'interrupted'
-is "broken off: whole rows" "$(awk -F, '!/^#/ { print NF - /,"/ }' "$work/out/samples.csv" | sort -u | wc -l)" 1
+is "broken off: whole rows" "$(awk -F, '!/^#/ { print NF - /,"/ }' "$work/broken-off/samples.csv" | sort -u | wc -l)" 1
 is "broken off: no server is left" "$(pgrep -c -f "^$BUILD/(dmacastd|bench/bareloop) .*--hold 2 ")" 0
 
 # ---- bench/run: servers that are not as they should be ----

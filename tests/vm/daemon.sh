@@ -34,6 +34,7 @@ daemon_again()
 {
 	guest_script <<-'END'
 		endpoints=$(grep -c '^listen' /tmp/daemon.conf)
+		: >/tmp/daemon.log
 		build/dmacastd -c /tmp/daemon.conf >/tmp/daemon.log 2>&1 &
 		echo $! >/tmp/daemon.pid
 		for ((tries = 0; tries < 400; tries++)); do

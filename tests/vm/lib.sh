@@ -324,7 +324,8 @@ guest_start()
 	local name=$1
 
 	shift
-	guest_run run "$(printf '%q ' "$@") >/tmp/$name.log 2>&1 & echo \$! >/tmp/$name.pid"
+	# The log is emptied first: what the last one of this name said is not this one's.
+	guest_run run ": >/tmp/$name.log; $(printf '%q ' "$@") >/tmp/$name.log 2>&1 & echo \$! >/tmp/$name.pid"
 }
 
 guest_put()
