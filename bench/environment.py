@@ -14,7 +14,7 @@ from typing import Iterator, Optional
 
 from place import BUILD, HERE, BenchError, Place
 
-SHMEM_ENABLED = Path("/sys/kernel/mm/transparent_hugepage/shmem_enabled")
+ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 Facts = dict[str, str]
 
@@ -95,7 +95,7 @@ def collect(places: dict[str, Place], packages: list[str]) -> Facts:
         "memory": _memory(),
         "compiler": _compiler(),
         "load before": _text("/proc/loadavg").split(" ")[0],
-        "transparent huge pages of shared memory": _chosen(_text(str(SHMEM_ENABLED))),
+        "transparent huge pages": _chosen(_text(str(ENABLED))),
         "net.core.optmem_max": _text("/proc/sys/net/core/optmem_max"),
         "net.ipv4.tcp_wmem": " ".join(_text("/proc/sys/net/ipv4/tcp_wmem").split()),
         "net.ipv4.tcp_rmem": " ".join(_text("/proc/sys/net/ipv4/tcp_rmem").split()),
@@ -129,16 +129,16 @@ def read(path: Path) -> Facts:
 
 @contextmanager
 def huge_pages_allowed(wanted: bool) -> Iterator[None]:
-    """Let memfds have transparent huge pages for a while, if they are off."""
+    """Have transparent huge pages for a while, if they are off."""
     before: Optional[str] = None
-    if wanted and _chosen(_text(str(SHMEM_ENABLED))) == "never":
+    if wanted and _chosen(_text(str(ENABLED))) == "never":
         try:
-            SHMEM_ENABLED.write_text("advise", encoding="ascii")
+            ENABLED.write_text("madvise", encoding="ascii")
         except OSError as error:
-            raise BenchError(f"--allow-huge-pages: {SHMEM_ENABLED}: {error.strerror}") from None
+            raise BenchError(f"--allow-huge-pages: {ENABLED}: {error.strerror}") from None
         before = "never"
     try:
         yield
     finally:
         if before:
-            SHMEM_ENABLED.write_text(before, encoding="ascii")
+            ENABLED.write_text(before, encoding="ascii")

@@ -134,7 +134,7 @@ def huge_pages_are_missing(memory: str) -> str:
     """What to say about a ring that was to be in huge pages."""
     return (
         f'the ring is to be in huge pages, but is in "{memory}"; mend it by\n'
-        "    echo advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled\n"
+        "    echo madvise >/sys/kernel/mm/transparent_hugepage/enabled\n"
         "or vm.nr_hugepages (sysctl), or let bench/run do it for the time it runs, by "
         "--allow-huge-pages; without them: --pages small"
     )
@@ -142,7 +142,7 @@ def huge_pages_are_missing(memory: str) -> str:
 
 def ring_memory(output: str, cell: Cell) -> str:
     """What memory the server got, of which a cell of huge pages wants all to be huge."""
-    match = re.search(r"(memfd, .*)$", output, re.MULTILINE)
+    match = re.search(r"((?:memfd|anonymous), .*)$", output, re.MULTILINE)
     memory = match[1] if match else ""
     of_huge = re.search(r" [MG]iB pages", memory)
     some = re.search(r"([0-9]+) MiB of it in transparent huge pages", memory)

@@ -45,7 +45,7 @@ size_t ring_block_size(const struct ring *ring);
 void ring_count_pinned(struct ring *ring, int change);
 void ring_count_pinned_only(struct ring *ring, int change);
 
-/** ring_memory_text() - what the memory is, for people: "memfd, 2 MiB pages". */
+/** ring_memory_text() - what the memory is, for people: "memfd, 4 KiB pages". */
 const char *ring_memory_text(const struct ring *ring);
 
 /* What a device's kernel side says: its counters, since its module was loaded, and its blocks. */

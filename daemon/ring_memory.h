@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A ring in memory of the daemon's own: a memfd, of huge pages where they can be had. */
+/* A ring in memory of the daemon's own: of huge pages where they can be had. */
 #ifndef DMACAST_RING_MEMORY_H
 #define DMACAST_RING_MEMORY_H
 

@@ -110,18 +110,30 @@ if [ "$(id -u)" -eq 0 ] && echo 12 2>/dev/null >/proc/sys/vm/nr_hugepages &&
 else
 	skip "huge pages" "there are none, and they cannot be made here"
 fi
-transparent=/sys/kernel/mm/transparent_hugepage/shmem_enabled
+transparent=/sys/kernel/mm/transparent_hugepage/enabled
 before=$(sed 's/.*\[\(.*\)\].*/\1/' $transparent 2>/dev/null)
-if [ "$(id -u)" -eq 0 ] && echo advise 2>/dev/null >$transparent; then
+if [ -n "$before" ] && [ "$before" != never ]; then
 	daemon_run "${stream[@]}"
 	matches "transparent huge pages: used and said" "$log" \
-		'memfd, 4 KiB pages, [0-9]+ MiB of it in transparent huge pages'
+		'anonymous, 4 KiB pages, [0-9]+ MiB of it in transparent huge pages'
 	feed_ok "transparent huge pages: every byte" --clients 4 --bytes 32M "127.0.0.1:$port"
 	daemon_stop
 	is "transparent huge pages: exit status" "$status" 0
+	daemon_run "${stream[@]}" --huge-pages never
+	matches "huge-pages = never: none" "$log" ' memfd, 4 KiB pages$'
+	daemon_stop
+else
+	skip "transparent huge pages" "this kernel has none"
+fi
+if [ "$(id -u)" -eq 0 ] && echo never 2>/dev/null >$transparent; then
+	daemon_run "${stream[@]}"
+	matches "transparent huge pages that are off: none" "$log" ' memfd, 4 KiB pages$'
+	feed_ok "transparent huge pages that are off: every byte" --clients 4 --bytes 32M "127.0.0.1:$port"
+	daemon_stop
+	is "transparent huge pages that are off: exit status" "$status" 0
 	echo "$before" >$transparent
 else
-	skip "transparent huge pages" "they cannot be switched on here"
+	skip "transparent huge pages that are off" "they cannot be switched off here"
 fi
 flock -u 8
 

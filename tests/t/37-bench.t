@@ -258,11 +258,11 @@ huge=("${tiny[@]}" --pages huge --transports loopback)
 fake "memfd, 4 KiB pages"
 BUILD=$work/fake run "$work/out" "${huge[@]}"
 refused "no huge pages" 1 'is in "memfd, 4 KiB pages"; mend it by'
-matches "no huge pages: how to get them" "$work/said" 'advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled'
-fake "memfd, 4 KiB pages, 14 MiB of it in transparent huge pages"
+matches "no huge pages: how to get them" "$work/said" 'madvise >/sys/kernel/mm/transparent_hugepage/enabled'
+fake "anonymous, 4 KiB pages, 14 MiB of it in transparent huge pages"
 BUILD=$work/fake run "$work/out" "${huge[@]}"
 refused "not all of it in huge pages" 1 '14 MiB of it in transparent huge pages"; mend it by'
-fake "memfd, 4 KiB pages, 16 MiB of it in transparent huge pages"
+fake "anonymous, 4 KiB pages, 16 MiB of it in transparent huge pages"
 BUILD=$work/fake run "$work/out" "${huge[@]}" --rounds 1
 refused "huge pages, but no clients" 1 'bareloop:copy: .*the clients failed'
 printf '#!/bin/sh\necho "no memory today" >&2\nexit 3\n' >"$work/fake/bench/bareloop"

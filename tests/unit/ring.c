@@ -36,7 +36,10 @@ static void test_memory(size_t block_size, uint32_t blocks, enum huge_pages huge
 	check(ring_blocks(ring) == blocks, "%u blocks", ring_blocks(ring));
 	check(ring_block_size(ring) == block_size, "%zu bytes", ring_block_size(ring));
 	check(ring_free_blocks(ring) == blocks, "%u free", ring_free_blocks(ring));
-	check(!strncmp(ring_memory_text(ring), "memfd, ", 7), "%s", ring_memory_text(ring));
+	check(!strncmp(ring_memory_text(ring), "memfd, ", 7) ||
+		      (huge_pages == HUGE_PAGES_AUTO &&
+		       !strncmp(ring_memory_text(ring), "anonymous, ", 11)),
+	      "%s", ring_memory_text(ring));
 	for (uint32_t i = 0; i < blocks; i++) {
 		block[i] = ring_take(ring);
 		if (!check(block[i], "block %u is missing", i))
@@ -188,6 +191,48 @@ static void test_pins(void)
 	point("pinned blocks are counted, and come back with the last hold");
 }
 
+/* So many MiB of the ring are in transparent huge pages, as its text says. */
+static unsigned long transparent_mib(const struct ring *ring)
+{
+	const char *share = strstr(ring_memory_text(ring), "pages, ");
+
+	check(share && strstr(share, " MiB of it in transparent huge pages"), "%s",
+	      ring_memory_text(ring));
+	return share ? strtoul(share + 7, NULL, 10) : 0;
+}
+
+/* Two that are as large as some huge pages: each says what it has itself, and they are not in each other. */
+static void test_transparent(void)
+{
+	struct ring *ring[2];
+	struct block *block[2][BLOCKS];
+	size_t size = 1 << 20;
+
+	for (int i = 0; i < 2; i++) {
+		ring[i] = create(size, BLOCKS, HUGE_PAGES_AUTO);
+		for (uint32_t j = 0; j < BLOCKS; j++) {
+			block[i][j] = ring_take(ring[i]);
+			memset(block[i][j]->data, i + 1, size);
+		}
+	}
+	for (int i = 0; i < 2; i++) {
+		if (!strncmp(ring_memory_text(ring[i]), "anonymous", 9)) {
+			unsigned long mib = transparent_mib(ring[i]);
+
+			check(mib > 0 && mib <= BLOCKS, "%lu MiB", mib);
+		}
+		for (uint32_t j = 0; j < BLOCKS; j++) {
+			const unsigned char *data = block[i][j]->data;
+
+			check(data[0] == i + 1 && !memcmp(data, data + 1, size - 1),
+			      "block %u of ring %d", j, i);
+			ring_put(ring[i], block[i][j]);
+		}
+		ring_destroy(ring[i]);
+	}
+	point("two rings of a few huge pages do not overlap, and say what each of them has");
+}
+
 static void test_errors(void)
 {
 	static const struct {
@@ -223,6 +268,7 @@ int main(void)
 	test_neighbours();
 	test_notify();
 	test_pins();
+	test_transparent();
 	test_errors();
 	return tap_end();
 }
