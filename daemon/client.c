@@ -183,9 +183,19 @@ static void end_in_order(struct client *client)
 	close_if_acknowledged(client);
 }
 
+/* How many bytes it may send now, before others have their turn. */
+static uint64_t turn_of(struct client *client)
+{
+	const struct client_owner *owner = client->owner;
+	bool avoids_copies = zerocopy_avoids_copies(&client->zerocopy);
+
+	return zerocopy_whole_packets(&client->zerocopy, avoids_copies ? owner->uncopied_turn_bytes :
+									  owner->turn_bytes);
+}
+
 void client_send(struct client *client)
 {
-	uint64_t turn = zerocopy_whole_packets(&client->zerocopy, client->owner->turn_bytes);
+	uint64_t turn = turn_of(client);
 	uint64_t sent = 0;
 
 	while (client_is_active(client)) {

@@ -39,8 +39,8 @@ struct client;
 
 struct client_owner {
 	void *argument; /* of each of these */
-	/* Bytes that a client may send before others have their turn. */
-	uint64_t turn_bytes;
+	/* Bytes that a client may send before others have their turn; and one that needs no copies. */
+	uint64_t turn_bytes, uncopied_turn_bytes;
 	/* Where to count how long blocks take. */
 	struct latency *latency;
 	/* How many more blocks may be pinned now. */

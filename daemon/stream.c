@@ -44,6 +44,9 @@
 #define TURN_LEAST (448ULL << 10)
 #define TURN_OF_ALL (7ULL << 20)
 
+/* The same of a client that is sent no copies: its bytes need not be in any cache. */
+#define TURN_UNCOPIED (1792ULL << 10)
+
 /*
  * What a source may hand on before it is sent. For few clients so little that it is still in that
  * cache, where the blocks that were free last are filled next. Many clients have it there anyway, and
@@ -558,6 +561,7 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 	stream->owner = *owner;
 	stream->client_owner = (struct client_owner){
 		.argument = stream,
+		.uncopied_turn_bytes = TURN_UNCOPIED,
 		.latency = &stats->latency,
 		.pin_allowance = pin_allowance,
 		.again = client_again,

@@ -174,6 +174,11 @@ enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy)
 	return is_probing(zerocopy) ? ZEROCOPY_WAY_PROBES : ZEROCOPY_WAY_PINS;
 }
 
+bool zerocopy_avoids_copies(const struct zerocopy *zerocopy)
+{
+	return zerocopy->proven && zerocopy_way(zerocopy) == ZEROCOPY_WAY_PINS;
+}
+
 static bool should_pin(struct zerocopy *zerocopy, const struct zerocopy_request *request,
 		       size_t length)
 {

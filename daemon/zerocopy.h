@@ -94,6 +94,9 @@ enum zerocopy_way { ZEROCOPY_WAY_PINS, ZEROCOPY_WAY_COPIES, ZEROCOPY_WAY_PROBES 
 /** zerocopy_way() - how would a large send go now? Limits of others may still make it copy. */
 enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy);
 
+/** zerocopy_avoids_copies() - does it send by zero-copy, and did the last completion say that nothing was copied? */
+bool zerocopy_avoids_copies(const struct zerocopy *zerocopy);
+
 /** zerocopy_outstanding() - sends whose completion was not read yet. */
 static inline uint32_t zerocopy_outstanding(const struct zerocopy *zerocopy)
 {
