@@ -189,8 +189,8 @@ static uint64_t turn_of(struct client *client)
 	const struct client_owner *owner = client->owner;
 	bool avoids_copies = zerocopy_avoids_copies(&client->zerocopy);
 
-	return zerocopy_whole_packets(&client->zerocopy, avoids_copies ? owner->uncopied_turn_bytes :
-									  owner->turn_bytes);
+	return zerocopy_whole_packets(&client->zerocopy, avoids_copies ? owner->uncopied_turn_bytes
+								       : owner->turn_bytes);
 }
 
 void client_send(struct client *client)

@@ -196,9 +196,9 @@ static bool map_reserved(struct memory_ring *ring, const char *name, size_t size
  */
 static size_t populate_transparent(unsigned char *memory, size_t size, size_t huge)
 {
-	if (mprotect(memory, size, PROT_READ | PROT_WRITE) || madvise(memory, size, MADV_HUGEPAGE) ||
-	    !populate_anonymous(memory, huge) || !transparent_huge_bytes(memory) ||
-	    !populate_anonymous(memory + huge, size - huge))
+	if (mprotect(memory, size, PROT_READ | PROT_WRITE) ||
+	    madvise(memory, size, MADV_HUGEPAGE) || !populate_anonymous(memory, huge) ||
+	    !transparent_huge_bytes(memory) || !populate_anonymous(memory + huge, size - huge))
 		return 0;
 	return transparent_huge_bytes(memory);
 }

@@ -122,6 +122,12 @@ for clients in 8 64; do
 	peer_ok "$clients clients: all is acknowledged" --clients $clients --seconds 1
 	compare "$clients clients: everyone got something" "$(field bytes_min)" -gt $((1 << 20))
 	all_came_back "$clients clients"
+	bytes=$(($(value sent_bytes_total) - ${bytes_before-0}))
+	sends=$(($(value zerocopy_sends_total) - ${sends_before-0}))
+	bytes_before=$(value sent_bytes_total)
+	sends_before=$(value zerocopy_sends_total)
+	# Turns of clients that are sent copies are of 448 KiB, if there are many.
+	compare "$clients clients: large sends, for nothing is copied" $((bytes / sends)) -gt $((512 << 10))
 done
 
 peer_ok "loss: all is acknowledged" --clients 16 --seconds 2 --lose 30

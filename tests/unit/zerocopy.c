@@ -332,8 +332,10 @@ static void test_transfer(const struct family *family)
 
 	link_open(&link, family, ZEROCOPY_ALWAYS);
 	check(link.zerocopy.mode == ZEROCOPY_ALWAYS, "SO_ZEROCOPY is refused");
+	check(!zerocopy_avoids_copies(&link.zerocopy), "avoids copies before anything is known");
 	transfer(&link, 16 << 20);
 	settle(&link, true);
+	check(!zerocopy_avoids_copies(&link.zerocopy), "avoids copies on loopback");
 	check(link.copied < link.sent / 10, "%" PRIu64 " of %" PRIu64 " bytes without the flag",
 	      link.copied, link.sent);
 	check(zerocopy_reap(&link.zerocopy) == 0, "completed twice");
