@@ -17,7 +17,8 @@
  *   - edge-triggered epoll: no epoll_ctl() after a socket was added;
  *   - a short send() means that the socket is full: no second call to be told so;
  *   - everyone gets a little (--turn) before anyone gets more, so that the last one's bytes are still
- *     in the CPU's nearest cache; with few clients more, because there calls and wake-ups count;
+ *     in the CPU's nearest cache; with few clients more, because there calls and wake-ups count, and
+ *     with zero-copy that copies nothing yet more, because there the cache does not;
  *   - the ring is filled a little at a time (--fill), so that clients have work meanwhile;
  *   - TCP_NODELAY and TCP_NOTSENT_LOWAT as the daemon has them; no SO_SNDBUF unless asked for.
  */
@@ -54,13 +55,14 @@
 #define NS_PER_S UINT64_C(1000000000)
 
 /*
- * The defaults of --turn, for few clients and for many, and of --fill. Turns are a little less than so many
+ * The defaults of --turn, for few clients, for many, and for those that are sent no copies, and of --fill. Turns are a little less than so many
  * whole packets, of 65160 bytes by Ethernet's segments of 1448 and of 65483 on loopback: the rest of
  * a zero-copy send that does not fill its last packet costs as much as a full one.
  */
 #define FEW_CLIENTS 16
 #define TURN_OF_FEW (14U * 65160)
 #define TURN_OF_MANY (7U * 65160)
+#define TURN_UNCOPIED (28U * 65160)
 #define FILL_BYTES (2U << 20)
 
 /* With --zerocopy: so many sends of a client may be unfinished; beyond that it is sent copies. */
@@ -69,6 +71,7 @@
 struct client {
 	int fd;
 	bool writable;	   /* since its socket was full last */
+	bool uncopied;	   /* so said its last completion */
 	uint64_t sent;	   /* offset of the next byte to send */
 	uint64_t released; /* offset up to which its sends need the ring no more */
 	/* Zero-copy sends by the number the kernel gives them: where each one ended. */
@@ -81,7 +84,7 @@ static struct server {
 	struct stream_settings settings;
 	uint64_t ring_size, block_size, hold; /* of them */
 	bool zerocopy;
-	uint64_t turn, fill; /* bytes at a time */
+	uint64_t turn, uncopied_turn, fill; /* bytes at a time */
 	unsigned char *memory;
 	uint64_t *needed_by; /* clients that have not released it, for each block */
 	uint64_t tail, head;
@@ -200,6 +203,7 @@ static void read_error_queue(struct client *client)
 		error = (const void *)CMSG_DATA(header);
 		if (error->ee_origin != SO_EE_ORIGIN_ZEROCOPY || error->ee_errno)
 			errx(1, "an error queue message that is no completion");
+		client->uncopied = !(error->ee_code & SO_EE_CODE_ZEROCOPY_COPIED);
 		take_completions(client, error->ee_info, error->ee_data);
 	}
 }
@@ -223,7 +227,7 @@ static void add_pinned(struct client *client)
 /* Send what the socket takes, and no more than a turn. Return: whether there is more to do. */
 static bool send_to(struct client *client)
 {
-	uint64_t stop = client->sent + server.turn;
+	uint64_t stop = client->sent + (client->uncopied ? server.uncopied_turn : server.turn);
 
 	if (stop > server.head)
 		stop = server.head;
@@ -423,6 +427,7 @@ static void take_settings(void)
 	if (server.block_size % (uint64_t)sysconf(_SC_PAGESIZE) ||
 	    server.ring_size % server.block_size)
 		errx(2, "expected blocks of whole pages and a ring of whole blocks");
+	server.uncopied_turn = server.turn ? server.turn : TURN_UNCOPIED;
 	if (!server.turn)
 		server.turn = server.hold < FEW_CLIENTS ? TURN_OF_FEW : TURN_OF_MANY;
 }
