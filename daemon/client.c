@@ -211,7 +211,7 @@ void client_send(struct client *client)
 				end_in_order(client);
 			return;
 		}
-		if (!client->writable)
+		if (client->zerocopy.full)
 			return;
 		if (sent >= turn) {
 			client->owner->again(client->owner->argument, client);
@@ -232,7 +232,6 @@ void client_send(struct client *client)
 		} else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
 			connection_failed(client, errno);
 		}
-		client->writable = !client->zerocopy.full; /* if not, until EV_WRITE */
 	}
 }
 
@@ -298,7 +297,7 @@ static void socket_event(evutil_socket_t fd, short what, void *argument)
 		zerocopy_reap(&client->zerocopy);
 	}
 	if (what & EV_WRITE)
-		client->writable = true;
+		client->zerocopy.full = false;
 	if (client->state == CLIENT_CLOSING)
 		close_if_acknowledged(client);
 	else
@@ -320,7 +319,6 @@ struct client *client_create(struct event_base *base, int fd, const struct socka
 	client->settings = settings;
 	client->owner = owner;
 	client->window = window;
-	client->writable = true;
 	client->joined_ns = clock_monotonic_ns();
 	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy,
 		      owner->latency);

@@ -71,7 +71,6 @@ struct client {
 	const struct client_owner *owner;
 	struct window *window;
 	struct event event;
-	bool writable;	  /* since the socket was full last */
 	bool input_ended; /* the peer sends nothing more; it may still receive */
 	uint16_t overdue; /* seconds that completions are awaited after a reset */
 };

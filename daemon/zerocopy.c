@@ -146,11 +146,11 @@ static struct reach take_reach(struct zerocopy *zerocopy, const struct zerocopy_
 
 /* One sendmsg() under the rules: a number for each call that took bytes with the flag. */
 static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_request *request,
-			   const struct msghdr *message)
+			   const struct msghdr *message, size_t length)
 {
 	ssize_t n = sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
 
-	zerocopy->full = n < 0 && errno == EAGAIN;
+	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
 	if (n > 0) {
 		struct reach reach = take_reach(zerocopy, request, (size_t)n);
 
@@ -176,7 +176,8 @@ enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy)
 
 bool zerocopy_avoids_copies(const struct zerocopy *zerocopy)
 {
-	return zerocopy->proven && zerocopy_way(zerocopy) == ZEROCOPY_WAY_PINS;
+	return zerocopy->proven && !zerocopy->stats.no_buffer &&
+	       zerocopy_way(zerocopy) == ZEROCOPY_WAY_PINS;
 }
 
 static bool should_pin(struct zerocopy *zerocopy, const struct zerocopy_request *request,
@@ -218,12 +219,12 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 			length = length < PROBE_BYTES ? length : PROBE_BYTES;
 			cut_pieces(&message, length);
 		}
-		n = send_pinned(zerocopy, request, &message);
+		n = send_pinned(zerocopy, request, &message, length);
 		if (n >= 0 || errno != ENOBUFS)
 			return n;
 		/* Unread notifications use up the option memory: read them, and it may go. */
 		if (zerocopy_reap(zerocopy) && completions_reserve(&zerocopy->completions)) {
-			n = send_pinned(zerocopy, request, &message);
+			n = send_pinned(zerocopy, request, &message, length);
 			if (n >= 0 || errno != ENOBUFS)
 				return n;
 		}
@@ -319,6 +320,9 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 	} while (received == REAP_BATCH);
 	if (sends)
 		zerocopy->hold_off = 0;
+	/* A send that ended early for another reason than a full socket is not followed by EPOLLOUT. */
+	if (sends && !zerocopy_outstanding(zerocopy))
+		zerocopy->full = false;
 	return sends;
 }
 

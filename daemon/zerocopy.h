@@ -30,7 +30,7 @@ struct zerocopy {
 	uint32_t packet; /* bytes of payload in the largest packet that the kernel makes */
 	uint32_t turns;	 /* so often zerocopy_whole_packets() was asked */
 	bool wanted;	 /* now, under ZEROCOPY_AUTO */
-	bool full; /* the last send left no room: EPOLLOUT will tell when there is some again */
+	bool full; /* the last send left no room: until EPOLLOUT, when the owner is to clear it */
 	struct completions completions;
 	/* ZEROCOPY_AUTO: how many completions in a row said "copied", and when to try again. */
 	uint32_t copied_in_a_row;
@@ -94,7 +94,10 @@ enum zerocopy_way { ZEROCOPY_WAY_PINS, ZEROCOPY_WAY_COPIES, ZEROCOPY_WAY_PROBES 
 /** zerocopy_way() - how would a large send go now? Limits of others may still make it copy. */
 enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy);
 
-/** zerocopy_avoids_copies() - does it send by zero-copy, and did the last completion say that nothing was copied? */
+/**
+ * zerocopy_avoids_copies() - does it send by zero-copy, and did the last completion say that nothing was
+ * copied? Not of a socket that has met a limit (ENOBUFS): it had better make smaller sends.
+ */
 bool zerocopy_avoids_copies(const struct zerocopy *zerocopy);
 
 /** zerocopy_outstanding() - sends whose completion was not read yet. */

@@ -21,7 +21,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -719,6 +721,44 @@ static void test_packets(void)
 	point("sends of whole packets, when they become larger");
 }
 
+/* The third block cannot be read for a while. Packets before it are sent all the same. */
+static void test_unreadable(void)
+{
+	const char *title = "a send that ends where memory cannot be read is tried again";
+	const char *preload = getenv("LD_PRELOAD");
+	struct link link;
+	unsigned char *third;
+	ssize_t n;
+
+	if (preload && strstr(preload, "vgpreload")) {
+		tap_skip(title, "valgrind looks at the memory itself");
+		return;
+	}
+	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
+	fill(&link);
+	third = window_block(link.window, &link.cursor)->next->next->data;
+	if (mprotect(third, BLOCK_SIZE, PROT_NONE))
+		err(1, "mprotect");
+	n = send_some(&link, 4, 4 * BLOCK_SIZE, true);
+	check(n > 0 && n < 2 * BLOCK_SIZE, "%zd bytes", n);
+	check(link.zerocopy.full, "a short send did not fill the socket");
+	do {
+		settle(&link, true);
+		check(!link.zerocopy.full, "still full, and nothing is outstanding");
+		n = send_some(&link, 4, 4 * BLOCK_SIZE, true);
+	} while (n > 0);
+	check(n < 0 && errno == EFAULT, "%zd: %s", n, strerror(errno));
+	check(!link.zerocopy.full, "that is no full socket");
+	check(!zerocopy_outstanding(&link.zerocopy), "a send that took nothing is outstanding");
+	if (mprotect(third, BLOCK_SIZE, PROT_READ | PROT_WRITE))
+		err(1, "mprotect");
+	transfer(&link, 4 << 20);
+	settle(&link, true);
+	leave_window(&link);
+	link_close(&link);
+	point("%s", title);
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
@@ -730,6 +770,7 @@ int main(void)
 	test_full_queue();
 	test_no_buffer();
 	test_room_again();
+	test_unreadable();
 	test_packets();
 	return tap_end();
 }
