@@ -248,8 +248,8 @@ static bool send_to(struct client *client)
 		}
 		if (n < 0 && errno != EAGAIN)
 			exit(0); /* a client left */
-		/* A copying send that is short left the socket full, and EPOLLOUT will follow. */
-		client->writable = n > 0 && (pin || (uint64_t)n == length);
+		/* One that is short left the socket full, and EPOLLOUT will follow. */
+		client->writable = n > 0 && (uint64_t)n == length;
 		if (n <= 0)
 			break;
 		client->sent += (uint64_t)n;
