@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Iterator, Optional, Union
 
 from cell import Cell
+from log import Log
 from place import BUILD, BenchError, Place
 
 START_SECONDS = 20.0
@@ -35,7 +36,7 @@ class Group:
         stdout: Optional[int] = None,
     ) -> None:
         self.name = Path(command[0]).name
-        self.log: IO[str] = tempfile.TemporaryFile("w+", errors="replace")
+        self.log = Log()
         self.root = subprocess.Popen(
             command,
             stdin=stdin,
@@ -51,8 +52,7 @@ class Group:
 
     def output(self) -> str:
         """All that it said so far."""
-        self.log.seek(0)
-        return self.log.read().strip()
+        return self.log.text().strip()
 
     def ended(self) -> bool:
         """Whether the first process of it is gone. It is not reaped, so that its number stays its own."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Callable, ContextManager, Iterator, Optional
+from typing import Callable, ContextManager, Iterator, Optional
 
 from cell import HUGE, LOOPBACK, Cell
+from log import Log
 from place import BUILD, BenchError, Place
 
 ZEROCOPY = "zerocopy"
@@ -73,7 +73,7 @@ class Process:
 
     def __init__(self, command: list[str]) -> None:
         self.name = Path(command[-1] if len(command) == 1 else command[0]).name
-        self.log: IO[str] = tempfile.TemporaryFile("w+", errors="replace")
+        self.log = Log()
         self.child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
         )
@@ -85,8 +85,7 @@ class Process:
 
     def output(self) -> str:
         """All that it said so far."""
-        self.log.seek(0)
-        return self.log.read()
+        return self.log.text()
 
     def wait_for(self, expression: str) -> re.Match[str]:
         """Wait until it says something like that."""

@@ -21,6 +21,16 @@ else
 	skip "pyflakes" "not installed"
 fi
 
+check "what a process says is whole, however often it is read meanwhile" /usr/bin/python3 -c '
+import subprocess, sys
+sys.path.insert(0, "bench")
+from log import Log
+log = Log()
+child = subprocess.Popen(["sh", "-c", "i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i + 1)); done"], stdout=log)
+while child.poll() is None:
+    log.text()
+assert log.text().split() == [str(i) for i in range(20000)], log.text()[:200]'
+
 # run ARGUMENT...: bench/run with few words. Sets status; what it said is in $work/said.
 run()
 {
