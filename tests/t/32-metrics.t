@@ -332,7 +332,7 @@ scraped()
 wait_until 30 scraped
 feed_end stalled TERM
 feed_end_ok "beside them one has every byte" other TERM
-wait_until 20 test "$(grep -c 'left: too slow' "$log")" -ge 2
+wait_until 20 sh -c "[ \$(grep -c 'left: too slow' '$log') -ge 2 ]"
 feed_end strict TERM
 wait_until 10 has dmacast_stream_clients 'stream="live"' 0
 wait_until 10 has dmacast_stream_clients 'stream="strict"' 0

@@ -118,7 +118,7 @@ matches "an endpoint twice: refused" "$reload_log" "listen = 127.0.0.1:$steady_p
 socat -u "TCP-LISTEN:$d,bind=127.0.0.1,reuseaddr" STDOUT >/dev/null &
 taker=$!
 started+=("$taker")
-wait_until 5 test -n "$(ss -Hltn "sport = :$d" 2>/dev/null)"
+wait_until 5 sh -c "ss -Hltn 'sport = :$d' | grep -q ."
 {
 	steady
 	stream a "$a" "${pattern[@]}" block-size=128K
