@@ -21,6 +21,7 @@ else
 	skip "pyflakes" "not installed"
 fi
 
+# shellcheck disable=SC2016 # that is Python
 check "what a process says is whole, however often it is read meanwhile" /usr/bin/python3 -c '
 import subprocess, sys
 sys.path.insert(0, "bench")
