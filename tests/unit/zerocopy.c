@@ -740,7 +740,7 @@ static void test_unreadable(void)
 	if (mprotect(third, BLOCK_SIZE, PROT_NONE))
 		err(1, "mprotect");
 	n = send_some(&link, 4, 4 * BLOCK_SIZE, true);
-	check(n > 0 && n < 2 * BLOCK_SIZE, "%zd bytes", n);
+	check(n > 0 && (size_t)n < 2 * BLOCK_SIZE, "%zd bytes", n);
 	check(link.zerocopy.full, "a short send did not fill the socket");
 	do {
 		settle(&link, true);
