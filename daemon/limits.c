@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "limits.h"
 
+#include "kernel_number.h"
 #include "log.h"
 #include "units.h"
 
@@ -20,20 +21,6 @@
 #define PINNED_PER_CLIENT (512U << 10)
 /* Descriptors that are not clients: event loop, logs, sources, endpoints. */
 #define OTHER_FILES 64
-
-/* A number from /proc/sys, or -1 where there is none. */
-static int64_t sysctl_number(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	int64_t number;
-
-	if (!file)
-		return -1;
-	if (fscanf(file, "%" SCNd64, &number) != 1)
-		number = -1;
-	fclose(file);
-	return number;
-}
 
 static void raise_soft_limit(int resource)
 {
@@ -110,7 +97,7 @@ static void report_locked_memory(uint64_t ring_bytes, uint64_t device_bytes, uin
 
 static void report_option_memory(void)
 {
-	int64_t optmem = sysctl_number("/proc/sys/net/core/optmem_max");
+	int64_t optmem = kernel_number("/proc/sys/net/core/optmem_max");
 
 	if (optmem < 0)
 		return;
@@ -140,7 +127,7 @@ static void report_files(uint64_t clients)
 /* With MTU probing, a kernel from about 6.5 on may report a send complete before it was sent. */
 static bool report_mtu_probing(bool strict)
 {
-	int64_t probing = sysctl_number("/proc/sys/net/ipv4/tcp_mtu_probing");
+	int64_t probing = kernel_number("/proc/sys/net/ipv4/tcp_mtu_probing");
 
 	if (probing <= 0)
 		return true;

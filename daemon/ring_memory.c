@@ -8,6 +8,7 @@
  */
 #include "ring_memory.h"
 
+#include "kernel_number.h"
 #include "log.h"
 #include "ring_type.h"
 #include "units.h"
@@ -110,15 +111,9 @@ static size_t transparent_huge_bytes(const void *memory)
 /* The size of a transparent huge page in bytes; 0 when this kernel has none. */
 static size_t transparent_huge_size(void)
 {
-	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", "re");
-	size_t size = 0;
+	int64_t size = kernel_number("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
 
-	if (file) {
-		if (fscanf(file, "%zu", &size) != 1)
-			size = 0;
-		fclose(file);
-	}
-	return size;
+	return size > 0 ? (size_t)size : 0;
 }
 
 /* Have every page now, so that a lack of memory shows here and not as SIGBUS later. */
