@@ -144,13 +144,22 @@ static struct reach take_reach(struct zerocopy *zerocopy, const struct zerocopy_
 	return (struct reach){ .blocks = ended + (left > 0), .ended = ended };
 }
 
-/* One sendmsg() under the rules: a number for each call that took bytes with the flag. */
+/* One that is short met the limit of the socket already; there is no need to be told so again. */
+static ssize_t send_message(struct zerocopy *zerocopy, const struct msghdr *message, size_t length,
+			    int flags)
+{
+	ssize_t n = sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
+
+	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
+	return n;
+}
+
+/* The same under the rules: a number for each call that took bytes with the flag. */
 static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_request *request,
 			   const struct msghdr *message, size_t length)
 {
-	ssize_t n = sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
+	ssize_t n = send_message(zerocopy, message, length, MSG_ZEROCOPY);
 
-	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
 	if (n > 0) {
 		struct reach reach = take_reach(zerocopy, request, (size_t)n);
 
@@ -232,9 +241,7 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 		zerocopy->stats.no_buffer++;
 		zerocopy->hold_off = HOLD_OFF_SENDS;
 	}
-	n = sendmsg(zerocopy->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-	/* A short one met the limit of the socket already; there is no need to be told so again. */
-	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
+	n = send_message(zerocopy, &message, length, 0);
 	if (n > 0) {
 		count_copied_bytes(zerocopy, (uint64_t)n);
 		take_reach(zerocopy, request, (size_t)n);
@@ -320,7 +327,7 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 	} while (received == REAP_BATCH);
 	if (sends)
 		zerocopy->hold_off = 0;
-	/* A send that ended early for another reason than a full socket is not followed by EPOLLOUT. */
+	/* A send that was short for another reason than a full socket is not followed by EPOLLOUT. */
 	if (sends && !zerocopy_outstanding(zerocopy))
 		zerocopy->full = false;
 	return sends;
