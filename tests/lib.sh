@@ -246,6 +246,12 @@ daemon_wait()
 	fi
 }
 
+# open_fds: how many descriptors the daemon has.
+open_fds()
+{
+	find "/proc/$daemon/fd" -type l | wc -l
+}
+
 # A zombie has ended, too.
 process_ended()
 {

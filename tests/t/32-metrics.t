@@ -61,12 +61,6 @@ has_some()
 	[ "$(value "$1")" -gt 0 ]
 }
 
-# open_fds: of the daemon.
-open_fds()
-{
-	find "/proc/$daemon/fd" -type l | wc -l
-}
-
 fds_are_at_most()
 {
 	[ "$(open_fds)" -le "$1" ]
@@ -204,7 +198,7 @@ is "60 requests at once are all answered" \
 
 # --- HTTP clients that say something now and then, ones that never read, and no end of them ---
 sleep 0.5 # those before are gone
-before=$(find "/proc/$daemon/fd" | wc -l)
+before=$(open_fds)
 memory=$(awk '/^VmRSS/ { print $2 }' "/proc/$daemon/status")
 perl -MIO::Socket::INET -e '
 	$SIG{PIPE} = "IGNORE";
@@ -227,7 +221,7 @@ begin=$SECONDS
 scrape
 compare "beside 100 slow ones: a page is had" "$(value dmacast_stream_clients)" -eq 3
 compare "within seconds" $((SECONDS - begin)) -le 30
-compare "they have few descriptors" $(($(find "/proc/$daemon/fd" | wc -l) - before)) -le 36
+compare "they have few descriptors" $(($(open_fds) - before)) -le 36
 compare "and little memory, in KiB" \
 	$(($(awk '/^VmRSS/ { print $2 }' "/proc/$daemon/status") - memory)) -lt 16384
 feed_ok "and nobody who gets the stream notices" --clients 3 --seconds 2 \

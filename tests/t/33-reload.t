@@ -506,10 +506,6 @@ resident()
 {
 	awk '/^VmRSS/ { print $2 }' "/proc/$daemon/status"
 }
-descriptors()
-{
-	find "/proc/$daemon/fd" -mindepth 1 | wc -l
-}
 several()
 {
 	for _ in $(seq "$1"); do
@@ -521,10 +517,10 @@ several()
 	wait_until 10 sh -c "[ \$(grep -c 'stream [ab]: ended' '$log') -ge $((3 * $2)) ]"
 }
 several 5 5
-before=$(descriptors)
+before=$(open_fds)
 resident_before=$(resident)
 several 45 50
-is "a hundred reloads: no descriptor is left behind" "$(descriptors)" "$before"
+is "a hundred reloads: no descriptor is left behind" "$(open_fds)" "$before"
 # ASan keeps what is free for a while.
 [[ $BUILD == *san* ]] ||
 	compare "a hundred reloads: no memory is left behind, in KiB" \
