@@ -55,9 +55,10 @@
 #define NS_PER_S UINT64_C(1000000000)
 
 /*
- * The defaults of --turn, for few clients, for many, and for those that are sent no copies, and of --fill. Turns are a little less than so many
- * whole packets, of 65160 bytes by Ethernet's segments of 1448 and of 65483 on loopback: the rest of
- * a zero-copy send that does not fill its last packet costs as much as a full one.
+ * The defaults of --turn, for few clients, for many, and for those that are sent no copies, and of
+ * --fill. Turns are a little less than so many whole packets, of 65160 bytes by Ethernet's segments of
+ * 1448 and of 65483 on loopback: the rest of a zero-copy send that does not fill its last packet costs
+ * as much as a full one.
  */
 #define FEW_CLIENTS 16
 #define TURN_OF_FEW (14U * 65160)

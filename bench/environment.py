@@ -14,7 +14,7 @@ from typing import Iterator, Optional
 
 from place import BUILD, HERE, BenchError, Place
 
-ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+TRANSPARENT_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 Facts = dict[str, str]
 
@@ -95,7 +95,7 @@ def collect(places: dict[str, Place], packages: list[str]) -> Facts:
         "memory": _memory(),
         "compiler": _compiler(),
         "load before": _text("/proc/loadavg").split(" ")[0],
-        "transparent huge pages": _chosen(_text(str(ENABLED))),
+        "transparent huge pages": _chosen(_text(str(TRANSPARENT_HUGE_PAGES))),
         "net.core.optmem_max": _text("/proc/sys/net/core/optmem_max"),
         "net.ipv4.tcp_wmem": " ".join(_text("/proc/sys/net/ipv4/tcp_wmem").split()),
         "net.ipv4.tcp_rmem": " ".join(_text("/proc/sys/net/ipv4/tcp_rmem").split()),
@@ -131,14 +131,14 @@ def read(path: Path) -> Facts:
 def huge_pages_allowed(wanted: bool) -> Iterator[None]:
     """Have transparent huge pages for a while, if they are off."""
     before: Optional[str] = None
-    if wanted and _chosen(_text(str(ENABLED))) == "never":
+    if wanted and _chosen(_text(str(TRANSPARENT_HUGE_PAGES))) == "never":
         try:
-            ENABLED.write_text("madvise", encoding="ascii")
+            TRANSPARENT_HUGE_PAGES.write_text("madvise", encoding="ascii")
         except OSError as error:
-            raise BenchError(f"--allow-huge-pages: {ENABLED}: {error.strerror}") from None
+            raise BenchError(f"--allow-huge-pages: {TRANSPARENT_HUGE_PAGES}: {error.strerror}") from None
         before = "never"
     try:
         yield
     finally:
         if before:
-            ENABLED.write_text(before, encoding="ascii")
+            TRANSPARENT_HUGE_PAGES.write_text(before, encoding="ascii")

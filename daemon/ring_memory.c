@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The memory is a memfd, which could be handed to another process, unless it can have transparent huge pages:
- * most systems give those to anonymous memory only (shmem_enabled is "never"), and with them zero-copy
- * takes a quarter less CPU time (bench/RESULTS.md). Nobody is handed a ring yet.
+ * The memory is a memfd, which could be handed to another process, unless it can have transparent
+ * huge pages: most systems give those to anonymous memory only (shmem_enabled is "never"), and with
+ * them zero-copy takes up to a fifth less CPU time (bench/RESULTS.md). Nobody is handed a ring yet.
  *
- *   reserved huge pages (a memfd) ─ none free ─▶ transparent ones (anonymous) ─ none given ─▶ small pages (a memfd)
+ *     reserved huge pages ─ none free ─▶ transparent ones ─ none given ─▶ small pages
+ *     (memfd)                            (anonymous)                      (memfd)
  */
 #include "ring_memory.h"
 
@@ -186,8 +187,8 @@ static bool map_reserved(struct memory_ring *ring, const char *name, size_t size
 }
 
 /*
- * Populate @size bytes at @memory if its first page is a huge one; the others may be small when the memory is in
- * pieces. Return: how much is huge; 0: it is not populated, or there is not enough memory.
+ * Populate @size bytes at @memory if its first page is a huge one; the others may be small when the
+ * memory is in pieces. Return: how much is huge; 0: not populated, or there is not enough memory.
  */
 static size_t populate_transparent(unsigned char *memory, size_t size, size_t huge)
 {
@@ -199,8 +200,8 @@ static size_t populate_transparent(unsigned char *memory, size_t size, size_t hu
 }
 
 /*
- * Transparent huge pages want an address that is a multiple of theirs. What is left of the mapping behind the ring
- * stays there without access, and keeps the mappings of two rings apart in smaps.
+ * Transparent huge pages want an address that is a multiple of theirs. What is left of the mapping
+ * behind the ring stays there without access, and keeps the mappings of two rings apart in smaps.
  */
 static bool map_transparent(struct memory_ring *ring, size_t size)
 {

@@ -95,8 +95,9 @@ enum zerocopy_way { ZEROCOPY_WAY_PINS, ZEROCOPY_WAY_COPIES, ZEROCOPY_WAY_PROBES 
 enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy);
 
 /**
- * zerocopy_avoids_copies() - does it send by zero-copy, and did the last completion say that nothing was
- * copied? Not of a socket that has met a limit (ENOBUFS): it had better make smaller sends.
+ * zerocopy_avoids_copies() - does it send by zero-copy, and was the last completion not "copied"?
+ *
+ * Not of a socket that has met a limit (ENOBUFS): it had better make smaller sends.
  */
 bool zerocopy_avoids_copies(const struct zerocopy *zerocopy);
 

@@ -201,7 +201,7 @@ static unsigned long transparent_mib(const struct ring *ring)
 	return share ? strtoul(share + 7, NULL, 10) : 0;
 }
 
-/* Two that are as large as some huge pages: each says what it has itself, and they are not in each other. */
+/* Two that are as large as some huge pages: each says what it has, and they are not in each other. */
 static void test_transparent(void)
 {
 	struct ring *ring[2];
