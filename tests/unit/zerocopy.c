@@ -10,9 +10,9 @@
 #include "window.h"
 #include "zerocopy.h"
 
+#include "loopback.h"
 #include "tap.h"
 
-#include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -34,17 +34,7 @@
 #define SMALL_BUFFER (128 << 10)
 #define PATIENCE_NS 20000000000ULL
 
-union any_address {
-	struct sockaddr sockaddr;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-};
-
-/* Where the sending side listens, and where the peer connects to. */
-static const struct family {
-	const char *name;
-	int listening, connecting;
-} families[] = {
+static const struct family families[] = {
 	{ "IPv4", AF_INET, AF_INET },
 	{ "IPv6", AF_INET6, AF_INET6 },
 	{ "IPv4 on an IPv6 socket", AF_INET6, AF_INET },
@@ -64,59 +54,6 @@ struct link {
 };
 
 /* ---- connections ---- */
-
-static socklen_t loopback(union any_address *address, int family, in_port_t port)
-{
-	memset(address, 0, sizeof(*address));
-	if (family == AF_INET) {
-		address->in.sin_family = AF_INET;
-		address->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		address->in.sin_port = port;
-		return sizeof(address->in);
-	}
-	address->in6.sin6_family = AF_INET6;
-	address->in6.sin6_addr = in6addr_loopback;
-	address->in6.sin6_port = port;
-	return sizeof(address->in6);
-}
-
-/*
- * The sender has a small buffer, the peer one of @receive_buffer bytes, by 0 one that grows. Return: false
- * without the family.
- */
-static bool connect_pair(const struct family *family, int receive_buffer, int *sender, int *peer)
-{
-	const int one = 1, zero = 0, send_buffer = 256 << 10;
-	union any_address address;
-	socklen_t length = loopback(&address, family->listening, 0);
-	int listener = socket(family->listening, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (listener < 0)
-		return false;
-	if (family->listening != family->connecting) {
-		address.in6.sin6_addr = in6addr_any;
-		setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-	}
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer));
-	if (bind(listener, &address.sockaddr, length) || listen(listener, 1) ||
-	    getsockname(listener, &address.sockaddr, &length)) {
-		close(listener);
-		return false;
-	}
-	/* The port is at the same place in both. */
-	length = loopback(&address, family->connecting, address.in.sin_port);
-	*peer = socket(family->connecting, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (receive_buffer)
-		setsockopt(*peer, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
-	if (*peer < 0 || connect(*peer, &address.sockaddr, length))
-		err(1, "connect");
-	*sender = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (*sender < 0)
-		err(1, "accept");
-	close(listener);
-	return true;
-}
 
 static void link_begin(struct link *link, int sender, int peer, enum zerocopy_mode mode)
 {
