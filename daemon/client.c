@@ -193,6 +193,22 @@ static uint64_t turn_of(struct client *client)
 								       : owner->turn_bytes);
 }
 
+/* Pin no more than is allowed. A block that someone pins already, as all clients do in turn, is for nothing. */
+static void keep_to_allowance(const struct client *client, struct zerocopy_request *request)
+{
+	uint32_t allowance = client->owner->pin_allowance(client->owner->argument);
+	const struct block *block = request->first;
+	uint32_t run = 0;
+
+	for (; run < request->blocks && (block->pins || allowance); run++, block = block->next) {
+		if (!block->pins)
+			allowance--;
+	}
+	request->may_pin = run > 0;
+	if (request->may_pin)
+		request->blocks = run;
+}
+
 void client_send(struct client *client)
 {
 	uint64_t turn = turn_of(client);
@@ -203,7 +219,6 @@ void client_send(struct client *client)
 			.first = window_block(client->window, &client->cursor),
 			.offset = client->cursor.offset,
 		};
-		uint32_t allowance, most = ZEROCOPY_PIECES;
 		ssize_t n;
 
 		if (!request.first) {
@@ -217,13 +232,10 @@ void client_send(struct client *client)
 			client->owner->again(client->owner->argument, client);
 			return;
 		}
-		allowance = client->owner->pin_allowance(client->owner->argument);
-		request.may_pin = allowance > 0;
-		if (request.may_pin && allowance < most)
-			most = allowance;
 		request.most_bytes = turn - sent;
-		request.blocks =
-			window_run(client->window, &client->cursor, most, request.most_bytes);
+		request.blocks = window_run(client->window, &client->cursor, ZEROCOPY_PIECES,
+					    request.most_bytes);
+		keep_to_allowance(client, &request);
 		n = zerocopy_send(&client->zerocopy, &request);
 		if (n > 0) {
 			sent += (uint64_t)n;

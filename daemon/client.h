@@ -43,7 +43,7 @@ struct client_owner {
 	uint64_t turn_bytes, uncopied_turn_bytes;
 	/* Where to count how long blocks take. */
 	struct latency *latency;
-	/* How many more blocks may be pinned now. */
+	/* How many blocks that nobody pins may be pinned now. */
 	uint32_t (*pin_allowance)(void *argument);
 	/* The client has more to send but had its turn: call client_send() again, later. */
 	void (*again)(void *argument, struct client *client);
