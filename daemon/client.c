@@ -9,6 +9,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -285,9 +286,26 @@ static bool read_input(struct client *client)
 	return !client->input_ended || !has_failed(client);
 }
 
+/*
+ * What poll() would tell of the socket. libevent tells of an error queue that is not empty as EV_READ |
+ * EV_WRITE, as if there was room to send, too. To try costs more than to ask, and if there is a little
+ * room, it takes a packet where a little later there would be room for many.
+ */
+static int readiness(const struct client *client, short what)
+{
+	struct pollfd socket = { .fd = client->zerocopy.fd, .events = POLLIN | POLLOUT };
+
+	if (what == EV_WRITE)
+		return POLLOUT;
+	if (poll(&socket, 1, 0) < 0)
+		return POLLIN | POLLERR | POLLOUT;
+	return socket.revents;
+}
+
 static void socket_event(evutil_socket_t fd, short what, void *argument)
 {
 	struct client *client = argument;
+	int ready;
 
 	(void)fd;
 	if (client->state == CLIENT_RESETTING) {
@@ -297,18 +315,16 @@ static void socket_event(evutil_socket_t fd, short what, void *argument)
 			go_on_resetting(client);
 		return;
 	}
-	/* An error queue that is not empty shows as EV_READ, too; a socket with room for more does not. */
-	if (what & EV_READ) {
-		/*
-		 * Is there a connection yet? A reset purges the write queue: what is reported complete
-		 * then was not acknowledged. The error queue before everything else: it may free
-		 * blocks, and room to send.
-		 */
-		if (!read_input(client))
-			return;
+	ready = readiness(client, what);
+	/*
+	 * Is there a connection yet? A reset purges the write queue: what is reported complete then was
+	 * not acknowledged. The error queue before everything else: it may free blocks, and room to send.
+	 */
+	if (ready & (POLLIN | POLLHUP) && !read_input(client))
+		return;
+	if (ready & POLLERR)
 		zerocopy_reap(&client->zerocopy);
-	}
-	if (what & EV_WRITE)
+	if (ready & POLLOUT)
 		client->zerocopy.full = false;
 	if (client->state == CLIENT_CLOSING)
 		close_if_acknowledged(client);

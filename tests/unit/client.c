@@ -200,6 +200,31 @@ static void world_end(struct world *world)
 	option_free_values(OPTION_STREAM, &world->settings);
 }
 
+static void test_full(void)
+{
+	const struct zerocopy *zerocopy;
+	struct world world;
+	unsigned int before;
+
+	world_begin(&world, BLOCKS);
+	join(&world);
+	zerocopy = &world.client[0]->zerocopy;
+	fill(&world);
+	client_send(world.client[0]);
+	run_until_quiet(&world);
+	check(zerocopy->full, "the socket is not full");
+	check(zerocopy_outstanding(zerocopy), "nothing is outstanding");
+	/* As libevent tells of EPOLLERR, and that of a completion. */
+	before = sends;
+	event_active(&world.client[0]->event, EV_READ | EV_WRITE, 0);
+	run_until_quiet(&world);
+	check(sends == before, "%u sends", sends - before);
+	check(zerocopy->full, "the socket has room");
+	point("a completion does not make a client try whose socket is full");
+	world_end(&world);
+	point("and it goes on when there is room");
+}
+
 /* More room in the socket than at first. The kernel tells the client of it. */
 static void make_room(struct world *world, uint32_t i)
 {
@@ -254,6 +279,7 @@ static void test_pins(void)
 
 int main(void)
 {
+	test_full();
 	test_pins();
 	return tap_end();
 }
