@@ -63,7 +63,7 @@
 #define FEW_CLIENTS 16
 #define TURN_OF_FEW (14U * 65160)
 #define TURN_OF_MANY (7U * 65160)
-#define TURN_UNCOPIED (28U * 65160)
+#define TURN_UNCOPIED (70U * 65160)
 #define FILL_BYTES (2U << 20)
 
 /* With --zerocopy: so many sends of a client may be unfinished; beyond that it is sent copies. */

@@ -184,16 +184,6 @@ static void end_in_order(struct client *client)
 	close_if_acknowledged(client);
 }
 
-/* How many bytes it may send now, before others have their turn. */
-static uint64_t turn_of(struct client *client)
-{
-	const struct client_owner *owner = client->owner;
-	bool avoids_copies = zerocopy_avoids_copies(&client->zerocopy);
-
-	return zerocopy_whole_packets(&client->zerocopy, avoids_copies ? owner->uncopied_turn_bytes
-								       : owner->turn_bytes);
-}
-
 /* Pin no more than is allowed. A block that someone pins already, as all clients do in turn, is for nothing. */
 static void keep_to_allowance(const struct client *client, struct zerocopy_request *request)
 {
@@ -212,7 +202,9 @@ static void keep_to_allowance(const struct client *client, struct zerocopy_reque
 
 void client_send(struct client *client)
 {
-	uint64_t turn = turn_of(client);
+	const struct client_owner *owner = client->owner;
+	uint64_t turn =
+		zerocopy_turn(&client->zerocopy, owner->turn_bytes, owner->uncopied_turn_bytes);
 	uint64_t sent = 0;
 
 	while (client_is_active(client)) {
@@ -230,7 +222,7 @@ void client_send(struct client *client)
 		if (client->zerocopy.full)
 			return;
 		if (sent >= turn) {
-			client->owner->again(client->owner->argument, client);
+			owner->again(owner->argument, client);
 			return;
 		}
 		request.most_bytes = turn - sent;

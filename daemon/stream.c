@@ -44,8 +44,8 @@
 #define TURN_LEAST (448ULL << 10)
 #define TURN_OF_ALL (7ULL << 20)
 
-/* The same of a client that is sent no copies: its bytes need not be in any cache. */
-#define TURN_UNCOPIED (1792ULL << 10)
+/* The same of a client that is sent no copies, at most: its bytes need not be in any cache. */
+#define TURN_UNCOPIED (4480ULL << 10)
 
 /*
  * What a source may hand on before it is sent. For few clients so little that it is still in that

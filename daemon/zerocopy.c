@@ -65,19 +65,6 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 	zerocopy->wanted = zerocopy->mode != ZEROCOPY_NEVER;
 }
 
-uint64_t zerocopy_whole_packets(struct zerocopy *zerocopy, uint64_t bytes)
-{
-	/*
-	 * Segments are not larger than half of the largest window that the peer has offered so far: of
-	 * loopback's 64 KiB one that was just accepted has half. So look more than once, at the 1st,
-	 * 2nd, 4th...
-	 */
-	zerocopy->turns++;
-	if (!(zerocopy->turns & (zerocopy->turns - 1)))
-		zerocopy->packet = packet_bytes(zerocopy->fd);
-	return bytes < zerocopy->packet ? bytes : bytes - bytes % zerocopy->packet;
-}
-
 /*
  * Blocks that are next to each other in memory are one piece: the kernel looks up the pages of each piece
  * by itself. Return: how many bytes; @pieces: out: in how many pieces.
@@ -154,6 +141,15 @@ static ssize_t send_message(struct zerocopy *zerocopy, const struct msghdr *mess
 	return n;
 }
 
+/* How much the socket takes at once: fewer bytes than before count only if there was no room for more. */
+static void learn_taken(struct zerocopy *zerocopy, uint64_t bytes)
+{
+	if (bytes > zerocopy->taken)
+		zerocopy->taken = bytes;
+	else if (zerocopy->full)
+		zerocopy->taken = bytes > zerocopy->taken / 2 ? bytes : zerocopy->taken / 2;
+}
+
 /* The same under the rules: a number for each call that took bytes with the flag. */
 static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_request *request,
 			   const struct msghdr *message, size_t length)
@@ -165,6 +161,7 @@ static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_requ
 
 		completions_add(&zerocopy->completions, request->first, reach.blocks, reach.ended);
 		zerocopy->stats.zerocopy_sends++;
+		learn_taken(zerocopy, (uint64_t)n);
 	}
 	return n;
 }
@@ -183,10 +180,34 @@ enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy)
 	return is_probing(zerocopy) ? ZEROCOPY_WAY_PROBES : ZEROCOPY_WAY_PINS;
 }
 
-bool zerocopy_avoids_copies(const struct zerocopy *zerocopy)
+static uint64_t whole_packets(struct zerocopy *zerocopy, uint64_t bytes)
+{
+	/*
+	 * Segments are not larger than half of the largest window that the peer has offered so far: of
+	 * loopback's 64 KiB one that was just accepted has half. So look more than once, at the 1st,
+	 * 2nd, 4th...
+	 */
+	zerocopy->turns++;
+	if (!(zerocopy->turns & (zerocopy->turns - 1)))
+		zerocopy->packet = packet_bytes(zerocopy->fd);
+	return bytes < zerocopy->packet ? bytes : bytes - bytes % zerocopy->packet;
+}
+
+static bool avoids_copies(const struct zerocopy *zerocopy)
 {
 	return zerocopy->proven && !zerocopy->stats.no_buffer &&
 	       zerocopy_way(zerocopy) == ZEROCOPY_WAY_PINS;
+}
+
+uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncopied_bytes)
+{
+	uint64_t wanted = 2 * zerocopy->taken;
+
+	if (wanted > uncopied_bytes)
+		wanted = uncopied_bytes;
+	if (wanted < bytes || !avoids_copies(zerocopy))
+		wanted = bytes;
+	return whole_packets(zerocopy, wanted);
 }
 
 static bool should_pin(struct zerocopy *zerocopy, const struct zerocopy_request *request,

@@ -28,9 +28,10 @@ struct zerocopy {
 	int fd;
 	enum zerocopy_mode mode;
 	uint32_t packet; /* bytes of payload in the largest packet that the kernel makes */
-	uint32_t turns;	 /* so often zerocopy_whole_packets() was asked */
+	uint32_t turns;	 /* so often zerocopy_turn() was asked */
 	bool wanted;	 /* now, under ZEROCOPY_AUTO */
 	bool full; /* the last send left no room: until EPOLLOUT, when the owner is to clear it */
+	uint64_t taken; /* bytes of zero-copy sends: of the largest one, lately */
 	struct completions completions;
 	/* ZEROCOPY_AUTO: how many completions in a row said "copied", and when to try again. */
 	uint32_t copied_in_a_row;
@@ -81,25 +82,20 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 uint64_t zerocopy_reap(struct zerocopy *zerocopy);
 
 /**
- * zerocopy_whole_packets() - the most that is not more than @bytes and makes no small packet.
- *
- * The rest of a send that does not fill its last packet costs as much as a full one; a zero-copy send
- * always begins a packet of its own. Less than a packet stays what it is.
+ * zerocopy_turn() - how many bytes to send before others have their turn.
+ * @bytes: this, or a little less: the rest of a send that does not fill its last packet costs as much as
+ *	a full one, and a zero-copy send always begins a packet of its own
+ * @uncopied_bytes: up to this instead, by zero-copy that is not copied and has met no limit (ENOBUFS).
+ *	Twice as much as the socket took lately, for what a send asks for counts as locked memory,
+ *	taken or not
  */
-uint64_t zerocopy_whole_packets(struct zerocopy *zerocopy, uint64_t bytes);
+uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncopied_bytes);
 
 /* How it sends just now: by zero-copy, by copying, or trying out whether zero-copy pays. */
 enum zerocopy_way { ZEROCOPY_WAY_PINS, ZEROCOPY_WAY_COPIES, ZEROCOPY_WAY_PROBES };
 
 /** zerocopy_way() - how would a large send go now? Limits of others may still make it copy. */
 enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy);
-
-/**
- * zerocopy_avoids_copies() - does it send by zero-copy, and was the last completion not "copied"?
- *
- * Not of a socket that has met a limit (ENOBUFS): it had better make smaller sends.
- */
-bool zerocopy_avoids_copies(const struct zerocopy *zerocopy);
 
 /** zerocopy_outstanding() - sends whose completion was not read yet. */
 static inline uint32_t zerocopy_outstanding(const struct zerocopy *zerocopy)

@@ -41,6 +41,8 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 	return syscall(SYS_sendmsg, fd, message, flags);
 }
 
+static char stream_name_text[] = "test";
+
 struct world {
 	struct event_base *base;
 	struct stream_settings settings;
@@ -92,7 +94,7 @@ static void world_begin(struct world *world, uint32_t may_be_pinned)
 {
 	memset(world, 0, sizeof(*world));
 	option_set_presets(OPTION_STREAM, &world->settings);
-	world->settings.name = (char *)(uintptr_t)"test";
+	world->settings.name = stream_name_text;
 	world->settings.zerocopy = ZEROCOPY_ALWAYS;
 	world->settings.block_size = BLOCK_SIZE;
 	world->settings.ring_size = (uint64_t)BLOCKS * BLOCK_SIZE;
@@ -122,9 +124,9 @@ static void join(struct world *world)
 
 	if (!connect_pair(&ipv4, SMALL_BUFFER, &sender, &world->peer[i]))
 		errx(1, "no connection");
-	world->client[i] = client_create(world->base, sender, (const struct sockaddr *)&nobody,
-					 sizeof(nobody), &world->settings, world->window,
-					 &world->owner);
+	world->client[i] =
+		client_create(world->base, sender, (const struct sockaddr *)&nobody, sizeof(nobody),
+			      &world->settings, world->window, &world->owner);
 	if (!world->client[i])
 		errx(1, "no client");
 }

@@ -32,6 +32,10 @@
 #define BLOCKS 64U
 /* A peer that does not read is felt soon. */
 #define SMALL_BUFFER (128 << 10)
+/* Longer than what anything takes at once. */
+#define TURN (16ULL << 20)
+/* Is pinned, but is little. */
+#define WORTH_A_PIN 16384U
 #define PATIENCE_NS 20000000000ULL
 
 static const struct family families[] = {
@@ -271,10 +275,10 @@ static void test_transfer(const struct family *family)
 
 	link_open(&link, family, ZEROCOPY_ALWAYS);
 	check(link.zerocopy.mode == ZEROCOPY_ALWAYS, "SO_ZEROCOPY is refused");
-	check(!zerocopy_avoids_copies(&link.zerocopy), "avoids copies before anything is known");
+	check(zerocopy_turn(&link.zerocopy, 1, TURN) == 1, "long turns before anything is known");
 	transfer(&link, 16 << 20);
 	settle(&link, true);
-	check(!zerocopy_avoids_copies(&link.zerocopy), "avoids copies on loopback");
+	check(zerocopy_turn(&link.zerocopy, 1, TURN) == 1, "long turns on loopback");
 	check(link.copied < link.sent / 10, "%" PRIu64 " of %" PRIu64 " bytes without the flag",
 	      link.copied, link.sent);
 	check(zerocopy_reap(&link.zerocopy) == 0, "completed twice");
@@ -621,7 +625,7 @@ static uint64_t whole_packets(int segment, uint64_t bytes)
 	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)))
 		err(1, "TCP_MAXSEG");
 	zerocopy_open(&zerocopy, fd, ZEROCOPY_NEVER, &latency);
-	whole = zerocopy_whole_packets(&zerocopy, bytes);
+	whole = zerocopy_turn(&zerocopy, bytes, bytes);
 	zerocopy_close(&zerocopy);
 	return whole;
 }
@@ -644,10 +648,10 @@ static void test_packets(void)
 	if (!connect_pair(ipv4, 0, &sender, &peer))
 		errx(1, "no connection");
 	link_begin(&link, sender, peer, ZEROCOPY_NEVER);
-	first = zerocopy_whole_packets(&link.zerocopy, 448 << 10);
+	first = zerocopy_turn(&link.zerocopy, 448 << 10, 448 << 10);
 	for (unsigned int i = 0; i < 100; i++) {
 		transfer(&link, BLOCK_SIZE);
-		later = zerocopy_whole_packets(&link.zerocopy, 448 << 10);
+		later = zerocopy_turn(&link.zerocopy, 448 << 10, 448 << 10);
 	}
 	check(link.zerocopy.packet > 32768 && link.zerocopy.packet < 65536,
 	      "a packet: %u, first %" PRIu64, link.zerocopy.packet, first);
@@ -656,6 +660,50 @@ static void test_packets(void)
 	leave_window(&link);
 	link_close(&link);
 	point("sends of whole packets, when they become larger");
+}
+
+static void test_turn(void)
+{
+	struct zerocopy *zerocopy;
+	struct link link;
+	uint64_t turn, first;
+	ssize_t n;
+
+	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
+	zerocopy = &link.zerocopy;
+	fill(&link);
+	n = send_some(&link, 4, 4 * BLOCK_SIZE, true);
+	if (!check(n > BLOCK_SIZE, "%zd bytes", n))
+		return;
+	check(zerocopy_turn(zerocopy, 1, TURN) == 1, "a long turn before anything is known");
+	zerocopy->proven = true; /* as if it had not been copied */
+	first = zerocopy_turn(zerocopy, 1, TURN);
+	check(first <= 2 * (uint64_t)n && first > 2 * (uint64_t)n - zerocopy->packet,
+	      "a turn of %" PRIu64 " after a send of %zd", first, n);
+	turn = zerocopy_turn(zerocopy, 1, (uint64_t)n);
+	check(turn <= (uint64_t)n && turn > (uint64_t)n - zerocopy->packet, "%" PRIu64, turn);
+	turn = zerocopy_turn(zerocopy, TURN, TURN);
+	check(turn > TURN - zerocopy->packet, "%" PRIu64 ", though it is to be more", turn);
+	zerocopy->stats.no_buffer = 1;
+	check(zerocopy_turn(zerocopy, 1, TURN) == 1, "a long turn after ENOBUFS");
+	zerocopy->stats.no_buffer = 0;
+	point("long turns for who is sent no copies: of twice as much as the socket took");
+
+	/* The last of these takes what room there is. */
+	send_until_full(&link);
+	zerocopy->proven = true;
+	turn = zerocopy_turn(zerocopy, 1, TURN);
+	check(turn < first, "%" PRIu64 ", before %" PRIu64, turn, first);
+	settle(&link, true);
+	fill(&link);
+	zerocopy->proven = true;
+	send_some(&link, 1, WORTH_A_PIN, true);
+	check(zerocopy_turn(zerocopy, 1, TURN) == turn, "%" PRIu64 ", before %" PRIu64,
+	      zerocopy_turn(zerocopy, 1, TURN), turn);
+	settle(&link, true);
+	leave_window(&link);
+	link_close(&link);
+	point("less when it took less, but not because there was no more to send");
 }
 
 /* The third block cannot be read for a while. Packets before it are sent all the same. */
@@ -709,5 +757,6 @@ int main(void)
 	test_room_again();
 	test_unreadable();
 	test_packets();
+	test_turn();
 	return tap_end();
 }
