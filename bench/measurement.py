@@ -17,6 +17,9 @@ CALM = 0.2
 
 PATIENCE_SECONDS = 60.0
 
+# Of the warm-up, in seconds.
+WARMUP_OF_A_CLIENT = 0.0008
+
 # Between connections to other programs, and to the daemon beside them: some have short listen queues.
 CONNECT_PACE = "500us"
 CONNECTING = "4"  # so many at once, to the null peer's servers
@@ -35,6 +38,10 @@ class Way:
     null_poll: bool = False  # nor does the null peer
     coalesce: float = 0  # so long the null peer sleeps, in seconds; 0: until it is woken
 
+    def warmup_of(self, cell: Cell) -> float:
+        """So long before it, in seconds: the slow start of many connections takes longer."""
+        return self.warmup + cell.clients * WARMUP_OF_A_CLIENT
+
 
 def _stolen() -> float:
     """CPU time that the host of a virtual machine gave to others, in seconds."""
@@ -46,7 +53,7 @@ def _sink(cell: Cell, running: Running, way: Way) -> list[str]:
     command = [str(BUILD / "bench/sink"), "--connect", running.address]
     command += ["--clients", str(cell.clients), "--server-pid", str(running.pid)]
     command += ["--seconds", f"{way.seconds * 1000:.0f}ms"]
-    command += ["--warmup", f"{way.warmup * 1000:.0f}ms"]
+    command += ["--warmup", f"{way.warmup_of(cell) * 1000:.0f}ms"]
     if way.poll:
         command += ["--poll"]
     if cell.paced:
@@ -61,7 +68,7 @@ def _sink(cell: Cell, running: Running, way: Way) -> list[str]:
 def _nullpeer(cell: Cell, running: Running, way: Way) -> list[str]:
     command = [str(BUILD / "bench/nullpeer"), "--clients", str(cell.clients)]
     command += ["--server-pid", str(running.pid), "--connect-timeout", "20s"]
-    command += ["--seconds", f"{way.seconds:.3f}", "--warmup", f"{way.warmup:.3f}"]
+    command += ["--seconds", f"{way.seconds:.3f}", "--warmup", f"{way.warmup_of(cell):.3f}"]
     if way.null_poll:
         command += ["--poll"]
     elif way.coalesce:
@@ -87,7 +94,7 @@ def _run_clients(cell: Cell, place: Place, running: Running, way: Way) -> Report
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS + way.seconds + way.warmup,
+            timeout=PATIENCE_SECONDS + way.seconds + way.warmup_of(cell),
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -46,7 +46,7 @@ class Contest:
         if self.cell.part == "peers":
             around += 0.1 + 0.001 * self.cell.clients  # they start, and are connected to, slowly
         return sum(
-            around + (max(1, self.way.seconds) if server.measure else self.way.warmup + self.way.seconds)
+            around + (max(1, self.way.seconds) if server.measure else self.way.warmup_of(self.cell) + self.way.seconds)
             for group in self.groups
             for server in group
         )
@@ -172,7 +172,7 @@ def describe(contests: list[Contest], count: int) -> str:
         total += seconds
         lines.append(
             f"{part}: {len(mine)} cells, {number} measurements of {way.seconds:g} s"
-            f" after {way.warmup:g} s: about {format_time(seconds)}"
+            f" after {way.warmup:g} s and more: about {format_time(seconds)}"
         )
     lines.append(f"{count} rounds: about {format_time(total)}, and more where measurements are repeated")
     return "\n".join(lines)
