@@ -208,10 +208,14 @@ static void disconnect(struct stream *stream, struct client *client)
 static void make_room(void *argument)
 {
 	struct stream *stream = argument;
+	bool may_wait = stream->settings->lag_policy == LAG_POLICY_BLOCK;
 
+	/* It need not wait yet, and with each block offered by itself there would be a send for each. */
+	if (may_wait && ring_free_blocks(stream->ring))
+		return;
 	/* First of all everyone is to have the chance to take what is new. */
 	offer_new_blocks(stream);
-	if (stream->settings->lag_policy == LAG_POLICY_BLOCK)
+	if (may_wait)
 		return;
 	while (ring_free_blocks(stream->ring) <= stream->low_water) {
 		struct cursor *slowest = window_slowest(stream->window);

@@ -13,10 +13,12 @@ if [ "${1-}" != in-namespace ]; then
 	exec bench/nullnet bash "$0" in-namespace
 fi
 
-# stream_run ARGUMENT...: a daemon for the imaginary clients. Sets target, http.
+ring=(--block-size 256K --ring-size 16M)
+
+# stream_run ARGUMENT...: a daemon for the imaginary clients, with that ring. Sets target, http.
 stream_run()
 {
-	daemon_run --pattern max --block-size 256K --ring-size 16M --listen 10.78.0.1:0 --metrics :0 "$@"
+	daemon_run --pattern max "${ring[@]}" --listen 10.78.0.1:0 --metrics :0 "$@"
 	target=10.78.0.1:$port
 	http=$(sed -n 's,.*metrics at http://127\.0\.0\.1:\([0-9]*\)/.*,\1,p' "$log")
 }
@@ -176,6 +178,30 @@ stream_end "stopped while clients receive"
 peer_end "stopped while clients receive: they were told so in order"
 is "stopped while clients receive: all of them" "$(field ended)" 8
 all_left "stopped while clients receive"
+
+# Under this policy a ring that is nearly full is no reason to send each block as soon as it is there.
+ring=(--block-size 64K --ring-size 2M --low-water 16)
+stream_run --zerocopy always --lag-policy block
+ring=(--block-size 256K --ring-size 16M)
+peer_ok "low water: all is acknowledged" --clients 1 --seconds 1
+all_came_back "low water"
+compare "low water: large sends all the same" \
+	$(($(value sent_bytes_total) / $(value zerocopy_sends_total))) -gt $((512 << 10))
+stream_end "low water"
+
+# --- the input ends while sends are outstanding: everyone gets all of it, and the daemon ends by itself ---
+head -c 32M /dev/zero >"$work/input"
+daemon_run --input "$work/input" --on-end close --hold 8 --zerocopy always --lag-policy block \
+	"${ring[@]}" --listen 10.78.0.1:0
+target=10.78.0.1:$port
+peer_start --clients 8 --rate 32M/s --window 1M --lose 40 --until-end
+daemon_wait 30
+is "an input that ends: exit status" "$status" 0
+peer_end "an input that ends: clients were told so in order"
+is "an input that ends: all of them" "$(field ended)" 8
+is "an input that ends: after all of it" "$(logged 'sent ([0-9]+) bytes')" $((8 * (32 << 20)))
+compare "an input that ends: though packets were lost" "$(field lost)" -gt 0
+all_left "an input that ends"
 
 # --- beside clients that do not go on, others do ---
 stream_run --zerocopy always --lag-policy drop --drain-timeout 1s
