@@ -6,8 +6,8 @@
  * When the ring runs low, whoever is at the tail of the window gives way by the lag policy. That
  * frees what nobody sent yet. What is in flight to a stalled client is pinned and cannot be had back
  * without ending it; so that such clients never take the ring from the others, only half of it may
- * be pinned (PINNED_SHARE), and beyond that blocks are sent by copying. Under lag-policy = block
- * there is no such limit: the source waits anyway.
+ * be pinned (PINNED_SHARE), and beyond that blocks are sent by copying, but for those that are pinned
+ * already. Under lag-policy = block there is no such limit: the source waits anyway.
  *
  * Nothing is freed from within a callback of its own: clients that are gone are parked in `dead` and
  * freed at the next turn of the event loop.
