@@ -673,7 +673,7 @@ static void test_turn(void)
 	zerocopy = &link.zerocopy;
 	fill(&link);
 	n = send_some(&link, 4, 4 * BLOCK_SIZE, true);
-	if (!check(n > BLOCK_SIZE, "%zd bytes", n))
+	if (!check(n > (ssize_t)BLOCK_SIZE, "%zd bytes", n))
 		return;
 	check(zerocopy_turn(zerocopy, 1, TURN) == 1, "a long turn before anything is known");
 	zerocopy->proven = true; /* as if it had not been copied */
