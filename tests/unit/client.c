@@ -144,19 +144,6 @@ static void fill(struct world *world)
 	}
 }
 
-static void receive(struct world *world, uint32_t i)
-{
-	static unsigned char buffer[64 << 10];
-	ssize_t n;
-
-	while ((n = recv(world->peer[i], buffer, sizeof(buffer), MSG_DONTWAIT)) > 0) {
-		size_t right = pattern_check(buffer, (size_t)n, world->received[i]);
-
-		check(right == (size_t)n, "byte %" PRIu64 " is wrong", world->received[i] + right);
-		world->received[i] += (uint64_t)n;
-	}
-}
-
 /* Until nothing happens any more. */
 static void run_until_quiet(struct world *world)
 {
@@ -184,7 +171,7 @@ static void world_end(struct world *world)
 	       check(clock_monotonic_ns() < give_up, "%u of %u clients ended", world->gone,
 		     world->clients)) {
 		for (uint32_t i = 0; i < world->clients; i++)
-			receive(world, i);
+			receive_pattern(world->peer[i], &world->received[i]);
 		event_base_loop(world->base, EVLOOP_NONBLOCK);
 	}
 	for (uint32_t i = 0; i < world->clients; i++) {

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Two ends of a TCP connection over loopback. */
+/* Two ends of a TCP connection over loopback, and what arrives at one of them. */
 #ifndef DMACAST_TEST_LOOPBACK_H
 #define DMACAST_TEST_LOOPBACK_H
 
+#include "pattern.h"
+#include "tap.h"
+
 #include <arpa/inet.h>
 #include <err.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
@@ -77,6 +81,24 @@ static inline bool connect_pair(const struct family *family, int receive_buffer,
 		err(1, "accept");
 	close(listener);
 	return true;
+}
+
+/*
+ * Read what has arrived of a stream of the pattern, of which @received bytes came before. Return: as recv()
+ * when nothing more has.
+ */
+static inline ssize_t receive_pattern(int fd, uint64_t *received)
+{
+	static unsigned char buffer[256 << 10];
+	ssize_t n;
+
+	while ((n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT)) > 0) {
+		size_t right = pattern_check(buffer, (size_t)n, *received);
+
+		check(right == (size_t)n, "byte %" PRIu64 " is wrong", *received + right);
+		*received += (uint64_t)n;
+	}
+	return n;
 }
 
 #endif

@@ -150,19 +150,9 @@ static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t most_bytes
 	return n;
 }
 
-/* Read what has arrived. Return: as recv() when nothing more has. */
 static ssize_t receive(struct link *link)
 {
-	static unsigned char buffer[256 << 10];
-	ssize_t n;
-
-	while ((n = recv(link->peer, buffer, sizeof(buffer), MSG_DONTWAIT)) > 0) {
-		size_t right = pattern_check(buffer, (size_t)n, link->received);
-
-		check(right == (size_t)n, "byte %" PRIu64 " is wrong", link->received + right);
-		link->received += (uint64_t)n;
-	}
-	return n;
+	return receive_pattern(link->peer, &link->received);
 }
 
 /* Fill, send and receive until so many more bytes were sent. */
