@@ -44,6 +44,10 @@ class Way:
         """So long before it, in seconds: the slow start of many connections takes longer."""
         return self.warmup + cell.clients * WARMUP_OF_A_CLIENT
 
+    def seconds_of(self, cell: Cell) -> float:
+        """So long it takes, with what is before it."""
+        return self.warmup_of(cell) + self.seconds
+
 
 def _stolen() -> float:
     """CPU time that the host of a virtual machine gave to others, in seconds."""
@@ -96,7 +100,7 @@ def _run_clients(cell: Cell, place: Place, running: Running, way: Way) -> Report
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS + way.seconds + way.warmup_of(cell),
+            timeout=PATIENCE_SECONDS + way.seconds_of(cell),
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -46,7 +46,7 @@ class Contest:
         if self.cell.part == "peers":
             around += 0.1 + 0.001 * self.cell.clients  # they start, and are connected to, slowly
         return sum(
-            around + (max(1, self.way.seconds) if server.measure else self.way.warmup_of(self.cell) + self.way.seconds)
+            around + (max(1, self.way.seconds) if server.measure else self.way.seconds_of(self.cell))
             for group in self.groups
             for server in group
         )
