@@ -184,7 +184,10 @@ static void end_in_order(struct client *client)
 	close_if_acknowledged(client);
 }
 
-/* Pin no more than is allowed. A block that someone pins already, as all clients do in turn, is for nothing. */
+/*
+ * Pin no more than is allowed. A block that someone pins already is not one more; all clients pin it in
+ * turn.
+ */
 static void keep_to_allowance(const struct client *client, struct zerocopy_request *request)
 {
 	uint32_t allowance = client->owner->pin_allowance(client->owner->argument);

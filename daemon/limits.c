@@ -18,8 +18,8 @@
 #define OPTMEM_PER_SEND 768
 #define OPTMEM_WANTED (1U << 20)
 /*
- * Unfinished zero-copy of one client that keeps a fast link busy: twice what is on its way, for sends ask for
- * more than the socket takes (zerocopy_turn()), and that is what the kernel counts.
+ * Unfinished zero-copy of one client that keeps a fast link busy: twice what is on its way, for sends
+ * ask for more than the socket takes (zerocopy_turn()), and that is what the kernel counts.
  */
 #define PINNED_PER_CLIENT (1U << 20)
 /* Descriptors that are not clients: event loop, logs, sources, endpoints. */

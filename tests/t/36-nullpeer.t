@@ -13,7 +13,8 @@ if [ "${1-}" != in-namespace ]; then
 	exec bench/nullnet bash "$0" in-namespace
 fi
 
-ring=(--block-size 256K --ring-size 16M)
+usual_ring=(--block-size 256K --ring-size 16M)
+ring=("${usual_ring[@]}")
 
 # stream_run ARGUMENT...: a daemon for the imaginary clients, with that ring. Sets target, http.
 stream_run()
@@ -182,7 +183,7 @@ all_left "stopped while clients receive"
 # Under this policy a ring that is nearly full is no reason to send each block as soon as it is there.
 ring=(--block-size 64K --ring-size 2M --low-water 16)
 stream_run --zerocopy always --lag-policy block
-ring=(--block-size 256K --ring-size 16M)
+ring=("${usual_ring[@]}")
 peer_ok "low water: all is acknowledged" --clients 1 --seconds 1
 all_came_back "low water"
 compare "low water: large sends all the same" \
