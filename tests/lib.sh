@@ -116,7 +116,7 @@ done_testing()
 	exit
 }
 
-# wait_until SECONDS COMMAND...: until it succeeds.
+# wait_until SECONDS COMMAND...: until it succeeds; longer where the command itself takes time.
 wait_until()
 {
 	local tries=$(($1 * 50))

@@ -142,11 +142,12 @@ feed_ok "and the stream is there again" --clients 2 --bytes 2M "$target"
 
 # --- the device goes and comes, and is the group's each time ---
 feed_start cut --clients 2 --expect-end end --seconds 60 "$target"
-guest sh -c 'echo 3000 >/sys/kernel/debug/dmacast_sim/unplug'
+# Long enough for the status, which is looked at every five seconds.
+guest sh -c 'echo 15000 >/sys/kernel/debug/dmacast_sim/unplug'
 feed_end_ok "the device goes: an orderly end" cut
 wait_until 20 status_is 'waiting for a device'
 ok $? "the status says so" || diag "$(property StatusText)"
-feed_ok "it comes back, and the stream with it" --clients 2 --bytes 2M --connect-timeout 20s "$target"
+feed_ok "it comes back, and the stream with it" --clients 2 --bytes 2M --connect-timeout 60s "$target"
 
 # --- an instance beside it ---
 cat >"$work/beside.conf" <<'END'
