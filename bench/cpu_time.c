@@ -3,12 +3,17 @@
 
 #include "clock.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <err.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define NS_PER_S 1e9
+#define MAX_CPUS 1024
 
 /*
  * Of the children that ended: the fields 16 and 17 of /proc/PID/stat, in ticks; the second one, the name,
@@ -55,6 +60,56 @@ static double cpu_of(pid_t pid)
 	return used;
 }
 
+static bool is_ksoftirqd(const char *pid)
+{
+	char path[64], name[32] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%.16s/comm", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (!fgets(name, sizeof(name), file))
+		name[0] = 0;
+	fclose(file);
+	return !strncmp(name, "ksoftirqd/", strlen("ksoftirqd/"));
+}
+
+/* Their process ids, ended by 0; none in a container, which has its own. */
+static const pid_t *find_ksoftirqd(void)
+{
+	static pid_t found[MAX_CPUS + 1];
+	struct dirent *entry;
+	size_t count = 0;
+	DIR *proc = opendir("/proc");
+
+	if (!proc)
+		err(1, "/proc");
+	while (count < MAX_CPUS && (entry = readdir(proc)))
+		if (isdigit((unsigned char)entry->d_name[0]) && is_ksoftirqd(entry->d_name))
+			found[count++] = (pid_t)strtol(entry->d_name, NULL, 10);
+	closedir(proc);
+	return found;
+}
+
+/*
+ * Where packets are delivered without a network card, much is done by these threads: packets are received,
+ * acknowledgements taken, and what they made room for is sent.
+ */
+static double softirq_cpu(void)
+{
+	static const pid_t *threads;
+	double used = 0;
+	clockid_t clock;
+
+	if (!threads)
+		threads = find_ksoftirqd();
+	for (size_t i = 0; threads[i]; i++)
+		if (clock_getcpuclockid(threads[i], &clock) == 0)
+			used += (double)clock_ns(clock) / NS_PER_S;
+	return used;
+}
+
 /* All CPUs, without the time that they were idle or waiting for a disk. */
 static double machine_cpu(void)
 {
@@ -77,6 +132,7 @@ struct cpu_time cpu_time_read(pid_t server)
 	return (struct cpu_time){
 		.own = (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / NS_PER_S,
 		.server = server ? cpu_of(server) : 0,
+		.softirq = softirq_cpu(),
 		.machine = machine_cpu(),
 	};
 }
@@ -85,9 +141,11 @@ void cpu_time_print(const char *name, pid_t server, const struct cpu_time *from,
 		    const struct cpu_time *to)
 {
 	double own_used = to->own - from->own, server_used = to->server - from->server;
-	double other = to->machine - from->machine - own_used - server_used;
+	double softirq_used = to->softirq - from->softirq;
+	double other = to->machine - from->machine - own_used - server_used - softirq_used;
 
 	printf(" %s=%.6f", name, own_used);
 	if (server)
-		printf(" server_cpu=%.6f other_cpu=%.3f", server_used, other > 0 ? other : 0);
+		printf(" server_cpu=%.6f softirq_cpu=%.6f other_cpu=%.3f", server_used,
+		       softirq_used, other > 0 ? other : 0);
 }

@@ -7,6 +7,7 @@
 
 struct cpu_time {
 	double own, server;
+	double softirq; /* of the kernel's threads for what interrupts left, ksoftirqd/N */
 	double machine; /* of all processes */
 };
 
@@ -16,7 +17,7 @@ struct cpu_time {
  */
 struct cpu_time cpu_time_read(pid_t server);
 
-/** cpu_time_print() - what was used between: " NAME=... server_cpu=... other_cpu=...". */
+/** cpu_time_print() - what was used between: " NAME=... server_cpu=... softirq_cpu=... other_cpu=...". */
 void cpu_time_print(const char *name, pid_t server, const struct cpu_time *from,
 		    const struct cpu_time *to);
 

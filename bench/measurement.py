@@ -130,6 +130,7 @@ def _numbers(report: Report, transport: str) -> dict[str, float]:
         "bytes": int(report["bytes_total" if null else "bytes"]),
         "server_cpu": number["server_cpu"],
         "client_cpu": number["cpu" if null else "sink_cpu"],
+        "softirq_cpu": number["softirq_cpu"],
         "other_cpu": number["other_cpu"],
         "overflows": int(number.get("overflows", 0)),
     }
@@ -143,7 +144,7 @@ def _numbers(report: Report, transport: str) -> dict[str, float]:
 def _run_once(server: Server, cell: Cell, place: Place, way: Way) -> tuple[str, dict[str, float]]:
     """Return: the memory of the server's ring, and the numbers."""
     if server.measure:
-        return "", {"other_cpu": 0, **asdict(server.measure(cell, place, way.seconds))}
+        return "", {"softirq_cpu": 0, "other_cpu": 0, **asdict(server.measure(cell, place, way.seconds))}
     assert server.run
     with server.run(cell, place) as running:
         report = _run_clients(cell, place, running, way)

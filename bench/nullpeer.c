@@ -21,7 +21,8 @@
  *   zero_windows           how often a client closed its window
  *   beyond                 packets with bytes that no window allowed
  *   overflows              packets that were lost because this program was too slow
- *   cpu, server_cpu, other_cpu    seconds of CPU time of this process, of --server-pid, of all others
+ *   cpu, server_cpu        seconds of CPU time of this process, of --server-pid
+ *   softirq_cpu, other_cpu    of the kernel's threads for the network's work (ksoftirqd), of all others
  *   errors                 failures; the exit status is 1 when there are any
  */
 #include <arpa/inet.h>

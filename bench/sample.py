@@ -37,6 +37,7 @@ class Sample:
     client_max: float
     server_cpu: float
     client_cpu: float
+    softirq_cpu: float  # of the kernel's threads for the network's work, for both sides
     other_cpu: float  # of everything else on the machine
     stolen_cpu: float  # of a virtual machine, by its host, warm-up included
     tries: int  # of which this one was the least disturbed
@@ -58,8 +59,8 @@ class Sample:
 
     @property
     def all_cpu_per_gb(self) -> float:
-        """The same with the clients'; with the null peer's, in whose context ACKs are taken."""
-        return (self.server_cpu + self.client_cpu) / (self.bytes / 1e9)
+        """The same with the clients' and ksoftirqd's; with the null peer's, in whose context ACKs are taken."""
+        return (self.server_cpu + self.client_cpu + self.softirq_cpu) / (self.bytes / 1e9)
 
     @property
     def disturbance(self) -> float:

@@ -14,6 +14,7 @@
  *                      stamp says, to when a client had all of it
  *   sink_cpu           seconds of CPU time that this program used meanwhile
  *   server_cpu         the same of the process that --server-pid names, and of all that it started
+ *   softirq_cpu        the same of the kernel's threads for the network's work (ksoftirqd)
  *   other_cpu          the same of everything else on this machine: 0 when the run was undisturbed
  *
  * With --check and --latency it takes the stream block by block, of --block-size; the server's source

@@ -16,7 +16,7 @@ from targets import Verdict, daemon_beside, format_spread
 
 MODE_WORDS = {ZEROCOPY: "zero-copy", COPY: "copy"}
 PAGE_WORDS = {SMALL: "ring in 4 KiB pages", HUGE: "ring in huge pages"}
-CLIENT_WORDS = {LOOPBACK: "the clients'", NULL: "the null peer's"}
+REST_WORDS = {LOOPBACK: "the clients' and ksoftirqd's", NULL: "the null peer's and ksoftirqd's"}
 
 
 def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
@@ -36,7 +36,7 @@ def milliseconds(sample: Sample) -> float:
 
 
 def all_milliseconds(sample: Sample) -> float:
-    """With the clients'."""
+    """With the clients' and ksoftirqd's."""
     return sample.all_cpu_per_gb * 1e3
 
 
@@ -87,7 +87,7 @@ def _matrix_tables(cells: dict[Where, dict[Who, Series]], transport: str, pages:
     gain = ["copy to zero-copy"] if both else []
     return (
         f"**Throughput in GB/s, {transport}, {PAGE_WORDS[pages]}**\n\n{table(head, rates, 0)}\n"
-        f"**The server's CPU time in ms per GB (with {CLIENT_WORDS[transport]}), {transport}, "
+        f"**The server's CPU time in ms per GB (with {REST_WORDS[transport]}), {transport}, "
         f"{PAGE_WORDS[pages]}**\n\n{table(head + gain, cpus, 0)}"
     )
 
@@ -211,7 +211,7 @@ def peers(samples: list[Sample]) -> str:
                 _ratio_text(mine, other, lambda s: s.cpu_per_gb),
             ])  # fmt: skip
     head = [
-        "transport", "clients", "server", "GB/s", "CPU ms/GB (with the clients')",
+        "transport", "clients", "server", "GB/s", "CPU ms/GB (with the clients' and ksoftirqd's)",
         "dmacastd to it: rate", "CPU per GB",
     ]  # fmt: skip
     return table(head, rows, 3) if rows else "Not measured.\n"
