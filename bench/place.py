@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from contextlib import contextmanager
-from dataclasses import dataclass
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Iterator
 
@@ -49,11 +50,48 @@ def pins(pinned: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ("taskset", "-c", str(cpus[0])), ("taskset", "-c", str(cpus[1]))
 
 
+def own_loopback(pinned: bool) -> Place:
+    """The machine's own network, with its settings."""
+    server, client = pins(pinned)
+    return Place(LOOPBACK, "127.0.0.1", server, client)
+
+
+@contextmanager
+def _namespace() -> Iterator[tuple[str, ...]]:
+    """A network namespace by nullnet, and what enters it. It ends with the process that holds it."""
+    holder = subprocess.Popen(
+        [HERE / "nullnet", "sh", "-c", "echo ready; exec cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert holder.stdin and holder.stdout and holder.stderr
+    try:
+        if holder.stdout.readline() != b"ready\n":
+            raise BenchError(f"bench/nullnet: {holder.stderr.read().decode().strip()}")
+        yield "nsenter", f"--net=/proc/{holder.pid}/ns/net"
+    finally:
+        holder.stdin.close()
+        holder.wait()
+        holder.stdout.close()
+        holder.stderr.close()
+
+
 @contextmanager
 def loopback(pinned: bool) -> Iterator[Place]:
-    """The machine's own network."""
-    server, client = pins(pinned)
-    yield Place(LOOPBACK, "127.0.0.1", server, client)
+    """That of a namespace with the same settings as the null peer's; the machine's where there can be none."""
+    place = own_loopback(pinned)
+    with ExitStack() as stack:
+        try:
+            enter = stack.enter_context(_namespace())
+            place = replace(
+                place,
+                server_prefix=enter + place.server_prefix,
+                client_prefix=enter + place.client_prefix,
+            )
+        except BenchError as error:
+            print(f"{error}: loopback is the machine's own, with its settings", file=sys.stderr)
+        yield place
 
 
 def null_needs() -> None:
@@ -72,26 +110,11 @@ def null_needs() -> None:
 
 @contextmanager
 def null(pinned: bool) -> Iterator[Place]:
-    """A network namespace with the null peer's wire. It ends with the process that holds it."""
+    """The null peer's wire."""
     null_needs()
-    holder = subprocess.Popen(
-        [HERE / "nullnet", "sh", "-c", "echo ready; exec cat"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert holder.stdin and holder.stdout and holder.stderr
-    try:
-        if holder.stdout.readline() != b"ready\n":
-            raise BenchError(f"bench/nullnet: {holder.stderr.read().decode().strip()}")
-        enter = ("nsenter", f"--net=/proc/{holder.pid}/ns/net")
-        server, client = pins(pinned)
+    server, client = pins(pinned)
+    with _namespace() as enter:
         yield Place(NULL, "10.78.0.1", enter + server, enter + client)
-    finally:
-        holder.stdin.close()
-        holder.wait()
-        holder.stdout.close()
-        holder.stderr.close()
 
 
 PLACES = {LOOPBACK: loopback, NULL: null}
