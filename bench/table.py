@@ -115,11 +115,14 @@ def targets(verdicts: list[Verdict]) -> str:
         worst = verdict.worst if verdict.measured else ""
         within = verdict.within if verdict.measured else ""
         rows.append([
-            verdict.target, verdict.limit, word, within, verdict.middle, worst, verdict.where
+            verdict.target, verdict.limit, word, within, verdict.always_missed, verdict.middle,
+            worst, verdict.where,
         ])  # fmt: skip
-    return table(
-        ["target", "limit", "met", "cells within", "all: median (95 %)", "worst cell", "which"], rows, 7
-    )
+    head = [
+        "target", "limit", "met", "cells within", "missed in every round", "all: median (95 %)",
+        "worst cell", "which",
+    ]  # fmt: skip
+    return table(head, rows, 8)
 
 
 def environment(facts: Facts) -> str:

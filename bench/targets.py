@@ -29,6 +29,7 @@ class Verdict:
     worst: str = "not measured"
     where: str = ""
     within: str = "0 of 0"  # cells
+    always_missed: str = ""  # in how many cells it was missed in every round
     middle: str = ""  # of all rounds of all cells: the median, and how sure it is
     met: bool = False
 
@@ -75,16 +76,24 @@ def judge(target: str, pairs: Iterable[Pair], limit: float, at_least: bool) -> V
     found = sorted(pairs, key=lambda pair: pair.median, reverse=not at_least)
     if not found:
         return Verdict(target, f"{sign} {limit:g}")
-    good = [pair for pair in found if (pair.median >= limit) == at_least or pair.median == limit]
+
+
+    def keeps(value: float) -> bool:
+        return (value >= limit) == at_least or value == limit
+
+    return _verdict(target, f"{sign} {limit:g}", found, keeps, middle_of(found))
+
+
+def _verdict(
+    target: str, limit: str, pairs: list[Pair], keeps: Callable[[float], bool], middle: str = ""
+) -> Verdict:
+    """Of at least one pair, the worst of which is the first."""
+    good = sum(keeps(pair.median) for pair in pairs)
+    missed = sum(not any(map(keeps, pair.ratio.values)) for pair in pairs)
     return Verdict(
-        target,
-        f"{sign} {limit:g}",
-        format_spread(found[0].ratio),
-        found[0].where,
-        f"{len(good)} of {len(found)}",
-        middle_of(found),
-        len(good) == len(found),
-    )
+        target, limit, format_spread(pairs[0].ratio), pairs[0].where,
+        f"{good} of {len(pairs)}", str(missed), middle, good == len(pairs),
+    )  # fmt: skip
 
 
 def _against_bare(samples: list[Sample]) -> list[Verdict]:
@@ -176,12 +185,8 @@ def _flat(samples: list[Sample]) -> list[Verdict]:
             verdicts.append(Verdict(text, f"1 +- {FLAT:g}"))
             continue
         pairs.sort(key=lambda pair: abs(pair.median - 1), reverse=True)
-        good = [pair for pair in pairs if abs(pair.median - 1) <= FLAT]
         verdicts.append(
-            Verdict(
-                text, f"1 +- {FLAT:g}", format_spread(pairs[0].ratio), pairs[0].where,
-                f"{len(good)} of {len(pairs)}", "", len(good) == len(pairs),
-            )  # fmt: skip
+            _verdict(text, f"1 +- {FLAT:g}", pairs, lambda value: abs(value - 1) <= FLAT)
         )
     return verdicts
 
@@ -233,7 +238,7 @@ def _memory(rows: list[MemoryRow]) -> Verdict:
     if not row:
         return Verdict(text, limit)
     good = row.client_bytes < MEMORY_LIMIT
-    return Verdict(text, limit, f"{row.client_bytes} bytes", "", f"{int(good)} of 1", "", good)
+    return Verdict(text, limit, f"{row.client_bytes} bytes", "", f"{int(good)} of 1", "", "", good)
 
 
 def verdicts(samples: list[Sample], memory: list[MemoryRow]) -> list[Verdict]:

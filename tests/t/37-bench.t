@@ -335,27 +335,34 @@ row "a ratio is the median of the rounds' ratios, not the ratio of medians" loop
 row "CPU time: the server's, and with the null peer's; zero-copy beside copying" null \
 	"| 1 | 64K | 100 (150) | 83 (133) | 1.08 (1.05-1.20) | 125 (175) | 125 (175) | 1.00 (1.00-1.00) | 1.25 (1.25-1.25) |"
 row "a target that is missed, and where" targets \
-	"| throughput to the bare loop, loopback, zero-copy, blocks of 256 KiB and more | >= 0.95 | **no** | 3 of 4 | 0.99 (0.98-1.02) | 0.94 (0.90-0.99) | loopback, 8 clients, 256K, zerocopy |"
+	"| throughput to the bare loop, loopback, zero-copy, blocks of 256 KiB and more | >= 0.95 | **no** | 3 of 4 | 0 | 0.99 (0.98-1.02) | 0.94 (0.90-0.99) | loopback, 8 clients, 256K, zerocopy |"
+mkdir "$work/always"
+cp $data/* "$work/always"
+grep -Ev '^matrix,3,[^,]*,loopback,small,8,262144,.*,zerocopy,' $data/samples.csv >"$work/always/samples.csv"
+report --no-figures "$work/always"
+row "one that is missed in every round" targets \
+	"| throughput to the bare loop, loopback, zero-copy, blocks of 256 KiB and more | >= 0.95 | **no** | 3 of 4 | 1 | 1.00 (0.98-1.02) | 0.92 (0.90-0.94) | loopback, 8 clients, 256K, zerocopy |"
+report --no-figures $data
 row "copying is told apart" targets \
-	"| throughput to the bare loop, loopback, copying, blocks of 256 KiB and more | >= 0.95 | yes | 4 of 4 | 1.00 (1.00-1.00) | 1.00 (1.00-1.00) | loopback, 1 client, 256K, copy |"
+	"| throughput to the bare loop, loopback, copying, blocks of 256 KiB and more | >= 0.95 | yes | 4 of 4 | 0 | 1.00 (1.00-1.00) | 1.00 (1.00-1.00) | loopback, 1 client, 256K, copy |"
 row "the CPU time of the server" targets \
-	"| CPU per GB to the bare loop, loopback, zero-copy, blocks of 64 KiB | <= 1.1 | yes | 2 of 2 | 1.00 (1.00-1.00) | 1.00 (1.00-1.00) | loopback, 1 client, 64K, zerocopy |"
+	"| CPU per GB to the bare loop, loopback, zero-copy, blocks of 64 KiB | <= 1.1 | yes | 2 of 2 | 0 | 1.00 (1.00-1.00) | 1.00 (1.00-1.00) | loopback, 1 client, 64K, zerocopy |"
 row "and with that of the clients and of ksoftirqd" targets \
-	"| the same, server, clients and ksoftirqd together, blocks of 64 KiB | <= 1.1 | yes | 2 of 2 | 1.02 (1.00-1.07) | 1.06 (1.04-1.07) | loopback, 8 clients, 64K, zerocopy |"
+	"| the same, server, clients and ksoftirqd together, blocks of 64 KiB | <= 1.1 | yes | 2 of 2 | 0 | 1.02 (1.00-1.07) | 1.06 (1.04-1.07) | loopback, 8 clients, 64K, zerocopy |"
 row "a target that is met, but not everywhere as well" targets \
-	"| CPU per GB to the bare loop, null, blocks of 64 KiB | <= 1.1 | yes | 4 of 4 | 1.00 (1.00-1.05) | 1.08 (1.05-1.20) | null, 1 client, 64K, zerocopy |"
+	"| CPU per GB to the bare loop, null, blocks of 64 KiB | <= 1.1 | yes | 4 of 4 | 0 | 1.00 (1.00-1.05) | 1.08 (1.05-1.20) | null, 1 client, 64K, zerocopy |"
 row "what zero-copy saves" targets \
-	"| CPU per GB, copying to zero-copy, null, 1M | >= 2.2 | yes | 2 of 2 | 2.50 (2.50-2.50) | 2.50 (2.50-2.50) | null, 1 client, 1M |"
+	"| CPU per GB, copying to zero-copy, null, 1M | >= 2.2 | yes | 2 of 2 | 0 | 2.50 (2.50-2.50) | 2.50 (2.50-2.50) | null, 1 client, 1M |"
 row "flat over the number of clients" targets \
-	"| CPU per client-GB to the mean of all numbers of clients, null | 1 +- 0.15 | yes | 12 of 12 |  | 0.90 (0.90-0.90) | null, 1 client, 256K, copy |"
+	"| CPU per client-GB to the mean of all numbers of clients, null | 1 +- 0.15 | yes | 12 of 12 | 0 |  | 0.90 (0.90-0.90) | null, 1 client, 256K, copy |"
 row "other programs are beside the daemon with their feed" targets \
-	"| throughput to ncat --broker | >= 3 | yes | 1 of 1 | 4.00 (4.00-4.00) | 4.00 (4.00-4.00) | loopback, 8 clients, 256K, ncat |"
+	"| throughput to ncat --broker | >= 3 | yes | 1 of 1 | 0 | 4.00 (4.00-4.00) | 4.00 (4.00-4.00) | loopback, 8 clients, 256K, ncat |"
 row "and those without a feed beside the daemon without one" targets \
-	"| throughput to each other peer | >= 1 | yes | 1 of 1 | 1.40 (1.40-1.40) | 1.40 (1.40-1.40) | loopback, 8 clients, 256K, nginx |"
+	"| throughput to each other peer | >= 1 | yes | 1 of 1 | 0 | 1.40 (1.40-1.40) | 1.40 (1.40-1.40) | loopback, 8 clients, 256K, nginx |"
 row "latency" targets \
-	"| 99th percentile of latency to the bare loop, 8 clients | <= 1.2 | yes | 2 of 2 | 1.15 (1.10-1.30) | 1.15 (1.10-1.30) | loopback, 8 clients, 64K, copy |"
+	"| 99th percentile of latency to the bare loop, 8 clients | <= 1.2 | yes | 2 of 2 | 0 | 1.15 (1.10-1.30) | 1.15 (1.10-1.30) | loopback, 8 clients, 64K, copy |"
 row "memory" targets \
-	"| user memory of a client, 10000 clients | < 4096 bytes | yes | 1 of 1 |  | 819 bytes |  |"
+	"| user memory of a client, 10000 clients | < 4096 bytes | yes | 1 of 1 |  |  | 819 bytes |  |"
 row "two that are the same" noise \
 	"| null | 75 | 3 | copy 1.00 (0.97-1.02) | copy 1.00 (1.00-1.00) | 75%, 75% | 0.00, 0.10 | 3 | 0 |"
 row "the environment" environment "| CPU | made up, 2 of 2 CPUs |"
@@ -370,7 +377,7 @@ ok "$status" "without that cell all are met" || diag_file "$work/said"
 rm "$work/met/memory.csv"
 report --no-figures --check "$work/met"
 refused "a target that was not measured is not met" 1 'not all targets are met'
-row "and the report says so" targets "| user memory of a client, 10000 clients | < 4096 bytes | not measured |  |  |  |  |"
+row "and the report says so" targets "| user memory of a client, 10000 clients | < 4096 bytes | not measured |  |  |  |  |  |"
 
 cut -d , -f 1-20 $data/samples.csv >"$work/half/samples.csv"
 report --no-figures "$work/half"
