@@ -3,7 +3,8 @@
 
 Each round goes through all cells, so that a machine that becomes slower meanwhile does so for all
 alike, and a run that is broken off has as much of each. Within a cell the servers follow each other
-directly, those that belong together first of all; who comes first changes with the round.
+directly, those that belong together first of all; who comes first changes with the round. It matters, for what
+memory a server leaves behind is what the next one gets: an even number of rounds is fair.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ LATENCY_FEED = "100M/s"
 LATENCY_SECONDS = 2.0  # blocks of 1 MiB are 95 a second, and the last percent of them is looked at
 
 PEER_BLOCK = 256 << 10
+PEER_SECONDS = 0.3  # some are slow, and send in bursts
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def peers(choice: Choice, way: Way) -> tuple[list[Contest], list[str]]:
     """Other programs. Those with a feed are beside the daemon with the same feed, those that send what
     is in memory already beside the daemon with a pattern that is. Return: also what is left out, and why.
     """
+    way = replace(way, seconds=max(way.seconds, PEER_SECONDS))
     contests = []
     left_out: dict[tuple[Server, str, str], list[str]] = {}
     for transport in choice.transports:

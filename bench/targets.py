@@ -77,7 +77,6 @@ def judge(target: str, pairs: Iterable[Pair], limit: float, at_least: bool) -> V
     if not found:
         return Verdict(target, f"{sign} {limit:g}")
 
-
     def keeps(value: float) -> bool:
         return (value >= limit) == at_least or value == limit
 

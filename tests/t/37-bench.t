@@ -185,7 +185,7 @@ matches "a plan: as many measurements as servers and rounds" "$work/said" \
 run "$work/out" --plan --quick
 matches "the quick plan takes less than two minutes" "$work/said" '^2 rounds: about 1:'
 run "$work/out" --plan
-matches "the whole plan takes less than 20 minutes" "$work/said" '^5 rounds: about 1[0-9]:'
+matches "the whole plan takes less than 20 minutes" "$work/said" '^6 rounds: about 1[0-9]:'
 check "and nothing was written by plans" test ! -e "$work/out/samples.csv"
 
 # ---- bench/run: a small run ----
