@@ -76,9 +76,10 @@ static bool is_ksoftirqd(const char *pid)
 }
 
 /* Their process ids, ended by 0; none in a container, which has its own. */
-static const pid_t *find_ksoftirqd(void)
+static pid_t ksoftirqd[MAX_CPUS + 1];
+
+void cpu_time_init(void)
 {
-	static pid_t found[MAX_CPUS + 1];
 	struct dirent *entry;
 	size_t count = 0;
 	DIR *proc = opendir("/proc");
@@ -87,9 +88,8 @@ static const pid_t *find_ksoftirqd(void)
 		err(1, "/proc");
 	while (count < MAX_CPUS && (entry = readdir(proc)))
 		if (isdigit((unsigned char)entry->d_name[0]) && is_ksoftirqd(entry->d_name))
-			found[count++] = (pid_t)strtol(entry->d_name, NULL, 10);
+			ksoftirqd[count++] = (pid_t)strtol(entry->d_name, NULL, 10);
 	closedir(proc);
-	return found;
 }
 
 /*
@@ -98,14 +98,11 @@ static const pid_t *find_ksoftirqd(void)
  */
 static double softirq_cpu(void)
 {
-	static const pid_t *threads;
 	double used = 0;
 	clockid_t clock;
 
-	if (!threads)
-		threads = find_ksoftirqd();
-	for (size_t i = 0; threads[i]; i++)
-		if (clock_getcpuclockid(threads[i], &clock) == 0)
+	for (size_t i = 0; ksoftirqd[i]; i++)
+		if (clock_getcpuclockid(ksoftirqd[i], &clock) == 0)
 			used += (double)clock_ns(clock) / NS_PER_S;
 	return used;
 }

@@ -11,6 +11,9 @@ struct cpu_time {
 	double machine; /* of all processes */
 };
 
+/** cpu_time_init() - before anything is measured: it looks through all processes, which takes milliseconds. */
+void cpu_time_init(void);
+
 /**
  * cpu_time_read() - so far. @server: a process, which counts with all that it started, or 0. Ends the
  * program when that is gone.

@@ -491,6 +491,7 @@ int main(int argc, char **argv)
 		run.request = request_read(opt.request, CLIENT_REQUEST_MOST, &run.request_length);
 	create_clients();
 	frame_open(&way);
+	cpu_time_init();
 	tap_open(opt.server_link, !opt.poll && !opt.coalesce_us, take_report);
 	run.used = cpu_time_read((pid_t)opt.server_pid);
 	run_clients();

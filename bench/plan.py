@@ -22,7 +22,7 @@ CONTROL_CLIENTS, CONTROL_BLOCK = 8, 256 << 10
 
 LATENCY_CLIENTS = 8
 LATENCY_FEED = "100M/s"
-LATENCY_SECONDS = 2.0  # blocks of 1 MiB are 95 a second, and the last percent of them is looked at
+LATENCY_SECONDS = 1.5  # blocks of 1 MiB are 95 a second, and the last percent of them is looked at
 
 PEER_BLOCK = 256 << 10
 PEER_SECONDS = 0.3  # some are slow, and send in bursts

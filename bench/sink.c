@@ -372,6 +372,7 @@ int main(int argc, char **argv)
 
 	option_set_presets(OPTION_STREAM, &sink.settings);
 	parse(&sink, argc, argv);
+	cpu_time_init();
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
