@@ -29,7 +29,7 @@ from fed_server import (
     dies_with_us, directory, directory_of_nobody, feed, free_port, group, pipe_of_feed, wait_for_output,
     wait_until_listening,
 )  # fmt: skip
-from place import BUILD, BenchError, Place, own_loopback
+from place import BUILD, OWN_LOOPBACK, BenchError, Place
 from server import Measured, Running, Server
 from stream_check import check_stream
 
@@ -345,7 +345,7 @@ def iperf3(cell: Cell, place: Place, seconds: float) -> Measured:
 
 def check(name: str, server: Server, cell: Cell, length: int) -> None:
     """Print the result, or raise BenchError."""
-    with server.run(cell, own_loopback(pinned=False)) as running:
+    with server.run(cell, OWN_LOOPBACK) as running:
         check_stream(running.address, running.request, cell.clients, cell.ring, length)
     print(f"{name}: {cell.clients} clients, {length} bytes each, all right", flush=True)
 

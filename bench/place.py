@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator
 
@@ -50,10 +50,8 @@ def pins(pinned: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ("taskset", "-c", str(cpus[0])), ("taskset", "-c", str(cpus[1]))
 
 
-def own_loopback(pinned: bool) -> Place:
-    """The machine's own network, with its settings."""
-    server, client = pins(pinned)
-    return Place(LOOPBACK, "127.0.0.1", server, client)
+# The machine's own network, with its settings, on any CPU.
+OWN_LOOPBACK = Place(LOOPBACK, "127.0.0.1", (), ())
 
 
 @contextmanager
@@ -80,18 +78,14 @@ def _namespace() -> Iterator[tuple[str, ...]]:
 @contextmanager
 def loopback(pinned: bool) -> Iterator[Place]:
     """That of a namespace with the same settings as the null peer's; the machine's where there can be none."""
-    place = own_loopback(pinned)
+    server, client = pins(pinned)
     with ExitStack() as stack:
+        enter: tuple[str, ...] = ()
         try:
             enter = stack.enter_context(_namespace())
-            place = replace(
-                place,
-                server_prefix=enter + place.server_prefix,
-                client_prefix=enter + place.client_prefix,
-            )
         except BenchError as error:
             print(f"{error}: loopback is the machine's own, with its settings", file=sys.stderr)
-        yield place
+        yield Place(LOOPBACK, OWN_LOOPBACK.host, enter + server, enter + client)
 
 
 def null_needs() -> None:

@@ -3,8 +3,8 @@
 
 Each round goes through all cells, so that a machine that becomes slower meanwhile does so for all
 alike, and a run that is broken off has as much of each. Within a cell the servers follow each other
-directly, those that belong together first of all; who comes first changes with the round. It matters, for what
-memory a server leaves behind is what the next one gets: an even number of rounds is fair.
+directly, those that belong together first of all; who comes first changes with the round. It matters,
+for what memory a server leaves behind is what the next one gets: an even number of rounds is fair.
 """
 
 from __future__ import annotations

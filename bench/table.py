@@ -16,7 +16,7 @@ from targets import Verdict, daemon_beside, format_spread
 
 MODE_WORDS = {ZEROCOPY: "zero-copy", COPY: "copy"}
 PAGE_WORDS = {SMALL: "ring in 4 KiB pages", HUGE: "ring in huge pages"}
-REST_WORDS = {LOOPBACK: "the clients' and ksoftirqd's", NULL: "the null peer's and ksoftirqd's"}
+CLIENT_WORDS = {LOOPBACK: "the clients'", NULL: "the null peer's"}
 
 
 def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
@@ -87,8 +87,8 @@ def _matrix_tables(cells: dict[Where, dict[Who, Series]], transport: str, pages:
     gain = ["copy to zero-copy"] if both else []
     return (
         f"**Throughput in GB/s, {transport}, {PAGE_WORDS[pages]}**\n\n{table(head, rates, 0)}\n"
-        f"**The server's CPU time in ms per GB (with {REST_WORDS[transport]}), {transport}, "
-        f"{PAGE_WORDS[pages]}**\n\n{table(head + gain, cpus, 0)}"
+        f"**The server's CPU time in ms per GB (with {CLIENT_WORDS[transport]} and ksoftirqd's), "
+        f"{transport}, {PAGE_WORDS[pages]}**\n\n{table(head + gain, cpus, 0)}"
     )
 
 

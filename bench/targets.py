@@ -16,6 +16,7 @@ from statistic import Pair, Series, Spread, Value, Where, by_cell, interval, pai
 MEMORY_CLIENTS = 10000
 MEMORY_LIMIT = 4096
 FLAT = 0.15
+TOGETHER = "the same, server, clients and ksoftirqd together"
 LARGE_BLOCK = 256 << 10
 SMALL_BLOCK = 64 << 10
 
@@ -74,19 +75,19 @@ def judge(target: str, pairs: Iterable[Pair], limit: float, at_least: bool) -> V
     """Every cell's median ratio is to keep the limit."""
     sign = ">=" if at_least else "<="
     found = sorted(pairs, key=lambda pair: pair.median, reverse=not at_least)
-    if not found:
-        return Verdict(target, f"{sign} {limit:g}")
 
     def keeps(value: float) -> bool:
         return (value >= limit) == at_least or value == limit
 
-    return _verdict(target, f"{sign} {limit:g}", found, keeps, middle_of(found))
+    return _verdict(target, f"{sign} {limit:g}", found, keeps, middle_of(found) if found else "")
 
 
 def _verdict(
     target: str, limit: str, pairs: list[Pair], keeps: Callable[[float], bool], middle: str = ""
 ) -> Verdict:
-    """Of at least one pair, the worst of which is the first."""
+    """Of some pairs, the worst of which is the first."""
+    if not pairs:
+        return Verdict(target, limit)
     good = sum(keeps(pair.median) for pair in pairs)
     missed = sum(not any(map(keeps, pair.ratio.values)) for pair in pairs)
     return Verdict(
@@ -124,7 +125,7 @@ def _against_bare(samples: list[Sample]) -> list[Verdict]:
             if modes == [ZEROCOPY]:
                 both = paired(mine, _all_cpu, DAEMON, BARE)
                 verdicts.append(
-                    judge(f"the same, server, clients and ksoftirqd together, {size}", both, cpu_limit, False)
+                    judge(f"{TOGETHER}, {size}", both, cpu_limit, False)
                 )
     return verdicts
 
@@ -175,14 +176,11 @@ def _flat(samples: list[Sample]) -> list[Verdict]:
     verdicts = []
     ways: list[tuple[str, str, Value]] = [
         (f"CPU per client-GB to the mean of all numbers of clients, {LOOPBACK}", LOOPBACK, _cpu),
-        ("the same, server, clients and ksoftirqd together", LOOPBACK, _all_cpu),
+        (TOGETHER, LOOPBACK, _all_cpu),
         (f"CPU per client-GB to the mean of all numbers of clients, {NULL}", NULL, _cpu),
     ]
     for text, transport, value in ways:
         pairs = [pair for pair in flatness(samples, value) if pair.cell.transport == transport]
-        if not pairs:
-            verdicts.append(Verdict(text, f"1 +- {FLAT:g}"))
-            continue
         pairs.sort(key=lambda pair: abs(pair.median - 1), reverse=True)
         verdicts.append(
             _verdict(text, f"1 +- {FLAT:g}", pairs, lambda value: abs(value - 1) <= FLAT)
