@@ -290,7 +290,7 @@ static int readiness(const struct client *client, short what)
 {
 	struct pollfd socket = { .fd = client->zerocopy.fd, .events = POLLIN | POLLOUT };
 
-	if (what == EV_WRITE)
+	if (!(what & EV_READ))
 		return POLLOUT;
 	if (poll(&socket, 1, 0) < 0)
 		return POLLIN | POLLERR | POLLOUT;

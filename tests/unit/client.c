@@ -16,6 +16,7 @@
 #include <err.h>
 #include <event2/event.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -34,6 +35,17 @@ static const struct family ipv4 = { "IPv4", AF_INET, AF_INET };
 
 /* So often it was called. */
 static unsigned int sends;
+
+/* So often was asked what a socket is ready for. */
+static unsigned int polls;
+
+int poll(struct pollfd *sockets, nfds_t count, int timeout)
+{
+	const struct timespec patience = { .tv_nsec = 1000000L * timeout };
+
+	polls++;
+	return ppoll(sockets, count, timeout < 0 ? NULL : &patience, NULL);
+}
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
@@ -189,6 +201,17 @@ static void world_end(struct world *world)
 	option_free_values(OPTION_STREAM, &world->settings);
 }
 
+/* More room in the socket than at first. The kernel tells the client of it. */
+static void make_room(struct world *world, uint32_t i)
+{
+	const int send_buffer = LOOPBACK_SEND_BUFFER;
+
+	if (setsockopt(world->client[i]->zerocopy.fd, SOL_SOCKET, SO_SNDBUF, &send_buffer,
+		       sizeof(send_buffer)))
+		err(1, "SO_SNDBUF");
+	run_until_quiet(world);
+}
+
 static void test_full(void)
 {
 	const struct zerocopy *zerocopy;
@@ -196,6 +219,7 @@ static void test_full(void)
 	unsigned int before;
 
 	world_begin(&world, BLOCKS);
+	world.settings.send_buffer = LOOPBACK_SEND_BUFFER / 8;
 	join(&world);
 	zerocopy = &world.client[0]->zerocopy;
 	fill(&world);
@@ -209,20 +233,15 @@ static void test_full(void)
 	run_until_quiet(&world);
 	check(sends == before, "%u sends", sends - before);
 	check(zerocopy->full, "the socket has room");
+	check(polls, "nothing was asked");
 	point("a completion does not make a client try whose socket is full");
+	before = sends;
+	polls = 0;
+	make_room(&world, 0);
+	check(sends > before && !polls, "%u sends, %u questions", sends - before, polls);
+	point("where there is nothing but room, nothing is asked");
 	world_end(&world);
 	point("and it goes on when there is room");
-}
-
-/* More room in the socket than at first. The kernel tells the client of it. */
-static void make_room(struct world *world, uint32_t i)
-{
-	const int send_buffer = LOOPBACK_SEND_BUFFER;
-
-	if (setsockopt(world->client[i]->zerocopy.fd, SOL_SOCKET, SO_SNDBUF, &send_buffer,
-		       sizeof(send_buffer)))
-		err(1, "SO_SNDBUF");
-	run_until_quiet(world);
 }
 
 /* What is sent after the peers' windows are closed is outstanding for as long as nobody reads. */
