@@ -29,7 +29,8 @@ struct block {
 	uint64_t monotonic_ns; /* when it was handed on */
 	uint64_t realtime_ns;
 	struct block *next;	       /* in the window: the block of the next sequence, if any */
-	TAILQ_ENTRY(block) free_entry; /* free */
+	TAILQ_ENTRY(block) free_entry; /* in the ring's list of free blocks: */
+	bool is_listed;
 	struct ring *ring;
 	uint32_t pins;
 	bool in_window;

@@ -16,20 +16,30 @@ static struct block *hand_out(struct ring *ring, struct block *block)
 }
 
 /*
- * The one that came back last: its memory is still in the CPU's cache. But not with zero-copy, where the CPU does
- * not read it again: then the first one, so that blocks that follow each other are neighbours in memory, too,
- * and the kernel has less work to find their pages.
+ * The one that came back last: its memory is still in the CPU's cache. But not with zero-copy, where the CPU
+ * does not read it again: then the one behind the last one, so that what follows in the stream is next to
+ * it in memory, too, and is sent in one piece; or else the first that came back.
  */
+static struct block *choose_free(const struct ring *ring)
+{
+	struct block *neighbour = &ring->block[ring->following];
+
+	if (!ring->pinned_blocks)
+		return TAILQ_FIRST(&ring->free_list);
+	return neighbour->is_listed ? neighbour : TAILQ_LAST(&ring->free_list, block_list);
+}
+
 struct block *ring_take(struct ring *ring)
 {
-	struct block *block = ring->pinned_blocks ? TAILQ_LAST(&ring->free_list, block_list)
-						  : TAILQ_FIRST(&ring->free_list);
+	struct block *block = choose_free(ring);
 
 	if (!block) {
 		ring->starved = true;
 		return NULL;
 	}
 	TAILQ_REMOVE(&ring->free_list, block, free_entry);
+	block->is_listed = false;
+	ring->following = (block->index + 1) % ring->blocks;
 	return hand_out(ring, block);
 }
 
@@ -151,6 +161,7 @@ void ring_place_blocks(struct ring *ring, unsigned char *memory, size_t stride)
 void ring_list_free(struct ring *ring, struct block *block)
 {
 	TAILQ_INSERT_HEAD(&ring->free_list, block, free_entry);
+	block->is_listed = true;
 }
 
 void ring_tear_down(struct ring *ring)

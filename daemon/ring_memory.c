@@ -284,7 +284,8 @@ struct ring *ring_memory_create(const char *name, size_t block_size, uint32_t bl
 		return NULL;
 	}
 	ring_place_blocks(ring, memory_ring->memory, block_size);
-	for (uint32_t i = 0; i < blocks; i++)
+	/* In reverse, for the list begins with the newest. */
+	for (uint32_t i = blocks; i-- > 0;)
 		ring_list_free(ring, &ring->block[i]);
 	return ring;
 }

@@ -28,6 +28,7 @@ struct ring {
 	uint32_t pinned_only_blocks; /* of these, outside of the window */
 	struct block *block;	     /* all of them, by index */
 	struct block_list free_list; /* those that ring_take() gives out, the newest first */
+	uint32_t following;	     /* index of the block behind the one it gave out last */
 	/* Whoever found no free block and waits for one. */
 	void (*notify)(void *argument);
 	void *notify_argument;

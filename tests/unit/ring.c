@@ -121,6 +121,32 @@ static void test_neighbours(void)
 	point("with pins blocks are taken in the order of their memory");
 }
 
+/* The first time, and again after they came back in any order. */
+static void test_order(void)
+{
+	struct ring *ring = create(4096, BLOCKS, HUGE_PAGES_NEVER);
+	struct block *block[BLOCKS];
+
+	for (uint32_t i = 0; i < BLOCKS; i++) {
+		block[i] = ring_take(ring);
+		check(block[i]->data == block[0]->data + 4096 * (size_t)i, "block %u is index %u",
+		      i, block[i]->index);
+	}
+	point("at first blocks are taken in the order of their memory");
+	block_enter_window(block[BLOCKS - 1]);
+	block_pin(block[BLOCKS - 1]);
+	block_leave_window(block[BLOCKS - 1]);
+	for (uint32_t i = 0; i < BLOCKS - 1; i++)
+		ring_put(ring, block[i * 3 % (BLOCKS - 1)]);
+	for (uint32_t i = 0; i < BLOCKS - 1; i++)
+		check(ring_take(ring) == block[i], "block %u is another one", i);
+	block_unpin(block[BLOCKS - 1]);
+	for (uint32_t i = 0; i < BLOCKS - 1; i++)
+		ring_put(ring, block[i]);
+	ring_destroy(ring);
+	point("and with pins, whatever the order in which they came back");
+}
+
 static void count_call(void *argument)
 {
 	++*(int *)argument;
@@ -266,6 +292,7 @@ int main(void)
 	test_memory(3 << 20, 3, HUGE_PAGES_AUTO, "3 blocks, no multiple of a huge page");
 	test_again();
 	test_neighbours();
+	test_order();
 	test_notify();
 	test_pins();
 	test_transparent();
