@@ -2,17 +2,15 @@
 #include "limits.h"
 
 #include "kernel_number.h"
+#include "locked_memory.h"
 #include "log.h"
 #include "units.h"
 
 #include <inttypes.h>
-#include <linux/capability.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* The kernel charges so many bytes of option memory for each notification that is not read yet. */
 #define OPTMEM_PER_SEND 768
@@ -42,38 +40,11 @@ void limits_raise(void)
 	raise_soft_limit(RLIMIT_MEMLOCK);
 }
 
-/* A user namespace other than the first one maps less than everything. */
-static bool in_first_user_namespace(void)
-{
-	FILE *file = fopen("/proc/self/uid_map", "re");
-	unsigned long inside, outside, count;
-	bool first;
-
-	if (!file)
-		return true; /* no user namespaces */
-	first = fscanf(file, "%lu %lu %lu", &inside, &outside, &count) == 3 && !inside &&
-		!outside && count == UINT32_MAX;
-	fclose(file);
-	return first;
-}
-
-/* Locked memory is not limited for a process with CAP_IPC_LOCK in the first user namespace. */
-static bool may_lock_everything(void)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-
-	if (syscall(SYS_capget, &header, data))
-		return false;
-	return (data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK)) &&
-	       in_first_user_namespace();
-}
-
 static void report_locked_memory(uint64_t ring_bytes, uint64_t device_bytes, uint64_t clients)
 {
 	char ring[2 * UNITS_TEXT + sizeof(" ( of it the kernel's, for devices)")];
 	char each[UNITS_TEXT], limit_text[UNITS_TEXT], device[UNITS_TEXT];
-	struct rlimit limit;
+	uint64_t limit = locked_memory_limit();
 
 	units_format_about(ring_bytes, ring);
 	if (device_bytes)
@@ -81,21 +52,20 @@ static void report_locked_memory(uint64_t ring_bytes, uint64_t device_bytes, uin
 			 " (%s of it the kernel's, for devices)",
 			 units_format_about(device_bytes, device));
 	units_format_about(PINNED_PER_CLIENT, each);
-	if (may_lock_everything() || getrlimit(RLIMIT_MEMLOCK, &limit) ||
-	    limit.rlim_cur == RLIM_INFINITY) {
+	if (limit == UINT64_MAX) {
 		log_info("zero-copy may pin up to %s, the rings; locked memory is not limited",
 			 ring);
 		return;
 	}
 	log_info("zero-copy may pin up to %s, the rings; RLIMIT_MEMLOCK = %s counts a block once "
 		 "for each client that it is on the way to",
-		 ring, units_format_about(limit.rlim_cur, limit_text));
-	if (limit.rlim_cur / PINNED_PER_CLIENT < clients)
+		 ring, units_format_about(limit, limit_text));
+	if (limit / PINNED_PER_CLIENT < clients)
 		log_notice("RLIMIT_MEMLOCK = %s is enough for about %" PRIu64
 			   " busy clients of %" PRIu64
 			   ", at %s each; beyond that they are sent copies; raise it "
 			   "(LimitMEMLOCK=, ulimit -l) or set zerocopy = never",
-			   limit_text, (uint64_t)limit.rlim_cur / PINNED_PER_CLIENT, clients, each);
+			   limit_text, limit / PINNED_PER_CLIENT, clients, each);
 }
 
 static void report_option_memory(void)

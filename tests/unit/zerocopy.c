@@ -10,13 +10,13 @@
 #include "window.h"
 #include "zerocopy.h"
 
+#include "locklimit.h"
 #include "loopback.h"
 #include "tap.h"
 
 #include <err.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/capability.h>
 #include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -24,8 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define BLOCK_SIZE 65536U
@@ -507,49 +505,12 @@ static void test_full_queue(void)
 
 /* ---- no room for notifications ---- */
 
-static void set_lock_capability(bool on)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-	struct __user_cap_data_struct *set = &data[CAP_TO_INDEX(CAP_IPC_LOCK)];
-
-	if (syscall(SYS_capget, &header, data))
-		err(1, "capget");
-	if (on)
-		set->effective |= set->permitted & CAP_TO_MASK(CAP_IPC_LOCK);
-	else
-		set->effective &= ~CAP_TO_MASK(CAP_IPC_LOCK);
-	if (syscall(SYS_capset, &header, data))
-		err(1, "capset");
-}
-
-static void set_locked_memory(rlim_t bytes)
-{
-	struct rlimit limit;
-
-	getrlimit(RLIMIT_MEMLOCK, &limit);
-	limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
-	if (setrlimit(RLIMIT_MEMLOCK, &limit))
-		err(1, "RLIMIT_MEMLOCK");
-}
-
-/* From now on no notification has room, or there is as much as before. */
-static void allow_pinning(bool allow)
-{
-	static struct rlimit before;
-
-	if (!allow)
-		getrlimit(RLIMIT_MEMLOCK, &before);
-	set_lock_capability(allow);
-	set_locked_memory(allow ? before.rlim_cur : 0);
-}
-
 static void test_no_buffer(void)
 {
 	const struct zerocopy_stats *stats;
 	struct link link;
 
-	allow_pinning(false);
+	allow_locking(false, 0);
 	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
 	stats = &link.zerocopy.stats;
 	fill(&link);
@@ -567,7 +528,7 @@ static void test_no_buffer(void)
 	settle(&link, true);
 	point("ENOBUFS: everything goes by copying, and zero-copy is tried now and then");
 
-	allow_pinning(true);
+	allow_locking(true, 0);
 	while (!stats->zerocopy_sends && !tap.failed &&
 	       check(link.sent < 512 << 20, "never tried again"))
 		transfer(&link, 1);
@@ -589,11 +550,11 @@ static void test_room_again(void)
 		send_some(&link, 1, BLOCK_SIZE, true);
 	sends = link.zerocopy.stats.zerocopy_sends;
 	check(sends == 4, "%" PRIu64 " with the flag", sends);
-	allow_pinning(false);
+	allow_locking(false, 0);
 	check(send_some(&link, 1, BLOCK_SIZE, true) > 0, "%s", strerror(errno));
 	check(link.zerocopy.stats.no_buffer == 1, "no ENOBUFS");
 	check(zerocopy_outstanding(&link.zerocopy), "nothing is outstanding");
-	allow_pinning(true);
+	allow_locking(true, 0);
 	settle(&link, true);
 	fill(&link);
 	send_some(&link, 2, BLOCK_SIZE, true);

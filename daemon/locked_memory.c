@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "locked_memory.h"
+
+#include <linux/capability.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* A user namespace other than the first one maps less than everything. */
+static bool in_first_user_namespace(void)
+{
+	FILE *file = fopen("/proc/self/uid_map", "re");
+	unsigned long inside, outside, count;
+	bool first;
+
+	if (!file)
+		return true; /* no user namespaces */
+	first = fscanf(file, "%lu %lu %lu", &inside, &outside, &count) == 3 && !inside &&
+		!outside && count == UINT32_MAX;
+	fclose(file);
+	return first;
+}
+
+/* Locked memory is not limited for a process with CAP_IPC_LOCK in the first user namespace. */
+static bool may_lock_everything(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data))
+		return false;
+	return (data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK)) &&
+	       in_first_user_namespace();
+}
+
+uint64_t locked_memory_limit(void)
+{
+	struct rlimit limit;
+
+	if (may_lock_everything() || getrlimit(RLIMIT_MEMLOCK, &limit) ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_cur;
+}
