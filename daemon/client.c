@@ -327,6 +327,23 @@ static void socket_event(evutil_socket_t fd, short what, void *argument)
 		client_send(client);
 }
 
+void client_complete(struct zerocopy *zerocopy, uint32_t number, uint64_t now_ns)
+{
+	struct client *client =
+		(struct client *)(void *)((char *)zerocopy - offsetof(struct client, zerocopy));
+
+	zerocopy_complete(zerocopy, number, now_ns);
+	/* Before the last one there is nothing to do that its socket would not tell of. */
+	if (zerocopy_outstanding(zerocopy))
+		return;
+	if (client->state == CLIENT_RESETTING)
+		go_on_resetting(client);
+	else if (client->state == CLIENT_CLOSING)
+		close_if_acknowledged(client);
+	else
+		client_send(client);
+}
+
 struct client *client_create(struct event_base *base, int fd, const struct sockaddr *peer,
 			     socklen_t peer_length, const struct stream_settings *settings,
 			     struct window *window, const struct client_owner *owner)
@@ -343,7 +360,7 @@ struct client *client_create(struct event_base *base, int fd, const struct socka
 	client->owner = owner;
 	client->window = window;
 	client->joined_ns = clock_monotonic_ns();
-	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy,
+	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy, owner->uring,
 		      owner->latency);
 	set_socket_options(client);
 	event_assign(&client->event, base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
@@ -410,7 +427,7 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 		.lag_ns = lag.ns,
 		.totals = { .stats = client->stats, .sends = client->zerocopy.stats },
 		.outstanding = zerocopy_outstanding(&client->zerocopy),
-		.pinned_blocks = completions_blocks(&client->zerocopy.completions),
+		.pinned_blocks = zerocopy_pinned_blocks(&client->zerocopy),
 		.sending = way_word[zerocopy_way(&client->zerocopy)],
 	};
 	report_endpoint(client, report->endpoint);

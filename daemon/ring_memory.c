@@ -140,8 +140,11 @@ static bool populate_anonymous(unsigned char *memory, size_t size)
 	return true;
 }
 
-/* Map @size bytes of @fd, which is closed. Return: false with errno set. */
-static bool map_fd(struct memory_ring *ring, int fd, size_t size)
+/*
+ * Map @size bytes of @fd, which is closed. @small: of ordinary pages, whatever the system does for
+ * shared memory. Return: false with errno set.
+ */
+static bool map_fd(struct memory_ring *ring, int fd, size_t size, bool small)
 {
 	void *memory = MAP_FAILED;
 	bool mapped = false;
@@ -149,6 +152,9 @@ static bool map_fd(struct memory_ring *ring, int fd, size_t size)
 
 	if (ftruncate(fd, (off_t)size) == 0)
 		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	/* Fails where the kernel has no huge pages. */
+	if (memory != MAP_FAILED && small)
+		(void)madvise(memory, size, MADV_NOHUGEPAGE);
 	if (memory != MAP_FAILED)
 		mapped = populate_memfd(fd, memory, size);
 	saved_errno = errno;
@@ -167,7 +173,7 @@ static bool map_memfd(struct memory_ring *ring, const char *name, size_t size, u
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | flags);
 
-	return fd >= 0 && map_fd(ring, fd, size);
+	return fd >= 0 && map_fd(ring, fd, size, !(flags & MFD_HUGETLB));
 }
 
 static bool map_reserved(struct memory_ring *ring, const char *name, size_t size)
@@ -235,6 +241,7 @@ static bool map_small(struct memory_ring *ring, const char *name, size_t size)
 
 	if (!map_memfd(ring, name, size, 0))
 		return false;
+	ring->ring.has_small_pages = true;
 	snprintf(ring->ring.text, sizeof(ring->ring.text), "memfd, %s pages",
 		 units_format_about((uint64_t)sysconf(_SC_PAGESIZE), text));
 	return true;

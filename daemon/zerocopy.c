@@ -2,6 +2,7 @@
 #include "zerocopy.h"
 
 #include "clock.h"
+#include "uring.h"
 
 #include <errno.h>
 #include <linux/errqueue.h>
@@ -32,6 +33,17 @@
 
 #define HOLD_OFF_SENDS 64
 
+/* Of registered memory, so much is worth a system call of its own: to find the pages costs as much. */
+#define WORTH_A_CALL 32768
+
+/*
+ * After so many bytes from registered memory a send by MSG_ZEROCOPY is to tell whether they are copied. As long
+ * as the end of what waits in the socket is from registered memory, the kernel refuses that by ENOBUFS, as
+ * if there was no room (msg_zerocopy_realloc()): then it is tried again after so many more.
+ */
+#define UNTOLD_MOST (64ULL << 20)
+#define UNTOLD_MORE (1ULL << 20)
+
 /* Notifications that are read by one system call. */
 #define REAP_BATCH 16
 #define CONTROL_BYTES 128
@@ -49,7 +61,7 @@ static uint32_t packet_bytes(int fd)
 	return (PACKET_MOST - PACKET_HEADERS) / (uint32_t)segment * (uint32_t)segment;
 }
 
-void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
+void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode, struct uring *uring,
 		   struct latency *latency)
 {
 	int one = 1;
@@ -60,6 +72,8 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 	zerocopy->latency = latency;
 	zerocopy->copying_next = COPYING_FIRST;
 	completions_init(&zerocopy->completions);
+	zerocopy->uring = uring;
+	completions_init(&zerocopy->registered);
 	if (mode != ZEROCOPY_NEVER && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
 		zerocopy->mode = ZEROCOPY_NEVER;
 	zerocopy->wanted = zerocopy->mode != ZEROCOPY_NEVER;
@@ -161,6 +175,29 @@ static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_requ
 
 		completions_add(&zerocopy->completions, request->first, reach.blocks, reach.ended);
 		zerocopy->stats.zerocopy_sends++;
+		zerocopy->untold = 0;
+		learn_taken(zerocopy, (uint64_t)n);
+	}
+	return n;
+}
+
+/* The same from registered memory: the first piece of @message. */
+static ssize_t send_registered(struct zerocopy *zerocopy, const struct zerocopy_request *request,
+			       const struct iovec *piece)
+{
+	struct completions *registered = &zerocopy->registered;
+	size_t length = uring_reach(zerocopy->uring, piece->iov_base, piece->iov_len);
+	ssize_t n = uring_send(zerocopy->uring, zerocopy->fd, piece->iov_base, length, zerocopy,
+			       registered->next);
+
+	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
+	if (n > 0) {
+		struct reach reach = take_reach(zerocopy, request, (size_t)n);
+
+		completions_add(registered, request->first, reach.blocks, reach.ended);
+		zerocopy->stats.zerocopy_sends++;
+		zerocopy->stats.registered_sends++;
+		zerocopy->untold += (uint64_t)n;
 		learn_taken(zerocopy, (uint64_t)n);
 	}
 	return n;
@@ -172,8 +209,16 @@ static bool is_probing(const struct zerocopy *zerocopy)
 	return zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->proven;
 }
 
+/* Do sends go from registered memory, but for now and then? */
+static bool is_registered(const struct zerocopy *zerocopy)
+{
+	return zerocopy->uring && zerocopy->wanted && zerocopy->proven;
+}
+
 enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy)
 {
+	if (is_registered(zerocopy))
+		return ZEROCOPY_WAY_PINS;
 	if (zerocopy->mode == ZEROCOPY_NEVER || zerocopy->hold_off ||
 	    (zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->wanted && zerocopy->copying_left))
 		return ZEROCOPY_WAY_COPIES;
@@ -195,8 +240,8 @@ static uint64_t whole_packets(struct zerocopy *zerocopy, uint64_t bytes)
 
 static bool avoids_copies(const struct zerocopy *zerocopy)
 {
-	return zerocopy->proven && !zerocopy->stats.no_buffer &&
-	       zerocopy_way(zerocopy) == ZEROCOPY_WAY_PINS;
+	return is_registered(zerocopy) || (zerocopy->proven && !zerocopy->stats.no_buffer &&
+					   zerocopy_way(zerocopy) == ZEROCOPY_WAY_PINS);
 }
 
 uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncopied_bytes)
@@ -208,6 +253,58 @@ uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncop
 	if (wanted < bytes || !avoids_copies(zerocopy))
 		wanted = bytes;
 	return whole_packets(zerocopy, wanted);
+}
+
+/*
+ * A send from registered memory is of one piece. Where that is small, and others follow, one system call
+ * with all of them is better.
+ */
+static bool should_send_registered(struct zerocopy *zerocopy,
+				   const struct zerocopy_request *request,
+				   const struct msghdr *message)
+{
+	size_t length = message->msg_iov->iov_len;
+
+	return is_registered(zerocopy) && request->may_pin && length >= WORTH_PINNING &&
+	       (message->msg_iovlen == 1 || length >= WORTH_A_CALL) &&
+	       uring_is_ready(zerocopy->uring) && completions_reserve(&zerocopy->registered);
+}
+
+/* Errors that are not the connection's. */
+static bool is_uring_unable(int error)
+{
+	switch (error) {
+	case EFAULT:
+	case EINVAL:
+	case ENOBUFS:
+	case ENOMEM:
+	case ENOSYS:
+	case EOPNOTSUPP:
+	case EPERM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Is it time to hear again whether the kernel copies? */
+static bool should_be_told(struct zerocopy *zerocopy, const struct zerocopy_request *request,
+			   const struct iovec *piece)
+{
+	return is_registered(zerocopy) && request->may_pin && piece->iov_len >= WORTH_PINNING &&
+	       zerocopy->untold >= UNTOLD_MOST && completions_reserve(&zerocopy->completions);
+}
+
+static ssize_t send_to_be_told(struct zerocopy *zerocopy, const struct zerocopy_request *request,
+			       const struct iovec *piece)
+{
+	struct iovec probe = *piece;
+	const struct msghdr message = { .msg_iov = &probe, .msg_iovlen = 1 };
+
+	if (probe.iov_len > PROBE_BYTES)
+		probe.iov_len = PROBE_BYTES;
+	zerocopy->untold = UNTOLD_MOST - UNTOLD_MORE;
+	return send_pinned(zerocopy, request, &message, probe.iov_len);
 }
 
 static bool should_pin(struct zerocopy *zerocopy, const struct zerocopy_request *request,
@@ -244,6 +341,17 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	size_t length = fill_pieces(request, piece, &message.msg_iovlen);
 	ssize_t n;
 
+	if (should_be_told(zerocopy, request, piece)) {
+		n = send_to_be_told(zerocopy, request, piece);
+		if (n >= 0 || errno != ENOBUFS)
+			return n;
+	}
+	if (should_send_registered(zerocopy, request, &message)) {
+		n = send_registered(zerocopy, request, piece);
+		if (n >= 0 || !is_uring_unable(errno))
+			return n;
+		zerocopy->uring = NULL;
+	}
 	if (should_pin(zerocopy, request, length)) {
 		if (is_probing(zerocopy)) {
 			length = length < PROBE_BYTES ? length : PROBE_BYTES;
@@ -259,8 +367,10 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 				return n;
 		}
 		/* No event would ever tell that there is room again: these bytes go by copying. */
-		zerocopy->stats.no_buffer++;
-		zerocopy->hold_off = HOLD_OFF_SENDS;
+		if (!zerocopy->registered.outstanding) {
+			zerocopy->stats.no_buffer++;
+			zerocopy->hold_off = HOLD_OFF_SENDS;
+		}
 	}
 	n = send_message(zerocopy, &message, length, 0);
 	if (n > 0) {
@@ -321,6 +431,13 @@ static uint64_t take_notification(struct zerocopy *zerocopy, struct msghdr *mess
 	return 0;
 }
 
+static void no_longer_full(struct zerocopy *zerocopy)
+{
+	/* A send that was short for another reason than a full socket is not followed by EPOLLOUT. */
+	if (!zerocopy_outstanding(zerocopy))
+		zerocopy->full = false;
+}
+
 uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 {
 	union {
@@ -346,12 +463,29 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 			sends += take_notification(zerocopy, &batch[i].msg_hdr, now_ns);
 		}
 	} while (received == REAP_BATCH);
-	if (sends)
+	if (sends) {
 		zerocopy->hold_off = 0;
-	/* A send that was short for another reason than a full socket is not followed by EPOLLOUT. */
-	if (sends && !zerocopy_outstanding(zerocopy))
-		zerocopy->full = false;
+		no_longer_full(zerocopy);
+	}
 	return sends;
+}
+
+void zerocopy_complete(struct zerocopy *zerocopy, uint32_t number, uint64_t now_ns)
+{
+	struct histogram *latency =
+		zerocopy->was_reset ? NULL : &zerocopy->latency->to_acknowledged;
+	uint64_t foreign =
+		completions_complete(&zerocopy->registered, number, number, latency, now_ns);
+
+	zerocopy->stats.foreign_completions += foreign;
+	zerocopy->stats.completed += 1 - foreign;
+	no_longer_full(zerocopy);
+}
+
+uint32_t zerocopy_pinned_blocks(const struct zerocopy *zerocopy)
+{
+	return completions_blocks(&zerocopy->completions) +
+	       completions_blocks(&zerocopy->registered);
 }
 
 void zerocopy_reset(struct zerocopy *zerocopy)
@@ -366,6 +500,7 @@ void zerocopy_reset(struct zerocopy *zerocopy)
 void zerocopy_close(struct zerocopy *zerocopy)
 {
 	completions_free(&zerocopy->completions);
+	completions_free(&zerocopy->registered);
 	close(zerocopy->fd);
 	zerocopy->fd = -1;
 }

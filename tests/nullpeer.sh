@@ -1,0 +1,227 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# For the tests with imaginary clients (bench/nullpeer), to which nothing is ever copied; to tests/lib.sh.
+# Each send's completion comes back once, none of them says "copied", and at the end nothing is
+# outstanding, whatever the clients do. Nobody reads the payload, so whether it is right is not seen
+# here: that is for the other tests.
+#
+#   in_nullnet "$@"               go on in the namespace that has the wire
+#   stream_run ARGUMENT...        a daemon for them, with the ring of `ring`
+#   peer_start, peer_end, peer_ok and what they found: field NAME
+#   scrape, value NAME            metrics of the stream
+#   all_came_back, all_left, stream_end
+#   adversities, stragglers       what clients do, as many tests
+
+. tests/lib.sh
+
+in_nullnet()
+{
+	if [ "${1-}" != in-namespace ]; then
+		[ "$(id -u)" -eq 0 ] || skip_all "this takes root: a network namespace and a BPF program"
+		rm -rf "$work"
+		exec bench/nullnet bash "$0" in-namespace
+	fi
+}
+
+usual_ring=(--block-size 256K --ring-size 16M)
+ring=("${usual_ring[@]}")
+
+# stream_run ARGUMENT...: a daemon for the imaginary clients, with that ring. Sets target, http.
+stream_run()
+{
+	daemon_run --pattern max "${ring[@]}" --listen 10.78.0.1:0 --metrics :0 "$@"
+	target=10.78.0.1:$port
+	http=$(sed -n 's,.*metrics at http://127\.0\.0\.1:\([0-9]*\)/.*,\1,p' "$log")
+}
+
+# peer_start ARGUMENT...: in the background, until all are connected. Sets peer.
+peer_start()
+{
+	rm -f "$work/ready"
+	"$BUILD/bench/nullpeer" --ready "$work/ready" --connect-timeout 60s "$@" "$target" \
+		>"$work/peer.out" 2>"$work/peer.err" &
+	peer=$!
+	started+=("$peer")
+	wait_until 60 test -e "$work/ready"
+}
+
+# peer_end TEXT [SIGNAL]: it is to have found everything right. Sets report.
+peer_end()
+{
+	[ $# -lt 2 ] || kill "-$2" "$peer"
+	wait_until 60 process_ended "$peer" || kill -KILL "$peer"
+	{ wait "$peer"; } 2>/dev/null
+	status=$?
+	report=$(cat "$work/peer.out")
+	ok "$status" "$1" || {
+		diag "nullpeer gave $status: $report"
+		diag_file "$work/peer.err"
+		diag_file "$log"
+	}
+}
+
+# peer_ok TEXT ARGUMENT...
+peer_ok()
+{
+	local text=$1
+
+	shift
+	peer_start "$@"
+	peer_end "$text"
+}
+
+scrape()
+{
+	local fd
+
+	exec {fd}<>"/dev/tcp/127.0.0.1/$http" || return
+	printf 'GET /metrics HTTP/1.0\r\n\r\n' >&"$fd"
+	timeout 30 cat <&"$fd" >"$work/page"
+	exec {fd}>&-
+}
+
+# value NAME: of the stream, in the last scrape.
+value()
+{
+	sed -n "s/^dmacast_stream_$1{[^}]*} //p" "$work/page"
+}
+
+nobody_left()
+{
+	scrape && [ "$(value clients)" = 0 ]
+}
+
+# logged EXPRESSION: what the lines of clients that left say, added up.
+logged()
+{
+	sed -nE "s/.* left: .*$1.*/\1/p" "$log" | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# all_came_back TEXT: of the clients, who are gone, by the metrics and by the log.
+all_came_back()
+{
+	wait_until 30 nobody_left
+	is "$1: by the metrics everyone left" "$(value clients)" 0
+	compare "$1: there were zero-copy sends" "$(value zerocopy_sends_total)" -gt 0
+	is "$1: as many completions" "$(value completions_total)" "$(value zerocopy_sends_total)"
+	is "$1: none was copied" "$(value completions_copied_total)" 0
+	is "$1: none is outstanding" "$(value outstanding_sends)" 0
+	is "$1: the log has as many sends" "$(logged 'sends: ([0-9]+) zero-copy')" \
+		"$(value zerocopy_sends_total)"
+	all_left "$1"
+}
+
+# all_left TEXT: by the log alone.
+all_left()
+{
+	is "$1: everyone who joined left" "$(grep -c ' left: ' "$log")" "$(grep -c ' joined, ' "$log")"
+	compare "$1: with zero-copy sends" "$(logged 'sends: ([0-9]+) zero-copy')" -gt 0
+	is "$1: of which none was copied" "$(logged '\(([0-9]+) copied by the kernel\)')" 0
+}
+
+# stream_end TEXT: the daemon's end finds nothing outstanding; daemon_stop looks for what it would say.
+stream_end()
+{
+	daemon_stop
+	is "$1: exit status" "$status" 0
+	is "$1: and it did not go because it gave up" \
+		"$(grep -Ec 'not complete|still has their blocks' "$log")" 0
+}
+
+# adversities HOW OPTION...: how it is sent, and what makes it so.
+adversities()
+{
+	local how=$1 clients bytes sends bytes_before=0 sends_before=0
+
+	shift
+	stream_run "$@" --zerocopy always --lag-policy block
+	for clients in 8 64; do
+		peer_ok "$how, $clients clients: all is acknowledged" --clients $clients --seconds 1
+		compare "$how, $clients clients: everyone got something" "$(field bytes_min)" -gt $((1 << 20))
+		all_came_back "$how, $clients clients"
+		bytes=$(($(value sent_bytes_total) - bytes_before))
+		sends=$(($(value zerocopy_sends_total) - sends_before))
+		bytes_before=$(value sent_bytes_total)
+		sends_before=$(value zerocopy_sends_total)
+		# Turns of clients that are sent copies are of 448 KiB, if there are many.
+		compare "$how, $clients clients: large sends, for nothing is copied" $((bytes / sends)) -gt $((512 << 10))
+	done
+
+	peer_ok "$how, loss: all is acknowledged" --clients 16 --seconds 2 --lose 30
+	compare "$how, loss: packets were lost" "$(field lost)" -gt 16
+	compare "$how, loss: so others came before their turn" "$(field early)" -gt 0
+	compare "$how, loss: what was lost came again" "$(field bytes_min)" -gt $((4 << 20))
+	all_came_back "$how, loss"
+
+	peer_ok "$how, heavy loss: all is acknowledged" --clients 8 --seconds 1 --lose 4
+	compare "$how, heavy loss: packets were lost" "$(field lost)" -gt 16
+	all_came_back "$how, heavy loss"
+
+	peer_ok "$how, zero windows: no more is sent than the window allows" --clients 16 --seconds 2 \
+		--pause-each 4M --pause 30ms --window 512K
+	compare "$how, zero windows: there were some" "$(field zero_windows)" -ge 16
+	compare "$how, zero windows: they were opened again" "$(field bytes_min)" -gt $((6 << 20))
+	all_came_back "$how, zero windows"
+
+	peer_ok "$how, zero windows and loss: no more is sent than the window allows" --clients 8 --seconds 2 \
+		--rate 16M/s --window 300000 --lose 25
+	compare "$how, zero windows and loss: there were losses" "$(field lost)" -gt 0
+	compare "$how, zero windows and loss: and closed windows" "$(field zero_windows)" -gt 0
+	all_came_back "$how, zero windows and loss"
+
+	peer_ok "$how, resets: the others are acknowledged" --clients 24 --seconds 1 --reset 16 --reset-after 1M --churn
+	compare "$how, resets: there were many" "$(field reset)" -gt 16
+	all_came_back "$how, resets"
+
+	peer_ok "$how, ends: clients that close come again" --clients 24 --seconds 1 --leave 16 --leave-after 1M --churn
+	compare "$how, ends: there were many" "$(field left)" -gt 16
+	all_came_back "$how, ends"
+
+	peer_ok "$how, half-closed: clients receive after their FIN" --clients 8 --seconds 1 --half-close --lose 40
+	compare "$how, half-closed: all of them" "$(field bytes_min)" -gt $((4 << 20))
+	all_came_back "$how, half-closed"
+
+	# What clients send, the daemon takes and forgets.
+	head -c 59999 /dev/urandom >"$work/request"
+	peer_ok "$how, requests: all is acknowledged" --clients 8 --seconds 1 --send "$work/request" --lose 40
+	compare "$how, requests: the stream goes on" "$(field bytes_min)" -gt $((4 << 20))
+	all_came_back "$how, requests"
+
+	peer_start --clients 8 --until-end
+	sleep 0.5
+	stream_end "$how, stopped while clients receive"
+	peer_end "$how, stopped while clients receive: they were told so in order"
+	is "$how, stopped while clients receive: all of them" "$(field ended)" 8
+	all_left "$how, stopped while clients receive"
+}
+
+# stragglers HOW OPTION...: beside clients that do not go on, others do.
+stragglers()
+{
+	local how=$1
+
+	shift
+	stream_run "$@" --zerocopy always --lag-policy drop --drain-timeout 1s
+	peer_ok "$how, stalls: the others are acknowledged" --clients 32 --seconds 2 --stall 12 --stall-after 3M
+	compare "$how, stalls: windows were closed" "$(field zero_windows)" -ge 12
+	compare "$how, stalls: the others went on" "$(field bytes_min)" -gt $((8 << 20))
+	all_came_back "$how, stalls"
+
+	# The end of those takes a reset, after which what the kernel still has of theirs is complete, too.
+	peer_start --clients 8 --stall 4 --mute 4 --allow-reset --until-end
+	sleep 0.5
+	stream_end "$how, stopped beside stalled and mute clients"
+	peer_end "$how, stopped beside stalled and mute clients: nothing was sent that no window allowed"
+	is "$how, stopped beside stalled and mute clients: they were reset" "$(field resets)" 8
+	all_left "$how, stopped beside stalled and mute clients"
+
+	stream_run "$@" --zerocopy always --lag-policy drop --user-timeout 1s
+	peer_start --clients 32 --mute 12 --mute-after 3M --allow-reset
+	wait_until 60 sh -c "[ \$(grep -c 'left: timed out' '$log') -eq 12 ]"
+	is "$how, mute: they were given up" "$(grep -c 'left: timed out' "$log")" 12
+	is "$how, mute: nobody else was" "$(grep -c ' left: ' "$log")" 12
+	peer_end "$how, mute: the others are acknowledged" TERM
+	all_came_back "$how, mute"
+	stream_end "$how, mute"
+}
