@@ -20,6 +20,7 @@
  *     in the CPU's nearest cache; with few clients more, because there calls and wake-ups count, and
  *     with zero-copy that copies nothing yet more, because there the cache does not;
  *   - the ring is filled a little at a time (--fill), so that clients have work meanwhile;
+ *   - with --uring zero-copy is by io_uring from registered memory, by the daemon's own uring.c;
  *   - TCP_NODELAY and TCP_NOTSENT_LOWAT as the daemon has them; no SO_SNDBUF unless asked for.
  */
 #include <arpa/inet.h>
@@ -50,6 +51,7 @@
 #include "ring_memory.h"
 #include "settings.h"
 #include "units.h"
+#include "uring.h"
 
 #define EVENTS 512
 #define NS_PER_S UINT64_C(1000000000)
@@ -66,7 +68,7 @@
 #define TURN_UNCOPIED (70U * 65160)
 #define FILL_BYTES (2U << 20)
 
-/* With --zerocopy: so many sends of a client may be unfinished; beyond that it is sent copies. */
+/* With --zerocopy and --uring: so many sends of a client may be unfinished; beyond that it is sent copies. */
 #define PENDING 1024
 
 struct client {
@@ -84,7 +86,8 @@ struct client {
 static struct server {
 	struct stream_settings settings;
 	uint64_t ring_size, block_size, hold; /* of them */
-	bool zerocopy;
+	bool zerocopy, wants_uring;
+	struct uring *uring;		    /* zero-copy by io_uring; NULL: by MSG_ZEROCOPY */
 	uint64_t turn, uncopied_turn, fill; /* bytes at a time */
 	unsigned char *memory;
 	uint64_t *needed_by; /* clients that have not released it, for each block */
@@ -223,7 +226,54 @@ static void add_pinned(struct client *client)
 	client->end[client->next++ % PENDING] = client->sent;
 }
 
+/* ---- zero-copy by io_uring, from the whole ring as one piece of registered memory ---- */
+
+static void send_complete(void *argument, void *sender, uint32_t number)
+{
+	(void)argument;
+	take_completions(sender, number, number);
+}
+
+/* Each turn of the loop looks anyway. */
+static void nothing_pending(void *argument)
+{
+	(void)argument;
+}
+
+static void open_uring(void)
+{
+	const struct uring_owner owner = { .pending = nothing_pending };
+	struct epoll_event event = { .events = EPOLLIN };
+	const char *why;
+
+	server.uring = uring_open(server.memory, server.ring_size, &owner, &why);
+	if (!server.uring)
+		errx(1, "--uring: there is no io_uring here: %s", why);
+	if (uring_reach(server.uring, server.memory, server.ring_size) < server.ring_size)
+		errx(2, "--uring: expected a ring that is one piece, of no more than 1 GiB");
+	if (epoll_ctl(server.epoll, EPOLL_CTL_ADD, uring_fd(server.uring), &event))
+		err(1, "epoll_ctl");
+}
+
 /* ---- sending ---- */
+
+static bool may_pin(const struct client *client)
+{
+	return server.zerocopy && client->next - client->oldest < PENDING &&
+	       (!server.uring || uring_is_ready(server.uring));
+}
+
+static ssize_t send_pinned(struct client *client, const void *data, size_t length)
+{
+	if (server.uring)
+		return uring_send(server.uring, client->fd, data, length, client, client->next);
+	return send(client->fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
+}
+
+static ssize_t send_copy(struct client *client, const void *data, size_t length)
+{
+	return send(client->fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
 
 /* Send what the socket takes, and no more than a turn. Return: whether there is more to do. */
 static bool send_to(struct client *client)
@@ -235,17 +285,16 @@ static bool send_to(struct client *client)
 	while (client->writable && client->sent != stop) {
 		uint64_t at = client->sent % server.ring_size;
 		uint64_t length = stop - client->sent;
-		bool pin = server.zerocopy && client->next - client->oldest < PENDING;
+		bool pin = may_pin(client);
 		ssize_t n;
 
 		if (length > server.ring_size - at)
 			length = server.ring_size - at;
-		n = send(client->fd, server.memory + at, length,
-			 MSG_DONTWAIT | MSG_NOSIGNAL | (pin ? MSG_ZEROCOPY : 0));
+		n = pin ? send_pinned(client, server.memory + at, length)
+			: send_copy(client, server.memory + at, length);
 		if (n < 0 && pin && errno == ENOBUFS) {
 			pin = false;
-			n = send(client->fd, server.memory + at, length,
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
+			n = send_copy(client, server.memory + at, length);
 		}
 		if (n < 0 && errno != EAGAIN)
 			exit(0); /* a client left */
@@ -268,6 +317,8 @@ static void take_event(const struct epoll_event *event)
 {
 	struct client *client = event->data.ptr;
 
+	if (!client)
+		return; /* io_uring's: run() looks there */
 	if (event->events & (EPOLLRDHUP | EPOLLHUP))
 		exit(0); /* a client left */
 	if (event->events & EPOLLERR)
@@ -307,6 +358,8 @@ static void run(void)
 		fill_ring();
 		for (uint64_t i = 0; i < server.hold; i++)
 			more |= send_to(&server.client[i]);
+		if (server.uring)
+			uring_reap(server.uring, send_complete, NULL);
 		n = epoll_pwait2(server.epoll, events, EVENTS, patience(more), NULL);
 		if (n < 0 && errno != EINTR)
 			err(1, "epoll_pwait2");
@@ -371,15 +424,15 @@ static void accept_client(struct client *client)
 			err(1, "client");
 	}
 	client->writable = true;
+	client->uncopied = server.wants_uring;
 	if (epoll_ctl(server.epoll, EPOLL_CTL_ADD, client->fd, &event))
 		err(1, "epoll_ctl");
 }
 
 static void accept_all(void)
 {
-	server.epoll = epoll_create1(EPOLL_CLOEXEC);
 	server.client = calloc(server.hold, sizeof(*server.client));
-	if (server.epoll < 0 || !server.client)
+	if (!server.client)
 		err(1, "%" PRIu64 " clients", server.hold);
 	for (uint64_t i = 0; i < server.hold; i++)
 		accept_client(&server.client[i]);
@@ -395,8 +448,8 @@ static const char *const daemon_options[] = {
 
 static void usage(FILE *file)
 {
-	fprintf(file, "Usage: bareloop --listen ADDRESS:PORT [--copy | --zerocopy] [--turn SIZE]\n"
-		      "                [--fill SIZE] and, as dmacastd has them:");
+	fprintf(file, "Usage: bareloop --listen ADDRESS:PORT [--copy | --zerocopy | --uring]\n"
+		      "                [--turn SIZE] [--fill SIZE] and, as dmacastd has them:");
 	for (size_t i = 0; i < DAEMON_OPTIONS; i++)
 		fprintf(file, " --%s", daemon_options[i]);
 	fputc('\n', file);
@@ -435,10 +488,11 @@ static void take_settings(void)
 
 static const char *parse(int argc, char **argv)
 {
-	struct option options[DAEMON_OPTIONS + 7] = {
+	struct option options[DAEMON_OPTIONS + 8] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "copy", no_argument, NULL, 'c' },
 		{ "zerocopy", no_argument, NULL, 'z' },
+		{ "uring", no_argument, NULL, 'u' },
 		{ "turn", required_argument, NULL, 'T' },
 		{ "fill", required_argument, NULL, 'F' },
 		{ "help", no_argument, NULL, 'h' },
@@ -447,7 +501,7 @@ static const char *parse(int argc, char **argv)
 	int option, index;
 
 	for (size_t i = 0; i < DAEMON_OPTIONS; i++)
-		options[6 + i] = (struct option){ daemon_options[i], required_argument, NULL, 'd' };
+		options[7 + i] = (struct option){ daemon_options[i], required_argument, NULL, 'd' };
 	set_presets();
 	while ((option = getopt_long(argc, argv, "h", options, &index)) != -1) {
 		switch (option) {
@@ -456,7 +510,9 @@ static const char *parse(int argc, char **argv)
 			break;
 		case 'c':
 		case 'z':
-			server.zerocopy = option == 'z';
+		case 'u':
+			server.zerocopy = option != 'c';
+			server.wants_uring = option == 'u';
 			break;
 		case 'd':
 			daemon_option_set(&server.settings, options[index].name, optarg);
@@ -492,7 +548,12 @@ int main(int argc, char **argv)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	server.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (server.epoll < 0)
+		err(1, "epoll_create1");
 	open_ring();
+	if (server.wants_uring)
+		open_uring();
 	open_listener(listen_on);
 	accept_all();
 	run();

@@ -104,6 +104,11 @@ for form in offsets stamped resident; do
 	served "$form, bareloop" "$BUILD/bench/bareloop" --pattern-form $form
 	served "$form, bareloop with zero-copy" "$BUILD/bench/bareloop" --pattern-form $form --zerocopy
 done
+if timeout 2 "$BUILD/bench/bareloop" --uring --listen 127.0.0.1:0 --ring-size 1M 2>&1 | grep -q listening; then
+	served "bareloop with io_uring" "$BUILD/bench/bareloop" --pattern-form resident --uring
+else
+	skip "bareloop with io_uring" "there is none here"
+fi
 
 server_start "$BUILD/dmacastd" --pattern 20M/s --pattern-form stamped --lag-policy block
 sink --latency --histogram "$work/histogram" "${sink_options[@]}"
@@ -182,6 +187,11 @@ run "$work/out" --plan --parts matrix --transports loopback --pages small --clie
 is "a plan: exit status" "$status" 0
 matches "a plan: as many measurements as servers and rounds" "$work/said" \
 	'^matrix: 1 cells, 12 measurements of 1 s after 1 s and more: about 0:2[4-9] min'
+run "$work/out" --plan --parts matrix --transports null --pages small --clients 8 --blocks 64K,1M --rounds 1
+matches "the plan has a bare loop with io_uring where the daemon has it" "$work/said" \
+	'matrix: 2 cells, 9 measurements'
+run "$work/out" --plan --parts matrix --transports null --pages huge --clients 8 --blocks 64K,1M --rounds 1
+matches "and not where it has not" "$work/said" 'matrix: 2 cells, 8 measurements'
 run "$work/out" --plan --quick
 matches "the quick plan takes less than two minutes" "$work/said" '^2 rounds: about 1:'
 run "$work/out" --plan
@@ -356,6 +366,15 @@ row "memory" targets \
 row "two that are the same" noise \
 	"| null | 75 | 3 | copy 1.00 (0.97-1.02) | copy 1.00 (1.00-1.00) | 75%, 75% | 0.00, 0.10 | 3 | 0 |"
 row "the environment" environment "| CPU | made up, 2 of 2 CPUs |"
+
+mkdir "$work/uring"
+cp $data/* "$work/uring"
+sed -n '/null,small,8,1048576,.*,bareloop,zerocopy,/ { s/,bareloop,zerocopy,/,bareloop,uring,/; s/,0\.4,/,0.3,/; p; }' \
+	$data/samples.csv >>"$work/uring/samples.csv"
+report --no-figures "$work/uring"
+row "the daemon beside a bare loop with io_uring" uring \
+	"| 8 | 1M | 8.00 | 8.00 | 1.00 (0.98-1.02) | 100 (150) | 75 (125) | 1.33 (1.33-1.33) | 1.00 (1.00-1.00) |"
+is "which is no measure of the others" "$(section null | grep -c '75 (125)')" 0
 
 mkdir "$work/always"
 cp $data/* "$work/always"
