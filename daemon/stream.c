@@ -214,9 +214,8 @@ static bool watch_uring(struct stream *stream)
 }
 
 /*
- * Not with huge pages, of which the kernel finds many at once anyway. Registered, they are slower: from
- * Linux 6.13 on each packet is charged with all that is before it in its huge page, and few of them fill a
- * socket.
+ * Not with huge pages, of which the kernel finds many at once anyway. Registered, they are slower: newer
+ * kernels charge each packet with all that is before it in its huge page, and few of them fill a socket.
  */
 static void open_uring(struct stream *stream)
 {
