@@ -280,8 +280,10 @@ ssize_t uring_send(struct uring *uring, int fd, const void *data, size_t length,
 void uring_reap(struct uring *uring,
 		void (*complete)(void *argument, void *sender, uint32_t number), void *argument)
 {
+	uint32_t count;
+
 	read_queue(uring);
-	while (uring->done_first != uring->done_next) {
+	for (count = uring->done_next - uring->done_first; count; count--) {
 		uint32_t index = uring->done[uring->done_first++ % TICKETS];
 		struct ticket ticket = uring->ticket[index];
 
@@ -289,6 +291,8 @@ void uring_reap(struct uring *uring,
 		if (ticket.sender)
 			complete(argument, ticket.sender, ticket.number);
 	}
+	if (uring->done_first != uring->done_next)
+		uring->owner.pending(uring->owner.argument);
 }
 
 void uring_close(struct uring *uring)

@@ -54,7 +54,12 @@ size_t uring_reach(const struct uring *uring, const void *data, size_t length);
 ssize_t uring_send(struct uring *uring, int fd, const void *data, size_t length, void *sender,
 		   uint32_t number);
 
-/** uring_reap() - tell @complete of each send that is complete. It may send. */
+/**
+ * uring_reap() - tell @complete of each send that is complete.
+ *
+ * It may send. What is complete only then is for another call, to which the owner is asked by pending():
+ * who sends as fast as that does not keep up others.
+ */
 void uring_reap(struct uring *uring,
 		void (*complete)(void *argument, void *sender, uint32_t number), void *argument);
 
