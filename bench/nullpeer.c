@@ -213,6 +213,14 @@ static void create_ready_file(void)
 	close(fd);
 }
 
+static bool all_ended(void)
+{
+	for (uint64_t i = 0; i < opt.clients; i++)
+		if (run.clients[i].state != CLIENT_ENDED || comes_again(&run.clients[i]))
+			return false;
+	return true;
+}
+
 static void tick(void)
 {
 	uint64_t connecting = 0, missing = 0;
@@ -238,21 +246,14 @@ static void tick(void)
 		if (opt.ready)
 			create_ready_file();
 	}
-	/* A server may need a while for its first byte; one that has none is not waited for. */
+	/* A server may need a while for its first byte; one that has none, or has ended, is not waited for. */
 	if (run.started_at && !run.data_at &&
-	    (run.bytes || run.now - run.started_at >= opt.connect_timeout_us * NS_PER_US))
+	    (run.bytes || all_ended() ||
+	     run.now - run.started_at >= opt.connect_timeout_us * NS_PER_US))
 		run.data_at = run.now;
 	if (run.data_at && !run.measured_at &&
 	    (double)(run.now - run.data_at) >= opt.warmup * (double)NS_PER_S)
 		start_measuring();
-}
-
-static bool all_ended(void)
-{
-	for (uint64_t i = 0; i < opt.clients; i++)
-		if (run.clients[i].state != CLIENT_ENDED || comes_again(&run.clients[i]))
-			return false;
-	return true;
 }
 
 static bool is_over(uint64_t begun_at)
