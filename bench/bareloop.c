@@ -234,15 +234,9 @@ static void send_complete(void *argument, void *sender, uint32_t number)
 	take_completions(sender, number, number);
 }
 
-/* Each turn of the loop looks anyway. */
-static void nothing_pending(void *argument)
-{
-	(void)argument;
-}
-
 static void open_uring(void)
 {
-	const struct uring_owner owner = { .pending = nothing_pending };
+	const struct uring_owner owner = { 0 }; /* each turn of the loop looks anyway */
 	struct epoll_event event = { .events = EPOLLIN };
 	const char *why;
 
@@ -424,7 +418,7 @@ static void accept_client(struct client *client)
 			err(1, "client");
 	}
 	client->writable = true;
-	client->uncopied = server.wants_uring;
+	client->uncopied = server.uring != NULL;
 	if (epoll_ctl(server.epoll, EPOLL_CTL_ADD, client->fd, &event))
 		err(1, "epoll_ctl");
 }

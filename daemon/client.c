@@ -297,6 +297,17 @@ static int readiness(const struct client *client, short what)
 	return socket.revents;
 }
 
+/* With whatever it is at: something of it is complete, or there is room. */
+static void go_on(struct client *client)
+{
+	if (client->state == CLIENT_RESETTING)
+		go_on_resetting(client);
+	else if (client->state == CLIENT_CLOSING)
+		close_if_acknowledged(client);
+	else
+		client_send(client);
+}
+
 static void socket_event(evutil_socket_t fd, short what, void *argument)
 {
 	struct client *client = argument;
@@ -321,10 +332,7 @@ static void socket_event(evutil_socket_t fd, short what, void *argument)
 		zerocopy_reap(&client->zerocopy);
 	if (ready & POLLOUT)
 		client->zerocopy.full = false;
-	if (client->state == CLIENT_CLOSING)
-		close_if_acknowledged(client);
-	else
-		client_send(client);
+	go_on(client);
 }
 
 void client_complete(struct zerocopy *zerocopy, uint32_t number, uint64_t now_ns)
@@ -336,12 +344,7 @@ void client_complete(struct zerocopy *zerocopy, uint32_t number, uint64_t now_ns
 	/* Before the last one there is nothing to do that its socket would not tell of. */
 	if (zerocopy_outstanding(zerocopy))
 		return;
-	if (client->state == CLIENT_RESETTING)
-		go_on_resetting(client);
-	else if (client->state == CLIENT_CLOSING)
-		close_if_acknowledged(client);
-	else
-		client_send(client);
+	go_on(client);
 }
 
 struct client *client_create(struct event_base *base, int fd, const struct sockaddr *peer,

@@ -189,11 +189,27 @@ static void add_done(struct uring *uring, uint32_t index)
 	uring->done[uring->done_next++ % TICKETS] = index;
 }
 
+static bool is_pending(const struct uring *uring)
+{
+	return uring->done_first != uring->done_next;
+}
+
+static void tell_pending(const struct uring *uring)
+{
+	if (is_pending(uring) && uring->owner.pending)
+		uring->owner.pending(uring->owner.argument);
+}
+
 /* ---- sending ---- */
+
+static size_t offset_of(const struct uring *uring, const void *data)
+{
+	return (size_t)((const unsigned char *)data - uring->memory);
+}
 
 size_t uring_reach(const struct uring *uring, const void *data, size_t length)
 {
-	size_t offset = (size_t)((const unsigned char *)data - uring->memory);
+	size_t offset = offset_of(uring, data);
 	size_t reach = BUFFER_MOST - offset % BUFFER_MOST;
 
 	assert(offset < uring->size && length <= uring->size - offset);
@@ -253,14 +269,13 @@ static int submit_and_wait(struct uring *uring, struct io_uring_sqe *request)
 ssize_t uring_send(struct uring *uring, int fd, const void *data, size_t length, void *sender,
 		   uint32_t number)
 {
-	size_t offset = (size_t)((const unsigned char *)data - uring->memory);
-	bool was_pending = uring->done_first != uring->done_next;
+	bool was_pending = is_pending(uring);
 	struct io_uring_sqe *request = io_uring_get_sqe(&uring->io);
 	uint32_t ticket = take_ticket(uring, sender, number);
 	int result;
 
 	io_uring_prep_send_zc_fixed(request, fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL, 0,
-				    (unsigned int)(offset / BUFFER_MOST));
+				    (unsigned int)(offset_of(uring, data) / BUFFER_MOST));
 	io_uring_sqe_set_data64(request, ticket);
 	result = submit_and_wait(uring, request);
 	if (result <= 0)
@@ -269,8 +284,8 @@ ssize_t uring_send(struct uring *uring, int fd, const void *data, size_t length,
 		add_done(uring, ticket);
 	else if (!uring->will_notify)
 		free_ticket(uring, ticket);
-	if (!was_pending && uring->done_first != uring->done_next)
-		uring->owner.pending(uring->owner.argument);
+	if (!was_pending)
+		tell_pending(uring);
 	if (result > 0)
 		return result;
 	errno = result ? -result : EAGAIN;
@@ -291,8 +306,7 @@ void uring_reap(struct uring *uring,
 		if (ticket.sender)
 			complete(argument, ticket.sender, ticket.number);
 	}
-	if (uring->done_first != uring->done_next)
-		uring->owner.pending(uring->owner.argument);
+	tell_pending(uring);
 }
 
 void uring_close(struct uring *uring)

@@ -20,7 +20,10 @@ struct uring;
 
 struct uring_owner {
 	void *argument;
-	/* A send made ready what uring_reap() is to be called for, and no event will tell of it. */
+	/*
+	 * A send made ready what uring_reap() is to be called for, and no event will tell of it. NULL: it is
+	 * called before each wait for events anyway.
+	 */
 	void (*pending)(void *argument);
 };
 

@@ -145,14 +145,22 @@ static struct reach take_reach(struct zerocopy *zerocopy, const struct zerocopy_
 	return (struct reach){ .blocks = ended + (left > 0), .ended = ended };
 }
 
-/* One that is short met the limit of the socket already; there is no need to be told so again. */
+/*
+ * What a send of @length bytes gave, @n, tells of the socket. One that is short met its limit already; there
+ * is no need to be told so again.
+ */
+static ssize_t learn_room(struct zerocopy *zerocopy, ssize_t n, size_t length)
+{
+	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
+	return n;
+}
+
 static ssize_t send_message(struct zerocopy *zerocopy, const struct msghdr *message, size_t length,
 			    int flags)
 {
-	ssize_t n = sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
-
-	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
-	return n;
+	return learn_room(zerocopy,
+			  sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | flags),
+			  length);
 }
 
 /* How much the socket takes at once: fewer bytes than before count only if there was no room for more. */
@@ -164,6 +172,17 @@ static void learn_taken(struct zerocopy *zerocopy, uint64_t bytes)
 		zerocopy->taken = bytes > zerocopy->taken / 2 ? bytes : zerocopy->taken / 2;
 }
 
+/* The first @n bytes of a request were accepted without a copy: they have the next number of @completions. */
+static void add_uncopied(struct zerocopy *zerocopy, struct completions *completions,
+			 const struct zerocopy_request *request, ssize_t n)
+{
+	struct reach reach = take_reach(zerocopy, request, (size_t)n);
+
+	completions_add(completions, request->first, reach.blocks, reach.ended);
+	zerocopy->stats.zerocopy_sends++;
+	learn_taken(zerocopy, (uint64_t)n);
+}
+
 /* The same under the rules: a number for each call that took bytes with the flag. */
 static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_request *request,
 			   const struct msghdr *message, size_t length)
@@ -171,34 +190,25 @@ static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_requ
 	ssize_t n = send_message(zerocopy, message, length, MSG_ZEROCOPY);
 
 	if (n > 0) {
-		struct reach reach = take_reach(zerocopy, request, (size_t)n);
-
-		completions_add(&zerocopy->completions, request->first, reach.blocks, reach.ended);
-		zerocopy->stats.zerocopy_sends++;
+		add_uncopied(zerocopy, &zerocopy->completions, request, n);
 		zerocopy->untold = 0;
-		learn_taken(zerocopy, (uint64_t)n);
 	}
 	return n;
 }
 
-/* The same from registered memory: the first piece of @message. */
+/* The same from registered memory: @piece, which is the first of the request. */
 static ssize_t send_registered(struct zerocopy *zerocopy, const struct zerocopy_request *request,
 			       const struct iovec *piece)
 {
-	struct completions *registered = &zerocopy->registered;
 	size_t length = uring_reach(zerocopy->uring, piece->iov_base, piece->iov_len);
 	ssize_t n = uring_send(zerocopy->uring, zerocopy->fd, piece->iov_base, length, zerocopy,
-			       registered->next);
+			       zerocopy->registered.next);
 
-	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
+	learn_room(zerocopy, n, length);
 	if (n > 0) {
-		struct reach reach = take_reach(zerocopy, request, (size_t)n);
-
-		completions_add(registered, request->first, reach.blocks, reach.ended);
-		zerocopy->stats.zerocopy_sends++;
+		add_uncopied(zerocopy, &zerocopy->registered, request, n);
 		zerocopy->stats.registered_sends++;
 		zerocopy->untold += (uint64_t)n;
-		learn_taken(zerocopy, (uint64_t)n);
 	}
 	return n;
 }
@@ -255,6 +265,13 @@ uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncop
 	return whole_packets(zerocopy, wanted);
 }
 
+/* May the first piece of a request go by itself, without a copy, to who is sent registered memory? */
+static bool may_go_alone(const struct zerocopy *zerocopy, const struct zerocopy_request *request,
+			 const struct iovec *piece)
+{
+	return is_registered(zerocopy) && request->may_pin && piece->iov_len >= WORTH_PINNING;
+}
+
 /*
  * A send from registered memory is of one piece. Where that is small, and others follow, one system call
  * with all of them is better.
@@ -263,10 +280,10 @@ static bool should_send_registered(struct zerocopy *zerocopy,
 				   const struct zerocopy_request *request,
 				   const struct msghdr *message)
 {
-	size_t length = message->msg_iov->iov_len;
+	const struct iovec *piece = message->msg_iov;
 
-	return is_registered(zerocopy) && request->may_pin && length >= WORTH_PINNING &&
-	       (message->msg_iovlen == 1 || length >= WORTH_A_CALL) &&
+	return may_go_alone(zerocopy, request, piece) &&
+	       (message->msg_iovlen == 1 || piece->iov_len >= WORTH_A_CALL) &&
 	       uring_is_ready(zerocopy->uring) && completions_reserve(&zerocopy->registered);
 }
 
@@ -291,8 +308,8 @@ static bool is_uring_unable(int error)
 static bool should_be_told(struct zerocopy *zerocopy, const struct zerocopy_request *request,
 			   const struct iovec *piece)
 {
-	return is_registered(zerocopy) && request->may_pin && piece->iov_len >= WORTH_PINNING &&
-	       zerocopy->untold >= UNTOLD_MOST && completions_reserve(&zerocopy->completions);
+	return may_go_alone(zerocopy, request, piece) && zerocopy->untold >= UNTOLD_MOST &&
+	       completions_reserve(&zerocopy->completions);
 }
 
 static ssize_t send_to_be_told(struct zerocopy *zerocopy, const struct zerocopy_request *request,
@@ -400,17 +417,28 @@ static void adapt(struct zerocopy *zerocopy, uint64_t sends, bool copied)
 		zerocopy->copying_next *= 2;
 }
 
+/* The kernel reports these numbers of @completions. Return: how many of them were outstanding. */
+static uint64_t complete(struct zerocopy *zerocopy, struct completions *completions, uint32_t low,
+			 uint32_t high, uint64_t now_ns)
+{
+	struct histogram *latency =
+		zerocopy->was_reset ? NULL : &zerocopy->latency->to_acknowledged;
+	uint64_t foreign = completions_complete(completions, low, high, latency, now_ns);
+	uint64_t sends = (uint64_t)(high - low) + 1 - foreign;
+
+	zerocopy->stats.foreign_completions += foreign;
+	zerocopy->stats.completed += sends;
+	return sends;
+}
+
 /* The notification in @message, if it is one of zero-copy. Return: how many sends it covers. */
 static uint64_t take_notification(struct zerocopy *zerocopy, struct msghdr *message,
 				  uint64_t now_ns)
 {
-	struct histogram *latency =
-		zerocopy->was_reset ? NULL : &zerocopy->latency->to_acknowledged;
-
 	for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control;
 	     control = CMSG_NXTHDR(message, control)) {
 		const struct sock_extended_err *error = (const void *)CMSG_DATA(control);
-		uint64_t sends, foreign;
+		uint64_t sends;
 
 		/* By the family of the socket, not of the peer. */
 		if (!(control->cmsg_level == SOL_IP && control->cmsg_type == IP_RECVERR) &&
@@ -419,11 +447,8 @@ static uint64_t take_notification(struct zerocopy *zerocopy, struct msghdr *mess
 		if (control->cmsg_len < CMSG_LEN(sizeof(*error)) ||
 		    error->ee_origin != SO_EE_ORIGIN_ZEROCOPY || error->ee_errno)
 			continue;
-		foreign = completions_complete(&zerocopy->completions, error->ee_info,
-					       error->ee_data, latency, now_ns);
-		sends = (uint64_t)(error->ee_data - error->ee_info) + 1 - foreign;
-		zerocopy->stats.foreign_completions += foreign;
-		zerocopy->stats.completed += sends;
+		sends = complete(zerocopy, &zerocopy->completions, error->ee_info, error->ee_data,
+				 now_ns);
 		if (sends)
 			adapt(zerocopy, sends, error->ee_code & SO_EE_CODE_ZEROCOPY_COPIED);
 		return sends;
@@ -472,13 +497,7 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 
 void zerocopy_complete(struct zerocopy *zerocopy, uint32_t number, uint64_t now_ns)
 {
-	struct histogram *latency =
-		zerocopy->was_reset ? NULL : &zerocopy->latency->to_acknowledged;
-	uint64_t foreign =
-		completions_complete(&zerocopy->registered, number, number, latency, now_ns);
-
-	zerocopy->stats.foreign_completions += foreign;
-	zerocopy->stats.completed += 1 - foreign;
+	complete(zerocopy, &zerocopy->registered, number, number, now_ns);
 	no_longer_full(zerocopy);
 }
 

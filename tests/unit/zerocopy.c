@@ -691,15 +691,10 @@ static void test_turn(void)
 
 /* ---- from registered memory ---- */
 
-static void nothing_pending(void *argument)
-{
-	(void)argument;
-}
-
 /* Return: false where there is no io_uring. */
 static bool link_open_registered(struct link *link, const struct family *family, const char **why)
 {
-	const struct uring_owner owner = { .pending = nothing_pending };
+	const struct uring_owner owner = { 0 };
 	void *memory;
 	size_t size;
 
