@@ -11,7 +11,7 @@
 #   peer_start, peer_end, peer_ok and what they found: field NAME
 #   scrape, value NAME            metrics of the stream
 #   all_came_back, all_left, stream_end
-#   adversities, stragglers       what clients do, as many tests
+#   adversities, stragglers, input_ends    what clients do, and the source, as many tests
 
 . tests/lib.sh
 
@@ -224,4 +224,24 @@ stragglers()
 	peer_end "$how, mute: the others are acknowledged" TERM
 	all_came_back "$how, mute"
 	stream_end "$how, mute"
+}
+
+# input_ends TEXT OPTION...: while sends are outstanding: everyone gets all of it, and the daemon ends by itself.
+input_ends()
+{
+	local text=$1
+
+	shift
+	head -c 32M /dev/zero >"$work/input"
+	daemon_run --input "$work/input" --on-end close --hold 8 "$@" --zerocopy always --lag-policy block \
+		"${ring[@]}" --listen 10.78.0.1:0
+	target=10.78.0.1:$port
+	peer_start --clients 8 --rate 32M/s --window 1M --lose 40 --until-end
+	daemon_wait 30
+	is "$text: exit status" "$status" 0
+	peer_end "$text: clients were told so in order"
+	is "$text: all of them" "$(field ended)" 8
+	is "$text: after all of it" "$(logged 'sent ([0-9]+) bytes')" $((8 * (32 << 20)))
+	compare "$text: though packets were lost" "$(field lost)" -gt 0
+	all_left "$text"
 }

@@ -20,19 +20,7 @@ compare "low water: large sends all the same" \
 	$(($(value sent_bytes_total) / $(value zerocopy_sends_total))) -gt $((512 << 10))
 stream_end "low water"
 
-# --- the input ends while sends are outstanding: everyone gets all of it, and the daemon ends by itself ---
-head -c 32M /dev/zero >"$work/input"
-daemon_run --input "$work/input" --on-end close --hold 8 --zerocopy always --lag-policy block \
-	"${ring[@]}" --listen 10.78.0.1:0
-target=10.78.0.1:$port
-peer_start --clients 8 --rate 32M/s --window 1M --lose 40 --until-end
-daemon_wait 30
-is "an input that ends: exit status" "$status" 0
-peer_end "an input that ends: clients were told so in order"
-is "an input that ends: all of them" "$(field ended)" 8
-is "an input that ends: after all of it" "$(logged 'sent ([0-9]+) bytes')" $((8 * (32 << 20)))
-compare "an input that ends: though packets were lost" "$(field lost)" -gt 0
-all_left "an input that ends"
+input_ends "an input that ends"
 
 # --- what real zero-copy is good for: it is found out that it pays ---
 stream_run --zerocopy auto --lag-policy block

@@ -88,19 +88,8 @@ peer_ok "512 clients with little: all is acknowledged" --clients 512 --seconds 1
 all_came_back "512 clients with little"
 stream_end "512 clients with little"
 
-# --- an input that ends ---
-head -c 32M /dev/zero >"$work/input"
-daemon_run --input "$work/input" --on-end close --hold 8 "${small[@]}" --zerocopy always --lag-policy block \
-	"${ring[@]}" --listen 10.78.0.1:0
-target=10.78.0.1:$port
-peer_start --clients 8 --rate 32M/s --window 1M --lose 40 --until-end
-daemon_wait 30
-is "an input that ends: exit status" "$status" 0
-peer_end "an input that ends: clients were told so in order"
-is "an input that ends: all of them" "$(field ended)" 8
-is "an input that ends: after all of it" "$(logged 'sent ([0-9]+) bytes')" $((8 * (32 << 20)))
+input_ends "an input that ends" "${small[@]}"
 compare "an input that ends: by io_uring" "$(logged 'ones ([0-9]+) by io_uring')" -gt 0
-all_left "an input that ends"
 
 # --- kicked, and with another ring, while they receive ---
 cat >"$work/conf" <<-END

@@ -175,13 +175,11 @@ static void run_until_quiet(struct world *world)
 	}
 }
 
-/* Everything arrives at everyone, and the end of the connection, too. */
-static void world_end(struct world *world)
+/* Until every client has ended. */
+static void run_until_gone(struct world *world)
 {
 	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS;
 
-	for (uint32_t i = 0; i < world->clients; i++)
-		client_finish(world->client[i]);
 	while (world->gone < world->clients &&
 	       check(clock_monotonic_ns() < give_up, "%u of %u clients ended", world->gone,
 		     world->clients)) {
@@ -189,6 +187,14 @@ static void world_end(struct world *world)
 			receive_pattern(world->peer[i], &world->received[i]);
 		event_base_loop(world->base, EVLOOP_NONBLOCK);
 	}
+}
+
+/* Everything arrives at everyone, and the end of the connection, too. */
+static void world_end(struct world *world)
+{
+	for (uint32_t i = 0; i < world->clients; i++)
+		client_finish(world->client[i]);
+	run_until_gone(world);
 	for (uint32_t i = 0; i < world->clients; i++) {
 		check(world->kicked || world->received[i] == window_bytes(world->window),
 		      "received %" PRIu64 " of %" PRIu64, world->received[i],
@@ -372,18 +378,6 @@ static void end_registered(struct world *world)
 	world_end(world);
 }
 
-static void run_until_gone(struct world *world, uint32_t clients)
-{
-	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS;
-
-	while (world->gone < clients &&
-	       check(clock_monotonic_ns() < give_up, "%u of %u are gone", world->gone, clients)) {
-		for (uint32_t i = 0; i < world->clients; i++)
-			receive_pattern(world->peer[i], &world->received[i]);
-		event_base_loop(world->base, EVLOOP_NONBLOCK);
-	}
-}
-
 static void test_registered(void)
 {
 	struct world world;
@@ -394,7 +388,7 @@ static void test_registered(void)
 	check(!world.gone, "someone is gone");
 	for (uint32_t i = 0; i < CLIENTS; i++)
 		client_finish(world.client[i]);
-	run_until_gone(&world, CLIENTS);
+	run_until_gone(&world);
 	check(!ring_pinned_blocks(world.ring), "%u blocks are pinned",
 	      ring_pinned_blocks(world.ring));
 	/* A few may have ended with so little that it was copied. */
@@ -406,11 +400,10 @@ static void test_registered(void)
 
 	if (!begin_registered(&world))
 		return;
-	for (uint32_t i = 0; i < CLIENTS; i++) {
+	world.kicked = true;
+	for (uint32_t i = 0; i < CLIENTS; i++)
 		client_kick(world.client[i], LEAVE_BY_OPERATOR, NULL);
-		world.kicked = true;
-	}
-	run_until_gone(&world, CLIENTS);
+	run_until_gone(&world);
 	check(!ring_pinned_blocks(world.ring), "%u blocks are pinned",
 	      ring_pinned_blocks(world.ring));
 	check(!histogram_count(&world.latency.to_acknowledged), "something was acknowledged");

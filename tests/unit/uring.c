@@ -6,6 +6,7 @@
 #include "uring.h"
 
 #include "clock.h"
+#include "limits.h"
 #include "locked_memory.h"
 
 #include "locklimit.h"
@@ -252,12 +253,8 @@ static void test_no_more(void)
 	static struct sender sender[MOST_CONNECTIONS];
 	uint32_t connections = 0, made = 0;
 	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS;
-	struct rlimit files;
 
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
+	limits_raise();
 	while (uring_is_ready(uring) && connections < MOST_CONNECTIONS) {
 		struct sender *one = &sender[connections++];
 

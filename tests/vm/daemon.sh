@@ -10,6 +10,7 @@
 #   says TEXT REGEX               a test: it is there, or will be soon
 #   logged REGEX                  what it logged last that matches
 #   at PORT                       the address of the guest's PORT, for a client
+#   metric NAME [LABEL]           of its metrics at port 7001, from outside; all samples of it together
 #   counter CHANNEL NAME...       numbers of /sys/class/dmacast, each followed by a space
 
 . tests/vm/lib.sh
@@ -84,6 +85,12 @@ says()
 at()
 {
 	echo "127.0.0.1:$(vm_port "$1")"
+}
+
+metric()
+{
+	printf 'GET /metrics HTTP/1.0\r\n\r\n' | socat -t 10 - "TCP:$(at 7001)" |
+		grep "^$1[{ ]" | grep -F "${2-}" | awk '{ sum += $NF } END { printf "%.17g\n", sum }'
 }
 
 counter()

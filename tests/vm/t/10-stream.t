@@ -20,13 +20,6 @@ stream_start()
 		--metrics '*:7001'
 }
 
-# metric NAME [LABEL]: from outside, too; all samples of it together.
-metric()
-{
-	printf 'GET /metrics HTTP/1.0\r\n\r\n' | socat -t 10 - "TCP:127.0.0.1:$(vm_port 7001)" |
-		grep "^$1[{ ]" | grep -F "${2-}" | awk '{ sum += $NF } END { printf "%.17g\n", sum }'
-}
-
 stream_start
 feed_ok "three clients get every byte" --clients 3 --bytes 4M "$target"
 feed_start slow --clients 1 --stall 1 --seconds 100 --allow-end --allow-reset "$target"

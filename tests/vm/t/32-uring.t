@@ -6,34 +6,27 @@
 
 . tests/vm/daemon.sh
 
-metric()
+nobody_left()
 {
-	printf 'GET /metrics HTTP/1.0\r\n\r\n' | socat -t 10 - "TCP:$(at 7001)" |
-		sed -n "s/^dmacast_stream_$1{[^}]*} //p"
-}
-
-daemon_settled()
-{
-	[ "$(metric clients)" = 0 ]
+	[ "$(metric dmacast_stream_clients)" = 0 ]
 }
 
 for nic in e1000e vmxnet3; do
 	vm_start --nic $nic
 	target=$(at 7000)
-	guest_start daemon build/dmacastd --pattern max --block-size 64K --ring-size 2M --huge-pages never \
+	daemon_with --pattern max --block-size 64K --ring-size 2M --huge-pages never \
 		--zerocopy always --lag-policy block --listen 0.0.0.0:7000 --metrics '*:7001'
-	wait_until 30 said 'listening on'
 	feed_ok "$nic: every byte is right" --clients 2 --bytes 40M "$target"
 	feed_start victim --clients 2 --seconds 60 "$target"
 	feed_start steady --clients 2 --bytes 8M "$target"
 	feed_end victim KILL
 	feed_end_ok "$nic: beside killed ones, too" steady
-	wait_until 30 daemon_settled
-	sends=$(metric zerocopy_sends_total)
-	by_uring=$(metric io_uring_sends_total)
-	diag "$nic: $sends zero-copy sends, $by_uring by io_uring, $(metric copied_sends_total) copied"
-	is "$nic: all are complete" "$(metric completions_total)" "$sends"
-	compare "$nic: hardly any was copied after all" "$(metric completions_copied_total)" -le $((sends / 20))
+	wait_until 30 nobody_left
+	sends=$(metric dmacast_stream_zerocopy_sends_total)
+	by_uring=$(metric dmacast_stream_io_uring_sends_total)
+	diag "$nic: $sends zero-copy sends, $by_uring by io_uring, $(metric dmacast_stream_copied_sends_total) copied"
+	is "$nic: all are complete" "$(metric dmacast_stream_completions_total)" "$sends"
+	compare "$nic: hardly any was copied after all" "$(metric dmacast_stream_completions_copied_total)" -le $((sends / 20))
 	if said 'registered for zero-copy by io_uring'; then
 		compare "$nic: most went by io_uring" $((by_uring * 2)) -gt "$sends"
 	else
