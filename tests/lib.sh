@@ -13,21 +13,48 @@ scale=${DMACAST_TEST_SCALE:-1}
 work=$(mktemp -d)
 test_number=0
 test_failures=0
-started=() # process ids to end
+declare -A started # process ids to end, and when these began
 
 # Whatever is left when a test ends, however it ends.
 clean_up()
 {
 	local pid
 
-	for pid in "${started[@]}"; do
-		kill -KILL "$pid" 2>/dev/null
+	for pid in "${!started[@]}"; do
+		signal_to KILL "$pid"
 	done
 	wait 2>/dev/null
 	rm -rf "$work"
 }
 trap clean_up EXIT
 trap 'exit 1' INT TERM
+
+# will_end PID: it is ended with the test.
+will_end()
+{
+	started[$1]=$(process_began "$1")
+}
+
+# signal_to SIGNAL PID: to one of will_end. Its number may long be that of another process, of another test:
+# that one gets nothing.
+signal_to()
+{
+	local began
+
+	began=$(process_began "$2")
+	[ -n "$began" ] && [ "$began" = "${started[$2]-}" ] && kill "-$1" "$2" 2>/dev/null
+}
+
+# process_began PID: when, in clock ticks since the boot; nothing if it is gone.
+process_began()
+{
+	local stat
+
+	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return
+	# The name, in parentheses, may have spaces.
+	read -ra stat <<<"${stat##*)}"
+	echo "${stat[19]}"
+}
 
 # ok STATUS TEXT: one test. STATUS 0 is right.
 ok()
@@ -214,7 +241,7 @@ daemon_run()
 	: >"$log" # what a daemon of a subshell left there is not this one's
 	"${daemon_prefix[@]}" "$BUILD/dmacastd" "${source[@]}" "$@" <"$daemon_input" 2>"$log" &
 	daemon=$!
-	started+=("$daemon")
+	will_end "$daemon"
 	wait_until 20 daemon_settled || diag "dmacastd does not come up"
 	port=$(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$log" | head -n 1)
 }
@@ -227,7 +254,7 @@ daemon_settled()
 # daemon_stop [SIGNAL]: and wait for the end. Sets status. Says so if the log has what it must not.
 daemon_stop()
 {
-	kill "-${1:-TERM}" "$daemon" 2>/dev/null
+	signal_to "${1:-TERM}" "$daemon"
 	daemon_wait 30
 }
 
@@ -236,7 +263,7 @@ daemon_wait()
 {
 	if ! wait_until "$1" process_ended "$daemon"; then
 		diag "dmacastd does not end"
-		kill -KILL "$daemon"
+		signal_to KILL "$daemon"
 	fi
 	wait "$daemon"
 	status=$?
@@ -314,7 +341,7 @@ feed_start()
 	"$BUILD/tests/feedclient" --ready "$work/$name.ready" "${scaled[@]}" \
 		>"$work/$name.out" 2>"$work/$name.err" &
 	feed_pid[$name]=$!
-	started+=("${feed_pid[$name]}")
+	will_end "${feed_pid[$name]}"
 	wait_until 30 test -e "$work/$name.ready"
 }
 
@@ -323,7 +350,7 @@ declare -A feed_pid
 # feed_end NAME [SIGNAL]: end it by a signal if one is given; wait. Sets report, status.
 feed_end()
 {
-	[ $# -lt 2 ] || kill "-$2" "${feed_pid[$1]}" 2>/dev/null
+	[ $# -lt 2 ] || signal_to "$2" "${feed_pid[$1]}"
 	# The shell would tell of a process that was killed.
 	{ wait "${feed_pid[$1]}"; } 2>/dev/null
 	status=$?

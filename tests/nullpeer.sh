@@ -42,15 +42,15 @@ peer_start()
 	"$BUILD/bench/nullpeer" --ready "$work/ready" --connect-timeout 60s "$@" "$target" \
 		>"$work/peer.out" 2>"$work/peer.err" &
 	peer=$!
-	started+=("$peer")
+	will_end "$peer"
 	wait_until 60 test -e "$work/ready"
 }
 
 # peer_end TEXT [SIGNAL]: it is to have found everything right. Sets report.
 peer_end()
 {
-	[ $# -lt 2 ] || kill "-$2" "$peer"
-	wait_until 60 process_ended "$peer" || kill -KILL "$peer"
+	[ $# -lt 2 ] || signal_to "$2" "$peer"
+	wait_until 60 process_ended "$peer" || signal_to KILL "$peer"
 	{ wait "$peer"; } 2>/dev/null
 	status=$?
 	report=$(cat "$work/peer.out")

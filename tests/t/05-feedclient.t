@@ -292,7 +292,7 @@ serve_any()
 	: >"$work/socat.log"
 	socat -d -d "$@" 2>"$work/socat.log" &
 	server=$!
-	started+=("$server")
+	will_end "$server"
 	wait_until 10 grep -q 'listening on' "$work/socat.log" || diag "socat does not listen"
 	target=127.0.0.1:$(sed -n 's/.*listening on .*:\([0-9]*\)$/\1/p' "$work/socat.log" | head -n 1)
 }
@@ -346,10 +346,10 @@ feed_fails "nobody listens" 'client 1: connect: Connection refused' \
 	--connect-timeout 100ms "$target"
 "$feedclient" --until-end --expect-bytes 32K "$target" >"$work/late.out" 2>"$work/late.err" &
 late=$!
-started+=("$late")
+will_end "$late"
 sleep 0.2
 socat -U "TCP-LISTEN:${target##*:},bind=127.0.0.1,reuseaddr" "OPEN:$pattern,rdonly" &
-started+=($!)
+will_end $!
 check "a server that listens late" wait "$late"
 
 # A killed process closes its sockets; without lingering that is a reset.

@@ -14,7 +14,7 @@ receive()
 
 	shift
 	"$@" >"$work/$name" 2>"$work/$name.err" </dev/null &
-	started+=($!)
+	will_end $!
 	receivers+=("$!")
 	names+=("$name")
 }

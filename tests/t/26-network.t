@@ -14,7 +14,7 @@ ip link set lo up
 ip link add server type veth peer name client || skip_all "no veth here"
 unshare -n sleep 600 &
 host=$!
-started+=("$host")
+will_end "$host"
 wait_until 5 sh -c "[ \"\$(readlink /proc/$host/ns/net)\" != \"\$(readlink /proc/$$/ns/net)\" ]"
 ip link set client netns "$host"
 at_client=(nsenter -t "$host" -n --)

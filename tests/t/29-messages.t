@@ -21,6 +21,7 @@ is "elsewhere every line begins with the name" "$(grep -Ecv '^dmacastd: ' "$log"
 daemon_stop
 "$BUILD/dmacastd" -q "${command_line[@]}" 2>"$work/quiet.log" &
 daemon=$!
+will_end "$daemon"
 sleep 0.5
 log=$work/quiet.log
 daemon_stop
@@ -34,7 +35,7 @@ mkfifo "$work/unread"
 exec 7<>"$work/unread"
 "$BUILD/dmacastd" -v --pattern 20M/s --listen 127.0.0.1:0 2>&7 &
 daemon=$!
-started+=("$daemon")
+will_end "$daemon"
 read -r -u 7 line
 until [[ $line == *"listening on"* ]]; do
 	read -r -u 7 line
@@ -57,7 +58,7 @@ exec 7>&-
 # Without descriptors 0, 1 and 2 no client gets the messages, or anything else.
 "$BUILD/dmacastd" --pattern 20M/s --listen "127.0.0.1:$port" <&- >&- 2>&- &
 daemon=$!
-started+=("$daemon")
+will_end "$daemon"
 feed_ok "without standard descriptors clients get the feed and nothing else" --clients 8 \
 	--bytes 8M "127.0.0.1:$port"
 daemon_stop

@@ -292,7 +292,7 @@ users()
 	setpriv --reuid 64004 --regid 64004 --groups 64100 perl "$private/bin/hostile" crowd \
 		"$control" 100 &
 	crowd=$!
-	started+=("$crowd")
+	will_end "$crowd"
 	sleep 1
 	for i in 1 2 3 4 5; do
 		ctl_ok "users: a crowd of one user does not keep another one out, $i" clients
@@ -335,7 +335,7 @@ hostile()
 
 for mode in half unread trickle; do
 	tests/hostile $mode "$control" >"$work/$mode" &
-	started+=($!)
+	will_end $!
 	waiting+=($!)
 done
 {
@@ -379,7 +379,7 @@ exec 4<>"$work/fifo"
 control_run --input "$work/fifo" --listen 127.0.0.1:0
 tests/hostile idle "$control" >"$work/idle" &
 idle=$!
-started+=("$idle")
+will_end "$idle"
 wait_until 10 test -s "$work/idle"
 matches "a connection that asked once" "$work/idle" '"ok":true'
 sleep 0.5

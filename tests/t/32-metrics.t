@@ -215,7 +215,7 @@ perl -MIO::Socket::INET -e '
 		select(undef, undef, undef, 0.1);
 	}' "$http" "$work/slow.ready" &
 slow=$!
-started+=("$slow")
+will_end "$slow"
 wait_until 20 test -e "$work/slow.ready"
 begin=$SECONDS
 scrape
@@ -305,7 +305,7 @@ compare "the source had to wait for the clients, and it was counted" \
 	sleep 0.05
 done) >"$work/scrapes" &
 scraper=$!
-started+=("$scraper")
+will_end "$scraper"
 live=127.0.0.1:$(port_of live)
 strict=127.0.0.1:$(port_of strict)
 feed_start strict --clients 2 --stall 2 --seconds 60 --allow-reset "$strict"
@@ -368,7 +368,7 @@ is "exit status with metrics" "$status" 0
 # --- every address; one that is taken; and nothing costs anything while nobody asks ---
 mkfifo "$work/silent"
 sleep 60 >"$work/silent" &
-started+=($!)
+will_end $!
 daemon_run --metrics '*:0' --input "$work/silent" --listen 127.0.0.1:0
 http=$(sed -n 's,.*metrics at http://.*:\([0-9]*\)/.*,\1,p' "$log")
 is "* is every address, by one socket" "$(grep -c 'metrics at http://\(\[::\]\|0\.0\.0\.0\):' "$log")" 1

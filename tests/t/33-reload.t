@@ -117,7 +117,7 @@ reload
 matches "an endpoint twice: refused" "$reload_log" "listen = 127.0.0.1:$steady_port: taken by"
 socat -u "TCP-LISTEN:$d,bind=127.0.0.1,reuseaddr" STDOUT >/dev/null &
 taker=$!
-started+=("$taker")
+will_end "$taker"
 wait_until 5 sh -c "ss -Hltn 'sport = :$d' | grep -q ."
 {
 	steady
@@ -250,7 +250,7 @@ come_and_go()
 	echo "$tries $refused" >"$work/came"
 }
 come_and_go &
-started+=($!)
+will_end $!
 for change in block-size=128K ring-size=8M pattern=20M/s io-uring=never huge-pages=never block-size=512K; do
 	option=${change%%=*}
 	{
@@ -339,7 +339,7 @@ wait_until 5 grep -q ' left: ' "$log"
 feed_start block --clients 1 --stall 1 --rcvbuf 8K --seconds 100 --allow-reset "127.0.0.1:$a"
 "$BUILD/tests/feedclient" --generate 0 >&4 2>/dev/null &
 generator=$!
-started+=("$generator")
+will_end "$generator"
 sleep 1
 feed --clients 1 --bytes 8M --seconds 2 --allow-gaps "127.0.0.1:$a"
 compare "lag-policy = block: one stalled client stops the stream" "$(field bytes_total)" -lt 8388608

@@ -201,7 +201,7 @@ if command -v systemd-socket-activate >/dev/null; then
 	systemd-socket-activate -l "127.0.0.1:$one" --fdname=adc "$(readlink -f "$BUILD/dmacastd")" \
 		-c "$config" 2>"$log" &
 	daemon=$!
-	started+=("$daemon")
+	will_end "$daemon"
 	wait_until 10 grep -q Listening "$log"
 	feed_ok "systemd-socket-activate: the client that starts it is served" --bytes 4M \
 		"127.0.0.1:$one"

@@ -33,7 +33,7 @@ stream_end "auto"
 # --- a server that reads gets from each client what is to be sent, after it was lost, too ---
 mkdir "$work/got"
 socat -u TCP-LISTEN:5000,bind=10.78.0.1,fork,reuseaddr,backlog=64 "SYSTEM:cat >\"$work\"/got/\$\$" &
-started+=("$!")
+will_end "$!"
 listens()
 {
 	[ -n "$(ss -Hltn 'sport = :5000')" ]

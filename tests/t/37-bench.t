@@ -87,7 +87,7 @@ server_start()
 	: >"$work/server.log" # the last server's is not this one's
 	"$@" --listen 127.0.0.1:0 --hold 2 --block-size 64K --ring-size 1M 2>"$work/server.log" &
 	pid=$!
-	started+=("$pid")
+	will_end "$pid"
 	wait_until 20 grep -q 'listening on' "$work/server.log"
 	port=$(sed -n 's/.*listening on .*:\([0-9]*\)$/\1/p' "$work/server.log")
 }
@@ -271,7 +271,7 @@ is "latency: of blocks, in order" "$(paste -d ' ' <(column latency_p50) <(column
 # A run that is broken off leaves whole rows, and no server.
 bench/run "$work/broken-off" "${tiny[@]}" --transports loopback --rounds 500 2>"$work/said" &
 runner=$!
-started+=("$runner")
+will_end "$runner"
 enough_rows()
 {
 	[ "$(grep -c , "$work/broken-off/samples.csv")" -gt 3 ]

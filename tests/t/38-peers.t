@@ -58,7 +58,7 @@ is "a peer that nobody knows" $? 2
 # One that is ended by a signal.
 bench/peers.py --clients 2 --bytes 1G socat >"$work/out" 2>&1 &
 checker=$!
-started+=("$checker")
+will_end "$checker"
 serves()
 {
 	[ "$(in_memory)" != "$before" ] || [ -n "$(ls "$TMPDIR")" ]

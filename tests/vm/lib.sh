@@ -116,9 +116,9 @@ vm_launch()
 		-netdev "user,id=net0,$forward" "${vm_devices[@]}" "${drive[@]}" \
 		</dev/null >"$vm.qemu" 2>&1 &
 	vm_running=$!
-	started+=("$vm_running")
+	will_end "$vm_running"
 	wait_until 10 vm_began
-	[ ! -s "$vm.pid" ] || started+=("$(cat "$vm.pid")")
+	[ ! -s "$vm.pid" ] || will_end "$(cat "$vm.pid")"
 	vm_ended || vm_find_ports
 	wait_until "${boot:-$boot_seconds}" vm_settled
 }
@@ -243,7 +243,7 @@ vm_stop()
 
 vm_kill()
 {
-	kill -KILL "$(cat "$vm.pid")" 2>/dev/null
+	signal_to KILL "$(cat "$vm.pid")"
 	wait_until 5 vm_ended
 }
 

@@ -52,7 +52,7 @@ check "a client outside gets an answer" wait_until 10 echoes
 # And one leads out.
 socat -d -d -u TCP-LISTEN:0,bind=127.0.0.1 "CREATE:$work/inward" 2>"$work/listener" &
 listener=$!
-started+=("$listener")
+will_end "$listener"
 wait_until 10 grep -q 'listening on' "$work/listener"
 outside=$(sed -n 's/.*listening on .*:\([0-9]*\)$/\1/p' "$work/listener")
 guest_script <<END

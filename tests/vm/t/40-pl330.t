@@ -31,7 +31,7 @@ serial_feed()
 	"$BUILD/tests/vm/serialfeed" "$work/serial" "$vm.monitor" $((port + 0x18)) \
 		>"$work/serialfeed.out" 2>"$work/serialfeed.err" &
 	feeder=$!
-	started+=("$feeder")
+	will_end "$feeder"
 }
 
 # serial_end TEXT: it did well.
@@ -75,7 +75,7 @@ stream_start timer 64K 2M
 values "a stream of the timer"
 socat -u "TCP:$target" "CREATE:$work/cut" &
 client=$!
-started+=("$client")
+will_end "$client"
 wait_until 20 test -s "$work/cut"
 controller=12680000.dma-controller
 check "the engine's driver is unbound while a client reads" guest sh -c \
