@@ -49,4 +49,30 @@ case $? in
 *) ok $? "one of another test with a number that is free again is left alone" ;;
 esac
 
+# --- what is said in the end ---
+mkdir "$work/tap"
+{
+	printf '%s\n' "ok 1 - right" "not ok 2 - wrong" "# because" "ok 3 - not now # SKIP no time"
+	printf '%s\n' "not ok 4 - wrong, too" "# or so" "not ok 5 - the end"
+	printf '# line %d\n' {1..20}
+} >"$work/tap/one.tap"
+printf '%s\n' "ok 1 - right" >"$work/tap/two.tap"
+{
+	echo "not ok 1 - alone"
+	printf '# line %d\n' {1..20}
+} >"$work/tap/three.tap"
+tests/summary "$work/tap" 3 >"$work/summary"
+is "the summary's status is that of the run" $? 3
+is "its last line has the numbers" "$(tail -n 1 "$work/summary")" "2 passed, 4 failed, 1 skipped"
+is "it has of each file the first failure and the last, with how these begin and end" \
+	"$(grep -A 100 '^Failed' "$work/summary" | sed '1d;$d')" "  one: not ok 2 - wrong
+    # because
+  one: not ok 5 - the end
+$(printf '    # line %d\n' {9..20})
+  three: not ok 1 - alone
+$(printf '    # line %d\n' {1..6} {9..20})"
+rm "$work/tap/one.tap" "$work/tap/three.tap"
+is "without failures it is one line" "$(tests/summary "$work/tap" 0)" "1 passed, 0 failed, 0 skipped"
+is "a test that ended early is a failure" "$(tests/summary "$work/tap" 1)" "1 passed, 1 failed, 0 skipped"
+
 done_testing

@@ -225,11 +225,11 @@ vm_stop()
 			vm_kill
 		fi
 	fi
-	# timeout's is 124 or 137 when the machine had to be ended.
+	# timeout's is 124 or 137 when the machine had to be ended, or was by somebody.
 	wait "$vm_running"
 	status=$?
 	vm_running=
-	[ "$status" -eq 0 ] || problem=${problem:-"QEMU ended with $status"}
+	[ "$status" -eq 0 ] || problem="${problem:+$problem; }QEMU ended with $status"
 	vm_complaints >"$vm.complaints"
 	[ ! -s "$vm.complaints" ] || problem=${problem:-"the kernel complains"}
 	[ -z "$problem" ]
