@@ -20,10 +20,13 @@ clean_up()
 {
 	local pid
 
-	for pid in "${!started[@]}"; do
-		signal_to KILL "$pid"
-	done
-	wait 2>/dev/null
+	# The shell would tell of each that was killed.
+	{
+		for pid in "${!started[@]}"; do
+			signal_to KILL "$pid"
+		done
+		wait
+	} 2>/dev/null
 	rm -rf "$work"
 }
 trap clean_up EXIT
