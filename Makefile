@@ -66,7 +66,7 @@ library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
-bench_shared := $(addprefix bench/,cpu_time.c block_reader.c daemon_option.c request.c samples.c)
+bench_shared := $(addprefix bench/,cpu_time.c block_reader.c daemon_option.c request.c samples.c slice.c)
 bench_sources := $(filter-out $(bench_shared) bench/nullpeer%,$(wildcard bench/*.c))
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)

@@ -17,13 +17,10 @@ from typing import IO, Iterator, Optional, Union
 
 from cell import Cell
 from log import Log
-from place import BUILD, BenchError, Place
+from place import BUILD, NOBODY, BenchError, Place, dies_with_us
 
 START_SECONDS = 20.0
 TCP_LISTEN = "0A"  # in /proc/net/tcp
-
-# Whose processes are those that must not be root's.
-NOBODY = ("nobody", "nogroup")
 
 
 class Group:
@@ -86,14 +83,6 @@ def group(
         yield it
     finally:
         it.kill()
-
-
-def dies_with_us(command: list[str], as_nobody: bool = False) -> list[str]:
-    """The command as one that ends with this process even if that is killed."""
-    user = []
-    if as_nobody and os.geteuid() == 0:
-        user = ["--reuid", NOBODY[0], "--regid", NOBODY[1], "--clear-groups"]
-    return ["setpriv", *user, "--pdeathsig", "KILL", "--", *command]
 
 
 @contextmanager

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""One measurement: a server is started, clients are run, both are gone again."""
+"""One measurement: a server is started, clients are run, both are gone again. Or those of several servers at
+the same time, in time slices.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from typing import Iterator
 
 from cell import LOOPBACK, NULL, Cell
-from place import BUILD, BenchError, Place
+from log import Log
+from place import BUILD, BenchError, Place, dies_with_us
 from sample import Sample
 from server import Running, Server
 
@@ -26,6 +33,10 @@ WARMUP_OF_A_CLIENT = {LOOPBACK: 0.0016, NULL: 0.0008}
 CONNECT_PACE = "500us"
 CONNECTING = "4"  # so many at once, to the null peer's servers
 
+# So many clients make a time slice longer by its length, and so many slices are a measurement, or more.
+SLICED_CLIENTS = 256
+SLICES = 4
+
 Report = dict[str, str]
 
 
@@ -39,14 +50,23 @@ class Way:
     poll: bool = False  # clients on loopback never sleep
     null_poll: bool = False  # nor does the null peer
     coalesce: float = 0  # so long the null peer sleeps, in seconds; 0: until it is woken
+    slice: float = 0  # of those that are measured at the same time, in seconds; 0: one after the other
 
     def warmup_of(self, cell: Cell) -> float:
         """So long before it, in seconds: the slow start of many connections takes longer."""
         return self.warmup + cell.clients * WARMUP_OF_A_CLIENT[cell.transport]
 
+    def slice_of(self, cell: Cell) -> float:
+        """The length of a time slice, in seconds; 0: there are none. In each many clients are to have their turn."""
+        return self.slice * (1 + cell.clients / SLICED_CLIENTS)
+
+    def measured(self, cell: Cell) -> float:
+        """So long is measured, in seconds: some slices."""
+        return max(self.seconds, SLICES * self.slice_of(cell))
+
     def seconds_of(self, cell: Cell) -> float:
         """So long it takes, with what is before it."""
-        return self.warmup_of(cell) + self.seconds
+        return self.warmup_of(cell) + self.measured(cell)
 
 
 def _stolen() -> float:
@@ -58,7 +78,7 @@ def _stolen() -> float:
 def _sink(cell: Cell, running: Running, way: Way) -> list[str]:
     command = [str(BUILD / "bench/sink"), "--connect", running.address]
     command += ["--clients", str(cell.clients), "--server-pid", str(running.pid)]
-    command += ["--seconds", f"{way.seconds * 1000:.0f}ms"]
+    command += ["--seconds", f"{way.measured(cell) * 1000:.0f}ms"]
     command += ["--warmup", f"{way.warmup_of(cell) * 1000:.0f}ms"]
     if way.poll:
         command += ["--poll"]
@@ -68,13 +88,17 @@ def _sink(cell: Cell, running: Running, way: Way) -> list[str]:
         command += ["--pace", CONNECT_PACE]
     if running.request:
         command += ["--send", str(running.request)]
-    return command
+    return command + _sliced(cell, way)
+
+
+def _sliced(cell: Cell, way: Way) -> list[str]:
+    return ["--slice", f"{way.slice_of(cell) * 1000:.0f}ms"] if way.slice else []
 
 
 def _nullpeer(cell: Cell, running: Running, way: Way) -> list[str]:
     command = [str(BUILD / "bench/nullpeer"), "--clients", str(cell.clients)]
     command += ["--server-pid", str(running.pid), "--connect-timeout", "20s"]
-    command += ["--seconds", f"{way.seconds:.3f}", "--warmup", f"{way.warmup_of(cell):.3f}"]
+    command += ["--seconds", f"{way.measured(cell):.3f}", "--warmup", f"{way.warmup_of(cell):.3f}"]
     if way.null_poll:
         command += ["--poll"]
     elif way.coalesce:
@@ -83,7 +107,7 @@ def _nullpeer(cell: Cell, running: Running, way: Way) -> list[str]:
         command += ["--connecting", CONNECTING]
     if running.request:
         command += ["--send", str(running.request)]
-    return [*command, running.address]
+    return [*command, *_sliced(cell, way), running.address]
 
 
 def parse_report(text: str) -> Report:
@@ -91,23 +115,102 @@ def parse_report(text: str) -> Report:
     return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
 
-def _run_clients(cell: Cell, place: Place, running: Running, way: Way) -> Report:
-    """Have the clients of the place measure the server."""
-    command = (_nullpeer if cell.transport == NULL else _sink)(cell, running, way)
+def _give_up(*_: object) -> None:
+    raise BenchError("the clients do not come to an end")
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Whatever takes longer is given up."""
+    before = signal.signal(signal.SIGALRM, _give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        done = subprocess.run(
-            place.client(command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS + way.seconds_of(cell),
-            check=False,
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class _Clients:
+    """The clients of a server, one process."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.result, self.complaints = Log(), Log()
+        self.child = subprocess.Popen(
+            dies_with_us(command), stdin=subprocess.DEVNULL, stdout=self.result, stderr=self.complaints
         )
-    except subprocess.TimeoutExpired:
-        raise BenchError("the clients do not come to an end") from None
-    if done.returncode != 0:
-        raise BenchError(f"the clients failed: {done.stderr.strip()} {done.stdout}")
-    return parse_report(done.stdout)
+
+    def go_on(self) -> None:
+        """The others had their time slices."""
+        self.child.send_signal(signal.SIGCONT)
+
+    def ended(self) -> bool:
+        """Wait until they are at their end, or stopped. Return: whether they are at their end."""
+        event = os.waitid(os.P_PID, self.child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if event and event.si_code == os.CLD_STOPPED:
+            os.waitid(os.P_PID, self.child.pid, os.WSTOPPED)
+            return False
+        self.child.wait()
+        return True
+
+    def report(self) -> Report:
+        """What they say, at their end."""
+        result = self.result.text()
+        if self.child.returncode != 0:
+            raise BenchError(f"the clients failed: {self.complaints.text().strip()} {result}")
+        return parse_report(result)
+
+    def close(self) -> None:
+        """End them where they are."""
+        self.child.kill()
+        self.child.wait()
+        self.result.close()
+        self.complaints.close()
+
+
+@dataclass
+class _Run:
+    """A server that is measured, as far as it came."""
+
+    server: Server
+    running: Running | None = None
+    clients: _Clients | None = None
+    report: Report | None = None
+    error: BenchError | None = None
+
+
+def _have_slice(run: _Run, cell: Cell, place: Place, way: Way, stack: ExitStack) -> None:
+    """Let a server and its clients run: for a time slice, if there are several, else to their end."""
+    assert run.running
+    try:
+        if run.clients:
+            run.clients.go_on()
+        else:
+            command = (_nullpeer if cell.transport == NULL else _sink)(cell, run.running, way)
+            run.clients = _Clients(place.client(command))
+            stack.callback(run.clients.close)
+        if run.clients.ended():
+            run.report = run.clients.report()
+    except BenchError as error:
+        run.error = error
+
+
+def _run_together(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> list[_Run]:
+    """Have clients measure all these servers at the same time."""
+    runs = [_Run(server) for server in servers]
+    with ExitStack() as stack:
+        for number, run in enumerate(runs):
+            assert run.server.run
+            try:
+                run.running = stack.enter_context(run.server.run(cell, place.of(number)))
+            except BenchError as error:
+                run.error = error
+        with _patience(PATIENCE_SECONDS + way.seconds_of(cell) * len(runs)):
+            while any(not run.report and not run.error for run in runs):
+                for number, run in enumerate(runs):
+                    if not run.report and not run.error:
+                        _have_slice(run, cell, place.of(number), way, stack)
+    return runs
 
 
 def _sample(cell: Cell, server: Server, memory: str, numbers: dict[str, float]) -> Sample:
@@ -116,7 +219,7 @@ def _sample(cell: Cell, server: Server, memory: str, numbers: dict[str, float]) 
         key: value for key, value in asdict(cell).items() if key not in ("send_buffer",)
     }
     return Sample(
-        round=0, at=0, server=server.name, mode=server.mode, memory=memory, tries=1,
+        round=0, at=0, server=server.name, mode=server.mode, memory=memory, stolen_cpu=0, tries=1,
         **circumstances, **numbers,
     )  # fmt: skip
 
@@ -141,44 +244,70 @@ def _numbers(report: Report, transport: str) -> dict[str, float]:
     return numbers
 
 
-def _run_once(server: Server, cell: Cell, place: Place, way: Way) -> tuple[str, dict[str, float]]:
-    """Return: the memory of the server's ring, and the numbers."""
-    if server.measure:
-        return "", {"softirq_cpu": 0, "other_cpu": 0, **asdict(server.measure(cell, place, way.seconds))}
-    assert server.run
-    with server.run(cell, place) as running:
-        report = _run_clients(cell, place, running, way)
-    return running.memory, _numbers(report, cell.transport)
+def _measured(run: _Run, cell: Cell) -> Sample:
+    """What came of it."""
+    if run.error:
+        raise run.error
+    assert run.running and run.report
+    return _sample(cell, run.server, run.running.memory, _numbers(run.report, cell.transport))
 
 
-def _once(server: Server, cell: Cell, place: Place, way: Way) -> Sample:
-    before = _stolen()
-    try:
-        memory, numbers = _run_once(server, cell, place, way)
-        if numbers["bytes"] <= 0:
-            raise BenchError("nothing was received")
-    except BenchError as error:
-        raise BenchError(f"{server}: {cell}: {error}") from None
-    return _sample(cell, server, memory, {**numbers, "stolen_cpu": _stolen() - before})
+def _by_itself(server: Server, cell: Cell, place: Place, way: Way) -> Sample:
+    """Of one that brings its own clients."""
+    assert server.measure
+    numbers = {"softirq_cpu": 0, "other_cpu": 0, **asdict(server.measure(cell, place, way.seconds))}
+    return _sample(cell, server, "", numbers)
 
 
-def measure(server: Server, cell: Cell, place: Place, way: Way) -> Sample:
+@dataclass
+class Outcome:
+    """What was measured, and what went wrong."""
+
+    samples: list[Sample]
+    errors: list[BenchError]
+
+    @property
+    def disturbance(self) -> float:
+        """That of the sample that was disturbed most."""
+        return max((sample.disturbance for sample in self.samples), default=0)
+
+    def is_better(self, other: Outcome) -> bool:
+        """More of it went well, or it was disturbed less."""
+        return (len(self.errors), self.disturbance) < (len(other.errors), other.disturbance)
+
+
+def _once(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> Outcome:
+    outcome = Outcome([], [])
+    began, stolen = time.monotonic(), _stolen()
+    own = servers[0].measure
+    runs = [_Run(server) for server in servers] if own else _run_together(servers, cell, place, way)
+    stolen = (_stolen() - stolen) / (time.monotonic() - began)
+    for run in runs:
+        try:
+            sample = _by_itself(run.server, cell, place, way) if own else _measured(run, cell)
+            if sample.bytes <= 0:
+                raise BenchError("nothing was received")
+            outcome.samples.append(replace(sample, stolen_cpu=stolen * sample.seconds))
+        except BenchError as error:
+            outcome.errors.append(BenchError(f"{run.server}: {cell}: {error}"))
+    return outcome
+
+
+def measure(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> Outcome:
     """
-    Measure, again when something disturbs it, or it fails. Of several tries the least disturbed one
-    counts.
+    Measure servers at the same time, again when something disturbs it, or it fails. Of several tries the
+    least disturbed one counts.
     """
+    way = replace(way, slice=way.slice if len(servers) > 1 else 0)
     best = None
     for number in range(1, way.tries + 1):
-        try:
-            sample = _once(server, cell, place, way)
-        except BenchError as error:
-            if not best and number == way.tries:
-                raise
-            print(f"\nbench/run: {error}; once more", file=sys.stderr)
-            continue
-        if best is None or sample.disturbance < best.disturbance:
-            best = sample
-        if sample.disturbance <= CALM:
+        outcome = _once(servers, cell, place, way)
+        if best is None or outcome.is_better(best):
+            best = outcome
+        if not outcome.errors and outcome.disturbance <= CALM:
             break
+        for error in outcome.errors if number < way.tries else []:
+            print(f"\nbench/run: {error}; once more", file=sys.stderr)
     assert best
-    return replace(best, tries=number)
+    best.samples = [replace(sample, tries=number) for sample in best.samples]
+    return best

@@ -47,6 +47,7 @@
 #include "nullpeer_tap.h"
 #include "request.h"
 #include "samples.h"
+#include "slice.h"
 #include "units.h"
 
 #include "../tests/command_line.h"
@@ -55,6 +56,9 @@
 #define NS_PER_US UINT64_C(1000)
 #define TICK_MS 2
 #define TICK_NS (TICK_MS * UINT64_C(1000000))
+
+#define SETTLE_NS 50000
+#define SETTLE_MOST_NS UINT64_C(200000000)
 
 #define MAX_CLIENTS 20000
 
@@ -72,6 +76,7 @@ static struct options {
 	bool half_close, churn, poll, until_end, allow_end, allow_reset, help;
 	uint64_t coalesce_us; /* 0: reports wake this process */
 	uint64_t server_pid;
+	uint64_t slice_us; /* 0: none */
 	uint64_t connect_timeout_us;
 	const char *ready, *server_link, *peer_link, *source, *request;
 } opt = {
@@ -100,6 +105,7 @@ static struct {
 	uint64_t data_at;     /* and something came from the server */
 	uint64_t measured_at; /* and --warmup is over */
 	uint64_t bytes, measured_from;
+	struct slice slice;
 	struct cpu_time used;
 	uint64_t failures;
 } run = { .next_port = FIRST_PORT };
@@ -201,7 +207,7 @@ static void start_measuring(void)
 	run.measured_from = run.bytes;
 	for (uint64_t i = 0; i < opt.clients; i++)
 		run.clients[i].total = 0;
-	run.used = cpu_time_read((pid_t)opt.server_pid);
+	run.used = slice_cpu_time(&run.slice);
 }
 
 static void create_ready_file(void)
@@ -273,12 +279,38 @@ static void hold_back(void)
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
 }
 
+/*
+ * At the end of a slice, the server being stopped: what its kernel has to send is still taken. Else the answers would
+ * come after the others' slices, and the way seem that long: the kernel then makes smaller packets.
+ */
+static void settle(void)
+{
+	struct timespec span = { .tv_nsec = SETTLE_NS };
+	uint64_t begun_at = slice_clock_ns(&run.slice), packets;
+
+	do {
+		packets = run.counts.packets;
+		tap_take();
+		frame_flush();
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
+		run.now = slice_clock_ns(&run.slice);
+		tap_take();
+		frame_flush();
+	} while (run.counts.packets != packets && run.now - begun_at < SETTLE_MOST_NS);
+}
+
 static void run_clients(void)
 {
-	uint64_t begun_at = clock_monotonic_ns();
+	uint64_t begun_at = slice_clock_ns(&run.slice);
 
 	while (!signalled) {
-		run.now = clock_monotonic_ns();
+		run.now = slice_clock_ns(&run.slice);
+		if (slice_is_over(&run.slice, run.now)) {
+			slice_stop_server(&run.slice);
+			settle();
+			slice_pass(&run.slice);
+			continue;
+		}
 		if (run.now >= run.tick_at) {
 			run.tick_at = run.now + TICK_NS;
 			tick();
@@ -294,7 +326,7 @@ static void run_clients(void)
 			tap_wait(TICK_MS);
 		frame_flush();
 	}
-	run.now = clock_monotonic_ns();
+	run.now = slice_clock_ns(&run.slice);
 }
 
 /* ---- the report ---- */
@@ -401,6 +433,8 @@ static const struct setting setting_table[] = {
 	{ "connect-timeout", DURATION, &opt.connect_timeout_us, "for all to be connected (5s)" },
 	{ "ready", TEXT, &opt.ready, "create this file when all are connected" },
 	{ "server-pid", COUNT, &opt.server_pid, "tell the CPU time of this process, too" },
+	{ "slice", DURATION, &opt.slice_us,
+	  "have time slices of so long, and be stopped between, as the server is (slice.h)" },
 	{ "poll", FLAG, &opt.poll, "never sleep: then the server need not wake this process" },
 	{ "coalesce", DURATION, &opt.coalesce_us,
 	  "sleep so long between looking for packets; else packets wake this process" },
@@ -445,6 +479,8 @@ static void verify_options(void)
 		errx(2, "--rate must not be 0");
 	if (opt.server_pid > INT32_MAX)
 		errx(2, "--server-pid is no process");
+	if (opt.slice_us && !opt.server_pid)
+		errx(2, "--slice takes --server-pid, too");
 }
 
 static void parse_server(const char *text, struct frame_way *way)
@@ -494,9 +530,12 @@ int main(int argc, char **argv)
 	frame_open(&way);
 	cpu_time_init();
 	tap_open(opt.server_link, !opt.poll && !opt.coalesce_us, take_report);
-	run.used = cpu_time_read((pid_t)opt.server_pid);
+	slice_begin(&run.slice, (pid_t)opt.server_pid, opt.slice_us);
+	run.used = slice_cpu_time(&run.slice);
 	run_clients();
-	used = cpu_time_read((pid_t)opt.server_pid);
+	used = slice_cpu_time(&run.slice);
+	if (opt.slice_us)
+		slice_stop_server(&run.slice);
 	verify();
 	print_report(&used);
 	for (uint64_t i = 0; i < opt.clients; i++)

@@ -26,10 +26,10 @@ from typing import Iterator
 
 from cell import LOOPBACK, SMALL, Cell, parse_size
 from fed_server import (
-    dies_with_us, directory, directory_of_nobody, feed, free_port, group, pipe_of_feed, wait_for_output,
+    directory, directory_of_nobody, feed, free_port, group, pipe_of_feed, wait_for_output,
     wait_until_listening,
 )  # fmt: skip
-from place import BUILD, OWN_LOOPBACK, BenchError, Place
+from place import BUILD, OWN_LOOPBACK, BenchError, Place, dies_with_us
 from server import Measured, Running, Server
 from stream_check import check_stream
 

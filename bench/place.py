@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Iterator
 
@@ -16,9 +16,20 @@ from cell import LOOPBACK, NULL
 HERE = Path(__file__).parent
 BUILD = Path(os.environ.get("BUILD", "build"))
 
+# Whose processes are those that must not be root's.
+NOBODY = ("nobody", "nogroup")
+
 
 class BenchError(Exception):
     """What a user can do something about: printed without a traceback."""
+
+
+def dies_with_us(command: list[str], as_nobody: bool = False) -> list[str]:
+    """The command as one that ends with this process even if that is killed."""
+    user = []
+    if as_nobody and os.geteuid() == 0:
+        user = ["--reuid", NOBODY[0], "--regid", NOBODY[1], "--clear-groups"]
+    return ["setpriv", *user, "--pdeathsig", "KILL", "--", *command]
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Place:
     host: str  # where servers listen
     server_prefix: tuple[str, ...]
     client_prefix: tuple[str, ...]
+    others: tuple[Place, ...] = ()  # just like it, where servers of the same time need one each
 
     def server(self, command: list[str]) -> list[str]:
         """The command of a server, in its place. It keeps its process id."""
@@ -37,6 +49,10 @@ class Place:
     def client(self, command: list[str]) -> list[str]:
         """The command of its clients, in theirs."""
         return [*self.client_prefix, *command]
+
+    def of(self, number: int) -> Place:
+        """That of the server of this number, from 0 on, of several at the same time."""
+        return self.others[number - 1] if self.others and number else self
 
 
 def pins(pinned: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -54,11 +70,15 @@ def pins(pinned: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
 OWN_LOOPBACK = Place(LOOPBACK, "127.0.0.1", (), ())
 
 
+# Whoever is stopped for others' time slices (slice.h) has not been idle: the congestion window stays.
+KEEP_WINDOWS = "echo 0 >/proc/sys/net/ipv4/tcp_slow_start_after_idle"
+
+
 @contextmanager
 def _namespace() -> Iterator[tuple[str, ...]]:
     """A network namespace by nullnet, and what enters it. It ends with the process that holds it."""
     holder = subprocess.Popen(
-        [HERE / "nullnet", "sh", "-c", "echo ready; exec cat"],
+        [HERE / "nullnet", "sh", "-c", f"{KEEP_WINDOWS}; echo ready; exec cat"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -76,7 +96,7 @@ def _namespace() -> Iterator[tuple[str, ...]]:
 
 
 @contextmanager
-def loopback(pinned: bool) -> Iterator[Place]:
+def loopback(pinned: bool, _: int) -> Iterator[Place]:
     """That of a namespace with the same settings as the null peer's; the machine's where there can be none."""
     server, client = pins(pinned)
     with ExitStack() as stack:
@@ -103,12 +123,16 @@ def null_needs() -> None:
 
 
 @contextmanager
-def null(pinned: bool) -> Iterator[Place]:
-    """The null peer's wire."""
+def null(pinned: bool, count: int) -> Iterator[Place]:
+    """The null peer's wire; one each for so many servers at the same time."""
     null_needs()
     server, client = pins(pinned)
-    with _namespace() as enter:
-        yield Place(NULL, "10.78.0.1", enter + server, enter + client)
+    with ExitStack() as stack:
+        wires = []
+        for _ in range(count):
+            enter = stack.enter_context(_namespace())
+            wires.append(Place(NULL, "10.78.0.1", enter + server, enter + client))
+        yield replace(wires[0], others=tuple(wires[1:]))
 
 
 PLACES = {LOOPBACK: loopback, NULL: null}

@@ -2,9 +2,10 @@
 """The plan of a run: which servers are compared in which cells, in what order.
 
 Each round goes through all cells, so that a machine that becomes slower meanwhile does so for all
-alike, and a run that is broken off has as much of each. Within a cell the servers follow each other
-directly, those that belong together first of all; who comes first changes with the round. It matters,
-for what memory a server leaves behind is what the next one gets: an even number of rounds is fair.
+alike, and a run that is broken off has as much of each. Within a cell the servers of a group are measured at
+the same time, in time slices, or follow each other directly. Who comes first, and who after whom, changes with
+the round. It matters, for what memory a server leaves behind is what the next one gets: an even number of rounds
+is fair.
 """
 
 from __future__ import annotations
@@ -39,11 +40,16 @@ class Contest:
     groups: tuple[tuple[Server, ...], ...]
     way: Way
 
-    def order(self, number: int) -> list[Server]:
-        """Who comes when in the round of this number."""
-        return [
-            server for group in _rotate(self.groups, number // 2) for server in _rotate(group, number)
-        ]
+    def batches(self, number: int) -> list[tuple[Server, ...]]:
+        """Who is measured at the same time, and who comes when, in the round of this number."""
+        groups = _rotate(self.groups, number // 2)
+        if self.way.slice:
+            return [_turned(group, number) for group in groups]
+        return [(server,) for group in groups for server in _rotate(group, number)]
+
+    def servers(self) -> list[Server]:
+        """All of them."""
+        return [server for group in self.groups for server in group]
 
     def seconds(self) -> float:
         """About so long does a round of it take."""
@@ -52,9 +58,14 @@ class Contest:
             around += 0.1 + 0.001 * self.cell.clients  # they start, and are connected to, slowly
         return sum(
             around + (max(1, self.way.seconds) if server.measure else self.way.seconds_of(self.cell))
-            for group in self.groups
-            for server in group
+            for server in self.servers()
         )
+
+
+def _turned(items: tuple, number: int) -> tuple:
+    """Others are first, and those come after each that came before."""
+    items = _rotate(items, number // 2)
+    return items[::-1] if number % 2 else items
 
 
 def _rotate(items: tuple, by: int) -> tuple:
@@ -120,7 +131,8 @@ def _groups(cell: Cell, modes: list[str]) -> tuple[tuple[Server, ...], ...]:
         if bare_mode == ZEROCOPY and _has_uring(cell):
             group.append(bare(URING))
         groups.append(tuple(group))
-    return tuple(groups)
+    # On loopback a zero-copy server leaves memory in small pieces, and the time of copying ones grows by a quarter.
+    return tuple(groups) if cell.transport == LOOPBACK else (sum(groups, ()),)
 
 
 def matrix(choice: Choice, way: Way) -> list[Contest]:
@@ -131,7 +143,7 @@ def matrix(choice: Choice, way: Way) -> list[Contest]:
 def latency(choice: Choice, way: Way) -> list[Contest]:
     """A paced feed on loopback, and how long after its birth a block's last byte is there."""
     seconds = LATENCY_SECONDS / 2 if choice.sparse else LATENCY_SECONDS
-    way = replace(way, seconds=max(way.seconds, seconds))
+    way = replace(way, seconds=max(way.seconds, seconds), slice=0)
     cells = [
         Cell(
             "latency", LOOPBACK, SMALL, LATENCY_CLIENTS, block, choice.ring, LATENCY_FEED,
@@ -157,7 +169,7 @@ def peers(choice: Choice, way: Way) -> tuple[list[Contest], list[str]]:
     """Other programs. Those with a feed are beside the daemon with the same feed, those that send what
     is in memory already beside the daemon with a pattern that is. Return: also what is left out, and why.
     """
-    way = replace(way, seconds=max(way.seconds, PEER_SECONDS))
+    way = replace(way, seconds=max(way.seconds, PEER_SECONDS), slice=0)
     contests = []
     left_out: dict[tuple[Server, str, str], list[str]] = {}
     for transport in choice.transports:
@@ -178,12 +190,17 @@ def peers(choice: Choice, way: Way) -> tuple[list[Contest], list[str]]:
     ]
 
 
-def rounds(contests: list[Contest], count: int) -> Iterator[tuple[int, Contest, Server]]:
+def rounds(contests: list[Contest], count: int) -> Iterator[tuple[int, Contest, tuple[Server, ...]]]:
     """All measurements, in the order in which they are done; rounds count from 1."""
     for number in range(count):
         for contest in contests:
-            for server in contest.order(number):
-                yield number + 1, contest, server
+            for servers in contest.batches(number):
+                yield number + 1, contest, servers
+
+
+def together_most(contests: list[Contest]) -> int:
+    """So many servers at the same time."""
+    return max((len(batch) for contest in contests for batch in contest.batches(0)), default=1)
 
 
 def describe(contests: list[Contest], count: int) -> str:
@@ -192,12 +209,13 @@ def describe(contests: list[Contest], count: int) -> str:
     total = 0
     for part in dict.fromkeys(contest.cell.part for contest in contests):
         mine = [contest for contest in contests if contest.cell.part == part]
-        number = sum(len(contest.order(0)) for contest in mine) * count
+        number = sum(len(contest.servers()) for contest in mine) * count
         seconds = sum(contest.seconds() for contest in mine) * count
         way = mine[0].way
         total += seconds
+        slices = f" in slices of {way.slice * 1000:g} ms" if way.slice else ""
         lines.append(
-            f"{part}: {len(mine)} cells, {number} measurements of {way.seconds:g} s"
+            f"{part}: {len(mine)} cells, {number} measurements of {way.seconds:g} s{slices}"
             f" after {way.warmup:g} s and more: about {format_time(seconds)}"
         )
     lines.append(f"{count} rounds: about {format_time(total)}, and more where measurements are repeated")

@@ -27,6 +27,9 @@
  * With --pace TIME it waits so long before each connection. Many servers have a listen queue of 5 or 10; a client
  * that finds it full tries again after a second.
  *
+ * With --slice TIME it measures in time slices of that length, between which it stops itself and the server (see slice.h);
+ * all other times are of these slices alone.
+ *
  * With --poll it never sleeps: then the server need not wake it, which on a virtual machine is most of
  * the work with few clients, and comes as often as chance will have it.
  *
@@ -59,6 +62,7 @@
 #include "request.h"
 #include "samples.h"
 #include "settings.h"
+#include "slice.h"
 #include "units.h"
 
 #define NS_PER_S 1000000000.0
@@ -68,6 +72,10 @@
 
 /* More than any socket holds: one call empties it. */
 #define EVERYTHING (1UL << 30)
+
+/* At the end of a slice nothing comes any more when nothing came for so long. */
+#define SETTLE_MS 1
+#define SETTLE_MOST_NS UINT64_C(200000000)
 
 /* So long for the first byte. */
 #define PATIENCE_NS UINT64_C(60000000000)
@@ -86,6 +94,8 @@ struct sink {
 	const char *request;		 /* --send, NULL: none */
 	size_t request_length;
 	pid_t server;
+	uint64_t slice_us; /* --slice, 0: none */
+	struct slice slice;
 	int epoll;
 	int *fd;
 	uint64_t *received; /* by each client, since the count began */
@@ -105,8 +115,8 @@ struct reading {
 static struct reading take_reading(const struct sink *sink)
 {
 	return (struct reading){
-		.ns = clock_monotonic_ns(),
-		.used = cpu_time_read(sink->server),
+		.ns = slice_clock_ns(&sink->slice),
+		.used = slice_cpu_time(&sink->slice),
 	};
 }
 
@@ -192,20 +202,51 @@ static void receive(struct sink *sink, uint64_t number)
 	}
 }
 
+/* So long may it sleep when there are @left_ns to the end. */
+static int patience_ms(const struct sink *sink, uint64_t left_ns)
+{
+	uint64_t of_slice = slice_left_ns(&sink->slice);
+
+	if (sink->poll)
+		return 0;
+	return (int)(((left_ns < of_slice ? left_ns : of_slice) + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+/* Take what comes within @patience_ms. Return: how many events there were. */
+static int receive_some(struct sink *sink, int patience_ms)
+{
+	struct epoll_event events[EVENTS];
+	int n = epoll_wait(sink->epoll, events, EVENTS, patience_ms);
+
+	if (n < 0 && errno != EINTR)
+		err(1, "epoll_wait");
+	for (int i = 0; i < n; i++)
+		receive(sink, events[i].data.u64);
+	return n;
+}
+
+/* The end of a slice. What the server's kernel still has to send is received, or it would be sent in others' slices. */
+static void pass(struct sink *sink)
+{
+	uint64_t most_ns;
+
+	slice_stop_server(&sink->slice);
+	most_ns = slice_clock_ns(&sink->slice) + SETTLE_MOST_NS;
+	while (receive_some(sink, SETTLE_MS) && slice_clock_ns(&sink->slice) < most_ns)
+		;
+	slice_pass(&sink->slice);
+}
+
 /* Receive until the time is @end_ns, or with @until_first a byte has come. */
 static void receive_until(struct sink *sink, uint64_t end_ns, bool until_first)
 {
-	struct epoll_event events[EVENTS];
 	uint64_t now;
 
-	while ((now = clock_monotonic_ns()) < end_ns && !(until_first && sink->total)) {
-		uint64_t patience_ms = sink->poll ? 0 : (end_ns - now + NS_PER_MS - 1) / NS_PER_MS;
-		int n = epoll_wait(sink->epoll, events, EVENTS, (int)patience_ms);
-
-		if (n < 0 && errno != EINTR)
-			err(1, "epoll_wait");
-		for (int i = 0; i < n; i++)
-			receive(sink, events[i].data.u64);
+	while ((now = slice_clock_ns(&sink->slice)) < end_ns && !(until_first && sink->total)) {
+		if (slice_is_over(&sink->slice, now))
+			pass(sink);
+		else
+			receive_some(sink, patience_ms(sink, end_ns - now));
 	}
 }
 
@@ -230,16 +271,18 @@ static void measure(struct sink *sink)
 {
 	struct reading from, to;
 
-	receive_until(sink, clock_monotonic_ns() + PATIENCE_NS, true);
+	receive_until(sink, slice_clock_ns(&sink->slice) + PATIENCE_NS, true);
 	if (!sink->total)
 		errx(1, "no data");
-	receive_until(sink, clock_monotonic_ns() + sink->warmup_us * 1000, false);
+	receive_until(sink, slice_clock_ns(&sink->slice) + sink->warmup_us * 1000, false);
 	memset(sink->received, 0, sink->clients * sizeof(*sink->received));
 	sink->total = 0;
 	samples_clear(&sink->samples);
 	from = take_reading(sink);
 	receive_until(sink, from.ns + sink->seconds_us * 1000, false);
 	to = take_reading(sink);
+	if (sink->slice_us)
+		slice_stop_server(&sink->slice);
 	print_result(sink, &from, &to);
 	if (sink->histogram)
 		samples_write_histogram(&sink->samples, sink->histogram);
@@ -249,9 +292,10 @@ static void usage(FILE *file)
 {
 	fprintf(file,
 		"Usage: sink --connect HOST:PORT [--clients N] [--seconds S] [--warmup S]\n"
-		"            [--server-pid PID] [--poll] [--send FILE] [--pace TIME] [--check] "
-		"[--latency]\n"
-		"            [--histogram FILE] [--block-size SIZE] [--pattern-form FORM]\n"
+		"            [--server-pid PID] [--slice TIME] [--poll] [--send FILE] [--pace "
+		"TIME]\n"
+		"            [--check] [--latency] [--histogram FILE] [--block-size SIZE] "
+		"[--pattern-form FORM]\n"
 		"S is a duration such as 2s or 500ms. Defaults: 1 client, 2s, 500ms. Those of the\n"
 		"last two, which --check and --latency need, are as dmacastd has them.\n");
 }
@@ -285,6 +329,7 @@ static void parse(struct sink *sink, int argc, char **argv)
 		{ "seconds", required_argument, NULL, 's' },
 		{ "warmup", required_argument, NULL, 'w' },
 		{ "server-pid", required_argument, NULL, 'p' },
+		{ "slice", required_argument, NULL, 'L' },
 		{ "poll", no_argument, NULL, 'P' },
 		{ "check", no_argument, NULL, 'k' },
 		{ "latency", no_argument, NULL, 'l' },
@@ -324,6 +369,10 @@ static void parse(struct sink *sink, int argc, char **argv)
 				wrong("server-pid", optarg, "the number of a process");
 			sink->server = (pid_t)number;
 			break;
+		case 'L':
+			if (!units_parse_duration(optarg, &sink->slice_us) || !sink->slice_us)
+				wrong("slice", optarg, "a duration such as 25ms");
+			break;
 		case 'P':
 			sink->poll = true;
 			break;
@@ -362,6 +411,11 @@ static void parse(struct sink *sink, int argc, char **argv)
 		usage(stderr);
 		exit(2);
 	}
+	if (sink->slice_us && !sink->server)
+		errx(2, "--slice: expected --server-pid, too");
+	if (sink->slice_us && sink->latency)
+		errx(2,
+		     "--slice: expected no --latency: what waits while it is stopped is not late");
 	set_form(sink);
 }
 
@@ -377,6 +431,7 @@ int main(int argc, char **argv)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	slice_begin(&sink.slice, sink.server, sink.slice_us);
 	connect_all(&sink);
 	measure(&sink);
 	return 0;

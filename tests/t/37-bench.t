@@ -141,6 +141,61 @@ done
 sink --latency
 refused "latency without a time stamp" 2 'expected a --pattern-form with a time stamp'
 
+# ---- time slices ----
+
+# state PID: T when it is stopped.
+state()
+{
+	sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null
+}
+
+# have_slices: those of $sink, to its end. Sets slices, their number; together, in how many the server still ran after one.
+have_slices()
+{
+	slices=0 together=0
+	while wait_until 20 process_stopped "$sink" && ! process_ended "$sink"; do
+		slices=$((slices + 1))
+		[ "$(state "$pid")" = T ] || together=$((together + 1))
+		sleep 0.05 # for the others
+		kill -CONT "$sink"
+	done
+}
+
+process_stopped()
+{
+	[ "$(state "$1")" = T ] || process_ended "$1"
+}
+
+server_start "$BUILD/bench/bareloop"
+"$BUILD/bench/sink" --connect "127.0.0.1:$port" --clients 2 --seconds 300ms --warmup 100ms --server-pid "$pid" \
+	--slice 20ms >"$work/sink" 2>"$work/said" &
+sink=$!
+will_end $sink
+began=$(date +%s%N)
+have_slices
+wait $sink
+ok $? "slices: a run" || diag_file "$work/said"
+# The program gets as much of the machine as it can, and a slice ends where it can: some are longer.
+compare "slices: there are so many" "$slices" -ge 8
+compare "... and no more" "$slices" -le 21
+is "slices: with each the server stops, too" "$together" 0
+is "slices: ... and with the last one" "$(state "$pid")" T
+check "slices: the time of others is not counted: $(figure seconds) s" awk -v told="$(figure seconds)" \
+	-v all=$((($(date +%s%N) - began) / 1000000)) -v others=$((slices * 50)) \
+	'BEGIN { exit !(told >= 0.3 && told * 1000 <= all - others) }'
+check "slices: nor is CPU time: $(figure server_cpu) s" awk -v cpu="$(figure server_cpu)" -v told="$(figure seconds)" \
+	'BEGIN { exit !(cpu > 0.01 && cpu <= told * 1.1) }'
+kill -CONT "$pid"
+server_end
+
+server_start "$BUILD/bench/bareloop"
+sink --slice 20ms --latency
+refused "slices and latency" 2 'expected no --latency'
+status=0
+"$BUILD/bench/sink" --connect "127.0.0.1:$port" --slice 20ms >"$work/said" 2>&1 || status=$?
+refused "slices without a server" 2 'expected --server-pid, too'
+server_end
+
 # ---- CPU time of ksoftirqd ----
 
 # Of all CPUs, in seconds.
@@ -186,7 +241,7 @@ run "$work/out" --plan --parts matrix --transports loopback --pages small --clie
 	--rounds 3 --seconds 1s --warmup 1s
 is "a plan: exit status" "$status" 0
 matches "a plan: as many measurements as servers and rounds" "$work/said" \
-	'^matrix: 1 cells, 12 measurements of 1 s after 1 s and more: about 0:2[4-9] min'
+	'^matrix: 1 cells, 12 measurements of 1 s in slices of 25 ms after 1 s and more: about 0:2[4-9] min'
 run "$work/out" --plan --parts matrix --transports null --pages small --clients 8 --blocks 64K,1M --rounds 1
 matches "the plan has a bare loop with io_uring where the daemon has it" "$work/said" \
 	'matrix: 2 cells, 9 measurements'
@@ -214,7 +269,7 @@ for row in rows:
         print(row[sys.argv[2]])' "$work/out/samples.csv" "$@"
 }
 
-# sane TRANSPORT
+# sane TRANSPORT GROUPS
 sane()
 {
 	is "$1: the servers of the first round, in order" \
@@ -223,6 +278,8 @@ sane()
 		"bareloop:zerocopy dmacastd:zerocopy bareloop:copy dmacastd:copy"
 	is "$1: another one is first in the second round" \
 		"$(column server transport="$1" round=2 | sed -n 1p)" dmacastd
+	is "$1: in the first round they are measured at the same time" \
+		"$(column at transport="$1" round=1 | sort -u | wc -l)" "$2"
 	is "$1: each has two clients" "$(column clients transport="$1" | sort -u)" 2
 	is "$1: and the blocks that were asked for" "$(column block transport="$1" | sort -u)" 65536
 	is "$1: servers say what their ring is in" "$(column memory transport="$1" | sort -u)" \
@@ -245,10 +302,10 @@ reason=
 [ -n "$reason" ] || transports=loopback,null
 run "$work/out" "${tiny[@]}" --transports $transports
 ok "$status" "a small run" || diag_file "$work/said"
-sane loopback
+sane loopback 2
 is "loopback: each client has its share" "$(column client_min transport=loopback | awk '$1 < 1000' | wc -l)" 0
 if [ -z "$reason" ]; then
-	sane null
+	sane null 1
 else
 	skip "null" "$reason"
 fi
@@ -258,6 +315,10 @@ own=$(bench/nullnet cat $setting 2>/dev/null || cat $setting)
 matches "the environment: congestion control" "$work/out/environment.txt" "^congestion control, loopback: $own$"
 report --no-figures "$work/out"
 ok "$status" "the report takes it" || diag_file "$work/said"
+
+run "$work/out" "${tiny[@]}" --transports loopback --rounds 1 --slice 0ms
+ok "$status" "without slices: a run" || diag_file "$work/said"
+is "without slices: all are measured, one after the other" "$(column at | sort -u | wc -l)" 4
 
 run "$work/out" "${tiny[@]}" --transports loopback --least 100
 refused "not as fast as wanted" 1 'loopback, 2 clients, 64K, copy: [0-9.]+ of the bare loop'
