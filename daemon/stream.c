@@ -52,8 +52,8 @@
 /*
  * What a source may hand on before it is sent. For few clients so little that it is still in that
  * cache, where the blocks that were free last are filled next. Many clients have it there anyway, and
- * who sends by zero-copy does not need it: then more, for fewer calls and fewer packets that are not
- * full.
+ * a single one that is sent by zero-copy does not need it: then more, for fewer calls and fewer packets
+ * that are not full.
  */
 #define SOURCE_TURN_LEAST (768U << 10)
 #define SOURCE_TURN_MOST (4U << 20)
@@ -338,8 +338,9 @@ static size_t source_turn(void *argument)
 {
 	const struct stream *stream = argument;
 	bool few = stream->client_owner.turn_bytes > TURN_LEAST;
+	bool cached = stream->client_count > 1 || !ring_pinned_blocks(stream->ring);
 
-	return few && !ring_pinned_blocks(stream->ring) ? SOURCE_TURN_LEAST : SOURCE_TURN_MOST;
+	return few && cached ? SOURCE_TURN_LEAST : SOURCE_TURN_MOST;
 }
 
 static void blocks_ready(void *argument)
