@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Iterator
 
 from cell import LOOPBACK, NULL, Cell
@@ -123,7 +123,8 @@ def _give_up(*_: object) -> None:
 def _patience(seconds: float) -> Iterator[None]:
     """Whatever takes longer is given up."""
     before = signal.signal(signal.SIGALRM, _give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again and again: there may be others that do not come to an end.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
     try:
         yield
     finally:
@@ -160,68 +161,16 @@ class _Clients:
             raise BenchError(f"the clients failed: {self.complaints.text().strip()} {result}")
         return parse_report(result)
 
-    def close(self) -> None:
+    def end(self) -> None:
         """End them where they are."""
         self.child.kill()
         self.child.wait()
+
+    def close(self) -> None:
+        """They are gone then."""
+        self.end()
         self.result.close()
         self.complaints.close()
-
-
-@dataclass
-class _Run:
-    """A server that is measured, as far as it came."""
-
-    server: Server
-    running: Running | None = None
-    clients: _Clients | None = None
-    report: Report | None = None
-    error: BenchError | None = None
-
-
-def _have_slice(run: _Run, cell: Cell, place: Place, way: Way, stack: ExitStack) -> None:
-    """Let a server and its clients run: for a time slice, if there are several, else to their end."""
-    assert run.running
-    try:
-        if run.clients:
-            run.clients.go_on()
-        else:
-            command = (_nullpeer if cell.transport == NULL else _sink)(cell, run.running, way)
-            run.clients = _Clients(place.client(command))
-            stack.callback(run.clients.close)
-        if run.clients.ended():
-            run.report = run.clients.report()
-    except BenchError as error:
-        run.error = error
-
-
-def _run_together(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> list[_Run]:
-    """Have clients measure all these servers at the same time."""
-    runs = [_Run(server) for server in servers]
-    with ExitStack() as stack:
-        for number, run in enumerate(runs):
-            assert run.server.run
-            try:
-                run.running = stack.enter_context(run.server.run(cell, place.of(number)))
-            except BenchError as error:
-                run.error = error
-        with _patience(PATIENCE_SECONDS + way.seconds_of(cell) * len(runs)):
-            while any(not run.report and not run.error for run in runs):
-                for number, run in enumerate(runs):
-                    if not run.report and not run.error:
-                        _have_slice(run, cell, place.of(number), way, stack)
-    return runs
-
-
-def _sample(cell: Cell, server: Server, memory: str, numbers: dict[str, float]) -> Sample:
-    """The row of a measurement; its round and its time are the caller's to say."""
-    circumstances = {
-        key: value for key, value in asdict(cell).items() if key not in ("send_buffer",)
-    }
-    return Sample(
-        round=0, at=0, server=server.name, mode=server.mode, memory=memory, stolen_cpu=0, tries=1,
-        **circumstances, **numbers,
-    )  # fmt: skip
 
 
 def _numbers(report: Report, transport: str) -> dict[str, float]:
@@ -244,19 +193,99 @@ def _numbers(report: Report, transport: str) -> dict[str, float]:
     return numbers
 
 
-def _measured(run: _Run, cell: Cell) -> Sample:
+@dataclass
+class _Run:
+    """A server that is measured, as far as it came."""
+
+    server: Server
+    cell: Cell
+    place: Place
+    running: Running | None = None
+    clients: _Clients | None = None
+    numbers: dict[str, float] | None = None
+    error: BenchError | None = None
+    stack: ExitStack = field(default_factory=ExitStack)  # of what is to be ended
+
+    def start(self) -> None:
+        """Start the server."""
+        assert self.server.run
+        try:
+            self.running = self.stack.enter_context(self.server.run(self.cell, self.place))
+        except BenchError as error:
+            self.error = error
+
+    def goes_on(self) -> bool:
+        """Whether there is more to measure."""
+        return not self.numbers and not self.error
+
+    def have_slice(self, way: Way) -> None:
+        """Let server and clients run: for a time slice, if there are several, else to their end."""
+        assert self.running
+        try:
+            if self.clients:
+                self.clients.go_on()
+            else:
+                program = _nullpeer if self.cell.transport == NULL else _sink
+                self.clients = _Clients(self.place.client(program(self.cell, self.running, way)))
+                self.stack.callback(self.clients.close)
+            if self.clients.ended():
+                self.numbers = _numbers(self.clients.report(), self.cell.transport)
+        except BenchError as error:
+            self.error = error
+            if self.clients:
+                self.clients.end()
+
+    def measure_itself(self, way: Way) -> None:
+        """The same for one that brings its own clients."""
+        assert self.server.measure
+        try:
+            measured = self.server.measure(self.cell, self.place, way.seconds)
+            self.numbers = {"softirq_cpu": 0, "other_cpu": 0, **asdict(measured)}
+        except BenchError as error:
+            self.error = error
+
+    def finish(self) -> None:
+        """End both. A server that does not end well is not measured well."""
+        try:
+            self.stack.close()
+        except BenchError as error:
+            self.error = self.error or error
+
+
+def _run_together(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> list[_Run]:
+    """Have clients measure all these servers at the same time."""
+    runs = [_Run(server, cell, place.of(number)) for number, server in enumerate(servers)]
+    with ExitStack() as stack:
+        for run in runs:
+            stack.callback(run.finish)
+            run.start()
+        with _patience(PATIENCE_SECONDS + way.seconds_of(cell) * len(runs)):
+            while any(run.goes_on() for run in runs):
+                for run in runs:
+                    if run.goes_on():
+                        run.have_slice(way)
+    return runs
+
+
+def _sample(cell: Cell, server: Server, memory: str, numbers: dict[str, float]) -> Sample:
+    """The row of a measurement; its round and its time are the caller's to say."""
+    circumstances = {
+        key: value for key, value in asdict(cell).items() if key not in ("send_buffer",)
+    }
+    return Sample(
+        round=0, at=0, server=server.name, mode=server.mode, memory=memory, stolen_cpu=0, tries=1,
+        **circumstances, **numbers,
+    )  # fmt: skip
+
+
+def _measured(run: _Run) -> Sample:
     """What came of it."""
     if run.error:
         raise run.error
-    assert run.running and run.report
-    return _sample(cell, run.server, run.running.memory, _numbers(run.report, cell.transport))
-
-
-def _by_itself(server: Server, cell: Cell, place: Place, way: Way) -> Sample:
-    """Of one that brings its own clients."""
-    assert server.measure
-    numbers = {"softirq_cpu": 0, "other_cpu": 0, **asdict(server.measure(cell, place, way.seconds))}
-    return _sample(cell, server, "", numbers)
+    assert run.numbers
+    if run.numbers["bytes"] <= 0:
+        raise BenchError("nothing was received")
+    return _sample(run.cell, run.server, run.running.memory if run.running else "", run.numbers)
 
 
 @dataclass
@@ -273,20 +302,22 @@ class Outcome:
 
     def is_better(self, other: Outcome) -> bool:
         """More of it went well, or it was disturbed less."""
-        return (len(self.errors), self.disturbance) < (len(other.errors), other.disturbance)
+        return (-len(self.samples), self.disturbance) < (-len(other.samples), other.disturbance)
 
 
 def _once(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> Outcome:
     outcome = Outcome([], [])
     began, stolen = time.monotonic(), _stolen()
-    own = servers[0].measure
-    runs = [_Run(server) for server in servers] if own else _run_together(servers, cell, place, way)
+    if servers[0].measure:
+        runs = [_Run(server, cell, place) for server in servers]
+        for run in runs:
+            run.measure_itself(way)
+    else:
+        runs = _run_together(servers, cell, place, way)
     stolen = (_stolen() - stolen) / (time.monotonic() - began)
     for run in runs:
         try:
-            sample = _by_itself(run.server, cell, place, way) if own else _measured(run, cell)
-            if sample.bytes <= 0:
-                raise BenchError("nothing was received")
+            sample = _measured(run)
             outcome.samples.append(replace(sample, stolen_cpu=stolen * sample.seconds))
         except BenchError as error:
             outcome.errors.append(BenchError(f"{run.server}: {cell}: {error}"))

@@ -68,7 +68,7 @@ void slice_stop_server(const struct slice *slice)
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)slice->server);
 	stat = fopen(path, "re");
 	if (!stat || kill(slice->server, SIGSTOP))
-		errx(1, "process %d is gone", (int)slice->server);
+		err(1, "process %d cannot be stopped", (int)slice->server);
 	setvbuf(stat, NULL, _IONBF, 0);
 	while (!is_stopped(stat) && !ferror(stat))
 		;
@@ -92,7 +92,7 @@ void slice_pass(struct slice *slice)
 	slice->away.softirq += used.softirq;
 	slice->away.machine += used.machine;
 	if (kill(slice->server, SIGCONT))
-		errx(1, "process %d is gone", (int)slice->server);
+		err(1, "process %d cannot be continued", (int)slice->server);
 	slice->away_ns = clock_monotonic_ns() - stopped_ns;
 	slice->ends_ns = stopped_ns + slice->length_ns;
 }

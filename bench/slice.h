@@ -39,7 +39,7 @@ uint64_t slice_left_ns(const struct slice *slice);
 /** slice_is_over() - is it, at @now_ns by slice_clock_ns()? */
 bool slice_is_over(const struct slice *slice, uint64_t now_ns);
 
-/** slice_stop_server() - and wait until it has stopped. Ends the program if it is gone. */
+/** slice_stop_server() - and wait until it has stopped. Ends the program if that cannot be. */
 void slice_stop_server(const struct slice *slice);
 
 /** slice_pass() - stop this process, too, until its next slice, in which the server goes on. The clock stands still meanwhile. */
