@@ -187,7 +187,7 @@ vm_answers()
 
 	for ((tries = 0; tries < 20; tries++)); do
 		! vm_ended || return 1
-		guest_seconds=5 guest true 2>/dev/null && return
+		DMACAST_VM_STALLED='' guest_seconds=5 guest true 2>/dev/null && return
 		sleep 0.2
 	done
 	return 1
@@ -196,6 +196,25 @@ vm_answers()
 vm_port()
 {
 	echo "${vm_ports[$1]}"
+}
+
+# Now and then the emulation stalls: for seconds nothing comes from the machine, or its network card hangs, on a kernel
+# that has nothing to complain of otherwise. Whoever runs the tests (tests/vm/run) may want to know, to do this one again.
+vm_stalled()
+{
+	[ -z "${DMACAST_VM_STALLED-}" ] || echo "$1" >>"$DMACAST_VM_STALLED"
+}
+
+# A machine with a complaint did not just stall.
+vm_judge_stall()
+{
+	[ -s "$vm.complaints" ] || return
+	if grep -qv 'NETDEV WATCHDOG' "$vm.complaints"; then
+		rm -f "${DMACAST_VM_STALLED-}"
+		unset DMACAST_VM_STALLED
+	else
+		vm_stalled "its network card hung"
+	fi
 }
 
 # What the kernel has to complain of, in the console log so far.
@@ -232,6 +251,7 @@ vm_stop()
 	[ "$status" -eq 0 ] || problem="${problem:+$problem; }QEMU ended with $status"
 	vm_complaints >"$vm.complaints"
 	[ ! -s "$vm.complaints" ] || problem=${problem:-"the kernel complains"}
+	vm_judge_stall
 	[ -z "$problem" ]
 	ok $? "the machine ran and ended well" || {
 		diag "$problem"
@@ -277,12 +297,14 @@ guest_run()
 
 	{ exec {socket}<>"/dev/tcp/127.0.0.1/$(vm_port 5000)"; } 2>/dev/null || {
 		echo "# the guest is gone" >&2
+		vm_stalled "the guest was gone"
 		return 255
 	}
 	read -r -t 5 -u "$socket" ready 2>/dev/null
 	if [ "${ready-}" != ready ]; then
 		exec {socket}>&-
 		echo "# the guest does not answer" >&2
+		vm_stalled "the guest did not answer"
 		return 255
 	fi
 	printf '%s %d %s\n%s' "$mode" "${#script}" "$mark" "$script" >&"$socket"

@@ -96,7 +96,7 @@ broken()
 		cat
 	} >"$work/$1.t"
 	began=$SECONDS
-	bash "$work/$1.t" >"$out" 2>&1
+	DMACAST_VM_STALLED=$work/$1.stalled bash "$work/$1.t" >"$out" 2>&1
 	status=$?
 	took=$((SECONDS - began))
 }
@@ -110,6 +110,7 @@ END
 is "a kernel's warning fails the test" $status 1
 matches "and only that" "$out" '^not ok 1 - the machine ran and ended well'
 matches "with its text" "$out" 'WARNING: a test'
+check "it is not taken for a stall of the emulation" test ! -e "$work/warning.stalled"
 
 broken crash <<'END'
 vm_start
@@ -125,6 +126,16 @@ matches "the command that did it has a status" "$out" '^status 255'
 matches "so has the next" "$out" '^again 255'
 matches "with the kernel's text" "$out" 'Kernel panic'
 compare "soon" "$took" -lt 60
+check "it is not taken for a stall of the emulation" test ! -e "$work/crash.stalled"
+
+broken card <<'END'
+vm_start
+guest sh -c 'echo "NETDEV WATCHDOG: a test" >/dev/kmsg'
+vm_stop
+done_testing
+END
+is "a network card that hangs fails the test" $status 1
+is "it is taken for a stall of the emulation" "$(cat "$work/card.stalled")" "its network card hung"
 
 broken hang <<'END'
 vm_start --seconds 120
@@ -140,6 +151,7 @@ END
 is "a guest that no longer answers fails the test" $status 1
 matches "a command has a status" "$out" '^status 255'
 matches "the reason" "$out" 'it does not end'
+matches "it is taken for a stall of the emulation" "$work/hang.stalled" 'the guest (was gone|did not answer)'
 
 broken forgotten <<'END'
 vm_start
