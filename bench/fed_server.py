@@ -17,7 +17,7 @@ from typing import IO, Iterator, Optional, Union
 
 from cell import Cell
 from log import Log
-from place import BUILD, NOBODY, BenchError, Place, dies_with_us
+from place import BUILD, NOBODY, BenchError, Place
 
 START_SECONDS = 20.0
 TCP_LISTEN = "0A"  # in /proc/net/tcp
@@ -99,7 +99,7 @@ def directory() -> Iterator[Path]:
 
 @contextmanager
 def directory_of_nobody() -> Iterator[Path]:
-    """The same, where a process that dies_with_us(), as nobody, may write."""
+    """The same, where a process of nobody may write."""
     with directory() as path:
         if os.geteuid() == 0:
             shutil.chown(path, *NOBODY)
@@ -152,7 +152,7 @@ def feed(cell: Cell, place: Place, arguments: list[str], stdout: Optional[int] =
         "--rate", cell.feed,
         *arguments,
     ]  # fmt: skip
-    with group(place.client(dies_with_us(command)), stdout=stdout) as it:
+    with group(place.client(command), stdout=stdout) as it:
         it.name = "feed"
         yield it
 

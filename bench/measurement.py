@@ -16,7 +16,7 @@ from typing import Iterator
 
 from cell import LOOPBACK, NULL, Cell
 from log import Log
-from place import BUILD, BenchError, Place, dies_with_us
+from place import BUILD, BenchError, Place
 from sample import Sample
 from server import Running, Server
 
@@ -138,7 +138,7 @@ class _Clients:
     def __init__(self, command: list[str]) -> None:
         self.result, self.complaints = Log(), Log()
         self.child = subprocess.Popen(
-            dies_with_us(command), stdin=subprocess.DEVNULL, stdout=self.result, stderr=self.complaints
+            command, stdin=subprocess.DEVNULL, stdout=self.result, stderr=self.complaints
         )
 
     def go_on(self) -> None:
@@ -229,7 +229,7 @@ class _Run:
                 self.clients = _Clients(self.place.client(program(self.cell, self.running, way)))
                 self.stack.callback(self.clients.close)
             if self.clients.ended():
-                self.numbers = _numbers(self.clients.report(), self.cell.transport)
+                self._take(_numbers(self.clients.report(), self.cell.transport))
         except BenchError as error:
             self.error = error
             if self.clients:
@@ -240,9 +240,14 @@ class _Run:
         assert self.server.measure
         try:
             measured = self.server.measure(self.cell, self.place, way.seconds)
-            self.numbers = {"softirq_cpu": 0, "other_cpu": 0, **asdict(measured)}
+            self._take({"softirq_cpu": 0, "other_cpu": 0, **asdict(measured)})
         except BenchError as error:
             self.error = error
+
+    def _take(self, numbers: dict[str, float]) -> None:
+        if numbers["bytes"] <= 0:
+            raise BenchError("nothing was received")
+        self.numbers = numbers
 
     def finish(self) -> None:
         """End both. A server that does not end well is not measured well."""
@@ -267,25 +272,17 @@ def _run_together(servers: tuple[Server, ...], cell: Cell, place: Place, way: Wa
     return runs
 
 
-def _sample(cell: Cell, server: Server, memory: str, numbers: dict[str, float]) -> Sample:
-    """The row of a measurement; its round and its time are the caller's to say."""
+def _sample(run: _Run, stolen: float) -> Sample:
+    """The row of a measurement; its round, its time and how often it was tried are the caller's to say."""
+    assert run.numbers
     circumstances = {
-        key: value for key, value in asdict(cell).items() if key not in ("send_buffer",)
+        key: value for key, value in asdict(run.cell).items() if key not in ("send_buffer",)
     }
     return Sample(
-        round=0, at=0, server=server.name, mode=server.mode, memory=memory, stolen_cpu=0, tries=1,
-        **circumstances, **numbers,
+        round=0, at=0, server=run.server.name, mode=run.server.mode,
+        memory=run.running.memory if run.running else "", tries=1,
+        stolen_cpu=stolen * run.numbers["seconds"], **circumstances, **run.numbers,
     )  # fmt: skip
-
-
-def _measured(run: _Run) -> Sample:
-    """What came of it."""
-    if run.error:
-        raise run.error
-    assert run.numbers
-    if run.numbers["bytes"] <= 0:
-        raise BenchError("nothing was received")
-    return _sample(run.cell, run.server, run.running.memory if run.running else "", run.numbers)
 
 
 @dataclass
@@ -306,22 +303,18 @@ class Outcome:
 
 
 def _once(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> Outcome:
-    outcome = Outcome([], [])
-    began, stolen = time.monotonic(), _stolen()
+    began, stolen_before = time.monotonic(), _stolen()
     if servers[0].measure:
         runs = [_Run(server, cell, place) for server in servers]
         for run in runs:
             run.measure_itself(way)
     else:
         runs = _run_together(servers, cell, place, way)
-    stolen = (_stolen() - stolen) / (time.monotonic() - began)
-    for run in runs:
-        try:
-            sample = _measured(run)
-            outcome.samples.append(replace(sample, stolen_cpu=stolen * sample.seconds))
-        except BenchError as error:
-            outcome.errors.append(BenchError(f"{run.server}: {cell}: {error}"))
-    return outcome
+    stolen = (_stolen() - stolen_before) / (time.monotonic() - began)
+    return Outcome(
+        [_sample(run, stolen) for run in runs if not run.error],
+        [BenchError(f"{run.server}: {cell}: {run.error}") for run in runs if run.error],
+    )
 
 
 def measure(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> Outcome:

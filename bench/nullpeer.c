@@ -57,7 +57,8 @@
 #define TICK_MS 2
 #define TICK_NS (TICK_MS * UINT64_C(1000000))
 
-#define SETTLE_NS 50000
+/* At the end of a slice nothing comes any more when nothing came for so long. */
+#define SETTLE_NS UINT64_C(50000)
 #define SETTLE_MOST_NS UINT64_C(200000000)
 
 #define MAX_CLIENTS 20000
@@ -272,31 +273,31 @@ static bool is_over(uint64_t begun_at)
 }
 
 /* As a network card that holds its interrupts back: what came since the last one comes together. */
-static void hold_back(void)
+static void hold_back(uint64_t span_ns)
 {
-	struct timespec span = { .tv_nsec = (long)(opt.coalesce_us * NS_PER_US) };
+	struct timespec span = { .tv_nsec = (long)span_ns };
 
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
 }
 
 /*
- * At the end of a slice, the server being stopped: what its kernel has to send is still taken. Else the answers would
- * come after the others' slices, and the way seem that long: the kernel then makes smaller packets.
+ * What the kernel of the server, which is stopped, has to send is still taken. Else the answers would come
+ * after the others' slices, and the way seem that long: the kernel then makes smaller packets.
  */
-static void settle(void)
+static void end_slice(void)
 {
-	struct timespec span = { .tv_nsec = SETTLE_NS };
-	uint64_t begun_at = slice_clock_ns(&run.slice), packets;
+	uint64_t begun_at, packets;
 
+	slice_stop_server(&run.slice);
+	begun_at = slice_clock_ns(&run.slice);
 	do {
 		packets = run.counts.packets;
-		tap_take();
-		frame_flush();
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
+		hold_back(SETTLE_NS);
 		run.now = slice_clock_ns(&run.slice);
 		tap_take();
 		frame_flush();
 	} while (run.counts.packets != packets && run.now - begun_at < SETTLE_MOST_NS);
+	slice_pass(&run.slice);
 }
 
 static void run_clients(void)
@@ -306,9 +307,7 @@ static void run_clients(void)
 	while (!signalled) {
 		run.now = slice_clock_ns(&run.slice);
 		if (slice_is_over(&run.slice, run.now)) {
-			slice_stop_server(&run.slice);
-			settle();
-			slice_pass(&run.slice);
+			end_slice();
 			continue;
 		}
 		if (run.now >= run.tick_at) {
@@ -319,7 +318,7 @@ static void run_clients(void)
 		}
 		frame_flush();
 		if (opt.coalesce_us)
-			hold_back();
+			hold_back(opt.coalesce_us * NS_PER_US);
 		if (opt.poll || opt.coalesce_us)
 			tap_take();
 		else
@@ -534,8 +533,7 @@ int main(int argc, char **argv)
 	run.used = slice_cpu_time(&run.slice);
 	run_clients();
 	used = slice_cpu_time(&run.slice);
-	if (opt.slice_us)
-		slice_stop_server(&run.slice);
+	slice_stop_server(&run.slice);
 	verify();
 	print_report(&used);
 	for (uint64_t i = 0; i < opt.clients; i++)

@@ -29,7 +29,7 @@ from fed_server import (
     directory, directory_of_nobody, feed, free_port, group, pipe_of_feed, wait_for_output,
     wait_until_listening,
 )  # fmt: skip
-from place import BUILD, OWN_LOOPBACK, BenchError, Place, dies_with_us
+from place import BUILD, OWN_LOOPBACK, BenchError, Place
 from server import Measured, Running, Server
 from stream_check import check_stream
 
@@ -71,7 +71,7 @@ def _fed_on_stdin(
 ) -> Iterator[Running]:
     """A server that takes the feed from its standard input."""
     with pipe_of_feed(cell, place, port) as source:
-        with group(place.server(dies_with_us(command)), stdin=source) as server:
+        with group(place.server(command), stdin=source) as server:
             server.name = name
             wait_until_listening(server, port)
             yield Running(server.pid, f"{place.host}:{port}")
@@ -205,8 +205,8 @@ def _icecast(cell: Cell, place: Place) -> Iterator[Running]:
             "Content-Type: application/octet-stream",
         )  # fmt: skip
         get = _http(work, "get", "GET /feed HTTP/1.0")
-        command = dies_with_us([_program("icecast2"), "-c", str(configuration)], as_nobody=True)
-        with group(place.server(command)) as server:
+        command = [_program("icecast2"), "-c", str(configuration)]
+        with group(place.server(command, as_nobody=True)) as server:
             server.name = "icecast2"
             wait_until_listening(server, port)
             address = f"{place.host}:{port}"
@@ -257,7 +257,7 @@ def _nginx(cell: Cell, place: Place) -> Iterator[Running]:
         one = _http(work, "get", "GET /f HTTP/1.1", "Host: x").stat().st_size
         get = _http(work, "get", "GET /f HTTP/1.1", "Host: x", times=REQUEST_BYTES // one)
         command = [_program("nginx"), "-p", str(work), "-c", str(configuration), "-e", "stderr"]
-        with group(place.server(dies_with_us(command))) as server:
+        with group(place.server(command)) as server:
             server.name = "nginx"
             wait_until_listening(server, port)
             yield Running(server.pid, f"{place.host}:{port}", request=get)
@@ -318,7 +318,7 @@ def iperf3(cell: Cell, place: Place, seconds: float) -> Measured:
     """Measure it, for whole seconds: it does not count in others."""
     port = free_port()
     server = [_program("iperf3"), "-s", "-1", "-B", place.host, "-p", str(port), "--forceflush"]
-    with directory() as work, group(place.client(dies_with_us(server))) as receiver:
+    with directory() as work, group(place.client(server)) as receiver:
         wait_until_listening(receiver, port)
         client = [
             _program("iperf3"), "-c", place.host, "-p", str(port), "-Z", "-J",
@@ -326,7 +326,7 @@ def iperf3(cell: Cell, place: Place, seconds: float) -> Measured:
             "-t", str(max(1, round(seconds))),
         ]  # fmt: skip
         environment = ["env", f"TMPDIR={work}"]
-        with group(place.server(dies_with_us([*environment, *client]))) as sender:
+        with group(place.server([*environment, *client])) as sender:
             server_cpu = sender.cpu_at_end()
             report = json.loads(sender.output())
         client_cpu = receiver.cpu_at_end()

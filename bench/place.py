@@ -24,7 +24,7 @@ class BenchError(Exception):
     """What a user can do something about: printed without a traceback."""
 
 
-def dies_with_us(command: list[str], as_nobody: bool = False) -> list[str]:
+def _dies_with_us(command: list[str], as_nobody: bool = False) -> list[str]:
     """The command as one that ends with this process even if that is killed."""
     user = []
     if as_nobody and os.geteuid() == 0:
@@ -34,7 +34,9 @@ def dies_with_us(command: list[str], as_nobody: bool = False) -> list[str]:
 
 @dataclass(frozen=True)
 class Place:
-    """Commands that go before those of servers and clients; each of them ends in exec()."""
+    """Commands that go before those of servers and clients; each of them ends in exec(). All that is
+    run so ends with this process.
+    """
 
     transport: str
     host: str  # where servers listen
@@ -42,13 +44,13 @@ class Place:
     client_prefix: tuple[str, ...]
     others: tuple[Place, ...] = ()  # just like it, where servers of the same time need one each
 
-    def server(self, command: list[str]) -> list[str]:
+    def server(self, command: list[str], as_nobody: bool = False) -> list[str]:
         """The command of a server, in its place. It keeps its process id."""
-        return [*self.server_prefix, *command]
+        return [*self.server_prefix, *_dies_with_us(command, as_nobody)]
 
     def client(self, command: list[str]) -> list[str]:
         """The command of its clients, in theirs."""
-        return [*self.client_prefix, *command]
+        return [*self.client_prefix, *_dies_with_us(command)]
 
     def of(self, number: int) -> Place:
         """That of the server of this number, from 0 on, of several at the same time."""
@@ -70,15 +72,11 @@ def pins(pinned: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
 OWN_LOOPBACK = Place(LOOPBACK, "127.0.0.1", (), ())
 
 
-# Whoever is stopped for others' time slices (slice.h) has not been idle: the congestion window stays.
-KEEP_WINDOWS = "echo 0 >/proc/sys/net/ipv4/tcp_slow_start_after_idle"
-
-
 @contextmanager
 def _namespace() -> Iterator[tuple[str, ...]]:
     """A network namespace by nullnet, and what enters it. It ends with the process that holds it."""
     holder = subprocess.Popen(
-        [HERE / "nullnet", "sh", "-c", f"{KEEP_WINDOWS}; echo ready; exec cat"],
+        [HERE / "nullnet", "sh", "-c", "echo ready; exec cat"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -17,7 +17,7 @@ from typing import Callable, ContextManager, Iterator, Optional
 
 from cell import HUGE, LOOPBACK, Cell
 from log import Log
-from place import BUILD, BenchError, Place, dies_with_us
+from place import BUILD, BenchError, Place
 
 ZEROCOPY = "zerocopy"
 COPY = "copy"
@@ -157,7 +157,7 @@ def ring_memory(output: str, cell: Cell) -> str:
 
 @contextmanager
 def _listening(command: list[str], cell: Cell, place: Place) -> Iterator[Running]:
-    with process(place.server(dies_with_us(command))) as child:
+    with process(place.server(command)) as child:
         child.name = Path(command[0]).name
         address = child.wait_for(r"listening on (\S+:[0-9]+)$")[1]
         yield Running(child.pid, address, ring_memory(child.output(), cell))

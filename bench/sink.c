@@ -202,21 +202,19 @@ static void receive(struct sink *sink, uint64_t number)
 	}
 }
 
-/* So long may it sleep when there are @left_ns to the end. */
-static int patience_ms(const struct sink *sink, uint64_t left_ns)
+/* So long may it sleep at @now_ns, when the end, and that of the slice, are later. */
+static int patience_ms(const struct sink *sink, uint64_t now_ns, uint64_t end_ns)
 {
-	uint64_t of_slice = slice_left_ns(&sink->slice);
+	uint64_t wake_ns = end_ns < sink->slice.ends_ns ? end_ns : sink->slice.ends_ns;
 
-	if (sink->poll)
-		return 0;
-	return (int)(((left_ns < of_slice ? left_ns : of_slice) + NS_PER_MS - 1) / NS_PER_MS);
+	return sink->poll ? 0 : (int)((wake_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-/* Take what comes within @patience_ms. Return: how many events there were. */
-static int receive_some(struct sink *sink, int patience_ms)
+/* Take what comes within @most_ms. Return: how many events there were. */
+static int receive_some(struct sink *sink, int most_ms)
 {
 	struct epoll_event events[EVENTS];
-	int n = epoll_wait(sink->epoll, events, EVENTS, patience_ms);
+	int n = epoll_wait(sink->epoll, events, EVENTS, most_ms);
 
 	if (n < 0 && errno != EINTR)
 		err(1, "epoll_wait");
@@ -226,7 +224,7 @@ static int receive_some(struct sink *sink, int patience_ms)
 }
 
 /* The end of a slice. What the server's kernel still has to send is received, or it would be sent in others' slices. */
-static void pass(struct sink *sink)
+static void end_slice(struct sink *sink)
 {
 	uint64_t most_ns;
 
@@ -244,9 +242,9 @@ static void receive_until(struct sink *sink, uint64_t end_ns, bool until_first)
 
 	while ((now = slice_clock_ns(&sink->slice)) < end_ns && !(until_first && sink->total)) {
 		if (slice_is_over(&sink->slice, now))
-			pass(sink);
+			end_slice(sink);
 		else
-			receive_some(sink, patience_ms(sink, end_ns - now));
+			receive_some(sink, patience_ms(sink, now, end_ns));
 	}
 }
 
@@ -281,8 +279,7 @@ static void measure(struct sink *sink)
 	from = take_reading(sink);
 	receive_until(sink, from.ns + sink->seconds_us * 1000, false);
 	to = take_reading(sink);
-	if (sink->slice_us)
-		slice_stop_server(&sink->slice);
+	slice_stop_server(&sink->slice);
 	print_result(sink, &from, &to);
 	if (sink->histogram)
 		samples_write_histogram(&sink->samples, sink->histogram);

@@ -13,8 +13,13 @@
 
 void slice_begin(struct slice *slice, pid_t server, uint64_t length_us)
 {
-	*slice = (struct slice){ .length_ns = length_us * NS_PER_US, .server = server };
-	slice->ends_ns = clock_monotonic_ns() + slice->length_ns;
+	uint64_t length_ns = length_us * NS_PER_US;
+
+	*slice = (struct slice){
+		.server = server,
+		.length_ns = length_ns,
+		.ends_ns = length_ns ? clock_monotonic_ns() + length_ns : UINT64_MAX,
+	};
 }
 
 uint64_t slice_clock_ns(const struct slice *slice)
@@ -37,15 +42,6 @@ struct cpu_time slice_cpu_time(const struct slice *slice)
 	return less(cpu_time_read(slice->server), &slice->away);
 }
 
-uint64_t slice_left_ns(const struct slice *slice)
-{
-	uint64_t now = slice_clock_ns(slice);
-
-	if (!slice->length_ns)
-		return UINT64_MAX;
-	return slice->ends_ns > now ? slice->ends_ns - now : 0;
-}
-
 /* Of /proc/PID/stat, behind the name, which may hold anything but ')'. */
 static bool is_stopped(FILE *stat)
 {
@@ -65,6 +61,8 @@ void slice_stop_server(const struct slice *slice)
 	char path[64];
 	FILE *stat;
 
+	if (!slice->length_ns)
+		return;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)slice->server);
 	stat = fopen(path, "re");
 	if (!stat || kill(slice->server, SIGSTOP))
@@ -77,20 +75,16 @@ void slice_stop_server(const struct slice *slice)
 
 bool slice_is_over(const struct slice *slice, uint64_t now_ns)
 {
-	return slice->length_ns && now_ns >= slice->ends_ns;
+	return now_ns >= slice->ends_ns;
 }
 
 void slice_pass(struct slice *slice)
 {
 	uint64_t stopped_ns = slice_clock_ns(slice);
-	struct cpu_time before = cpu_time_read(slice->server), used;
+	struct cpu_time used = slice_cpu_time(slice);
 
 	raise(SIGSTOP);
-	used = less(cpu_time_read(slice->server), &before);
-	slice->away.own += used.own;
-	slice->away.server += used.server;
-	slice->away.softirq += used.softirq;
-	slice->away.machine += used.machine;
+	slice->away = less(cpu_time_read(slice->server), &used);
 	if (kill(slice->server, SIGCONT))
 		err(1, "process %d cannot be continued", (int)slice->server);
 	slice->away_ns = clock_monotonic_ns() - stopped_ns;

@@ -17,9 +17,9 @@
 #include <sys/types.h>
 
 struct slice {
-	uint64_t length_ns; /* 0: there are none, the machine is this process's all the time */
 	pid_t server;
-	uint64_t ends_ns;     /* by slice_clock_ns() */
+	uint64_t length_ns;   /* 0: there are none, the machine is this process's all the time */
+	uint64_t ends_ns;     /* by slice_clock_ns(); UINT64_MAX if there are none */
 	uint64_t away_ns;     /* so long this process was stopped */
 	struct cpu_time away; /* what others used of the machine meanwhile */
 };
@@ -33,13 +33,10 @@ uint64_t slice_clock_ns(const struct slice *slice);
 /** slice_cpu_time() - as cpu_time_read(), of own slices only. */
 struct cpu_time slice_cpu_time(const struct slice *slice);
 
-/** slice_left_ns() - of this one; UINT64_MAX if there are none. */
-uint64_t slice_left_ns(const struct slice *slice);
-
 /** slice_is_over() - is it, at @now_ns by slice_clock_ns()? */
 bool slice_is_over(const struct slice *slice, uint64_t now_ns);
 
-/** slice_stop_server() - and wait until it has stopped. Ends the program if that cannot be. */
+/** slice_stop_server() - and wait until it has stopped, if there are slices. Ends the program if that cannot be. */
 void slice_stop_server(const struct slice *slice);
 
 /** slice_pass() - stop this process, too, until its next slice, in which the server goes on. The clock stands still meanwhile. */
