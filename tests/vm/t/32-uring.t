@@ -11,6 +11,10 @@ nobody_left()
 	[ "$(metric dmacast_stream_clients)" = 0 ]
 }
 
+# vmxnet3 pulls small frames into its descriptors, and then the kernel says "copied" of their sends. One in
+# so many may be:
+declare -A copied_of=([e1000e]=20 [vmxnet3]=5)
+
 for nic in e1000e vmxnet3; do
 	vm_start --nic $nic
 	target=$(at 7000)
@@ -26,8 +30,8 @@ for nic in e1000e vmxnet3; do
 	by_uring=$(metric dmacast_stream_io_uring_sends_total)
 	diag "$nic: $sends zero-copy sends, $by_uring by io_uring, $(metric dmacast_stream_copied_sends_total) copied"
 	is "$nic: all are complete" "$(metric dmacast_stream_completions_total)" "$sends"
-	# vmxnet3 pulls small frames into its descriptors, and then the kernel says "copied" of their sends.
-	compare "$nic: few were copied after all" "$(metric dmacast_stream_completions_copied_total)" -le $((sends / 5))
+	compare "$nic: few were copied after all" "$(metric dmacast_stream_completions_copied_total)" \
+		-le $((sends / copied_of[$nic]))
 	if said 'registered for zero-copy by io_uring'; then
 		compare "$nic: most went by io_uring" $((by_uring * 2)) -gt "$sends"
 	else
