@@ -299,7 +299,7 @@ serve_any()
 
 serve_end()
 {
-	kill "-${1:-TERM}" "$server" 2>/dev/null
+	signal_to "${1:-TERM}" "$server"
 	{ wait "$server"; } 2>/dev/null
 }
 

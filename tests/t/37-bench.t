@@ -94,7 +94,7 @@ server_start()
 
 server_end()
 {
-	kill "$pid" 2>/dev/null
+	signal_to TERM "$pid"
 	wait "$pid" 2>/dev/null
 }
 
@@ -143,19 +143,13 @@ refused "latency without a time stamp" 2 'expected a --pattern-form with a time 
 
 # ---- time slices ----
 
-# state PID: T when it is stopped.
-state()
-{
-	sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null
-}
-
 # have_slices: those of $sink, to its end. Sets slices, their number; together, in how many the server still ran after one.
 have_slices()
 {
 	slices=0 together=0
 	while wait_until 20 process_stopped "$sink" && ! process_ended "$sink"; do
 		slices=$((slices + 1))
-		[ "$(state "$pid")" = T ] || together=$((together + 1))
+		[ "$(process_state "$pid")" = T ] || together=$((together + 1))
 		sleep 0.05 # for the others
 		kill -CONT "$sink"
 	done
@@ -163,7 +157,7 @@ have_slices()
 
 process_stopped()
 {
-	[ "$(state "$1")" = T ] || process_ended "$1"
+	[ "$(process_state "$1")" = T ] || process_ended "$1"
 }
 
 server_start "$BUILD/bench/bareloop"
@@ -179,7 +173,7 @@ ok $? "slices: a run" || diag_file "$work/said"
 compare "slices: there are so many" "$slices" -ge 8
 compare "... and no more" "$slices" -le 21
 is "slices: with each the server stops, too" "$together" 0
-is "slices: ... and with the last one" "$(state "$pid")" T
+is "slices: ... and with the last one" "$(process_state "$pid")" T
 check "slices: the time of others is not counted: $(figure seconds) s" awk -v told="$(figure seconds)" \
 	-v all=$((($(date +%s%N) - began) / 1000000)) -v others=$((slices * 50)) \
 	'BEGIN { exit !(told >= 0.3 && told * 1000 <= all - others) }'
