@@ -7,14 +7,17 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct filler {
 	const struct stream_settings *settings;
 	struct ring *ring;
 	struct source_owner owner;
 	uint32_t low_water;
-	struct block *block; /* being filled; NULL between two */
-	bool handed_on;	     /* blocks of which ready() was not told yet */
+	struct block
+		*block[FILLER_BLOCKS]; /* the first is being filled; those behind it are empty */
+	unsigned int blocks;
+	bool handed_on; /* blocks of which ready() was not told yet */
 	struct timeval flush;
 	struct event flush_timer;
 	struct event resume_event;
@@ -24,9 +27,10 @@ struct filler {
 
 static void hand_on(struct filler *filler)
 {
-	struct block *block = filler->block;
+	struct block *block = filler->block[0];
 
-	filler->block = NULL;
+	filler->blocks--;
+	memmove(filler->block, filler->block + 1, filler->blocks * sizeof(*filler->block));
 	event_del(&filler->flush_timer);
 	block->monotonic_ns = clock_monotonic_ns();
 	block->realtime_ns = clock_ns(CLOCK_REALTIME);
@@ -92,47 +96,114 @@ struct filler *filler_create(struct event_base *base, const struct stream_settin
 	return filler;
 }
 
+/* Return: false when the ring has no block. */
+static bool take_block(struct filler *filler)
+{
+	struct block *block = ring_take(filler->ring);
+
+	if (block)
+		filler->block[filler->blocks++] = block;
+	return block != NULL;
+}
+
+static size_t space_of(const struct filler *filler, const struct block *block)
+{
+	return ring_block_size(filler->ring) - block->length;
+}
+
 unsigned char *filler_space(struct filler *filler, size_t *space)
 {
-	if (!filler->block) {
+	struct block *block;
+
+	if (!filler->blocks) {
 		if (ring_free_blocks(filler->ring) <= filler->low_water)
 			filler->owner.make_room(filler->owner.argument);
-		filler->block = ring_take(filler->ring);
-		if (!filler->block) {
+		if (!take_block(filler)) {
 			filler->owner.waits(filler->owner.argument);
 			return NULL;
 		}
 	}
-	*space = ring_block_size(filler->ring) - filler->block->length;
-	return filler->block->data + filler->block->length;
+	block = filler->block[0];
+	*space = space_of(filler, block);
+	return block->data + block->length;
+}
+
+int filler_spaces(struct filler *filler, struct iovec *space, size_t *bytes)
+{
+	size_t most = *bytes, length;
+	int count = 0;
+
+	*bytes = 0;
+	if (!filler_space(filler, &length))
+		return 0;
+	for (;;) {
+		struct block *block = filler->block[count];
+
+		length = space_of(filler, block);
+		if (length > most - *bytes)
+			length = most - *bytes;
+		space[count].iov_base = block->data + block->length;
+		space[count].iov_len = length;
+		*bytes += length;
+		count++;
+		if (*bytes == most || count == FILLER_BLOCKS)
+			return count;
+		/* At the low-water mark whoever wants more is to ask for room first. */
+		if ((unsigned int)count == filler->blocks &&
+		    (ring_free_blocks(filler->ring) <= filler->low_water || !take_block(filler)))
+			return count;
+	}
 }
 
 uint64_t filler_place(const struct filler *filler)
 {
-	return (uint64_t)filler->block->index * ring_block_size(filler->ring);
+	return (uint64_t)filler->block[0]->index * ring_block_size(filler->ring);
 }
 
-void filler_commit(struct filler *filler, size_t bytes)
+/* Into the first block, which has room for it. */
+static void commit_to_first(struct filler *filler, size_t bytes)
 {
-	struct block *block = filler->block;
+	struct block *block = filler->block[0];
 	bool first = block->length == 0;
 
-	assert(bytes && bytes <= ring_block_size(filler->ring) - block->length);
 	block->length += (uint32_t)bytes;
-	if (block->length == ring_block_size(filler->ring))
+	if (!space_of(filler, block))
 		hand_on(filler);
 	else if (first)
 		event_add(&filler->flush_timer, &filler->flush);
 }
 
+void filler_commit(struct filler *filler, size_t bytes)
+{
+	assert(bytes);
+	while (bytes) {
+		size_t part;
+
+		assert(filler->blocks);
+		part = space_of(filler, filler->block[0]);
+		if (part > bytes)
+			part = bytes;
+		commit_to_first(filler, part);
+		bytes -= part;
+	}
+}
+
 void filler_flush(struct filler *filler)
 {
-	if (filler->block && filler->block->length)
+	if (filler->blocks && filler->block[0]->length)
 		hand_on(filler);
+}
+
+/* The first one stays: it is what the next bytes come into. */
+static void give_back_empty(struct filler *filler)
+{
+	while (filler->blocks > 1)
+		ring_untake(filler->ring, filler->block[--filler->blocks]);
 }
 
 void filler_ready(struct filler *filler)
 {
+	give_back_empty(filler);
 	if (!filler->handed_on)
 		return;
 	filler->handed_on = false;
@@ -161,7 +232,7 @@ void filler_stop(struct filler *filler)
 void filler_destroy(struct filler *filler)
 {
 	silence(filler);
-	if (filler->block)
-		ring_put(filler->ring, filler->block);
+	while (filler->blocks)
+		ring_untake(filler->ring, filler->block[--filler->blocks]);
 	free(filler);
 }

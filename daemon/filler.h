@@ -8,7 +8,12 @@
 
 #include "source.h"
 
+#include <sys/uio.h>
+
 struct filler;
+
+/* So many blocks can be filled at once: of 64 KiB, all that a pipe of an unprivileged process may hold. */
+#define FILLER_BLOCKS 16
 
 /**
  * filler_create() - for one source.
@@ -32,10 +37,20 @@ void filler_adapt(struct filler *filler);
  */
 unsigned char *filler_space(struct filler *filler, size_t *space);
 
+/**
+ * filler_spaces() - the same for several blocks, as readv() takes it. Blocks that stay empty are given back by
+ * filler_ready().
+ * @space: out: FILLER_BLOCKS at most
+ * @bytes: at most so many, at least 1; out: how many there are
+ *
+ * Return: how many spaces; 0 when the ring has no free block: wait for resume().
+ */
+int filler_spaces(struct filler *filler, struct iovec *space, size_t *bytes);
+
 /** filler_place() - where in the ring's memory the block is that filler_space() is about, in bytes. */
 uint64_t filler_place(const struct filler *filler);
 
-/** filler_commit() - so many bytes were written where filler_space() said. */
+/** filler_commit() - so many bytes were written where filler_space() or filler_spaces() said, in that order. */
 void filler_commit(struct filler *filler, size_t bytes);
 
 /** filler_flush() - hand on a part-filled block now. */
@@ -44,7 +59,7 @@ void filler_flush(struct filler *filler);
 /** filler_stop() - hand on what is there, tell the owner, and resume no more. */
 void filler_stop(struct filler *filler);
 
-/** filler_ready() - tell the owner once that blocks were handed on, if there were any. */
+/** filler_ready() - the turn is over: tell the owner once that blocks were handed on, if there were any. */
 void filler_ready(struct filler *filler);
 
 /** filler_turn() - bytes that are worth filling in before filler_ready(), if there are so many at once. */

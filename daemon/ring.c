@@ -43,6 +43,12 @@ struct block *ring_take(struct ring *ring)
 	return hand_out(ring, block);
 }
 
+void ring_untake(struct ring *ring, struct block *block)
+{
+	ring_put(ring, block);
+	ring->following = block->index;
+}
+
 struct block *ring_take_block(struct ring *ring, uint32_t index)
 {
 	assert(index < ring->blocks && ring->free_blocks);

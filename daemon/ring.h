@@ -20,6 +20,12 @@ struct ring;
  */
 struct block *ring_take(struct ring *ring);
 
+/**
+ * ring_untake() - the block that ring_take() gave out last is not needed after all: it is the next again. Several go
+ * back in the opposite order.
+ */
+void ring_untake(struct ring *ring, struct block *block);
+
 /** ring_put() - give a block back that nobody reads any more. */
 void ring_put(struct ring *ring, struct block *block);
 

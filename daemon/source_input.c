@@ -25,11 +25,12 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Fewer system calls for the same bytes, where the writer is fast; more is not worth it. */
@@ -178,9 +179,9 @@ static bool rewind_file(struct input_source *input)
 /* After a read that filled all the @space: is there more to read at once, without waiting for it? */
 static bool has_more(const struct input_source *input)
 {
-	int readable = 0;
+	struct pollfd readable = { .fd = input->fd, .events = POLLIN };
 
-	return input->nonblocking || (ioctl(input->fd, FIONREAD, &readable) == 0 && readable > 0);
+	return input->nonblocking || poll(&readable, 1, 0) > 0;
 }
 
 static void read_input(evutil_socket_t fd, short what, void *argument)
@@ -190,19 +191,18 @@ static void read_input(evutil_socket_t fd, short what, void *argument)
 	bool more = true;
 
 	(void)what;
-	while (more && budget) {
-		size_t space;
-		unsigned char *p = filler_space(input->filler, &space);
+	while (more) {
+		struct iovec space[FILLER_BLOCKS];
+		size_t bytes = budget;
+		int count = filler_spaces(input->filler, space, &bytes);
 		ssize_t n;
 
-		if (!p) {
+		if (!count) {
 			event_del(&input->readable);
 			set_state(input, INPUT_STARVED);
 			break; /* resume() follows */
 		}
-		if (space > budget)
-			space = budget;
-		n = read(fd, p, space);
+		n = readv(fd, space, count);
 		if (n < 0) {
 			filler_ready(input->filler);
 			read_failed(input, errno);
@@ -217,7 +217,7 @@ static void read_input(evutil_socket_t fd, short what, void *argument)
 		input->read_since_rewind = true;
 		filler_commit(input->filler, (size_t)n);
 		budget -= (size_t)n;
-		more = (size_t)n == space && has_more(input);
+		more = budget && (size_t)n == bytes && has_more(input);
 	}
 	filler_ready(input->filler);
 	if (input->state == INPUT_READING && !input->pollable)

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Usage: filler [STEPS [SEED]]
+ *
+ * The filler, and the ring in memory behind it: what is written in one block's or several blocks' spaces comes out in
+ * that order, and no block is lost on the way.
+ */
+#include "filler.h"
+
+#include "dice.h"
+#include "option.h"
+#include "ring_memory.h"
+#include "tap.h"
+
+#include <err.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCKS 24U
+#define BLOCK_SIZE ((size_t)4096)
+#define LOW_WATER 3U
+
+/* The owner: takes blocks, has some of them for a while, and compares each byte with what was written. */
+static struct world {
+	struct event_base *base;
+	struct stream_settings settings;
+	struct ring *ring;
+	struct filler *filler;
+	uint64_t written, received; /* bytes */
+	struct block *held[BLOCKS];
+	uint32_t held_count;
+	uint32_t ready, waits, asked; /* calls */
+} world;
+
+static unsigned char byte_at(uint64_t offset)
+{
+	return (unsigned char)(offset * 167 + offset / 256 * 13);
+}
+
+static void take_filled(void *argument, struct block *block)
+{
+	(void)argument;
+	check(block->length, "an empty block");
+	for (uint32_t i = 0; i < block->length; i++)
+		if (!check(block->data[i] == byte_at(world.received + i), "byte %llu",
+			   (unsigned long long)(world.received + i)))
+			break;
+	world.received += block->length;
+	world.held[world.held_count++] = block;
+}
+
+static void make_room(void *argument)
+{
+	(void)argument;
+	world.asked++;
+}
+
+static void source_waits(void *argument)
+{
+	(void)argument;
+	world.waits++;
+}
+
+static void blocks_ready(void *argument)
+{
+	(void)argument;
+	world.ready++;
+}
+
+static size_t turn(void *argument)
+{
+	(void)argument;
+	return BLOCKS * BLOCK_SIZE;
+}
+
+static void resume(void *argument)
+{
+	(void)argument;
+}
+
+static void begin_world(void)
+{
+	struct source_owner owner = {
+		.block = take_filled,
+		.make_room = make_room,
+		.waits = source_waits,
+		.ready = blocks_ready,
+		.turn = turn,
+	};
+
+	memset(&world, 0, sizeof(world));
+	option_set_presets(OPTION_STREAM, &world.settings);
+	world.settings.low_water = LOW_WATER;
+	world.base = event_base_new();
+	world.ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
+	if (!world.base || !world.ring)
+		errx(1, "no ring");
+	world.filler = filler_create(world.base, &world.settings, world.ring, &owner, resume, NULL);
+	if (!world.filler)
+		errx(1, "no filler");
+}
+
+static void give_back(uint32_t most)
+{
+	while (world.held_count && most--)
+		ring_put(world.ring, world.held[--world.held_count]);
+}
+
+static void end_world(void)
+{
+	filler_destroy(world.filler);
+	give_back(BLOCKS);
+	check(ring_free_blocks(world.ring) == BLOCKS, "%u of %u blocks are free at the end",
+	      ring_free_blocks(world.ring), BLOCKS);
+	ring_destroy(world.ring);
+	event_base_free(world.base);
+}
+
+/* Write the first @bytes of these spaces. */
+static void write_into(const struct iovec *space, int count, size_t bytes)
+{
+	for (int i = 0; i < count && bytes; i++) {
+		unsigned char *p = space[i].iov_base;
+
+		for (size_t at = 0; at < space[i].iov_len && bytes; at++, bytes--)
+			p[at] = byte_at(world.written++);
+	}
+}
+
+/* As a read() of so many bytes, with room for @most. Return: whether there was room. */
+static bool fill(size_t most, size_t bytes)
+{
+	struct iovec space[FILLER_BLOCKS];
+	size_t room = most, sum = 0;
+	int count = filler_spaces(world.filler, space, &room);
+
+	for (int i = 0; i < count; i++)
+		sum += space[i].iov_len;
+	check(count <= FILLER_BLOCKS && sum == room && room <= most, "%d spaces, %zu of %zu bytes",
+	      count, sum, room);
+	if (!count)
+		return false;
+	if (bytes > room)
+		bytes = room;
+	write_into(space, count, bytes);
+	if (bytes)
+		filler_commit(world.filler, bytes);
+	return true;
+}
+
+static uint32_t taken(void)
+{
+	return BLOCKS - ring_free_blocks(world.ring) - world.held_count;
+}
+
+static void test_several(void)
+{
+	begin_world();
+	fill(10 * BLOCK_SIZE, 3 * BLOCK_SIZE + 100);
+	check(world.held_count == 3, "%u full blocks", world.held_count);
+	check(world.ready == 0, "ready within a turn");
+	filler_ready(world.filler);
+	check(world.ready == 1, "%u times ready", world.ready);
+	check(taken() == 1, "%u blocks are being filled", taken());
+	fill(BLOCK_SIZE - 100, BLOCK_SIZE);
+	check(world.held_count == 4 && world.received == world.written, "the rest of a block");
+	filler_ready(world.filler);
+	check(taken() == 0, "%u blocks are being filled", taken());
+	end_world();
+	point("several blocks are filled at once, and the empty ones go back");
+}
+
+/* What went back comes next: else what follows in the stream would not be next to it in memory. */
+static void test_order(void)
+{
+	struct block *pinned;
+
+	for (int round = 0; round < 2; round++) {
+		begin_world();
+		fill(BLOCK_SIZE, BLOCK_SIZE);
+		pinned = world.held[0];
+		if (round) { /* as by zero-copy */
+			block_enter_window(pinned);
+			block_pin(pinned);
+		}
+		for (int i = 0; i < 3; i++) {
+			fill(6 * BLOCK_SIZE, BLOCK_SIZE);
+			filler_ready(world.filler);
+		}
+		check(world.held_count == 4, "%u blocks", world.held_count);
+		for (uint32_t i = 1; i < world.held_count; i++)
+			check(world.held[i]->index == world.held[i - 1]->index + 1,
+			      "round %d: block %u behind %u", round, world.held[i]->index,
+			      world.held[i - 1]->index);
+		if (round) {
+			block_unpin(pinned);
+			world.held[0] =
+				world.held[--world.held_count]; /* the window gives it back */
+			block_leave_window(pinned);
+		}
+		end_world();
+	}
+	point("blocks that went back empty are the next to be filled");
+}
+
+static void test_low_water(void)
+{
+	begin_world();
+	fill(SIZE_MAX, FILLER_BLOCKS * BLOCK_SIZE);
+	check(world.held_count == FILLER_BLOCKS, "%u blocks at once", world.held_count);
+	check(world.asked == 0, "asked for room with %u free", ring_free_blocks(world.ring));
+	fill(SIZE_MAX, SIZE_MAX);
+	check(ring_free_blocks(world.ring) == LOW_WATER, "%u free", ring_free_blocks(world.ring));
+	for (uint32_t left = LOW_WATER; left; left--) {
+		fill(SIZE_MAX, SIZE_MAX);
+		check(ring_free_blocks(world.ring) == left - 1, "%u free",
+		      ring_free_blocks(world.ring));
+	}
+	check(world.asked == LOW_WATER, "asked for room %u times", world.asked);
+	check(!fill(SIZE_MAX, SIZE_MAX) && world.waits == 1, "more than the ring has");
+	check(world.received == BLOCKS * BLOCK_SIZE, "%llu bytes",
+	      (unsigned long long)world.received);
+	end_world();
+	point("at the low-water mark blocks are taken one by one, and room is asked for before "
+	      "each");
+}
+
+static void test_random(uint32_t steps, uint64_t seed)
+{
+	struct dice dice = { seed };
+	uint32_t most_held = 0;
+
+	begin_world();
+	while (steps--) {
+		size_t space;
+
+		switch (dice_roll(&dice, 0, 7)) {
+		case 0:
+			give_back(dice_roll(&dice, 1, BLOCKS));
+			break;
+		case 1:
+			filler_flush(world.filler);
+			break;
+		case 2:
+			if (filler_space(world.filler, &space))
+				fill(space, dice_roll(&dice, 0, (uint32_t)space));
+			break;
+		default:
+			fill(dice_roll(&dice, 1, 12 * BLOCK_SIZE),
+			     dice_roll(&dice, 0, 12 * BLOCK_SIZE));
+			break;
+		}
+		if (dice_one_in(&dice, 2)) {
+			filler_ready(world.filler);
+			check(taken() <= 1, "%u blocks are being filled", taken());
+		}
+		if (world.held_count > most_held)
+			most_held = world.held_count;
+	}
+	filler_flush(world.filler);
+	check(world.received == world.written, "%llu bytes of %llu",
+	      (unsigned long long)world.received, (unsigned long long)world.written);
+	check(world.waits && world.asked && most_held == BLOCKS,
+	      "%u waits, %u times asked, %u blocks at most", world.waits, world.asked, most_held);
+	end_world();
+	point("at random, seed %llu", (unsigned long long)seed);
+}
+
+int main(int argc, char **argv)
+{
+	uint32_t steps = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 20000;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
+
+	test_several();
+	test_order();
+	test_low_water();
+	test_random(steps, seed);
+	return tap_end();
+}
