@@ -282,8 +282,8 @@ def _fed_daemon(cell: Cell, place: Place) -> Iterator[Running]:
 
 PEERS = (
     Peer(Server("ncat", "", _ncat), "ncat", "ncat", NCAT_CLIENTS, "select() knows 1024 descriptors"),
-    Peer(Server("socat", "", _socat), "socat", "socat", 512, "each takes a process"),
-    Peer(Server("icecast2", "", _icecast), "icecast2", "icecast2", 10000, ""),
+    Peer(Server("socat", "", _socat, single=False), "socat", "socat", 512, "each takes a process"),
+    Peer(Server("icecast2", "", _icecast, single=False), "icecast2", "icecast2", 10000, ""),
     Peer(Server("nginx", "", _nginx), "nginx", "nginx-core", 10000, ""),
 )
 

@@ -3,7 +3,7 @@
 
 Each round goes through all cells, so that a machine that becomes slower meanwhile does so for all
 alike, and a run that is broken off has as much of each. Within a cell the servers of a group are measured at
-the same time, in time slices, or follow each other directly. Who comes first, and who after whom, changes with
+the same time, in time slices, or follow each other directly; so do those of several processes. Who comes first, and who after whom, changes with
 the round. It matters, for what memory a server leaves behind is what the next one gets: an even number of rounds
 is fair.
 """
@@ -44,7 +44,7 @@ class Contest:
         """Who is measured at the same time, and who comes when, in the round of this number."""
         groups = _rotate(self.groups, number // 2)
         if self.way.slice:
-            return [_turned(group, number) for group in groups]
+            return [batch for group in groups for batch in _batches(_turned(group, number))]
         return [(server,) for group in groups for server in _rotate(group, number)]
 
     def servers(self) -> list[Server]:
@@ -60,6 +60,13 @@ class Contest:
             around + (max(1, self.way.seconds) if server.measure else self.way.seconds_of(self.cell))
             for server in self.servers()
         )
+
+
+def _batches(group: tuple[Server, ...]) -> list[tuple[Server, ...]]:
+    """Those that can share the machine in time slices at the same time, the others one after the other."""
+    together = tuple(server for server in group if server.single)
+    alone = [(server,) for server in group if not server.single]
+    return [together, *alone] if group[0].single else [*alone, together]
 
 
 def _turned(items: tuple, number: int) -> tuple:
@@ -162,14 +169,14 @@ def _peer_servers(cell: Cell) -> Iterator[tuple[Server, str]]:
     """Servers of other programs, each with why it cannot be in the cell, or an empty text."""
     for peer in PEERS:
         yield peer.server, peer.obstacle(cell)
-    yield Server("iperf3", "", None, iperf3), iperf3_obstacle(cell)
+    yield Server("iperf3", "", None, iperf3, single=False), iperf3_obstacle(cell)
 
 
 def peers(choice: Choice, way: Way) -> tuple[list[Contest], list[str]]:
     """Other programs. Those with a feed are beside the daemon with the same feed, those that send what
     is in memory already beside the daemon with a pattern that is. Return: also what is left out, and why.
     """
-    way = replace(way, seconds=max(way.seconds, PEER_SECONDS), slice=0)
+    way = replace(way, seconds=max(way.seconds, PEER_SECONDS))
     contests = []
     left_out: dict[tuple[Server, str, str], list[str]] = {}
     for transport in choice.transports:

@@ -64,6 +64,7 @@ class Server:
     mode: str
     run: Optional[Callable[[Cell, Place], ContextManager[Running]]]
     measure: Optional[Callable[[Cell, Place, float], Measured]] = None  # instead, for so many seconds
+    single: bool = True  # one process, whose CPU time and stop (SIGSTOP) are those of all of it: time slices are for such
 
     def __str__(self) -> str:
         return f"{self.name}:{self.mode}" if self.mode else self.name

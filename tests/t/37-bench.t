@@ -314,6 +314,15 @@ run "$work/out" "${tiny[@]}" --transports loopback --rounds 1 --slice 0ms
 ok "$status" "without slices: a run" || diag_file "$work/said"
 is "without slices: all are measured, one after the other" "$(column at | sort -u | wc -l)" 4
 
+run "$work/out" --parts peers --transports loopback --clients 2 --rounds 1 --warmup 10ms --tries 1
+ok "$status" "other programs: a run" || diag_file "$work/said"
+is "other programs: one process is measured at the same time as the daemon" \
+	"$(column at server=ncat)" "$(column at server=dmacastd mode=input)"
+check "other programs: several processes are not" \
+	test "$(column at server=socat)" != "$(column at server=dmacastd mode=input)"
+is "other programs: CPU time is there, of socat of all its processes" \
+	"$(paste <(column server_cpu) <(column seconds) | awk '$1 <= 0.001 || $1 > $2 * 1.2' | wc -l)" 0
+
 run "$work/out" "${tiny[@]}" --transports loopback --least 100
 refused "not as fast as wanted" 1 'loopback, 2 clients, 64K, copy: [0-9.]+ of the bare loop'
 
