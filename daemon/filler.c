@@ -14,8 +14,7 @@ struct filler {
 	struct ring *ring;
 	struct source_owner owner;
 	uint32_t low_water;
-	struct block
-		*block[FILLER_BLOCKS]; /* the first is being filled; those behind it are empty */
+	struct block *block[FILLER_BLOCKS]; /* the first is being filled, others are empty */
 	unsigned int blocks;
 	bool handed_on; /* blocks of which ready() was not told yet */
 	struct timeval flush;
