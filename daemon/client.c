@@ -364,7 +364,7 @@ struct client *client_create(struct event_base *base, int fd, const struct socka
 	client->window = window;
 	client->joined_ns = clock_monotonic_ns();
 	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy, owner->uring,
-		      owner->latency);
+		      owner->latency, owner->verdicts);
 	set_socket_options(client);
 	event_assign(&client->event, base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
 		     socket_event, client);

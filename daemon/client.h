@@ -45,6 +45,8 @@ struct client_owner {
 	struct uring *uring;
 	/* Where to count how long blocks take. */
 	struct latency *latency;
+	/* Where to count of whom the kernel says that it copies what is sent by zero-copy. */
+	struct zerocopy_verdicts *verdicts;
 	/* How many blocks that nobody pins may be pinned now. */
 	uint32_t (*pin_allowance)(void *argument);
 	/* The client has more to send but had its turn: call client_send() again, later. */

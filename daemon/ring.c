@@ -16,15 +16,15 @@ static struct block *hand_out(struct ring *ring, struct block *block)
 }
 
 /*
- * The one that came back last: its memory is still in the CPU's cache. But not with zero-copy, where the CPU
- * does not read it again: then the one behind the last one, so that what follows in the stream is next to
+ * The one that came back last: its memory is still in the CPU's cache. But not with zero-copy that
+ * the kernel does not undo, where no CPU reads it again: then the one behind the last one, so that what follows in the stream is next to
  * it in memory, too, and is sent in one piece; or else the first that came back.
  */
 static struct block *choose_free(const struct ring *ring)
 {
 	struct block *neighbour = &ring->block[ring->following];
 
-	if (!ring->pinned_blocks)
+	if (!ring->pinned_blocks || ring->copied)
 		return TAILQ_FIRST(&ring->free_list);
 	return neighbour->is_listed ? neighbour : TAILQ_LAST(&ring->free_list, block_list);
 }
@@ -41,6 +41,11 @@ struct block *ring_take(struct ring *ring)
 	block->is_listed = false;
 	ring->following = (block->index + 1) % ring->blocks;
 	return hand_out(ring, block);
+}
+
+void ring_set_copied(struct ring *ring, bool copied)
+{
+	ring->copied = copied;
 }
 
 void ring_untake(struct ring *ring, struct block *block)

@@ -26,6 +26,12 @@ struct block *ring_take(struct ring *ring);
  */
 void ring_untake(struct ring *ring, struct block *block);
 
+/**
+ * ring_set_copied() - the kernel copies what is sent from this ring by zero-copy, or it does not, as at first:
+ * ring_take() chooses by that.
+ */
+void ring_set_copied(struct ring *ring, bool copied);
+
 /** ring_put() - give a block back that nobody reads any more. */
 void ring_put(struct ring *ring, struct block *block);
 

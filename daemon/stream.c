@@ -52,7 +52,7 @@
 /*
  * What a source may hand on before it is sent. For few clients so little that it is still in that
  * cache, where the blocks that were free last are filled next. Many clients have it there anyway, and
- * a single one that is sent by zero-copy does not need it: then more, for fewer calls and fewer packets
+ * a single one that is sent no copies does not need it: then more, for fewer calls and fewer packets
  * that are not full.
  */
 #define SOURCE_TURN_LEAST (768U << 10)
@@ -90,6 +90,7 @@ struct stream {
 	struct client_owner client_owner;
 	struct client_list clients; /* every one that is not GONE */
 	uint64_t client_count;
+	struct zerocopy_verdicts verdicts; /* of the clients */
 	struct client_list dead;
 	struct client_list again; /* by again_entry: had their turn, have more to send */
 	struct event *turn;	  /* for both lists above, at the next turn of the event loop */
@@ -334,18 +335,29 @@ static void source_waits(void *argument)
 	stream->stats->waits++;
 }
 
+/* Are all that are sent blocks without a copy sent them with one after all, by the kernel's word? So it is on loopback. */
+static bool kernel_copies(const struct stream *stream)
+{
+	return stream->verdicts.count[ZEROCOPY_COPIED] &&
+	       !stream->verdicts.count[ZEROCOPY_UNCOPIED];
+}
+
 static size_t source_turn(void *argument)
 {
 	const struct stream *stream = argument;
 	bool few = stream->client_owner.turn_bytes > TURN_LEAST;
-	bool cached = stream->client_count > 1 || !ring_pinned_blocks(stream->ring);
+	bool cached = stream->client_count > 1 || !ring_pinned_blocks(stream->ring) ||
+		      kernel_copies(stream);
 
 	return few && cached ? SOURCE_TURN_LEAST : SOURCE_TURN_MOST;
 }
 
 static void blocks_ready(void *argument)
 {
-	offer_new_blocks(argument);
+	struct stream *stream = argument;
+
+	ring_set_copied(stream->ring, kernel_copies(stream));
+	offer_new_blocks(stream);
 }
 
 static void finish_clients(struct stream *stream)
@@ -653,6 +665,7 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 		.argument = stream,
 		.uncopied_turn_bytes = TURN_UNCOPIED,
 		.latency = &stats->latency,
+		.verdicts = &stream->verdicts,
 		.pin_allowance = pin_allowance,
 		.again = client_again,
 		.gone = client_gone,

@@ -62,7 +62,7 @@ static uint32_t packet_bytes(int fd)
 }
 
 void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode, struct uring *uring,
-		   struct latency *latency)
+		   struct latency *latency, struct zerocopy_verdicts *verdicts)
 {
 	int one = 1;
 
@@ -70,6 +70,8 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode, s
 	zerocopy->fd = fd;
 	zerocopy->mode = mode;
 	zerocopy->latency = latency;
+	zerocopy->verdicts = verdicts;
+	verdicts->count[ZEROCOPY_UNTOLD]++;
 	zerocopy->copying_next = COPYING_FIRST;
 	completions_init(&zerocopy->completions);
 	zerocopy->uring = uring;
@@ -397,9 +399,17 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	return n;
 }
 
+static void set_verdict(struct zerocopy *zerocopy, enum zerocopy_verdict verdict)
+{
+	zerocopy->verdicts->count[zerocopy->verdict]--;
+	zerocopy->verdict = verdict;
+	zerocopy->verdicts->count[verdict]++;
+}
+
 static void adapt(struct zerocopy *zerocopy, uint64_t sends, bool copied)
 {
 	zerocopy->proven = !copied;
+	set_verdict(zerocopy, copied ? ZEROCOPY_COPIED : ZEROCOPY_UNCOPIED);
 	if (!copied) {
 		zerocopy->copied_in_a_row = 0;
 		zerocopy->copying_next = COPYING_FIRST;
@@ -518,6 +528,7 @@ void zerocopy_reset(struct zerocopy *zerocopy)
 
 void zerocopy_close(struct zerocopy *zerocopy)
 {
+	zerocopy->verdicts->count[zerocopy->verdict]--;
 	completions_free(&zerocopy->completions);
 	completions_free(&zerocopy->registered);
 	close(zerocopy->fd);

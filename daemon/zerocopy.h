@@ -29,6 +29,14 @@
 
 struct uring;
 
+/* What the kernel said of the last send of a connection that is complete. */
+enum zerocopy_verdict { ZEROCOPY_UNTOLD, ZEROCOPY_COPIED, ZEROCOPY_UNCOPIED };
+
+/* How many connections there are of each. */
+struct zerocopy_verdicts {
+	uint64_t count[ZEROCOPY_UNCOPIED + 1];
+};
+
 struct zerocopy {
 	int fd;
 	enum zerocopy_mode mode;
@@ -51,6 +59,8 @@ struct zerocopy {
 	uint32_t hold_off;
 	bool was_reset; /* what completes from now on was purged, not acknowledged */
 	struct latency *latency;
+	enum zerocopy_verdict verdict;
+	struct zerocopy_verdicts *verdicts; /* with those of others that are sent the same */
 	struct zerocopy_stats stats;
 };
 
@@ -70,11 +80,12 @@ struct zerocopy_request {
  * zerocopy_open() - take over a connected socket.
  * @uring: has the memory of all blocks registered; or NULL. Must outlive the last completion
  * @latency: to add to; must outlive the last completion, too
+ * @verdicts: where to count this one's; must outlive zerocopy_close()
  *
  * Under ZEROCOPY_AUTO and ZEROCOPY_ALWAYS a socket that refuses SO_ZEROCOPY sends by copying.
  */
 void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode, struct uring *uring,
-		   struct latency *latency);
+		   struct latency *latency, struct zerocopy_verdicts *verdicts);
 
 /**
  * zerocopy_send() - send what the socket takes, without waiting.

@@ -60,6 +60,7 @@ struct world {
 	struct event_base *base;
 	struct stream_settings settings;
 	struct latency latency;
+	struct zerocopy_verdicts verdicts;
 	struct ring *ring;
 	struct window *window;
 	struct client_owner owner;
@@ -120,6 +121,7 @@ static void world_begin(struct world *world, uint32_t may_be_pinned)
 		.turn_bytes = TURN,
 		.uncopied_turn_bytes = TURN,
 		.latency = &world->latency,
+		.verdicts = &world->verdicts,
 		.pin_allowance = pin_allowance,
 		.again = again,
 		.gone = gone,

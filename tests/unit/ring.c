@@ -114,11 +114,21 @@ static void test_neighbours(void)
 	}
 	/* All but the steps over the end, and over the pinned one, are from one to the next. */
 	check(neighbours == 3 * (BLOCKS - 1) - 3, "%u neighbours", neighbours);
+	ring_set_copied(ring, true);
+	for (uint32_t i = 0; i < 3; i++) {
+		check(ring_take(ring) == block, "copied, and not the block that is in the cache");
+		ring_put(ring, block);
+	}
+	ring_set_copied(ring, false);
+	before = ring_take(ring);
+	check(before != block, "uncopied, and the same block again");
+	ring_put(ring, before);
 	block_unpin(pinned);
 	check(ring_take(ring) == pinned, "not the block that is in the cache");
 	ring_put(ring, pinned);
 	ring_destroy(ring);
-	point("with pins blocks are taken in the order of their memory");
+	point("with pins blocks are taken in the order of their memory, but where the kernel "
+	      "copies");
 }
 
 /* The first time, and again after they came back in any order. */
