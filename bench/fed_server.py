@@ -87,9 +87,9 @@ def group(
 
 @contextmanager
 def directory() -> Iterator[Path]:
-    """A directory in memory, as far as there is one, that everyone may read."""
+    """A directory in memory, as far as there is one, that everyone may read. Its name tells whose it is."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    path = Path(tempfile.mkdtemp(prefix="dmacast-bench-", dir=memory))
+    path = Path(tempfile.mkdtemp(prefix=f"dmacast-bench-{os.getpid()}-", dir=memory))
     try:
         path.chmod(0o755)
         yield path
