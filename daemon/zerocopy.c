@@ -215,16 +215,21 @@ static ssize_t send_registered(struct zerocopy *zerocopy, const struct zerocopy_
 	return n;
 }
 
+static bool is_proven(const struct zerocopy *zerocopy)
+{
+	return zerocopy->verdict == ZEROCOPY_UNCOPIED;
+}
+
 /* Is it still to be found out whether zero-copy pays? */
 static bool is_probing(const struct zerocopy *zerocopy)
 {
-	return zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->proven;
+	return zerocopy->mode == ZEROCOPY_AUTO && !is_proven(zerocopy);
 }
 
 /* Do sends go from registered memory, but for now and then? */
 static bool is_registered(const struct zerocopy *zerocopy)
 {
-	return zerocopy->uring && zerocopy->wanted && zerocopy->proven;
+	return zerocopy->uring && zerocopy->wanted && is_proven(zerocopy);
 }
 
 enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy)
@@ -252,7 +257,7 @@ static uint64_t whole_packets(struct zerocopy *zerocopy, uint64_t bytes)
 
 static bool avoids_copies(const struct zerocopy *zerocopy)
 {
-	return is_registered(zerocopy) || (zerocopy->proven && !zerocopy->stats.no_buffer &&
+	return is_registered(zerocopy) || (is_proven(zerocopy) && !zerocopy->stats.no_buffer &&
 					   zerocopy_way(zerocopy) == ZEROCOPY_WAY_PINS);
 }
 
@@ -399,7 +404,7 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	return n;
 }
 
-static void set_verdict(struct zerocopy *zerocopy, enum zerocopy_verdict verdict)
+void zerocopy_set_verdict(struct zerocopy *zerocopy, enum zerocopy_verdict verdict)
 {
 	zerocopy->verdicts->count[zerocopy->verdict]--;
 	zerocopy->verdict = verdict;
@@ -408,8 +413,7 @@ static void set_verdict(struct zerocopy *zerocopy, enum zerocopy_verdict verdict
 
 static void adapt(struct zerocopy *zerocopy, uint64_t sends, bool copied)
 {
-	zerocopy->proven = !copied;
-	set_verdict(zerocopy, copied ? ZEROCOPY_COPIED : ZEROCOPY_UNCOPIED);
+	zerocopy_set_verdict(zerocopy, copied ? ZEROCOPY_COPIED : ZEROCOPY_UNCOPIED);
 	if (!copied) {
 		zerocopy->copied_in_a_row = 0;
 		zerocopy->copying_next = COPYING_FIRST;

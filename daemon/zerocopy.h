@@ -29,7 +29,7 @@
 
 struct uring;
 
-/* What the kernel said of the last send of a connection that is complete. */
+/* What the last completion that was read said of a connection: was it copied? */
 enum zerocopy_verdict { ZEROCOPY_UNTOLD, ZEROCOPY_COPIED, ZEROCOPY_UNCOPIED };
 
 /* How many connections there are of each. */
@@ -52,7 +52,6 @@ struct zerocopy {
 	uint64_t untold; /* bytes of those of which it is not known whether they were copied */
 	/* ZEROCOPY_AUTO: how many completions in a row said "copied", and when to try again. */
 	uint32_t copied_in_a_row;
-	bool proven;	       /* the last completion that was read did not say "copied" */
 	uint64_t copying_left; /* bytes */
 	uint64_t copying_next; /* bytes, of the next time */
 	/* After ENOBUFS: no zero-copy until a completion was read, or so many sends. */
@@ -86,6 +85,9 @@ struct zerocopy_request {
  */
 void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode, struct uring *uring,
 		   struct latency *latency, struct zerocopy_verdicts *verdicts);
+
+/** zerocopy_set_verdict() - for zerocopy.c, and for tests: the kernel said so. */
+void zerocopy_set_verdict(struct zerocopy *zerocopy, enum zerocopy_verdict verdict);
 
 /**
  * zerocopy_send() - send what the socket takes, without waiting.

@@ -357,7 +357,7 @@ static bool begin_registered(struct world *world)
 	join(world);
 	fill(world);
 	for (uint32_t i = 0; i < CLIENTS; i++) {
-		world->client[i]->zerocopy.proven = true;
+		zerocopy_set_verdict(&world->client[i]->zerocopy, ZEROCOPY_UNCOPIED);
 		client_send(world->client[i]);
 	}
 	run_until_quiet(world);
