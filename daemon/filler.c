@@ -110,18 +110,25 @@ static size_t space_of(const struct filler *filler, const struct block *block)
 	return ring_block_size(filler->ring) - block->length;
 }
 
+/* Have a first block. Return: false when there is none. */
+static bool have_block(struct filler *filler)
+{
+	if (filler->blocks)
+		return true;
+	if (ring_free_blocks(filler->ring) <= filler->low_water)
+		filler->owner.make_room(filler->owner.argument);
+	if (take_block(filler))
+		return true;
+	filler->owner.waits(filler->owner.argument);
+	return false;
+}
+
 unsigned char *filler_space(struct filler *filler, size_t *space)
 {
 	struct block *block;
 
-	if (!filler->blocks) {
-		if (ring_free_blocks(filler->ring) <= filler->low_water)
-			filler->owner.make_room(filler->owner.argument);
-		if (!take_block(filler)) {
-			filler->owner.waits(filler->owner.argument);
-			return NULL;
-		}
-	}
+	if (!have_block(filler))
+		return NULL;
 	block = filler->block[0];
 	*space = space_of(filler, block);
 	return block->data + block->length;
@@ -129,16 +136,16 @@ unsigned char *filler_space(struct filler *filler, size_t *space)
 
 int filler_spaces(struct filler *filler, struct iovec *space, size_t *bytes)
 {
-	size_t most = *bytes, length;
+	size_t most = *bytes;
 	int count = 0;
 
 	*bytes = 0;
-	if (!filler_space(filler, &length))
+	if (!have_block(filler))
 		return 0;
 	for (;;) {
 		struct block *block = filler->block[count];
+		size_t length = space_of(filler, block);
 
-		length = space_of(filler, block);
 		if (length > most - *bytes)
 			length = most - *bytes;
 		space[count].iov_base = block->data + block->length;
@@ -193,16 +200,16 @@ void filler_flush(struct filler *filler)
 		hand_on(filler);
 }
 
-/* The first one stays: it is what the next bytes come into. */
-static void give_back_empty(struct filler *filler)
+/* Those behind the first @kept, which are empty, or all. */
+static void give_back(struct filler *filler, unsigned int kept)
 {
-	while (filler->blocks > 1)
+	while (filler->blocks > kept)
 		ring_untake(filler->ring, filler->block[--filler->blocks]);
 }
 
 void filler_ready(struct filler *filler)
 {
-	give_back_empty(filler);
+	give_back(filler, 1); /* which is what the next bytes come into */
 	if (!filler->handed_on)
 		return;
 	filler->handed_on = false;
@@ -231,7 +238,6 @@ void filler_stop(struct filler *filler)
 void filler_destroy(struct filler *filler)
 {
 	silence(filler);
-	while (filler->blocks)
-		ring_untake(filler->ring, filler->block[--filler->blocks]);
+	give_back(filler, 0);
 	free(filler);
 }

@@ -6,6 +6,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
+bool ring_is_cached(const struct ring *ring)
+{
+	return !ring->pinned_blocks || ring->copied;
+}
+
 static struct block *hand_out(struct ring *ring, struct block *block)
 {
 	assert(!block->pins && !block->in_window);
@@ -24,7 +29,7 @@ static struct block *choose_free(const struct ring *ring)
 {
 	struct block *neighbour = &ring->block[ring->following];
 
-	if (!ring->pinned_blocks || ring->copied)
+	if (ring_is_cached(ring))
 		return TAILQ_FIRST(&ring->free_list);
 	return neighbour->is_listed ? neighbour : TAILQ_LAST(&ring->free_list, block_list);
 }

@@ -32,6 +32,9 @@ void ring_untake(struct ring *ring, struct block *block);
  */
 void ring_set_copied(struct ring *ring, bool copied);
 
+/** ring_is_cached() - is what ring_take() gives out next the memory that is in the CPU's cache? */
+bool ring_is_cached(const struct ring *ring);
+
 /** ring_put() - give a block back that nobody reads any more. */
 void ring_put(struct ring *ring, struct block *block);
 

@@ -346,8 +346,7 @@ static size_t source_turn(void *argument)
 {
 	const struct stream *stream = argument;
 	bool few = stream->client_owner.turn_bytes > TURN_LEAST;
-	bool cached = stream->client_count > 1 || !ring_pinned_blocks(stream->ring) ||
-		      kernel_copies(stream);
+	bool cached = stream->client_count > 1 || ring_is_cached(stream->ring);
 
 	return few && cached ? SOURCE_TURN_LEAST : SOURCE_TURN_MOST;
 }
