@@ -8,8 +8,9 @@
  * It listens on PORT, takes one client, and sends it BYTES of the ring's feed in calls of at most CHUNK
  * bytes: all of them must complete, none copied; then every block is given back, and none of them may
  * wait for its pages for long. vmxnet3 copies frames of up to 128 bytes into its descriptors, headers and
- * data, and the kernel then says "copied" for all of that send: there each one must have such a frame. Without a size, DEVICE is a mapping that the kernel must refuse to send
- * from with EFAULT. The standard output is TAP.
+ * data, and the kernel then says "copied" for all of that send: there each one must have such a frame; the
+ * kernel counts them if it was booted with trace_event=net:net_dev_start_xmit. Without a size, DEVICE is a
+ * mapping that the kernel must refuse to send from with EFAULT. The standard output is TAP.
  */
 #include "channel.h"
 
@@ -35,7 +36,10 @@
 static int client;
 static uint64_t sends, completions, copied, copied_notices;
 
-/* Does the driver make a copy of small frames? Then look at these from now on. */
+/*
+ * Does the driver make a copy of small frames? Then look at these from now on. The event is on since boot: to
+ * switch it changes the kernel's code on all processors, for which a process was once seen to wait for ever.
+ */
 static bool watch_small_frames(void)
 {
 	char driver[256] = "";
@@ -43,20 +47,18 @@ static bool watch_small_frames(void)
 	if (readlink("/sys/class/net/eth0/device/driver", driver, sizeof(driver) - 1) < 0 ||
 	    strcmp(strrchr(driver, '/'), "/vmxnet3"))
 		return false;
-	need(write_file(TRACING "trace", ""), "trace: %m");
+	need(number_from(EVENT "enable") == 1, "no trace_event=net:net_dev_start_xmit at boot");
 	need(write_file(EVENT "filter", "len <= 128 && data_len > 0"), "filter: %m");
-	need(write_file(EVENT "enable", "1"), "enable: %m");
+	need(write_file(TRACING "trace", ""), "trace: %m");
 	return true;
 }
 
 static uint64_t count_small_frames(void)
 {
-	FILE *trace;
+	FILE *trace = fopen(TRACING "trace", "r");
 	char line[1024];
 	uint64_t count = 0;
 
-	need(write_file(EVENT "enable", "0"), "enable: %m");
-	trace = fopen(TRACING "trace", "r");
 	need(trace, "trace: %m");
 	while (fgets(line, sizeof(line), trace))
 		count += strstr(line, "net_dev_start_xmit:") != NULL;
