@@ -137,6 +137,28 @@ END
 is "a network card that hangs fails the test" $status 1
 is "it is taken for a stall of the emulation" "$(cat "$work/card.stalled")" "its network card hung"
 
+# late NAME LINE: a kernel that says of a process that it waits too long, with this line of its stack.
+late()
+{
+	broken "$1" <<-END
+		vm_start
+		guest_script <<'IN'
+		echo 'INFO: task a_test:397 blocked for more than 120 seconds.' >/dev/kmsg
+		echo 'Modules linked in: dmacast_sim(OE) dmacast(OE)' >/dev/kmsg
+		echo 'Call Trace:' >/dev/kmsg
+		echo '$2' >/dev/kmsg
+		IN
+		vm_stop
+		done_testing
+	END
+	is "$1: a process that waits too long fails the test" $status 1
+}
+
+late elsewhere ' vfs_write+0xc1/0x270'
+is "it is taken for a stall of the emulation" "$(cat "$work/elsewhere.stalled")" "its kernel waited too long"
+late ours ' dmacast_write+0xc1/0x270 [dmacast]'
+check "it is not taken for one in a function of ours" test ! -e "$work/ours.stalled"
+
 broken hang <<'END'
 vm_start --seconds 120
 guest_script <<'IN'
