@@ -25,8 +25,9 @@ CONTROL_CLIENTS, CONTROL_BLOCK = 8, 256 << 10
 URING_BLOCK = 1 << 20
 
 LATENCY_CLIENTS = 8
-LATENCY_FEED = "100M/s"
-LATENCY_SECONDS = 1.5  # blocks of 1 MiB are 95 a second, and the last percent of them is looked at
+LATENCY_RATE = 100  # MiB/s
+LATENCY_SECONDS = 1.2
+LATENCY_BLOCKS = 300  # at least: the last percent of them is looked at
 
 PEER_BLOCK = 256 << 10
 PEER_SECONDS = 0.3  # some are slow, and send in bursts
@@ -149,18 +150,23 @@ def matrix(choice: Choice, way: Way) -> list[Contest]:
 
 def latency(choice: Choice, way: Way) -> list[Contest]:
     """A paced feed on loopback, and how long after its birth a block's last byte is there."""
-    seconds = LATENCY_SECONDS / 2 if choice.sparse else LATENCY_SECONDS
-    way = replace(way, seconds=max(way.seconds, seconds), slice=0)
+
+    def way_of(cell: Cell) -> Way:
+        seconds = max(LATENCY_SECONDS, LATENCY_BLOCKS * cell.block / (LATENCY_RATE << 20))
+        return replace(way, seconds=max(way.seconds, seconds / 2 if choice.sparse else seconds), slice=0)
+
     cells = [
         Cell(
-            "latency", LOOPBACK, SMALL, LATENCY_CLIENTS, block, choice.ring, LATENCY_FEED,
+            "latency", LOOPBACK, SMALL, LATENCY_CLIENTS, block, choice.ring, f"{LATENCY_RATE}M/s",
             choice.form, choice.send_buffer,
         )
         for block in choice.blocks
         if block == CONTROL_BLOCK or not choice.sparse
     ]  # fmt: skip
     return [
-        Contest(cell, tuple((bare(mode), daemon(mode)) for mode in choice.modes if mode != AUTO), way)
+        Contest(
+            cell, tuple((bare(mode), daemon(mode)) for mode in choice.modes if mode != AUTO), way_of(cell)
+        )
         for cell in cells
     ]
 
@@ -219,10 +225,11 @@ def describe(contests: list[Contest], count: int) -> str:
         number = sum(len(contest.servers()) for contest in mine) * count
         seconds = sum(contest.seconds() for contest in mine) * count
         way = mine[0].way
+        lengths = {f"{contest.way.seconds:g}" for contest in mine}
         total += seconds
         slices = f" in slices of {way.slice * 1000:g} ms" if way.slice else ""
         lines.append(
-            f"{part}: {len(mine)} cells, {number} measurements of {way.seconds:g} s{slices}"
+            f"{part}: {len(mine)} cells, {number} measurements of {' or '.join(sorted(lengths))} s{slices}"
             f" after {way.warmup:g} s and more: about {format_time(seconds)}"
         )
     lines.append(f"{count} rounds: about {format_time(total)}, and more where measurements are repeated")
