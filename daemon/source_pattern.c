@@ -29,6 +29,7 @@ struct pattern_source {
 	uint64_t rate; /* bytes a second, or UNITS_RATE_MAX */
 	enum pattern_form form;
 	size_t least;	      /* bytes: less is not made at once */
+	size_t credit;	      /* bytes that may be made in this turn, and what is left of it */
 	uint64_t offset;      /* of the next byte in the stream */
 	uint64_t most_behind; /* bytes: more would be a burst that the ring cannot take */
 	uint64_t paced_from_ns;
@@ -77,15 +78,16 @@ static struct timeval until_next(const struct pattern_source *pattern, uint64_t 
 	return clock_timeval((pattern->least - due) * US_PER_S / pattern->rate + 1);
 }
 
+/* Where a block is more than a turn, several turns make one: in the long run a turn is what the owner says. */
 static void make(struct pattern_source *pattern)
 {
 	struct timeval delay = { 0 };
 	uint64_t due = bytes_due(pattern);
-	size_t budget = filler_turn(pattern->filler);
 
-	if (budget < pattern->least)
-		budget = pattern->least;
-	while (due >= pattern->least && budget >= pattern->least) {
+	if (pattern->credit > pattern->least)
+		pattern->credit = pattern->least;
+	pattern->credit += filler_turn(pattern->filler);
+	while (due >= pattern->least && pattern->credit >= pattern->least) {
 		size_t space;
 		unsigned char *p = filler_space(pattern->filler, &space);
 
@@ -95,19 +97,22 @@ static void make(struct pattern_source *pattern)
 		}
 		if (space > due)
 			space = due;
-		if (space > budget)
-			space = budget;
+		if (space > pattern->credit)
+			space = pattern->credit;
 		pattern_fill_block(pattern->form, p, space, pattern->offset,
 				   filler_place(pattern->filler));
 		filler_commit(pattern->filler, space);
 		pattern->offset += space;
 		pattern->made_since += space;
 		due -= space;
-		budget -= space;
+		pattern->credit -= space;
 	}
 	filler_ready(pattern->filler);
-	if (due < pattern->least)
+	if (due < pattern->least) {
+		/* The next block has waited for the clock: it does not wait for a turn, too. */
+		pattern->credit = pattern->least;
 		delay = until_next(pattern, due);
+	}
 	event_add(&pattern->timer, &delay);
 }
 

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The pattern source: how much it makes in a turn, as its owner asks for. */
+#include "option.h"
+#include "pattern.h"
+#include "ring_memory.h"
+#include "source.h"
+#include "tap.h"
+#include "units.h"
+
+#include <err.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define BLOCK_SIZE ((size_t)65536)
+#define BLOCKS 16U
+
+/* The owner: has no block for longer than a turn. */
+static struct world {
+	struct event_base *base;
+	struct stream_settings settings;
+	struct ring *ring;
+	struct source *source;
+	size_t turn_bytes;
+	struct block *held[BLOCKS];
+	uint32_t held_count;
+	uint64_t turns, empty_turns, blocks;
+	uint32_t most_blocks; /* in a turn */
+} world;
+
+static void take_filled(void *argument, struct block *block)
+{
+	(void)argument;
+	check(block->length == BLOCK_SIZE, "%" PRIu32 " bytes", block->length);
+	world.held[world.held_count++] = block;
+}
+
+static void nothing(void *argument)
+{
+	(void)argument;
+}
+
+static void give_back(void)
+{
+	if (world.held_count > world.most_blocks)
+		world.most_blocks = world.held_count;
+	world.blocks += world.held_count;
+	while (world.held_count)
+		ring_put(world.ring, world.held[--world.held_count]);
+}
+
+static size_t turn(void *argument)
+{
+	static uint64_t blocks_before;
+
+	(void)argument;
+	if (world.turns && world.blocks == blocks_before)
+		world.empty_turns++;
+	blocks_before = world.blocks;
+	world.turns++;
+	return world.turn_bytes;
+}
+
+static void blocks_ready(void *argument)
+{
+	(void)argument;
+	give_back();
+}
+
+static void begin_world(uint64_t rate, size_t turn_bytes)
+{
+	struct source_owner owner = {
+		.block = take_filled,
+		.make_room = nothing,
+		.waits = nothing,
+		.ready = blocks_ready,
+		.turn = turn,
+	};
+	struct event_config *config = event_config_new();
+
+	memset(&world, 0, sizeof(world));
+	world.turn_bytes = turn_bytes;
+	option_set_presets(OPTION_STREAM, &world.settings);
+	world.settings.pattern = rate;
+	world.settings.pattern_form = PATTERN_RESIDENT;
+	/* No more than two blocks are made up for at once. */
+	world.settings.ring_size = 4 * BLOCK_SIZE;
+	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	world.base = event_base_new_with_config(config);
+	event_config_free(config);
+	world.ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
+	if (!world.base || !world.ring)
+		errx(1, "no ring");
+	world.source = source_open(world.base, &world.settings, world.ring, &owner);
+	if (!world.source)
+		errx(1, "no source");
+	source_start(world.source);
+}
+
+static void end_world(void)
+{
+	source_close(world.source);
+	check(ring_free_blocks(world.ring) == BLOCKS,
+	      "%" PRIu32 " of %u blocks are free at the end", ring_free_blocks(world.ring), BLOCKS);
+	ring_destroy(world.ring);
+	event_base_free(world.base);
+}
+
+static void run_turns(uint64_t turns)
+{
+	while (world.turns < turns)
+		event_base_loop(world.base, EVLOOP_ONCE);
+}
+
+static void test_whole_blocks(void)
+{
+	begin_world(UNITS_RATE_MAX, 5 * BLOCK_SIZE + 1);
+	run_turns(100);
+	check(world.most_blocks == 5 || world.most_blocks == 6, "%" PRIu32 " blocks in a turn",
+	      world.most_blocks);
+	check(world.blocks == 500, "%" PRIu64 " blocks in %" PRIu64 " turns", world.blocks,
+	      world.turns);
+	end_world();
+	point("several blocks in a turn");
+}
+
+/* Whoever is sent what a turn is, and no more, keeps up with the source. */
+static void test_large_blocks(void)
+{
+	begin_world(UNITS_RATE_MAX, BLOCK_SIZE / 4 * 3);
+	run_turns(100);
+	check(world.most_blocks == 1, "%" PRIu32 " blocks in a turn", world.most_blocks);
+	check(world.blocks == 75, "%" PRIu64 " blocks in %" PRIu64 " turns", world.blocks,
+	      world.turns);
+	end_world();
+	point("a block that is more than a turn takes several");
+}
+
+static void test_paced(void)
+{
+	begin_world(50 * BLOCK_SIZE, BLOCK_SIZE / 4 * 3);
+	run_turns(21);
+	check(world.blocks >= 20, "%" PRIu64 " blocks in %" PRIu64 " turns", world.blocks,
+	      world.turns);
+	/* Where it began nothing was due. */
+	check(world.empty_turns <= 1, "%" PRIu64 " turns without a block", world.empty_turns);
+	end_world();
+	point("but a block that is due does not wait for a turn, too");
+}
+
+int main(void)
+{
+	test_whole_blocks();
+	test_large_blocks();
+	test_paced();
+	return tap_end();
+}
