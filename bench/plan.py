@@ -153,7 +153,7 @@ def latency(choice: Choice, way: Way) -> list[Contest]:
 
     def way_of(cell: Cell) -> Way:
         seconds = max(LATENCY_SECONDS, LATENCY_BLOCKS * cell.block / (LATENCY_RATE << 20))
-        return replace(way, seconds=max(way.seconds, seconds / 2 if choice.sparse else seconds), slice=0)
+        return replace(way, seconds=max(way.seconds, seconds), slice=0)
 
     cells = [
         Cell(
