@@ -25,7 +25,8 @@ static struct world {
 	struct block *held[BLOCKS];
 	uint32_t held_count;
 	uint64_t turns, empty_turns, blocks;
-	uint32_t most_blocks; /* in a turn */
+	uint64_t blocks_before; /* when the last turn began */
+	uint32_t most_blocks;	/* in a turn */
 } world;
 
 static void take_filled(void *argument, struct block *block)
@@ -40,23 +41,12 @@ static void nothing(void *argument)
 	(void)argument;
 }
 
-static void give_back(void)
-{
-	if (world.held_count > world.most_blocks)
-		world.most_blocks = world.held_count;
-	world.blocks += world.held_count;
-	while (world.held_count)
-		ring_put(world.ring, world.held[--world.held_count]);
-}
-
 static size_t turn(void *argument)
 {
-	static uint64_t blocks_before;
-
 	(void)argument;
-	if (world.turns && world.blocks == blocks_before)
+	if (world.turns && world.blocks == world.blocks_before)
 		world.empty_turns++;
-	blocks_before = world.blocks;
+	world.blocks_before = world.blocks;
 	world.turns++;
 	return world.turn_bytes;
 }
@@ -64,7 +54,11 @@ static size_t turn(void *argument)
 static void blocks_ready(void *argument)
 {
 	(void)argument;
-	give_back();
+	if (world.held_count > world.most_blocks)
+		world.most_blocks = world.held_count;
+	world.blocks += world.held_count;
+	while (world.held_count)
+		ring_put(world.ring, world.held[--world.held_count]);
 }
 
 static void begin_world(uint64_t rate, size_t turn_bytes)
@@ -112,26 +106,27 @@ static void run_turns(uint64_t turns)
 		event_base_loop(world.base, EVLOOP_ONCE);
 }
 
-static void test_whole_blocks(void)
+/* Of turns of so many bytes 100 make @blocks, at most @most_blocks of them in one. */
+static void check_turns(size_t turn_bytes, uint32_t most_blocks, uint64_t blocks)
 {
-	begin_world(UNITS_RATE_MAX, 5 * BLOCK_SIZE + 1);
+	begin_world(UNITS_RATE_MAX, turn_bytes);
 	run_turns(100);
-	check(world.most_blocks == 5, "%" PRIu32 " blocks in a turn", world.most_blocks);
-	check(world.blocks == 500, "%" PRIu64 " blocks in %" PRIu64 " turns", world.blocks,
+	check(world.most_blocks == most_blocks, "%" PRIu32 " blocks in a turn", world.most_blocks);
+	check(world.blocks == blocks, "%" PRIu64 " blocks in %" PRIu64 " turns", world.blocks,
 	      world.turns);
 	end_world();
+}
+
+static void test_whole_blocks(void)
+{
+	check_turns(5 * BLOCK_SIZE + 1, 5, 500);
 	point("several blocks in a turn");
 }
 
 /* Whoever is sent what a turn is, and no more, keeps up with the source. */
 static void test_large_blocks(void)
 {
-	begin_world(UNITS_RATE_MAX, BLOCK_SIZE / 4 * 3);
-	run_turns(100);
-	check(world.most_blocks == 1, "%" PRIu32 " blocks in a turn", world.most_blocks);
-	check(world.blocks == 75, "%" PRIu64 " blocks in %" PRIu64 " turns", world.blocks,
-	      world.turns);
-	end_world();
+	check_turns(BLOCK_SIZE / 4 * 3, 1, 75);
 	point("a block that is more than a turn takes several");
 }
 
