@@ -25,13 +25,13 @@ vm_seconds=300
 guest_seconds=120
 declare -A vm_ports
 
-# What a kernel says when something is wrong, and what of that only says that something takes too long.
-vm_alarming='WARNING:|BUG:|Oops|Kernel panic|Call Trace|general protection fault|page allocation failure'
-vm_alarming+='|Bad page|Out of memory|oom-kill|segfault at|INFO: task|rcu: INFO|rcu_.*detected stalls|soft lockup'
-vm_alarming+='|hard LOCKUP|lockdep|possible circular|possible recursive|scheduling while atomic|refcount_t:'
-vm_alarming+='|DMA-API:|KASAN|UBSAN|unable to handle|list_(add|del) corruption|NETDEV WATCHDOG|Tainted:'
+# What a kernel says when something takes too long, and what when anything is wrong.
 vm_late='NETDEV WATCHDOG|WARNING: .* dev_watchdog|INFO: task|rcu: INFO|rcu_.*detected stalls|soft lockup|Call Trace|Tainted:'
-# How that names a function of our modules, or a program of ours.
+vm_alarming="$vm_late|WARNING:|BUG:|Oops|Kernel panic|general protection fault|page allocation failure"
+vm_alarming+='|Bad page|Out of memory|oom-kill|segfault at'
+vm_alarming+='|hard LOCKUP|lockdep|possible circular|possible recursive|scheduling while atomic|refcount_t:'
+vm_alarming+='|DMA-API:|KASAN|UBSAN|unable to handle|list_(add|del) corruption'
+# How the former names a function of our modules, or a program of ours.
 vm_ours='\[dmacast|INFO: task dmacast|task:dmacast|Comm: dmacast'
 
 # vm_start: the options are
