@@ -150,25 +150,18 @@ def matrix(choice: Choice, way: Way) -> list[Contest]:
 
 def latency(choice: Choice, way: Way) -> list[Contest]:
     """A paced feed on loopback, and how long after its birth a block's last byte is there."""
-
-    def way_of(cell: Cell) -> Way:
-        seconds = max(LATENCY_SECONDS, LATENCY_BLOCKS * cell.block / (LATENCY_RATE << 20))
-        return replace(way, seconds=max(way.seconds, seconds), slice=0)
-
-    cells = [
-        Cell(
+    contests = []
+    for block in choice.blocks:
+        if choice.sparse and block != CONTROL_BLOCK:
+            continue
+        cell = Cell(
             "latency", LOOPBACK, SMALL, LATENCY_CLIENTS, block, choice.ring, f"{LATENCY_RATE}M/s",
             choice.form, choice.send_buffer,
-        )
-        for block in choice.blocks
-        if block == CONTROL_BLOCK or not choice.sparse
-    ]  # fmt: skip
-    return [
-        Contest(
-            cell, tuple((bare(mode), daemon(mode)) for mode in choice.modes if mode != AUTO), way_of(cell)
-        )
-        for cell in cells
-    ]
+        )  # fmt: skip
+        groups = tuple((bare(mode), daemon(mode)) for mode in choice.modes if mode != AUTO)
+        seconds = max(way.seconds, LATENCY_SECONDS, LATENCY_BLOCKS * block / (LATENCY_RATE << 20))
+        contests.append(Contest(cell, groups, replace(way, seconds=seconds, slice=0)))
+    return contests
 
 
 def _peer_servers(cell: Cell) -> Iterator[tuple[Server, str]]:
@@ -225,11 +218,11 @@ def describe(contests: list[Contest], count: int) -> str:
         number = sum(len(contest.servers()) for contest in mine) * count
         seconds = sum(contest.seconds() for contest in mine) * count
         way = mine[0].way
-        lengths = {f"{contest.way.seconds:g}" for contest in mine}
+        lengths = " or ".join(f"{length:g}" for length in sorted({contest.way.seconds for contest in mine}))
         total += seconds
         slices = f" in slices of {way.slice * 1000:g} ms" if way.slice else ""
         lines.append(
-            f"{part}: {len(mine)} cells, {number} measurements of {' or '.join(sorted(lengths))} s{slices}"
+            f"{part}: {len(mine)} cells, {number} measurements of {lengths} s{slices}"
             f" after {way.warmup:g} s and more: about {format_time(seconds)}"
         )
     lines.append(f"{count} rounds: about {format_time(total)}, and more where measurements are repeated")
