@@ -22,8 +22,9 @@ static struct block *hand_out(struct ring *ring, struct block *block)
 
 /*
  * The one that came back last: its memory is still in the CPU's cache. But not with zero-copy that
- * the kernel does not undo, where no CPU reads it again: then the one behind the last one, so that what follows in the stream is next to
- * it in memory, too, and is sent in one piece; or else the first that came back.
+ * the kernel does not undo, where no CPU reads it again: then the one behind the last one, so that
+ * what follows in the stream is next to it in memory, too, and is sent in one piece; or else the
+ * first that came back.
  */
 static struct block *choose_free(const struct ring *ring)
 {

@@ -78,7 +78,10 @@ static struct timeval until_next(const struct pattern_source *pattern, uint64_t 
 	return clock_timeval((pattern->least - due) * US_PER_S / pattern->rate + 1);
 }
 
-/* Where a block is more than a turn, several turns make one: in the long run a turn is what the owner says. */
+/*
+ * Where a block is more than a turn, several turns make one: in the long run a turn is what the
+ * owner says.
+ */
 static void make(struct pattern_source *pattern)
 {
 	struct timeval delay = { 0 };

@@ -335,7 +335,10 @@ static void source_waits(void *argument)
 	stream->stats->waits++;
 }
 
-/* Are all that are sent blocks without a copy sent them with one after all, by the kernel's word? So it is on loopback. */
+/*
+ * Of all who are sent blocks by zero-copy, and of whom the kernel has said anything: is it that it
+ * copies? So it is on loopback.
+ */
 static bool kernel_copies(const struct stream *stream)
 {
 	return stream->verdicts.count[ZEROCOPY_COPIED] &&
