@@ -226,11 +226,11 @@ static bool submit(struct channel *channel, struct ring_block *block)
 	dma_cookie_t cookie;
 	bool early;
 
-	dma_sync_sgtable_for_device(engine->limits.dma_device, &block->memory.sgt,
+	dma_sync_sgtable_for_device(engine->limits.dma_device, &block->memory->sgt,
 				    DMA_FROM_DEVICE);
 	descriptor = dmacast_fault() ? NULL :
-		     dmaengine_prep_slave_sg(engine->chan, block->memory.sgt.sgl,
-					     block->memory.sgt.nents, DMA_DEV_TO_MEM,
+		     dmaengine_prep_slave_sg(engine->chan, block->memory->sgt.sgl,
+					     block->memory->sgt.nents, DMA_DEV_TO_MEM,
 					     DMA_PREP_INTERRUPT | DMA_CTRL_ACK);
 	if (!descriptor)
 		return false;
@@ -329,7 +329,7 @@ static bool feed_some(struct channel *channel)
 	if (!begin_feeding(channel))
 		return false;
 	for (looks = 0; looks < FEED_AT_ONCE && (block = take_next(channel)); looks++) {
-		if (!memory_is_idle(&block->memory)) {
+		if (guard_examine(block) != GUARD_UNUSED) {
 			guard_quarantine(block);
 		} else if (submit(channel, block)) {
 			submitted++;
@@ -438,14 +438,17 @@ int channel_stop(struct channel *channel)
 
 /* ---- the ring ---- */
 
+/* Free a ring that nobody uses; what sockets still refer to is left behind. Under mutex. */
 static void free_ring(struct channel *channel, struct ring *ring)
 {
 	if (!ring)
 		return;
 	for (u32 i = 0; i < ring->block_count; i++) {
-		memory_unmap(&ring->block[i].memory, channel->engine.limits.dma_device);
-		memory_free(&ring->block[i].memory);
+		memory_unmap(ring->block[i].memory, channel->engine.limits.dma_device);
+		guard_leave(channel, ring->block[i].memory);
+		cond_resched();
 	}
+	compat_put_memcg(ring->memcg);
 	kvfree(ring);
 }
 
@@ -453,23 +456,23 @@ static int allocate_blocks(struct channel *channel, struct ring *ring)
 {
 	bool contiguous = ring->flags & DMACAST_SETUP_CONTIGUOUS;
 	u32 count = ring->block_count;
-	int error;
 
 	for (ring->block_count = 0; ring->block_count < count; ring->block_count++) {
 		struct ring_block *block = &ring->block[ring->block_count];
+		struct block_memory *memory;
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		error = memory_allocate(&block->memory, &channel->engine.limits, ring->block_size,
-					contiguous);
-		if (error == -ENOMEM)
+		memory = memory_allocate(&channel->engine.limits, ring->block_size, contiguous);
+		if (PTR_ERR(memory) == -ENOMEM)
 			dev_notice_ratelimited(&channel->dev,
 					       "no memory for block %u of %u of %zu bytes%s: lower the ring's size or the block's%s\n",
 					       ring->block_count, count, ring->block_size,
 					       contiguous ? ", contiguous" : "",
 					       contiguous ? ", or set it up soon after boot" : "");
-		if (error)
-			return error;
+		if (IS_ERR(memory))
+			return PTR_ERR(memory);
+		block->memory = memory;
 		block->channel = channel;
 		block->index = ring->block_count;
 		INIT_LIST_HEAD(&block->entry);
@@ -495,6 +498,7 @@ static struct ring *allocate_ring(struct channel *channel, size_t block_size, u3
 	ring->block_count = block_count;
 	ring->flags = flags;
 	ring->queue_least = min_t(u32, QUEUE_LEAST, block_count - 1);
+	ring->memcg = compat_get_memcg();
 	error = allocate_blocks(channel, ring);
 	if (error) {
 		free_ring(channel, ring);
@@ -503,25 +507,59 @@ static struct ring *allocate_ring(struct channel *channel, size_t block_size, u3
 	return ring;
 }
 
-/* Put @ring, which may be NULL, at the place of the one that is there. Nobody uses that. */
-static void exchange_ring(struct channel *channel, struct ring *ring)
+/* Make @ring the channel's ring, which it has none of. Under mutex. */
+static void install_ring(struct channel *channel, struct ring *ring)
+{
+	spin_lock_irq(&channel->lock);
+	for (u32 i = 0; i < ring->block_count; i++) {
+		list_add_tail(&ring->block[i].entry, &channel->list[BLOCK_FREE]);
+		channel->count[BLOCK_FREE]++;
+	}
+	spin_unlock_irq(&channel->lock);
+	mutex_lock(&channel->mappings.lock);
+	channel->ring = ring;
+	mutex_unlock(&channel->mappings.lock);
+}
+
+/* Bytes of blocks that sockets still refer to; no mapping is left. */
+static u64 used_bytes(const struct ring *ring)
+{
+	u64 bytes = 0;
+
+	for (u32 i = 0; ring && i < ring->block_count; i++) {
+		if (!memory_is_unused(ring->block[i].memory))
+			bytes += ring->block_size;
+	}
+	return bytes;
+}
+
+static u64 ring_bytes(const struct ring *ring)
+{
+	return ring ? (u64)ring->block_size * ring->block_count : 0;
+}
+
+/* Free the channel's ring before one of @size bytes comes. Under mutex. Return: 0 or -EBUSY. */
+static int remove_ring(struct channel *channel, u64 size)
 {
 	struct ring *old = channel->ring;
+
+	mutex_lock(&channel->mappings.lock);
+	if (mappings_exist(&channel->mappings) ||
+	    !guard_may_leave(channel, used_bytes(old), max(size, ring_bytes(old)))) {
+		mutex_unlock(&channel->mappings.lock);
+		return -EBUSY;
+	}
+	channel->ring = NULL;
+	mutex_unlock(&channel->mappings.lock);
 
 	spin_lock_irq(&channel->lock);
 	for (int state = 0; state < BLOCK_STATES; state++) {
 		INIT_LIST_HEAD(&channel->list[state]);
 		channel->count[state] = 0;
 	}
-	for (u32 i = 0; ring && i < ring->block_count; i++) {
-		list_add_tail(&ring->block[i].entry, &channel->list[BLOCK_FREE]);
-		channel->count[BLOCK_FREE]++;
-	}
 	spin_unlock_irq(&channel->lock);
-	mutex_lock(&channel->map_lock);
-	channel->ring = ring;
-	mutex_unlock(&channel->map_lock);
 	free_ring(channel, old);
+	return 0;
 }
 
 static void reset_counters(struct channel *channel)
@@ -588,12 +626,8 @@ static bool is_same_geometry(const struct ring *ring, const struct dmacast_setup
 
 static bool is_in_use(struct channel *channel)
 {
-	bool in_use = channel->running || channel->count[BLOCK_LENT];
-
-	mutex_lock(&channel->map_lock);
-	in_use = in_use || channel->mappings;
-	mutex_unlock(&channel->map_lock);
-	return in_use;
+	return channel->running || channel->count[BLOCK_LENT] ||
+	       mappings_exist(&channel->mappings);
 }
 
 /* Asking the allocator for more than there is would take it from everyone else first. */
@@ -628,8 +662,9 @@ int channel_set_up(struct channel *channel, struct dmacast_setup *setup)
 		set_state_of_all(channel, BLOCK_READY, BLOCK_FREE);
 		spin_unlock_irq(&channel->lock);
 	} else {
-		exchange_ring(channel, NULL);
-		error = check_available(channel, size);
+		error = remove_ring(channel, size);
+		if (!error)
+			error = check_available(channel, size);
 		if (error)
 			return error;
 		if (setup->block_count)
@@ -637,7 +672,8 @@ int channel_set_up(struct channel *channel, struct dmacast_setup *setup)
 					     setup->flags);
 		if (IS_ERR(ring))
 			return PTR_ERR(ring);
-		exchange_ring(channel, ring);
+		if (ring)
+			install_ring(channel, ring);
 	}
 	if (channel->ring)
 		channel->ring->flags = setup->flags;
@@ -677,7 +713,7 @@ struct ring_block *channel_lend(struct channel *channel, struct dmacast_block *r
 	channel->stats.lent++;
 	trace_dmacast_lend(block);
 	spin_unlock_irq(&channel->lock);
-	dma_sync_sgtable_for_cpu(channel->engine.limits.dma_device, &block->memory.sgt,
+	dma_sync_sgtable_for_cpu(channel->engine.limits.dma_device, &block->memory->sgt,
 				 DMA_FROM_DEVICE);
 	return block;
 }
@@ -726,7 +762,7 @@ static void take_back_lent(struct channel *channel)
 		spin_unlock_irq(&channel->lock);
 		if (!block)
 			return;
-		if (memory_is_idle(&block->memory))
+		if (guard_examine(block) == GUARD_UNUSED)
 			block_move(block, BLOCK_FREE);
 		else
 			guard_quarantine(block);
@@ -741,9 +777,9 @@ void channel_release(struct channel *channel)
 	spin_lock_irq(&channel->lock);
 	set_state_of_all(channel, BLOCK_READY, BLOCK_FREE);
 	spin_unlock_irq(&channel->lock);
-	mutex_lock(&channel->map_lock);
-	channel->mapping = NULL;
-	mutex_unlock(&channel->map_lock);
+	mutex_lock(&channel->mappings.lock);
+	channel->mappings.file = NULL;
+	mutex_unlock(&channel->mappings.lock);
 	channel->is_open = false;
 }
 
@@ -756,6 +792,7 @@ void channel_read_stats(struct channel *channel, struct dmacast_stats *stats)
 	stats->blocks_ready = channel->count[BLOCK_READY];
 	stats->blocks_lent = channel->count[BLOCK_LENT];
 	stats->blocks_quarantine = channel->count[BLOCK_QUARANTINE];
+	stats->left_behind = channel->left_bytes;
 	stats->running = channel->running;
 	spin_unlock_irq(&channel->lock);
 }
@@ -784,14 +821,19 @@ void channel_describe(struct channel *channel, struct dmacast_info *info)
 static void channel_free(struct device *dev)
 {
 	struct channel *channel = container_of(dev, struct channel, dev);
+	struct block_memory *memory, *next;
 	struct ring *ring = channel->ring;
 
 	/* DMA to it has ended in channel_remove(). */
 	for (u32 i = 0; ring && i < ring->block_count; i++)
-		memory_free(&ring->block[i].memory);
+		memory_free(ring->block[i].memory);
+	if (ring)
+		compat_put_memcg(ring->memcg);
 	kvfree(ring);
+	list_for_each_entry_safe(memory, next, &channel->left, entry)
+		memory_free(memory);
 	class_put_number(dev->devt);
-	mutex_destroy(&channel->map_lock);
+	mappings_destroy(&channel->mappings);
 	mutex_destroy(&channel->mutex);
 	kfree(channel);
 }
@@ -809,7 +851,8 @@ static struct channel *allocate_channel(struct device *parent, const char *name)
 		return ERR_PTR(error);
 	}
 	mutex_init(&channel->mutex);
-	mutex_init(&channel->map_lock);
+	mappings_init(&channel->mappings);
+	INIT_LIST_HEAD(&channel->left);
 	spin_lock_init(&channel->lock);
 	init_waitqueue_head(&channel->wait);
 	for (int state = 0; state < BLOCK_STATES; state++)
@@ -874,7 +917,7 @@ void channel_remove(struct channel *channel)
 	spin_unlock_irq(&channel->lock);
 	ring = channel->ring;
 	for (u32 i = 0; ring && i < ring->block_count; i++)
-		memory_unmap(&ring->block[i].memory, channel->engine.limits.dma_device);
+		memory_unmap(ring->block[i].memory, channel->engine.limits.dma_device);
 	engine_close(&channel->engine);
 	mutex_unlock(&channel->mutex);
 	cancel_delayed_work_sync(&channel->guard_work);

@@ -3,20 +3,21 @@
  * A channel: one device node, one DMA channel, one ring of blocks. uapi/dmacast.h has the states of
  * a block; here is who moves it:
  *
- *	FREE        feed() ─▶ QUEUED; not idle: ─▶ QUARANTINE
+ *	FREE        feed() ─▶ QUEUED; in use: ─▶ QUARANTINE
  *	QUEUED      the transfer is done ─▶ READY; it failed, or is empty: ─▶ FREE
  *	READY       channel_lend() ─▶ LENT; overrun: ─▶ FREE
- *	LENT        channel_return() ─▶ FREE; close() ─▶ FREE, or QUARANTINE if not idle
- *	QUARANTINE  guard_look() ─▶ FREE when idle, or with fresh pages
+ *	LENT        channel_return() ─▶ FREE; close() ─▶ FREE, or QUARANTINE if in use
+ *	QUARANTINE  guard_look() ─▶ FREE when unused, or with fresh pages
  *
  * Every block, from wherever it comes, passes one gate on its way to the engine: channel_feed()
  * looks whether anything still refers to its pages (the guard).
  *
  * Locks, in this order:
  *	mutex		process context; one call of the owner, or of the guard, at a time; also the
- *			life of the ring and of the engine
- *	mmap_lock	(the kernel's: user memory is copied under the mutex)
- *	map_lock	mutex; which pages are where in mappings
+ *			life of the ring and of the engine. No user memory is accessed under it:
+ *			userfaultfd or FUSE may hold back a page for ever.
+ *	mmap_lock	(the kernel's)
+ *	mappings.lock	mutex; which pages are where in mappings
  *	lock		spinlock, any context; states, lists, counters
  * No function of the DMA engine is called under the spinlock.
  */
@@ -24,6 +25,7 @@
 #define DMACAST_CHANNEL_H
 
 #include "engine.h"
+#include "mapping.h"
 #include "memory.h"
 
 #include <linux/cdev.h>
@@ -35,8 +37,8 @@
 
 #include <uapi/dmacast.h>
 
-struct address_space;
 struct channel;
+struct mem_cgroup;
 
 enum block_state {
 	BLOCK_FREE,
@@ -50,7 +52,8 @@ enum block_state {
 struct ring_block {
 	struct channel *channel;
 	u32 index;
-	struct block_memory memory;	/* under map_lock, but for those who have the block */
+	struct block_memory *memory;	/* under mappings.lock, but for those who have the block */
+	unsigned int insertions;	/* under mappings.lock; odd: pages are being mapped */
 	/* Under the channel's lock: */
 	struct list_head entry;		/* of its state's list; empty: in someone's hand */
 	enum block_state state;
@@ -72,6 +75,7 @@ struct ring {
 	u32 block_count;
 	u32 flags;			/* DMACAST_SETUP_* */
 	u32 queue_least;		/* with fewer QUEUED it is about to run dry */
+	struct mem_cgroup *memcg;	/* of the process that set it up */
 	struct ring_block block[];
 };
 
@@ -80,13 +84,12 @@ struct channel {
 	struct cdev cdev;
 	struct engine engine;		/* under mutex; used elsewhere only while running */
 	struct mutex mutex;		/* see above */
-	struct ring *ring;		/* changed under mutex and map_lock */
+	struct ring *ring;		/* changed under mutex and mappings.lock */
 	bool is_open;			/* under mutex */
+	struct ring_mappings mappings;
 	struct delayed_work guard_work;
-
-	struct mutex map_lock;		/* see above */
-	struct address_space *mapping;	/* of the open file */
-	unsigned int mappings;
+	struct list_head left;		/* under mutex; memory that left the ring and is still used */
+	bool left_limit_logged;		/* under mutex */
 
 	wait_queue_head_t wait;		/* for a READY block, or an end */
 	spinlock_t lock;		/* see above; all of the following */
@@ -100,8 +103,18 @@ struct channel {
 	u64 read_sequence;		/* that the next record should have */
 	u64 read_failures;		/* that were told of */
 	u32 failures_in_a_row;
+	u64 left_bytes;			/* in the list `left`; changed under mutex, too */
 	struct dmacast_stats stats;	/* the counters */
 };
+
+/* What guard_examine() finds out. */
+enum guard_finding {
+	GUARD_UNUSED,	/* only the ring and its mappings refer to the block's pages */
+	GUARD_IN_USE,	/* something else does, too, or did a moment ago */
+	GUARD_UNKNOWN,	/* pages are being mapped */
+};
+
+extern struct workqueue_struct *dmacast_workqueue;
 
 extern const struct file_operations channel_fops;
 extern const struct attribute_group *channel_groups[];
@@ -166,13 +179,30 @@ void block_move(struct ring_block *block, enum block_state state);
 /** guard_schedule() - let guard_work() run so many jiffies later, unless unbound. Under lock. */
 void guard_schedule(struct channel *channel, unsigned long delay);
 
-/** guard_quarantine() - @block, which is in the caller's hand, is not idle. Any context. */
+/** guard_examine() - look at the references to a block in the caller's hand. Any context. */
+enum guard_finding guard_examine(struct ring_block *block);
+
+/** guard_quarantine() - put a block in the caller's hand into quarantine. Any context. */
 void guard_quarantine(struct ring_block *block);
 
-/** guard_look() - see whether blocks in quarantine are idle now. May sleep; under mutex. */
+/** guard_look() - see whether blocks in quarantine are unused now. May sleep; under mutex. */
 void guard_look(struct channel *channel);
 
-/** guard_work() - the same, soon and again until none is left. */
+/** guard_leave() - free memory that left the ring, now or when it is unused. Under mutex. */
+void guard_leave(struct channel *channel, struct block_memory *memory);
+
+/**
+ * guard_may_leave() - see whether so much more memory may leave the ring while it is in use
+ * @channel: the channel
+ * @bytes: size of the memory
+ * @limit: limit of all that has left and is still in use, in bytes
+ *
+ * Context: May sleep; under mutex.
+ * Return: true if it may; else the log says why not, once.
+ */
+bool guard_may_leave(struct channel *channel, u64 bytes, u64 limit);
+
+/** guard_work() - the same as guard_look(), soon and again until no block is left. */
 void guard_work(struct work_struct *work);
 
 #endif

@@ -12,101 +12,6 @@
 
 /* ---- mapping ---- */
 
-static void mapping_opened(struct vm_area_struct *vma)
-{
-	struct channel *channel = vma->vm_private_data;
-
-	mutex_lock(&channel->map_lock);
-	channel->mappings++;
-	mutex_unlock(&channel->map_lock);
-}
-
-static void mapping_closed(struct vm_area_struct *vma)
-{
-	struct channel *channel = vma->vm_private_data;
-
-	mutex_lock(&channel->map_lock);
-	channel->mappings--;
-	mutex_unlock(&channel->map_lock);
-}
-
-/* Pages may change their place in the ring (guard.c), so nothing is unmapped or moved in part. */
-static int refuse_to_split(struct vm_area_struct *vma, unsigned long address)
-{
-	return -EINVAL;
-}
-
-static int __maybe_unused refuse_part(struct vm_area_struct *moved)
-{
-	const struct channel *channel = moved->vm_private_data;
-	const struct ring *ring = channel->ring;
-
-	/* A ring stays while it is mapped. */
-	if (moved->vm_end - moved->vm_start != ring->block_size * ring->block_count)
-		return -EINVAL;
-	return 0;
-}
-
-static vm_fault_t insert_block(struct vm_area_struct *vma, const struct ring *ring,
-			       unsigned long number)
-{
-	const struct block_memory *memory = &ring->block[number].memory;
-	unsigned long address = vma->vm_start + number * ring->block_size;
-
-	for (unsigned int i = 0; i < memory->run_count; i++) {
-		const struct memory_run *run = &memory->runs[i];
-
-		for (unsigned int j = 0; j < run->pages; j++, address += PAGE_SIZE) {
-			int error = dmacast_fault() ? -ENOMEM :
-				    vm_insert_page(vma, address, run->page + j);
-
-			/* Another thread was faster, or only some of them were unmapped. */
-			if (error && error != -EBUSY)
-				return error == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
-		}
-	}
-	return VM_FAULT_NOPAGE;
-}
-
-/* A block is mapped as a whole when it is touched first, and again when it got fresh pages. */
-static vm_fault_t fault(struct vm_fault *vmf)
-{
-	struct channel *channel = vmf->vma->vm_private_data;
-	vm_fault_t result = VM_FAULT_SIGBUS;
-	unsigned long number;
-
-	mutex_lock(&channel->map_lock);
-	if (channel->ring) {
-		number = (vmf->pgoff << PAGE_SHIFT) / channel->ring->block_size;
-		if (number < channel->ring->block_count)
-			result = insert_block(vmf->vma, channel->ring, number);
-	}
-	mutex_unlock(&channel->map_lock);
-	return result;
-}
-
-static const struct vm_operations_struct mapping_ops = {
-	.open = mapping_opened,
-	.close = mapping_closed,
-	COMPAT_VM_WHOLE(refuse_to_split, refuse_part),
-	.fault = fault,
-};
-
-static int map_ring(struct channel *channel, struct vm_area_struct *vma)
-{
-	const struct ring *ring = channel->ring;
-
-	if (!ring || vma->vm_pgoff ||
-	    vma->vm_end - vma->vm_start != ring->block_size * ring->block_count)
-		return -EINVAL;
-	vm_flags_clear(vma, VM_MAYWRITE | VM_MAYEXEC);
-	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
-	vma->vm_private_data = channel;
-	vma->vm_ops = &mapping_ops;
-	channel->mappings++;
-	return 0;
-}
-
 static int channel_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct channel *channel = file->private_data;
@@ -123,9 +28,7 @@ static int channel_mmap(struct file *file, struct vm_area_struct *vma)
 	}
 	if (READ_ONCE(channel->dead))
 		return -ENODEV;
-	mutex_lock(&channel->map_lock);
-	error = map_ring(channel, vma);
-	mutex_unlock(&channel->map_lock);
+	error = mappings_add(channel, vma);
 	if (error)
 		dev_notice_ratelimited(&channel->dev,
 				       "mmap: a ring is mapped as a whole, map_size bytes from offset 0, after DMACAST_IOC_SETUP\n");
@@ -335,9 +238,9 @@ static int channel_open(struct inode *inode, struct file *file)
 	if (error)
 		return error;
 	get_device(&channel->dev);
-	mutex_lock(&channel->map_lock);
-	channel->mapping = file->f_mapping;
-	mutex_unlock(&channel->map_lock);
+	mutex_lock(&channel->mappings.lock);
+	channel->mappings.file = file->f_mapping;
+	mutex_unlock(&channel->mappings.lock);
 	file->private_data = channel;
 	return stream_open(inode, file);
 }

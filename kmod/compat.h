@@ -9,9 +9,11 @@
 #include <linux/device.h>
 #include <linux/dmaengine.h>
 #include <linux/highmem.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/platform_device.h>
+#include <linux/sched/mm.h>
 #include <linux/version.h>
 
 /* The largest order that alloc_pages() takes. */
@@ -57,6 +59,27 @@ static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
 static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 {
 	vma->vm_flags &= ~flags;
+}
+#endif
+
+/* Before 5.11 no page of a ring is charged to a memory cgroup: see COMPAT_GFP_ACCOUNT. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
+#define compat_get_memcg() get_mem_cgroup_from_mm(current->mm)
+#define compat_put_memcg(memcg) mem_cgroup_put(memcg)
+#define compat_set_active_memcg(memcg) set_active_memcg(memcg)
+#else
+static inline struct mem_cgroup *compat_get_memcg(void)
+{
+	return NULL;
+}
+
+static inline void compat_put_memcg(struct mem_cgroup *memcg)
+{
+}
+
+static inline struct mem_cgroup *compat_set_active_memcg(struct mem_cgroup *memcg)
+{
+	return NULL;
 }
 #endif
 

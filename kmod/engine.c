@@ -42,6 +42,7 @@ static void read_limits(struct engine *engine, struct device *device,
 		.dma_device = dma_device,
 		.max_segments = caps->max_sg_burst,
 		.max_segment_size = min_t(size_t, segment, UINT_MAX),
+		.segment_boundary = dma_get_seg_boundary(dma_device),
 	};
 	engine->contiguous = caps->max_sg_burst == 1 ||
 			     device_property_read_bool(device, "dmacast,contiguous");

@@ -1,12 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guard: no page is written by the engine while anything but the ring's own mappings refers to
- * it, whatever the owner said, did, or died of.
+ * The guard: the engine writes no page while anything but the ring and its mappings refers to it,
+ * whatever the owner said, did, or died of.
  *
- * A block that is not idle when it should be queued waits in quarantine. Mostly that is short, as
- * the kernel tells of a completed send a moment before it drops its references. It is looked at
- * again after a tick, then less and less often, and whenever the owner gives blocks back. After
- * REPLACE_AFTER the pages are left to whoever has them, and the block gets fresh ones.
+ * A block that has such a reference when it should be queued waits in quarantine. That is short in
+ * most cases: the kernel reports a completed send a moment before it drops its references. The
+ * guard looks again after a tick, then less and less often, and whenever the owner gives blocks
+ * back. After REPLACE_AFTER it leaves the pages to those who refer to them, and the block gets
+ * fresh ones. What is left behind in this way is at most as large as the ring; beyond that, blocks
+ * stay in quarantine.
+ *
+ * Why the look at a mapped block is exact
+ * ---------------------------------------
+ * For a run of pages let R be its number of references, M the number of page table entries that map
+ * its pages, and F the number of all other references: of sockets, pipes, direct I/O. The ring has
+ * one. Each entry has one, which it takes before M counts it and drops after M has ceased to. So at
+ * every moment
+ *
+ *	R >= 1 + M + F
+ *
+ * The look reads R first, then M. Before Linux 6.10 M is a sum over up to 1024 pages, read one
+ * after the other while other CPUs map and unmap. As long as none makes an entry, M only falls, and
+ * the sum is at most the M of the moment when R was read. If the sum is R - 1, then
+ *
+ *	R - 1 <= M <= R - 1 - F
+ *
+ * at that moment, and F was 0. It does not matter what is unmapped meanwhile. From 6.10 on M is one
+ * atomic number, and the same holds, but only if no entry is made between the two reads.
+ *
+ * Entries are made in two ways. The page fault handler counts insertions into a block before and
+ * after (mapping.c). fork() copies the entries of a mapping that its owner made copyable by
+ * MADV_DOFORK; mappings_begin_look() and mappings_end_look() see that, too. mremap() moves entries,
+ * and M counts them all the time. If one of the two was seen, nothing is known. The guard then
+ * unmaps the block, and looks whether R is 1: then M and F are 0.
+ *
+ * A reference that somebody takes from a mapping after the block was given back is not the guard's
+ * matter: a block that is not LENT changes at any time, and its owner knows.
  */
 #include "channel.h"
 
@@ -14,18 +43,38 @@
 
 #include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/sched/mm.h>
 
 #define REPLACE_AFTER	HZ
 #define LONGEST_PAUSE	max(HZ / 20, 1)
-/* When there was no memory for fresh pages. */
+/* Pause before another try when there was no memory for fresh pages, or too much was left behind. */
 #define REPLACE_AGAIN	HZ
+/* Pause between looks at what was left behind. */
+#define LEFT_PAUSE	max(HZ / 4, 1)
 
 void guard_schedule(struct channel *channel, unsigned long delay)
 {
 	lockdep_assert_held(&channel->lock);
 	/* Under the lock, so that it is not after channel_remove() cancelled it. */
 	if (!channel->dead)
-		mod_delayed_work(system_wq, &channel->guard_work, delay);
+		mod_delayed_work(dmacast_workqueue, &channel->guard_work, delay);
+}
+
+enum guard_finding guard_examine(struct ring_block *block)
+{
+	struct channel *channel = block->channel;
+	struct mapping_look look;
+	bool is_unused;
+
+	/* Exact by itself: no entry, nothing else. */
+	if (memory_is_unused(block->memory))
+		return GUARD_UNUSED;
+	if (!mappings_begin_look(channel, block, &look))
+		return GUARD_UNKNOWN;
+	is_unused = memory_is_only_mapped(block->memory);
+	if (!mappings_end_look(channel, block, &look))
+		return GUARD_UNKNOWN;
+	return is_unused ? GUARD_UNUSED : GUARD_IN_USE;
 }
 
 void guard_quarantine(struct ring_block *block)
@@ -43,35 +92,136 @@ void guard_quarantine(struct ring_block *block)
 	spin_unlock_irqrestore(&channel->lock, flags);
 }
 
+/* ---- what is left behind ---- */
+
+static void add_left(struct channel *channel, s64 bytes)
+{
+	spin_lock_irq(&channel->lock);
+	channel->left_bytes += bytes;
+	spin_unlock_irq(&channel->lock);
+}
+
+void guard_leave(struct channel *channel, struct block_memory *memory)
+{
+	size_t size = memory_free_unused(memory);
+
+	if (!size) {
+		memory_free(memory);
+		return;
+	}
+	list_add_tail(&memory->entry, &channel->left);
+	add_left(channel, size);
+	spin_lock_irq(&channel->lock);
+	/* An earlier look stays as early as it is. */
+	if (!channel->dead)
+		queue_delayed_work(dmacast_workqueue, &channel->guard_work, LEFT_PAUSE);
+	spin_unlock_irq(&channel->lock);
+}
+
+/* Free what nobody refers to any more. Under mutex. */
+static void free_left(struct channel *channel)
+{
+	struct block_memory *memory, *next;
+
+	list_for_each_entry_safe(memory, next, &channel->left, entry) {
+		size_t before = (size_t)memory_pages(memory) << PAGE_SHIFT;
+		size_t after = memory_free_unused(memory);
+
+		add_left(channel, (s64)after - (s64)before);
+		if (!after) {
+			list_del(&memory->entry);
+			memory_free(memory);
+		}
+		cond_resched();
+	}
+	if (list_empty(&channel->left))
+		channel->left_limit_logged = false;
+}
+
+bool guard_may_leave(struct channel *channel, u64 bytes, u64 limit)
+{
+	if (!bytes || channel->left_bytes + bytes <= limit)
+		return true;
+	free_left(channel);
+	if (channel->left_bytes + bytes <= limit)
+		return true;
+	if (!channel->left_limit_logged)
+		dev_notice(&channel->dev,
+			   "%llu bytes that left the ring are still referenced, by sockets or pipes, and %llu more would be beyond the limit of %llu; close what holds them\n",
+			   channel->left_bytes, bytes, limit);
+	channel->left_limit_logged = true;
+	return false;
+}
+
+/* ---- fresh pages ---- */
+
+/* Charge the pages to whoever set up the ring, though a kernel thread allocates them. */
+static struct block_memory *allocate_fresh(struct channel *channel)
+{
+	const struct ring *ring = channel->ring;
+	struct mem_cgroup *before = compat_set_active_memcg(ring->memcg);
+	struct block_memory *memory;
+
+	memory = memory_allocate(&channel->engine.limits, ring->block_size,
+				 ring->flags & DMACAST_SETUP_CONTIGUOUS);
+	compat_set_active_memcg(before);
+	return memory;
+}
+
+static bool has_memory(u64 size)
+{
+	return size <= (u64)si_mem_available() << PAGE_SHIFT;
+}
+
 static bool replace_pages(struct channel *channel, struct ring_block *block)
 {
 	const struct ring *ring = channel->ring;
-	struct block_memory fresh, old;
-	int error;
+	struct block_memory *fresh, *old;
 
-	error = memory_allocate(&fresh, &channel->engine.limits, ring->block_size,
-				ring->flags & DMACAST_SETUP_CONTIGUOUS);
-	if (error) {
+	block->replace_at = jiffies + REPLACE_AGAIN;
+	if (!guard_may_leave(channel, ring->block_size,
+			     (u64)ring->block_size * ring->block_count)) {
+		spin_lock_irq(&channel->lock);
+		channel->stats.left_refused++;
+		spin_unlock_irq(&channel->lock);
+		return false;
+	}
+	fresh = has_memory(ring->block_size) ? allocate_fresh(channel) : ERR_PTR(-ENOMEM);
+	if (IS_ERR(fresh)) {
 		dev_notice_ratelimited(&channel->dev,
 				       "no memory for fresh pages of block %u, which a socket still holds: the ring is smaller until there is some\n",
 				       block->index);
-		block->replace_at = jiffies + REPLACE_AGAIN;
 		return false;
 	}
-	mutex_lock(&channel->map_lock);
+	mutex_lock(&channel->mappings.lock);
 	old = block->memory;
 	block->memory = fresh;
 	/* The mapping gets the fresh pages by the next page fault. */
-	if (channel->mapping)
-		unmap_mapping_range(channel->mapping, (loff_t)block->index * ring->block_size,
-				    ring->block_size, 1);
-	mutex_unlock(&channel->map_lock);
-	memory_unmap(&old, channel->engine.limits.dma_device);
-	memory_free(&old);
+	mappings_remove_block(channel, block);
+	mutex_unlock(&channel->mappings.lock);
+	memory_unmap(old, channel->engine.limits.dma_device);
+	guard_leave(channel, old);
 	spin_lock_irq(&channel->lock);
 	channel->stats.replaced++;
 	spin_unlock_irq(&channel->lock);
 	return true;
+}
+
+/* ---- quarantine ---- */
+
+/* Nothing inserts pages meanwhile, so that only copyable mappings leave a doubt. */
+static bool is_unused(struct channel *channel, struct ring_block *block)
+{
+	enum guard_finding finding;
+
+	mutex_lock(&channel->mappings.lock);
+	finding = guard_examine(block);
+	if (finding == GUARD_UNKNOWN) {
+		mappings_remove_block(channel, block);
+		finding = guard_examine(block);
+	}
+	mutex_unlock(&channel->mappings.lock);
+	return finding == GUARD_UNUSED;
 }
 
 void guard_look(struct channel *channel)
@@ -85,12 +235,13 @@ void guard_look(struct channel *channel)
 	spin_unlock_irq(&channel->lock);
 	while ((block = list_first_entry_or_null(&waiting, struct ring_block, entry))) {
 		list_del_init(&block->entry);
-		if (memory_is_idle(&block->memory))
+		if (is_unused(channel, block))
 			block_move(block, BLOCK_FREE);
 		else if (time_before(jiffies, block->replace_at) || !replace_pages(channel, block))
 			block_move(block, BLOCK_QUARANTINE);
 		else
 			block_move(block, BLOCK_FREE);
+		cond_resched();
 	}
 }
 
@@ -112,6 +263,7 @@ void guard_work(struct work_struct *work)
 	struct channel *channel = container_of(to_delayed_work(work), struct channel, guard_work);
 
 	mutex_lock(&channel->mutex);
+	free_left(channel);
 	if (!channel->dead) {
 		guard_look(channel);
 		channel_feed(channel);
@@ -119,6 +271,8 @@ void guard_work(struct work_struct *work)
 	spin_lock_irq(&channel->lock);
 	if (channel->count[BLOCK_QUARANTINE])
 		guard_schedule(channel, pause_until_next(channel));
+	else if (!list_empty(&channel->left))
+		guard_schedule(channel, LEFT_PAUSE);
 	spin_unlock_irq(&channel->lock);
 	mutex_unlock(&channel->mutex);
 }

@@ -18,6 +18,7 @@
 #include <linux/moduleparam.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
+#include <linux/workqueue.h>
 
 #define CHANNELS_MOST 64
 
@@ -28,6 +29,9 @@ MODULE_PARM_DESC(channels,
 		 "Without a device tree: names of the channels, as in adc,dac: the n-th one is the device dmacast.n and asks for the DMA channel \"rx\" of it");
 
 static struct platform_device *channel_device[CHANNELS_MOST];
+
+/* For the guard; it stands still during suspend. */
+struct workqueue_struct *dmacast_workqueue;
 
 /* It becomes the name of a file. */
 static bool is_name(const char *name)
@@ -129,10 +133,15 @@ static int make_devices(void)
 
 static int __init dmacast_init(void)
 {
-	int error = class_init();
+	int error;
 
+	dmacast_workqueue = dmacast_fault() ? NULL :
+			    alloc_workqueue("dmacast", WQ_FREEZABLE | WQ_UNBOUND, 0);
+	if (!dmacast_workqueue)
+		return -ENOMEM;
+	error = class_init();
 	if (error)
-		return error;
+		goto destroy_workqueue;
 	error = dmacast_fault() ? -ENOMEM : platform_driver_register(&driver);
 	if (error)
 		goto exit_class;
@@ -144,6 +153,8 @@ unregister_driver:
 	platform_driver_unregister(&driver);
 exit_class:
 	class_exit();
+destroy_workqueue:
+	destroy_workqueue(dmacast_workqueue);
 	return error;
 }
 
@@ -152,6 +163,7 @@ static void __exit dmacast_exit(void)
 	remove_devices();
 	platform_driver_unregister(&driver);
 	class_exit();
+	destroy_workqueue(dmacast_workqueue);
 }
 
 module_init(dmacast_init);

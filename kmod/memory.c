@@ -5,32 +5,78 @@
 #include "fault.h"
 
 #include <linux/device.h>
+#include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
+#include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/overflow.h>
 #include <linux/slab.h>
 
-/* Memory that the engine can reach without bouncing, where there is a zone for it. */
-static gfp_t gfp_for(struct device *dma_device)
+/* The highest address on the bus that the device can use; a bridge before it may limit it further. */
+static u64 highest_address(struct device *dma_device)
 {
-	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | COMPAT_GFP_ACCOUNT;
-	u64 mask = dma_get_mask(dma_device);
-
-	if (mask >= dma_get_required_mask(dma_device))
-		return gfp | __GFP_HIGHMEM;
-	if (IS_ENABLED(CONFIG_ZONE_DMA) && mask <= DMA_BIT_MASK(24))
-		return gfp | GFP_DMA;
-	if (IS_ENABLED(CONFIG_ZONE_DMA32) && mask <= DMA_BIT_MASK(32))
-		return gfp | GFP_DMA32;
-	return gfp;
+	return min_not_zero(dma_get_mask(dma_device), dma_device->bus_dma_limit);
 }
 
-static struct page *allocate_run(struct device *dma_device, gfp_t gfp, unsigned int order)
+static gfp_t zone_for(u64 highest)
+{
+	if (IS_ENABLED(CONFIG_ZONE_DMA) && highest <= DMA_BIT_MASK(24))
+		return GFP_DMA;
+	if (IS_ENABLED(CONFIG_ZONE_DMA32) && highest <= DMA_BIT_MASK(32))
+		return GFP_DMA32;
+	return 0;
+}
+
+/* The next smaller zone; the same one if there is none. */
+static gfp_t smaller_zone(gfp_t zone)
+{
+	if (IS_ENABLED(CONFIG_ZONE_DMA32) && !zone)
+		return GFP_DMA32;
+	return IS_ENABLED(CONFIG_ZONE_DMA) ? GFP_DMA : zone;
+}
+
+static bool is_reachable(struct device *dma_device, const struct page *page, unsigned int order)
+{
+	dma_addr_t address = phys_to_dma(dma_device, page_to_phys(page));
+
+	return address + (PAGE_SIZE << order) - 1 <= highest_address(dma_device);
+}
+
+static struct page *allocate_in_zone(struct device *dma_device, gfp_t gfp, unsigned int order)
 {
 	if (dmacast_fault())
 		return NULL;
 	return alloc_pages_node(dev_to_node(dma_device), gfp, order);
+}
+
+/*
+ * Memory that the device reaches without bouncing, where there is such memory. An IOMMU makes all
+ * of it reachable, and then dma_get_required_mask() asks for no more than 32 bits.
+ */
+static struct page *allocate_run(struct device *dma_device, gfp_t flags, unsigned int order)
+{
+	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | COMPAT_GFP_ACCOUNT | flags;
+	u64 highest = highest_address(dma_device);
+	gfp_t zone = zone_for(highest), next;
+	struct page *page, *better;
+
+	if (highest >= dma_get_required_mask(dma_device))
+		return allocate_in_zone(dma_device, gfp | __GFP_HIGHMEM, order);
+	page = allocate_in_zone(dma_device, gfp | zone, order);
+	while (page && !is_reachable(dma_device, page, order)) {
+		next = smaller_zone(zone);
+		if (next == zone)
+			break;
+		zone = next;
+		better = allocate_in_zone(dma_device, gfp | zone, order);
+		if (!better)
+			break;
+		__free_pages(page, order);
+		page = better;
+	}
+	return page;
 }
 
 static void put_run(const struct memory_run *run)
@@ -44,21 +90,53 @@ static void put_run(const struct memory_run *run)
 		put_page(run->page + i);
 }
 
+/* True if page table entries account for all references but one; see guard.c. */
+static bool pages_are_only_mapped(struct page *head, unsigned int pages)
+{
+	int references = page_ref_count(head);
+
+	/* References first: an entry has its reference longer than it is counted. */
+	smp_rmb();
+	return references - compat_mapcount(head, pages) == 1;
+}
+
+static bool pages_are_unused(struct page *head, unsigned int pages)
+{
+	return page_ref_count(head) == 1;
+}
+
+/* Ask @test of each part of the run that has a reference count of its own. */
+static bool run_is(const struct memory_run *run,
+		   bool (*test)(struct page *head, unsigned int pages))
+{
+	if (run->compound)
+		return test(run->page, run->pages);
+	for (unsigned int i = 0; i < run->pages; i++) {
+		if (!test(run->page + i, 1))
+			return false;
+	}
+	return true;
+}
+
+static bool run_is_unused(const struct memory_run *run)
+{
+	return run_is(run, pages_are_unused);
+}
+
 /* The largest runs that fit, from the largest order downwards. Return: how many, or 0. */
 static unsigned int allocate_scattered(struct memory_run *runs, struct device *dma_device,
 				       unsigned int pages)
 {
 	unsigned int order = COMPAT_LARGEST_ORDER, count = 0;
-	gfp_t gfp = gfp_for(dma_device);
 
 	while (pages) {
 		struct page *page;
 
 		order = min_t(unsigned int, order, ilog2(pages));
 		if (order)
-			page = allocate_run(dma_device, gfp | __GFP_COMP | __GFP_NORETRY, order);
+			page = allocate_run(dma_device, __GFP_COMP | __GFP_NORETRY, order);
 		else
-			page = allocate_run(dma_device, gfp | __GFP_RETRY_MAYFAIL, 0);
+			page = allocate_run(dma_device, __GFP_RETRY_MAYFAIL, 0);
 		if (page) {
 			runs[count++] = (struct memory_run){
 				.page = page,
@@ -95,14 +173,15 @@ static unsigned int allocate_contiguous(struct memory_run *run, struct device *d
 					unsigned int pages)
 {
 	unsigned int order = get_order((size_t)pages << PAGE_SHIFT);
-	gfp_t gfp = gfp_for(dma_device) | __GFP_RETRY_MAYFAIL;
+	gfp_t flags = __GFP_RETRY_MAYFAIL;
 
 	*run = (struct memory_run){ .pages = pages };
 	if (is_power_of_2(pages)) {
 		run->compound = order > 0;
-		run->page = allocate_run(dma_device, run->compound ? gfp | __GFP_COMP : gfp, order);
+		flags |= run->compound ? __GFP_COMP : 0;
+		run->page = allocate_run(dma_device, flags, order);
 	} else {
-		run->page = allocate_run(dma_device, gfp, order);
+		run->page = allocate_run(dma_device, flags, order);
 		if (run->page)
 			give_rest_back(run->page, order, pages);
 	}
@@ -112,33 +191,31 @@ static unsigned int allocate_contiguous(struct memory_run *run, struct device *d
 	return 1;
 }
 
-static int allocate_runs(struct block_memory *memory, struct device *dma_device,
-			 unsigned int pages, bool contiguous)
+static struct block_memory *allocate_runs(struct device *dma_device, unsigned int pages,
+					  bool contiguous)
 {
-	struct memory_run *runs, *fitting;
+	struct block_memory *memory;
+	struct memory_run *runs;
+	unsigned int count;
 
 	/* Enough for the worst case, for now. */
 	runs = dmacast_fault() ? NULL : kvmalloc_array(pages, sizeof(*runs), GFP_KERNEL);
 	if (!runs)
-		return -ENOMEM;
-	memory->run_count = contiguous ? allocate_contiguous(runs, dma_device, pages) :
-					 allocate_scattered(runs, dma_device, pages);
-	if (!memory->run_count) {
-		kvfree(runs);
-		return -ENOMEM;
-	}
-	fitting = dmacast_fault() ? NULL :
-		  kvmalloc_array(memory->run_count, sizeof(*runs), GFP_KERNEL);
-	if (fitting) {
-		memcpy(fitting, runs, memory->run_count * sizeof(*runs));
+		return NULL;
+	count = contiguous ? allocate_contiguous(runs, dma_device, pages) :
+			     allocate_scattered(runs, dma_device, pages);
+	memory = count && !dmacast_fault() ?
+		 kvzalloc(struct_size(memory, runs, count), GFP_KERNEL) : NULL;
+	if (memory) {
+		INIT_LIST_HEAD(&memory->entry);
+		memory->run_count = count;
+		memcpy(memory->runs, runs, count * sizeof(*runs));
 	} else {
-		for (unsigned int i = 0; i < memory->run_count; i++)
-			put_run(&runs[i]);
-		memory->run_count = 0;
+		while (count--)
+			put_run(&runs[count]);
 	}
 	kvfree(runs);
-	memory->runs = fitting;
-	return fitting ? 0 : -ENOMEM;
+	return memory;
 }
 
 /* Runs that follow each other in memory are one stretch for the engine. */
@@ -147,14 +224,32 @@ static bool is_adjacent(const struct memory_run *run, const struct memory_run *n
 	return page_to_pfn(run->page) + run->pages == page_to_pfn(next->page);
 }
 
-/* Call @piece for each stretch of at most @most bytes. Return: how many. */
-static unsigned int cut_pieces(const struct block_memory *memory, size_t most,
-			       struct scatterlist *sg)
+/* The most bytes of a segment, so that all but a page's last one end on a page's boundary. */
+static size_t segment_size(const struct memory_limits *limits)
+{
+	size_t most = max(limits->max_segment_size, 1U);
+
+	return most >= PAGE_SIZE ? round_down(most, PAGE_SIZE) : rounddown_pow_of_two(most);
+}
+
+/* Bytes of the segment at @start, of at most @length. */
+static size_t cut_piece(const struct memory_limits *limits, phys_addr_t start, size_t length)
+{
+	unsigned long before_boundary = limits->segment_boundary -
+					((unsigned long)start & limits->segment_boundary);
+
+	length = min(length, segment_size(limits));
+	return length - 1 > before_boundary ? before_boundary + 1 : length;
+}
+
+/* Fill in @sg if it is not NULL. Return the number of segments. */
+static unsigned int cut_pieces(const struct block_memory *memory,
+			       const struct memory_limits *limits, struct scatterlist *sg)
 {
 	unsigned int pieces = 0;
 
 	for (unsigned int i = 0; i < memory->run_count;) {
-		unsigned long pfn = page_to_pfn(memory->runs[i].page);
+		phys_addr_t start = page_to_phys(memory->runs[i].page);
 		size_t length = 0;
 
 		do {
@@ -162,13 +257,14 @@ static unsigned int cut_pieces(const struct block_memory *memory, size_t most,
 		} while (i < memory->run_count &&
 			 is_adjacent(&memory->runs[i - 1], &memory->runs[i]));
 		while (length) {
-			size_t piece = min(length, most);
+			size_t piece = cut_piece(limits, start, length);
 
 			if (sg) {
-				sg_set_page(sg, pfn_to_page(pfn), piece, 0);
+				sg_set_page(sg, pfn_to_page(PHYS_PFN(start)), piece,
+					    offset_in_page(start));
 				sg = sg_next(sg);
 			}
-			pfn += piece >> PAGE_SHIFT;
+			start += piece;
 			length -= piece;
 			pieces++;
 		}
@@ -176,18 +272,22 @@ static unsigned int cut_pieces(const struct block_memory *memory, size_t most,
 	return pieces;
 }
 
+/*
+ * DMA_BIDIRECTIONAL, because a mapping for DMA_FROM_DEVICE may only invalidate the caches, as on 32-bit ARM
+ * and before 5.19 on arm64: the zeroes that are still there would be lost, and the owner would see what the
+ * memory had before. Later syncs are DMA_FROM_DEVICE: the CPU writes nothing more.
+ */
 static int map_for_dma(struct block_memory *memory, const struct memory_limits *limits)
 {
-	size_t most = max_t(size_t, round_down(limits->max_segment_size, PAGE_SIZE), PAGE_SIZE);
-	unsigned int pieces = cut_pieces(memory, most, NULL);
+	unsigned int pieces = cut_pieces(memory, limits, NULL);
 	int error;
 
 	error = dmacast_fault() ? -ENOMEM : sg_alloc_table(&memory->sgt, pieces, GFP_KERNEL);
 	if (error)
 		return error;
-	cut_pieces(memory, most, memory->sgt.sgl);
+	cut_pieces(memory, limits, memory->sgt.sgl);
 	error = dmacast_fault() ? -ENOMEM :
-		dma_map_sgtable(limits->dma_device, &memory->sgt, DMA_FROM_DEVICE, 0);
+		dma_map_sgtable(limits->dma_device, &memory->sgt, DMA_BIDIRECTIONAL, 0);
 	if (error) {
 		sg_free_table(&memory->sgt);
 		memset(&memory->sgt, 0, sizeof(memory->sgt));
@@ -196,15 +296,15 @@ static int map_for_dma(struct block_memory *memory, const struct memory_limits *
 	return 0;
 }
 
-int memory_allocate(struct block_memory *memory, const struct memory_limits *limits, size_t size,
-		    bool contiguous)
+struct block_memory *memory_allocate(const struct memory_limits *limits, size_t size,
+				     bool contiguous)
 {
+	struct block_memory *memory;
 	int error;
 
-	memset(memory, 0, sizeof(*memory));
-	error = allocate_runs(memory, limits->dma_device, size >> PAGE_SHIFT, contiguous);
-	if (error)
-		return error;
+	memory = allocate_runs(limits->dma_device, size >> PAGE_SHIFT, contiguous);
+	if (!memory)
+		return ERR_PTR(-ENOMEM);
 	error = map_for_dma(memory, limits);
 	if (!error && limits->max_segments && memory->sgt.nents > limits->max_segments) {
 		dev_notice_ratelimited(limits->dma_device,
@@ -216,61 +316,71 @@ int memory_allocate(struct block_memory *memory, const struct memory_limits *lim
 	if (error) {
 		memory_unmap(memory, limits->dma_device);
 		memory_free(memory);
+		return ERR_PTR(error);
 	}
-	return error;
+	return memory;
 }
 
 void memory_unmap(struct block_memory *memory, struct device *dma_device)
 {
 	if (!memory->sgt.sgl)
 		return;
-	dma_unmap_sgtable(dma_device, &memory->sgt, DMA_FROM_DEVICE, DMA_ATTR_SKIP_CPU_SYNC);
+	dma_unmap_sgtable(dma_device, &memory->sgt, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 	sg_free_table(&memory->sgt);
 	memset(&memory->sgt, 0, sizeof(memory->sgt));
 }
 
 void memory_free(struct block_memory *memory)
 {
+	if (!memory)
+		return;
 	for (unsigned int i = 0; i < memory->run_count; i++)
 		put_run(&memory->runs[i]);
-	kvfree(memory->runs);
-	memory->runs = NULL;
-	memory->run_count = 0;
+	kvfree(memory);
 }
 
-/*
- * One reference is the ring's, one each is of a page table entry. Any other may be a socket's. The
- * references are read before the map count and, because a page may be mapped or unmapped
- * meanwhile, once more after it.
- */
-static bool pages_are_idle(struct page *head, unsigned int pages)
+size_t memory_free_unused(struct block_memory *memory)
 {
-	int references = page_ref_count(head), mapped;
+	unsigned int i = 0;
 
-	/* References first: a page table entry has its reference before it is counted ... */
-	smp_rmb();
-	mapped = compat_mapcount(head, pages);
-	/* ... and loses it after. */
-	smp_rmb();
-	return references - mapped == 1 && page_ref_count(head) == references;
-}
-
-bool memory_is_idle(const struct block_memory *memory)
-{
-	for (unsigned int i = 0; i < memory->run_count; i++) {
-		const struct memory_run *run = &memory->runs[i];
-
-		if (run->compound) {
-			if (!pages_are_idle(run->page, run->pages))
-				return false;
+	while (i < memory->run_count) {
+		if (!run_is_unused(&memory->runs[i])) {
+			i++;
 			continue;
 		}
-		for (unsigned int j = 0; j < run->pages; j++) {
-			if (!pages_are_idle(run->page + j, 1))
-				return false;
-		}
+		put_run(&memory->runs[i]);
+		memory->runs[i] = memory->runs[--memory->run_count];
+	}
+	return (size_t)memory_pages(memory) << PAGE_SHIFT;
+}
+
+unsigned int memory_pages(const struct block_memory *memory)
+{
+	unsigned int pages = 0;
+
+	for (unsigned int i = 0; i < memory->run_count; i++)
+		pages += memory->runs[i].pages;
+	return pages;
+}
+
+bool memory_is_only_mapped(const struct block_memory *memory)
+{
+	for (unsigned int i = 0; i < memory->run_count; i++) {
+		if (!run_is(&memory->runs[i], pages_are_only_mapped))
+			return false;
 	}
 	/* What readers of these pages did is before the DMA that is started now. */
+	smp_mb();
+	return true;
+}
+
+bool memory_is_unused(const struct block_memory *memory)
+{
+	for (unsigned int i = 0; i < memory->run_count; i++) {
+		if (!run_is_unused(&memory->runs[i]))
+			return false;
+	}
+	/* As above. */
 	smp_mb();
 	return true;
 }

@@ -9,6 +9,7 @@
 #ifndef DMACAST_MEMORY_H
 #define DMACAST_MEMORY_H
 
+#include <linux/list.h>
 #include <linux/scatterlist.h>
 #include <linux/types.h>
 
@@ -20,6 +21,7 @@ struct memory_limits {
 	struct device *dma_device;
 	unsigned int max_segments;	/* 0: any number */
 	unsigned int max_segment_size;	/* bytes */
+	unsigned long segment_boundary;	/* mask: no segment crosses a multiple of it plus 1 */
 };
 
 struct memory_run {
@@ -29,36 +31,82 @@ struct memory_run {
 };
 
 struct block_memory {
-	struct memory_run *runs;
-	unsigned int run_count;
+	struct list_head entry;		/* its holder's */
 	struct sg_table sgt;
+	unsigned int run_count;
+	struct memory_run runs[];
 };
 
 /**
- * memory_allocate() - the memory of one block
- * @memory: out
- * @limits: of the engine
+ * memory_allocate() - allocate the memory of one block
+ * @limits: limits of the DMA engine
  * @size: bytes, a multiple of the page size
  * @contiguous: in one run
  *
- * Context: may sleep. Does not wake the OOM killer.
- * Return: 0, -ENOMEM, or -EINVAL when the engine cannot take such a block; the log says what to
- * change.
+ * The pages are zeroed and mapped for DMA. The OOM killer is not woken.
+ *
+ * Context: May sleep.
+ * Return: the memory; ERR_PTR(-ENOMEM); or ERR_PTR(-EINVAL) when the engine cannot take such a
+ * block, and then the log says what to change.
  */
-int memory_allocate(struct block_memory *memory, const struct memory_limits *limits, size_t size,
-		    bool contiguous);
+struct block_memory *memory_allocate(const struct memory_limits *limits, size_t size,
+				     bool contiguous);
 
-/** memory_unmap() - end DMA to it; the pages stay. May be repeated. Context: may sleep. */
+/**
+ * memory_unmap() - end DMA to the memory; the pages stay
+ * @memory: memory that may be unmapped already
+ * @dma_device: the device that it was allocated for
+ *
+ * Context: May sleep.
+ */
 void memory_unmap(struct block_memory *memory, struct device *dma_device);
 
-/** memory_free() - drop its references to the pages; others keep theirs. After memory_unmap(). */
+/**
+ * memory_free() - drop the ring's references to the pages
+ * @memory: memory after memory_unmap(), or NULL
+ *
+ * Others who refer to a page keep it.
+ *
+ * Context: May sleep.
+ */
 void memory_free(struct block_memory *memory);
 
 /**
- * memory_is_idle() - does nothing refer to the pages but this ring and page tables?
+ * memory_free_unused() - free those runs of pages that nobody else refers to
+ * @memory: memory after memory_unmap() that no page table maps
  *
- * False now and then although it is: ask again later. Never true although it is not. Any context.
+ * Context: May sleep.
+ * Return: bytes of the runs that are left.
  */
-bool memory_is_idle(const struct block_memory *memory);
+size_t memory_free_unused(struct block_memory *memory);
+
+/**
+ * memory_pages() - count the pages
+ * @memory: the memory of a block
+ *
+ * Context: Any.
+ * Return: the number of pages.
+ */
+unsigned int memory_pages(const struct block_memory *memory);
+
+/**
+ * memory_is_only_mapped() - compare references and page table entries
+ * @memory: the memory of a block
+ *
+ * The result is exact only if no page table entry was made meanwhile; see guard.c.
+ *
+ * Context: Any.
+ * Return: true if page table entries account for all references but the ring's own.
+ */
+bool memory_is_only_mapped(const struct block_memory *memory);
+
+/**
+ * memory_is_unused() - see whether nobody else refers to the pages
+ * @memory: memory that no page table maps, and none can
+ *
+ * Context: Any.
+ * Return: true if the references are the ring's own.
+ */
+bool memory_is_unused(const struct block_memory *memory);
 
 #endif

@@ -42,6 +42,8 @@ COUNTER(errors);
 COUNTER(short_transfers);
 COUNTER(quarantined);
 COUNTER(replaced);
+COUNTER(left_behind);
+COUNTER(left_refused);
 COUNTER(blocks_free);
 COUNTER(blocks_queued);
 COUNTER(blocks_ready);
@@ -54,12 +56,12 @@ static void read_geometry(struct device *dev, struct ring *geometry)
 {
 	struct channel *channel = container_of(dev, struct channel, dev);
 
-	mutex_lock(&channel->map_lock);
+	mutex_lock(&channel->mappings.lock);
 	if (channel->ring)
 		memcpy(geometry, channel->ring, sizeof(*geometry));
 	else
 		memset(geometry, 0, sizeof(*geometry));
-	mutex_unlock(&channel->map_lock);
+	mutex_unlock(&channel->mappings.lock);
 }
 
 static ssize_t block_size_show(struct device *dev, struct device_attribute *attribute, char *text)
@@ -104,6 +106,8 @@ static struct attribute *channel_attrs[] = {
 	&counter_short_transfers.attribute.attr,
 	&counter_quarantined.attribute.attr,
 	&counter_replaced.attribute.attr,
+	&counter_left_behind.attribute.attr,
+	&counter_left_refused.attribute.attr,
 	&counter_blocks_free.attribute.attr,
 	&counter_blocks_queued.attribute.attr,
 	&counter_blocks_ready.attribute.attr,

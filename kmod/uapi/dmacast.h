@@ -42,7 +42,7 @@
 #include <linux/types.h>
 
 /* Counts up when something is added; what is there never changes its meaning. */
-#define DMACAST_ABI_VERSION	1
+#define DMACAST_ABI_VERSION	2
 
 /* With the final NUL. */
 #define DMACAST_NAME_SIZE	32
@@ -148,6 +148,9 @@ struct dmacast_block {
  * @blocks_lent: now LENT
  * @blocks_quarantine: now in QUARANTINE
  * @running: 1 between START and STOP, else 0
+ * @left_behind: bytes of pages that left the ring and are still referenced, now (ABI 2)
+ * @left_refused: how often a block got no fresh pages because @left_behind would have been more
+ *	than the size of the ring (ABI 2)
  * @reserved: 0
  */
 struct dmacast_stats {
@@ -167,7 +170,9 @@ struct dmacast_stats {
 	__u32 blocks_lent;
 	__u32 blocks_quarantine;
 	__u32 running;
-	__u64 reserved[4];
+	__u64 left_behind;
+	__u64 left_refused;
+	__u64 reserved[2];
 };
 
 /*

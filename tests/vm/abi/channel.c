@@ -163,7 +163,7 @@ struct dmacast_stats channel_stats(const struct channel *channel)
 	      channel->block_count, stats.blocks_free, stats.blocks_queued, stats.blocks_ready,
 	      stats.blocks_lent, stats.blocks_quarantine);
 	check(stats.running <= 1, "running is %u", stats.running);
-	for (unsigned int i = 0; i < 4; i++)
+	for (unsigned int i = 0; i < sizeof(stats.reserved) / sizeof(stats.reserved[0]); i++)
 		check(!stats.reserved[i], "reserved[%u] is %llu", i, stats.reserved[i]);
 	return stats;
 }

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The mappings of a ring in user space. Page faults fill them, a block at a time, and guard.c needs
+ * to know when page table entries may have been made.
+ */
+#ifndef DMACAST_MAPPING_H
+#define DMACAST_MAPPING_H
+
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+struct address_space;
+struct channel;
+struct ring_block;
+struct vm_area_struct;
+
+/* Mappings whose flags are watched. With more of them the guard unmaps each block to be sure. */
+#define MAX_WATCHED_MAPPINGS 8
+
+struct ring_mappings {
+	struct mutex lock;		/* see channel.h; the next two, and what makes entries */
+	struct address_space *file;	/* of the open file; NULL: it is closed */
+	unsigned int copies;		/* copies that fork() and mremap() made */
+	spinlock_t watch_lock;		/* the rest */
+	unsigned int count;		/* mappings that exist */
+	struct vm_area_struct *watched[MAX_WATCHED_MAPPINGS];	/* unused ones are NULL */
+};
+
+/* What mappings_begin_look() saw, for mappings_end_look(). */
+struct mapping_look {
+	unsigned int copies;
+	unsigned int insertions;
+};
+
+void mappings_init(struct ring_mappings *mappings);
+void mappings_destroy(struct ring_mappings *mappings);
+
+/**
+ * mappings_exist() - see whether the ring is mapped
+ * @mappings: the mappings of a ring
+ *
+ * Context: Any.
+ * Return: true if there is a mapping.
+ */
+bool mappings_exist(struct ring_mappings *mappings);
+
+/**
+ * mappings_add() - map the ring of a channel; the mmap() of its file
+ * @channel: the channel, whose file is open
+ * @vma: where
+ *
+ * Context: May sleep.
+ * Return: 0 or a negative error number.
+ */
+int mappings_add(struct channel *channel, struct vm_area_struct *vma);
+
+/**
+ * mappings_begin_look() - begin to look at the page table entries of a block
+ * @channel: the channel of the block
+ * @block: a block in the caller's hand
+ * @look: out: for mappings_end_look()
+ *
+ * Context: Any.
+ * Return: false if entries are being made, or may be.
+ */
+bool mappings_begin_look(struct channel *channel, const struct ring_block *block,
+			 struct mapping_look *look);
+
+/**
+ * mappings_end_look() - see whether entries were made since mappings_begin_look()
+ * @channel: the channel of the block
+ * @block: a block in the caller's hand
+ * @look: what mappings_begin_look() saw
+ *
+ * Context: Any.
+ * Return: true if none was made.
+ */
+bool mappings_end_look(struct channel *channel, const struct ring_block *block,
+		       const struct mapping_look *look);
+
+/**
+ * mappings_remove_block() - unmap a block from every mapping; a page fault maps it again
+ * @channel: the channel of the block
+ * @block: the block
+ *
+ * Context: May sleep; under the mappings' lock.
+ */
+void mappings_remove_block(struct channel *channel, const struct ring_block *block);
+
+#endif
