@@ -87,6 +87,9 @@ struct sim_chan {
 	spinlock_t lock;		/* all below, and the cookies */
 	bool dead;			/* the device is going or gone */
 	bool paused;
+	bool late;			/* see the module's parameter */
+	unsigned int late_ms;
+	u32 terminate_error;		/* calls of terminate_all() that will fail */
 	unsigned int terminations;	/* calls of terminate_all() */
 	struct list_head submitted;
 	struct list_head issued;
@@ -138,7 +141,7 @@ int sim_thread(void *data);
 void sim_tasklet(struct tasklet_struct *tasklet);
 
 /* Fill in what the provider can do, and how. */
-void sim_provider_init(struct dma_device *dma);
+void sim_provider_init(struct dma_device *dma, bool late);
 /* Drop all transfers; any context. The active one is only gone after the thread saw that. */
 int sim_terminate_all(struct dma_chan *chan);
 

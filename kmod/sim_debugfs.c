@@ -8,6 +8,7 @@
  *	short		N BYTES: the next N transfers end after BYTES bytes
  *	burst		N: the next N transfers are not paced
  *	stall		MS: nothing moves for so long
+ *	terminate_error	N: the next N calls of terminate_all() fail, and transfers go on
  *	lossy		data is lost while there is no transfer, instead of waiting for one
  *	transfers	that finished, among them:
  *	errors
@@ -83,6 +84,28 @@ static int sim_error_set(void *data, u64 value)
 	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(sim_error_fops, sim_error_get, sim_error_set, "%llu\n");
+
+static int sim_terminate_error_get(void *data, u64 *value)
+{
+	struct sim_chan *ch = data;
+
+	*value = ch->terminate_error;
+	return 0;
+}
+
+static int sim_terminate_error_set(void *data, u64 value)
+{
+	struct sim_chan *ch = data;
+
+	if (value > U32_MAX)
+		return -ERANGE;
+	spin_lock_irq(&ch->lock);
+	ch->terminate_error = value;
+	spin_unlock_irq(&ch->lock);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(sim_terminate_error_fops, sim_terminate_error_get,
+			 sim_terminate_error_set, "%llu\n");
 
 static int sim_burst_get(void *data, u64 *value)
 {
@@ -170,6 +193,7 @@ void sim_debugfs_add(struct sim_chan *ch, struct dentry *parent)
 	debugfs_create_file("short", 0600, dir, ch, &sim_short_fops);
 	debugfs_create_file("burst", 0600, dir, ch, &sim_burst_fops);
 	debugfs_create_file("stall", 0200, dir, ch, &sim_stall_fops);
+	debugfs_create_file("terminate_error", 0600, dir, ch, &sim_terminate_error_fops);
 	debugfs_create_bool("lossy", 0600, dir, &ch->lossy);
 	debugfs_create_u64("transfers", 0400, dir, &ch->transfers);
 	debugfs_create_u64("errors", 0400, dir, &ch->errors);

@@ -262,6 +262,27 @@ static void sim_transfer(struct sim_chan *ch, struct sim_desc *desc)
 	}
 }
 
+/* The core's own helper for this is private to drivers/dma. */
+static void sim_call_client(struct sim_desc *desc)
+{
+	struct dma_async_tx_descriptor *tx = &desc->tx;
+
+	if (!(tx->flags & DMA_PREP_INTERRUPT))
+		return;
+	if (tx->callback_result)
+		tx->callback_result(tx->callback_param, &desc->result);
+	else if (tx->callback)
+		tx->callback(tx->callback_param);
+}
+
+/* Call the client of a finished transfer, and free that. */
+static void sim_release_desc(struct sim_desc *desc)
+{
+	sim_call_client(desc);
+	dma_descriptor_unmap(&desc->tx);
+	kfree(desc);
+}
+
 static void sim_finish(struct sim_chan *ch, struct sim_desc *desc)
 {
 	bool failed = desc->written < desc->extent;
@@ -287,10 +308,17 @@ static void sim_finish(struct sim_chan *ch, struct sim_desc *desc)
 	outcome->status = failed ? DMA_ERROR : DMA_COMPLETE;
 	outcome->residue = desc->result.residue;
 	ch->chan.completed_cookie = desc->tx.cookie;
-	list_add_tail(&desc->node, &ch->done);
+	if (!ch->late)
+		list_add_tail(&desc->node, &ch->done);
 	spin_unlock_irqrestore(&ch->lock, flags);
 
-	tasklet_schedule(&ch->tasklet);
+	if (ch->late) {
+		/* As a threaded interrupt that was preempted here: not asleep, and of no list. */
+		mdelay(ch->late_ms);
+		sim_release_desc(desc);
+	} else {
+		tasklet_schedule(&ch->tasklet);
+	}
 }
 
 int sim_thread(void *data)
@@ -312,19 +340,6 @@ int sim_thread(void *data)
 	return 0;
 }
 
-/* The core's own helper for this is private to drivers/dma. */
-static void sim_call_client(struct sim_desc *desc)
-{
-	struct dma_async_tx_descriptor *tx = &desc->tx;
-
-	if (!(tx->flags & DMA_PREP_INTERRUPT))
-		return;
-	if (tx->callback_result)
-		tx->callback_result(tx->callback_param, &desc->result);
-	else if (tx->callback)
-		tx->callback(tx->callback_param);
-}
-
 void sim_tasklet(struct tasklet_struct *tasklet)
 {
 	struct sim_chan *ch = from_tasklet(ch, tasklet, tasklet);
@@ -340,8 +355,6 @@ void sim_tasklet(struct tasklet_struct *tasklet)
 		if (!desc)
 			return;
 		/* Without the lock: it may submit, or terminate all. */
-		sim_call_client(desc);
-		dma_descriptor_unmap(&desc->tx);
-		kfree(desc);
+		sim_release_desc(desc);
 	}
 }

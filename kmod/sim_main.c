@@ -9,6 +9,7 @@
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/kthread.h>
+#include <linux/log2.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/platform_device.h>
@@ -17,6 +18,7 @@
 #include "sim.h"
 
 #define SIM_MAX_CHANNELS 64
+#define SIM_MAX_LATE_MS	 100
 
 static unsigned int channels = 1;
 module_param(channels, uint, 0444);
@@ -41,6 +43,18 @@ MODULE_PARM_DESC(contiguous, "Take one piece a transfer: the same as max_segment
 static unsigned int dma_bits = 64;
 module_param(dma_bits, uint, 0444);
 MODULE_PARM_DESC(dma_bits, "Width of the DMA address, 24 to 64 bits (default 64)");
+
+static unsigned int bus_bits;
+module_param(bus_bits, uint, 0444);
+MODULE_PARM_DESC(bus_bits, "Width of the DMA address that a bridge lets through; 0: all (default 0)");
+
+static unsigned long segment_boundary;
+module_param(segment_boundary, ulong, 0444);
+MODULE_PARM_DESC(segment_boundary, "No segment crosses a multiple of this, a power of two; 0: none (default 0)");
+
+static unsigned int late;
+module_param(late, uint, 0444);
+MODULE_PARM_DESC(late, "Call clients from a thread, so many ms after a transfer, and without device_synchronize(); 0: from a tasklet (default 0)");
 
 static int node = NUMA_NO_NODE;
 module_param(node, int, 0444);
@@ -122,6 +136,8 @@ static void sim_init_channel(struct sim *sim, unsigned int index)
 
 	ch->index = index;
 	ch->rate = rate;
+	ch->late = late;
+	ch->late_ms = late;
 	ch->clock_ns = ktime_get_ns();
 	spin_lock_init(&ch->lock);
 	INIT_LIST_HEAD(&ch->submitted);
@@ -146,7 +162,7 @@ static void sim_init_dma(struct sim *sim, struct device *dev)
 {
 	struct dma_device *dma = &sim->dma;
 
-	sim_provider_init(dma);
+	sim_provider_init(dma, late);
 	INIT_LIST_HEAD(&dma->channels);
 	dma->dev = dev;
 	dma->max_sg_burst = contiguous ? 1 : max_segments;
@@ -178,6 +194,10 @@ static int sim_probe(struct platform_device *pdev)
 	if (ret)
 		return ret;
 	dma_set_max_seg_size(dev, max_segment_size);
+	if (segment_boundary)
+		dma_set_seg_boundary(dev, segment_boundary - 1);
+	if (bus_bits)
+		dev->bus_dma_limit = DMA_BIT_MASK(bus_bits);
 	set_dev_node(dev, node);
 #if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE) || defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU)
 	/* It is the CPU that writes, through its caches. */
@@ -287,6 +307,19 @@ static int __init sim_check_parameters(void)
 	}
 	if (dma_bits < 24 || dma_bits > 64) {
 		pr_err("dma_bits=%u: from 24 to 64 are possible\n", dma_bits);
+		return -EINVAL;
+	}
+	if (bus_bits && (bus_bits < 24 || bus_bits > 64)) {
+		pr_err("bus_bits=%u: from 24 to 64 are possible, or 0\n", bus_bits);
+		return -EINVAL;
+	}
+	if (segment_boundary && !is_power_of_2(segment_boundary)) {
+		pr_err("segment_boundary=%lu: a power of two is possible, or 0\n",
+		       segment_boundary);
+		return -EINVAL;
+	}
+	if (late > SIM_MAX_LATE_MS) {
+		pr_err("late=%u: at most %u is possible\n", late, SIM_MAX_LATE_MS);
 		return -EINVAL;
 	}
 	return 0;

@@ -49,6 +49,13 @@ static void sim_count_refused(struct sim_chan *ch)
 	spin_unlock_irqrestore(&ch->lock, flags);
 }
 
+static bool sim_crosses_boundary(struct device *dev, const struct sim_segment *segment)
+{
+	u64 mask = dma_get_seg_boundary(dev);
+
+	return (segment->address & mask) + segment->length - 1 > mask;
+}
+
 static struct dma_async_tx_descriptor *
 sim_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int nents,
 		  enum dma_transfer_direction direction, unsigned long flags, void *context)
@@ -81,9 +88,14 @@ sim_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int n
 		segment->length = sg_dma_len(sg);
 		length += segment->length;
 		if (segment->length == 0 || segment->length > dma_get_max_seg_size(dev) ||
-		    segment->address + segment->length - 1 > dma_get_mask(dev)) {
+		    segment->address + segment->length - 1 >
+			    min_not_zero(dma_get_mask(dev), dev->bus_dma_limit)) {
 			dev_err_ratelimited(dev, "ch%u: segment %u: %u bytes are too many, or out of reach\n",
 					    ch->index, i, segment->length);
+			goto refuse;
+		}
+		if (sim_crosses_boundary(dev, segment)) {
+			dev_err_ratelimited(dev, "ch%u: segment %u: crosses a boundary\n", ch->index, i);
 			goto refuse;
 		}
 	}
@@ -241,6 +253,33 @@ static void sim_synchronize(struct dma_chan *chan)
 	tasklet_schedule(&ch->tasklet);
 }
 
+static bool sim_refuses_to_terminate(struct sim_chan *ch)
+{
+	unsigned long flags;
+	bool refuses;
+
+	spin_lock_irqsave(&ch->lock, flags);
+	refuses = ch->terminate_error;
+	ch->terminate_error -= refuses;
+	spin_unlock_irqrestore(&ch->lock, flags);
+	return refuses;
+}
+
+/* For clients. Context: any; with the parameter `late` it may sleep. */
+static int sim_client_terminates(struct dma_chan *chan)
+{
+	struct sim_chan *ch = to_sim_chan(chan);
+	int ret;
+
+	if (sim_refuses_to_terminate(ch))
+		return -EIO;
+	ret = sim_terminate_all(chan);
+	/* Without device_synchronize() nothing may be written from here on. */
+	if (ch->late)
+		wait_event(ch->aborted, !sim_is_aborting(ch));
+	return ret;
+}
+
 static int sim_alloc_chan_resources(struct dma_chan *chan)
 {
 	return READ_ONCE(to_sim_chan(chan)->dead) ? -ENODEV : 0;
@@ -257,7 +296,7 @@ static bool sim_filter(struct dma_chan *chan, void *param)
 	return to_sim_chan(chan)->index == (uintptr_t)param;
 }
 
-void sim_provider_init(struct dma_device *dma)
+void sim_provider_init(struct dma_device *dma, bool late)
 {
 	dma_cap_set(DMA_SLAVE, dma->cap_mask);
 	dma_cap_set(DMA_PRIVATE, dma->cap_mask);
@@ -276,6 +315,7 @@ void sim_provider_init(struct dma_device *dma)
 	dma->device_tx_status = sim_tx_status;
 	dma->device_pause = sim_pause;
 	dma->device_resume = sim_resume;
-	dma->device_terminate_all = sim_terminate_all;
-	dma->device_synchronize = sim_synchronize;
+	dma->device_terminate_all = sim_client_terminates;
+	if (!late)
+		dma->device_synchronize = sim_synchronize;
 }
