@@ -10,6 +10,8 @@
 #include <linux/dma-mapping.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/nospec.h>
 #include <linux/overflow.h>
 #include <linux/poll.h>
 #include <linux/preempt.h>
@@ -30,8 +32,12 @@
 #define FAILURES_IN_A_ROW	16
 #define FEED_AGAIN		max(HZ / 100, 1)
 
-/* Blocks that are submitted before others have their turn, and the engine begins. */
+/*
+ * Limits of what is done at once, with softirqs off: blocks that are submitted, and pages whose
+ * references are looked at. A block of the largest size is looked at as a whole.
+ */
 #define FEED_AT_ONCE		16
+#define PAGES_AT_ONCE		(BLOCK_SIZE_MOST >> PAGE_SHIFT)
 
 void block_set_state(struct ring_block *block, enum block_state state)
 {
@@ -95,6 +101,8 @@ static void account_transfer(struct channel *channel, struct ring_block *block, 
 		return;
 	}
 	block->failures = channel->stats.errors;
+	block->suspends = channel->suspends;
+	block->is_unlent = false;
 	block->monotonic_ns = ktime_get_ns();
 	block->realtime_ns = ktime_get_real_ns();
 	channel->stats.completed++;
@@ -105,22 +113,33 @@ static void account_transfer(struct channel *channel, struct ring_block *block, 
 /* Did the engine have nothing else to do? Later nobody knows: blocks come at any time. */
 static void account_stall(struct channel *channel)
 {
-	if (channel->running && !channel->count[BLOCK_QUEUED])
+	if (channel->active && !channel->count[BLOCK_QUEUED])
 		channel->stats.stalls++;
 }
 
-static void feed_later(struct channel *channel)
+static void feed_after(struct channel *channel, unsigned long delay)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&channel->lock, flags);
-	guard_schedule(channel, FEED_AGAIN);
+	guard_schedule(channel, delay);
 	spin_unlock_irqrestore(&channel->lock, flags);
 }
 
+static void feed_later(struct channel *channel)
+{
+	feed_after(channel, FEED_AGAIN);
+}
+
+static void feed_soon(struct channel *channel)
+{
+	feed_after(channel, 0);
+}
+
 /*
- * @block's transfer of that @cookie is done. Whoever says so may be late: the block may be another
- * transfer's by now, and of a terminated one tx_status says that it is complete.
+ * @block's transfer of that @cookie is done. The call may be late: the block may have another
+ * transfer by now. tx_status() says of a terminated one that it is complete, and an engine that
+ * cannot be stopped completes transfers that nobody waits for.
  */
 static void finish_transfer(struct ring_block *block, dma_cookie_t cookie, bool failed, u32 residue)
 {
@@ -129,8 +148,8 @@ static void finish_transfer(struct ring_block *block, dma_cookie_t cookie, bool 
 	bool pause;
 
 	spin_lock_irqsave(&channel->lock, flags);
-	if (block->state != BLOCK_QUEUED || block->cookie != cookie ||
-	    (channel->engine.asks_status && !channel->running)) {
+	if (block->state != BLOCK_QUEUED || block->cookie != cookie || channel->engine_stuck ||
+	    (channel->engine.asks_status && !channel->active)) {
 		spin_unlock_irqrestore(&channel->lock, flags);
 		return;
 	}
@@ -166,7 +185,7 @@ static struct ring_block *oldest_queued(struct channel *channel, dma_cookie_t *c
 	unsigned long flags;
 
 	spin_lock_irqsave(&channel->lock, flags);
-	if (channel->running)
+	if (channel->active)
 		block = list_first_entry_or_null(&channel->list[BLOCK_QUEUED], struct ring_block,
 						 entry);
 	*cookie = block ? queued_cookie(block) : 0;
@@ -196,7 +215,10 @@ static void finish_by_status(struct channel *channel)
 
 static void transfer_done(void *argument)
 {
-	finish_by_status(argument);
+	struct channel *channel = argument;
+
+	engine_note_callback(&channel->engine);
+	finish_by_status(channel);
 }
 
 static void transfer_done_result(void *argument, const struct dmaengine_result *result)
@@ -206,6 +228,7 @@ static void transfer_done_result(void *argument, const struct dmaengine_result *
 	unsigned long flags;
 	dma_cookie_t cookie;
 
+	engine_note_callback(&channel->engine);
 	spin_lock_irqsave(&channel->lock, flags);
 	block->failed = result->result != DMA_TRANS_NOERROR;
 	block->residue = result->residue;
@@ -267,6 +290,20 @@ static bool submit(struct channel *channel, struct ring_block *block)
 	return true;
 }
 
+/*
+ * The record of a block that channel_unlend() took back is not in the gap between the sequence
+ * numbers of two reads: what it would have said goes into the next record. Under lock.
+ */
+static void account_skipped(struct channel *channel, struct ring_block *block)
+{
+	if (!block->is_unlent)
+		return;
+	block->is_unlent = false;
+	channel->skipped += 1 + block->lost;
+	channel->skipped_flags |= block->flags & (DMACAST_BLOCK_AFTER_ERROR |
+						  DMACAST_BLOCK_AFTER_SUSPEND);
+}
+
 /* The next block for the engine: a free one; before it runs dry, the oldest that nobody read. */
 static struct ring_block *take_next(struct channel *channel)
 {
@@ -274,7 +311,7 @@ static struct ring_block *take_next(struct channel *channel)
 	unsigned long flags;
 
 	spin_lock_irqsave(&channel->lock, flags);
-	if (!channel->running)
+	if (!channel->active)
 		goto out;
 	block = take_block(channel, BLOCK_FREE);
 	/* The count includes free blocks in another's hand: they are on their way. */
@@ -286,6 +323,7 @@ static struct ring_block *take_next(struct channel *channel)
 		goto out;
 	trace_dmacast_overrun(block);
 	channel->stats.overruns++;
+	account_skipped(channel, block);
 	block_set_state(block, BLOCK_FREE);
 	list_del_init(&block->entry);
 out:
@@ -293,7 +331,7 @@ out:
 	return block;
 }
 
-/* Return: false when someone else feeds, who will not stop before having looked again. */
+/* Return: false when another context feeds, which will look once more before it ends. */
 static bool begin_feeding(struct channel *channel)
 {
 	unsigned long flags;
@@ -307,7 +345,7 @@ static bool begin_feeding(struct channel *channel)
 	return begun;
 }
 
-/* Return: is there more to do? */
+/* Return: true if there is more to do. */
 static bool end_feeding(struct channel *channel)
 {
 	unsigned long flags;
@@ -320,15 +358,17 @@ static bool end_feeding(struct channel *channel)
 	return again;
 }
 
-/* Return: is there more to do? */
+/* Return: true if there is more to do. */
 static bool feed_some(struct channel *channel)
 {
+	unsigned int looks, pages = 0, submitted = 0;
 	struct ring_block *block = NULL;
-	unsigned int looks, submitted = 0;
 
-	if (!begin_feeding(channel))
-		return false;
-	for (looks = 0; looks < FEED_AT_ONCE && (block = take_next(channel)); looks++) {
+	for (looks = 0; looks < FEED_AT_ONCE && pages < PAGES_AT_ONCE; looks++) {
+		block = take_next(channel);
+		if (!block)
+			break;
+		pages += channel->ring->block_size >> PAGE_SHIFT;
 		if (guard_examine(block) != GUARD_UNUSED) {
 			guard_quarantine(block);
 		} else if (submit(channel, block)) {
@@ -343,60 +383,119 @@ static bool feed_some(struct channel *channel)
 	/* dma-pl330 must not be asked to issue nothing. */
 	if (submitted)
 		dma_async_issue_pending(channel->engine.chan);
-	return end_feeding(channel) || block;
+	return block;
+}
+
+/* Return: true if there is more to do for this context. */
+static bool feed_if_alone(struct channel *channel)
+{
+	bool more;
+
+	if (!begin_feeding(channel))
+		return false;
+	WRITE_ONCE(channel->feeder, current);
+	more = feed_some(channel);
+	WRITE_ONCE(channel->feeder, NULL);
+	return end_feeding(channel) || more;
 }
 
 /*
- * One at a time: the order of blocks in the list of QUEUED ones is that of their transfers, what is
- * issued is what was submitted here, and a callback that comes out of dma_async_issue_pending()
- * itself, as dma-pl330's do, does not go deeper and deeper.
+ * On PREEMPT_RT the context that feeds can be preempted, for any time, by one whose priority is
+ * between its own and that of the next context. There the next one waits for it by a lock, which
+ * is an rt_mutex and lends its priority. A callback that comes out of dma_async_issue_pending()
+ * must not: it is in the context that feeds. Return: true if there is more to do for this context.
+ */
+static bool feed_once(struct channel *channel)
+{
+	bool more;
+
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT) || READ_ONCE(channel->feeder) == current)
+		return feed_if_alone(channel);
+	spin_lock(&channel->feed_lock);
+	more = feed_if_alone(channel);
+	spin_unlock(&channel->feed_lock);
+	return more;
+}
+
+/*
+ * One context at a time: the order of blocks in the list of QUEUED ones is that of their transfers,
+ * what is issued is what was submitted here, and a callback that comes out of
+ * dma_async_issue_pending() itself, as dma-pl330's do, does not go deeper and deeper.
+ *
+ * A softirq does a bounded part of the work, and leaves the rest to guard_work().
  */
 void channel_feed(struct channel *channel)
 {
-	/* The others rely on the one who feeds: who can be preempted must not be. */
+	/* The others rely on the context that feeds: one that can be preempted must not be. */
 	bool is_task = in_task() && !irqs_disabled();
 	bool more;
 
 	do {
 		if (is_task)
 			local_bh_disable();
-		rcu_read_lock(); /* stop_engine() waits for it */
-		more = feed_some(channel);
+		rcu_read_lock(); /* halt_engine() waits for it */
+		more = feed_once(channel);
 		rcu_read_unlock();
 		if (is_task)
 			local_bh_enable();
-	} while (more);
+	} while (more && is_task);
+	if (more)
+		feed_soon(channel);
 }
 
 /* ---- start and stop ---- */
 
-/* No callback runs when this is through, and none comes later. */
-static void terminate(struct channel *channel)
-{
-	struct dma_chan *chan = channel->engine.chan;
-
-	if (dmaengine_terminate_sync(chan))
-		dev_err(&channel->dev, "the DMA engine cannot be stopped\n");
-	/* Where the provider has no such function the core did not wait; callbacks are softirqs. */
-	if (!chan->device->device_synchronize)
-		synchronize_rcu();
-}
-
 /*
  * Not while another CPU feeds it: to virt-dma a descriptor that is prepared and not yet submitted
- * is one of those to terminate, and free.
+ * is one of those to terminate, and free. Under mutex.
+ *
+ * If the engine cannot be stopped, it keeps what it has: the QUEUED blocks stay so, and neither
+ * their memory nor what its callbacks use is ever freed. Return: 0 or -EIO.
  */
-static void stop_engine(struct channel *channel)
+static int halt_engine(struct channel *channel)
 {
+	int error;
+
+	spin_lock_irq(&channel->lock);
+	channel->active = false;
+	spin_unlock_irq(&channel->lock);
+	synchronize_rcu();
+	error = engine_stop(&channel->engine);
+	spin_lock_irq(&channel->lock);
+	if (error)
+		channel->engine_stuck = true;
+	else
+		set_state_of_all(channel, BLOCK_QUEUED, BLOCK_FREE);
+	spin_unlock_irq(&channel->lock);
+	if (!error)
+		return 0;
+	dev_err(&channel->dev,
+		"the DMA engine cannot be stopped (%d): %u blocks of %zu bytes, which it may still write, are leaked; unload nothing and restart the machine\n",
+		error, channel->count[BLOCK_QUEUED], channel->ring->block_size);
+	get_device(&channel->dev);
+	__module_get(THIS_MODULE);
+	return -EIO;
+}
+
+/* Under mutex. Return: 0 or -EIO. */
+static int stop_engine(struct channel *channel)
+{
+	int error = halt_engine(channel);
+
 	spin_lock_irq(&channel->lock);
 	channel->running = false;
 	spin_unlock_irq(&channel->lock);
-	synchronize_rcu();
-	terminate(channel);
-	spin_lock_irq(&channel->lock);
-	set_state_of_all(channel, BLOCK_QUEUED, BLOCK_FREE);
-	spin_unlock_irq(&channel->lock);
 	wake_up_interruptible_all(&channel->wait);
+	return error;
+}
+
+static void activate(struct channel *channel)
+{
+	spin_lock_irq(&channel->lock);
+	channel->active = true;
+	channel->failures_in_a_row = 0;
+	spin_unlock_irq(&channel->lock);
+	channel_feed(channel);
 }
 
 int channel_start(struct channel *channel)
@@ -407,12 +506,13 @@ int channel_start(struct channel *channel)
 		return -EINVAL;
 	if (channel->running)
 		return -EALREADY;
+	if (channel->engine_stuck)
+		return -EIO;
 	guard_look(channel);
 	spin_lock_irq(&channel->lock);
 	channel->running = true;
-	channel->failures_in_a_row = 0;
 	spin_unlock_irq(&channel->lock);
-	channel_feed(channel);
+	activate(channel);
 
 	spin_lock_irq(&channel->lock);
 	/* Had the engine taken any block, it would be at least queued. */
@@ -432,24 +532,60 @@ int channel_stop(struct channel *channel)
 {
 	if (!channel->running)
 		return -EALREADY;
-	stop_engine(channel);
-	return 0;
+	return stop_engine(channel);
+}
+
+int channel_suspend(struct channel *channel)
+{
+	int error = 0;
+
+	mutex_lock(&channel->mutex);
+	if (channel->active) {
+		error = halt_engine(channel);
+		spin_lock_irq(&channel->lock);
+		channel->suspends++;
+		/* For the transfer that was cut off. */
+		channel->next_sequence++;
+		channel->running = !error;
+		spin_unlock_irq(&channel->lock);
+		wake_up_interruptible_all(&channel->wait);
+	}
+	mutex_unlock(&channel->mutex);
+	return error;
+}
+
+void channel_resume(struct channel *channel)
+{
+	mutex_lock(&channel->mutex);
+	if (channel->running)
+		activate(channel);
+	mutex_unlock(&channel->mutex);
 }
 
 /* ---- the ring ---- */
 
-/* Free a ring that nobody uses; what sockets still refer to is left behind. Under mutex. */
+/*
+ * Free a ring that nobody uses; what sockets still refer to is left behind. Blocks that an engine
+ * which cannot be stopped may write are leaked, and so is what its callbacks use. Under mutex.
+ */
 static void free_ring(struct channel *channel, struct ring *ring)
 {
+	bool is_leaked = false;
+
 	if (!ring)
 		return;
 	for (u32 i = 0; i < ring->block_count; i++) {
+		if (ring->block[i].state == BLOCK_QUEUED) {
+			is_leaked = true;
+			continue;
+		}
 		memory_unmap(ring->block[i].memory, channel->engine.limits.dma_device);
 		guard_leave(channel, ring->block[i].memory);
 		cond_resched();
 	}
 	compat_put_memcg(ring->memcg);
-	kvfree(ring);
+	if (!is_leaked)
+		kvfree(ring);
 }
 
 static int allocate_blocks(struct channel *channel, struct ring *ring)
@@ -527,7 +663,8 @@ static u64 used_bytes(const struct ring *ring)
 	u64 bytes = 0;
 
 	for (u32 i = 0; ring && i < ring->block_count; i++) {
-		if (!memory_is_unused(ring->block[i].memory))
+		if (ring->block[i].state != BLOCK_QUEUED &&
+		    !memory_is_unused(ring->block[i].memory))
 			bytes += ring->block_size;
 	}
 	return bytes;
@@ -569,6 +706,11 @@ static void reset_counters(struct channel *channel)
 	channel->next_sequence = 0;
 	channel->read_sequence = 0;
 	channel->read_failures = 0;
+	channel->suspends = 0;
+	channel->read_suspends = 0;
+	channel->skipped = 0;
+	channel->skipped_flags = 0;
+	channel->setups++;
 	spin_unlock_irq(&channel->lock);
 }
 
@@ -600,6 +742,13 @@ static int check_geometry(struct channel *channel, const struct dmacast_setup *s
 	if (setup->block_count < BLOCK_COUNT_LEAST || setup->block_count > BLOCK_COUNT_MOST) {
 		dev_notice_ratelimited(dev, "%u blocks: it must be from %u to %u\n",
 				       setup->block_count, BLOCK_COUNT_LEAST, BLOCK_COUNT_MOST);
+		return -EINVAL;
+	}
+	/* Only 32 bits can be too few. */
+	if (size * setup->block_count > SIZE_MAX) {
+		dev_notice_ratelimited(dev,
+				       "a ring of %u blocks of %llu bytes: it must have at most %zu bytes\n",
+				       setup->block_count, size, SIZE_MAX);
 		return -EINVAL;
 	}
 	if ((setup->flags & DMACAST_SETUP_CONTIGUOUS) &&
@@ -685,7 +834,27 @@ int channel_set_up(struct channel *channel, struct dmacast_setup *setup)
 
 /* ---- the owner ---- */
 
-struct ring_block *channel_lend(struct channel *channel, struct dmacast_block *record)
+/* What the record of a block says of those before it. Under lock. */
+static void describe_gap(struct channel *channel, struct ring_block *block)
+{
+	if (block->is_unlent)
+		return;
+	block->lost = block->sequence - channel->read_sequence + channel->skipped;
+	block->flags = channel->skipped_flags;
+	if (block->length < channel->ring->block_size)
+		block->flags |= DMACAST_BLOCK_SHORT;
+	if (block->failures != channel->read_failures)
+		block->flags |= DMACAST_BLOCK_AFTER_ERROR;
+	if (block->suspends != channel->read_suspends)
+		block->flags |= DMACAST_BLOCK_AFTER_SUSPEND;
+	channel->read_sequence = block->sequence + 1;
+	channel->read_failures = block->failures;
+	channel->read_suspends = block->suspends;
+	channel->skipped = 0;
+	channel->skipped_flags = 0;
+}
+
+bool channel_lend(struct channel *channel, struct dmacast_block *record)
 {
 	struct ring_block *block;
 
@@ -693,41 +862,56 @@ struct ring_block *channel_lend(struct channel *channel, struct dmacast_block *r
 	block = take_block(channel, BLOCK_READY);
 	if (!block) {
 		spin_unlock_irq(&channel->lock);
-		return NULL;
+		return false;
 	}
 	block_set_state(block, BLOCK_LENT);
+	describe_gap(channel, block);
 	*record = (struct dmacast_block){
 		.index = block->index,
+		.flags = block->flags,
 		.length = block->length,
 		.sequence = block->sequence,
 		.monotonic_ns = block->monotonic_ns,
 		.realtime_ns = block->realtime_ns,
-		.lost = block->sequence - channel->read_sequence,
+		.lost = block->lost,
 	};
-	if (block->length < channel->ring->block_size)
-		record->flags |= DMACAST_BLOCK_SHORT;
-	if (block->failures != channel->read_failures)
-		record->flags |= DMACAST_BLOCK_AFTER_ERROR;
-	channel->read_sequence = block->sequence + 1;
-	channel->read_failures = block->failures;
 	channel->stats.lent++;
 	trace_dmacast_lend(block);
 	spin_unlock_irq(&channel->lock);
 	dma_sync_sgtable_for_cpu(channel->engine.limits.dma_device, &block->memory->sgt,
 				 DMA_FROM_DEVICE);
-	return block;
+	return true;
 }
 
-void channel_keep(struct channel *channel, struct ring_block *block,
-		  const struct dmacast_block *record)
+/* Put @block where it was among the READY ones, which are in the order of their sequence. */
+static void insert_ready(struct channel *channel, struct ring_block *block)
 {
-	spin_lock_irq(&channel->lock);
+	struct list_head *ready = &channel->list[BLOCK_READY];
+	struct ring_block *next;
+
 	block_set_state(block, BLOCK_READY);
-	list_move(&block->entry, &channel->list[BLOCK_READY]);
-	channel->read_sequence -= record->lost + 1;
-	if (record->flags & DMACAST_BLOCK_AFTER_ERROR)
-		channel->read_failures--; /* any other number than the block's */
-	channel->stats.lent--;
+	list_for_each_entry(next, ready, entry) {
+		if (next->sequence > block->sequence)
+			break;
+	}
+	/* Before @next; at the end if there is none. */
+	list_move_tail(&block->entry, &next->entry);
+}
+
+void channel_unlend(struct channel *channel, const struct dmacast_block *record, u32 setups)
+{
+	struct ring_block *block;
+
+	spin_lock_irq(&channel->lock);
+	/* Another thread may have given it back, and more, since the mutex was released. */
+	if (channel->setups == setups) {
+		block = &channel->ring->block[record->index];
+		if (block->state == BLOCK_LENT && block->sequence == record->sequence) {
+			block->is_unlent = true;
+			channel->stats.lent--;
+			insert_ready(channel, block);
+		}
+	}
 	spin_unlock_irq(&channel->lock);
 }
 
@@ -738,7 +922,7 @@ int channel_return(struct channel *channel, u32 index)
 
 	if (!channel->ring || index >= channel->ring->block_count)
 		return -EINVAL;
-	block = &channel->ring->block[index];
+	block = &channel->ring->block[array_index_nospec(index, channel->ring->block_count)];
 	spin_lock_irq(&channel->lock);
 	if (block->state == BLOCK_LENT) {
 		block_set_state(block, BLOCK_FREE);
@@ -854,6 +1038,7 @@ static struct channel *allocate_channel(struct device *parent, const char *name)
 	mappings_init(&channel->mappings);
 	INIT_LIST_HEAD(&channel->left);
 	spin_lock_init(&channel->lock);
+	spin_lock_init(&channel->feed_lock);
 	init_waitqueue_head(&channel->wait);
 	for (int state = 0; state < BLOCK_STATES; state++)
 		INIT_LIST_HEAD(&channel->list[state]);
@@ -917,8 +1102,11 @@ void channel_remove(struct channel *channel)
 	spin_unlock_irq(&channel->lock);
 	ring = channel->ring;
 	for (u32 i = 0; ring && i < ring->block_count; i++)
-		memory_unmap(ring->block[i].memory, channel->engine.limits.dma_device);
-	engine_close(&channel->engine);
+		if (ring->block[i].state != BLOCK_QUEUED)
+			memory_unmap(ring->block[i].memory, channel->engine.limits.dma_device);
+	/* A provider may free what its engine still uses. */
+	if (!channel->engine_stuck)
+		engine_close(&channel->engine);
 	mutex_unlock(&channel->mutex);
 	cancel_delayed_work_sync(&channel->guard_work);
 	wake_up_interruptible_all(&channel->wait);

@@ -64,6 +64,10 @@ struct ring_block {
 	u32 length;
 	u64 sequence;
 	u64 failures;			/* failed transfers of the channel before it */
+	u64 suspends;			/* the same of suspends */
+	u64 lost;			/* of its record, */
+	u32 flags;			/* and these, */
+	bool is_unlent;			/* which it has: its read() failed */
 	u64 monotonic_ns;
 	u64 realtime_ns;
 	unsigned long quarantined_at;	/* jiffies */
@@ -91,17 +95,26 @@ struct channel {
 	struct list_head left;		/* under mutex; memory that left the ring and is still used */
 	bool left_limit_logged;		/* under mutex */
 
+	spinlock_t feed_lock;		/* PREEMPT_RT: held by the context that feeds */
+	struct task_struct *feeder;	/* current, in the context that feeds */
 	wait_queue_head_t wait;		/* for a READY block, or an end */
 	spinlock_t lock;		/* see above; all of the following */
 	bool dead;			/* unbound; for ever */
-	bool running;
-	bool feeding;			/* someone is in channel_feed(), */
-	bool feed_again;		/* and is to look once more */
+	bool running;			/* between START and STOP */
+	bool active;			/* the engine is fed; not while suspended */
+	bool engine_stuck;		/* it could not be stopped; for ever */
+	bool feeding;			/* a context is in channel_feed(), */
+	bool feed_again;		/* and has to look once more */
 	struct list_head list[BLOCK_STATES];
 	u32 count[BLOCK_STATES];
 	u64 next_sequence;		/* of the next transfer that finishes */
 	u64 read_sequence;		/* that the next record should have */
-	u64 read_failures;		/* that were told of */
+	u64 read_failures;		/* of the last record */
+	u64 suspends;
+	u64 read_suspends;		/* of the last record */
+	u64 skipped;			/* lost blocks that no gap shows, */
+	u32 skipped_flags;		/* and what their records would have said */
+	u32 setups;			/* calls of channel_set_up(); changed under mutex, too */
 	u32 failures_in_a_row;
 	u64 left_bytes;			/* in the list `left`; changed under mutex, too */
 	struct dmacast_stats stats;	/* the counters */
@@ -142,16 +155,40 @@ int channel_start(struct channel *channel);
 int channel_stop(struct channel *channel);
 
 /**
- * channel_lend() - the oldest READY block becomes LENT, and its content is there for the CPU.
+ * channel_suspend() - stop the engine before the machine sleeps
+ * @channel: the channel
+ *
+ * Its owner does not notice, but for a gap in what comes after channel_resume().
+ *
+ * Context: May sleep.
+ * Return: 0, or -EIO when the engine cannot be stopped.
+ */
+int channel_suspend(struct channel *channel);
+
+/** channel_resume() - undo channel_suspend(). May sleep. */
+void channel_resume(struct channel *channel);
+
+/**
+ * channel_lend() - the oldest READY block becomes LENT, and its content is there for the CPU
+ * @channel: the channel
  * @record: out: what to tell the owner
  *
- * Context: may sleep; under mutex. Return: NULL when there is none.
+ * Context: May sleep; under mutex.
+ * Return: false if there is none.
  */
-struct ring_block *channel_lend(struct channel *channel, struct dmacast_block *record);
+bool channel_lend(struct channel *channel, struct dmacast_block *record);
 
-/** channel_keep() - the owner could not be told of @block: undo its channel_lend(). Under mutex. */
-void channel_keep(struct channel *channel, struct ring_block *block,
-		  const struct dmacast_block *record);
+/**
+ * channel_unlend() - undo channel_lend(): the owner did not get the record
+ * @channel: the channel
+ * @record: the record
+ * @setups: the channel's number of set-ups when it was lent
+ *
+ * Of several records the last one comes first.
+ *
+ * Context: May sleep; under mutex.
+ */
+void channel_unlend(struct channel *channel, const struct dmacast_block *record, u32 setups);
 
 /** channel_return() - the LENT block of this @index is back. Under mutex. Return: 0 or -EINVAL. */
 int channel_return(struct channel *channel, u32 index);

@@ -10,6 +10,17 @@
 #include <linux/poll.h>
 #include <linux/uaccess.h>
 
+/* Take the mutex of a channel that still has its device. Return: 0 or a negative error number. */
+static int channel_lock(struct channel *channel)
+{
+	if (mutex_lock_interruptible(&channel->mutex))
+		return -ERESTARTSYS;
+	if (!channel->dead)
+		return 0;
+	mutex_unlock(&channel->mutex);
+	return -ENODEV;
+}
+
 /* ---- mapping ---- */
 
 static int channel_mmap(struct file *file, struct vm_area_struct *vma)
@@ -37,22 +48,76 @@ static int channel_mmap(struct file *file, struct vm_area_struct *vma)
 
 /* ---- blocks ---- */
 
-/* Lend as many blocks as there are and fit. Return: bytes of records, or an error. Under mutex. */
-static ssize_t read_records(struct channel *channel, struct dmacast_block __user *user,
-			    size_t records)
+/* Records that are copied to the user at once. */
+#define RECORDS_AT_ONCE 16
+
+/* Lend up to @count blocks. Under mutex. Return: the number of records. */
+static size_t lend_some(struct channel *channel, struct dmacast_block *records, size_t count)
 {
-	struct dmacast_block record;
-	struct ring_block *block;
 	size_t n = 0;
 
-	while (n < records && (block = channel_lend(channel, &record))) {
-		if (copy_to_user(user + n, &record, sizeof(record))) {
-			channel_keep(channel, block, &record);
-			return n ? n * sizeof(record) : -EFAULT;
-		}
+	while (n < count && channel_lend(channel, &records[n]))
 		n++;
-	}
-	return n * sizeof(record);
+	return n;
+}
+
+/* The user cannot be told of these: as if they had never been lent. */
+static void unlend(struct channel *channel, const struct dmacast_block *records, size_t count,
+		   u32 setups)
+{
+	mutex_lock(&channel->mutex);
+	while (count--)
+		channel_unlend(channel, &records[count], setups);
+	mutex_unlock(&channel->mutex);
+	wake_up_interruptible_poll(&channel->wait, EPOLLIN | EPOLLRDNORM);
+}
+
+/*
+ * Lend up to RECORDS_AT_ONCE blocks, and at most @count. Return: the number of records; 0 when none
+ * is READY; or a negative error number.
+ */
+static ssize_t read_some(struct channel *channel, struct dmacast_block __user *user, size_t count)
+{
+	struct dmacast_block records[RECORDS_AT_ONCE];
+	unsigned long left;
+	bool running;
+	u32 setups;
+	size_t n, told;
+	int error;
+
+	error = channel_lock(channel);
+	if (error)
+		return error;
+	/* Before the blocks are looked at: what is ready when it stops, is there then. */
+	running = channel->running;
+	setups = channel->setups;
+	n = lend_some(channel, records, min_t(size_t, count, RECORDS_AT_ONCE));
+	mutex_unlock(&channel->mutex);
+	if (!n)
+		return running ? 0 : -ENODATA;
+
+	left = copy_to_user(user, records, n * sizeof(records[0]));
+	if (!left)
+		return n;
+	told = n - DIV_ROUND_UP(left, sizeof(records[0]));
+	unlend(channel, records + told, n - told, setups);
+	return told ?: -EFAULT;
+}
+
+/* As many records as fit and are READY. Return: the same as read_some(). */
+static ssize_t read_records(struct channel *channel, struct dmacast_block __user *user,
+			    size_t count)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	do {
+		n = read_some(channel, user + done, count - done);
+		if (n <= 0)
+			return done ?: n;
+		done += n;
+	} while (n == RECORDS_AT_ONCE && done < count);
+	return done;
 }
 
 static bool has_news(struct channel *channel)
@@ -65,34 +130,18 @@ static bool has_news(struct channel *channel)
 	return news;
 }
 
-/* Under mutex. Return: as read_records(); 0 to wait. */
-static ssize_t try_to_read(struct channel *channel, char __user *buffer, size_t size)
-{
-	/* Before the blocks are looked at: what is ready when it stops, is there then. */
-	bool running = channel->running;
-	ssize_t n;
-
-	if (channel->dead)
-		return -ENODEV;
-	n = read_records(channel, (struct dmacast_block __user *)buffer,
-			 size / sizeof(struct dmacast_block));
-	return n || running ? n : -ENODATA;
-}
-
 static ssize_t channel_read(struct file *file, char __user *buffer, size_t size, loff_t *offset)
 {
 	struct channel *channel = file->private_data;
+	size_t count = size / sizeof(struct dmacast_block);
 	ssize_t n;
 
-	if (size < sizeof(struct dmacast_block))
+	if (!count)
 		return -EINVAL;
 	for (;;) {
-		if (mutex_lock_interruptible(&channel->mutex))
-			return -ERESTARTSYS;
-		n = try_to_read(channel, buffer, size);
-		mutex_unlock(&channel->mutex);
+		n = read_records(channel, (struct dmacast_block __user *)buffer, count);
 		if (n)
-			return n;
+			return n > 0 ? n * sizeof(struct dmacast_block) : n;
 		if (file->f_flags & O_NONBLOCK)
 			return -EAGAIN;
 		if (wait_event_interruptible(channel->wait, has_news(channel)))
@@ -100,46 +149,50 @@ static ssize_t channel_read(struct file *file, char __user *buffer, size_t size,
 	}
 }
 
-/* Under mutex. Return: bytes of indices that were good, or an error if there was none. */
-static ssize_t write_indices(struct channel *channel, const u32 __user *user, size_t count)
+/* Indices that are copied from the user at once. */
+#define INDICES_AT_ONCE 64
+
+/* Return: the number of leading indices that were good, or an error number if there was none. */
+static ssize_t return_blocks(struct channel *channel, const u32 *index, size_t count)
 {
-	u32 index[64];
 	size_t done = 0;
+	int error;
 
-	while (done < count) {
-		size_t n = min(count - done, ARRAY_SIZE(index));
-
-		if (copy_from_user(index, user + done, n * sizeof(u32)))
-			return done ? done * sizeof(u32) : -EFAULT;
-		for (size_t i = 0; i < n; i++, done++) {
-			int error = channel_return(channel, index[i]);
-
-			if (error)
-				return done ? done * sizeof(u32) : error;
-		}
+	error = channel_lock(channel);
+	if (error)
+		return error;
+	while (done < count && !error) {
+		error = channel_return(channel, index[done]);
+		done += !error;
 	}
-	return done * sizeof(u32);
+	guard_look(channel);
+	channel_feed(channel);
+	mutex_unlock(&channel->mutex);
+	return done ?: error;
 }
 
 static ssize_t channel_write(struct file *file, const char __user *buffer, size_t size,
 			     loff_t *offset)
 {
 	struct channel *channel = file->private_data;
+	const u32 __user *user = (const u32 __user *)buffer;
+	size_t count = size / sizeof(u32), done = 0, asked;
+	u32 index[INDICES_AT_ONCE];
 	ssize_t n;
 
 	if (size % sizeof(u32))
 		return -EINVAL;
-	if (mutex_lock_interruptible(&channel->mutex))
-		return -ERESTARTSYS;
-	if (channel->dead) {
-		n = -ENODEV;
-	} else {
-		n = write_indices(channel, (const u32 __user *)buffer, size / sizeof(u32));
-		guard_look(channel);
-		channel_feed(channel);
-	}
-	mutex_unlock(&channel->mutex);
-	return n;
+	do {
+		asked = min_t(size_t, count - done, INDICES_AT_ONCE);
+		if (copy_from_user(index, user + done, asked * sizeof(u32)))
+			n = -EFAULT;
+		else
+			n = return_blocks(channel, index, asked);
+		if (n < 0)
+			return done ? done * sizeof(u32) : n;
+		done += n;
+	} while (n == asked && done < count);
+	return done * sizeof(u32);
 }
 
 static __poll_t channel_poll(struct file *file, struct poll_table_struct *table)
@@ -151,7 +204,7 @@ static __poll_t channel_poll(struct file *file, struct poll_table_struct *table)
 	spin_lock_irq(&channel->lock);
 	if (channel->dead)
 		events = EPOLLHUP | EPOLLERR;
-	else if (!list_empty(&channel->list[BLOCK_READY]))
+	else if (!channel->running || !list_empty(&channel->list[BLOCK_READY]))
 		events = EPOLLIN | EPOLLRDNORM;
 	spin_unlock_irq(&channel->lock);
 	return events;
@@ -162,19 +215,28 @@ static __poll_t channel_poll(struct file *file, struct poll_table_struct *table)
 static long ioctl_info(struct channel *channel, void __user *argument)
 {
 	struct dmacast_info info;
+	long error;
 
+	error = channel_lock(channel);
+	if (error)
+		return error;
 	channel_describe(channel, &info);
+	mutex_unlock(&channel->mutex);
 	return copy_to_user(argument, &info, sizeof(info)) ? -EFAULT : 0;
 }
 
 static long ioctl_setup(struct channel *channel, void __user *argument)
 {
 	struct dmacast_setup setup;
-	int error;
+	long error;
 
 	if (copy_from_user(&setup, argument, sizeof(setup)))
 		return -EFAULT;
+	error = channel_lock(channel);
+	if (error)
+		return error;
 	error = channel_set_up(channel, &setup);
+	mutex_unlock(&channel->mutex);
 	if (error)
 		return error;
 	return copy_to_user(argument, &setup, sizeof(setup)) ? -EFAULT : 0;
@@ -183,41 +245,47 @@ static long ioctl_setup(struct channel *channel, void __user *argument)
 static long ioctl_stats(struct channel *channel, void __user *argument)
 {
 	struct dmacast_stats stats;
+	long error;
 
+	error = channel_lock(channel);
+	if (error)
+		return error;
 	channel_read_stats(channel, &stats);
+	mutex_unlock(&channel->mutex);
 	return copy_to_user(argument, &stats, sizeof(stats)) ? -EFAULT : 0;
 }
 
-static long do_ioctl(struct channel *channel, unsigned int command, void __user *argument)
+static long ioctl_plain(struct channel *channel, int (*action)(struct channel *channel))
 {
-	if (channel->dead)
-		return -ENODEV;
-	switch (command) {
-	case DMACAST_IOC_INFO:
-		return ioctl_info(channel, argument);
-	case DMACAST_IOC_SETUP:
-		return ioctl_setup(channel, argument);
-	case DMACAST_IOC_START:
-		return channel_start(channel);
-	case DMACAST_IOC_STOP:
-		return channel_stop(channel);
-	case DMACAST_IOC_STATS:
-		return ioctl_stats(channel, argument);
-	default:
-		return -ENOTTY;
-	}
+	long error;
+
+	error = channel_lock(channel);
+	if (error)
+		return error;
+	error = action(channel);
+	mutex_unlock(&channel->mutex);
+	return error;
 }
 
 static long channel_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
 	struct channel *channel = file->private_data;
-	long result;
+	void __user *user = (void __user *)argument;
 
-	if (mutex_lock_interruptible(&channel->mutex))
-		return -ERESTARTSYS;
-	result = do_ioctl(channel, command, (void __user *)argument);
-	mutex_unlock(&channel->mutex);
-	return result;
+	switch (command) {
+	case DMACAST_IOC_INFO:
+		return ioctl_info(channel, user);
+	case DMACAST_IOC_SETUP:
+		return ioctl_setup(channel, user);
+	case DMACAST_IOC_START:
+		return ioctl_plain(channel, channel_start);
+	case DMACAST_IOC_STOP:
+		return ioctl_plain(channel, channel_stop);
+	case DMACAST_IOC_STATS:
+		return ioctl_stats(channel, user);
+	default:
+		return READ_ONCE(channel->dead) ? -ENODEV : -ENOTTY;
+	}
 }
 
 /* ---- one owner at a time ---- */
@@ -227,7 +295,8 @@ static int channel_open(struct inode *inode, struct file *file)
 	struct channel *channel = container_of(inode->i_cdev, struct channel, cdev);
 	int error = 0;
 
-	mutex_lock(&channel->mutex);
+	if (mutex_lock_interruptible(&channel->mutex))
+		return -ERESTARTSYS;
 	if (channel->dead)
 		error = -ENODEV;
 	else if (channel->is_open)

@@ -7,8 +7,10 @@
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/moduleparam.h>
+#include <linux/preempt.h>
 #include <linux/property.h>
 #include <linux/ratelimit.h>
+#include <linux/rcupdate.h>
 
 #define DEFAULT_SLAVE "rx"
 
@@ -17,17 +19,31 @@ module_param(ask_status, bool, 0444);
 MODULE_PARM_DESC(ask_status,
 		 "Ask every DMA engine for the outcome of a transfer (tx_status) instead of being told (callback_result); slower to learn of short transfers, or never");
 
-/*
- * dma-pl330 recycles descriptors with the callback_result of the transfer before, and calls it:
- * such calls come for blocks that are not done, and once after the module is gone. It never reads
- * `callback` of another transfer. Others, as xilinx_dma, tell of short transfers by
- * callback_result only.
- */
+/* What the drivers of some engines cannot do, and no capability of dmaengine says. */
+struct engine_quirk {
+	const char *driver;
+	/*
+	 * It may call the callback_result of a transfer that is long over, for a block that is not
+	 * done, or when the module is gone: descriptors are used again with it. It never calls
+	 * `callback` so. Such an engine is asked for the outcome. The others are not, because some,
+	 * as xilinx_dma, report a short transfer by callback_result alone.
+	 */
+	bool stale_results;
+};
+
+static const struct engine_quirk quirks[] = {
+	{ .driver = "dma-pl330", .stale_results = true },
+};
+
 static bool has_stale_results(const struct device *dma_device)
 {
 	const char *driver = dev_driver_string(dma_device);
 
-	return !strcmp(driver, "dma-pl330");
+	for (size_t i = 0; i < ARRAY_SIZE(quirks); i++) {
+		if (!strcmp(driver, quirks[i].driver))
+			return quirks[i].stale_results;
+	}
+	return false;
 }
 
 static void read_limits(struct engine *engine, struct device *device,
@@ -158,6 +174,38 @@ int engine_open(struct engine *engine, struct device *device)
 		error = depend_on(device, chan->device->dev);
 	if (error)
 		engine_close(engine);
+	return error;
+}
+
+void engine_note_callback(struct engine *engine)
+{
+	bool in_thread = in_task() && !softirq_count();
+	bool *seen = in_thread ? &engine->calls_in_thread : &engine->calls_elsewhere;
+
+	if (!READ_ONCE(*seen))
+		WRITE_ONCE(*seen, true);
+}
+
+/*
+ * Without device_synchronize() the core waits for no callback. One in a softirq is a read-side
+ * critical section of RCU. One in a thread, as that of a threaded interrupt, is over when the
+ * thread has slept. Before the first callback nothing is known.
+ */
+static void wait_for_callbacks(const struct engine *engine)
+{
+	if (engine->chan->device->device_synchronize)
+		return;
+	synchronize_rcu();
+	if (READ_ONCE(engine->calls_in_thread) || !READ_ONCE(engine->calls_elsewhere))
+		synchronize_rcu_tasks();
+}
+
+int engine_stop(struct engine *engine)
+{
+	int error = dmaengine_terminate_sync(engine->chan);
+
+	if (!error)
+		wait_for_callbacks(engine);
 	return error;
 }
 

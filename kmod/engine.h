@@ -13,6 +13,8 @@ struct engine {
 	bool contiguous;	/* takes one segment only */
 	bool knows_residue;	/* reports how much was transferred */
 	bool asks_status;	/* outcome from tx_status() and not from callback_result */
+	bool calls_in_thread;	/* a callback was seen that can be preempted, */
+	bool calls_elsewhere;	/* and one that cannot be */
 };
 
 /**
@@ -23,6 +25,20 @@ struct engine {
  * Return: 0; -EPROBE_DEFER when no provider has it yet; or another error, which was logged.
  */
 int engine_open(struct engine *engine, struct device *device);
+
+/** engine_note_callback() - called first by every callback of the engine. Any context. */
+void engine_note_callback(struct engine *engine);
+
+/**
+ * engine_stop() - end all transfers
+ * @engine: an engine that nobody feeds
+ *
+ * No callback runs when it has returned 0, and none comes later.
+ *
+ * Context: May sleep.
+ * Return: 0; or the provider's error, and then transfers may go on.
+ */
+int engine_stop(struct engine *engine);
 
 /** engine_close() - give the channel back. Nothing may be queued. Context: may sleep. */
 void engine_close(struct engine *engine);

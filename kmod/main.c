@@ -17,6 +17,7 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/platform_device.h>
+#include <linux/pm.h>
 #include <linux/property.h>
 #include <linux/workqueue.h>
 
@@ -77,6 +78,19 @@ static void remove_channel(struct platform_device *pdev)
 
 COMPAT_DEFINE_PLATFORM_REMOVE(remove_channel)
 
+static int __maybe_unused suspend(struct device *dev)
+{
+	return channel_suspend(dev_get_drvdata(dev));
+}
+
+static int __maybe_unused resume(struct device *dev)
+{
+	channel_resume(dev_get_drvdata(dev));
+	return 0;
+}
+
+static SIMPLE_DEV_PM_OPS(pm_ops, suspend, resume);
+
 static const struct of_device_id of_ids[] = {
 	{ .compatible = "dmacast,ring" },
 	{ }
@@ -87,6 +101,7 @@ static struct platform_driver driver = {
 	.driver = {
 		.name = "dmacast",
 		.of_match_table = of_ids,
+		.pm = &pm_ops,
 	},
 	.probe = probe,
 	COMPAT_PLATFORM_REMOVE(remove_channel),

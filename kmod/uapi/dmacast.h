@@ -28,7 +28,10 @@
  * No byte of a block changes while it is LENT, nor, after that, while anything but the ring's own
  * mappings refers to one of its pages: a block that comes back too early, or whose owner died,
  * waits in QUARANTINE. When that takes longer than a second, its pages are left to whoever holds
- * them, and it gets fresh, zeroed ones, which appear in the mapping at the same place.
+ * them, and it gets fresh, zeroed ones, which appear in the mapping at the same place. What is left
+ * in this way is at most as large as the ring; beyond that, blocks stay in QUARANTINE. The promise
+ * is for references that were taken while the block was LENT: a block that is not LENT may change
+ * at any time.
  *
  * Every block that the engine finished, well or not, takes one sequence number, from 0 after
  * SETUP. So a gap between two records is a loss, and its size is known.
@@ -128,6 +131,11 @@ struct dmacast_block {
 #define DMACAST_BLOCK_SHORT	  0x1U
 /* Among the lost blocks before this one are some whose transfer failed. */
 #define DMACAST_BLOCK_AFTER_ERROR 0x2U
+/*
+ * The machine was suspended before this block. The transfer that was cut off counts as one lost
+ * block; what the device had to give meanwhile is not known. (ABI 2)
+ */
+#define DMACAST_BLOCK_AFTER_SUSPEND 0x4U
 
 /**
  * struct dmacast_stats - counters since SETUP, and how many blocks are in each state now
@@ -183,26 +191,33 @@ struct dmacast_stats {
  *
  * SETUP: EINVAL: a size or flag is refused, the kernel log says which and why. ENOMEM: no memory
  * for the ring; nothing is changed but that the ring before it is gone. EBUSY: running, mapped, or
- * blocks are LENT. The same geometry as before keeps the memory (which is not zeroed then), blocks
+ * blocks are LENT; or too much of former rings is still referenced, and would be more than the
+ * larger of the old ring and the new one (the kernel log says how much). The same geometry as before keeps the memory (which is not zeroed then), blocks
  * in quarantine included, also over a close() and the next open().
  *
- * START: EINVAL: no ring. EALREADY: running. EIO: the engine takes no transfer.
+ * START: EINVAL: no ring. EALREADY: running. EIO: the engine takes no transfer, or could not be
+ * stopped once.
  *
- * STOP: EALREADY: not running. READY blocks can still be read, LENT ones are still the owner's.
+ * STOP: EALREADY: not running. EIO: the engine cannot be stopped; the QUEUED blocks are its own for
+ * ever, and their memory is leaked. READY blocks can still be read, LENT ones are still the owner's.
  *
  * mmap(): EINVAL: not MAP_SHARED, no ring, or not from offset 0 to map_size; EACCES: PROT_WRITE or
- * PROT_EXEC. The mapping cannot be unmapped in part, grown, or made writable; fork() does not copy
- * it.
+ * PROT_EXEC. The mapping cannot be unmapped in part, grown, or made writable. fork() does not copy
+ * it, unless madvise(MADV_DOFORK) asks for it, which some kernels refuse.
  *
  * read(): as many whole records as fit and are READY, oldest first. EINVAL: too little room for
  * one record. EAGAIN: O_NONBLOCK and none is READY. ENODATA: none is READY, and not running: none
- * will be. ERESTARTSYS/EINTR: a signal came. EFAULT: nothing was lent.
+ * will be. ERESTARTSYS/EINTR: a signal came. EFAULT: nothing was lent. No lock is held while
+ * records are copied.
  *
  * write(): an array of __u32 indices, each of a LENT block. Returns the bytes of those that were
  * recycled, up to the first bad one. EINVAL: the size is no multiple of 4, or the first index is
  * out of range or of a block that is not LENT.
  *
- * poll(): EPOLLIN when a block is READY, EPOLLOUT never.
+ * poll(): EPOLLIN when read() does not wait: a block is READY, or it is not running. EPOLLOUT never.
+ *
+ * When the machine is suspended the engine stops, and goes on after it. The owner does not notice,
+ * but for DMACAST_BLOCK_AFTER_SUSPEND.
  */
 #define DMACAST_IOC_MAGIC	0xDC
 #define DMACAST_IOC_INFO	_IOR(DMACAST_IOC_MAGIC, 0, struct dmacast_info)
