@@ -274,6 +274,28 @@ bool check_content(const struct channel *channel, const struct dmacast_block *bl
 		     block->index, offset, right, block->length);
 }
 
+/* ---- References to pages ---- */
+
+struct held_page hold_page(const struct channel *channel, const struct dmacast_block *block)
+{
+	struct held_page held = { .sum = hash(content(channel, block), page_size) };
+	struct iovec part = { (void *)(uintptr_t)content(channel, block), page_size };
+
+	need(!pipe2(held.ends, O_CLOEXEC), "pipe: %m");
+	need(vmsplice(held.ends[1], &part, 1, 0) == (ssize_t)page_size, "vmsplice: %m");
+	return held;
+}
+
+bool release_page(struct held_page *held)
+{
+	static unsigned char copy[64 * KIB];
+
+	need(read(held->ends[0], copy, page_size) == (ssize_t)page_size, "read: %m");
+	close(held->ends[0]);
+	close(held->ends[1]);
+	return hash(copy, page_size) == held->sum;
+}
+
 /* ---- The simulated engine, sysfs ---- */
 
 bool write_file(const char *path, const char *text)
@@ -454,10 +476,10 @@ int kmsg_open(void)
 	return kmsg;
 }
 
-bool kmsg_says(int kmsg, const char *word)
+unsigned int kmsg_count(int kmsg, const char *word)
 {
 	char line[8192 + 1];
-	bool said = false;
+	unsigned int count = 0;
 	ssize_t length;
 
 	for (;;) {
@@ -465,10 +487,15 @@ bool kmsg_says(int kmsg, const char *word)
 		if (length < 0 && errno == EPIPE)
 			continue; /* some lines were overwritten */
 		if (length <= 0)
-			return said;
+			return count;
 		line[length] = '\0';
-		said = said || strstr(line, word);
+		count += strstr(line, word) != NULL;
 	}
+}
+
+bool kmsg_says(int kmsg, const char *word)
+{
+	return kmsg_count(kmsg, word) > 0;
 }
 
 /* ---- A client outside ---- */

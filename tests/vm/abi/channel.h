@@ -128,6 +128,20 @@ uint64_t stream_offset(const struct channel *channel, const struct dmacast_block
 /* check_content() - the whole record's content is the pattern. */
 bool check_content(const struct channel *channel, const struct dmacast_block *block);
 
+/* ---- References to pages ---- */
+
+/* A block's first page, in a pipe. */
+struct held_page {
+	int ends[2];
+	uint64_t sum;
+};
+
+/* hold_page() - let a pipe refer to the block's first page, as a socket could. */
+struct held_page hold_page(const struct channel *channel, const struct dmacast_block *block);
+
+/* release_page() - read and close the pipe. Return: false if the page changed in it. */
+bool release_page(struct held_page *held);
+
 /* ---- The simulated engine, sysfs ---- */
 
 /* sim() - write to a file of its channel in debugfs; sim_value() - read a number from one. */
@@ -173,10 +187,11 @@ void sleep_ms(unsigned int ms);
 void *guarded(size_t size);
 
 /*
- * kmsg_open() - the kernel log from now on. kmsg_says() - was there a line with that word? It takes
- * all lines so far.
+ * kmsg_open() - the kernel log from now on. kmsg_count() - the number of lines with that word;
+ * kmsg_says() - was there one? Both take all lines so far.
  */
 int kmsg_open(void);
+unsigned int kmsg_count(int kmsg, const char *word);
 bool kmsg_says(int kmsg, const char *word);
 
 #endif

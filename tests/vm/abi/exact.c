@@ -6,7 +6,6 @@
  */
 #include "channel.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
@@ -148,26 +147,6 @@ static void end_child(struct toggler *toggler)
 	check(WIFEXITED(status) && !WEXITSTATUS(status), "the other process ended with %x", status);
 }
 
-/* hold() - put the first page of the block into a pipe. */
-static void hold(const struct channel *channel, const struct dmacast_block *block, int ends[2])
-{
-	struct iovec part = { (void *)(uintptr_t)content(channel, block), page_size };
-
-	need(!pipe2(ends, O_CLOEXEC), "pipe: %m");
-	need(vmsplice(ends[1], &part, 1, 0) == (ssize_t)page_size, "vmsplice: %m");
-}
-
-/* Return: a hash of what was in the pipe. */
-static uint64_t release(int ends[2])
-{
-	static unsigned char copy[64 * KIB];
-
-	need(read(ends[0], copy, page_size) == (ssize_t)page_size, "read: %m");
-	close(ends[0]);
-	close(ends[1]);
-	return hash(copy, page_size);
-}
-
 /* Make the guard look at the block again and again: each write() does, whatever it brings. */
 static void look_often(const struct channel *channel)
 {
@@ -192,14 +171,12 @@ static void try_once(const struct channel *channel, struct outcome *outcome)
 {
 	struct dmacast_stats before, after;
 	struct dmacast_block block;
-	uint64_t sum;
-	int ends[2];
+	struct held_page held;
 
 	need(wait_for(channel, blocks_ready, BLOCK_COUNT, 20), "not all are ready");
 	block = read_one(channel);
 	shared->index = block.index;
-	hold(channel, &block, ends);
-	sum = hash(content(channel, &block), page_size);
+	held = hold_page(channel, &block);
 	before = channel_stats(channel);
 	recycle(channel, block.index);
 	look_often(channel);
@@ -210,7 +187,7 @@ static void try_once(const struct channel *channel, struct outcome *outcome)
 		outcome->filled++;
 		wait_for(channel, blocks_ready, BLOCK_COUNT, 5);
 	}
-	outcome->changed += release(ends) != sum;
+	outcome->changed += !release_page(&held);
 }
 
 static void test_toggled(void (*start)(struct toggler *toggler),
