@@ -1,16 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A channel: one device node, one DMA channel, one ring of blocks. uapi/dmacast.h has the states of
- * a block; here is who moves it:
- *
- *	FREE        feed() ─▶ QUEUED; in use: ─▶ QUARANTINE
- *	QUEUED      the transfer is done ─▶ READY; it failed, or is empty: ─▶ FREE
- *	READY       channel_lend() ─▶ LENT; overrun: ─▶ FREE
- *	LENT        channel_return() ─▶ FREE; close() ─▶ FREE, or QUARANTINE if in use
- *	QUARANTINE  guard_look() ─▶ FREE when unused, or with fresh pages
- *
- * Every block, from wherever it comes, passes one gate on its way to the engine: channel_feed()
- * looks whether anything still refers to its pages (the guard).
+ * A channel: one device node, one DMA channel, one ring of blocks.
  *
  * Locks, in this order:
  *	mutex		process context; one call of the owner, or of the guard, at a time; also the
@@ -24,6 +14,7 @@
 #ifndef DMACAST_CHANNEL_H
 #define DMACAST_CHANNEL_H
 
+#include "block.h"
 #include "engine.h"
 #include "mapping.h"
 #include "memory.h"
@@ -37,52 +28,6 @@
 
 #include <uapi/dmacast.h>
 
-struct channel;
-struct mem_cgroup;
-
-enum block_state {
-	BLOCK_FREE,
-	BLOCK_QUEUED,
-	BLOCK_READY,
-	BLOCK_LENT,
-	BLOCK_QUARANTINE,
-	BLOCK_STATES,
-};
-
-struct ring_block {
-	struct channel *channel;
-	u32 index;
-	struct block_memory *memory;	/* under mappings.lock, but for those who have the block */
-	unsigned int insertions;	/* under mappings.lock; odd: pages are being mapped */
-	/* Under the channel's lock: */
-	struct list_head entry;		/* of its state's list; empty: in someone's hand */
-	enum block_state state;
-	dma_cookie_t cookie;		/* of the transfer; 0: not known yet */
-	bool finished_early;		/* completed before the cookie was known */
-	bool failed;			/* of the transfer, as it was told */
-	u32 residue;			/* bytes, the same */
-	u32 length;
-	u64 sequence;
-	u64 failures;			/* failed transfers of the channel before it */
-	u64 suspends;			/* the same of suspends */
-	u64 lost;			/* of its record, */
-	u32 flags;			/* and these, */
-	bool is_unlent;			/* which it has: its read() failed */
-	u64 monotonic_ns;
-	u64 realtime_ns;
-	unsigned long quarantined_at;	/* jiffies */
-	unsigned long replace_at;	/* jiffies */
-};
-
-struct ring {
-	size_t block_size;
-	u32 block_count;
-	u32 flags;			/* DMACAST_SETUP_* */
-	u32 queue_least;		/* with fewer QUEUED it is about to run dry */
-	struct mem_cgroup *memcg;	/* of the process that set it up */
-	struct ring_block block[];
-};
-
 struct channel {
 	struct device dev;
 	struct cdev cdev;
@@ -91,7 +36,7 @@ struct channel {
 	struct ring *ring;		/* changed under mutex and mappings.lock */
 	bool is_open;			/* under mutex */
 	struct ring_mappings mappings;
-	struct delayed_work guard_work;
+	struct delayed_work work;	/* the guard's looks, and feeding after a pause */
 	struct list_head left;		/* under mutex; memory that left the ring and is still used */
 	bool left_limit_logged;		/* under mutex */
 
@@ -120,15 +65,6 @@ struct channel {
 	struct dmacast_stats stats;	/* the counters */
 };
 
-/* What guard_examine() finds out. */
-enum guard_finding {
-	GUARD_UNUSED,	/* only the ring and its mappings refer to the block's pages */
-	GUARD_IN_USE,	/* something else does, too, or did a moment ago */
-	GUARD_UNKNOWN,	/* pages are being mapped */
-};
-
-extern struct workqueue_struct *dmacast_workqueue;
-
 extern const struct file_operations channel_fops;
 extern const struct attribute_group *channel_groups[];
 
@@ -137,21 +73,35 @@ extern const struct attribute_group *channel_groups[];
  * @parent: the device that asks for the DMA channel
  * @name: of the node in /dev/dmacast
  *
- * Context: may sleep. Return: a channel, or an ERR_PTR() that was logged, but for -EPROBE_DEFER.
+ * Context: May sleep.
+ * Return: a channel, or an ERR_PTR() that was logged, but for -EPROBE_DEFER.
  */
 struct channel *channel_create(struct device *parent, const char *name);
 
 /**
- * channel_remove() - the device goes: stop, wake everyone, end DMA. The channel lives on until its
- * file is closed. Context: may sleep.
+ * channel_remove() - stop, wake everyone and end DMA, because the device goes
+ * @channel: the channel, which lives on until its file is closed
+ *
+ * Context: May sleep.
  */
 void channel_remove(struct channel *channel);
 
-/** channel_set_up() - see DMACAST_IOC_SETUP. Context: may sleep; under mutex. */
-int channel_set_up(struct channel *channel, struct dmacast_setup *setup);
-
-/** channel_start() / channel_stop() - DMACAST_IOC_START, _STOP. May sleep; under mutex. */
+/**
+ * channel_start() - let the engine fill blocks, as DMACAST_IOC_START says
+ * @channel: the channel
+ *
+ * Context: May sleep; under mutex.
+ * Return: 0 or a negative error number.
+ */
 int channel_start(struct channel *channel);
+
+/**
+ * channel_stop() - stop the engine, as DMACAST_IOC_STOP says
+ * @channel: the channel
+ *
+ * Context: May sleep; under mutex.
+ * Return: 0 or a negative error number.
+ */
 int channel_stop(struct channel *channel);
 
 /**
@@ -165,13 +115,18 @@ int channel_stop(struct channel *channel);
  */
 int channel_suspend(struct channel *channel);
 
-/** channel_resume() - undo channel_suspend(). May sleep. */
+/**
+ * channel_resume() - undo channel_suspend()
+ * @channel: the channel
+ *
+ * Context: May sleep.
+ */
 void channel_resume(struct channel *channel);
 
 /**
  * channel_lend() - the oldest READY block becomes LENT, and its content is there for the CPU
  * @channel: the channel
- * @record: out: what to tell the owner
+ * @record: out: the record of the block
  *
  * Context: May sleep; under mutex.
  * Return: false if there is none.
@@ -179,10 +134,10 @@ void channel_resume(struct channel *channel);
 bool channel_lend(struct channel *channel, struct dmacast_block *record);
 
 /**
- * channel_unlend() - undo channel_lend(): the owner did not get the record
+ * channel_unlend() - undo channel_lend(), because the owner did not get the record
  * @channel: the channel
  * @record: the record
- * @setups: the channel's number of set-ups when it was lent
+ * @setups: the channel's number of set-ups when the block was lent
  *
  * Of several records the last one comes first.
  *
@@ -190,56 +145,40 @@ bool channel_lend(struct channel *channel, struct dmacast_block *record);
  */
 void channel_unlend(struct channel *channel, const struct dmacast_block *record, u32 setups);
 
-/** channel_return() - the LENT block of this @index is back. Under mutex. Return: 0 or -EINVAL. */
-int channel_return(struct channel *channel, u32 index);
-
-/** channel_feed() - give the engine what is free; after channel_return(). Any context. */
-void channel_feed(struct channel *channel);
-
-/** channel_release() - the owner closed its file. Context: may sleep; under mutex. */
-void channel_release(struct channel *channel);
-
-/** channel_read_stats() - counters and states of one moment. Any context. */
-void channel_read_stats(struct channel *channel, struct dmacast_stats *stats);
-
-/** channel_describe() - see DMACAST_IOC_INFO. */
-void channel_describe(struct channel *channel, struct dmacast_info *info);
-
-/* ---- for guard.c and channel.c ---- */
-
-/** block_set_state() - the one place where a state changes; to its list's end. Under lock. */
-void block_set_state(struct ring_block *block, enum block_state state);
-
-/** block_move() - the same outside of the lock, of a block in the caller's hand. Any context. */
-void block_move(struct ring_block *block, enum block_state state);
-
-/** guard_schedule() - let guard_work() run so many jiffies later, unless unbound. Under lock. */
-void guard_schedule(struct channel *channel, unsigned long delay);
-
-/** guard_examine() - look at the references to a block in the caller's hand. Any context. */
-enum guard_finding guard_examine(struct ring_block *block);
-
-/** guard_quarantine() - put a block in the caller's hand into quarantine. Any context. */
-void guard_quarantine(struct ring_block *block);
-
-/** guard_look() - see whether blocks in quarantine are unused now. May sleep; under mutex. */
-void guard_look(struct channel *channel);
-
-/** guard_leave() - free memory that left the ring, now or when it is unused. Under mutex. */
-void guard_leave(struct channel *channel, struct block_memory *memory);
-
 /**
- * guard_may_leave() - see whether so much more memory may leave the ring while it is in use
+ * channel_return() - take back a LENT block
  * @channel: the channel
- * @bytes: size of the memory
- * @limit: limit of all that has left and is still in use, in bytes
+ * @index: the user's index of the block
  *
  * Context: May sleep; under mutex.
- * Return: true if it may; else the log says why not, once.
+ * Return: 0 or -EINVAL.
  */
-bool guard_may_leave(struct channel *channel, u64 bytes, u64 limit);
+int channel_return(struct channel *channel, u32 index);
 
-/** guard_work() - the same as guard_look(), soon and again until no block is left. */
-void guard_work(struct work_struct *work);
+/**
+ * channel_release() - take everything back, because the owner closed its file
+ * @channel: the channel
+ *
+ * Context: May sleep; under mutex.
+ */
+void channel_release(struct channel *channel);
+
+/**
+ * channel_read_stats() - read counters and states of one moment
+ * @channel: the channel
+ * @stats: out
+ *
+ * Context: May sleep.
+ */
+void channel_read_stats(struct channel *channel, struct dmacast_stats *stats);
+
+/**
+ * channel_describe() - say what the channel can do, as DMACAST_IOC_INFO does
+ * @channel: the channel
+ * @info: out
+ *
+ * Context: Any.
+ */
+void channel_describe(struct channel *channel, struct dmacast_info *info);
 
 #endif

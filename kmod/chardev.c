@@ -2,8 +2,9 @@
 /* The file operations of /dev/dmacast/NAME, as uapi/dmacast.h describes them. */
 #include "channel.h"
 
-#include "compat.h"
-#include "fault.h"
+#include "channel_feed.h"
+#include "channel_ring.h"
+#include "guard.h"
 
 #include <linux/fs.h>
 #include <linux/mm.h>

@@ -37,13 +37,14 @@
  * A reference that somebody takes from a mapping after the block was given back is not the guard's
  * matter: a block that is not LENT changes at any time, and its owner knows.
  */
-#include "channel.h"
+#include "guard.h"
 
+#include "channel.h"
+#include "compat.h"
 #include "trace.h"
 
 #include <linux/jiffies.h>
 #include <linux/mm.h>
-#include <linux/sched/mm.h>
 
 #define REPLACE_AFTER	HZ
 #define LONGEST_PAUSE	max(HZ / 20, 1)
@@ -57,7 +58,7 @@ void guard_schedule(struct channel *channel, unsigned long delay)
 	lockdep_assert_held(&channel->lock);
 	/* Under the lock, so that it is not after channel_remove() cancelled it. */
 	if (!channel->dead)
-		mod_delayed_work(dmacast_workqueue, &channel->guard_work, delay);
+		mod_delayed_work(dmacast_workqueue, &channel->work, delay);
 }
 
 enum guard_finding guard_examine(struct ring_block *block)
@@ -114,12 +115,11 @@ void guard_leave(struct channel *channel, struct block_memory *memory)
 	spin_lock_irq(&channel->lock);
 	/* An earlier look stays as early as it is. */
 	if (!channel->dead)
-		queue_delayed_work(dmacast_workqueue, &channel->guard_work, LEFT_PAUSE);
+		queue_delayed_work(dmacast_workqueue, &channel->work, LEFT_PAUSE);
 	spin_unlock_irq(&channel->lock);
 }
 
-/* Free what nobody refers to any more. Under mutex. */
-static void free_left(struct channel *channel)
+void guard_free_left(struct channel *channel)
 {
 	struct block_memory *memory, *next;
 
@@ -138,11 +138,19 @@ static void free_left(struct channel *channel)
 		channel->left_limit_logged = false;
 }
 
+void guard_drop_left(struct channel *channel)
+{
+	struct block_memory *memory, *next;
+
+	list_for_each_entry_safe(memory, next, &channel->left, entry)
+		memory_free(memory);
+}
+
 bool guard_may_leave(struct channel *channel, u64 bytes, u64 limit)
 {
 	if (!bytes || channel->left_bytes + bytes <= limit)
 		return true;
-	free_left(channel);
+	guard_free_left(channel);
 	if (channel->left_bytes + bytes <= limit)
 		return true;
 	if (!channel->left_limit_logged)
@@ -258,21 +266,12 @@ static unsigned long pause_until_next(struct channel *channel)
 	return pause;
 }
 
-void guard_work(struct work_struct *work)
+void guard_schedule_next(struct channel *channel)
 {
-	struct channel *channel = container_of(to_delayed_work(work), struct channel, guard_work);
-
-	mutex_lock(&channel->mutex);
-	free_left(channel);
-	if (!channel->dead) {
-		guard_look(channel);
-		channel_feed(channel);
-	}
 	spin_lock_irq(&channel->lock);
 	if (channel->count[BLOCK_QUARANTINE])
 		guard_schedule(channel, pause_until_next(channel));
 	else if (!list_empty(&channel->left))
 		guard_schedule(channel, LEFT_PAUSE);
 	spin_unlock_irq(&channel->lock);
-	mutex_unlock(&channel->mutex);
 }

@@ -10,6 +10,7 @@
 #include "class.h"
 #include "compat.h"
 #include "fault.h"
+#include "guard.h"
 
 #include <linux/ctype.h>
 #include <linux/err.h>
@@ -31,7 +32,6 @@ MODULE_PARM_DESC(channels,
 
 static struct platform_device *channel_device[CHANNELS_MOST];
 
-/* For the guard; it stands still during suspend. */
 struct workqueue_struct *dmacast_workqueue;
 
 /* It becomes the name of a file. */

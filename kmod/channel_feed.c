@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "channel_feed.h"
+
+#include "channel.h"
+#include "fault.h"
+#include "guard.h"
+#include "trace.h"
+
+#include <linux/bottom_half.h>
+#include <linux/dma-mapping.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/poll.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
+
+/* An engine that only fails is asked again after a pause. */
+#define FAILURES_IN_A_ROW	16
+#define FEED_AGAIN		max(HZ / 100, 1)
+
+/*
+ * Limits of what is done at once, with softirqs off: blocks that are submitted, and pages whose
+ * references are looked at. A block of the largest size is looked at as a whole.
+ */
+#define FEED_AT_ONCE		16
+#define PAGES_AT_ONCE		(MAX_BLOCK_SIZE >> PAGE_SHIFT)
+
+/* ---- the engine finishes a transfer ---- */
+
+/* Under lock. */
+static void account_transfer(struct channel *channel, struct ring_block *block, bool failed,
+			     u32 residue)
+{
+	u32 size = channel->ring->block_size;
+	bool is_short = !failed && residue && channel->engine.knows_residue;
+
+	block->length = 0;
+	if (!failed)
+		block->length = is_short ? size - min(residue, size) : size;
+	block->sequence = channel->next_sequence++;
+	channel->stats.errors += failed;
+	channel->stats.short_transfers += is_short;
+	channel->failures_in_a_row = failed ? channel->failures_in_a_row + 1 : 0;
+	trace_dmacast_complete(block);
+	if (!block->length) {
+		block_set_state(block, BLOCK_FREE);
+		return;
+	}
+	block->failures = channel->stats.errors;
+	block->suspends = channel->suspends;
+	block->is_unlent = false;
+	block->monotonic_ns = ktime_get_ns();
+	block->realtime_ns = ktime_get_real_ns();
+	channel->stats.completed++;
+	channel->stats.bytes += block->length;
+	block_set_state(block, BLOCK_READY);
+}
+
+/* Did the engine have nothing else to do? Later nobody knows: blocks come at any time. */
+static void account_stall(struct channel *channel)
+{
+	if (channel->active && !channel->count[BLOCK_QUEUED])
+		channel->stats.stalls++;
+}
+
+static void feed_after(struct channel *channel, unsigned long delay)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	guard_schedule(channel, delay);
+	spin_unlock_irqrestore(&channel->lock, flags);
+}
+
+static void feed_later(struct channel *channel)
+{
+	feed_after(channel, FEED_AGAIN);
+}
+
+static void feed_soon(struct channel *channel)
+{
+	feed_after(channel, 0);
+}
+
+/*
+ * @block's transfer of that @cookie is done. The call may be late: the block may have another
+ * transfer by now. tx_status() says of a terminated one that it is complete, and an engine that
+ * cannot be stopped completes transfers that nobody waits for.
+ */
+static void finish_transfer(struct ring_block *block, dma_cookie_t cookie, bool failed, u32 residue)
+{
+	struct channel *channel = block->channel;
+	unsigned long flags;
+	bool pause;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	if (block->state != BLOCK_QUEUED || block->cookie != cookie || channel->engine_stuck ||
+	    (channel->engine.asks_status && !channel->active)) {
+		spin_unlock_irqrestore(&channel->lock, flags);
+		return;
+	}
+	account_transfer(channel, block, failed, residue);
+	account_stall(channel);
+	pause = channel->failures_in_a_row >= FAILURES_IN_A_ROW;
+	spin_unlock_irqrestore(&channel->lock, flags);
+
+	if (pause)
+		feed_later(channel);
+	else
+		channel_feed(channel);
+	wake_up_interruptible_poll(&channel->wait, EPOLLIN | EPOLLRDNORM);
+}
+
+/*
+ * The cookie of @block's transfer; 0: it has none. Under lock. The transfer may be finished before
+ * dmaengine_submit() has told its cookie: then submit() goes on with what is left to do.
+ */
+static dma_cookie_t queued_cookie(struct ring_block *block)
+{
+	if (block->state != BLOCK_QUEUED)
+		return 0;
+	if (!block->cookie)
+		block->finished_early = true;
+	return block->cookie;
+}
+
+/* The first block that was given to the engine, of those that are still there. */
+static struct ring_block *oldest_queued(struct channel *channel, dma_cookie_t *cookie)
+{
+	struct ring_block *block = NULL;
+	unsigned long flags;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	if (channel->active)
+		block = list_first_entry_or_null(&channel->list[BLOCK_QUEUED], struct ring_block,
+						 entry);
+	*cookie = block ? queued_cookie(block) : 0;
+	spin_unlock_irqrestore(&channel->lock, flags);
+	return *cookie ? block : NULL;
+}
+
+/*
+ * All that is done, in the order in which it was submitted, which is that of the data. dma-pl330
+ * may call for a block before, on another CPU, it calls for the block before it.
+ */
+static void finish_by_status(struct channel *channel)
+{
+	struct ring_block *block;
+	dma_cookie_t cookie;
+
+	while ((block = oldest_queued(channel, &cookie))) {
+		struct dma_tx_state state = { 0 };
+		enum dma_status status =
+			dmaengine_tx_status(channel->engine.chan, cookie, &state);
+
+		if (status == DMA_IN_PROGRESS || status == DMA_PAUSED)
+			return;
+		finish_transfer(block, cookie, status == DMA_ERROR, state.residue);
+	}
+}
+
+static void transfer_done(void *argument)
+{
+	struct channel *channel = argument;
+
+	engine_note_callback(&channel->engine);
+	finish_by_status(channel);
+}
+
+static void transfer_done_result(void *argument, const struct dmaengine_result *result)
+{
+	struct ring_block *block = argument;
+	struct channel *channel = block->channel;
+	unsigned long flags;
+	dma_cookie_t cookie;
+
+	engine_note_callback(&channel->engine);
+	spin_lock_irqsave(&channel->lock, flags);
+	block->failed = result->result != DMA_TRANS_NOERROR;
+	block->residue = result->residue;
+	cookie = queued_cookie(block);
+	spin_unlock_irqrestore(&channel->lock, flags);
+	if (cookie)
+		finish_transfer(block, cookie, block->failed, block->residue);
+}
+
+/* ---- feeding the engine ---- */
+
+/* Give one block, which is in the caller's hand, to the engine. Return: does it take it? */
+static bool submit(struct channel *channel, struct ring_block *block)
+{
+	struct engine *engine = &channel->engine;
+	struct dma_async_tx_descriptor *descriptor;
+	unsigned long flags;
+	dma_cookie_t cookie;
+	bool early;
+
+	dma_sync_sgtable_for_device(engine->limits.dma_device, &block->memory->sgt,
+				    DMA_FROM_DEVICE);
+	descriptor = dmacast_fault() ? NULL :
+		     dmaengine_prep_slave_sg(engine->chan, block->memory->sgt.sgl,
+					     block->memory->sgt.nents, DMA_DEV_TO_MEM,
+					     DMA_PREP_INTERRUPT | DMA_CTRL_ACK);
+	if (!descriptor)
+		return false;
+	if (engine->asks_status) {
+		descriptor->callback = transfer_done;
+		descriptor->callback_param = channel;
+	} else {
+		descriptor->callback_result = transfer_done_result;
+		descriptor->callback_param = block;
+	}
+
+	spin_lock_irqsave(&channel->lock, flags);
+	block->cookie = 0;
+	block->finished_early = false;
+	block_set_state(block, BLOCK_QUEUED);
+	trace_dmacast_submit(block);
+	spin_unlock_irqrestore(&channel->lock, flags);
+
+	cookie = dmaengine_submit(descriptor);
+
+	spin_lock_irqsave(&channel->lock, flags);
+	if (dma_submit_error(cookie)) {
+		list_del_init(&block->entry);
+		spin_unlock_irqrestore(&channel->lock, flags);
+		return false;
+	}
+	block->cookie = cookie;
+	early = block->finished_early;
+	spin_unlock_irqrestore(&channel->lock, flags);
+	if (early && engine->asks_status)
+		finish_by_status(channel);
+	else if (early)
+		finish_transfer(block, cookie, block->failed, block->residue);
+	return true;
+}
+
+/*
+ * The record of a block that channel_unlend() took back is not in the gap between the sequence
+ * numbers of two reads: what it would have said goes into the next record. Under lock.
+ */
+static void account_skipped(struct channel *channel, struct ring_block *block)
+{
+	if (!block->is_unlent)
+		return;
+	block->is_unlent = false;
+	channel->skipped += 1 + block->lost;
+	channel->skipped_flags |= block->flags & (DMACAST_BLOCK_AFTER_ERROR |
+						  DMACAST_BLOCK_AFTER_SUSPEND);
+}
+
+/* The next block for the engine: a free one; before it runs dry, the oldest that nobody read. */
+static struct ring_block *take_next(struct channel *channel)
+{
+	struct ring_block *block = NULL;
+	unsigned long flags;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	if (!channel->active)
+		goto out;
+	block = block_take(channel, BLOCK_FREE);
+	/* The count includes free blocks in another's hand: they are on their way. */
+	if (block || channel->count[BLOCK_FREE] || (channel->ring->flags & DMACAST_SETUP_STALL) ||
+	    channel->count[BLOCK_QUEUED] >= channel->ring->queue_least)
+		goto out;
+	block = block_take(channel, BLOCK_READY);
+	if (!block)
+		goto out;
+	trace_dmacast_overrun(block);
+	channel->stats.overruns++;
+	account_skipped(channel, block);
+	block_set_state(block, BLOCK_FREE);
+	list_del_init(&block->entry);
+out:
+	spin_unlock_irqrestore(&channel->lock, flags);
+	return block;
+}
+
+/* Return: false when another context feeds, which will look once more before it ends. */
+static bool begin_feeding(struct channel *channel)
+{
+	unsigned long flags;
+	bool begun;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	begun = !channel->feeding;
+	channel->feeding = true;
+	channel->feed_again = !begun;
+	spin_unlock_irqrestore(&channel->lock, flags);
+	return begun;
+}
+
+/* Return: true if there is more to do. */
+static bool end_feeding(struct channel *channel)
+{
+	unsigned long flags;
+	bool again;
+
+	spin_lock_irqsave(&channel->lock, flags);
+	channel->feeding = false;
+	again = channel->feed_again;
+	spin_unlock_irqrestore(&channel->lock, flags);
+	return again;
+}
+
+/* Return: true if there is more to do. */
+static bool feed_some(struct channel *channel)
+{
+	unsigned int looks, pages = 0, submitted = 0;
+	struct ring_block *block = NULL;
+
+	for (looks = 0; looks < FEED_AT_ONCE && pages < PAGES_AT_ONCE; looks++) {
+		block = take_next(channel);
+		if (!block)
+			break;
+		pages += channel->ring->block_size >> PAGE_SHIFT;
+		if (guard_examine(block) != GUARD_UNUSED) {
+			guard_quarantine(block);
+		} else if (submit(channel, block)) {
+			submitted++;
+		} else {
+			block_move(block, BLOCK_FREE);
+			feed_later(channel);
+			block = NULL;
+			break;
+		}
+	}
+	/* dma-pl330 must not be asked to issue nothing. */
+	if (submitted)
+		dma_async_issue_pending(channel->engine.chan);
+	return block;
+}
+
+/* Return: true if there is more to do for this context. */
+static bool feed_if_alone(struct channel *channel)
+{
+	bool more;
+
+	if (!begin_feeding(channel))
+		return false;
+	WRITE_ONCE(channel->feeder, current);
+	more = feed_some(channel);
+	WRITE_ONCE(channel->feeder, NULL);
+	return end_feeding(channel) || more;
+}
+
+/*
+ * On PREEMPT_RT the context that feeds can be preempted, for any time, by one whose priority is
+ * between its own and that of the next context. There the next one waits for it by a lock, which
+ * is an rt_mutex and lends its priority. A callback that comes out of dma_async_issue_pending()
+ * must not: it is in the context that feeds. Return: true if there is more to do for this context.
+ */
+static bool feed_once(struct channel *channel)
+{
+	bool more;
+
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT) || READ_ONCE(channel->feeder) == current)
+		return feed_if_alone(channel);
+	spin_lock(&channel->feed_lock);
+	more = feed_if_alone(channel);
+	spin_unlock(&channel->feed_lock);
+	return more;
+}
+
+/*
+ * One context at a time: the order of blocks in the list of QUEUED ones is that of their transfers,
+ * what is issued is what was submitted here, and a callback that comes out of
+ * dma_async_issue_pending() itself, as dma-pl330's do, does not go deeper and deeper.
+ *
+ * A softirq does a bounded part of the work, and leaves the rest to guard_work().
+ */
+void channel_feed(struct channel *channel)
+{
+	/* The others rely on the context that feeds: one that can be preempted must not be. */
+	bool is_task = in_task() && !irqs_disabled();
+	bool more;
+
+	do {
+		if (is_task)
+			local_bh_disable();
+		rcu_read_lock(); /* halt_engine() waits for it */
+		more = feed_once(channel);
+		rcu_read_unlock();
+		if (is_task)
+			local_bh_enable();
+	} while (more && is_task);
+	if (more)
+		feed_soon(channel);
+}
