@@ -35,15 +35,15 @@ static bool readable(const struct channel *channel)
 	return FD_ISSET(channel->fd, &read_set);
 }
 
-/* read() returns at once, with an error: this is what POLLIN means. */
-static void check_not_running(const struct channel *channel, const char *when)
+/* check_ended() - read() returns at once, and poll() says so. */
+static void check_ended(const struct channel *channel, const char *after)
 {
 	struct dmacast_block block;
 
-	check(events_of(channel, 0) == (POLLIN | POLLRDNORM), "%s: events %x", when,
-	      events_of(channel, 0));
-	check(readable(channel), "%s: not readable", when);
 	refused(read(channel->fd, &block, sizeof(block)), ENODATA);
+	check(events_of(channel, 0) == (POLLIN | POLLRDNORM), "events %x after %s",
+	      events_of(channel, 0), after);
+	check(readable(channel), "not readable after %s", after);
 }
 
 static void test_poll(void)
@@ -51,10 +51,14 @@ static void test_poll(void)
 	struct channel channel = channel_open();
 	struct dmacast_block blocks[BLOCK_COUNT];
 
-	check_not_running(&channel, "new");
+	/* Not running: read() returns at once, with ENODATA. */
+	check_ended(&channel, "a new one");
 	channel_setup(&channel, BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
+	check_ended(&channel, "SETUP");
 	channel_map(&channel);
-	check_not_running(&channel, "set up");
+	check_ended(&channel, "mmap()");
+	point("POLLIN before START");
+
 	sim("rate", "1");
 	channel_start(&channel);
 	check(!events_of(&channel, 100), "events %x, and none is ready", events_of(&channel, 0));
@@ -71,7 +75,7 @@ static void test_poll(void)
 	}
 	check(!events_of(&channel, 100), "events %x, and all are lent", events_of(&channel, 0));
 	check(!readable(&channel), "readable, and all are lent");
-	point("POLLIN when read() does not wait, and nothing else");
+	point("POLLIN when a block is ready, and not else while it runs");
 
 	recycle(&channel, 0);
 	check(events_of(&channel, 20000) == (POLLIN | POLLRDNORM), "events %x after write()",
@@ -80,7 +84,7 @@ static void test_poll(void)
 	check(events_of(&channel, 0) == (POLLIN | POLLRDNORM), "events %x after STOP",
 	      events_of(&channel, 0));
 	channel_read(&channel, blocks, 1, 10);
-	check_not_running(&channel, "stopped and empty");
+	check_ended(&channel, "STOP and the last block");
 	channel_close(&channel);
 	point("after write() and STOP");
 }
@@ -156,10 +160,48 @@ static void test_wakes(void)
 	point("every block wakes poll()");
 }
 
+static void *stop_in_thread(void *argument)
+{
+	sleep_ms(200);
+	channel_stop(argument);
+	return NULL;
+}
+
+/* STOP ends the wait for a block, because none will come. */
+static void test_stop_wakes(void)
+{
+	struct channel channel = channel_open();
+	struct dmacast_block block;
+	pthread_t thread;
+
+	sim("rate", "1");
+	channel_setup(&channel, BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
+	for (unsigned int i = 0; i < 2; i++) {
+		int edge;
+
+		channel_start(&channel);
+		edge = epoll_of(&channel, EPOLLIN | EPOLLET);
+		check(!epoll_events(edge, 0), "an event without a ready block");
+		need(!pthread_create(&thread, NULL, stop_in_thread, &channel), "no thread");
+		if (i)
+			check(epoll_events(edge, 10000) == EPOLLIN, "no event by STOP");
+		else
+			check(events_of(&channel, 10000) == (POLLIN | POLLRDNORM),
+			      "no event by STOP");
+		pthread_join(thread, NULL);
+		refused(read(channel.fd, &block, sizeof(block)), ENODATA);
+		close(edge);
+	}
+	channel_close(&channel);
+	sim("rate", "0");
+	point("STOP wakes poll() and edge-triggered epoll_wait()");
+}
+
 int main(int argc, char **argv)
 {
 	begin(argc, argv);
 	test_poll();
+	test_stop_wakes();
 	test_epoll();
 	test_wakes();
 	return tap_end();
