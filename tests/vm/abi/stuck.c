@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * An engine that cannot be stopped: blocks that it may still write are never used again, and never freed.
+ * The module is one with fault points, which counts pages (kmod/fault.h).
+ */
+#include "channel.h"
+
+#include <inttypes.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BLOCK_SIZE (64 * KIB)
+#define BLOCK_COUNT 8U
+#define RING (BLOCK_SIZE * BLOCK_COUNT)
+
+/* Bytes that the tests before leaked. */
+static uint64_t leaked;
+
+/* A ring of which some blocks are QUEUED, some READY, one is LENT. */
+static struct channel half_full(struct dmacast_block *lent)
+{
+	struct channel channel;
+
+	sim("rate", "1000000");
+	channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
+	*lent = read_one(&channel);
+	need(wait_for(&channel, blocks_ready, 2, 20), "none is ready");
+	sim("terminate_error", "1000");
+	return channel;
+}
+
+/* The device is unbound: close it, bind it again, see that it works and what stays. */
+static void leave(struct channel *channel, uint32_t queued)
+{
+	channel_close(channel);
+	leaked += queued * BLOCK_SIZE;
+	check_held(leaked, "unbound and closed");
+	sim("rate", "0");
+	bind_again();
+	*channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
+	check_held(leaked + RING, "bound again");
+	for (unsigned int n = 0; n < 3 * BLOCK_COUNT; n++) {
+		struct dmacast_block block = read_one(channel);
+
+		check(block.sequence == n, "sequence %llu", block.sequence);
+		check_content(channel, &block);
+		recycle(channel, block.index);
+	}
+	channel_stop(channel);
+	channel_unmap(channel);
+	channel_setup(channel, 0, 0, 0);
+	channel_close(channel);
+	check_held(leaked, "freed");
+}
+
+static void test_stop(void)
+{
+	struct dmacast_block lent, block;
+	struct channel channel = half_full(&lent);
+	uint64_t sum = hash(content(&channel, &lent), BLOCK_SIZE);
+	struct dmacast_stats stats;
+	int kmsg = kmsg_open();
+	uint32_t queued, ready;
+
+	refused(ioctl(channel.fd, DMACAST_IOC_STOP), EIO);
+	stats = channel_stats(&channel);
+	queued = stats.blocks_queued;
+	ready = stats.blocks_ready;
+	check(queued >= 1, "none is queued");
+	check(!stats.running, "it runs");
+	check(kmsg_says(kmsg, "leaked"), "no word of it in the log");
+	point("STOP fails, and the log says what that costs");
+
+	/* Transfers go on until all are through. */
+	sim("rate", "0");
+	sleep_ms(1000);
+	stats = channel_stats(&channel);
+	check(stats.blocks_queued == queued && stats.blocks_ready == ready,
+	      "%u queued, %u ready; before it were %u, %u", stats.blocks_queued, stats.blocks_ready,
+	      queued, ready);
+	for (unsigned int i = 0; i < ready; i++) {
+		block = read_one(&channel);
+		check_content(&channel, &block);
+		recycle(&channel, block.index);
+	}
+	refused(read(channel.fd, &block, sizeof(block)), ENODATA);
+	check(hash(content(&channel, &lent), BLOCK_SIZE) == sum, "the lent block has changed");
+	recycle(&channel, lent.index);
+	check(channel_stats(&channel).blocks_queued == queued, "%u queued",
+	      channel_stats(&channel).blocks_queued);
+	point("blocks that the engine has stay QUEUED; others can be read and given back");
+
+	refused(ioctl(channel.fd, DMACAST_IOC_START), EIO);
+	sim("terminate_error", "0");
+	refused(ioctl(channel.fd, DMACAST_IOC_START), EIO);
+	check(channel_stats(&channel).blocks_queued == queued, "%u queued",
+	      channel_stats(&channel).blocks_queued);
+	channel_close(&channel);
+	channel = channel_open();
+	refused(ioctl(channel.fd, DMACAST_IOC_START), EIO);
+	check_held(leaked + RING, "closed");
+	point("START fails from then on");
+
+	unbind();
+	leave(&channel, queued);
+	point("unbind and bind: the leaked pages stay, and it works again");
+}
+
+static void test_close(void)
+{
+	struct dmacast_block lent;
+	struct channel channel = half_full(&lent);
+	int kmsg = kmsg_open();
+	uint32_t queued;
+
+	channel_close(&channel);
+	check(kmsg_says(kmsg, "leaked"), "no word of it in the log");
+	channel = channel_open();
+	queued = sysfs_value("blocks_queued");
+	check(queued >= 1 && queued < BLOCK_COUNT, "%u queued", queued);
+	refused(ioctl(channel.fd, DMACAST_IOC_START), EIO);
+	unbind();
+	sim("terminate_error", "0");
+	leave(&channel, queued);
+	point("close()");
+}
+
+static void test_unbind(void)
+{
+	struct dmacast_block lent;
+	struct channel channel = half_full(&lent);
+	int kmsg = kmsg_open();
+	uint32_t queued;
+
+	/* Only those that the engine has when it is unbound: nothing is filled until then. */
+	sim("stall", "2000");
+	sleep_ms(100);
+	queued = channel_stats(&channel).blocks_queued;
+	unbind();
+	sim("terminate_error", "0");
+	check(kmsg_says(kmsg, "leaked"), "no word of it in the log");
+	check_content(&channel, &lent);
+	leave(&channel, queued);
+	point("unbind while it runs");
+}
+
+int main(int argc, char **argv)
+{
+	begin(argc, argv);
+	test_stop();
+	test_close();
+	test_unbind();
+	return tap_end();
+}
