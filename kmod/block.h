@@ -2,12 +2,12 @@
 /*
  * A block of a ring, and its state. uapi/dmacast.h explains the states; this is who changes them:
  *
- *	FREE        channel_feed() ─▶ QUEUED; in use: ─▶ QUARANTINE
- *	QUEUED      the transfer is done ─▶ READY; it failed, or is empty: ─▶ FREE
- *	READY       channel_lend() ─▶ LENT; overrun: ─▶ FREE
- *	LENT        channel_return() ─▶ FREE; channel_unlend() ─▶ READY; close() ─▶ FREE, or
+ *	FREE        channel_feed() -> QUEUED; in use: -> QUARANTINE
+ *	QUEUED      the transfer is done -> READY; it failed, or is empty: -> FREE
+ *	READY       channel_lend() -> LENT; overrun: -> FREE
+ *	LENT        channel_return() -> FREE; channel_unlend() -> READY; close() -> FREE, or
  *	            QUARANTINE if in use
- *	QUARANTINE  guard_look() ─▶ FREE when unused, or with fresh pages
+ *	QUARANTINE  guard_look() -> FREE when unused, or with fresh pages
  *
  * Every block, from wherever it comes, passes one gate on its way to the engine: channel_feed()
  * looks whether anything else still refers to its pages (guard.c).

@@ -23,7 +23,7 @@
  * is one of those to terminate, and free. Under mutex.
  *
  * If the engine cannot be stopped, it keeps what it has: the QUEUED blocks stay so, and neither
- * their memory nor what its callbacks use is ever freed. Return: 0 or -EIO.
+ * their memory nor what its callbacks use is ever freed: ring, channel, module. Return: 0 or -EIO.
  */
 static int halt_engine(struct channel *channel)
 {
@@ -45,7 +45,6 @@ static int halt_engine(struct channel *channel)
 	dev_err(&channel->dev,
 		"the DMA engine cannot be stopped (%d): %u blocks of %zu bytes, which it may still write, are leaked; unload nothing and restart the machine\n",
 		error, channel->count[BLOCK_QUEUED], channel->ring->block_size);
-	get_device(&channel->dev);
 	__module_get(THIS_MODULE);
 	return -EIO;
 }
@@ -309,10 +308,12 @@ static void channel_free(struct device *dev)
 {
 	struct channel *channel = container_of(dev, struct channel, dev);
 
-	/* DMA has ended in channel_remove(). */
+	/* DMA has ended in channel_remove(), if it could be. */
 	channel_free_ring(channel);
 	guard_drop_left(channel);
 	class_put_number(dev->devt);
+	if (channel->engine_stuck)
+		return;
 	mappings_destroy(&channel->mappings);
 	mutex_destroy(&channel->mutex);
 	kfree(channel);

@@ -37,7 +37,7 @@ struct channel {
 	bool is_open;			/* under mutex */
 	struct ring_mappings mappings;
 	struct delayed_work work;	/* the guard's looks, and feeding after a pause */
-	struct list_head left;		/* under mutex; memory that left the ring and is still used */
+	struct list_head left;		/* under mutex; memory that left the ring, in use */
 	bool left_limit_logged;		/* under mutex */
 
 	spinlock_t feed_lock;		/* PREEMPT_RT: held by the context that feeds */

@@ -7,7 +7,7 @@
 
 struct channel;
 
-/* Bytes of the largest block: 16384 pages of 4 KiB, which is what one look at references may take. */
+/* Bytes of the largest block: of 4 KiB, 16384 pages, whose references are looked at in one go. */
 #define MAX_BLOCK_SIZE SZ_64M
 
 /**

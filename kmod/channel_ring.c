@@ -299,11 +299,17 @@ void channel_unmap_ring(struct channel *channel)
 void channel_free_ring(struct channel *channel)
 {
 	struct ring *ring = channel->ring;
+	bool is_leaked = false;
 
 	if (!ring)
 		return;
-	for (u32 i = 0; i < ring->block_count; i++)
-		memory_free(ring->block[i].memory);
+	for (u32 i = 0; i < ring->block_count; i++) {
+		if (ring->block[i].state == BLOCK_QUEUED)
+			is_leaked = true;
+		else
+			memory_free(ring->block[i].memory);
+	}
 	compat_put_memcg(ring->memcg);
-	kvfree(ring);
+	if (!is_leaked)
+		kvfree(ring);
 }

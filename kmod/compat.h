@@ -85,7 +85,11 @@ static inline struct mem_cgroup *compat_set_active_memcg(struct mem_cgroup *memc
 
 /**
  * compat_mapcount() - how many page table entries map the @pages pages from @head on
- * @head: an order-0 page, or the head of a compound page of @pages pages
+ * @head: an order-0 page, or the head of a compound page
+ * @pages: its number of pages
+ *
+ * Context: Any.
+ * Return: the number of entries; before 6.10 a sum that other CPUs change meanwhile.
  */
 static inline int compat_mapcount(struct page *head, unsigned int pages)
 {

@@ -12,7 +12,8 @@
 #include <linux/ratelimit.h>
 #include <linux/rcupdate.h>
 
-#define DEFAULT_SLAVE "rx"
+/* In dma-names, and in the provider's slave map. */
+#define CHANNEL_NAME "rx"
 
 static bool ask_status;
 module_param(ask_status, bool, 0444);
@@ -133,18 +134,17 @@ static int set_up(struct engine *engine, struct device *device)
 static struct dma_chan *request(struct device *device)
 {
 	static DEFINE_RATELIMIT_STATE(say, 60 * HZ, 3);
-	const char *slave = DEFAULT_SLAVE;
 	struct dma_chan *chan;
 
-	device_property_read_string(device, "dma-names", &slave);
-	chan = dmacast_fault() ? ERR_PTR(-ENOMEM) : dma_request_chan(device, slave);
+	chan = dmacast_fault() ? ERR_PTR(-ENOMEM) : dma_request_chan(device, CHANNEL_NAME);
 	/* Without a device tree this is also what a name that nobody will ever have gives. */
 	if (PTR_ERR(chan) == -EPROBE_DEFER && __ratelimit(&say))
 		dev_notice(device,
 			   "waiting for a DMA channel: no provider has one \"%s\" for %s yet; load the provider's driver, which needs a dmas property here or a dma_slave_map entry { \"%s\", \"%s\" }\n",
-			   slave, dev_name(device), dev_name(device), slave);
+			   CHANNEL_NAME, dev_name(device), dev_name(device), CHANNEL_NAME);
 	else if (IS_ERR(chan) && PTR_ERR(chan) != -EPROBE_DEFER)
-		dev_err(device, "no DMA channel \"%s\": %ld\n", slave, PTR_ERR(chan));
+		dev_err(device, "no DMA channel \"%s\": %ld\n", CHANNEL_NAME,
+			PTR_ERR(chan));
 	return chan;
 }
 

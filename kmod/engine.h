@@ -18,15 +18,21 @@ struct engine {
 };
 
 /**
- * engine_open() - request and configure the channel that @device's firmware node, or the provider's
- * slave map, names
+ * engine_open() - request and configure a DMA channel
+ * @engine: out
+ * @device: the device whose firmware node, or entry in the provider's slave map, names the channel
  *
- * Context: may sleep.
+ * Context: May sleep.
  * Return: 0; -EPROBE_DEFER when no provider has it yet; or another error, which was logged.
  */
 int engine_open(struct engine *engine, struct device *device);
 
-/** engine_note_callback() - called first by every callback of the engine. Any context. */
+/**
+ * engine_note_callback() - note the context of a callback; the first call of every callback
+ * @engine: the engine that calls
+ *
+ * Context: Any.
+ */
 void engine_note_callback(struct engine *engine);
 
 /**
@@ -40,7 +46,12 @@ void engine_note_callback(struct engine *engine);
  */
 int engine_stop(struct engine *engine);
 
-/** engine_close() - give the channel back. Nothing may be queued. Context: may sleep. */
+/**
+ * engine_close() - give the channel back
+ * @engine: an engine of which nothing is queued
+ *
+ * Context: May sleep.
+ */
 void engine_close(struct engine *engine);
 
 #endif

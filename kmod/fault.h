@@ -10,10 +10,20 @@
 #include <linux/types.h>
 
 #ifdef DMACAST_FAULT
-/** dmacast_fault() - is this call to fail? Any context. */
+/**
+ * dmacast_fault() - count down to the failure that was asked for
+ *
+ * Context: Any.
+ * Return: true if this call has to fail.
+ */
 bool dmacast_fault(void);
 
-/** dmacast_count_pages() - so many more pages are held by rings. Any context. */
+/**
+ * dmacast_count_pages() - count the pages that rings hold
+ * @pages: more pages, or fewer if negative
+ *
+ * Context: Any.
+ */
 void dmacast_count_pages(long pages);
 #else
 static inline bool dmacast_fault(void)

@@ -48,7 +48,7 @@
 
 #define REPLACE_AFTER	HZ
 #define LONGEST_PAUSE	max(HZ / 20, 1)
-/* Pause before another try when there was no memory for fresh pages, or too much was left behind. */
+/* Pause before another try: there was no memory for fresh pages, or too much was left behind. */
 #define REPLACE_AGAIN	HZ
 /* Pause between looks at what was left behind. */
 #define LEFT_PAUSE	max(HZ / 4, 1)

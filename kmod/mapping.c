@@ -54,7 +54,7 @@ static void unwatch(struct ring_mappings *mappings, struct vm_area_struct *vma)
 	spin_unlock_irqrestore(&mappings->watch_lock, flags);
 }
 
-/* Return true if fork() copies no mapping at this moment: each of them is watched, and VM_DONTCOPY. */
+/* Return true if fork() copies no mapping now: each of them is watched, and VM_DONTCOPY. */
 static bool cannot_be_copied(struct ring_mappings *mappings)
 {
 	unsigned int not_copied = 0;
@@ -82,7 +82,9 @@ bool mappings_begin_look(struct channel *channel, const struct ring_block *block
 {
 	bool is_quiet;
 
+	/* Pairs with mapping_copied(), and keeps the order of these reads. */
 	look->copies = smp_load_acquire(&channel->mappings.copies);
+	/* Pairs with end_insertion(). */
 	look->insertions = smp_load_acquire(&block->insertions);
 	is_quiet = !(look->insertions % 2) && cannot_be_copied(&channel->mappings);
 	/* References are read later. */
@@ -135,6 +137,7 @@ static void mapping_copied(struct vm_area_struct *vma)
 
 	mutex_lock(&channel->mappings.lock);
 	watch(&channel->mappings, vma);
+	/* Pairs with mappings_begin_look(). */
 	smp_store_release(&channel->mappings.copies, channel->mappings.copies + 1);
 	mutex_unlock(&channel->mappings.lock);
 }

@@ -33,7 +33,20 @@ struct mapping_look {
 	unsigned int insertions;
 };
 
+/**
+ * mappings_init() - begin without a mapping
+ * @mappings: zeroed memory
+ *
+ * Context: May sleep.
+ */
 void mappings_init(struct ring_mappings *mappings);
+
+/**
+ * mappings_destroy() - end
+ * @mappings: without a mapping
+ *
+ * Context: May sleep.
+ */
 void mappings_destroy(struct ring_mappings *mappings);
 
 /**

@@ -14,7 +14,7 @@
 #include <linux/overflow.h>
 #include <linux/slab.h>
 
-/* The highest address on the bus that the device can use; a bridge before it may limit it further. */
+/* The highest address that the device can use: a bus before it may limit it further. */
 static u64 highest_address(struct device *dma_device)
 {
 	return min_not_zero(dma_get_mask(dma_device), dma_device->bus_dma_limit);
@@ -273,9 +273,9 @@ static unsigned int cut_pieces(const struct block_memory *memory,
 }
 
 /*
- * DMA_BIDIRECTIONAL, because a mapping for DMA_FROM_DEVICE may only invalidate the caches, as on 32-bit ARM
- * and before 5.19 on arm64: the zeroes that are still there would be lost, and the owner would see what the
- * memory had before. Later syncs are DMA_FROM_DEVICE: the CPU writes nothing more.
+ * DMA_BIDIRECTIONAL, because a mapping for DMA_FROM_DEVICE may only invalidate the caches, as on
+ * 32-bit ARM and before 5.19 on arm64: the zeroes that are still there would be lost, and the owner
+ * would see what the memory had before. Later syncs are DMA_FROM_DEVICE: the CPU writes nothing.
  */
 static int map_for_dma(struct block_memory *memory, const struct memory_limits *limits)
 {

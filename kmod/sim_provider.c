@@ -95,7 +95,8 @@ sim_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int n
 			goto refuse;
 		}
 		if (sim_crosses_boundary(dev, segment)) {
-			dev_err_ratelimited(dev, "ch%u: segment %u: crosses a boundary\n", ch->index, i);
+			dev_err_ratelimited(dev, "ch%u: segment %u: crosses a boundary\n",
+					    ch->index, i);
 			goto refuse;
 		}
 	}

@@ -44,6 +44,12 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
+#ifdef __KERNEL__
+#include <linux/build_bug.h>
+#else
+#include <assert.h>
+#endif
+
 /* Counts up when something is added; what is there never changes its meaning. */
 #define DMACAST_ABI_VERSION	2
 
@@ -192,14 +198,16 @@ struct dmacast_stats {
  * SETUP: EINVAL: a size or flag is refused, the kernel log says which and why. ENOMEM: no memory
  * for the ring; nothing is changed but that the ring before it is gone. EBUSY: running, mapped, or
  * blocks are LENT; or too much of former rings is still referenced, and would be more than the
- * larger of the old ring and the new one (the kernel log says how much). The same geometry as before keeps the memory (which is not zeroed then), blocks
- * in quarantine included, also over a close() and the next open().
+ * larger of the old ring and the new one (the kernel log says how much). The same geometry as
+ * before keeps the memory (which is not zeroed then), blocks in quarantine included, also over a
+ * close() and the next open().
  *
  * START: EINVAL: no ring. EALREADY: running. EIO: the engine takes no transfer, or could not be
  * stopped once.
  *
  * STOP: EALREADY: not running. EIO: the engine cannot be stopped; the QUEUED blocks are its own for
- * ever, and their memory is leaked. READY blocks can still be read, LENT ones are still the owner's.
+ * ever, and their memory is leaked. READY blocks can still be read, LENT ones are still the
+ * owner's.
  *
  * mmap(): EINVAL: not MAP_SHARED, no ring, or not from offset 0 to map_size; EACCES: PROT_WRITE or
  * PROT_EXEC. The mapping cannot be unmapped in part, grown, or made writable. fork() does not copy
@@ -214,7 +222,8 @@ struct dmacast_stats {
  * recycled, up to the first bad one. EINVAL: the size is no multiple of 4, or the first index is
  * out of range or of a block that is not LENT.
  *
- * poll(): EPOLLIN when read() does not wait: a block is READY, or it is not running. EPOLLOUT never.
+ * poll(): EPOLLIN when read() does not wait: a block is READY, or it is not running. EPOLLOUT
+ * never.
  *
  * When the machine is suspended the engine stops, and goes on after it. The owner does not notice,
  * but for DMACAST_BLOCK_AFTER_SUSPEND.
@@ -226,14 +235,9 @@ struct dmacast_stats {
 #define DMACAST_IOC_STOP	_IO(DMACAST_IOC_MAGIC, 3)
 #define DMACAST_IOC_STATS	_IOR(DMACAST_IOC_MAGIC, 4, struct dmacast_stats)
 
-#ifdef __cplusplus
-#define DMACAST_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type)
-#else
-#define DMACAST_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)
-#endif
-DMACAST_ASSERT_SIZE(struct dmacast_info, 96);
-DMACAST_ASSERT_SIZE(struct dmacast_setup, 64);
-DMACAST_ASSERT_SIZE(struct dmacast_block, 48);
-DMACAST_ASSERT_SIZE(struct dmacast_stats, 136);
+static_assert(sizeof(struct dmacast_info) == 96, "dmacast_info has another layout");
+static_assert(sizeof(struct dmacast_setup) == 64, "dmacast_setup has another layout");
+static_assert(sizeof(struct dmacast_block) == 48, "dmacast_block has another layout");
+static_assert(sizeof(struct dmacast_stats) == 136, "dmacast_stats has another layout");
 
 #endif

@@ -41,10 +41,9 @@ kmod/compat.h DEPRECATED_API		kmap_local_page() for the kernels that lack it
 kmod/sysfs.c MACRO_ARG_REUSE		the name of a counter, of a variable and of a member: never evaluated
 kmod/trace.h PARENTHESIS_ALIGNMENT	trace events look like that everywhere in the kernel
 kmod/trace.h OPEN_ENDED_LINE		the same
-kmod/uapi/dmacast.h CAMELCASE		_Static_assert is C's
 END
 # It is wrong everywhere to look at the kernel's version in the kernel, and that is what it takes for a
-# constant that belongs on the right. That a file's head may name the module is a matter of taste.
+# constant that belongs on the right.
 checkpatch=$(tests/vm/kernels --checkpatch)
 # It leaves a file where it runs, and looks there for headers and for bindings of the device tree.
 bindings=$work/Documentation/devicetree/bindings
@@ -54,7 +53,7 @@ cp kmod/dmacast.yaml "$bindings"
 echo '  "^dmacast,.*":' >"$bindings/vendor-prefixes.yaml"
 files=(kmod/*.[ch] kmod/uapi/*.h kmod/Kbuild tests/vm/pfnmap/*)
 (cd "$work" && perl "$checkpatch/checkpatch.pl" --no-tree --root=. --strict --max-line-length=100 --show-types \
-	--ignore LINUX_VERSION_CODE,CONSTANT_COMPARISON,EMBEDDED_FILENAME \
+	--ignore LINUX_VERSION_CODE,CONSTANT_COMPARISON \
 	--terse -f "${files[@]}") >"$work/checkpatch" 2>&1
 sed -nE 's/^([^:]+):[0-9]+: [A-Z]+:([A-Z_]+): .*/\1 \2/p' "$work/checkpatch" | sort -u >"$work/found"
 grep -v '^total: ' "$work/checkpatch" | grep -vE '^[^:]+:[0-9]+: [A-Z]+:[A-Z_]+: ' >"$work/strange"
@@ -62,6 +61,15 @@ awk '{ print $1, $2 }' "$work/exceptions" | sort -u >"$work/expected"
 is "it has nothing to say" "$(comm -23 "$work/found" "$work/expected")" ""
 is "no exception is listed in vain" "$(comm -13 "$work/found" "$work/expected")" ""
 is "it works well" "$(cat "$work/strange")" ""
+
+# --- kernel-doc ---
+kernel_doc=$(echo "$(tests/vm/kernels 6.1)"/usr/lib/linux-kbuild-*/scripts/kernel-doc)
+is "kernel-doc has nothing to say" "$(perl "$kernel_doc" -none "${files[@]%Kbuild}" 2>&1)" ""
+printf '/**\n * f() - lacks its parameter\n */\nint f(int a);\n' >"$work/wrong.h"
+perl "$kernel_doc" -none "$work/wrong.h" >"$work/out" 2>&1
+matches "it works" "$work/out" "'a' not described"
+is "no comment in its form is of one line, which it would not read" \
+	"$(grep -nE '^[[:space:]]*/\*\*.*\*/' kmod/*.[ch] kmod/uapi/*.h)" ""
 
 # --- modinfo ---
 version=$(sed -n 's/^VERSION := //p' Makefile)
