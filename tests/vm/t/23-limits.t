@@ -8,10 +8,14 @@
 # limits PAGES OPTION...: of dmacast_sim
 limits()
 {
-	local pages=$1
+	local pages=$1 option
 
 	shift
 	check "an engine: ${*:-without limits}" guest modprobe dmacast_sim "$@"
+	# The kernel ignores a parameter that a module does not have.
+	for option; do
+		check "it has ${option%=*}" guest test -e "/sys/module/dmacast_sim/parameters/${option%=*}"
+	done
 	check "and a channel" guest insmod fault/dmacast.ko channels=sim0
 	guest_seconds=200 guest_tap "${*:-no limits}" build/tests/vm/abi/limits /dev/dmacast/sim0 "$pages"
 }
@@ -38,7 +42,13 @@ limits 300 max_segment_size=4096
 unload
 limits 100 max_segments=8 max_segment_size=9000
 unload
-limits none max_segment_size=2048
+limits 300 max_segment_size=2048
+unload
+limits 16 max_segments=8 max_segment_size=2048
+unload
+limits 1100 seg_boundary=65535
+unload
+limits 64 seg_boundary=1023
 unload
 limits 256 dma_bits=24
 unload
@@ -46,9 +56,11 @@ vm_stop
 
 # Memory that 32 bits do not reach comes first, if it is not asked for other.
 vm_start --memory 6G --seconds 600
-limits 1100 dma_bits=32
-is "and nothing is bounced" "$(guest cat /sys/kernel/debug/swiotlb/io_tlb_used)" 0
-unload
+for bits in dma_bits bus_bits; do
+	limits 1100 $bits=32
+	is "$bits: nothing is bounced" "$(guest cat /sys/kernel/debug/swiotlb/io_tlb_used)" 0
+	unload
+done
 vm_stop
 
 done_testing
