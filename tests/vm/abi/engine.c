@@ -301,9 +301,30 @@ static void test_timer_unbind(void)
 	test_timer(64 * KIB, 0, 2 * BLOCK_COUNT, "unbound while it runs, and bound again");
 }
 
+/* A ring whose size does not fit a word of the machine. */
+static void test_word_size(void)
+{
+	struct channel channel = channel_open();
+
+	if (sizeof(void *) > 4) {
+		tap_skip("rings of 4 GiB and more", "the machine's words have 64 bits");
+		channel_close(&channel);
+		return;
+	}
+	refused(try_setup(&channel, 64 * MIB, 64, 0), EINVAL);
+	refused(try_setup(&channel, 64 * MIB, 65, 0), EINVAL);
+	refused(try_setup(&channel, 4 * KIB, 1048576, 0), EINVAL);
+	/* In 32 bits that is two pages. */
+	refused(try_setup(&channel, 12 * KIB, 349526, 0), EINVAL);
+	channel_setup(&channel, 4 * KIB, 8, 0);
+	channel_close(&channel);
+	point("rings of 4 GiB and more are refused");
+}
+
 static void test_counter(const char *address)
 {
 	map_registers(address);
+	test_word_size();
 	test_timer(4 * KIB, 0, 200, "blocks of a page");
 	test_timer(20 * KIB, 0, 60, "blocks of 5 pages");
 	test_timer(1 * MIB, 0, 12, "blocks of 1 MiB");
