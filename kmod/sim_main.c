@@ -9,7 +9,6 @@
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/kthread.h>
-#include <linux/log2.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/platform_device.h>
@@ -44,13 +43,13 @@ static unsigned int dma_bits = 64;
 module_param(dma_bits, uint, 0444);
 MODULE_PARM_DESC(dma_bits, "Width of the DMA address, 24 to 64 bits (default 64)");
 
-static unsigned int bus_bits;
+static unsigned int bus_bits = 64;
 module_param(bus_bits, uint, 0444);
-MODULE_PARM_DESC(bus_bits, "Width of the DMA address that a bridge lets through; 0: all (default 0)");
+MODULE_PARM_DESC(bus_bits, "Width of the DMA address that a bus lets through, 24 to 64 bits (default 64)");
 
-static unsigned long segment_boundary;
-module_param(segment_boundary, ulong, 0444);
-MODULE_PARM_DESC(segment_boundary, "No segment crosses a multiple of this, a power of two; 0: none (default 0)");
+static unsigned int seg_boundary = U32_MAX;
+module_param(seg_boundary, uint, 0444);
+MODULE_PARM_DESC(seg_boundary, "Mask of the boundary that no segment crosses, as 65535 for 64 KiB (default 4294967295)");
 
 static unsigned int late;
 module_param(late, uint, 0444);
@@ -194,9 +193,8 @@ static int sim_probe(struct platform_device *pdev)
 	if (ret)
 		return ret;
 	dma_set_max_seg_size(dev, max_segment_size);
-	if (segment_boundary)
-		dma_set_seg_boundary(dev, segment_boundary - 1);
-	if (bus_bits)
+	dma_set_seg_boundary(dev, seg_boundary);
+	if (bus_bits < 64)
 		dev->bus_dma_limit = DMA_BIT_MASK(bus_bits);
 	set_dev_node(dev, node);
 #if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE) || defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU)
@@ -309,13 +307,12 @@ static int __init sim_check_parameters(void)
 		pr_err("dma_bits=%u: from 24 to 64 are possible\n", dma_bits);
 		return -EINVAL;
 	}
-	if (bus_bits && (bus_bits < 24 || bus_bits > 64)) {
-		pr_err("bus_bits=%u: from 24 to 64 are possible, or 0\n", bus_bits);
+	if (bus_bits < 24 || bus_bits > 64) {
+		pr_err("bus_bits=%u: from 24 to 64 are possible\n", bus_bits);
 		return -EINVAL;
 	}
-	if (segment_boundary && !is_power_of_2(segment_boundary)) {
-		pr_err("segment_boundary=%lu: a power of two is possible, or 0\n",
-		       segment_boundary);
+	if (seg_boundary & (seg_boundary + 1)) {
+		pr_err("seg_boundary=%u: a power of two, less 1, is possible\n", seg_boundary);
 		return -EINVAL;
 	}
 	if (late > SIM_MAX_LATE_MS) {
