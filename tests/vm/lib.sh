@@ -30,13 +30,16 @@ vm_late='NETDEV WATCHDOG|WARNING: .* dev_watchdog|INFO: task|rcu: INFO|rcu_.*det
 vm_alarming="$vm_late|WARNING:|BUG:|Oops|Kernel panic|general protection fault|page allocation failure"
 vm_alarming+='|Bad page|Out of memory|oom-kill|segfault at'
 vm_alarming+='|hard LOCKUP|lockdep|possible circular|possible recursive|scheduling while atomic|refcount_t:'
+# Linux 7.3 logs the first use of a deprecated work queue. Other deprecated interfaces count if the message names a
+# module or a program of ours: kernels also log boot options, mount options and drivers that are not ours.
+vm_alarming+='|deprecated workqueue|dmacast.*deprecated'
 vm_alarming+='|DMA-API:|KASAN|UBSAN|unable to handle|list_(add|del) corruption'
 # How the former names a function of our modules, or a program of ours.
 vm_ours='\[dmacast|INFO: task dmacast|task:dmacast|Comm: dmacast'
 
 # vm_start: the options are
-#   --kernel SERIES   5.10, 6.1, 6.12, armmp or arm64; by default what the tests are run for (tests/vm/run),
-#                     else 6.1
+#   --kernel SERIES   5.10, 6.1, 6.12, rt, newest, armmp or arm64; by default what the tests are run for
+#                     (tests/vm/run), else 6.1
 #   --append WORDS    for the kernel's command line
 #   --nic NAME        e1000e, vmxnet3, virtio-net-pci; ARM machines have one of their own
 #   --memory SIZE     1G
