@@ -188,6 +188,16 @@ is "it is taken for a stall of the emulation" "$(cat "$work/elsewhere.stalled")"
 late ours ' dmacast_write+0xc1/0x270 [dmacast]'
 check "it is not taken for one in a function of ours" test ! -e "$work/ours.stalled"
 
+broken start <<'END'
+vm_start --append rdinit=/missing
+vm_stop
+done_testing
+END
+is "a kernel that crashes before the guest is up fails the test" $status 1
+matches "after a second attempt" "$out" 'crashed while it booted: once more'
+matches "with its text" "$out" 'Kernel panic'
+matches "and a reason" "$out" '^not ok 1 - the machine boots'
+
 broken hang <<'END'
 vm_start --seconds 120
 guest_script <<'IN'
