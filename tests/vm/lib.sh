@@ -30,13 +30,16 @@ vm_late='NETDEV WATCHDOG|WARNING: .* dev_watchdog|INFO: task|rcu: INFO|rcu_.*det
 vm_alarming="$vm_late|WARNING:|BUG:|Oops|Kernel panic|general protection fault|page allocation failure"
 vm_alarming+='|Bad page|Out of memory|oom-kill|segfault at'
 vm_alarming+='|hard LOCKUP|lockdep|possible circular|possible recursive|scheduling while atomic|refcount_t:'
+# Linux 7.3 logs the first use of a deprecated work queue. Other deprecated interfaces count if the message names a
+# module or a program of ours: kernels also log boot options, mount options and drivers that are not ours.
+vm_alarming+='|deprecated workqueue|dmacast.*deprecated'
 vm_alarming+='|DMA-API:|KASAN|UBSAN|unable to handle|list_(add|del) corruption'
 # How the former names a function of our modules, or a program of ours.
 vm_ours='\[dmacast|INFO: task dmacast|task:dmacast|Comm: dmacast'
 
 # vm_start: the options are
-#   --kernel SERIES   5.10, 6.1, 6.12, armmp or arm64; by default what the tests are run for (tests/vm/run),
-#                     else 6.1
+#   --kernel SERIES   5.10, 6.1, 6.12, rt, newest, armmp or arm64; by default what the tests are run for
+#                     (tests/vm/run), else 6.1
 #   --append WORDS    for the kernel's command line
 #   --nic NAME        e1000e, vmxnet3, virtio-net-pci; ARM machines have one of their own
 #   --memory SIZE     1G
@@ -49,7 +52,7 @@ vm_ours='\[dmacast|INFO: task dmacast|task:dmacast|Comm: dmacast'
 vm_start()
 {
 	local series=${DMACAST_VM_KERNEL:-6.1} append='' nic='' memory=1G ports=4 seconds=$vm_seconds
-	local root archive='' boot='' number forward serial='' vm_devices drive=()
+	local root archive='' boot='' number forward serial='' problem='' vm_devices drive=()
 
 	[ -z "$vm_running" ] || {
 		ok 1 "one machine at a time"
@@ -89,13 +92,21 @@ vm_start()
 	done
 	machine "$series"
 	vm_launch
-	# Rarely the emulation gets stuck before the kernel has started anything, of ours least of all.
-	if ! vm_ended && ! grep -q 'the guest is up' "$vm.console"; then
-		diag "the machine did not come up in ${boot:-$boot_seconds} seconds: once more"
-		vm_kill
+	# Rarely the emulation gets stuck, or the kernel crashes in it, before a module or a program of ours has started.
+	if ! grep -q 'the guest is up' "$vm.console" 2>/dev/null; then
+		if ! vm_ended; then
+			problem="the machine did not come up in ${boot:-$boot_seconds} seconds"
+		elif [ -s "$vm.console" ]; then
+			problem="the machine crashed while it booted"
+		fi
+	fi
+	[ -z "$problem" ] || {
+		diag "$problem: once more"
+		vm_complaints_in_order | head -n 4 | sed 's/^/#   /'
+		vm_ended || vm_kill
 		wait "$vm_running"
 		vm_launch
-	fi
+	}
 	vm_answers || {
 		ok 1 "the machine boots"
 		diag_file "$vm.qemu"
@@ -232,7 +243,12 @@ vm_said()
 # What the kernel has to complain of, in the console log so far.
 vm_complaints()
 {
-	vm_said | grep -E "$vm_alarming" | sort -u
+	vm_complaints_in_order | sort -u
+}
+
+vm_complaints_in_order()
+{
+	vm_said | grep -E "$vm_alarming"
 }
 
 vm_stop()

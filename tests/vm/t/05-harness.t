@@ -86,6 +86,35 @@ matches "no output is a failed test" "$work/out" '^not ok 1 - name: complete'
 is "no complaint so far" "$(vm_complaints)" ""
 vm_stop
 
+# --- complaints of a kernel ---
+# complaint TEXT LINE: this line of a kernel's log is a complaint.
+complaint()
+{
+	is "$1" "$(log_complaints "$2")" "$2"
+}
+
+# log_complaints LINE: the complaints in a log with this line only.
+log_complaints()
+{
+	(
+		vm=$work/log
+		echo "$1" >"$vm.console"
+		vm_complaints
+	)
+}
+complaint "a deprecated work queue is a complaint" \
+	'workqueue: work func guard_work [dmacast] enqueued on deprecated workqueue. Use system_{percpu|dfl}_wq instead.'
+complaint "so is one of a kernel's function, which a module calls" \
+	'workqueue: work func a_function enqueued on deprecated workqueue. Use system_{percpu|dfl}_wq instead.'
+complaint "so is a deprecated interface that a program of ours uses" "warning: \`dmacastd' uses deprecated v2 capabilities"
+while read -r line; do
+	is "no complaint: ${line%% *}" "$(log_complaints "$line")" ""
+done <<'END'
+gpio gpiochip0: Static allocation of GPIO base is deprecated, use dynamic allocation.
+option changes via remount are deprecated (pid=1 comm=mount)
+ignoring the deprecated load_ramdisk= option
+END
+
 # --- machines that do not ---
 # broken NAME: run the commands of standard input with a machine, by itself; sets status, output in $out.
 broken()
@@ -158,6 +187,16 @@ late elsewhere ' vfs_write+0xc1/0x270'
 is "it is taken for a stall of the emulation" "$(cat "$work/elsewhere.stalled")" "its kernel waited too long"
 late ours ' dmacast_write+0xc1/0x270 [dmacast]'
 check "it is not taken for one in a function of ours" test ! -e "$work/ours.stalled"
+
+broken start <<'END'
+vm_start --append rdinit=/missing
+vm_stop
+done_testing
+END
+is "a kernel that crashes before the guest is up fails the test" $status 1
+matches "after a second attempt" "$out" 'crashed while it booted: once more'
+matches "with its text" "$out" 'Kernel panic'
+matches "and a reason" "$out" '^not ok 1 - the machine boots'
 
 broken hang <<'END'
 vm_start --seconds 120

@@ -5,25 +5,23 @@
 
 . tests/lib.sh
 
-# silent TEXT SERIES TARGET: of make, in $work; one test.
+# silent TEXT SERIES TARGET: make TARGET in $work writes nothing; one test.
 silent()
 {
-	local root status
+	local status
 
-	root=$(tests/vm/kernels "$2")
-	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -j2 BUILD="$work/build" WERROR=1 W=1 C=1 \
-		KDIR="$root/lib/modules/$(cat "$root/release")/build" "$3" >"$work/out" 2>&1
+	BUILD=$work/build tests/vm/kmod "$2" "$3" -s W=1 C=1 >"$work/out" 2>&1
 	status=$?
 	is "$1" "$status $(grep -v '^  KMOD ' "$work/out")" "0 "
 }
 
 # --- compiler and sparse ---
-for series in 6.1 5.10 6.12; do
+for series in 6.1 5.10 6.12 rt newest; do
 	silent "$series: W=1 and sparse are silent" $series kmod
 done
 # The same sources, but for a few lines: one kernel will do.
 silent "with fault points, too, and the modules of the tests" 6.1 kmod-tests
-# A pointer to user memory that is taken for another one.
+# Sparse finds a pointer to user memory that is taken for another one, the sparse of the newest series, too.
 cat >"$work/wrong.c" <<'END'
 static int __attribute__((noderef, address_space(1))) *user;
 static int *kernel(void)
@@ -33,6 +31,8 @@ static int *kernel(void)
 END
 sparse "$work/wrong.c" >"$work/out" 2>&1
 matches "sparse works" "$work/out" 'different address spaces'
+tests/vm/inside newest sparse "$work/wrong.c" >"$work/out" 2>&1
+matches "newest: sparse works" "$work/out" 'different address spaces'
 
 # --- checkpatch ---
 # These cannot be mended:
@@ -74,7 +74,8 @@ is "no comment in its form is of one line, which it would not read" \
 # --- modinfo ---
 version=$(sed -n 's/^VERSION := //p' Makefile)
 # Once as it is, once with the fault points' parameters.
-for module in "$work"/build/kmod/6.1.*/{dmacast,dmacast_sim}.ko; do
+built=$work/build/kmod/$(cat "$(tests/vm/kernels 6.1)/release")
+for module in "$built"{,-fault}/{dmacast,dmacast_sim}.ko; do
 	name=${module#"$work"/build/kmod/}
 	# To a file: where it is to write, objcopy makes a new one.
 	objcopy -O binary --only-section=.modinfo "$module" "$work/modinfo"
@@ -91,9 +92,9 @@ for module in "$work"/build/kmod/6.1.*/{dmacast,dmacast_sim}.ko; do
 	is "$name: every parameter is described" "$(comm -13 "$work/described" "$work/parameters")" ""
 done
 is "the modules that were looked at" \
-	"$(find "$work"/build/kmod/6.1.* -maxdepth 1 -name "dmacast*.ko" | wc -l)" 4
+	"$(find "$built" "$built-fault" -maxdepth 1 -name "dmacast*.ko" | wc -l)" 4
 for alias in platform:dmacast 'of:N*T*Cdmacast,ring'; do
-	is "dmacast.ko is found for $alias" "$(modinfo -F alias "$work"/build/kmod/6.1.*-amd64/dmacast.ko |
+	is "dmacast.ko is found for $alias" "$(modinfo -F alias "$built/dmacast.ko" |
 		grep -cFx "$alias")" 1
 done
 is "parameters by functions are described" \
