@@ -117,6 +117,8 @@ static const struct metric kernel_counters[] = {
 	  IN(ring_kernel_report, quarantined) },
 	{ "replaced_blocks_total", "How often such a block got other pages instead.",
 	  IN(ring_kernel_report, replaced) },
+	{ "left_refused_total", "How often it got none because too many pages were left behind.",
+	  IN(ring_kernel_report, left_refused) },
 };
 
 static const struct metric kernel_gauges[] = {
@@ -127,6 +129,8 @@ static const struct metric kernel_gauges[] = {
 	{ "blocks", NULL, IN(ring_kernel_report, blocks_lent), NUMBER_U32, "state=\"lent\"" },
 	{ "blocks", NULL, IN(ring_kernel_report, blocks_quarantine), NUMBER_U32,
 	  "state=\"quarantine\"" },
+	{ "left_behind_bytes", "Pages that left the ring and are still being sent.",
+	  IN(ring_kernel_report, left_behind) },
 };
 
 static const struct metric client_gauges[] = {

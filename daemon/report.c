@@ -43,12 +43,14 @@ static json_t *report_kernel(const struct ring_kernel_report *kernel)
 			  kernel->blocks_queued, "ready", kernel->blocks_ready, "lent",
 			  kernel->blocks_lent, "quarantine", kernel->blocks_quarantine);
 
-	return json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "blocks", blocks,
-			 "running", kernel->running, "completed", number(kernel->completed),
+	return json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "blocks",
+			 blocks, "running", kernel->running, "completed", number(kernel->completed),
 			 "bytes", number(kernel->bytes), "overruns", number(kernel->overruns),
 			 "stalls", number(kernel->stalls), "errors", number(kernel->errors),
 			 "short_transfers", number(kernel->short_transfers), "quarantined",
-			 number(kernel->quarantined), "replaced", number(kernel->replaced));
+			 number(kernel->quarantined), "replaced", number(kernel->replaced),
+			 "left_behind", number(kernel->left_behind), "left_refused",
+			 number(kernel->left_refused));
 }
 
 static json_t *report_listen(const struct text_list *listen)

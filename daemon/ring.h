@@ -74,6 +74,8 @@ struct ring_kernel_report {
 	uint64_t completed, bytes, lent, recycled;
 	uint64_t overruns, stalls, errors, short_transfers;
 	uint64_t quarantined, replaced;
+	uint64_t left_behind; /* bytes, now */
+	uint64_t left_refused;
 	uint32_t blocks_free, blocks_queued, blocks_ready, blocks_lent, blocks_quarantine;
 	bool running;
 };

@@ -162,6 +162,7 @@ static bool accept_record(struct device_ring *device, const struct dmacast_block
 		.block = block,
 		.lost = record->lost,
 		.after_error = record->flags & DMACAST_BLOCK_AFTER_ERROR,
+		.after_suspend = record->flags & DMACAST_BLOCK_AFTER_SUSPEND,
 		.is_short = record->flags & DMACAST_BLOCK_SHORT,
 	};
 	return true;
@@ -326,6 +327,8 @@ static bool device_ask(const struct ring *ring, struct ring_kernel_report *repor
 		.short_transfers = stats.short_transfers,
 		.quarantined = stats.quarantined,
 		.replaced = stats.replaced,
+		.left_behind = stats.left_behind,
+		.left_refused = stats.left_refused,
 		.blocks_free = stats.blocks_free,
 		.blocks_queued = stats.blocks_queued,
 		.blocks_ready = stats.blocks_ready,

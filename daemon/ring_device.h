@@ -47,9 +47,10 @@ void ring_device_stop(struct ring *ring);
 /* What the kernel says about a block besides what is in the block. */
 struct ring_device_block {
 	struct block *block;
-	uint64_t lost;	  /* blocks, between the one before and this one */
-	bool after_error; /* some of these because their transfer failed */
-	bool is_short;	  /* its own transfer ended early */
+	uint64_t lost;	    /* blocks, between the one before and this one */
+	bool after_error;   /* some of these because their transfer failed */
+	bool after_suspend; /* one of these, and more, because the machine was suspended */
+	bool is_short;	    /* its own transfer ended early */
 };
 
 /**

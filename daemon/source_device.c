@@ -55,6 +55,13 @@ struct device_source {
 	struct log_limit lost_log;
 };
 
+static const char *why_lost(const struct ring_device_block *filled)
+{
+	if (filled->after_suspend)
+		return "the machine was suspended, and what came meanwhile is lost, too";
+	return filled->after_error ? "transfers failed" : "no block was free";
+}
+
 static void report_lost(struct device_source *device, const struct ring_device_block *filled)
 {
 	unsigned int suppressed;
@@ -64,8 +71,7 @@ static void report_lost(struct device_source *device, const struct ring_device_b
 	if (!log_limit_pass(&device->lost_log, clock_monotonic_ns(), &suppressed))
 		return;
 	log_warning("stream %s: device %s: %" PRIu64 " blocks lost: %s", device->settings->name,
-		    device->settings->device, filled->lost,
-		    filled->after_error ? "transfers failed" : "no block was free");
+		    device->settings->device, filled->lost, why_lost(filled));
 	if (suppressed)
 		log_warning("stream %s: %u more losses were not logged", device->settings->name,
 			    suppressed);

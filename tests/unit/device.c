@@ -144,16 +144,18 @@ static void test_records(void)
 	fake_fill(BLOCK, 0, 0);
 	fake_fill(1, DMACAST_BLOCK_SHORT, 3);
 	fake_fill(BLOCK, DMACAST_BLOCK_AFTER_ERROR, 1);
-	check(ring_device_read(ring, got, 8) == 3, "another number of blocks");
-	check(ring_free_blocks(ring) == 5, "%u free", ring_free_blocks(ring));
+	fake_fill(BLOCK, DMACAST_BLOCK_AFTER_SUSPEND, 1);
+	check(ring_device_read(ring, got, 8) == 4, "another number of blocks");
+	check(ring_free_blocks(ring) == 4, "%u free", ring_free_blocks(ring));
 	check(got[0].block->length == BLOCK && got[1].block->length == 1, "lengths %u, %u",
 	      got[0].block->length, got[1].block->length);
 	check(!got[0].is_short && !got[0].lost && !got[0].after_error, "first block");
 	check(got[1].is_short && got[1].lost == 3 && !got[1].after_error, "second block");
 	check(!got[2].is_short && got[2].lost == 1 && got[2].after_error, "third block");
+	check(!got[2].after_suspend && got[3].after_suspend && got[3].lost == 1, "fourth block");
 	check(got[1].block->monotonic_ns == 1004 && got[1].block->realtime_ns == 2004,
 	      "another time");
-	for (uint32_t i = 0; i < 3; i++) {
+	for (uint32_t i = 0; i < 4; i++) {
 		struct block *block = got[i].block;
 
 		check(block->data == fake.memory + block->index * (BLOCK + FAKE_GAP),
@@ -164,8 +166,8 @@ static void test_records(void)
 	check(got[0].block->data[BLOCK - 1] == 0 && got[1].block->data[0] == 4 &&
 		      got[2].block->data[0] == 6,
 	      "other bytes");
-	check(ring_device_read(ring, got + 3, 5) == -1 && errno == EAGAIN, "more");
-	for (int i = 0; i < 3; i++)
+	check(ring_device_read(ring, got + 4, 4) == -1 && errno == EAGAIN, "more");
+	for (int i = 0; i < 4; i++)
 		ring_put(ring, got[i].block);
 	close_ring(ring);
 	point("a record becomes a block with its place, length, times, losses");
@@ -186,7 +188,8 @@ static void test_statistics(void)
 	check(report.completed == 3 && report.bytes == 2 && report.lent == 3 &&
 		      report.recycled == 4 && report.overruns == 5 && report.stalls == 6 &&
 		      report.errors == 7 && report.short_transfers == 8 &&
-		      report.quarantined == 9 && report.replaced == 10,
+		      report.quarantined == 9 && report.replaced == 10 &&
+		      report.left_behind == 16 && report.left_refused == 17,
 	      "another counter");
 	check(report.blocks_free == 13 && report.blocks_queued == 12 && report.blocks_ready == 1 &&
 		      report.blocks_lent == 2 && report.blocks_quarantine == 15 && report.running,

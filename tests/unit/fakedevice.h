@@ -203,6 +203,8 @@ int ioctl(int fd, unsigned long request, ...)
 			.short_transfers = 8,
 			.quarantined = 9,
 			.replaced = 10,
+			.left_behind = 16,
+			.left_refused = 17,
 			.blocks_free = fake_count(FAKE_FREE),
 			.blocks_queued = 12,
 			.blocks_ready = fake_count(FAKE_READY),

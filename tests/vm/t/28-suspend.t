@@ -40,6 +40,7 @@ check "the machine suspends and resumes" guest_script <<-'END'
 END
 feed_end_ok "clients get right bytes across it" across
 is "the engine got no block meanwhile" "$(submitted)" "0 blocks in 1 times"
+says "the daemon says what was lost" 'blocks lost: the machine was suspended'
 check "the daemon ends" daemon_end TERM 20
 check "the modules can go" guest modprobe -r dmacast
 check "both of them" guest modprobe -r dmacast_sim
