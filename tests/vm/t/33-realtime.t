@@ -5,7 +5,7 @@
 
 . tests/vm/lib.sh
 
-vm_start --append preempt=full
+vm_start --append "preempt=full isolcpus=1 rcu_nocbs=1"
 check "the modules load" guest modprobe dmacast_sim
 check "with a channel" guest modprobe dmacast channels=sim0
 guest_tap realtime build/tests/vm/abi/realtime /dev/dmacast/sim0
