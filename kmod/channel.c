@@ -67,7 +67,8 @@ static void activate(struct channel *channel)
 	channel->active = true;
 	channel->failures_in_a_row = 0;
 	spin_unlock_irq(&channel->lock);
-	channel_feed(channel);
+	channel_feed_by_task(channel);
+	channel_feed_wait(channel);
 }
 
 int channel_start(struct channel *channel)
@@ -327,7 +328,7 @@ static void channel_work(struct work_struct *work)
 	guard_free_left(channel);
 	if (!channel->dead) {
 		guard_look(channel);
-		channel_feed(channel);
+		channel_feed_by_task(channel);
 	}
 	guard_schedule_next(channel);
 	mutex_unlock(&channel->mutex);
@@ -378,9 +379,14 @@ struct channel *channel_create(struct device *parent, const char *name)
 		dev_err(parent, "cannot make /dev/dmacast/%s: %ld\n", name, PTR_ERR(channel));
 		return channel;
 	}
+	error = channel_feed_init(channel, name);
+	if (error) {
+		dev_err(parent, "cannot make /dev/dmacast/%s: %d\n", name, error);
+		goto put;
+	}
 	error = engine_open(&channel->engine, parent);
 	if (error)
-		goto put;
+		goto exit_feed;
 	error = dmacast_fault() ? -ENOMEM : cdev_device_add(&channel->cdev, &channel->dev);
 	if (error) {
 		dev_err(parent, "cannot make /dev/dmacast/%s: %d\n", name, error);
@@ -395,6 +401,8 @@ struct channel *channel_create(struct device *parent, const char *name)
 	return channel;
 close:
 	engine_close(&channel->engine);
+exit_feed:
+	channel_feed_exit(channel);
 put:
 	put_device(&channel->dev);
 	return ERR_PTR(error);
@@ -415,6 +423,7 @@ void channel_remove(struct channel *channel)
 		engine_close(&channel->engine);
 	mutex_unlock(&channel->mutex);
 	cancel_delayed_work_sync(&channel->work);
+	channel_feed_exit(channel);
 	wake_up_interruptible_all(&channel->wait);
 	put_device(&channel->dev);
 }

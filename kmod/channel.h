@@ -21,6 +21,7 @@
 
 #include <linux/cdev.h>
 #include <linux/device.h>
+#include <linux/kthread.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -40,7 +41,9 @@ struct channel {
 	struct list_head left;		/* under mutex; memory that left the ring, in use */
 	bool left_limit_logged;		/* under mutex */
 
-	spinlock_t feed_lock;		/* PREEMPT_RT: held by the context that feeds */
+	struct kthread_worker *feed_thread;	/* PREEMPT_RT: feeds in place of tasks */
+	struct kthread_work feed_work;	/* the same: its work */
+	spinlock_t feed_lock;		/* the same: held by the context that feeds */
 	struct task_struct *feeder;	/* current, in the context that feeds */
 	wait_queue_head_t wait;		/* for a READY block, or an end */
 	spinlock_t lock;		/* see above; all of the following */

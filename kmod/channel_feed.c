@@ -8,11 +8,14 @@
 
 #include <linux/bottom_half.h>
 #include <linux/dma-mapping.h>
+#include <linux/err.h>
+#include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 
 /* An engine that only fails is asked again after a pause. */
 #define FAILURES_IN_A_ROW	16
@@ -346,10 +349,10 @@ static bool feed_if_alone(struct channel *channel)
 }
 
 /*
- * On PREEMPT_RT the context that feeds can be preempted, for any time, by one whose priority is
- * between its own and that of the next context. There the next one waits for it by a lock, which
- * is an rt_mutex and lends its priority. A callback that comes out of dma_async_issue_pending()
- * must not: it is in the context that feeds. Return: true if there is more to do for this context.
+ * On PREEMPT_RT the context that feeds can be preempted. There the next one waits for it by a lock,
+ * which is an rt_mutex and lends its priority. A callback that comes out of
+ * dma_async_issue_pending() must not: it is in the context that feeds. Return: true if there is
+ * more to do for this context.
  */
 static bool feed_once(struct channel *channel)
 {
@@ -387,4 +390,48 @@ void channel_feed(struct channel *channel)
 	} while (more && is_task);
 	if (more)
 		feed_soon(channel);
+}
+
+/* ---- tasks that feed ---- */
+
+static void feed_work(struct kthread_work *work)
+{
+	channel_feed(container_of(work, struct channel, feed_work));
+}
+
+int channel_feed_init(struct channel *channel, const char *name)
+{
+	struct kthread_worker *thread;
+
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		return 0;
+	thread = dmacast_fault() ? ERR_PTR(-ENOMEM) :
+		 kthread_create_worker(0, "dmacast/%s", name);
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	sched_set_fifo(thread->task);
+	kthread_init_work(&channel->feed_work, feed_work);
+	channel->feed_thread = thread;
+	return 0;
+}
+
+void channel_feed_exit(struct channel *channel)
+{
+	if (channel->feed_thread)
+		kthread_destroy_worker(channel->feed_thread);
+	channel->feed_thread = NULL;
+}
+
+void channel_feed_by_task(struct channel *channel)
+{
+	if (channel->feed_thread)
+		kthread_queue_work(channel->feed_thread, &channel->feed_work);
+	else
+		channel_feed(channel);
+}
+
+void channel_feed_wait(struct channel *channel)
+{
+	if (channel->feed_thread)
+		kthread_flush_work(&channel->feed_work);
 }

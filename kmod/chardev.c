@@ -167,7 +167,7 @@ static ssize_t return_blocks(struct channel *channel, const u32 *index, size_t c
 		done += !error;
 	}
 	guard_look(channel);
-	channel_feed(channel);
+	channel_feed_by_task(channel);
 	mutex_unlock(&channel->mutex);
 	return done ?: error;
 }
