@@ -307,6 +307,9 @@ static bool set_up_blocks(struct device_ring *device, char wrong[RING_DEVICE_WRO
 			      units_format_about(settings->block_size * device->ring.blocks, size));
 	if (errno == EINVAL)
 		return refuse(wrong, "the ring is refused; the kernel log says why");
+	if (errno == EBUSY)
+		return refuse(wrong, "too much of the former ring is still being sent; the kernel "
+				     "log says how much");
 	return refuse(wrong, "no ring: %s", strerror(errno));
 }
 

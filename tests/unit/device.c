@@ -76,7 +76,7 @@ static void test_open_errors(void)
 		{ &fake.info_error, ENODEV, "No such device" },
 		{ &fake.setup_error, ENOMEM, "no 64 KiB of memory for the ring; lower ring-size" },
 		{ &fake.setup_error, EINVAL, "the kernel log says why" },
-		{ &fake.setup_error, EBUSY, "no ring: Device or resource busy" },
+		{ &fake.setup_error, EBUSY, "too much of the former ring is still being sent" },
 		{ &fake.mmap_error, ENOMEM, "cannot be mapped: Cannot allocate memory" },
 	};
 	char wrong[RING_DEVICE_WRONG];
