@@ -226,7 +226,7 @@ static void test_read(unsigned int before)
 	struct dmacast_stats stats;
 	struct call call;
 
-	/* So many records are on the ordinary page. */
+	/* The first records are on the ordinary page. */
 	hold_back();
 	call_start(&call, READ, &channel, held_back() - before * RECORD, 4 * RECORD);
 	wait_for_fault();
@@ -235,8 +235,8 @@ static void test_read(unsigned int before)
 		let_fail();
 	call_end(&call);
 	if (before)
-		check(call.result == before * RECORD, "read gave %ld, errno %d", call.result,
-		      call.error);
+		check(call.result == (long)(before * RECORD), "read gave %ld, errno %d",
+		      call.result, call.error);
 	else
 		check(call.result == -1 && call.error == EFAULT, "read gave %ld, errno %d",
 		      call.result, call.error);
