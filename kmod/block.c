@@ -6,7 +6,7 @@
 #include <linux/list.h>
 #include <linux/lockdep.h>
 
-void block_set_state(struct ring_block *block, enum block_state state)
+void dmacast_block_set_state(struct ring_block *block, enum block_state state)
 {
 	struct channel *channel = block->channel;
 
@@ -17,16 +17,16 @@ void block_set_state(struct ring_block *block, enum block_state state)
 	list_move_tail(&block->entry, &channel->list[state]);
 }
 
-void block_move(struct ring_block *block, enum block_state state)
+void dmacast_block_move(struct ring_block *block, enum block_state state)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&block->channel->lock, flags);
-	block_set_state(block, state);
+	dmacast_block_set_state(block, state);
 	spin_unlock_irqrestore(&block->channel->lock, flags);
 }
 
-struct ring_block *block_take(struct channel *channel, enum block_state state)
+struct ring_block *dmacast_block_take(struct channel *channel, enum block_state state)
 {
 	struct ring_block *block =
 		list_first_entry_or_null(&channel->list[state], struct ring_block, entry);
@@ -36,10 +36,10 @@ struct ring_block *block_take(struct channel *channel, enum block_state state)
 	return block;
 }
 
-void block_move_all(struct channel *channel, enum block_state from, enum block_state to)
+void dmacast_block_move_all(struct channel *channel, enum block_state from, enum block_state to)
 {
 	struct ring_block *block, *next;
 
 	list_for_each_entry_safe(block, next, &channel->list[from], entry)
-		block_set_state(block, to);
+		dmacast_block_set_state(block, to);
 }

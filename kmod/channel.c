@@ -33,12 +33,12 @@ static int halt_engine(struct channel *channel)
 	channel->active = false;
 	spin_unlock_irq(&channel->lock);
 	synchronize_rcu();
-	error = engine_stop(&channel->engine);
+	error = dmacast_engine_stop(&channel->engine);
 	spin_lock_irq(&channel->lock);
 	if (error)
 		channel->engine_stuck = true;
 	else
-		block_move_all(channel, BLOCK_QUEUED, BLOCK_FREE);
+		dmacast_block_move_all(channel, BLOCK_QUEUED, BLOCK_FREE);
 	spin_unlock_irq(&channel->lock);
 	if (!error)
 		return 0;
@@ -67,11 +67,11 @@ static void activate(struct channel *channel)
 	channel->active = true;
 	channel->failures_in_a_row = 0;
 	spin_unlock_irq(&channel->lock);
-	channel_feed_by_task(channel);
-	channel_feed_wait(channel);
+	dmacast_channel_feed_by_task(channel);
+	dmacast_channel_feed_wait(channel);
 }
 
-int channel_start(struct channel *channel)
+int dmacast_channel_start(struct channel *channel)
 {
 	bool idle;
 
@@ -81,7 +81,7 @@ int channel_start(struct channel *channel)
 		return -EALREADY;
 	if (channel->engine_stuck)
 		return -EIO;
-	guard_look(channel);
+	dmacast_guard_look(channel);
 	spin_lock_irq(&channel->lock);
 	channel->running = true;
 	spin_unlock_irq(&channel->lock);
@@ -101,14 +101,14 @@ int channel_start(struct channel *channel)
 	return -EIO;
 }
 
-int channel_stop(struct channel *channel)
+int dmacast_channel_stop(struct channel *channel)
 {
 	if (!channel->running)
 		return -EALREADY;
 	return stop_engine(channel);
 }
 
-int channel_suspend(struct channel *channel)
+int dmacast_channel_suspend(struct channel *channel)
 {
 	int error = 0;
 
@@ -127,7 +127,7 @@ int channel_suspend(struct channel *channel)
 	return error;
 }
 
-void channel_resume(struct channel *channel)
+void dmacast_channel_resume(struct channel *channel)
 {
 	mutex_lock(&channel->mutex);
 	if (channel->running)
@@ -157,17 +157,17 @@ static void describe_gap(struct channel *channel, struct ring_block *block)
 	channel->skipped_flags = 0;
 }
 
-bool channel_lend(struct channel *channel, struct dmacast_block *record)
+bool dmacast_channel_lend(struct channel *channel, struct dmacast_block *record)
 {
 	struct ring_block *block;
 
 	spin_lock_irq(&channel->lock);
-	block = block_take(channel, BLOCK_READY);
+	block = dmacast_block_take(channel, BLOCK_READY);
 	if (!block) {
 		spin_unlock_irq(&channel->lock);
 		return false;
 	}
-	block_set_state(block, BLOCK_LENT);
+	dmacast_block_set_state(block, BLOCK_LENT);
 	describe_gap(channel, block);
 	*record = (struct dmacast_block){
 		.index = block->index,
@@ -192,7 +192,7 @@ static void insert_ready(struct channel *channel, struct ring_block *block)
 	struct list_head *ready = &channel->list[BLOCK_READY];
 	struct ring_block *next;
 
-	block_set_state(block, BLOCK_READY);
+	dmacast_block_set_state(block, BLOCK_READY);
 	list_for_each_entry(next, ready, entry) {
 		if (next->sequence > block->sequence)
 			break;
@@ -201,7 +201,7 @@ static void insert_ready(struct channel *channel, struct ring_block *block)
 	list_move_tail(&block->entry, &next->entry);
 }
 
-void channel_unlend(struct channel *channel, const struct dmacast_block *record, u32 setups)
+void dmacast_channel_unlend(struct channel *channel, const struct dmacast_block *record, u32 setups)
 {
 	struct ring_block *block;
 
@@ -218,7 +218,7 @@ void channel_unlend(struct channel *channel, const struct dmacast_block *record,
 	spin_unlock_irq(&channel->lock);
 }
 
-int channel_return(struct channel *channel, u32 index)
+int dmacast_channel_return(struct channel *channel, u32 index)
 {
 	struct ring_block *block;
 	int error = 0;
@@ -228,7 +228,7 @@ int channel_return(struct channel *channel, u32 index)
 	block = &channel->ring->block[array_index_nospec(index, channel->ring->block_count)];
 	spin_lock_irq(&channel->lock);
 	if (block->state == BLOCK_LENT) {
-		block_set_state(block, BLOCK_FREE);
+		dmacast_block_set_state(block, BLOCK_FREE);
 		channel->stats.recycled++;
 		trace_dmacast_recycle(block);
 	} else {
@@ -245,24 +245,24 @@ static void take_back_lent(struct channel *channel)
 
 	for (;;) {
 		spin_lock_irq(&channel->lock);
-		block = block_take(channel, BLOCK_LENT);
+		block = dmacast_block_take(channel, BLOCK_LENT);
 		spin_unlock_irq(&channel->lock);
 		if (!block)
 			return;
-		if (guard_examine(block) == GUARD_UNUSED)
-			block_move(block, BLOCK_FREE);
+		if (dmacast_guard_examine(block) == GUARD_UNUSED)
+			dmacast_block_move(block, BLOCK_FREE);
 		else
-			guard_quarantine(block);
+			dmacast_guard_quarantine(block);
 	}
 }
 
-void channel_release(struct channel *channel)
+void dmacast_channel_release(struct channel *channel)
 {
 	if (channel->running)
 		stop_engine(channel);
 	take_back_lent(channel);
 	spin_lock_irq(&channel->lock);
-	block_move_all(channel, BLOCK_READY, BLOCK_FREE);
+	dmacast_block_move_all(channel, BLOCK_READY, BLOCK_FREE);
 	spin_unlock_irq(&channel->lock);
 	mutex_lock(&channel->mappings.lock);
 	channel->mappings.file = NULL;
@@ -270,7 +270,7 @@ void channel_release(struct channel *channel)
 	channel->is_open = false;
 }
 
-void channel_read_stats(struct channel *channel, struct dmacast_stats *stats)
+void dmacast_channel_read_stats(struct channel *channel, struct dmacast_stats *stats)
 {
 	spin_lock_irq(&channel->lock);
 	*stats = channel->stats;
@@ -284,7 +284,7 @@ void channel_read_stats(struct channel *channel, struct dmacast_stats *stats)
 	spin_unlock_irq(&channel->lock);
 }
 
-void channel_describe(struct channel *channel, struct dmacast_info *info)
+void dmacast_channel_describe(struct channel *channel, struct dmacast_info *info)
 {
 	const struct engine *engine = &channel->engine;
 
@@ -309,13 +309,13 @@ static void channel_free(struct device *dev)
 {
 	struct channel *channel = container_of(dev, struct channel, dev);
 
-	/* DMA has ended in channel_remove(), if it could be. */
-	channel_free_ring(channel);
-	guard_drop_left(channel);
-	class_put_number(dev->devt);
+	/* DMA has ended in dmacast_channel_remove(), if it could be. */
+	dmacast_channel_free_ring(channel);
+	dmacast_guard_drop_left(channel);
+	dmacast_class_put_number(dev->devt);
 	if (channel->engine_stuck)
 		return;
-	mappings_destroy(&channel->mappings);
+	dmacast_mappings_destroy(&channel->mappings);
 	mutex_destroy(&channel->mutex);
 	kfree(channel);
 }
@@ -325,12 +325,12 @@ static void channel_work(struct work_struct *work)
 	struct channel *channel = container_of(to_delayed_work(work), struct channel, work);
 
 	mutex_lock(&channel->mutex);
-	guard_free_left(channel);
+	dmacast_guard_free_left(channel);
 	if (!channel->dead) {
-		guard_look(channel);
-		channel_feed_by_task(channel);
+		dmacast_guard_look(channel);
+		dmacast_channel_feed_by_task(channel);
 	}
-	guard_schedule_next(channel);
+	dmacast_guard_schedule_next(channel);
 	mutex_unlock(&channel->mutex);
 }
 
@@ -341,13 +341,13 @@ static struct channel *allocate_channel(struct device *parent, const char *name)
 
 	if (!channel)
 		return ERR_PTR(-ENOMEM);
-	error = class_take_number(&channel->dev.devt);
+	error = dmacast_class_take_number(&channel->dev.devt);
 	if (error) {
 		kfree(channel);
 		return ERR_PTR(error);
 	}
 	mutex_init(&channel->mutex);
-	mappings_init(&channel->mappings);
+	dmacast_mappings_init(&channel->mappings);
 	INIT_LIST_HEAD(&channel->left);
 	spin_lock_init(&channel->lock);
 	spin_lock_init(&channel->feed_lock);
@@ -358,9 +358,9 @@ static struct channel *allocate_channel(struct device *parent, const char *name)
 	device_initialize(&channel->dev);
 	channel->dev.class = &dmacast_class;
 	channel->dev.parent = parent;
-	channel->dev.groups = channel_groups;
+	channel->dev.groups = dmacast_channel_groups;
 	channel->dev.release = channel_free;
-	cdev_init(&channel->cdev, &channel_fops);
+	cdev_init(&channel->cdev, &dmacast_channel_fops);
 	channel->cdev.owner = THIS_MODULE;
 	error = dmacast_fault() ? -ENOMEM : dev_set_name(&channel->dev, "%s", name);
 	if (error) {
@@ -370,7 +370,7 @@ static struct channel *allocate_channel(struct device *parent, const char *name)
 	return channel;
 }
 
-struct channel *channel_create(struct device *parent, const char *name)
+struct channel *dmacast_channel_create(struct device *parent, const char *name)
 {
 	struct channel *channel = allocate_channel(parent, name);
 	int error;
@@ -379,12 +379,12 @@ struct channel *channel_create(struct device *parent, const char *name)
 		dev_err(parent, "cannot make /dev/dmacast/%s: %ld\n", name, PTR_ERR(channel));
 		return channel;
 	}
-	error = channel_feed_init(channel, name);
+	error = dmacast_channel_feed_init(channel, name);
 	if (error) {
 		dev_err(parent, "cannot make /dev/dmacast/%s: %d\n", name, error);
 		goto put;
 	}
-	error = engine_open(&channel->engine, parent);
+	error = dmacast_engine_open(&channel->engine, parent);
 	if (error)
 		goto exit_feed;
 	error = dmacast_fault() ? -ENOMEM : cdev_device_add(&channel->cdev, &channel->dev);
@@ -400,15 +400,15 @@ struct channel *channel_create(struct device *parent, const char *name)
 		 channel->engine.asks_status ? ", asked for results" : "");
 	return channel;
 close:
-	engine_close(&channel->engine);
+	dmacast_engine_close(&channel->engine);
 exit_feed:
-	channel_feed_exit(channel);
+	dmacast_channel_feed_exit(channel);
 put:
 	put_device(&channel->dev);
 	return ERR_PTR(error);
 }
 
-void channel_remove(struct channel *channel)
+void dmacast_channel_remove(struct channel *channel)
 {
 	cdev_device_del(&channel->cdev, &channel->dev);
 	mutex_lock(&channel->mutex);
@@ -417,13 +417,13 @@ void channel_remove(struct channel *channel)
 	spin_lock_irq(&channel->lock);
 	channel->dead = true;
 	spin_unlock_irq(&channel->lock);
-	channel_unmap_ring(channel);
+	dmacast_channel_unmap_ring(channel);
 	/* A provider may free what its engine still uses. */
 	if (!channel->engine_stuck)
-		engine_close(&channel->engine);
+		dmacast_engine_close(&channel->engine);
 	mutex_unlock(&channel->mutex);
 	cancel_delayed_work_sync(&channel->work);
-	channel_feed_exit(channel);
+	dmacast_channel_feed_exit(channel);
 	wake_up_interruptible_all(&channel->wait);
 	put_device(&channel->dev);
 }

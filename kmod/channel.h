@@ -51,7 +51,7 @@ struct channel {
 	bool running;			/* between START and STOP */
 	bool active;			/* the engine is fed; not while suspended */
 	bool engine_stuck;		/* it could not be stopped; for ever */
-	bool feeding;			/* a context is in channel_feed(), */
+	bool feeding;			/* a context is in dmacast_channel_feed(), */
 	bool feed_again;		/* and has to look once more */
 	struct list_head list[BLOCK_STATES];
 	u32 count[BLOCK_STATES];
@@ -62,82 +62,82 @@ struct channel {
 	u64 read_suspends;		/* of the last record */
 	u64 skipped;			/* lost blocks that no gap shows, */
 	u32 skipped_flags;		/* and what their records would have said */
-	u32 setups;			/* calls of channel_set_up(); changed under mutex, too */
+	u32 setups; /* calls of dmacast_channel_set_up(); changed under mutex, too */
 	u32 failures_in_a_row;
 	u64 left_bytes;			/* in the list `left`; changed under mutex, too */
 	struct dmacast_stats stats;	/* the counters */
 };
 
-extern const struct file_operations channel_fops;
-extern const struct attribute_group *channel_groups[];
+extern const struct file_operations dmacast_channel_fops;
+extern const struct attribute_group *dmacast_channel_groups[];
 
 /**
- * channel_create() - make the device node of a channel
+ * dmacast_channel_create() - make the device node of a channel
  * @parent: the device that asks for the DMA channel
  * @name: of the node in /dev/dmacast
  *
  * Context: May sleep.
  * Return: a channel, or an ERR_PTR() that was logged, but for -EPROBE_DEFER.
  */
-struct channel *channel_create(struct device *parent, const char *name);
+struct channel *dmacast_channel_create(struct device *parent, const char *name);
 
 /**
- * channel_remove() - stop, wake everyone and end DMA, because the device goes
+ * dmacast_channel_remove() - stop, wake everyone and end DMA, because the device goes
  * @channel: the channel, which lives on until its file is closed
  *
  * Context: May sleep.
  */
-void channel_remove(struct channel *channel);
+void dmacast_channel_remove(struct channel *channel);
 
 /**
- * channel_start() - let the engine fill blocks, as DMACAST_IOC_START says
+ * dmacast_channel_start() - let the engine fill blocks, as DMACAST_IOC_START says
  * @channel: the channel
  *
  * Context: May sleep; under mutex.
  * Return: 0 or a negative error number.
  */
-int channel_start(struct channel *channel);
+int dmacast_channel_start(struct channel *channel);
 
 /**
- * channel_stop() - stop the engine, as DMACAST_IOC_STOP says
+ * dmacast_channel_stop() - stop the engine, as DMACAST_IOC_STOP says
  * @channel: the channel
  *
  * Context: May sleep; under mutex.
  * Return: 0 or a negative error number.
  */
-int channel_stop(struct channel *channel);
+int dmacast_channel_stop(struct channel *channel);
 
 /**
- * channel_suspend() - stop the engine before the machine sleeps
+ * dmacast_channel_suspend() - stop the engine before the machine sleeps
  * @channel: the channel
  *
- * Its owner does not notice, but for a gap in what comes after channel_resume().
+ * Its owner does not notice, but for a gap in what comes after dmacast_channel_resume().
  *
  * Context: May sleep.
  * Return: 0, or -EIO when the engine cannot be stopped.
  */
-int channel_suspend(struct channel *channel);
+int dmacast_channel_suspend(struct channel *channel);
 
 /**
- * channel_resume() - undo channel_suspend()
+ * dmacast_channel_resume() - undo dmacast_channel_suspend()
  * @channel: the channel
  *
  * Context: May sleep.
  */
-void channel_resume(struct channel *channel);
+void dmacast_channel_resume(struct channel *channel);
 
 /**
- * channel_lend() - the oldest READY block becomes LENT, and its content is there for the CPU
+ * dmacast_channel_lend() - lend the oldest READY block, whose content is there for the CPU
  * @channel: the channel
  * @record: out: the record of the block
  *
  * Context: May sleep; under mutex.
  * Return: false if there is none.
  */
-bool channel_lend(struct channel *channel, struct dmacast_block *record);
+bool dmacast_channel_lend(struct channel *channel, struct dmacast_block *record);
 
 /**
- * channel_unlend() - undo channel_lend(), because the owner did not get the record
+ * dmacast_channel_unlend() - undo dmacast_channel_lend(), because the owner did not get the record
  * @channel: the channel
  * @record: the record
  * @setups: the channel's number of set-ups when the block was lent
@@ -146,42 +146,43 @@ bool channel_lend(struct channel *channel, struct dmacast_block *record);
  *
  * Context: May sleep; under mutex.
  */
-void channel_unlend(struct channel *channel, const struct dmacast_block *record, u32 setups);
+void dmacast_channel_unlend(struct channel *channel, const struct dmacast_block *record,
+			    u32 setups);
 
 /**
- * channel_return() - take back a LENT block
+ * dmacast_channel_return() - take back a LENT block
  * @channel: the channel
  * @index: the user's index of the block
  *
  * Context: May sleep; under mutex.
  * Return: 0 or -EINVAL.
  */
-int channel_return(struct channel *channel, u32 index);
+int dmacast_channel_return(struct channel *channel, u32 index);
 
 /**
- * channel_release() - take everything back, because the owner closed its file
+ * dmacast_channel_release() - take everything back, because the owner closed its file
  * @channel: the channel
  *
  * Context: May sleep; under mutex.
  */
-void channel_release(struct channel *channel);
+void dmacast_channel_release(struct channel *channel);
 
 /**
- * channel_read_stats() - read counters and states of one moment
+ * dmacast_channel_read_stats() - read counters and states of one moment
  * @channel: the channel
  * @stats: out
  *
  * Context: May sleep.
  */
-void channel_read_stats(struct channel *channel, struct dmacast_stats *stats);
+void dmacast_channel_read_stats(struct channel *channel, struct dmacast_stats *stats);
 
 /**
- * channel_describe() - say what the channel can do, as DMACAST_IOC_INFO does
+ * dmacast_channel_describe() - say what the channel can do, as DMACAST_IOC_INFO does
  * @channel: the channel
  * @info: out
  *
  * Context: Any.
  */
-void channel_describe(struct channel *channel, struct dmacast_info *info);
+void dmacast_channel_describe(struct channel *channel, struct dmacast_info *info);
 
 #endif

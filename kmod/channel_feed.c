@@ -46,7 +46,7 @@ static void account_transfer(struct channel *channel, struct ring_block *block, 
 	channel->failures_in_a_row = failed ? channel->failures_in_a_row + 1 : 0;
 	trace_dmacast_complete(block);
 	if (!block->length) {
-		block_set_state(block, BLOCK_FREE);
+		dmacast_block_set_state(block, BLOCK_FREE);
 		return;
 	}
 	block->failures = channel->stats.errors;
@@ -56,7 +56,7 @@ static void account_transfer(struct channel *channel, struct ring_block *block, 
 	block->realtime_ns = ktime_get_real_ns();
 	channel->stats.completed++;
 	channel->stats.bytes += block->length;
-	block_set_state(block, BLOCK_READY);
+	dmacast_block_set_state(block, BLOCK_READY);
 }
 
 /* Did the engine have nothing else to do? Later nobody knows: blocks come at any time. */
@@ -71,7 +71,7 @@ static void feed_after(struct channel *channel, unsigned long delay)
 	unsigned long flags;
 
 	spin_lock_irqsave(&channel->lock, flags);
-	guard_schedule(channel, delay);
+	dmacast_guard_schedule(channel, delay);
 	spin_unlock_irqrestore(&channel->lock, flags);
 }
 
@@ -110,7 +110,7 @@ static void finish_transfer(struct ring_block *block, dma_cookie_t cookie, bool 
 	if (pause)
 		feed_later(channel);
 	else
-		channel_feed(channel);
+		dmacast_channel_feed(channel);
 	wake_up_interruptible_poll(&channel->wait, EPOLLIN | EPOLLRDNORM);
 }
 
@@ -166,7 +166,7 @@ static void transfer_done(void *argument)
 {
 	struct channel *channel = argument;
 
-	engine_note_callback(&channel->engine);
+	dmacast_engine_note_callback(&channel->engine);
 	finish_by_status(channel);
 }
 
@@ -177,7 +177,7 @@ static void transfer_done_result(void *argument, const struct dmaengine_result *
 	unsigned long flags;
 	dma_cookie_t cookie;
 
-	engine_note_callback(&channel->engine);
+	dmacast_engine_note_callback(&channel->engine);
 	spin_lock_irqsave(&channel->lock, flags);
 	block->failed = result->result != DMA_TRANS_NOERROR;
 	block->residue = result->residue;
@@ -217,7 +217,7 @@ static bool submit(struct channel *channel, struct ring_block *block)
 	spin_lock_irqsave(&channel->lock, flags);
 	block->cookie = 0;
 	block->finished_early = false;
-	block_set_state(block, BLOCK_QUEUED);
+	dmacast_block_set_state(block, BLOCK_QUEUED);
 	trace_dmacast_submit(block);
 	spin_unlock_irqrestore(&channel->lock, flags);
 
@@ -240,8 +240,8 @@ static bool submit(struct channel *channel, struct ring_block *block)
 }
 
 /*
- * The record of a block that channel_unlend() took back is not in the gap between the sequence
- * numbers of two reads: what it would have said goes into the next record. Under lock.
+ * The record of a block that dmacast_channel_unlend() took back is not in the gap between the
+ * sequence numbers of two reads: what it would have said goes into the next record. Under lock.
  */
 static void account_skipped(struct channel *channel, struct ring_block *block)
 {
@@ -262,18 +262,18 @@ static struct ring_block *take_next(struct channel *channel)
 	spin_lock_irqsave(&channel->lock, flags);
 	if (!channel->active)
 		goto out;
-	block = block_take(channel, BLOCK_FREE);
+	block = dmacast_block_take(channel, BLOCK_FREE);
 	/* The count includes free blocks in another's hand: they are on their way. */
 	if (block || channel->count[BLOCK_FREE] || (channel->ring->flags & DMACAST_SETUP_STALL) ||
 	    channel->count[BLOCK_QUEUED] >= channel->ring->queue_least)
 		goto out;
-	block = block_take(channel, BLOCK_READY);
+	block = dmacast_block_take(channel, BLOCK_READY);
 	if (!block)
 		goto out;
 	trace_dmacast_overrun(block);
 	channel->stats.overruns++;
 	account_skipped(channel, block);
-	block_set_state(block, BLOCK_FREE);
+	dmacast_block_set_state(block, BLOCK_FREE);
 	list_del_init(&block->entry);
 out:
 	spin_unlock_irqrestore(&channel->lock, flags);
@@ -318,12 +318,12 @@ static bool feed_some(struct channel *channel)
 		if (!block)
 			break;
 		pages += channel->ring->block_size >> PAGE_SHIFT;
-		if (guard_examine(block) != GUARD_UNUSED) {
-			guard_quarantine(block);
+		if (dmacast_guard_examine(block) != GUARD_UNUSED) {
+			dmacast_guard_quarantine(block);
 		} else if (submit(channel, block)) {
 			submitted++;
 		} else {
-			block_move(block, BLOCK_FREE);
+			dmacast_block_move(block, BLOCK_FREE);
 			feed_later(channel);
 			block = NULL;
 			break;
@@ -373,7 +373,7 @@ static bool feed_once(struct channel *channel)
  *
  * A softirq does a bounded part of the work, and leaves the rest to guard_work().
  */
-void channel_feed(struct channel *channel)
+void dmacast_channel_feed(struct channel *channel)
 {
 	/* The others rely on the context that feeds: one that can be preempted must not be. */
 	bool is_task = in_task() && !irqs_disabled();
@@ -396,10 +396,10 @@ void channel_feed(struct channel *channel)
 
 static void feed_work(struct kthread_work *work)
 {
-	channel_feed(container_of(work, struct channel, feed_work));
+	dmacast_channel_feed(container_of(work, struct channel, feed_work));
 }
 
-int channel_feed_init(struct channel *channel, const char *name)
+int dmacast_channel_feed_init(struct channel *channel, const char *name)
 {
 	struct kthread_worker *thread;
 
@@ -415,22 +415,22 @@ int channel_feed_init(struct channel *channel, const char *name)
 	return 0;
 }
 
-void channel_feed_exit(struct channel *channel)
+void dmacast_channel_feed_exit(struct channel *channel)
 {
 	if (channel->feed_thread)
 		kthread_destroy_worker(channel->feed_thread);
 	channel->feed_thread = NULL;
 }
 
-void channel_feed_by_task(struct channel *channel)
+void dmacast_channel_feed_by_task(struct channel *channel)
 {
 	if (channel->feed_thread)
 		kthread_queue_work(channel->feed_thread, &channel->feed_work);
 	else
-		channel_feed(channel);
+		dmacast_channel_feed(channel);
 }
 
-void channel_feed_wait(struct channel *channel)
+void dmacast_channel_feed_wait(struct channel *channel)
 {
 	if (channel->feed_thread)
 		kthread_flush_work(&channel->feed_work);

@@ -11,15 +11,15 @@ struct channel;
 #define MAX_BLOCK_SIZE SZ_64M
 
 /**
- * channel_feed() - give the engine what is free, from a callback of the engine
+ * dmacast_channel_feed() - give the engine what is free, from a callback of the engine
  * @channel: a channel; nothing happens if it is not active
  *
  * Context: Any. A softirq leaves a part of much work to the channel's work item.
  */
-void channel_feed(struct channel *channel);
+void dmacast_channel_feed(struct channel *channel);
 
 /**
- * channel_feed_by_task() - the same, from a task
+ * dmacast_channel_feed_by_task() - the same, from a task
  * @channel: a channel; nothing happens if it is not active
  *
  * On PREEMPT_RT a thread of the channel does it, whose priority is that of threaded interrupts: a
@@ -28,32 +28,32 @@ void channel_feed(struct channel *channel);
  *
  * Context: May sleep.
  */
-void channel_feed_by_task(struct channel *channel);
+void dmacast_channel_feed_by_task(struct channel *channel);
 
 /**
- * channel_feed_wait() - wait until what channel_feed_by_task() began is done
+ * dmacast_channel_feed_wait() - wait until what dmacast_channel_feed_by_task() began is done
  * @channel: the channel
  *
  * Context: May sleep.
  */
-void channel_feed_wait(struct channel *channel);
+void dmacast_channel_feed_wait(struct channel *channel);
 
 /**
- * channel_feed_init() - make the thread that feeds, where there is one
+ * dmacast_channel_feed_init() - make the thread that feeds, where there is one
  * @channel: the channel
  * @name: the channel's name
  *
  * Context: May sleep.
  * Return: 0 or a negative error number.
  */
-int channel_feed_init(struct channel *channel, const char *name);
+int dmacast_channel_feed_init(struct channel *channel, const char *name);
 
 /**
- * channel_feed_exit() - end the thread that feeds, if there is one
+ * dmacast_channel_feed_exit() - end the thread that feeds, if there is one
  * @channel: a channel that nobody feeds
  *
  * Context: May sleep.
  */
-void channel_feed_exit(struct channel *channel);
+void dmacast_channel_feed_exit(struct channel *channel);
 
 #endif

@@ -33,8 +33,8 @@ static void free_ring(struct channel *channel, struct ring *ring)
 			is_leaked = true;
 			continue;
 		}
-		memory_unmap(ring->block[i].memory, channel->engine.limits.dma_device);
-		guard_leave(channel, ring->block[i].memory);
+		dmacast_memory_unmap(ring->block[i].memory, channel->engine.limits.dma_device);
+		dmacast_guard_leave(channel, ring->block[i].memory);
 		cond_resched();
 	}
 	compat_put_memcg(ring->memcg);
@@ -53,7 +53,8 @@ static int allocate_blocks(struct channel *channel, struct ring *ring)
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		memory = memory_allocate(&channel->engine.limits, ring->block_size, contiguous);
+		memory = dmacast_memory_allocate(&channel->engine.limits, ring->block_size,
+						 contiguous);
 		if (PTR_ERR(memory) == -ENOMEM)
 			dev_notice_ratelimited(&channel->dev,
 					       "no memory for block %u of %u of %zu bytes%s: lower the ring's size or the block's%s\n",
@@ -118,7 +119,7 @@ static u64 used_bytes(const struct ring *ring)
 
 	for (u32 i = 0; ring && i < ring->block_count; i++) {
 		if (ring->block[i].state != BLOCK_QUEUED &&
-		    !memory_is_unused(ring->block[i].memory))
+		    !dmacast_memory_is_unused(ring->block[i].memory))
 			bytes += ring->block_size;
 	}
 	return bytes;
@@ -135,8 +136,8 @@ static int remove_ring(struct channel *channel, u64 size)
 	struct ring *old = channel->ring;
 
 	mutex_lock(&channel->mappings.lock);
-	if (mappings_exist(&channel->mappings) ||
-	    !guard_may_leave(channel, used_bytes(old), max(size, ring_bytes(old)))) {
+	if (dmacast_mappings_exist(&channel->mappings) ||
+	    !dmacast_guard_may_leave(channel, used_bytes(old), max(size, ring_bytes(old)))) {
 		mutex_unlock(&channel->mappings.lock);
 		return -EBUSY;
 	}
@@ -230,7 +231,7 @@ static bool is_same_geometry(const struct ring *ring, const struct dmacast_setup
 static bool is_in_use(struct channel *channel)
 {
 	return channel->running || channel->count[BLOCK_LENT] ||
-	       mappings_exist(&channel->mappings);
+	       dmacast_mappings_exist(&channel->mappings);
 }
 
 /* Asking the allocator for more than there is would take it from everyone else first. */
@@ -246,7 +247,7 @@ static int check_available(struct channel *channel, u64 size)
 	return -ENOMEM;
 }
 
-int channel_set_up(struct channel *channel, struct dmacast_setup *setup)
+int dmacast_channel_set_up(struct channel *channel, struct dmacast_setup *setup)
 {
 	struct ring *ring = NULL;
 	int error;
@@ -262,7 +263,7 @@ int channel_set_up(struct channel *channel, struct dmacast_setup *setup)
 	size = setup->block_size * setup->block_count;
 	if (is_same_geometry(channel->ring, setup)) {
 		spin_lock_irq(&channel->lock);
-		block_move_all(channel, BLOCK_READY, BLOCK_FREE);
+		dmacast_block_move_all(channel, BLOCK_READY, BLOCK_FREE);
 		spin_unlock_irq(&channel->lock);
 	} else {
 		error = remove_ring(channel, size);
@@ -286,17 +287,18 @@ int channel_set_up(struct channel *channel, struct dmacast_setup *setup)
 	return 0;
 }
 
-void channel_unmap_ring(struct channel *channel)
+void dmacast_channel_unmap_ring(struct channel *channel)
 {
 	struct ring *ring = channel->ring;
 
 	for (u32 i = 0; ring && i < ring->block_count; i++) {
 		if (ring->block[i].state != BLOCK_QUEUED)
-			memory_unmap(ring->block[i].memory, channel->engine.limits.dma_device);
+			dmacast_memory_unmap(ring->block[i].memory,
+					     channel->engine.limits.dma_device);
 	}
 }
 
-void channel_free_ring(struct channel *channel)
+void dmacast_channel_free_ring(struct channel *channel)
 {
 	struct ring *ring = channel->ring;
 	bool is_leaked = false;
@@ -307,7 +309,7 @@ void channel_free_ring(struct channel *channel)
 		if (ring->block[i].state == BLOCK_QUEUED)
 			is_leaked = true;
 		else
-			memory_free(ring->block[i].memory);
+			dmacast_memory_free(ring->block[i].memory);
 	}
 	compat_put_memcg(ring->memcg);
 	if (!is_leaked)

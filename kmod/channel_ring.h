@@ -10,33 +10,33 @@ struct dmacast_setup;
 #define MAX_BLOCK_COUNT 1048576U
 
 /**
- * channel_set_up() - make the ring, as DMACAST_IOC_SETUP says
+ * dmacast_channel_set_up() - make the ring, as DMACAST_IOC_SETUP says
  * @channel: the channel
  * @setup: in and out: the user's
  *
  * Context: May sleep; under mutex.
  * Return: 0 or a negative error number, whose reason is in the log.
  */
-int channel_set_up(struct channel *channel, struct dmacast_setup *setup);
+int dmacast_channel_set_up(struct channel *channel, struct dmacast_setup *setup);
 
 /**
- * channel_unmap_ring() - end DMA to the blocks of the ring, if there is one
+ * dmacast_channel_unmap_ring() - end DMA to the blocks of the ring, if there is one
  * @channel: the channel, which goes
  *
  * Blocks of an engine that cannot be stopped stay as they are.
  *
  * Context: May sleep; under mutex.
  */
-void channel_unmap_ring(struct channel *channel);
+void dmacast_channel_unmap_ring(struct channel *channel);
 
 /**
- * channel_free_ring() - free the ring, if there is one
- * @channel: the channel after channel_unmap_ring(), which nobody uses
+ * dmacast_channel_free_ring() - free the ring, if there is one
+ * @channel: the channel after dmacast_channel_unmap_ring(), which nobody uses
  *
  * Sockets keep the pages that they refer to.
  *
  * Context: May sleep.
  */
-void channel_free_ring(struct channel *channel);
+void dmacast_channel_free_ring(struct channel *channel);
 
 #endif

@@ -40,7 +40,7 @@ static int channel_mmap(struct file *file, struct vm_area_struct *vma)
 	}
 	if (READ_ONCE(channel->dead))
 		return -ENODEV;
-	error = mappings_add(channel, vma);
+	error = dmacast_mappings_add(channel, vma);
 	if (error)
 		dev_notice_ratelimited(&channel->dev,
 				       "mmap: a ring is mapped as a whole, map_size bytes from offset 0, after DMACAST_IOC_SETUP\n");
@@ -57,7 +57,7 @@ static size_t lend_some(struct channel *channel, struct dmacast_block *records, 
 {
 	size_t n = 0;
 
-	while (n < count && channel_lend(channel, &records[n]))
+	while (n < count && dmacast_channel_lend(channel, &records[n]))
 		n++;
 	return n;
 }
@@ -68,7 +68,7 @@ static void unlend(struct channel *channel, const struct dmacast_block *records,
 {
 	mutex_lock(&channel->mutex);
 	while (count--)
-		channel_unlend(channel, &records[count], setups);
+		dmacast_channel_unlend(channel, &records[count], setups);
 	mutex_unlock(&channel->mutex);
 	wake_up_interruptible_poll(&channel->wait, EPOLLIN | EPOLLRDNORM);
 }
@@ -163,11 +163,11 @@ static ssize_t return_blocks(struct channel *channel, const u32 *index, size_t c
 	if (error)
 		return error;
 	while (done < count && !error) {
-		error = channel_return(channel, index[done]);
+		error = dmacast_channel_return(channel, index[done]);
 		done += !error;
 	}
-	guard_look(channel);
-	channel_feed_by_task(channel);
+	dmacast_guard_look(channel);
+	dmacast_channel_feed_by_task(channel);
 	mutex_unlock(&channel->mutex);
 	return done ?: error;
 }
@@ -221,7 +221,7 @@ static long ioctl_info(struct channel *channel, void __user *argument)
 	error = channel_lock(channel);
 	if (error)
 		return error;
-	channel_describe(channel, &info);
+	dmacast_channel_describe(channel, &info);
 	mutex_unlock(&channel->mutex);
 	return copy_to_user(argument, &info, sizeof(info)) ? -EFAULT : 0;
 }
@@ -236,7 +236,7 @@ static long ioctl_setup(struct channel *channel, void __user *argument)
 	error = channel_lock(channel);
 	if (error)
 		return error;
-	error = channel_set_up(channel, &setup);
+	error = dmacast_channel_set_up(channel, &setup);
 	mutex_unlock(&channel->mutex);
 	if (error)
 		return error;
@@ -251,7 +251,7 @@ static long ioctl_stats(struct channel *channel, void __user *argument)
 	error = channel_lock(channel);
 	if (error)
 		return error;
-	channel_read_stats(channel, &stats);
+	dmacast_channel_read_stats(channel, &stats);
 	mutex_unlock(&channel->mutex);
 	return copy_to_user(argument, &stats, sizeof(stats)) ? -EFAULT : 0;
 }
@@ -279,9 +279,9 @@ static long channel_ioctl(struct file *file, unsigned int command, unsigned long
 	case DMACAST_IOC_SETUP:
 		return ioctl_setup(channel, user);
 	case DMACAST_IOC_START:
-		return ioctl_plain(channel, channel_start);
+		return ioctl_plain(channel, dmacast_channel_start);
 	case DMACAST_IOC_STOP:
-		return ioctl_plain(channel, channel_stop);
+		return ioctl_plain(channel, dmacast_channel_stop);
 	case DMACAST_IOC_STATS:
 		return ioctl_stats(channel, user);
 	default:
@@ -321,13 +321,13 @@ static int channel_close(struct inode *inode, struct file *file)
 	struct channel *channel = file->private_data;
 
 	mutex_lock(&channel->mutex);
-	channel_release(channel);
+	dmacast_channel_release(channel);
 	mutex_unlock(&channel->mutex);
 	put_device(&channel->dev);
 	return 0;
 }
 
-const struct file_operations channel_fops = {
+const struct file_operations dmacast_channel_fops = {
 	.owner = THIS_MODULE,
 	.open = channel_open,
 	.release = channel_close,

@@ -28,7 +28,7 @@ struct class dmacast_class = {
 	.devnode = devnode,
 };
 
-int class_init(void)
+int dmacast_class_init(void)
 {
 	int error = dmacast_fault() ? -ENOMEM :
 		    alloc_chrdev_region(&first_number, 0, NUMBERS, "dmacast");
@@ -41,14 +41,14 @@ int class_init(void)
 	return error;
 }
 
-void class_exit(void)
+void dmacast_class_exit(void)
 {
 	class_unregister(&dmacast_class);
 	unregister_chrdev_region(first_number, NUMBERS);
 	ida_destroy(&numbers);
 }
 
-int class_take_number(dev_t *number)
+int dmacast_class_take_number(dev_t *number)
 {
 	int minor = dmacast_fault() ? -ENOMEM :
 		    ida_alloc_max(&numbers, NUMBERS - 1, GFP_KERNEL);
@@ -59,12 +59,12 @@ int class_take_number(dev_t *number)
 	return 0;
 }
 
-void class_put_number(dev_t number)
+void dmacast_class_put_number(dev_t number)
 {
 	ida_free(&numbers, number - first_number);
 }
 
-bool class_has(const char *name)
+bool dmacast_class_has(const char *name)
 {
 	struct device *dev = class_find_device_by_name(&dmacast_class, name);
 

@@ -161,7 +161,7 @@ static int depend_on(struct device *device, struct device *provider)
 	return -EINVAL;
 }
 
-int engine_open(struct engine *engine, struct device *device)
+int dmacast_engine_open(struct engine *engine, struct device *device)
 {
 	struct dma_chan *chan = request(device);
 	int error;
@@ -173,11 +173,11 @@ int engine_open(struct engine *engine, struct device *device)
 	if (!error)
 		error = depend_on(device, chan->device->dev);
 	if (error)
-		engine_close(engine);
+		dmacast_engine_close(engine);
 	return error;
 }
 
-void engine_note_callback(struct engine *engine)
+void dmacast_engine_note_callback(struct engine *engine)
 {
 	bool in_thread = in_task() && !softirq_count();
 	bool *seen = in_thread ? &engine->calls_in_thread : &engine->calls_elsewhere;
@@ -200,7 +200,7 @@ static void wait_for_callbacks(const struct engine *engine)
 		synchronize_rcu_tasks();
 }
 
-int engine_stop(struct engine *engine)
+int dmacast_engine_stop(struct engine *engine)
 {
 	int error = dmaengine_terminate_sync(engine->chan);
 
@@ -209,7 +209,7 @@ int engine_stop(struct engine *engine)
 	return error;
 }
 
-void engine_close(struct engine *engine)
+void dmacast_engine_close(struct engine *engine)
 {
 	dma_release_channel(engine->chan);
 	engine->chan = NULL;

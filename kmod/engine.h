@@ -18,25 +18,25 @@ struct engine {
 };
 
 /**
- * engine_open() - request and configure a DMA channel
+ * dmacast_engine_open() - request and configure a DMA channel
  * @engine: out
  * @device: the device whose firmware node, or entry in the provider's slave map, names the channel
  *
  * Context: May sleep.
  * Return: 0; -EPROBE_DEFER when no provider has it yet; or another error, which was logged.
  */
-int engine_open(struct engine *engine, struct device *device);
+int dmacast_engine_open(struct engine *engine, struct device *device);
 
 /**
- * engine_note_callback() - note the context of a callback; the first call of every callback
+ * dmacast_engine_note_callback() - note the context of a callback; the first call of every callback
  * @engine: the engine that calls
  *
  * Context: Any.
  */
-void engine_note_callback(struct engine *engine);
+void dmacast_engine_note_callback(struct engine *engine);
 
 /**
- * engine_stop() - end all transfers
+ * dmacast_engine_stop() - end all transfers
  * @engine: an engine that nobody feeds
  *
  * No callback runs when it has returned 0, and none comes later.
@@ -44,14 +44,14 @@ void engine_note_callback(struct engine *engine);
  * Context: May sleep.
  * Return: 0; or the provider's error, and then transfers may go on.
  */
-int engine_stop(struct engine *engine);
+int dmacast_engine_stop(struct engine *engine);
 
 /**
- * engine_close() - give the channel back
+ * dmacast_engine_close() - give the channel back
  * @engine: an engine of which nothing is queued
  *
  * Context: May sleep.
  */
-void engine_close(struct engine *engine);
+void dmacast_engine_close(struct engine *engine);
 
 #endif

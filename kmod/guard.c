@@ -30,9 +30,9 @@
  *
  * Entries are made in two ways. The page fault handler counts insertions into a block before and
  * after (mapping.c). fork() copies the entries of a mapping that its owner made copyable by
- * MADV_DOFORK; mappings_begin_look() and mappings_end_look() see that, too. mremap() moves entries,
- * and M counts them all the time. If one of the two was seen, nothing is known. The guard then
- * unmaps the block, and looks whether R is 1: then M and F are 0.
+ * MADV_DOFORK; dmacast_mappings_begin_look() and dmacast_mappings_end_look() see that, too.
+ * mremap() moves entries, and M counts them all the time. If one of the two was seen, nothing is
+ * known. The guard then unmaps the block, and looks whether R is 1: then M and F are 0.
  *
  * A reference that somebody takes from a mapping after the block was given back is not the guard's
  * matter: a block that is not LENT changes at any time, and its owner knows.
@@ -53,43 +53,43 @@
 /* Pause between looks at what was left behind. */
 #define LEFT_PAUSE	max(HZ / 4, 1)
 
-void guard_schedule(struct channel *channel, unsigned long delay)
+void dmacast_guard_schedule(struct channel *channel, unsigned long delay)
 {
 	lockdep_assert_held(&channel->lock);
-	/* Under the lock, so that it is not after channel_remove() cancelled it. */
+	/* Under the lock, so that it is not after dmacast_channel_remove() cancelled it. */
 	if (!channel->dead)
 		mod_delayed_work(dmacast_workqueue, &channel->work, delay);
 }
 
-enum guard_finding guard_examine(struct ring_block *block)
+enum guard_finding dmacast_guard_examine(struct ring_block *block)
 {
 	struct channel *channel = block->channel;
 	struct mapping_look look;
 	bool is_unused;
 
 	/* Exact by itself: no entry, nothing else. */
-	if (memory_is_unused(block->memory))
+	if (dmacast_memory_is_unused(block->memory))
 		return GUARD_UNUSED;
-	if (!mappings_begin_look(channel, block, &look))
+	if (!dmacast_mappings_begin_look(channel, block, &look))
 		return GUARD_UNKNOWN;
-	is_unused = memory_is_only_mapped(block->memory);
-	if (!mappings_end_look(channel, block, &look))
+	is_unused = dmacast_memory_is_only_mapped(block->memory);
+	if (!dmacast_mappings_end_look(channel, block, &look))
 		return GUARD_UNKNOWN;
 	return is_unused ? GUARD_UNUSED : GUARD_IN_USE;
 }
 
-void guard_quarantine(struct ring_block *block)
+void dmacast_guard_quarantine(struct ring_block *block)
 {
 	struct channel *channel = block->channel;
 	unsigned long flags;
 
 	spin_lock_irqsave(&channel->lock, flags);
-	block_set_state(block, BLOCK_QUARANTINE);
+	dmacast_block_set_state(block, BLOCK_QUARANTINE);
 	block->quarantined_at = jiffies;
 	block->replace_at = jiffies + REPLACE_AFTER;
 	channel->stats.quarantined++;
 	trace_dmacast_quarantine(block);
-	guard_schedule(channel, 1);
+	dmacast_guard_schedule(channel, 1);
 	spin_unlock_irqrestore(&channel->lock, flags);
 }
 
@@ -102,12 +102,12 @@ static void add_left(struct channel *channel, s64 bytes)
 	spin_unlock_irq(&channel->lock);
 }
 
-void guard_leave(struct channel *channel, struct block_memory *memory)
+void dmacast_guard_leave(struct channel *channel, struct block_memory *memory)
 {
-	size_t size = memory_free_unused(memory);
+	size_t size = dmacast_memory_free_unused(memory);
 
 	if (!size) {
-		memory_free(memory);
+		dmacast_memory_free(memory);
 		return;
 	}
 	list_add_tail(&memory->entry, &channel->left);
@@ -119,18 +119,18 @@ void guard_leave(struct channel *channel, struct block_memory *memory)
 	spin_unlock_irq(&channel->lock);
 }
 
-void guard_free_left(struct channel *channel)
+void dmacast_guard_free_left(struct channel *channel)
 {
 	struct block_memory *memory, *next;
 
 	list_for_each_entry_safe(memory, next, &channel->left, entry) {
-		size_t before = (size_t)memory_pages(memory) << PAGE_SHIFT;
-		size_t after = memory_free_unused(memory);
+		size_t before = (size_t)dmacast_memory_pages(memory) << PAGE_SHIFT;
+		size_t after = dmacast_memory_free_unused(memory);
 
 		add_left(channel, (s64)after - (s64)before);
 		if (!after) {
 			list_del(&memory->entry);
-			memory_free(memory);
+			dmacast_memory_free(memory);
 		}
 		cond_resched();
 	}
@@ -138,19 +138,19 @@ void guard_free_left(struct channel *channel)
 		channel->left_limit_logged = false;
 }
 
-void guard_drop_left(struct channel *channel)
+void dmacast_guard_drop_left(struct channel *channel)
 {
 	struct block_memory *memory, *next;
 
 	list_for_each_entry_safe(memory, next, &channel->left, entry)
-		memory_free(memory);
+		dmacast_memory_free(memory);
 }
 
-bool guard_may_leave(struct channel *channel, u64 bytes, u64 limit)
+bool dmacast_guard_may_leave(struct channel *channel, u64 bytes, u64 limit)
 {
 	if (!bytes || channel->left_bytes + bytes <= limit)
 		return true;
-	guard_free_left(channel);
+	dmacast_guard_free_left(channel);
 	if (channel->left_bytes + bytes <= limit)
 		return true;
 	if (!channel->left_limit_logged)
@@ -170,8 +170,8 @@ static struct block_memory *allocate_fresh(struct channel *channel)
 	struct mem_cgroup *before = compat_set_active_memcg(ring->memcg);
 	struct block_memory *memory;
 
-	memory = memory_allocate(&channel->engine.limits, ring->block_size,
-				 ring->flags & DMACAST_SETUP_CONTIGUOUS);
+	memory = dmacast_memory_allocate(&channel->engine.limits, ring->block_size,
+					 ring->flags & DMACAST_SETUP_CONTIGUOUS);
 	compat_set_active_memcg(before);
 	return memory;
 }
@@ -187,8 +187,8 @@ static bool replace_pages(struct channel *channel, struct ring_block *block)
 	struct block_memory *fresh, *old;
 
 	block->replace_at = jiffies + REPLACE_AGAIN;
-	if (!guard_may_leave(channel, ring->block_size,
-			     (u64)ring->block_size * ring->block_count)) {
+	if (!dmacast_guard_may_leave(channel, ring->block_size,
+				     (u64)ring->block_size * ring->block_count)) {
 		spin_lock_irq(&channel->lock);
 		channel->stats.left_refused++;
 		spin_unlock_irq(&channel->lock);
@@ -205,10 +205,10 @@ static bool replace_pages(struct channel *channel, struct ring_block *block)
 	old = block->memory;
 	block->memory = fresh;
 	/* The mapping gets the fresh pages by the next page fault. */
-	mappings_remove_block(channel, block);
+	dmacast_mappings_remove_block(channel, block);
 	mutex_unlock(&channel->mappings.lock);
-	memory_unmap(old, channel->engine.limits.dma_device);
-	guard_leave(channel, old);
+	dmacast_memory_unmap(old, channel->engine.limits.dma_device);
+	dmacast_guard_leave(channel, old);
 	spin_lock_irq(&channel->lock);
 	channel->stats.replaced++;
 	spin_unlock_irq(&channel->lock);
@@ -223,16 +223,16 @@ static bool is_unused(struct channel *channel, struct ring_block *block)
 	enum guard_finding finding;
 
 	mutex_lock(&channel->mappings.lock);
-	finding = guard_examine(block);
+	finding = dmacast_guard_examine(block);
 	if (finding == GUARD_UNKNOWN) {
-		mappings_remove_block(channel, block);
-		finding = guard_examine(block);
+		dmacast_mappings_remove_block(channel, block);
+		finding = dmacast_guard_examine(block);
 	}
 	mutex_unlock(&channel->mappings.lock);
 	return finding == GUARD_UNUSED;
 }
 
-void guard_look(struct channel *channel)
+void dmacast_guard_look(struct channel *channel)
 {
 	struct ring_block *block;
 	LIST_HEAD(waiting);
@@ -244,11 +244,11 @@ void guard_look(struct channel *channel)
 	while ((block = list_first_entry_or_null(&waiting, struct ring_block, entry))) {
 		list_del_init(&block->entry);
 		if (is_unused(channel, block))
-			block_move(block, BLOCK_FREE);
+			dmacast_block_move(block, BLOCK_FREE);
 		else if (time_before(jiffies, block->replace_at) || !replace_pages(channel, block))
-			block_move(block, BLOCK_QUARANTINE);
+			dmacast_block_move(block, BLOCK_QUARANTINE);
 		else
-			block_move(block, BLOCK_FREE);
+			dmacast_block_move(block, BLOCK_FREE);
 		cond_resched();
 	}
 }
@@ -266,12 +266,12 @@ static unsigned long pause_until_next(struct channel *channel)
 	return pause;
 }
 
-void guard_schedule_next(struct channel *channel)
+void dmacast_guard_schedule_next(struct channel *channel)
 {
 	spin_lock_irq(&channel->lock);
 	if (channel->count[BLOCK_QUARANTINE])
-		guard_schedule(channel, pause_until_next(channel));
+		dmacast_guard_schedule(channel, pause_until_next(channel));
 	else if (!list_empty(&channel->left))
-		guard_schedule(channel, LEFT_PAUSE);
+		dmacast_guard_schedule(channel, LEFT_PAUSE);
 	spin_unlock_irq(&channel->lock);
 }

@@ -60,11 +60,11 @@ static int probe(struct platform_device *pdev)
 			name, DMACAST_NAME_SIZE - 1);
 		return -EINVAL;
 	}
-	if (class_has(name)) {
+	if (dmacast_class_has(name)) {
 		dev_err(&pdev->dev, "label \"%s\": another channel has this name\n", name);
 		return -EEXIST;
 	}
-	channel = channel_create(&pdev->dev, name);
+	channel = dmacast_channel_create(&pdev->dev, name);
 	if (IS_ERR(channel))
 		return PTR_ERR(channel);
 	platform_set_drvdata(pdev, channel);
@@ -73,19 +73,19 @@ static int probe(struct platform_device *pdev)
 
 static void remove_channel(struct platform_device *pdev)
 {
-	channel_remove(platform_get_drvdata(pdev));
+	dmacast_channel_remove(platform_get_drvdata(pdev));
 }
 
 COMPAT_DEFINE_PLATFORM_REMOVE(remove_channel)
 
 static int __maybe_unused suspend(struct device *dev)
 {
-	return channel_suspend(dev_get_drvdata(dev));
+	return dmacast_channel_suspend(dev_get_drvdata(dev));
 }
 
 static int __maybe_unused resume(struct device *dev)
 {
-	channel_resume(dev_get_drvdata(dev));
+	dmacast_channel_resume(dev_get_drvdata(dev));
 	return 0;
 }
 
@@ -154,7 +154,7 @@ static int __init dmacast_init(void)
 			    alloc_workqueue("dmacast", WQ_FREEZABLE | WQ_UNBOUND, 0);
 	if (!dmacast_workqueue)
 		return -ENOMEM;
-	error = class_init();
+	error = dmacast_class_init();
 	if (error)
 		goto destroy_workqueue;
 	error = dmacast_fault() ? -ENOMEM : platform_driver_register(&driver);
@@ -167,7 +167,7 @@ static int __init dmacast_init(void)
 unregister_driver:
 	platform_driver_unregister(&driver);
 exit_class:
-	class_exit();
+	dmacast_class_exit();
 destroy_workqueue:
 	destroy_workqueue(dmacast_workqueue);
 	return error;
@@ -177,7 +177,7 @@ static void __exit dmacast_exit(void)
 {
 	remove_devices();
 	platform_driver_unregister(&driver);
-	class_exit();
+	dmacast_class_exit();
 	destroy_workqueue(dmacast_workqueue);
 }
 

@@ -8,18 +8,18 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 
-void mappings_init(struct ring_mappings *mappings)
+void dmacast_mappings_init(struct ring_mappings *mappings)
 {
 	mutex_init(&mappings->lock);
 	spin_lock_init(&mappings->watch_lock);
 }
 
-void mappings_destroy(struct ring_mappings *mappings)
+void dmacast_mappings_destroy(struct ring_mappings *mappings)
 {
 	mutex_destroy(&mappings->lock);
 }
 
-bool mappings_exist(struct ring_mappings *mappings)
+bool dmacast_mappings_exist(struct ring_mappings *mappings)
 {
 	return READ_ONCE(mappings->count);
 }
@@ -77,8 +77,8 @@ static bool cannot_be_copied(struct ring_mappings *mappings)
  * the mapping that it copies: it holds the mmap_lock for writing, so that they cannot change. One
  * that begins later and ends earlier has changed the number of copies in between.
  */
-bool mappings_begin_look(struct channel *channel, const struct ring_block *block,
-			 struct mapping_look *look)
+bool dmacast_mappings_begin_look(struct channel *channel, const struct ring_block *block,
+				 struct mapping_look *look)
 {
 	bool is_quiet;
 
@@ -92,8 +92,8 @@ bool mappings_begin_look(struct channel *channel, const struct ring_block *block
 	return is_quiet;
 }
 
-bool mappings_end_look(struct channel *channel, const struct ring_block *block,
-		       const struct mapping_look *look)
+bool dmacast_mappings_end_look(struct channel *channel, const struct ring_block *block,
+			       const struct mapping_look *look)
 {
 	/* Entries were counted before. */
 	smp_rmb();
@@ -119,7 +119,7 @@ static void end_insertion(struct ring_block *block)
 	smp_store_release(&block->insertions, block->insertions + 1);
 }
 
-void mappings_remove_block(struct channel *channel, const struct ring_block *block)
+void dmacast_mappings_remove_block(struct channel *channel, const struct ring_block *block)
 {
 	size_t size = channel->ring->block_size;
 
@@ -137,7 +137,7 @@ static void mapping_copied(struct vm_area_struct *vma)
 
 	mutex_lock(&channel->mappings.lock);
 	watch(&channel->mappings, vma);
-	/* Pairs with mappings_begin_look(). */
+	/* Pairs with dmacast_mappings_begin_look(). */
 	smp_store_release(&channel->mappings.copies, channel->mappings.copies + 1);
 	mutex_unlock(&channel->mappings.lock);
 }
@@ -216,7 +216,7 @@ static const struct vm_operations_struct mapping_ops = {
 	.fault = fault,
 };
 
-int mappings_add(struct channel *channel, struct vm_area_struct *vma)
+int dmacast_mappings_add(struct channel *channel, struct vm_area_struct *vma)
 {
 	const struct ring *ring;
 	int error = -EINVAL;

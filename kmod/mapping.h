@@ -27,78 +27,78 @@ struct ring_mappings {
 	struct vm_area_struct *watched[MAX_WATCHED_MAPPINGS];	/* unused ones are NULL */
 };
 
-/* What mappings_begin_look() saw, for mappings_end_look(). */
+/* What dmacast_mappings_begin_look() saw, for dmacast_mappings_end_look(). */
 struct mapping_look {
 	unsigned int copies;
 	unsigned int insertions;
 };
 
 /**
- * mappings_init() - begin without a mapping
+ * dmacast_mappings_init() - begin without a mapping
  * @mappings: zeroed memory
  *
  * Context: May sleep.
  */
-void mappings_init(struct ring_mappings *mappings);
+void dmacast_mappings_init(struct ring_mappings *mappings);
 
 /**
- * mappings_destroy() - end
+ * dmacast_mappings_destroy() - end
  * @mappings: without a mapping
  *
  * Context: May sleep.
  */
-void mappings_destroy(struct ring_mappings *mappings);
+void dmacast_mappings_destroy(struct ring_mappings *mappings);
 
 /**
- * mappings_exist() - see whether the ring is mapped
+ * dmacast_mappings_exist() - see whether the ring is mapped
  * @mappings: the mappings of a ring
  *
  * Context: Any.
  * Return: true if there is a mapping.
  */
-bool mappings_exist(struct ring_mappings *mappings);
+bool dmacast_mappings_exist(struct ring_mappings *mappings);
 
 /**
- * mappings_add() - map the ring of a channel; the mmap() of its file
+ * dmacast_mappings_add() - map the ring of a channel; the mmap() of its file
  * @channel: the channel, whose file is open
  * @vma: where
  *
  * Context: May sleep.
  * Return: 0 or a negative error number.
  */
-int mappings_add(struct channel *channel, struct vm_area_struct *vma);
+int dmacast_mappings_add(struct channel *channel, struct vm_area_struct *vma);
 
 /**
- * mappings_begin_look() - begin to look at the page table entries of a block
+ * dmacast_mappings_begin_look() - begin to look at the page table entries of a block
  * @channel: the channel of the block
  * @block: a block in the caller's hand
- * @look: out: for mappings_end_look()
+ * @look: out: for dmacast_mappings_end_look()
  *
  * Context: Any.
  * Return: false if entries are being made, or may be.
  */
-bool mappings_begin_look(struct channel *channel, const struct ring_block *block,
-			 struct mapping_look *look);
+bool dmacast_mappings_begin_look(struct channel *channel, const struct ring_block *block,
+				 struct mapping_look *look);
 
 /**
- * mappings_end_look() - see whether entries were made since mappings_begin_look()
+ * dmacast_mappings_end_look() - see whether entries were made since dmacast_mappings_begin_look()
  * @channel: the channel of the block
  * @block: a block in the caller's hand
- * @look: what mappings_begin_look() saw
+ * @look: what dmacast_mappings_begin_look() saw
  *
  * Context: Any.
  * Return: true if none was made.
  */
-bool mappings_end_look(struct channel *channel, const struct ring_block *block,
-		       const struct mapping_look *look);
+bool dmacast_mappings_end_look(struct channel *channel, const struct ring_block *block,
+			       const struct mapping_look *look);
 
 /**
- * mappings_remove_block() - unmap a block from every mapping; a page fault maps it again
+ * dmacast_mappings_remove_block() - unmap a block from every mapping; a page fault maps it again
  * @channel: the channel of the block
  * @block: the block
  *
  * Context: May sleep; under the mappings' lock.
  */
-void mappings_remove_block(struct channel *channel, const struct ring_block *block);
+void dmacast_mappings_remove_block(struct channel *channel, const struct ring_block *block);
 
 #endif

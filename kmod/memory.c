@@ -296,8 +296,8 @@ static int map_for_dma(struct block_memory *memory, const struct memory_limits *
 	return 0;
 }
 
-struct block_memory *memory_allocate(const struct memory_limits *limits, size_t size,
-				     bool contiguous)
+struct block_memory *dmacast_memory_allocate(const struct memory_limits *limits, size_t size,
+					     bool contiguous)
 {
 	struct block_memory *memory;
 	int error;
@@ -314,14 +314,14 @@ struct block_memory *memory_allocate(const struct memory_limits *limits, size_t 
 		error = -EINVAL;
 	}
 	if (error) {
-		memory_unmap(memory, limits->dma_device);
-		memory_free(memory);
+		dmacast_memory_unmap(memory, limits->dma_device);
+		dmacast_memory_free(memory);
 		return ERR_PTR(error);
 	}
 	return memory;
 }
 
-void memory_unmap(struct block_memory *memory, struct device *dma_device)
+void dmacast_memory_unmap(struct block_memory *memory, struct device *dma_device)
 {
 	if (!memory->sgt.sgl)
 		return;
@@ -330,7 +330,7 @@ void memory_unmap(struct block_memory *memory, struct device *dma_device)
 	memset(&memory->sgt, 0, sizeof(memory->sgt));
 }
 
-void memory_free(struct block_memory *memory)
+void dmacast_memory_free(struct block_memory *memory)
 {
 	if (!memory)
 		return;
@@ -339,7 +339,7 @@ void memory_free(struct block_memory *memory)
 	kvfree(memory);
 }
 
-size_t memory_free_unused(struct block_memory *memory)
+size_t dmacast_memory_free_unused(struct block_memory *memory)
 {
 	unsigned int i = 0;
 
@@ -351,10 +351,10 @@ size_t memory_free_unused(struct block_memory *memory)
 		put_run(&memory->runs[i]);
 		memory->runs[i] = memory->runs[--memory->run_count];
 	}
-	return (size_t)memory_pages(memory) << PAGE_SHIFT;
+	return (size_t)dmacast_memory_pages(memory) << PAGE_SHIFT;
 }
 
-unsigned int memory_pages(const struct block_memory *memory)
+unsigned int dmacast_memory_pages(const struct block_memory *memory)
 {
 	unsigned int pages = 0;
 
@@ -363,7 +363,7 @@ unsigned int memory_pages(const struct block_memory *memory)
 	return pages;
 }
 
-bool memory_is_only_mapped(const struct block_memory *memory)
+bool dmacast_memory_is_only_mapped(const struct block_memory *memory)
 {
 	for (unsigned int i = 0; i < memory->run_count; i++) {
 		if (!run_is(&memory->runs[i], pages_are_only_mapped))
@@ -374,7 +374,7 @@ bool memory_is_only_mapped(const struct block_memory *memory)
 	return true;
 }
 
-bool memory_is_unused(const struct block_memory *memory)
+bool dmacast_memory_is_unused(const struct block_memory *memory)
 {
 	for (unsigned int i = 0; i < memory->run_count; i++) {
 		if (!run_is_unused(&memory->runs[i]))

@@ -38,7 +38,7 @@ struct block_memory {
 };
 
 /**
- * memory_allocate() - allocate the memory of one block
+ * dmacast_memory_allocate() - allocate the memory of one block
  * @limits: limits of the DMA engine
  * @size: bytes, a multiple of the page size
  * @contiguous: in one run
@@ -49,48 +49,48 @@ struct block_memory {
  * Return: the memory; ERR_PTR(-ENOMEM); or ERR_PTR(-EINVAL) when the engine cannot take such a
  * block, and then the log says what to change.
  */
-struct block_memory *memory_allocate(const struct memory_limits *limits, size_t size,
-				     bool contiguous);
+struct block_memory *dmacast_memory_allocate(const struct memory_limits *limits, size_t size,
+					     bool contiguous);
 
 /**
- * memory_unmap() - end DMA to the memory; the pages stay
+ * dmacast_memory_unmap() - end DMA to the memory; the pages stay
  * @memory: memory that may be unmapped already
  * @dma_device: the device that it was allocated for
  *
  * Context: May sleep.
  */
-void memory_unmap(struct block_memory *memory, struct device *dma_device);
+void dmacast_memory_unmap(struct block_memory *memory, struct device *dma_device);
 
 /**
- * memory_free() - drop the ring's references to the pages
- * @memory: memory after memory_unmap(), or NULL
+ * dmacast_memory_free() - drop the ring's references to the pages
+ * @memory: memory after dmacast_memory_unmap(), or NULL
  *
  * Others who refer to a page keep it.
  *
  * Context: May sleep.
  */
-void memory_free(struct block_memory *memory);
+void dmacast_memory_free(struct block_memory *memory);
 
 /**
- * memory_free_unused() - free those runs of pages that nobody else refers to
- * @memory: memory after memory_unmap() that no page table maps
+ * dmacast_memory_free_unused() - free those runs of pages that nobody else refers to
+ * @memory: memory after dmacast_memory_unmap() that no page table maps
  *
  * Context: May sleep.
  * Return: bytes of the runs that are left.
  */
-size_t memory_free_unused(struct block_memory *memory);
+size_t dmacast_memory_free_unused(struct block_memory *memory);
 
 /**
- * memory_pages() - count the pages
+ * dmacast_memory_pages() - count the pages
  * @memory: the memory of a block
  *
  * Context: Any.
  * Return: the number of pages.
  */
-unsigned int memory_pages(const struct block_memory *memory);
+unsigned int dmacast_memory_pages(const struct block_memory *memory);
 
 /**
- * memory_is_only_mapped() - compare references and page table entries
+ * dmacast_memory_is_only_mapped() - compare references and page table entries
  * @memory: the memory of a block
  *
  * The result is exact only if no page table entry was made meanwhile; see guard.c.
@@ -98,15 +98,15 @@ unsigned int memory_pages(const struct block_memory *memory);
  * Context: Any.
  * Return: true if page table entries account for all references but the ring's own.
  */
-bool memory_is_only_mapped(const struct block_memory *memory);
+bool dmacast_memory_is_only_mapped(const struct block_memory *memory);
 
 /**
- * memory_is_unused() - see whether nobody else refers to the pages
+ * dmacast_memory_is_unused() - see whether nobody else refers to the pages
  * @memory: memory that no page table maps, and none can
  *
  * Context: Any.
  * Return: true if the references are the ring's own.
  */
-bool memory_is_unused(const struct block_memory *memory);
+bool dmacast_memory_is_unused(const struct block_memory *memory);
 
 #endif

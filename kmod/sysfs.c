@@ -19,7 +19,7 @@ static ssize_t show_counter(struct device *dev, struct device_attribute *attribu
 	struct dmacast_stats stats;
 	const void *value = (const char *)&stats + counter->offset;
 
-	channel_read_stats(channel, &stats);
+	dmacast_channel_read_stats(channel, &stats);
 	if (counter->size == sizeof(u64))
 		return sysfs_emit(text, "%llu\n", *(const u64 *)value);
 	return sysfs_emit(text, "%u\n", *(const u32 *)value);
@@ -119,4 +119,4 @@ static struct attribute *channel_attrs[] = {
 
 static const struct attribute_group channel_group = { .attrs = channel_attrs };
 
-const struct attribute_group *channel_groups[] = { &channel_group, NULL };
+const struct attribute_group *dmacast_channel_groups[] = { &channel_group, NULL };
