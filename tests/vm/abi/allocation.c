@@ -291,6 +291,7 @@ static void end_waiting(struct waiting *waiting)
 	sim("rate", "0");
 	channel_start(&waiting->channel);
 	go_round(&waiting->channel);
+	check(wait_while(&waiting->channel, left_behind, 0, 10), "pages stay left behind");
 	check_held(BLOCK_SIZE * BLOCK_COUNT, "at the end");
 	channel_unmap(&waiting->channel);
 	channel_stop(&waiting->channel);
@@ -305,11 +306,14 @@ static bool replace_failing(uint32_t flags, unsigned int nth, unsigned int *fail
 	struct waiting waiting = wait_in_quarantine(flags);
 	int kmsg = kmsg_open();
 	bool failed, late;
+	uint64_t left;
 
 	arm(nth);
 	late = clock_ns(CLOCK_MONOTONIC) - start > 900 * NS_PER_MS;
 	check(wait_for(&waiting.channel, replaced, 1, 20), "no fresh pages");
-	check_held(BLOCK_SIZE * BLOCK_COUNT, "with fresh pages");
+	left = channel_stats(&waiting.channel).left_behind;
+	check(left >= page_size && left <= BLOCK_SIZE, "%" PRIu64 " bytes are left behind", left);
+	check_held(BLOCK_SIZE * BLOCK_COUNT + left, "with fresh pages");
 	failed = disarm();
 	*failures += kmsg_says(kmsg, "no memory for fresh pages");
 	close(kmsg);
