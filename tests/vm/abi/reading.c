@@ -85,7 +85,7 @@ static void test_records(void)
 
 		/* 16 KiB at 200 kB/s take 82 ms. */
 		if (last)
-			check(ms > 20 && ms < 400, "%.1f ms between two blocks", ms);
+			check(ms > 20 && ms < 5000, "%.1f ms between two blocks", ms);
 		last = block.monotonic_ns;
 	}
 	check(clock_ns(CLOCK_MONOTONIC) - last > 200 * NS_PER_MS,
