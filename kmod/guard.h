@@ -77,7 +77,7 @@ void dmacast_guard_look(struct channel *channel);
 void dmacast_guard_leave(struct channel *channel, struct block_memory *memory);
 
 /**
- * dmacast_guard_may_leave() - see whether so much more memory may leave the ring while it is in use
+ * dmacast_guard_may_leave() - see whether more memory may leave the ring while it is in use
  * @channel: the channel
  * @bytes: size of the memory
  * @limit: limit of all that has left and is still in use, in bytes

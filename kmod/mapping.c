@@ -109,13 +109,13 @@ bool dmacast_mappings_end_look(struct channel *channel, const struct ring_block 
 static void begin_insertion(struct ring_block *block)
 {
 	WRITE_ONCE(block->insertions, block->insertions + 1);
-	/* Whoever counts an entry of this insertion sees that it began. */
+	/* A look that counts an entry of this insertion sees that it began. */
 	smp_wmb();
 }
 
 static void end_insertion(struct ring_block *block)
 {
-	/* Whoever sees the end counts all entries, and their references. */
+	/* A look that sees the end counts all entries, and their references. */
 	smp_store_release(&block->insertions, block->insertions + 1);
 }
 

@@ -53,7 +53,7 @@ MODULE_PARM_DESC(seg_boundary, "Mask of the boundary that no segment crosses, as
 
 static unsigned int late;
 module_param(late, uint, 0444);
-MODULE_PARM_DESC(late, "Call clients from a thread, so many ms after a transfer, and without device_synchronize(); 0: from a tasklet (default 0)");
+MODULE_PARM_DESC(late, "Milliseconds after a transfer at which a thread calls the client, without device_synchronize(); 0: a tasklet does at once (default 0)");
 
 static int node = NUMA_NO_NODE;
 module_param(node, int, 0444);

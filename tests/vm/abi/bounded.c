@@ -65,7 +65,7 @@ static void check_whole(const struct channel *channel)
 	}
 }
 
-/* wait_for_left() - until so much is left behind; the module notices that some time after. */
+/* wait_for_left() - wait until these bytes are left behind; the module notices that some time after. */
 static void wait_for_left(const struct channel *channel, uint64_t bytes)
 {
 	check(wait_while(channel, left_behind, bytes, 10) &&

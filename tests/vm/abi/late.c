@@ -3,7 +3,7 @@
  * An engine whose driver calls back late, and cannot be waited for (no device_synchronize): a call may come
  * when the transfer was terminated, its ring is gone, or the device is unbound. It must not matter.
  *
- *	late DEVICE MS		calls come so many milliseconds late
+ *	late DEVICE MS		callbacks come MS milliseconds late
  */
 #include "channel.h"
 
