@@ -5,7 +5,7 @@
  *	racer DEVICE [FIRST [COUNT [SECONDS]]]
  *
  * Seeds are FIRST to FIRST + COUNT - 1; each runs for SECONDS. A seed fixes each process's sequence of
- * decisions; the order between processes is chance. In each sequence are all calls of dmacast.h, changes of
+ * decisions; the order between processes is chance. Each sequence has all calls of dmacast.h, changes of
  * mappings, forks that inherit them, references to pages from pipes, reads from another process's memory,
  * unbinding, unplugging, and faults of the simulated engine. Checked are
  *
@@ -53,7 +53,7 @@
 #define CHECKED_SIZE (128 * KIB)
 /* Interval of the signal that interrupts calls. */
 #define INTERRUPT_US 10000
-/* A process that does not end for so long after its time hangs. */
+/* Time that a process may take to end; then it hangs. */
 #define HANG_SECONDS 30
 
 #ifndef MADV_COLD
