@@ -6,6 +6,7 @@
 # make kmod KDIR=DIRECTORY   for the kernel of these headers; by default, for the running one
 # make check                 all tests (installs what is missing, as root); make check-quick: under a minute
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
+# make check-debug           the same in a kernel with its own checks, which is compiled first: 15 minutes
 # make check-service         the tests as a service of systemd, in a virtual machine with Debian 12
 # make bench                 the daemon beside a bare loop and other programs, as root, in under 20 minutes
 # make bench-quick           a part of it, in under two
@@ -85,7 +86,7 @@ nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs vm-programs service-programs kmod kmod-tests check \
-	check-quick check-vm check-service bench bench-quick demo install uninstall dkms-install dkms-uninstall \
+	check-quick check-vm check-debug check-service bench bench-quick demo install uninstall dkms-install dkms-uninstall \
 	clean format lint deps
 .DELETE_ON_ERROR:
 
@@ -212,6 +213,11 @@ check:
 check-vm:
 	@tests/packages vm-all
 	$(Q)tests/vm/run all
+
+# The same in a kernel with KASAN, lockdep, DMA-API debugging and injected faults.
+check-debug:
+	@tests/packages debug
+	$(Q)tests/vm/run all debug
 
 # As a service, on Debian with systemd.
 check-service:

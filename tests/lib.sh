@@ -10,6 +10,8 @@ BUILD=${BUILD:-build}
 # On a machine that is so many times slower, what clients and sources do is divided by this. What a test
 # then expects of them in bytes it divides itself.
 scale=${DMACAST_TEST_SCALE:-1}
+# Factor for the time limits of wait_until.
+patience=${DMACAST_TEST_PATIENCE:-1}
 work=$(mktemp -d)
 test_number=0
 test_failures=0
@@ -146,10 +148,10 @@ done_testing()
 	exit
 }
 
-# wait_until SECONDS COMMAND...: until it succeeds; longer where the command itself takes time.
+# wait_until SECONDS COMMAND...: until it succeeds; longer where the command itself takes time, or with patience.
 wait_until()
 {
-	local tries=$(($1 * 50))
+	local tries=$(($1 * 50 * patience))
 
 	shift
 	while ! "$@" >/dev/null 2>&1; do

@@ -5,7 +5,8 @@
 # modules and programs; commands run in it; and its ports, for clients outside. To tests/lib.sh it adds:
 #
 #   vm_start [OPTION]...        boot it, wait until it takes commands; one at a time
-#   vm_stop                     power it off; one test: its kernel had nothing to complain of
+#   vm_stop                     power it off; one test: its kernel had nothing to complain of; with a debug
+#                               kernel, tests of what that kernel counted
 #   vm_port PORT                the port of 127.0.0.1 that leads to the guest's PORT
 #   guest COMMAND ARGUMENT...   run it in the guest, in the top directory of a tree with programs in
 #                               build/ and tests/: its output, its status
@@ -36,13 +37,23 @@ vm_alarming+='|deprecated workqueue|dmacast.*deprecated'
 vm_alarming+='|DMA-API:|KASAN|UBSAN|unable to handle|list_(add|del) corruption'
 # How the former names a function of our modules, or a program of ours.
 vm_ours='\[dmacast|INFO: task dmacast|task:dmacast|Comm: dmacast'
+# What a debug kernel says at boot.
+vm_harmless='DMA-API: (preallocated [0-9]* debug entries|debugging enabled by kernel config)$'
+vm_harmless+='|RCU lockdep checking is enabled\.$'
+# Y: the test lets the kernel's check of DMA end itself.
+vm_dma_disabled=N
+
+# Tests with the debug kernel transfer less, and wait longer: see machine.
+machine "${DMACAST_VM_KERNEL:-6.1}"
+scale=$((scale * smaller))
+patience=$((patience * slowdown))
 
 # vm_start: the options are
-#   --kernel SERIES   5.10, 6.1, 6.12, rt, newest, armmp or arm64; by default what the tests are run for
+#   --kernel SERIES   5.10, 6.1, 6.12, rt, newest, armmp, arm64 or debug; by default what the tests are run for
 #                     (tests/vm/run), else 6.1
 #   --append WORDS    for the kernel's command line
 #   --nic NAME        e1000e, vmxnet3, virtio-net-pci; ARM machines have one of their own
-#   --memory SIZE     1G
+#   --memory SIZE     1G; of a debug kernel 2G
 #   --serial PATH     a Unix socket that leads to the machine's first serial port (armmp)
 #   --ports NUMBER    of ports of the guest from 7000 on that lead in from outside: 4
 #   --seconds NUMBER  the machine may run for: 300
@@ -51,7 +62,7 @@ vm_ours='\[dmacast|INFO: task dmacast|task:dmacast|Comm: dmacast'
 #   --boot NUMBER     of seconds for it to come up
 vm_start()
 {
-	local series=${DMACAST_VM_KERNEL:-6.1} append='' nic='' memory=1G ports=4 seconds=$vm_seconds
+	local series=${DMACAST_VM_KERNEL:-6.1} append='' nic='' size='' ports=4 seconds=$vm_seconds
 	local root archive='' boot='' number forward serial='' problem='' vm_devices drive=()
 
 	[ -z "$vm_running" ] || {
@@ -63,7 +74,7 @@ vm_start()
 		--kernel) series=$2 ;;
 		--append) append=$2 ;;
 		--nic) nic=$2 ;;
-		--memory) memory=$2 ;;
+		--memory) size=$2 ;;
 		--serial) serial=$2 ;;
 		--ports) ports=$2 ;;
 		--seconds) seconds=$2 ;;
@@ -122,10 +133,11 @@ vm_launch()
 	vm=$work/vm.$vm_number
 	vm_options "$series" "$nic" "$serial"
 	# An oops is a panic, and that ends QEMU, with its text in the console log.
-	timeout --kill-after=5 "$seconds" "${qemu[@]}" -accel tcg,thread=multi -m "$memory" \
+	timeout --kill-after=5 $((seconds * patience)) "${qemu[@]}" -accel tcg,thread=multi -m "${size:-$memory}" \
 		-display none -no-reboot -nodefaults \
 		-kernel "$root/boot/vmlinuz-$(cat "$root/release")" -initrd "$archive" \
-		-append "console=$console loglevel=5 panic=-1 oops=panic $kernel_options audit=0 nic=$nic $append" \
+		-append "console=$console loglevel=5 panic=-1 oops=panic $kernel_options audit=0 nic=$nic \
+			DMACAST_TEST_PATIENCE=$patience $append" \
 		-monitor "unix:$vm.monitor,server,nowait" -pidfile "$vm.pid" \
 		-netdev "user,id=net0,$forward" "${vm_devices[@]}" "${drive[@]}" \
 		</dev/null >"$vm.qemu" 2>&1 &
@@ -134,7 +146,7 @@ vm_launch()
 	wait_until 10 vm_began
 	[ ! -s "$vm.pid" ] || will_end "$(cat "$vm.pid")"
 	vm_ended || vm_find_ports
-	wait_until "${boot:-$boot_seconds}" vm_settled
+	patience=1 wait_until "${boot:-$boot_seconds}" vm_settled
 }
 
 # vm_options SERIES NIC SERIAL: sets vm_devices, and nic, as the guest's drivers are called.
@@ -248,7 +260,7 @@ vm_complaints()
 
 vm_complaints_in_order()
 {
-	vm_said | grep -E "$vm_alarming"
+	vm_said | grep -E "$vm_alarming" | grep -vE "$vm_harmless"
 }
 
 vm_stop()
@@ -258,6 +270,7 @@ vm_stop()
 	if vm_ended; then
 		problem="it ended by itself"
 	else
+		[ "$slowdown" -eq 1 ] || vm_debug_report
 		guest_seconds=20 guest dmesg >"$vm.dmesg" 2>/dev/null
 		tainted=$(guest_seconds=5 guest cat /proc/sys/kernel/tainted 2>/dev/null)
 		# Bad page, oops, warning, lock-up; that our modules are not Debian's is no news.
@@ -287,6 +300,32 @@ vm_stop()
 		diag "the end of the console log:"
 		tail -n 40 "$vm.console" | tr -d '\r' | sed 's/^/#   /'
 	}
+}
+
+# vm_debug_report: with a debug kernel, one test each: no memory of our modules leaked, DMA was used correctly.
+vm_debug_report()
+{
+	guest_script <<-'END' >"$vm.debug" 2>/dev/null
+		cd /sys/kernel/debug
+		[ ! -e dma-api/error_count ] || echo "dma-api errors: $(cat dma-api/error_count dma-api/disabled)"
+		[ -e kmemleak ] || exit
+		echo scan >kmemleak
+		# Younger objects are not reported.
+		sleep 6
+		echo scan >kmemleak
+		echo "kmemleak:"
+		cat kmemleak
+	END
+	if grep -q '^dma-api errors:' "$vm.debug"; then
+		is "the kernel found no wrong use of DMA" "$(sed -n '/^dma-api errors:/ { N; s/.*: //p }' "$vm.debug")" \
+			"0"$'\n'"$vm_dma_disabled"
+	fi
+	if grep -q '^kmemleak:' "$vm.debug"; then
+		# Other drivers are built in: addresses without a symbol are those of modules that are gone.
+		is "no memory that our modules allocated leaked" \
+			"$(grep -cE '\] (0x[0-9a-f]+$|.*\[(dmacast|pfnmap))' "$vm.debug")" 0 ||
+			sed 's/^/#   /' "$vm.debug" | head -n 60
+	fi
 }
 
 vm_kill()
@@ -339,7 +378,7 @@ guest_run()
 	if [ "$mode" = feed ]; then
 		cat >&"$socket"
 	fi
-	timeout "$guest_seconds" sed -u "/^$mark /q" <&"$socket" >"$out"
+	timeout $((guest_seconds * patience)) sed -u "/^$mark /q" <&"$socket" >"$out"
 	status=$?
 	exec {socket}>&-
 	guest_result "$out" "$mark" "$status"
@@ -362,7 +401,7 @@ guest_result()
 	esac
 	cat "$1"
 	if [ "$3" -eq 124 ]; then
-		echo "# the command did not end in $guest_seconds s" >&2
+		echo "# the command did not end in $((guest_seconds * patience)) s" >&2
 		return 124
 	fi
 	echo "# the guest went away" >&2

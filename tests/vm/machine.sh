@@ -12,6 +12,9 @@
 #   device_tree    Debian's device tree of the machine, in the directory of image packages; empty: it has none.
 #                  Nodes of ours, of dt/SERIES.dts, are added to it.
 #   boot_seconds   for it to come up, on a busy host
+#   slowdown       factor for time limits: how many times slower it is than one with a plain kernel
+#   memory         of the machine
+#   smaller        divisor of what tests send and receive there
 #   powers_off     can the guest end QEMU?
 
 # The caller uses these.
@@ -21,6 +24,7 @@ machine()
 	local top=${BUILD:-build}
 
 	triplet='' build=$top kernel_options='' device_tree='' boot_seconds=90 powers_off=yes
+	slowdown=1 smaller=1 memory=1G
 	# Those of tests that build networks in the guest, and those of netem.
 	modules="veth bridge sch_netem sch_tbf tun"
 	case $1 in
@@ -47,6 +51,15 @@ machine()
 		kernel_options="mitigations=off random.trust_cpu=on tsc=reliable"
 		;;
 	esac
+	[ "$1" != debug ] || {
+		# Without this, KASAN reports only the first wrong access.
+		kernel_options+=" kasan_multi_shot"
+		boot_seconds=240
+		slowdown=4
+		smaller=8
+		# The checks keep account of each page.
+		memory=2G
+	}
 	[ -z "$triplet" ] || {
 		build=$top/$1
 		boot_seconds=180

@@ -51,30 +51,13 @@ static bool disarm(void)
 
 /* ---- The ring works ---- */
 
-/* go_round() - every block comes twice, with what it should have; a ring that stalls. */
-static void go_round(const struct channel *channel)
-{
-	unsigned int seen[BLOCK_COUNT] = { 0 };
-
-	for (unsigned int n = 0; n < 2 * channel->block_count; n++) {
-		struct dmacast_block block = read_one(channel);
-
-		check_content(channel, &block);
-		seen[block.index]++;
-		recycle(channel, block.index);
-	}
-	for (unsigned int i = 0; i < channel->block_count; i++)
-		check(seen[i], "block %u is lost", i);
-	check(wait_for(channel, blocks_ready, channel->block_count, 20), "the ring is smaller");
-}
-
 static void check_works(struct channel *channel, uint64_t size, uint32_t count, uint32_t flags)
 {
 	channel_setup(channel, size, count, flags | DMACAST_SETUP_STALL);
 	check_held(size * count, "set up again");
 	channel_map(channel);
 	channel_start(channel);
-	go_round(channel);
+	channel_go_round(channel);
 	channel_stop(channel);
 	channel_unmap(channel);
 }
@@ -172,7 +155,7 @@ static void test_submission(void)
 			recycle(&channel, block.index);
 		}
 		retried += has_failed() && !result;
-		go_round(&channel);
+		channel_go_round(&channel);
 		check_held(BLOCK_SIZE * BLOCK_COUNT, "running");
 		channel_stop(&channel);
 		channel_unmap(&channel);
@@ -229,7 +212,7 @@ static void test_mapping(uint32_t flags)
 		if (!disarm())
 			break;
 		channel_start(&channel);
-		go_round(&channel);
+		channel_go_round(&channel);
 		channel_stop(&channel);
 		/* The references add up: none was taken for one of somebody else. */
 		check(!channel_stats(&channel).quarantined, "blocks were in quarantine");
@@ -290,7 +273,7 @@ static void end_waiting(struct waiting *waiting)
 	close(waiting->ends[1]);
 	sim("rate", "0");
 	channel_start(&waiting->channel);
-	go_round(&waiting->channel);
+	channel_go_round(&waiting->channel);
 	check(wait_while(&waiting->channel, left_behind, 0, 10), "pages stay left behind");
 	check_held(BLOCK_SIZE * BLOCK_COUNT, "at the end");
 	channel_unmap(&waiting->channel);

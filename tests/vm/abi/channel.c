@@ -34,6 +34,20 @@ void give_up(void)
 	exit(tap_end() ?: 1);
 }
 
+unsigned int patience(void)
+{
+	const char *text = getenv("DMACAST_TEST_PATIENCE");
+	int factor = text ? atoi(text) : 1;
+
+	return factor > 1 ? factor : 1;
+}
+
+/* deadline() - on CLOCK_MONOTONIC, in @seconds. */
+static uint64_t deadline(double seconds)
+{
+	return clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * 1e9) * patience();
+}
+
 void begin_without_sim(int argc, char **argv)
 {
 	char path[PATH_MAX], link[PATH_MAX];
@@ -47,7 +61,7 @@ void begin_without_sim(int argc, char **argv)
 	snprintf(platform_device, sizeof(platform_device), "%.60s", strrchr(link, '/') + 1);
 	tap.checks = 0;
 	/* A test that hangs is a failed one. */
-	alarm(300);
+	alarm(300 * patience());
 }
 
 void begin(int argc, char **argv)
@@ -171,7 +185,7 @@ struct dmacast_stats channel_stats(const struct channel *channel)
 unsigned int channel_read(const struct channel *channel, struct dmacast_block *blocks,
 			  unsigned int count, double seconds)
 {
-	uint64_t end = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * 1e9);
+	uint64_t end = deadline(seconds);
 	struct pollfd wanted = { .fd = channel->fd, .events = POLLIN };
 	unsigned int have = 0;
 
@@ -204,7 +218,7 @@ struct dmacast_block read_one(const struct channel *channel)
 bool wait_for_stat(const struct channel *channel, size_t offset, size_t size, uint64_t least,
 		   uint64_t most, double seconds)
 {
-	uint64_t end = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * 1e9);
+	uint64_t end = deadline(seconds);
 
 	for (;;) {
 		struct dmacast_stats stats = channel_stats(channel);
@@ -225,6 +239,24 @@ bool wait_for_stat(const struct channel *channel, size_t offset, size_t size, ui
 			return false;
 		sleep_ms(2);
 	}
+}
+
+void channel_go_round(const struct channel *channel)
+{
+	unsigned int *seen = calloc(channel->block_count, sizeof(*seen));
+
+	need(seen, "no memory");
+	for (unsigned int n = 0; n < 2 * channel->block_count; n++) {
+		struct dmacast_block block = read_one(channel);
+
+		check_content(channel, &block);
+		seen[block.index]++;
+		recycle(channel, block.index);
+	}
+	for (unsigned int i = 0; i < channel->block_count; i++)
+		check(seen[i], "block %u is lost", i);
+	check(wait_for(channel, blocks_ready, channel->block_count, 20), "the ring is smaller");
+	free(seen);
 }
 
 void channel_stop_often(struct channel *channel, unsigned int times)
@@ -396,7 +428,7 @@ void bind_again(void)
 
 	need(write_file(DRIVER "/bind", platform_device), DRIVER "/bind: %m");
 	/* The node is made by a thread of the kernel. */
-	for (end = clock_ns(CLOCK_MONOTONIC) + 10 * NS_PER_S; access(device, F_OK);) {
+	for (end = deadline(10); access(device, F_OK);) {
 		need(clock_ns(CLOCK_MONOTONIC) < end, "%s does not come back", device);
 		sleep_ms(5);
 	}

@@ -60,6 +60,9 @@ extern void *volatile null_pointer, *volatile wild_pointer;
 
 void give_up(void) __attribute__((noreturn));
 
+/* patience() - factor for time limits: DMACAST_TEST_PATIENCE, or 1. */
+unsigned int patience(void);
+
 /* begin() - the first call of main(): takes the arguments; sets the engine to a rate of 0. */
 void begin(int argc, char **argv);
 
@@ -107,6 +110,9 @@ unsigned int channel_read(const struct channel *channel, struct dmacast_block *b
 /* read_one(), recycle(): with need for success. */
 struct dmacast_block read_one(const struct channel *channel);
 void recycle(const struct channel *channel, uint32_t index);
+
+/* channel_go_round() - let each block of a ring that stalls come twice, and check the content. */
+void channel_go_round(const struct channel *channel);
 
 /* wait_for() - until a member of the stats is at least @least. Return: false after @seconds. */
 #define wait_for(channel, member, least, seconds)                      \

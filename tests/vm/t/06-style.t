@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The kernel's own style: compiler, sparse and checkpatch have nothing to say of the modules, and the modules
 # say what they are. It boots no machine, but is one of these tests for the kernels of all series.
+# Not on debug: it boots no machine; the sources are the same
 
 . tests/lib.sh
 

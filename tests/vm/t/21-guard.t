@@ -24,16 +24,16 @@ broken_end()
 }
 
 # A client that is no match for the sender: much is in flight all the time.
-broken_start early 7000 33554432
+broken_start early 7000 $((33554432 / scale))
 feed "127.0.0.1:$(vm_port 7000)" --rate 3M/s --expect-end end --seconds 100
 ok "$status" "blocks given back too early: every byte is right" || diag_file "$work/feed.err"
-is "and all are there" "$(field bytes_min)" 33554432
+is "and all are there" "$(field bytes_min)" $((33554432 / scale))
 broken_end "early"
 
 # The client stops reading; the channel's next user runs for ten seconds; the client reads the rest.
 inside=7001
 for mode in kill close; do
-	broken_start $mode $inside 16777216
+	broken_start $mode $inside $((16777216 / scale))
 	feed_start $mode "127.0.0.1:$(vm_port $inside)" --rcvbuf 16K --expect-end any --until-end \
 		--seconds 100
 	kill -STOP "${feed_pid[$mode]}"

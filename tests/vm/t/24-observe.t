@@ -37,7 +37,7 @@ events()
 	guest grep -c " dmacast_$1: sim0 block=[0-9]* sequence=[0-9]* length=[0-9]*" $tracing/trace
 }
 
-check "the modules load" load rate=4000000
+check "the modules load" load rate=$((4000000 / scale))
 check "events can be had" guest_script <<-END
 	echo 8192 >$tracing/buffer_size_kb
 	echo 1 >$tracing/events/dmacast/enable
@@ -46,7 +46,7 @@ stream_start --block-size 64K --ring-size 1M
 feed_ok "a client is served" --bytes 4M "$(at 7000)"
 check "the daemon ends" daemon_end TERM
 check "no more events" guest sh -c "echo 0 >$tracing/tracing_on"
-compare "blocks were filled" "$(count completed)" -ge 64
+compare "blocks were filled" "$(count completed)" -ge $((64 / scale))
 is "an event for each block that was filled" "$(events complete)" "$(count completed)"
 is "for each that was lent" "$(events lend)" "$(count lent)"
 is "for each that was given back" "$(events recycle)" "$(count recycled)"
@@ -65,7 +65,7 @@ compare "and for a quarantine" "$(events quarantine)" -gt 0
 check "the modules go" unload
 
 # The ring is charged to who asked for it, and what is not allowed is refused; nobody is killed.
-check "the modules load again" load rate=4000000
+check "the modules load again" load rate=$((4000000 / scale))
 check "a group with little memory" guest_script <<-'END'
 	mkdir -p /sys/fs/cgroup && mount -t cgroup2 cgroup /sys/fs/cgroup
 	echo +memory >/sys/fs/cgroup/cgroup.subtree_control
@@ -95,7 +95,7 @@ check "the modules go again" unload
 # The node that the engine is at.
 is "the guest has two nodes" "$(guest cat /sys/devices/system/node/online)" "0-1"
 for node in 0 1; do
-	check "an engine at node $node" load rate=4000000 node=$node
+	check "an engine at node $node" load rate=$((4000000 / scale)) node=$node
 	stream_start --block-size 256K --ring-size 16M
 	feed_ok "a client is served" --bytes 4M "$(at 7000)"
 	# shellcheck disable=SC2016 # the guest's

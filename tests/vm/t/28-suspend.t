@@ -20,7 +20,7 @@ submitted()
 		END { printf "%d blocks in %d times\n", blocks, times }'
 }
 
-check "the modules load" guest modprobe dmacast_sim rate=4000000
+check "the modules load" guest modprobe dmacast_sim rate=$((4000000 / scale))
 check "with a channel" guest modprobe dmacast channels=sim0
 check "events can be had" guest_script <<-END
 	echo 8192 >$tracing/buffer_size_kb
@@ -30,7 +30,7 @@ END
 guest_seconds=200 guest_tap suspend build/tests/vm/abi/suspend /dev/dmacast/sim0
 is "the engine got no block while devices were suspended" "$(submitted)" "0 blocks in 5 times"
 
-guest_script <<<"echo >$tracing/trace; echo 4000000 >/sys/kernel/debug/dmacast_sim/ch0/rate"
+guest_script <<<"echo >$tracing/trace; echo $((4000000 / scale)) >/sys/kernel/debug/dmacast_sim/ch0/rate"
 daemon_with --device /dev/dmacast/sim0 --listen 0.0.0.0:7000 --block-size 64K --ring-size 4M
 feed_start across --clients 2 --bytes 48M --allow-gaps --seconds 100 "$(at 7000)"
 wait_until 20 test -e "$work/across.ready"

@@ -23,13 +23,15 @@ sender_end()
 # sends TEXT BLOCK_SIZE BYTES CHUNK [contiguous]
 sends()
 {
-	local text=$1
+	local text=$1 block=$2 bytes
 
-	shift
-	sender /dev/dmacast/sim0 "$@"
+	# Whole blocks.
+	bytes=$(($3 / scale / block * block))
+	shift 3
+	sender /dev/dmacast/sim0 "$block" "$bytes" "$@"
 	feed --expect-end end --seconds 100 "127.0.0.1:$(vm_port 7000)"
 	ok "$status" "$text: every byte is right" || diag_file "$work/feed.err"
-	compare "$text: all are there" "$(field bytes_min)" -ge "$2"
+	compare "$text: all are there" "$(field bytes_min)" -ge "$bytes"
 	sender_end "$text"
 }
 

@@ -12,7 +12,7 @@ for program in reading faults; do
 	guest_seconds=200 guest_tap "$program" "build/tests/vm/abi/$program" /dev/dmacast/sim0
 done
 
-check "a stream's rate" guest_script <<<'echo 4000000 >/sys/kernel/debug/dmacast_sim/ch0/rate'
+check "a stream's rate" guest_script <<<"echo $((4000000 / scale)) >/sys/kernel/debug/dmacast_sim/ch0/rate"
 daemon_with --device /dev/dmacast/sim0 --listen 0.0.0.0:7000
 compare "DMA to the ring is bounced: slots of 2 KiB" "$(guest cat /sys/kernel/debug/swiotlb/io_tlb_used)" -ge 8192
 feed --bytes 16M --allow-gaps --seconds 100 "$(at 7000)"

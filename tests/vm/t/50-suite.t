@@ -54,7 +54,7 @@ check "with a channel" guest modprobe dmacast channels=sim0
 for name in $suite; do
 	before=$(guest cat $sim/transfers)
 	began=$SECONDS
-	guest_seconds=400 guest_tap "$name" env DMACAST_TEST_DEVICE=$device DMACAST_TEST_SCALE=4 \
+	guest_seconds=400 guest_tap "$name" env DMACAST_TEST_DEVICE=$device DMACAST_TEST_SCALE=$((4 * scale)) \
 		bash "tests/t/$name.t"
 	diag "$name took $((SECONDS - began)) s"
 	compare "$name: the device was the source" "$(guest cat $sim/transfers)" -gt "$before"

@@ -6,25 +6,25 @@
 . tests/vm/daemon.sh
 
 seconds=120
-rate=2000000
+rate=$((2000000 / scale))
 nc=$(command -v nc.openbsd || command -v nc)
 
 vm_start --seconds 420
 check "the modules load" guest modprobe dmacast_sim channels=2 rate=$rate
 check "with two channels" guest modprobe dmacast channels=sim0,sim1
-daemon_start <<'END'
+daemon_start <<END
 [stream adc]
 device = /dev/dmacast/sim0
 listen = 0.0.0.0:7000
 block-size = 64K
-ring-size = 16M
+ring-size = $((16384 / scale))K
 lag-policy = drop
 
 [stream dac]
 device = /dev/dmacast/sim1
 listen = 0.0.0.0:7001
 block-size = 300K
-ring-size = 12M
+ring-size = $((12288 / scale))K
 lag-policy = block
 overrun = stall
 END

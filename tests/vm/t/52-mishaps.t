@@ -37,7 +37,7 @@ goes_on()
 }
 
 vm_start --seconds 500
-check "the modules load" guest modprobe dmacast_sim channels=4 rate=2000000
+check "the modules load" guest modprobe dmacast_sim channels=4 rate=$((2000000 / scale))
 check "with four channels" guest modprobe dmacast channels=sim0,sim1,sim2,sim3
 
 # --- no free block; transfers that fail, or are short ---
@@ -135,7 +135,7 @@ is "errors: and counts both" "$(logged 'stream errors: device .* lost$' | grep -
 	"4 short, and 5 lost"
 feed_end steady
 is "meanwhile, at another stream: every byte" "$(field bad) $(field gaps)" "0 0"
-compare "and not a few" "$(field bytes_min)" -gt $((4 << 20))
+compare "and not a few" "$(field bytes_min)" -gt $(((4 << 20) / scale))
 whole "after that" sim0 sim1 sim2 sim3
 
 # --- a device that goes away ---
@@ -208,7 +208,7 @@ feed_ok "lag-policy = block: so does the stream" --clients 2 --bytes 2M "$(at 70
 feed_end stalled KILL
 
 feed_end_ok "meanwhile, at another stream: every byte" steady TERM
-compare "and not a few" "$(field bytes_min)" -gt $((4 << 20))
+compare "and not a few" "$(field bytes_min)" -gt $(((4 << 20) / scale))
 
 for stream in 0 2 3; do
 	feed_start cut$stream --clients 2 --expect-end end --seconds 60 "$(at 700$stream)"

@@ -10,7 +10,7 @@ target=$(at 7000)
 other=$(at 7001)
 counters=/sys/class/dmacast
 
-check "the modules load" guest modprobe dmacast_sim channels=2 rate=4000000
+check "the modules load" guest modprobe dmacast_sim channels=2 rate=$((4000000 / scale))
 check "with two channels" guest modprobe dmacast channels=sim0,sim1
 
 # section NAME PORT DEVICE LINE...
