@@ -6,6 +6,7 @@
 # make kmod KDIR=DIRECTORY   for the kernel of these headers; by default, for the running one
 # make check                 all tests (installs what is missing, as root); make check-quick: under a minute
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
+# make check-kernels         each of these tests on each kernel: about an hour
 # make check-debug           the same in a kernel with its own checks, which is compiled first: 15 minutes
 # make check-service         the tests as a service of systemd, in a virtual machine with Debian 12
 # make bench                 the daemon beside a bare loop and other programs, as root, in under 20 minutes
@@ -86,8 +87,8 @@ nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs vm-programs service-programs kmod kmod-tests check \
-	check-quick check-vm check-debug check-service bench bench-quick demo install uninstall dkms-install dkms-uninstall \
-	clean format lint deps
+	check-quick check-vm check-kernels check-debug check-service bench bench-quick demo install uninstall \
+	dkms-install dkms-uninstall clean format lint deps
 .DELETE_ON_ERROR:
 
 all: daemon ctl
@@ -213,6 +214,11 @@ check:
 check-vm:
 	@tests/packages vm-all
 	$(Q)tests/vm/run all
+
+# The longer way: each of these tests on each kernel.
+check-kernels:
+	@tests/packages vm-all
+	$(Q)tests/vm/run every
 
 # The same in a kernel with KASAN, lockdep, DMA-API debugging and injected faults.
 check-debug:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The guard is exact: no block is taken for idle while a pipe holds a page of it, whatever is mapped and
 # unmapped meanwhile, where the kernel preempts the one that looks.
-# On every kernel.
+# Also on rt newest.
 
 . tests/vm/lib.sh
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Pages that sockets keep cost at most one ring more, whatever the owners of the channel do, and are charged
 # to the owner's memory cgroup.
-# On every kernel.
 
 . tests/vm/lib.sh
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # User memory that is not there holds up the call that needs it, and nobody else: no lock is held while data
 # is copied to or from it.
-# On every kernel.
 
 . tests/vm/lib.sh
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The machine suspends and resumes while a stream runs: the engine gets no block meanwhile, and after it
 # clients get right bytes again, with a gap.
-# On every kernel.
+# Also on newest.
 
 . tests/vm/daemon.sh
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # An engine that cannot be stopped: its blocks are leaked, loudly, and all else goes on.
-# On every kernel.
 
 . tests/vm/lib.sh
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # The engine is fed while real-time threads preempt the one who feeds. It matters on kernels with PREEMPT_RT.
-# On every kernel.
+# Also on rt.
 
 . tests/vm/lib.sh
 

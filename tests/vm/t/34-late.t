@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # An engine that calls back late, after STOP, another SETUP, unbind: no freed memory is used. The kernel
 # poisons what is freed.
-# On every kernel.
 
 . tests/vm/lib.sh
 
