@@ -42,7 +42,7 @@ CC ?= cc
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-qual \
 	-Wstrict-prototypes $(if $(WERROR),-Werror)
-PACKAGES := libevent_core libevent_extra libbsd inih libsystemd jansson liburing
+PACKAGES := libevent_core libevent_extra libbsd inih libsystemd jansson
 PKG_CONFIG ?= pkg-config
 
 CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
@@ -281,7 +281,7 @@ unitdir := $(DESTDIR)$(PREFIX)/lib/systemd/system
 completiondir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
 examples := conf/dmacastd.conf conf/zynq-axi-dma.dtso conf/msgdma.dtso \
-	kmod/dmacast.yaml systemd/dmacastd.socket systemd/io-uring.conf
+	kmod/dmacast.yaml systemd/dmacastd.socket
 units := dmacastd.service dmacastd@.service
 
 install: daemon ctl

@@ -20,7 +20,6 @@
  *     in the CPU's nearest cache; with few clients more, because there calls and wake-ups count, and
  *     with zero-copy that copies nothing yet more, because there the cache does not;
  *   - the ring is filled a little at a time (--fill), so that clients have work meanwhile;
- *   - with --uring zero-copy is by io_uring from registered memory, by the daemon's own uring.c;
  *   - TCP_NODELAY and TCP_NOTSENT_LOWAT as the daemon has them; no SO_SNDBUF unless asked for.
  */
 #include <arpa/inet.h>
@@ -51,7 +50,6 @@
 #include "ring_memory.h"
 #include "settings.h"
 #include "units.h"
-#include "uring.h"
 
 #define EVENTS 512
 #define NS_PER_S UINT64_C(1000000000)
@@ -68,7 +66,7 @@
 #define TURN_UNCOPIED (70U * 65160)
 #define FILL_BYTES (2U << 20)
 
-/* With --zerocopy and --uring: so many sends of a client may be unfinished; beyond that it is sent copies. */
+/* With --zerocopy: upper bound for the outstanding sends of a client; further sends copy. */
 #define PENDING 1024
 
 struct client {
@@ -86,8 +84,7 @@ struct client {
 static struct server {
 	struct stream_settings settings;
 	uint64_t ring_size, block_size, hold; /* of them */
-	bool zerocopy, wants_uring;
-	struct uring *uring;		    /* zero-copy by io_uring; NULL: by MSG_ZEROCOPY */
+	bool zerocopy;
 	uint64_t turn, uncopied_turn, fill; /* bytes at a time */
 	unsigned char *memory;
 	uint64_t *needed_by; /* clients that have not released it, for each block */
@@ -226,41 +223,15 @@ static void add_pinned(struct client *client)
 	client->end[client->next++ % PENDING] = client->sent;
 }
 
-/* ---- zero-copy by io_uring, from the whole ring as one piece of registered memory ---- */
-
-static void send_complete(void *argument, void *sender, uint32_t number)
-{
-	(void)argument;
-	take_completions(sender, number, number);
-}
-
-static void open_uring(void)
-{
-	const struct uring_owner owner = { 0 }; /* each turn of the loop looks anyway */
-	struct epoll_event event = { .events = EPOLLIN };
-	const char *why;
-
-	server.uring = uring_open(server.memory, server.ring_size, &owner, &why);
-	if (!server.uring)
-		errx(1, "--uring: there is no io_uring here: %s", why);
-	if (uring_reach(server.uring, server.memory, server.ring_size) < server.ring_size)
-		errx(2, "--uring: expected a ring that is one piece, of no more than 1 GiB");
-	if (epoll_ctl(server.epoll, EPOLL_CTL_ADD, uring_fd(server.uring), &event))
-		err(1, "epoll_ctl");
-}
-
 /* ---- sending ---- */
 
 static bool may_pin(const struct client *client)
 {
-	return server.zerocopy && client->next - client->oldest < PENDING &&
-	       (!server.uring || uring_is_ready(server.uring));
+	return server.zerocopy && client->next - client->oldest < PENDING;
 }
 
 static ssize_t send_pinned(struct client *client, const void *data, size_t length)
 {
-	if (server.uring)
-		return uring_send(server.uring, client->fd, data, length, client, client->next);
 	return send(client->fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
 }
 
@@ -311,8 +282,6 @@ static void take_event(const struct epoll_event *event)
 {
 	struct client *client = event->data.ptr;
 
-	if (!client)
-		return; /* io_uring's: run() looks there */
 	if (event->events & (EPOLLRDHUP | EPOLLHUP))
 		exit(0); /* a client left */
 	if (event->events & EPOLLERR)
@@ -352,8 +321,6 @@ static void run(void)
 		fill_ring();
 		for (uint64_t i = 0; i < server.hold; i++)
 			more |= send_to(&server.client[i]);
-		if (server.uring)
-			uring_reap(server.uring, send_complete, NULL);
 		n = epoll_pwait2(server.epoll, events, EVENTS, patience(more), NULL);
 		if (n < 0 && errno != EINTR)
 			err(1, "epoll_pwait2");
@@ -418,7 +385,6 @@ static void accept_client(struct client *client)
 			err(1, "client");
 	}
 	client->writable = true;
-	client->uncopied = server.uring != NULL;
 	if (epoll_ctl(server.epoll, EPOLL_CTL_ADD, client->fd, &event))
 		err(1, "epoll_ctl");
 }
@@ -442,7 +408,7 @@ static const char *const daemon_options[] = {
 
 static void usage(FILE *file)
 {
-	fprintf(file, "Usage: bareloop --listen ADDRESS:PORT [--copy | --zerocopy | --uring]\n"
+	fprintf(file, "Usage: bareloop --listen ADDRESS:PORT [--copy | --zerocopy]\n"
 		      "                [--turn SIZE] [--fill SIZE] and, as dmacastd has them:");
 	for (size_t i = 0; i < DAEMON_OPTIONS; i++)
 		fprintf(file, " --%s", daemon_options[i]);
@@ -482,11 +448,10 @@ static void take_settings(void)
 
 static const char *parse(int argc, char **argv)
 {
-	struct option options[DAEMON_OPTIONS + 8] = {
+	struct option options[DAEMON_OPTIONS + 7] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "copy", no_argument, NULL, 'c' },
 		{ "zerocopy", no_argument, NULL, 'z' },
-		{ "uring", no_argument, NULL, 'u' },
 		{ "turn", required_argument, NULL, 'T' },
 		{ "fill", required_argument, NULL, 'F' },
 		{ "help", no_argument, NULL, 'h' },
@@ -495,7 +460,7 @@ static const char *parse(int argc, char **argv)
 	int option, index;
 
 	for (size_t i = 0; i < DAEMON_OPTIONS; i++)
-		options[7 + i] = (struct option){ daemon_options[i], required_argument, NULL, 'd' };
+		options[6 + i] = (struct option){ daemon_options[i], required_argument, NULL, 'd' };
 	set_presets();
 	while ((option = getopt_long(argc, argv, "h", options, &index)) != -1) {
 		switch (option) {
@@ -504,9 +469,7 @@ static const char *parse(int argc, char **argv)
 			break;
 		case 'c':
 		case 'z':
-		case 'u':
-			server.zerocopy = option != 'c';
-			server.wants_uring = option == 'u';
+			server.zerocopy = option == 'z';
 			break;
 		case 'd':
 			daemon_option_set(&server.settings, options[index].name, optarg);
@@ -546,8 +509,6 @@ int main(int argc, char **argv)
 	if (server.epoll < 0)
 		err(1, "epoll_create1");
 	open_ring();
-	if (server.wants_uring)
-		open_uring();
 	open_listener(listen_on);
 	accept_all();
 	run();

@@ -16,13 +16,10 @@ from typing import Iterator
 from cell import LOOPBACK, NULL, SMALL, Cell
 from measurement import Way
 from peers import FED_DAEMON, PEERS, iperf3, iperf3_obstacle
-from server import AUTO, BARE_AGAIN, COPY, URING, YARDSTICKS, ZEROCOPY, Server, bare, daemon, measure_of
+from server import AUTO, BARE_AGAIN, COPY, YARDSTICKS, ZEROCOPY, Server, bare, daemon, measure_of
 
 # Where the bare loop is measured twice.
 CONTROL_CLIENTS, CONTROL_BLOCK = 8, 256 << 10
-
-# Where the bare loop is measured with io_uring, too.
-URING_BLOCK = 1 << 20
 
 LATENCY_CLIENTS = 8
 LATENCY_RATE = 100  # MiB/s
@@ -109,24 +106,6 @@ class Choice:
                         )  # fmt: skip
 
 
-def _has_uring(cell: Cell) -> bool:
-    """Where the daemon sends by io_uring, by zero-copy: so does a bare loop, as the measure of that."""
-    return (cell.transport, cell.pages, cell.block) == (NULL, SMALL, URING_BLOCK)
-
-
-def without(contests: list[Contest], mode: str) -> list[Contest]:
-    """The same where no server of this mode can be."""
-    return [
-        replace(
-            contest,
-            groups=tuple(
-                tuple(server for server in group if server.mode != mode) for group in contest.groups
-            ),
-        )
-        for contest in contests
-    ]
-
-
 def _groups(cell: Cell, modes: list[str]) -> tuple[tuple[Server, ...], ...]:
     groups = []
     for bare_mode in (ZEROCOPY, COPY):
@@ -136,8 +115,6 @@ def _groups(cell: Cell, modes: list[str]) -> tuple[tuple[Server, ...], ...]:
         group = [bare(bare_mode), *daemons]
         if (cell.clients, cell.block, cell.pages) == (CONTROL_CLIENTS, CONTROL_BLOCK, SMALL):
             group.append(bare(bare_mode, BARE_AGAIN))
-        if bare_mode == ZEROCOPY and _has_uring(cell):
-            group.append(bare(URING))
         groups.append(tuple(group))
     # On loopback a zero-copy server leaves memory in small pieces, and the time of copying ones grows by a quarter.
     return tuple(groups) if cell.transport == LOOPBACK else (sum(groups, ()),)

@@ -22,7 +22,6 @@ from place import BUILD, BenchError, Place
 ZEROCOPY = "zerocopy"
 COPY = "copy"
 AUTO = "auto"
-URING = "uring"  # zero-copy by io_uring; of the bare loop: the daemon decides by itself
 DAEMON = "dmacastd"
 BARE = "bareloop"
 BARE_AGAIN = "bareloop again"  # the same: how far apart are two that do not differ?

@@ -10,11 +10,11 @@ from cell import HUGE, LOOPBACK, NULL, SMALL, format_size
 from environment import Facts
 from memory_row import MemoryRow
 from sample import Sample
-from server import BARE, BARE_AGAIN, COPY, DAEMON, URING, ZEROCOPY, measure_of
+from server import BARE, BARE_AGAIN, COPY, DAEMON, ZEROCOPY, measure_of
 from statistic import Series, Value, Where, Who, by_cell, level, paired, ratio
 from targets import Verdict, daemon_beside, format_spread
 
-MODE_WORDS = {ZEROCOPY: "zero-copy", COPY: "copy", URING: "io_uring"}
+MODE_WORDS = {ZEROCOPY: "zero-copy", COPY: "copy"}
 PAGE_WORDS = {SMALL: "ring in 4 KiB pages", HUGE: "ring in huge pages"}
 CLIENT_WORDS = {LOOPBACK: "the clients'", NULL: "the null peer's"}
 
@@ -66,11 +66,16 @@ def _server_columns(
     return row
 
 
-def _matrix_tables(cells: dict[Where, dict[Who, Series]], transport: str, pages: str) -> str:
+def _daemon_modes(cells: dict[Where, dict[Who, Series]]) -> list[str]:
     modes = list(
         dict.fromkeys(mode for servers in cells.values() for name, mode in servers if name == DAEMON)
     )
-    modes.sort(key=lambda mode: [ZEROCOPY, COPY].index(mode) if mode in MODE_WORDS else 2)
+    return sorted(modes, key=lambda mode: [ZEROCOPY, COPY].index(mode) if mode in MODE_WORDS else 2)
+
+
+def _matrix_tables(
+    cells: dict[Where, dict[Who, Series]], modes: list[str], transport: str, pages: str
+) -> str:
     head = ["clients", "block"]
     for mode in modes:
         head += [f"{MODE_WORDS.get(mode, mode)}: dmacastd", "bare loop", "ratio"]
@@ -95,38 +100,15 @@ def _matrix_tables(cells: dict[Where, dict[Who, Series]], transport: str, pages:
 def matrix(samples: list[Sample], transport: str) -> str:
     """Throughput and CPU time of the daemon beside the bare loop."""
     texts = []
-    cells = by_cell([sample for sample in samples if sample.part == "matrix"])
+    cells = by_cell([
+        sample for sample in samples if sample.part == "matrix" and sample.transport == transport
+    ])  # fmt: skip
+    modes = _daemon_modes(cells)
     for pages in (SMALL, HUGE):
-        mine = {
-            where: servers
-            for where, servers in cells.items()
-            if (where.transport, where.pages) == (transport, pages)
-        }
+        mine = {where: servers for where, servers in cells.items() if where.pages == pages}
         if mine:
-            texts.append(_matrix_tables(mine, transport, pages))
+            texts.append(_matrix_tables(mine, modes, transport, pages))
     return "\n".join(texts) or "Not measured.\n"
-
-
-def uring(samples: list[Sample]) -> str:
-    """The daemon by zero-copy, which is by io_uring, beside both bare loops."""
-    rows = []
-    cells = by_cell([sample for sample in samples if sample.part == "matrix"])
-    for where, servers in cells.items():
-        mine, measure = servers.get((DAEMON, ZEROCOPY)), servers.get((BARE, URING))
-        other = servers.get((BARE, ZEROCOPY))
-        if not mine or not measure:
-            continue
-        rows.append([
-            str(where.clients), format_size(where.block), _rate_text(mine), _rate_text(measure),
-            _ratio_text(mine, measure, lambda s: s.rate), _cpu_text(mine), _cpu_text(measure),
-            _ratio_text(mine, measure, lambda s: s.cpu_per_gb),
-            _ratio_text(mine, other, lambda s: s.cpu_per_gb),
-        ])  # fmt: skip
-    head = [
-        "clients", "block", "GB/s: dmacastd", "bare loop by io_uring", "ratio", "CPU ms/GB: dmacastd",
-        "bare loop by io_uring", "ratio", "ratio to the bare loop by MSG_ZEROCOPY",
-    ]  # fmt: skip
-    return table(head, rows, 0) if rows else "Not measured.\n"
 
 
 def targets(verdicts: list[Verdict]) -> str:

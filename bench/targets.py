@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import Callable, Iterable, Optional
 
-from cell import LOOPBACK, NULL, format_size
+from cell import HUGE, LOOPBACK, NULL, format_size
 from memory_row import MemoryRow
 from sample import Sample
 from server import AUTO, BARE, COPY, DAEMON, FED, YARDSTICKS, ZEROCOPY, measure_of
@@ -144,10 +144,14 @@ def zerocopy_gain(samples: list[Sample], value: Value) -> list[Pair]:
 
 
 def _gain(samples: list[Sample]) -> list[Verdict]:
+    """Judge huge pages only. The tables show pages of 4 KiB for information."""
     verdicts = []
     for block, limit in ((1 << 20, 2.2), (LARGE_BLOCK, 1.7)):
-        pairs = [pair for pair in zerocopy_gain(samples, _cpu) if pair.cell.block == block]
-        text = f"CPU per GB, copying to zero-copy, null, {format_size(block)}"
+        pairs = [
+            pair for pair in zerocopy_gain(samples, _cpu)
+            if (pair.cell.pages, pair.cell.block) == (HUGE, block)
+        ]  # fmt: skip
+        text = f"CPU per GB, copying to zero-copy, null, huge pages, {format_size(block)}"
         verdicts.append(judge(text, pairs, limit, True))
     return verdicts
 

@@ -297,17 +297,6 @@ static int readiness(const struct client *client, short what)
 	return socket.revents;
 }
 
-/* With whatever it is at: something of it is complete, or there is room. */
-static void go_on(struct client *client)
-{
-	if (client->state == CLIENT_RESETTING)
-		go_on_resetting(client);
-	else if (client->state == CLIENT_CLOSING)
-		close_if_acknowledged(client);
-	else
-		client_send(client);
-}
-
 static void socket_event(evutil_socket_t fd, short what, void *argument)
 {
 	struct client *client = argument;
@@ -332,19 +321,10 @@ static void socket_event(evutil_socket_t fd, short what, void *argument)
 		zerocopy_reap(&client->zerocopy);
 	if (ready & POLLOUT)
 		client->zerocopy.full = false;
-	go_on(client);
-}
-
-void client_complete(struct zerocopy *zerocopy, uint32_t number, uint64_t now_ns)
-{
-	struct client *client =
-		(struct client *)(void *)((char *)zerocopy - offsetof(struct client, zerocopy));
-
-	zerocopy_complete(zerocopy, number, now_ns);
-	/* Before the last one there is nothing to do that its socket would not tell of. */
-	if (zerocopy_outstanding(zerocopy))
-		return;
-	go_on(client);
+	if (client->state == CLIENT_CLOSING)
+		close_if_acknowledged(client);
+	else
+		client_send(client);
 }
 
 struct client *client_create(struct event_base *base, int fd, const struct sockaddr *peer,
@@ -363,8 +343,8 @@ struct client *client_create(struct event_base *base, int fd, const struct socka
 	client->owner = owner;
 	client->window = window;
 	client->joined_ns = clock_monotonic_ns();
-	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy, owner->uring,
-		      owner->latency, owner->verdicts);
+	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy, owner->latency,
+		      owner->verdicts);
 	set_socket_options(client);
 	event_assign(&client->event, base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
 		     socket_event, client);
@@ -430,7 +410,7 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 		.lag_ns = lag.ns,
 		.totals = { .stats = client->stats, .sends = client->zerocopy.stats },
 		.outstanding = zerocopy_outstanding(&client->zerocopy),
-		.pinned_blocks = zerocopy_pinned_blocks(&client->zerocopy),
+		.pinned_blocks = completions_blocks(&client->zerocopy.completions),
 		.sending = way_word[zerocopy_way(&client->zerocopy)],
 	};
 	report_endpoint(client, report->endpoint);

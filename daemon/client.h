@@ -41,8 +41,6 @@ struct client_owner {
 	void *argument; /* of each of these */
 	/* Bytes that a client may send before others have their turn; and one that needs no copies. */
 	uint64_t turn_bytes, uncopied_turn_bytes;
-	/* Where the ring's memory is registered; or NULL. */
-	struct uring *uring;
 	/* Where to count how long blocks take. */
 	struct latency *latency;
 	/* Where to count of whom the kernel says that it copies what is sent by zero-copy. */
@@ -94,9 +92,6 @@ struct client *client_create(struct event_base *base, int fd, const struct socka
 
 /** client_send() - send what there is and the socket takes. */
 void client_send(struct client *client);
-
-/** client_complete() - uring_reap() told of this client's @zerocopy. @now_ns: monotonic */
-void client_complete(struct zerocopy *zerocopy, uint32_t number, uint64_t now_ns);
 
 /** client_finish() - send what is in the window now, then end the connection in order. */
 void client_finish(struct client *client);

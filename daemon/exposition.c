@@ -70,8 +70,6 @@ static const struct metric sent_counters[] = {
 	{ "drops_total", "How often a client that was too slow skipped ahead.",
 	  IN(client_totals, stats.drops) },
 	{ "zerocopy_sends_total", "Zero-copy sends.", IN(client_totals, sends.zerocopy_sends) },
-	{ "io_uring_sends_total", "Of the zero-copy sends, those by io_uring, not MSG_ZEROCOPY.",
-	  IN(client_totals, sends.registered_sends) },
 	{ "copied_sends_total", "Sends by copying.", IN(client_totals, sends.copied_sends) },
 	{ "completions_total", "Zero-copy sends that the kernel reported complete.",
 	  IN(client_totals, sends.completed) },

@@ -29,7 +29,6 @@ static const char *const huge_pages_words[] = { "auto", "never", "require", NULL
 static const char *const pattern_form_words[] = { "offsets", "stamped", "resident", NULL };
 static const char *const lag_policy_words[] = { "drop", "disconnect", "block", NULL };
 static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
-static const char *const io_uring_words[] = { "auto", "never", NULL };
 
 #define DAEMON(option_name, field_name, option_type)                      \
 	.name = option_name, .scope = OPTION_DAEMON, .type = option_type, \
@@ -91,8 +90,6 @@ const struct option_definition option_table[] = {
 	  .help = "what happens to a client that is too slow" },
 	{ STREAM("zerocopy", zerocopy, OPTION_CHOICE), .effect = OPTION_NEW_CLIENTS,
 	  .preset = "auto", .choices = zerocopy_words, .help = "send with MSG_ZEROCOPY" },
-	{ STREAM("io-uring", io_uring, OPTION_CHOICE), .preset = "auto", .choices = io_uring_words,
-	  .help = "do it by io_uring, where the ring is of ordinary pages" },
 	{ STREAM("max-clients", max_clients, OPTION_COUNT), .effect = OPTION_AT_ONCE,
 	  .preset = "4096", .minimum = 1, .maximum = 100000, .help = "clients at the same time" },
 	{ STREAM("max-clients-per-address", max_clients_per_address, OPTION_COUNT),

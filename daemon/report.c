@@ -111,7 +111,6 @@ static void add_sent(json_t *object, const struct client_totals *totals)
 	json_object_set_new(object, "dropped_bytes", number(stats->dropped_bytes));
 	json_object_set_new(object, "drops", number(stats->drops));
 	json_object_set_new(object, "zerocopy_sends", number(sends->zerocopy_sends));
-	json_object_set_new(object, "io_uring_sends", number(sends->registered_sends));
 	json_object_set_new(object, "copied_sends", number(sends->copied_sends));
 	json_object_set_new(object, "completed", number(sends->completed));
 	json_object_set_new(object, "completed_copied", number(sends->completed_copied));

@@ -138,14 +138,6 @@ bool ring_ask_kernel(const struct ring *ring, struct ring_kernel_report *report)
 	return ring->type->ask_kernel && ring->type->ask_kernel(ring, report);
 }
 
-void *ring_small_pages(const struct ring *ring, size_t *size)
-{
-	if (!ring->has_small_pages)
-		return NULL;
-	*size = ring->blocks * ring->block_size;
-	return ring->block[0].data;
-}
-
 const char *ring_memory_text(const struct ring *ring)
 {
 	return ring->text;

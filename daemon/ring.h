@@ -60,12 +60,6 @@ size_t ring_block_size(const struct ring *ring);
 void ring_count_pinned(struct ring *ring, int change);
 void ring_count_pinned_only(struct ring *ring, int change);
 
-/**
- * ring_small_pages() - the ring's memory where it is the daemon's own and of ordinary pages, else NULL.
- * @size: out: its size in bytes
- */
-void *ring_small_pages(const struct ring *ring, size_t *size);
-
 /** ring_memory_text() - what the memory is, for people: "memfd, 4 KiB pages". */
 const char *ring_memory_text(const struct ring *ring);
 

@@ -241,7 +241,6 @@ static bool map_small(struct memory_ring *ring, const char *name, size_t size)
 
 	if (!map_memfd(ring, name, size, 0))
 		return false;
-	ring->ring.has_small_pages = true;
 	snprintf(ring->ring.text, sizeof(ring->ring.text), "memfd, %s pages",
 		 units_format_about((uint64_t)sysconf(_SC_PAGESIZE), text));
 	return true;

@@ -34,8 +34,7 @@ struct ring {
 	void *notify_argument;
 	uint32_t enough;
 	bool starved;
-	bool copied;	      /* see ring_set_copied() */
-	bool has_small_pages; /* one after the other, from the first block on */
+	bool copied; /* see ring_set_copied() */
 	char text[96];
 };
 

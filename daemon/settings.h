@@ -17,7 +17,6 @@ enum lag_policy { LAG_POLICY_DROP, LAG_POLICY_DISCONNECT, LAG_POLICY_BLOCK };
 enum zerocopy_mode { ZEROCOPY_AUTO, ZEROCOPY_ALWAYS, ZEROCOPY_NEVER };
 enum on_end { ON_END_AUTO, ON_END_CLOSE, ON_END_WAIT };
 enum overrun { OVERRUN_DROP_OLDEST, OVERRUN_STALL };
-enum io_uring_mode { IO_URING_AUTO, IO_URING_NEVER };
 enum huge_pages { HUGE_PAGES_AUTO, HUGE_PAGES_NEVER, HUGE_PAGES_REQUIRE };
 
 /* Stands for "auto" in a number. */
@@ -51,7 +50,6 @@ struct stream_settings {
 	/* The clients. */
 	unsigned int lag_policy; /* enum lag_policy */
 	unsigned int zerocopy;	 /* enum zerocopy_mode */
-	unsigned int io_uring;	 /* enum io_uring_mode */
 	uint64_t max_clients;
 	uint64_t max_clients_per_address; /* 0: as many as max_clients */
 	uint64_t send_buffer;		  /* bytes, or SETTING_AUTO: the kernel adapts it */

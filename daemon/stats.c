@@ -31,7 +31,6 @@ void client_totals_add(struct client_totals *totals, const struct client_stats *
 	totals->stats.dropped_bytes += stats->dropped_bytes;
 	totals->stats.drops += stats->drops;
 	totals->sends.zerocopy_sends += sends->zerocopy_sends;
-	totals->sends.registered_sends += sends->registered_sends;
 	totals->sends.copied_sends += sends->copied_sends;
 	totals->sends.completed += sends->completed;
 	totals->sends.completed_copied += sends->completed_copied;

@@ -34,7 +34,6 @@ const char *leave_reason_text(enum leave_reason reason);
 /* One connection's sends; see zerocopy.h. */
 struct zerocopy_stats {
 	uint64_t zerocopy_sends;
-	uint64_t registered_sends;    /* of these: by io_uring, from registered memory */
 	uint64_t copied_sends;	      /* sent without the flag */
 	uint64_t completed;	      /* sends that the kernel reported complete */
 	uint64_t completed_copied;    /* of these: it copied after all */

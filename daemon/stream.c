@@ -25,13 +25,11 @@
 #include "ring_memory.h"
 #include "source.h"
 #include "units.h"
-#include "uring.h"
 
 #include <assert.h>
 #include <bsd/string.h>
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -75,10 +73,6 @@ struct stream {
 	struct backoff backoff;
 	char wrong[RING_DEVICE_WRONG]; /* with it, the last time */
 	uint64_t opened_ns;
-
-	struct uring *uring; /* has the ring's memory registered; NULL: none has */
-	struct event *uring_event;
-	bool uring_tried;
 
 	struct window *window;
 	uint32_t low_water;   /* blocks */
@@ -169,77 +163,6 @@ static void client_again(void *argument, struct client *client)
 	client->waits_for_turn = true;
 	TAILQ_INSERT_TAIL(&stream->again, client, again_entry);
 	at_next_turn(stream);
-}
-
-/* ---- io_uring ---- */
-
-static void send_complete(void *argument, void *sender, uint32_t number)
-{
-	const uint64_t *now = argument;
-
-	client_complete(sender, number, *now);
-}
-
-static void uring_ready(evutil_socket_t fd, short what, void *argument)
-{
-	struct stream *stream = argument;
-	uint64_t now = clock_monotonic_ns();
-
-	(void)fd;
-	(void)what;
-	uring_reap(stream->uring, send_complete, &now);
-}
-
-static void uring_pending(void *argument)
-{
-	struct stream *stream = argument;
-
-	event_active(stream->uring_event, EV_READ, 0);
-}
-
-static void close_uring(struct stream *stream)
-{
-	if (stream->uring_event)
-		event_free(stream->uring_event);
-	if (stream->uring)
-		uring_close(stream->uring);
-	stream->uring_event = NULL;
-	stream->uring = NULL;
-}
-
-static bool watch_uring(struct stream *stream)
-{
-	stream->uring_event = event_new(stream->base, uring_fd(stream->uring), EV_READ | EV_PERSIST,
-					uring_ready, stream);
-	return stream->uring_event && event_add(stream->uring_event, NULL) == 0;
-}
-
-/*
- * Not with huge pages, of which the kernel finds many at once anyway. Registered, they are slower: newer
- * kernels charge each packet with all that is before it in its huge page, and few of them fill a socket.
- */
-static void open_uring(struct stream *stream)
-{
-	const struct uring_owner owner = { .argument = stream, .pending = uring_pending };
-	const struct stream_settings *settings = stream->settings;
-	const char *why = "no memory";
-	size_t size;
-	void *memory = ring_small_pages(stream->ring, &size);
-
-	if (!memory || stream->uring_tried || settings->io_uring == IO_URING_NEVER ||
-	    settings->zerocopy == ZEROCOPY_NEVER)
-		return;
-	stream->uring_tried = true;
-	stream->uring = uring_open(memory, size, &owner, &why);
-	if (stream->uring && !watch_uring(stream))
-		close_uring(stream);
-	stream->client_owner.uring = stream->uring;
-	if (stream->uring)
-		log_info("stream %s: the ring is registered for zero-copy by io_uring",
-			 settings->name);
-	else
-		log_info("stream %s: no zero-copy by io_uring, only by MSG_ZEROCOPY: %s",
-			 settings->name, why);
 }
 
 /* ---- giving way ---- */
@@ -399,19 +322,14 @@ static void log_left(const struct stream *stream, const struct client *client)
 {
 	const struct zerocopy_stats *sends = &client->zerocopy.stats;
 	uint64_t milliseconds = (clock_monotonic_ns() - client->joined_ns) / 1000000;
-	char registered[64] = "";
 
-	if (sends->registered_sends)
-		snprintf(registered, sizeof(registered),
-			 "; of the zero-copy ones %" PRIu64 " by io_uring",
-			 sends->registered_sends);
 	log_info("stream %s: client %s left: %s; sent %" PRIu64 " bytes in %" PRIu64 ".%03" PRIu64
 		 " s, dropped %" PRIu64 " bytes; sends: %" PRIu64 " zero-copy (%" PRIu64
-		 " copied by the kernel), %" PRIu64 " copied (%" PRIu64 " after ENOBUFS)%s",
+		 " copied by the kernel), %" PRIu64 " copied (%" PRIu64 " after ENOBUFS)",
 		 stream->settings->name, client->peer_text, client->reason,
 		 client->stats.sent_bytes, milliseconds / 1000, milliseconds % 1000,
 		 client->stats.dropped_bytes, sends->zerocopy_sends, sends->completed_copied,
-		 sends->copied_sends, sends->no_buffer, registered);
+		 sends->copied_sends, sends->no_buffer);
 }
 
 static void client_gone(void *argument, struct client *client)
@@ -568,10 +486,7 @@ static bool open_memory_ring(struct stream *stream)
 	stream->ring = ring_memory_create(settings->name, (size_t)settings->block_size,
 					  (uint32_t)stream_settings_blocks(settings),
 					  (enum huge_pages)settings->huge_pages);
-	if (!stream->ring || !open_source(stream))
-		return false;
-	open_uring(stream);
-	return true;
+	return stream->ring && open_source(stream);
 }
 
 /* Return: false with stream->wrong set. */
@@ -764,8 +679,6 @@ void stream_adapt(struct stream *stream, const struct stream_settings *settings)
 	set_thresholds(stream);
 	if (stream->source)
 		source_adapt(stream->source);
-	if (stream->ring)
-		open_uring(stream);
 	if (stream->state == STREAM_RUNNING)
 		make_room(stream);
 	start_source_if_wanted(stream);
@@ -918,7 +831,6 @@ void stream_close(struct stream *stream)
 	endpoints_close_all(&stream->endpoints);
 	if (stream->source)
 		source_close(stream->source);
-	close_uring(stream);
 	if (stream->window)
 		window_destroy(stream->window);
 	if (stream->ring)

@@ -2,7 +2,6 @@
 #include "zerocopy.h"
 
 #include "clock.h"
-#include "uring.h"
 
 #include <errno.h>
 #include <linux/errqueue.h>
@@ -33,17 +32,6 @@
 
 #define HOLD_OFF_SENDS 64
 
-/* Of registered memory, so much is worth a system call of its own: to find the pages costs as much. */
-#define WORTH_A_CALL 32768
-
-/*
- * After so many bytes from registered memory a send by MSG_ZEROCOPY is to tell whether they are copied. As long
- * as the end of what waits in the socket is from registered memory, the kernel refuses that by ENOBUFS, as
- * if there was no room (msg_zerocopy_realloc()): then it is tried again after so many more.
- */
-#define UNTOLD_MOST (64ULL << 20)
-#define UNTOLD_MORE (1ULL << 20)
-
 /* Notifications that are read by one system call. */
 #define REAP_BATCH 16
 #define CONTROL_BYTES 128
@@ -61,7 +49,7 @@ static uint32_t packet_bytes(int fd)
 	return (PACKET_MOST - PACKET_HEADERS) / (uint32_t)segment * (uint32_t)segment;
 }
 
-void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode, struct uring *uring,
+void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 		   struct latency *latency, struct zerocopy_verdicts *verdicts)
 {
 	int one = 1;
@@ -74,8 +62,6 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode, s
 	verdicts->count[ZEROCOPY_UNTOLD]++;
 	zerocopy->copying_next = COPYING_FIRST;
 	completions_init(&zerocopy->completions);
-	zerocopy->uring = uring;
-	completions_init(&zerocopy->registered);
 	if (mode != ZEROCOPY_NEVER && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
 		zerocopy->mode = ZEROCOPY_NEVER;
 	zerocopy->wanted = zerocopy->mode != ZEROCOPY_NEVER;
@@ -147,22 +133,14 @@ static struct reach take_reach(struct zerocopy *zerocopy, const struct zerocopy_
 	return (struct reach){ .blocks = ended + (left > 0), .ended = ended };
 }
 
-/*
- * What a send of @length bytes gave, @n, tells of the socket. One that is short met its limit already; there
- * is no need to be told so again.
- */
-static ssize_t learn_room(struct zerocopy *zerocopy, ssize_t n, size_t length)
-{
-	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
-	return n;
-}
-
+/* A short send means that the socket is full; do not call again just to get EAGAIN. */
 static ssize_t send_message(struct zerocopy *zerocopy, const struct msghdr *message, size_t length,
 			    int flags)
 {
-	return learn_room(zerocopy,
-			  sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | flags),
-			  length);
+	ssize_t n = sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
+
+	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
+	return n;
 }
 
 /* How much the socket takes at once: fewer bytes than before count only if there was no room for more. */
@@ -174,44 +152,19 @@ static void learn_taken(struct zerocopy *zerocopy, uint64_t bytes)
 		zerocopy->taken = bytes > zerocopy->taken / 2 ? bytes : zerocopy->taken / 2;
 }
 
-/* The first @n bytes of a request were accepted without a copy: they have the next number of @completions. */
-static void add_uncopied(struct zerocopy *zerocopy, struct completions *completions,
-			 const struct zerocopy_request *request, ssize_t n)
-{
-	struct reach reach = take_reach(zerocopy, request, (size_t)n);
-
-	completions_add(completions, request->first, reach.blocks, reach.ended);
-	zerocopy->stats.zerocopy_sends++;
-	learn_taken(zerocopy, (uint64_t)n);
-}
-
-/* The same under the rules: a number for each call that took bytes with the flag. */
+/* Send with the flag. The kernel numbers each call that takes bytes. */
 static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_request *request,
 			   const struct msghdr *message, size_t length)
 {
 	ssize_t n = send_message(zerocopy, message, length, MSG_ZEROCOPY);
+	struct reach reach;
 
-	if (n > 0) {
-		add_uncopied(zerocopy, &zerocopy->completions, request, n);
-		zerocopy->untold = 0;
-	}
-	return n;
-}
-
-/* The same from registered memory: @piece, which is the first of the request. */
-static ssize_t send_registered(struct zerocopy *zerocopy, const struct zerocopy_request *request,
-			       const struct iovec *piece)
-{
-	size_t length = uring_reach(zerocopy->uring, piece->iov_base, piece->iov_len);
-	ssize_t n = uring_send(zerocopy->uring, zerocopy->fd, piece->iov_base, length, zerocopy,
-			       zerocopy->registered.next);
-
-	learn_room(zerocopy, n, length);
-	if (n > 0) {
-		add_uncopied(zerocopy, &zerocopy->registered, request, n);
-		zerocopy->stats.registered_sends++;
-		zerocopy->untold += (uint64_t)n;
-	}
+	if (n <= 0)
+		return n;
+	reach = take_reach(zerocopy, request, (size_t)n);
+	completions_add(&zerocopy->completions, request->first, reach.blocks, reach.ended);
+	zerocopy->stats.zerocopy_sends++;
+	learn_taken(zerocopy, (uint64_t)n);
 	return n;
 }
 
@@ -226,16 +179,8 @@ static bool is_probing(const struct zerocopy *zerocopy)
 	return zerocopy->mode == ZEROCOPY_AUTO && !is_proven(zerocopy);
 }
 
-/* Do sends go from registered memory, but for now and then? */
-static bool is_registered(const struct zerocopy *zerocopy)
-{
-	return zerocopy->uring && zerocopy->wanted && is_proven(zerocopy);
-}
-
 enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy)
 {
-	if (is_registered(zerocopy))
-		return ZEROCOPY_WAY_PINS;
 	if (zerocopy->mode == ZEROCOPY_NEVER || zerocopy->hold_off ||
 	    (zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->wanted && zerocopy->copying_left))
 		return ZEROCOPY_WAY_COPIES;
@@ -257,8 +202,8 @@ static uint64_t whole_packets(struct zerocopy *zerocopy, uint64_t bytes)
 
 static bool avoids_copies(const struct zerocopy *zerocopy)
 {
-	return is_registered(zerocopy) || (is_proven(zerocopy) && !zerocopy->stats.no_buffer &&
-					   zerocopy_way(zerocopy) == ZEROCOPY_WAY_PINS);
+	return is_proven(zerocopy) && !zerocopy->stats.no_buffer &&
+	       zerocopy_way(zerocopy) == ZEROCOPY_WAY_PINS;
 }
 
 uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncopied_bytes)
@@ -270,65 +215,6 @@ uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncop
 	if (wanted < bytes || !avoids_copies(zerocopy))
 		wanted = bytes;
 	return whole_packets(zerocopy, wanted);
-}
-
-/* May the first piece of a request go by itself, without a copy, to who is sent registered memory? */
-static bool may_go_alone(const struct zerocopy *zerocopy, const struct zerocopy_request *request,
-			 const struct iovec *piece)
-{
-	return is_registered(zerocopy) && request->may_pin && piece->iov_len >= WORTH_PINNING;
-}
-
-/*
- * A send from registered memory is of one piece. Where that is small, and others follow, one system call
- * with all of them is better.
- */
-static bool should_send_registered(struct zerocopy *zerocopy,
-				   const struct zerocopy_request *request,
-				   const struct msghdr *message)
-{
-	const struct iovec *piece = message->msg_iov;
-
-	return may_go_alone(zerocopy, request, piece) &&
-	       (message->msg_iovlen == 1 || piece->iov_len >= WORTH_A_CALL) &&
-	       uring_is_ready(zerocopy->uring) && completions_reserve(&zerocopy->registered);
-}
-
-/* Errors that are not the connection's. */
-static bool is_uring_unable(int error)
-{
-	switch (error) {
-	case EFAULT:
-	case EINVAL:
-	case ENOBUFS:
-	case ENOMEM:
-	case ENOSYS:
-	case EOPNOTSUPP:
-	case EPERM:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Is it time to hear again whether the kernel copies? */
-static bool should_be_told(struct zerocopy *zerocopy, const struct zerocopy_request *request,
-			   const struct iovec *piece)
-{
-	return may_go_alone(zerocopy, request, piece) && zerocopy->untold >= UNTOLD_MOST &&
-	       completions_reserve(&zerocopy->completions);
-}
-
-static ssize_t send_to_be_told(struct zerocopy *zerocopy, const struct zerocopy_request *request,
-			       const struct iovec *piece)
-{
-	struct iovec probe = *piece;
-	const struct msghdr message = { .msg_iov = &probe, .msg_iovlen = 1 };
-
-	if (probe.iov_len > PROBE_BYTES)
-		probe.iov_len = PROBE_BYTES;
-	zerocopy->untold = UNTOLD_MOST - UNTOLD_MORE;
-	return send_pinned(zerocopy, request, &message, probe.iov_len);
 }
 
 static bool should_pin(struct zerocopy *zerocopy, const struct zerocopy_request *request,
@@ -365,17 +251,6 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	size_t length = fill_pieces(request, piece, &message.msg_iovlen);
 	ssize_t n;
 
-	if (should_be_told(zerocopy, request, piece)) {
-		n = send_to_be_told(zerocopy, request, piece);
-		if (n >= 0 || errno != ENOBUFS)
-			return n;
-	}
-	if (should_send_registered(zerocopy, request, &message)) {
-		n = send_registered(zerocopy, request, piece);
-		if (n >= 0 || !is_uring_unable(errno))
-			return n;
-		zerocopy->uring = NULL;
-	}
 	if (should_pin(zerocopy, request, length)) {
 		if (is_probing(zerocopy)) {
 			length = length < PROBE_BYTES ? length : PROBE_BYTES;
@@ -384,17 +259,15 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 		n = send_pinned(zerocopy, request, &message, length);
 		if (n >= 0 || errno != ENOBUFS)
 			return n;
-		/* Unread notifications use up the option memory: read them, and it may go. */
+		/* Unread notifications use up the option memory; reading them may free enough. */
 		if (zerocopy_reap(zerocopy) && completions_reserve(&zerocopy->completions)) {
 			n = send_pinned(zerocopy, request, &message, length);
 			if (n >= 0 || errno != ENOBUFS)
 				return n;
 		}
-		/* No event would ever tell that there is room again: these bytes go by copying. */
-		if (!zerocopy->registered.outstanding) {
-			zerocopy->stats.no_buffer++;
-			zerocopy->hold_off = HOLD_OFF_SENDS;
-		}
+		/* No event reports free option memory: these bytes go by copying. */
+		zerocopy->stats.no_buffer++;
+		zerocopy->hold_off = HOLD_OFF_SENDS;
 	}
 	n = send_message(zerocopy, &message, length, 0);
 	if (n > 0) {
@@ -431,13 +304,12 @@ static void adapt(struct zerocopy *zerocopy, uint64_t sends, bool copied)
 		zerocopy->copying_next *= 2;
 }
 
-/* The kernel reports these numbers of @completions. Return: how many of them were outstanding. */
-static uint64_t complete(struct zerocopy *zerocopy, struct completions *completions, uint32_t low,
-			 uint32_t high, uint64_t now_ns)
+/* The kernel reports these numbers. Return: how many of them were outstanding. */
+static uint64_t complete(struct zerocopy *zerocopy, uint32_t low, uint32_t high, uint64_t now_ns)
 {
 	struct histogram *latency =
 		zerocopy->was_reset ? NULL : &zerocopy->latency->to_acknowledged;
-	uint64_t foreign = completions_complete(completions, low, high, latency, now_ns);
+	uint64_t foreign = completions_complete(&zerocopy->completions, low, high, latency, now_ns);
 	uint64_t sends = (uint64_t)(high - low) + 1 - foreign;
 
 	zerocopy->stats.foreign_completions += foreign;
@@ -461,20 +333,12 @@ static uint64_t take_notification(struct zerocopy *zerocopy, struct msghdr *mess
 		if (control->cmsg_len < CMSG_LEN(sizeof(*error)) ||
 		    error->ee_origin != SO_EE_ORIGIN_ZEROCOPY || error->ee_errno)
 			continue;
-		sends = complete(zerocopy, &zerocopy->completions, error->ee_info, error->ee_data,
-				 now_ns);
+		sends = complete(zerocopy, error->ee_info, error->ee_data, now_ns);
 		if (sends)
 			adapt(zerocopy, sends, error->ee_code & SO_EE_CODE_ZEROCOPY_COPIED);
 		return sends;
 	}
 	return 0;
-}
-
-static void no_longer_full(struct zerocopy *zerocopy)
-{
-	/* A send that was short for another reason than a full socket is not followed by EPOLLOUT. */
-	if (!zerocopy_outstanding(zerocopy))
-		zerocopy->full = false;
 }
 
 uint64_t zerocopy_reap(struct zerocopy *zerocopy)
@@ -504,21 +368,11 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 	} while (received == REAP_BATCH);
 	if (sends) {
 		zerocopy->hold_off = 0;
-		no_longer_full(zerocopy);
+		/* A send that was short for another reason than a full socket is not followed by EPOLLOUT. */
+		if (!zerocopy_outstanding(zerocopy))
+			zerocopy->full = false;
 	}
 	return sends;
-}
-
-void zerocopy_complete(struct zerocopy *zerocopy, uint32_t number, uint64_t now_ns)
-{
-	complete(zerocopy, &zerocopy->registered, number, number, now_ns);
-	no_longer_full(zerocopy);
-}
-
-uint32_t zerocopy_pinned_blocks(const struct zerocopy *zerocopy)
-{
-	return completions_blocks(&zerocopy->completions) +
-	       completions_blocks(&zerocopy->registered);
 }
 
 void zerocopy_reset(struct zerocopy *zerocopy)
@@ -534,7 +388,6 @@ void zerocopy_close(struct zerocopy *zerocopy)
 {
 	zerocopy->verdicts->count[zerocopy->verdict]--;
 	completions_free(&zerocopy->completions);
-	completions_free(&zerocopy->registered);
 	close(zerocopy->fd);
 	zerocopy->fd = -1;
 }

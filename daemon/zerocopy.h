@@ -3,9 +3,6 @@
  * One TCP socket that sends blocks, with MSG_ZEROCOPY where that pays: the numbering of sends, the
  * error queue, the fall-backs. No event loop in here.
  *
- * Where the ring is registered with io_uring, and the last completion did not say "copied", sends go
- * from there. io_uring does not say it (see daemon/README.md), so one goes by MSG_ZEROCOPY now and then.
- *
  * The socket goes through three phases:
  *
  *   open ── zerocopy_reset() ──▶ reset ── nothing outstanding ──▶ zerocopy_close()
@@ -27,8 +24,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct uring;
-
 /* What the last completion that was read said of a connection: was it copied? */
 enum zerocopy_verdict { ZEROCOPY_UNTOLD, ZEROCOPY_COPIED, ZEROCOPY_UNCOPIED };
 
@@ -46,10 +41,6 @@ struct zerocopy {
 	bool full; /* the last send left no room: until EPOLLOUT, when the owner is to clear it */
 	uint64_t taken; /* bytes of zero-copy sends: of the largest one, lately */
 	struct completions completions;
-	/* Sends from registered memory. */
-	struct uring *uring; /* NULL: none */
-	struct completions registered;
-	uint64_t untold; /* bytes of those of which it is not known whether they were copied */
 	/* ZEROCOPY_AUTO: how many completions in a row said "copied", and when to try again. */
 	uint32_t copied_in_a_row;
 	uint64_t copying_left; /* bytes */
@@ -77,13 +68,12 @@ struct zerocopy_request {
 
 /**
  * zerocopy_open() - take over a connected socket.
- * @uring: has the memory of all blocks registered; or NULL. Must outlive the last completion
- * @latency: to add to; must outlive the last completion, too
+ * @latency: to add to; must outlive the last completion
  * @verdicts: where to count this one's; must outlive zerocopy_close()
  *
  * Under ZEROCOPY_AUTO and ZEROCOPY_ALWAYS a socket that refuses SO_ZEROCOPY sends by copying.
  */
-void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode, struct uring *uring,
+void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 		   struct latency *latency, struct zerocopy_verdicts *verdicts);
 
 /** zerocopy_set_verdict() - for zerocopy.c, and for tests: the kernel said so. */
@@ -105,15 +95,6 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 uint64_t zerocopy_reap(struct zerocopy *zerocopy);
 
 /**
- * zerocopy_complete() - uring_reap() told of this socket, as the sender, and @number.
- * @now_ns: monotonic
- */
-void zerocopy_complete(struct zerocopy *zerocopy, uint32_t number, uint64_t now_ns);
-
-/** zerocopy_pinned_blocks() - how many blocks outstanding sends pin. Looks at each. */
-uint32_t zerocopy_pinned_blocks(const struct zerocopy *zerocopy);
-
-/**
  * zerocopy_turn() - how many bytes to send before others have their turn.
  * @bytes: this, or a little less: the rest of a send that does not fill its last packet costs as much as
  *	a full one, and a zero-copy send always begins a packet of its own
@@ -132,14 +113,14 @@ enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy);
 /** zerocopy_outstanding() - sends whose completion was not read yet. */
 static inline uint32_t zerocopy_outstanding(const struct zerocopy *zerocopy)
 {
-	return zerocopy->completions.outstanding + zerocopy->registered.outstanding;
+	return zerocopy->completions.outstanding;
 }
 
 /**
  * zerocopy_reset() - abort the connection: the peer gets an RST, the write queue is purged.
  *
- * Completions can be read after it, and mostly at once: call zerocopy_reap(), and uring_reap(), until
- * nothing is outstanding.
+ * Completions can be read after it, and mostly at once: call zerocopy_reap() until nothing is
+ * outstanding.
  */
 void zerocopy_reset(struct zerocopy *zerocopy);
 

@@ -129,111 +129,106 @@ stream_end()
 		"$(grep -Ec 'not complete|still has their blocks' "$log")" 0
 }
 
-# adversities HOW OPTION...: how it is sent, and what makes it so.
+# adversities: what clients do, and what the network does.
 adversities()
 {
-	local how=$1 clients bytes sends bytes_before=0 sends_before=0
+	local clients bytes sends bytes_before=0 sends_before=0
 
-	shift
-	stream_run "$@" --zerocopy always --lag-policy block
+	stream_run --zerocopy always --lag-policy block
 	for clients in 8 64; do
-		peer_ok "$how, $clients clients: all is acknowledged" --clients $clients --seconds 1
-		compare "$how, $clients clients: everyone got something" "$(field bytes_min)" -gt $((1 << 20))
-		all_came_back "$how, $clients clients"
+		peer_ok "$clients clients: all is acknowledged" --clients $clients --seconds 1
+		compare "$clients clients: everyone got something" "$(field bytes_min)" -gt $((1 << 20))
+		all_came_back "$clients clients"
 		bytes=$(($(value sent_bytes_total) - bytes_before))
 		sends=$(($(value zerocopy_sends_total) - sends_before))
 		bytes_before=$(value sent_bytes_total)
 		sends_before=$(value zerocopy_sends_total)
 		# Turns of clients that are sent copies are of 448 KiB, if there are many.
-		compare "$how, $clients clients: large sends, for nothing is copied" $((bytes / sends)) -gt $((512 << 10))
+		compare "$clients clients: large sends, for nothing is copied" $((bytes / sends)) -gt $((512 << 10))
 	done
 
-	peer_ok "$how, loss: all is acknowledged" --clients 16 --seconds 2 --lose 30
-	compare "$how, loss: packets were lost" "$(field lost)" -gt 16
-	compare "$how, loss: so others came before their turn" "$(field early)" -gt 0
-	compare "$how, loss: what was lost came again" "$(field bytes_min)" -gt $((4 << 20))
-	all_came_back "$how, loss"
+	peer_ok "loss: all is acknowledged" --clients 16 --seconds 2 --lose 30
+	compare "loss: packets were lost" "$(field lost)" -gt 16
+	compare "loss: so others came before their turn" "$(field early)" -gt 0
+	compare "loss: what was lost came again" "$(field bytes_min)" -gt $((4 << 20))
+	all_came_back "loss"
 
-	peer_ok "$how, heavy loss: all is acknowledged" --clients 8 --seconds 1 --lose 4
-	compare "$how, heavy loss: packets were lost" "$(field lost)" -gt 16
-	all_came_back "$how, heavy loss"
+	peer_ok "heavy loss: all is acknowledged" --clients 8 --seconds 1 --lose 4
+	compare "heavy loss: packets were lost" "$(field lost)" -gt 16
+	all_came_back "heavy loss"
 
-	peer_ok "$how, zero windows: no more is sent than the window allows" --clients 16 --seconds 2 \
+	peer_ok "zero windows: no more is sent than the window allows" --clients 16 --seconds 2 \
 		--pause-each 4M --pause 30ms --window 512K
-	compare "$how, zero windows: there were some" "$(field zero_windows)" -ge 16
-	compare "$how, zero windows: they were opened again" "$(field bytes_min)" -gt $((6 << 20))
-	all_came_back "$how, zero windows"
+	compare "zero windows: there were some" "$(field zero_windows)" -ge 16
+	compare "zero windows: they were opened again" "$(field bytes_min)" -gt $((6 << 20))
+	all_came_back "zero windows"
 
-	peer_ok "$how, zero windows and loss: no more is sent than the window allows" --clients 8 --seconds 2 \
+	peer_ok "zero windows and loss: no more is sent than the window allows" --clients 8 --seconds 2 \
 		--rate 16M/s --window 300000 --lose 25
-	compare "$how, zero windows and loss: there were losses" "$(field lost)" -gt 0
-	compare "$how, zero windows and loss: and closed windows" "$(field zero_windows)" -gt 0
-	all_came_back "$how, zero windows and loss"
+	compare "zero windows and loss: there were losses" "$(field lost)" -gt 0
+	compare "zero windows and loss: and closed windows" "$(field zero_windows)" -gt 0
+	all_came_back "zero windows and loss"
 
-	peer_ok "$how, resets: the others are acknowledged" --clients 24 --seconds 1 --reset 16 --reset-after 1M --churn
-	compare "$how, resets: there were many" "$(field reset)" -gt 16
-	all_came_back "$how, resets"
+	peer_ok "resets: the others are acknowledged" --clients 24 --seconds 1 --reset 16 --reset-after 1M --churn
+	compare "resets: there were many" "$(field reset)" -gt 16
+	all_came_back "resets"
 
-	peer_ok "$how, ends: clients that close come again" --clients 24 --seconds 1 --leave 16 --leave-after 1M --churn
-	compare "$how, ends: there were many" "$(field left)" -gt 16
-	all_came_back "$how, ends"
+	peer_ok "ends: clients that close come again" --clients 24 --seconds 1 --leave 16 --leave-after 1M --churn
+	compare "ends: there were many" "$(field left)" -gt 16
+	all_came_back "ends"
 
-	peer_ok "$how, half-closed: clients receive after their FIN" --clients 8 --seconds 1 --half-close --lose 40
-	compare "$how, half-closed: all of them" "$(field bytes_min)" -gt $((4 << 20))
-	all_came_back "$how, half-closed"
+	peer_ok "half-closed: clients receive after their FIN" --clients 8 --seconds 1 --half-close --lose 40
+	compare "half-closed: all of them" "$(field bytes_min)" -gt $((4 << 20))
+	all_came_back "half-closed"
 
 	# What clients send, the daemon takes and forgets.
 	head -c 59999 /dev/urandom >"$work/request"
-	peer_ok "$how, requests: all is acknowledged" --clients 8 --seconds 1 --send "$work/request" --lose 40
-	compare "$how, requests: the stream goes on" "$(field bytes_min)" -gt $((4 << 20))
-	all_came_back "$how, requests"
+	peer_ok "requests: all is acknowledged" --clients 8 --seconds 1 --send "$work/request" --lose 40
+	compare "requests: the stream goes on" "$(field bytes_min)" -gt $((4 << 20))
+	all_came_back "requests"
 
 	peer_start --clients 8 --until-end
 	sleep 0.5
-	stream_end "$how, stopped while clients receive"
-	peer_end "$how, stopped while clients receive: they were told so in order"
-	is "$how, stopped while clients receive: all of them" "$(field ended)" 8
-	all_left "$how, stopped while clients receive"
+	stream_end "stopped while clients receive"
+	peer_end "stopped while clients receive: they were told so in order"
+	is "stopped while clients receive: all of them" "$(field ended)" 8
+	all_left "stopped while clients receive"
 }
 
-# stragglers HOW OPTION...: beside clients that do not go on, others do.
+# stragglers: beside clients that do not go on, others do.
 stragglers()
 {
-	local how=$1
-
-	shift
-	stream_run "$@" --zerocopy always --lag-policy drop --drain-timeout 1s
-	peer_ok "$how, stalls: the others are acknowledged" --clients 32 --seconds 2 --stall 12 --stall-after 3M
-	compare "$how, stalls: windows were closed" "$(field zero_windows)" -ge 12
-	compare "$how, stalls: the others went on" "$(field bytes_min)" -gt $((8 << 20))
-	all_came_back "$how, stalls"
+	stream_run --zerocopy always --lag-policy drop --drain-timeout 1s
+	peer_ok "stalls: the others are acknowledged" --clients 32 --seconds 2 --stall 12 --stall-after 3M
+	compare "stalls: windows were closed" "$(field zero_windows)" -ge 12
+	compare "stalls: the others went on" "$(field bytes_min)" -gt $((8 << 20))
+	all_came_back "stalls"
 
 	# The end of those takes a reset, after which what the kernel still has of theirs is complete, too.
 	peer_start --clients 8 --stall 4 --mute 4 --allow-reset --until-end
 	sleep 0.5
-	stream_end "$how, stopped beside stalled and mute clients"
-	peer_end "$how, stopped beside stalled and mute clients: nothing was sent that no window allowed"
-	is "$how, stopped beside stalled and mute clients: they were reset" "$(field resets)" 8
-	all_left "$how, stopped beside stalled and mute clients"
+	stream_end "stopped beside stalled and mute clients"
+	peer_end "stopped beside stalled and mute clients: nothing was sent that no window allowed"
+	is "stopped beside stalled and mute clients: they were reset" "$(field resets)" 8
+	all_left "stopped beside stalled and mute clients"
 
-	stream_run "$@" --zerocopy always --lag-policy drop --user-timeout 1s
+	stream_run --zerocopy always --lag-policy drop --user-timeout 1s
 	peer_start --clients 32 --mute 12 --mute-after 3M --allow-reset
 	wait_until 60 sh -c "[ \$(grep -c 'left: timed out' '$log') -eq 12 ]"
-	is "$how, mute: they were given up" "$(grep -c 'left: timed out' "$log")" 12
-	is "$how, mute: nobody else was" "$(grep -c ' left: ' "$log")" 12
-	peer_end "$how, mute: the others are acknowledged" TERM
-	all_came_back "$how, mute"
-	stream_end "$how, mute"
+	is "mute: they were given up" "$(grep -c 'left: timed out' "$log")" 12
+	is "mute: nobody else was" "$(grep -c ' left: ' "$log")" 12
+	peer_end "mute: the others are acknowledged" TERM
+	all_came_back "mute"
+	stream_end "mute"
 }
 
-# input_ends TEXT OPTION...: while sends are outstanding: everyone gets all of it, and the daemon ends by itself.
+# input_ends TEXT: while sends are outstanding: everyone gets all of it, and the daemon ends by itself.
 input_ends()
 {
 	local text=$1
 
-	shift
 	head -c 32M /dev/zero >"$work/input"
-	daemon_run --input "$work/input" --on-end close --hold 8 "$@" --zerocopy always --lag-policy block \
+	daemon_run --input "$work/input" --on-end close --hold 8 --zerocopy always --lag-policy block \
 		"${ring[@]}" --listen 10.78.0.1:0
 	target=10.78.0.1:$port
 	peer_start --clients 8 --rate 32M/s --window 1M --lose 40 --until-end

@@ -97,7 +97,6 @@ static const struct call_attempt {
 	{ "load another kernel", SYS_kexec_load, { 0, 0, 0, 1 << 30 }, EINVAL },
 	{ "use io ports", SYS_iopl, { 3 }, 0 },
 	{ "use bpf", SYS_bpf, { 0, 0, 0 }, EINVAL },
-	{ "use io_uring", SYS_io_uring_setup, { 1, 0 }, EFAULT },
 	{ "keep keys", SYS_keyctl, { 0, -3 /* the session's */, 1 }, 0 },
 	{ "read the log of the kernel", SYS_syslog, { 10, 0, 0 }, 0 },
 	{ "open a file by handle", SYS_open_by_handle_at, { -1, 0, 0 }, EFAULT },

@@ -36,7 +36,7 @@ for file in daemon/*.[ch]; do
 		library=${included%%/*}
 		library=${library%.h}
 		case $library in
-		bsd | ini | event2 | systemd | jansson | curses | liburing)
+		bsd | ini | event2 | systemd | jansson | curses)
 			case " $libraries " in
 			*" $library "*) ;;
 			*) echo "$file includes <$included>, which its layer does not use" ;;
@@ -98,7 +98,7 @@ is "install" "$(find_all "$work/root" | tr '\n' ' ')" "$(printf './%s ' etc/dmac
 	opt/lib/udev/rules.d/60-dmacast.rules opt/sbin/dmacastctl opt/sbin/dmacastd \
 	opt/share/bash-completion/completions/dmacastctl opt/share/doc/dmacast/ABI \
 	opt/share/doc/dmacast/examples/dmacast.yaml opt/share/doc/dmacast/examples/dmacastd.conf \
-	opt/share/doc/dmacast/examples/dmacastd.socket opt/share/doc/dmacast/examples/io-uring.conf \
+	opt/share/doc/dmacast/examples/dmacastd.socket \
 	opt/share/doc/dmacast/examples/msgdma.dtso opt/share/doc/dmacast/examples/zynq-axi-dma.dtso \
 	opt/share/man/man5/dmacastd.conf.5 opt/share/man/man8/dmacastctl.8 \
 	opt/share/man/man8/dmacastd.8)"

@@ -83,6 +83,9 @@ refused "bad value" '--ring-size 1X: expected a size' "${command_line[@]}" --rin
 refused "missing file" "$work/none.conf: No such file" -c "$work/none.conf"
 printf '[stream a]\npattern = 1M/s\nlisten = 127.0.0.1:0\nring-sise = 4M\n' >"$work/bad.conf"
 refused "unknown key" "$work/bad.conf:4: \[stream a\] ring-sise: unknown option" -c "$work/bad.conf"
+printf '[stream a]\npattern = 1M/s\nlisten = 127.0.0.1:0\nio-uring = auto\n' >"$work/old.conf"
+refused "an option of an earlier release" "$work/old.conf:4: \[stream a\] io-uring: unknown option" \
+	-c "$work/old.conf"
 refused "unknown host" 'listen = no-such-host.invalid:0: ' --pattern 1M/s \
 	--listen no-such-host.invalid:0
 

@@ -251,7 +251,7 @@ come_and_go()
 }
 come_and_go &
 will_end $!
-for change in block-size=128K ring-size=8M pattern=20M/s io-uring=never huge-pages=never block-size=512K; do
+for change in block-size=128K ring-size=8M pattern=20M/s huge-pages=never block-size=512K; do
 	option=${change%%=*}
 	{
 		steady

@@ -7,8 +7,8 @@ in_nullnet "$@"
 
 check "bench/nullpeer is built" test -x "$BUILD/bench/nullpeer"
 
-adversities "by MSG_ZEROCOPY" --io-uring never
-stragglers "by MSG_ZEROCOPY" --io-uring never
+adversities
+stragglers
 
 # Under this policy a ring that is nearly full is no reason to send each block as soon as it is there.
 ring=(--block-size 64K --ring-size 2M --low-water 16)

@@ -9,7 +9,6 @@
 #include "option.h"
 #include "pattern.h"
 #include "ring_memory.h"
-#include "uring.h"
 
 #include "loopback.h"
 #include "tap.h"
@@ -70,7 +69,6 @@ struct world {
 	uint64_t received[CLIENTS];
 	uint32_t clients, gone;
 	bool kicked; /* nobody gets all of it */
-	struct event *uring_event;
 };
 
 static uint32_t pin_allowance(void *argument)
@@ -296,127 +294,35 @@ static void test_pins(void)
 	point("and everything arrives at both");
 }
 
-/* ---- by io_uring ---- */
-
-static void pending(void *argument)
-{
-	struct world *world = argument;
-
-	event_active(world->uring_event, EV_READ, 0);
-}
-
-static void send_complete(void *argument, void *sender, uint32_t number)
-{
-	const uint64_t *now = argument;
-
-	client_complete(sender, number, *now);
-}
-
-static void uring_ready(evutil_socket_t fd, short what, void *argument)
-{
-	struct world *world = argument;
-	uint64_t now = clock_monotonic_ns();
-
-	(void)fd;
-	(void)what;
-	uring_reap(world->owner.uring, send_complete, &now);
-}
-
-/* Return: false where there is none. */
-static bool register_ring(struct world *world)
-{
-	const struct uring_owner owner = { .argument = world, .pending = pending };
-	const char *why;
-	size_t size;
-	void *memory = ring_small_pages(world->ring, &size);
-
-	if (!check(memory && size == (size_t)BLOCKS * BLOCK_SIZE, "not of small pages"))
-		return false;
-	world->owner.uring = uring_open(memory, size, &owner, &why);
-	if (!world->owner.uring) {
-		tap_skip("clients by io_uring", why);
-		return false;
-	}
-	world->uring_event = event_new(world->base, uring_fd(world->owner.uring),
-				       EV_READ | EV_PERSIST, uring_ready, world);
-	if (!world->uring_event || event_add(world->uring_event, NULL))
-		errx(1, "no event");
-	return true;
-}
-
-/* As if the kernel had said that it does not copy, to two clients who do not read. */
-static bool begin_registered(struct world *world)
-{
-	world_begin(world, BLOCKS);
-	world->owner.turn_bytes = world->owner.uncopied_turn_bytes = 4 * BLOCK_SIZE;
-	if (!register_ring(world)) {
-		world_end(world);
-		return false;
-	}
-	join(world);
-	join(world);
-	fill(world);
-	for (uint32_t i = 0; i < CLIENTS; i++) {
-		zerocopy_set_verdict(&world->client[i]->zerocopy, ZEROCOPY_UNCOPIED);
-		client_send(world->client[i]);
-	}
-	run_until_quiet(world);
-	for (uint32_t i = 0; i < CLIENTS; i++) {
-		const struct zerocopy_stats *stats = &world->client[i]->zerocopy.stats;
-
-		check(stats->registered_sends && stats->registered_sends == stats->zerocopy_sends &&
-			      !stats->copied_sends,
-		      "client %u: %" PRIu64 " sends by io_uring", i, stats->registered_sends);
-		check(zerocopy_outstanding(&world->client[i]->zerocopy),
-		      "client %u has nothing outstanding", i);
-	}
-	return true;
-}
-
-static void end_registered(struct world *world)
-{
-	event_free(world->uring_event);
-	uring_close(world->owner.uring);
-	world_end(world);
-}
-
-static void test_registered(void)
+/* Two clients do not read; what their sockets hold is outstanding. */
+static void test_kicked(void)
 {
 	struct world world;
 
-	if (!begin_registered(&world))
-		return;
-	point("clients that are not sent copies are sent to by io_uring");
-	check(!world.gone, "someone is gone");
-	for (uint32_t i = 0; i < CLIENTS; i++)
-		client_finish(world.client[i]);
-	run_until_gone(&world);
-	check(!ring_pinned_blocks(world.ring), "%u blocks are pinned",
-	      ring_pinned_blocks(world.ring));
-	/* A few may have ended with so little that it was copied. */
-	check(histogram_count(&world.latency.to_acknowledged) > (uint64_t)CLIENTS * BLOCKS / 2,
-	      "%" PRIu64 " blocks were acknowledged",
-	      histogram_count(&world.latency.to_acknowledged));
-	end_registered(&world);
-	point("and end when they have everything");
-
-	if (!begin_registered(&world))
-		return;
+	world_begin(&world, BLOCKS);
 	world.kicked = true;
+	join(&world);
+	join(&world);
+	fill(&world);
+	for (uint32_t i = 0; i < CLIENTS; i++)
+		client_send(world.client[i]);
+	run_until_quiet(&world);
+	for (uint32_t i = 0; i < CLIENTS; i++)
+		check(zerocopy_outstanding(&world.client[i]->zerocopy),
+		      "client %u has nothing outstanding", i);
 	for (uint32_t i = 0; i < CLIENTS; i++)
 		client_kick(world.client[i], LEAVE_BY_OPERATOR, NULL);
 	run_until_gone(&world);
 	check(!ring_pinned_blocks(world.ring), "%u blocks are pinned",
 	      ring_pinned_blocks(world.ring));
-	check(!histogram_count(&world.latency.to_acknowledged), "something was acknowledged");
-	end_registered(&world);
-	point("and when they are kicked, as soon as the kernel has let go of the ring");
+	world_end(&world);
+	point("kicked clients end when no send is outstanding");
 }
 
 int main(void)
 {
 	test_full();
 	test_pins();
-	test_registered();
+	test_kicked();
 	return tap_end();
 }

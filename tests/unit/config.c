@@ -521,7 +521,6 @@ static const struct set {
 	{ "low-water", "3", FIELD_OF(stream_settings, low_water), 3 },
 	{ "lag-policy", "block", FIELD_OF(stream_settings, lag_policy), LAG_POLICY_BLOCK },
 	{ "zerocopy", "never", FIELD_OF(stream_settings, zerocopy), ZEROCOPY_NEVER },
-	{ "io-uring", "never", FIELD_OF(stream_settings, io_uring), IO_URING_NEVER },
 	{ "max-clients", "99", FIELD_OF(stream_settings, max_clients), 99 },
 	{ "max-clients-per-address", "5", FIELD_OF(stream_settings, max_clients_per_address), 5 },
 	{ "send-buffer", "1M", FIELD_OF(stream_settings, send_buffer), 1048576 },

@@ -166,8 +166,6 @@ static void test_choices(void)
 		{ "zerocopy", "auto", ZEROCOPY_AUTO },
 		{ "zerocopy", "always", ZEROCOPY_ALWAYS },
 		{ "zerocopy", "never", ZEROCOPY_NEVER },
-		{ "io-uring", "auto", IO_URING_AUTO },
-		{ "io-uring", "never", IO_URING_NEVER },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

@@ -7,7 +7,6 @@
 #include "clock.h"
 #include "pattern.h"
 #include "ring_memory.h"
-#include "uring.h"
 #include "window.h"
 #include "zerocopy.h"
 
@@ -52,8 +51,6 @@ struct link {
 	struct zerocopy zerocopy;
 	struct latency latency;
 	struct zerocopy_verdicts verdicts;
-	struct uring *uring; /* or NULL */
-	bool uncopied;	     /* as if every completion so far had said "not copied" */
 	int peer;
 	uint64_t ended;			 /* blocks whose last byte was sent with the flag */
 	uint64_t sent, received, copied; /* bytes; the last: sent without the flag */
@@ -69,7 +66,7 @@ static void link_begin(struct link *link, int sender, int peer, enum zerocopy_mo
 	if (!link->ring || !link->window)
 		errx(1, "no ring");
 	window_join(link->window, &link->cursor);
-	zerocopy_open(&link->zerocopy, sender, mode, NULL, &link->latency, &link->verdicts);
+	zerocopy_open(&link->zerocopy, sender, mode, &link->latency, &link->verdicts);
 	link->peer = peer;
 }
 
@@ -130,10 +127,6 @@ static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t most_bytes
 
 	for (uint32_t i = 0; i < request.blocks; i++, block = block->next)
 		pins[i] = block->pins;
-	if (link->uncopied) {
-		zerocopy_set_verdict(zerocopy, ZEROCOPY_UNCOPIED);
-		zerocopy->wanted = true;
-	}
 	n = zerocopy_send(zerocopy, &request);
 	if (n <= 0)
 		return n;
@@ -156,23 +149,6 @@ static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t most_bytes
 	return n;
 }
 
-static void send_complete(void *argument, void *sender, uint32_t number)
-{
-	const uint64_t *now = argument;
-
-	zerocopy_complete(sender, number, *now);
-}
-
-/* What completed, in whichever way it was sent. */
-static void reap(struct link *link)
-{
-	uint64_t now = clock_monotonic_ns();
-
-	zerocopy_reap(&link->zerocopy);
-	if (link->uring)
-		uring_reap(link->uring, send_complete, &now);
-}
-
 static ssize_t receive(struct link *link)
 {
 	return receive_pattern(link->peer, &link->received);
@@ -190,7 +166,7 @@ static void transfer(struct link *link, uint64_t bytes)
 		       send_some(link, 1 + turn++ % 5, 512 << 10, true) > 0)
 			;
 		receive(link);
-		reap(link);
+		zerocopy_reap(&link->zerocopy);
 		if (!check(clock_monotonic_ns() < give_up, "%" PRIu64 " bytes sent", link->sent))
 			return;
 	}
@@ -221,12 +197,7 @@ static void settle(struct link *link, bool receiving)
 		if (receive(link) == 0)
 			break;
 	}
-	reap(link);
-	while (link->uring && zerocopy_outstanding(&link->zerocopy) &&
-	       clock_monotonic_ns() < give_up) {
-		usleep(1000);
-		reap(link);
-	}
+	zerocopy_reap(&link->zerocopy);
 	while (zerocopy_outstanding(&link->zerocopy) && clock_monotonic_ns() < give_up) {
 		struct pollfd error = { .fd = link->zerocopy.fd };
 
@@ -263,11 +234,8 @@ static void link_close(struct link *link)
 	      stats->completed, stats->zerocopy_sends);
 	check(stats->foreign_completions == 0, "%" PRIu64 " foreign", stats->foreign_completions);
 	check(stats->truncated == 0, "%" PRIu64 " truncated", stats->truncated);
-	check((uint32_t)stats->registered_sends == link->zerocopy.registered.next, "next number %u",
-	      link->zerocopy.registered.next);
-	check((uint32_t)(stats->zerocopy_sends - stats->registered_sends) ==
-		      link->zerocopy.completions.next,
-	      "next number %u", link->zerocopy.completions.next);
+	check((uint32_t)stats->zerocopy_sends == link->zerocopy.completions.next, "next number %u",
+	      link->zerocopy.completions.next);
 	zerocopy_close(&link->zerocopy);
 	for (int i = 0; i <= ZEROCOPY_UNCOPIED; i++)
 		check(!link->verdicts.count[i], "%" PRIu64 " of verdict %d",
@@ -276,8 +244,6 @@ static void link_close(struct link *link)
 	if (link->peer >= 0)
 		close(link->peer);
 	window_destroy(link->window);
-	if (link->uring)
-		uring_close(link->uring);
 	ring_destroy(link->ring);
 }
 
@@ -614,7 +580,7 @@ static uint64_t whole_packets(int segment, uint64_t bytes)
 
 	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)))
 		err(1, "TCP_MAXSEG");
-	zerocopy_open(&zerocopy, fd, ZEROCOPY_NEVER, NULL, &latency, &verdicts);
+	zerocopy_open(&zerocopy, fd, ZEROCOPY_NEVER, &latency, &verdicts);
 	whole = zerocopy_turn(&zerocopy, bytes, bytes);
 	zerocopy_close(&zerocopy);
 	return whole;
@@ -696,150 +662,14 @@ static void test_turn(void)
 	point("less when it took less, but not because there was no more to send");
 }
 
-/* ---- from registered memory ---- */
-
-/* Return: false where there is no io_uring. */
-static bool link_open_registered(struct link *link, const struct family *family, const char **why)
-{
-	const struct uring_owner owner = { 0 };
-	void *memory;
-	size_t size;
-
-	if (!link_open(link, family, ZEROCOPY_AUTO)) {
-		*why = "no such address";
-		return false;
-	}
-	memory = ring_small_pages(link->ring, &size);
-	link->uring = uring_open(memory, size, &owner, why);
-	link->zerocopy.uring = link->uring;
-	link->uncopied = true;
-	if (link->uring)
-		return true;
-	leave_window(link);
-	link_close(link);
-	return false;
-}
-
-static void test_registered_family(const struct family *family)
-{
-	const struct zerocopy_stats *stats;
-	const char *why;
-	struct link link;
-
-	if (!link_open_registered(&link, family, &why)) {
-		tap_skip(family->name, why);
-		return;
-	}
-	stats = &link.zerocopy.stats;
-	transfer(&link, 32 << 20);
-	/* But where the rest of a block, and others, are better sent in one call. */
-	check(stats->registered_sends > 64 &&
-		      stats->registered_sends >= stats->zerocopy_sends / 8 * 7,
-	      "%" PRIu64 " of %" PRIu64 " sends", stats->registered_sends, stats->zerocopy_sends);
-	settle(&link, true);
-	point("%s: by io_uring, too", family->name);
-
-	send_until_full(&link);
-	check(link.zerocopy.full && zerocopy_outstanding(&link.zerocopy), "it is not full");
-	settle(&link, true);
-	check(!link.zerocopy.full, "it is full, and nothing is outstanding");
-	send_until_full(&link);
-	zerocopy_reset(&link.zerocopy);
-	settle(&link, false);
-	leave_window(&link);
-	link_close(&link);
-	point("%s: what is outstanding after a reset is told of", family->name);
-}
-
-static void test_told_copied(void)
-{
-	const struct zerocopy_stats *stats;
-	uint64_t registered;
-	const char *why;
-	struct link link;
-
-	if (!link_open_registered(&link, ipv4, &why)) {
-		tap_skip("io_uring until the kernel copies", why);
-		return;
-	}
-	stats = &link.zerocopy.stats;
-	/* One by MSG_ZEROCOPY tells, though it may have to be tried more than once. */
-	while (!stats->completed_copied && !tap.failed &&
-	       check(link.sent < 512 << 20, "nothing told"))
-		transfer(&link, 1);
-	check(link.sent > 32 << 20, "after %" PRIu64 " bytes", link.sent);
-	settle(&link, true);
-	check(link.zerocopy.verdict == ZEROCOPY_COPIED && link.verdicts.count[ZEROCOPY_COPIED] == 1,
-	      "the kernel did not say that it copied");
-	link.uncopied = false;
-	registered = stats->registered_sends;
-	transfer(&link, 1 << 20);
-	check(stats->registered_sends == registered, "by io_uring though the kernel copies");
-	settle(&link, true);
-	link.uncopied = true;
-	transfer(&link, 1 << 20);
-	check(stats->registered_sends > registered, "not by io_uring though it does not copy");
-	point("no more by io_uring when the kernel copies");
-
-	settle(&link, true);
-	allow_locking(false, 0);
-	link.zerocopy.untold = UINT64_MAX;
-	registered = stats->registered_sends;
-	transfer(&link, 16 << 20);
-	check(stats->registered_sends > registered, "it does not go on");
-	check(stats->registered_sends - registered > stats->no_buffer, "ENOBUFS %" PRIu64 " times",
-	      stats->no_buffer);
-	check(link.zerocopy.untold < UINT64_MAX, "it was not tried to be told");
-	allow_locking(true, 0);
-	settle(&link, true);
-	leave_window(&link);
-	link_close(&link);
-	point("without room for notifications it goes on by io_uring");
-}
-
-/* An idle socket can be asked at once. */
-static void test_told_again(void)
-{
-	const struct zerocopy_stats *stats;
-	const char *why;
-	struct link link;
-
-	if (!link_open_registered(&link, ipv4, &why)) {
-		tap_skip("a send that is to tell", why);
-		return;
-	}
-	stats = &link.zerocopy.stats;
-	fill(&link);
-	send_some(&link, 1, WORTH_A_PIN, true);
-	settle(&link, true);
-	check(stats->registered_sends == 1, "%" PRIu64 " by io_uring", stats->registered_sends);
-	link.zerocopy.untold = UINT64_MAX;
-	send_some(&link, 4, 4 * BLOCK_SIZE, true);
-	check(stats->registered_sends == 1 && stats->zerocopy_sends == 2 && !link.zerocopy.untold,
-	      "%" PRIu64 " of %" PRIu64 " by io_uring", stats->registered_sends,
-	      stats->zerocopy_sends);
-	check(link.sent <= WORTH_A_PIN + BLOCK_SIZE, "%" PRIu64 " bytes", link.sent);
-	settle(&link, true);
-	check(link.zerocopy.verdict == ZEROCOPY_COPIED && link.verdicts.count[ZEROCOPY_COPIED] == 1,
-	      "the kernel did not say that it copied");
-	leave_window(&link);
-	link_close(&link);
-	point("a send by MSG_ZEROCOPY tells whether the kernel copies");
-}
-
 /* Every other block is behind the next one: no two that follow each other are one piece. */
 static void test_pieces(void)
 {
-	const struct zerocopy_stats *stats;
 	struct block *block[BLOCKS];
-	const char *why;
 	struct link link;
+	ssize_t n;
 
-	if (!link_open_registered(&link, ipv4, &why)) {
-		tap_skip("pieces", why);
-		return;
-	}
-	stats = &link.zerocopy.stats;
+	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		block[i] = ring_take(link.ring);
 	for (uint32_t i = 0; i < BLOCKS; i++) {
@@ -850,12 +680,10 @@ static void test_pieces(void)
 		pattern_fill(one->data, one->length, window_bytes(link.window));
 		window_push(link.window, one);
 	}
-	send_some(&link, 4, UINT64_MAX, true);
-	check(!stats->registered_sends && stats->zerocopy_sends == 1, "%" PRIu64 " by io_uring",
-	      stats->registered_sends);
-	send_some(&link, 1, UINT64_MAX, true);
-	check(stats->registered_sends == 1 && stats->zerocopy_sends == 2, "%" PRIu64 " by io_uring",
-	      stats->registered_sends);
+	n = send_some(&link, 4, UINT64_MAX, true);
+	check(n == 4 * 12288, "%zd bytes", n);
+	check(link.zerocopy.stats.zerocopy_sends == 1, "%" PRIu64 " sends",
+	      link.zerocopy.stats.zerocopy_sends);
 	settle(&link, true);
 	leave_window(&link);
 	link_close(&link);
@@ -914,10 +742,6 @@ int main(void)
 	test_unreadable();
 	test_packets();
 	test_turn();
-	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-		test_registered_family(&families[i]);
-	test_told_copied();
-	test_told_again();
 	test_pieces();
 	return tap_end();
 }

@@ -32,30 +32,6 @@ for unit in dmacastd.service dmacastd@probe.service; do
 	guest_tap "$unit" cat "/run/$unit.tap"
 done
 
-# --- io_uring, which the units deny, and a drop-in allows ---
-# started_with TEXT REGEX: the service starts, and its journal says so of the ring.
-started_with()
-{
-	guest systemctl daemon-reload
-	check "$1: the service starts" guest systemctl restart dmacastd
-	wait_until 20 guest sh -c "journalctl -u dmacastd _PID=\$(systemctl show -P MainPID dmacastd) -o cat |
-		grep -Eq '$2'"
-	ok $? "$1: $2"
-}
-
-guest rm -r /etc/systemd/system/dmacastd.service.d
-guest_script <<'END'
-cat >/etc/dmacast/dmacastd.conf <<-CONF
-	[stream memory]
-	pattern = 4M/s
-	huge-pages = never
-	listen = 127.0.0.1:7000
-CONF
-END
-started_with "as installed" 'no zero-copy by io_uring, only by MSG_ZEROCOPY: this process may not use it'
-guest mkdir /etc/systemd/system/dmacastd.service.d
-guest cp /usr/local/share/doc/dmacast/examples/io-uring.conf /etc/systemd/system/dmacastd.service.d/
-started_with "with io-uring.conf" 'the ring is registered for zero-copy by io_uring'
 service_stop
 
 done_testing

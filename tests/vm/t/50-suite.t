@@ -28,7 +28,6 @@ declare -A left_out=(
 	[35-service]="the service manager's side; the service tests run with a device"
 	[38-peers]="other servers than the daemon"
 	[36-nullpeer]="completions by TCP, whose memory is not looked at; tests/vm has real cards"
-	[39-uring]="rings in memory; 32-uring has them with real cards"
 	[37-bench]="the benchmark: how it measures, and its arithmetic"
 )
 
