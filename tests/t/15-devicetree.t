@@ -45,13 +45,17 @@ ok $(($? == 0)) "a wrong overlay does not compile"
 	sed -nE 's/.*device_property_read_[a-z0-9_]*\([^"]*"([^"]*)".*/\1/p' kmod/*.c
 	echo compatible
 	echo dmas
+	echo dma-names
 } | sort -u >"$work/read"
 sed -n '/^properties:/,/^[a-z]*:$/s/^  \([a-z].*\):$/\1/p' "$binding" | sort >"$work/bound"
 compare "the driver reads properties" "$(wc -l <"$work/read")" -ge 6
 same "the binding has the properties that the driver reads, and no other" "$work/read" "$work/bound"
 is "the binding has the driver's compatible" \
 	"$(sed -n 's/.*\.compatible = "\(.*\)".*/\1/p' kmod/main.c)" \
-	"$(sed -n 's/^    const: //p' "$binding")"
+	"$(sed -n '/^  compatible:/,/^$/s/^    const: //p' "$binding")"
+is "and the name of the driver's DMA channel" \
+	"$(sed -n 's/^#define CHANNEL_NAME "\(.*\)"/\1/p' kmod/engine.c)" \
+	"$(sed -n '/^  dma-names:/,/^$/s/^    const: //p' "$binding")"
 sed -n '/^ *compatible = "dmacast,ring"/,/^ *};/s/^ *\(\/\/ \)\?\([a-z][a-z,-]*\)\( = .*\)\?;$/\2/p' \
 	conf/*.dtso | sort -u | comm -23 - "$work/bound" >"$work/unbound"
 is "the overlays have no other properties" "$(cat "$work/unbound")" ""
