@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # make                       build dmacastd and dmacastctl; make daemon: the first of them only
+# make help                  print this
 # make demo                  see it work: a pattern, three nc clients, a check of what they got
 # make kmod                  build the kernel modules, in build/kmod/RELEASE
 # make kmod KDIR=DIRECTORY   for the kernel of these headers; by default, for the running one
@@ -18,6 +19,8 @@
 # make SAN=address,undefined instrumented, in a build directory of its own
 # make POISON=1              recycled blocks are overwritten at once, to be seen when it was too early
 # make WERROR=1              warnings are errors
+# make clean                 remove what was built; with BUILD, SAN or POISON, of that build only
+# make compile_commands.json for clangd and other tools: how each file is compiled
 # make install               DESTDIR, PREFIX and SYSCONFDIR are honoured
 # make dkms-install          build and install the kernel modules by Debian's dkms, now and for each new kernel
 # make dkms-install DKMS_KERNEL=RELEASE      first for this kernel; by default, for the running one
@@ -78,8 +81,9 @@ service_sources := $(wildcard tests/service/*.c)
 service_programs := $(service_sources:%.c=$(BUILD)/%)
 abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources)))
 library := $(BUILD)/libdmacast.a
-objects := $(patsubst %.c,$(BUILD)/%.o,$(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) \
-	$(tool_sources) $(bench_sources) $(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources))
+sources := $(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) $(tool_sources) $(bench_sources) \
+	$(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources)
+objects := $(sources:%.c=$(BUILD)/%.o)
 
 # The null peer has a BPF program, which is a part of it.
 BPF_CLANG ?= clang
@@ -88,7 +92,7 @@ nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs vm-programs service-programs kmod kmod-tests check \
 	check-quick check-vm check-kernels check-debug check-service bench bench-quick demo install uninstall \
-	dkms-install dkms-uninstall clean format lint deps
+	dkms-install dkms-uninstall clean format lint deps help
 .DELETE_ON_ERROR:
 
 all: daemon ctl
@@ -163,8 +167,21 @@ FORCE:
 -include $(objects:.o=.d)
 
 clean:
-	$(say) CLEAN build
-	$(Q)rm -rf build
+	$(say) CLEAN $(BUILD)
+	$(Q)rm -rf $(BUILD)
+
+help:
+	@sed -n '3,/^$$/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+
+# Some of the tests' programs have headers in tests/unit.
+compile_now = $(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) -c
+compile_commands.json: FORCE
+	$(say) GEN $@
+	$(Q)command=$$(printf '%s' '$(subst ','\'',$(compile_now))' | sed 's/[\\"]/\\&/g'); \
+	separator='['; for file in $(sources); do \
+		printf '%s\n{"directory": "%s", "file": "%s", "command": "%s %s"}' \
+			"$$separator" '$(CURDIR)' "$$file" "$$command" "$$file"; separator=,; \
+	done >$@ && printf '\n]\n' >>$@
 
 # ---- kernel modules ----
 

@@ -87,6 +87,21 @@ touch daemon/units.h
 matches "a changed header builds what includes it" "$work/again" 'CC +daemon/units.c'
 is "and nothing else" "$(grep -c 'CC .*daemon/window.c' "$work/again")" 0
 
+make help >"$work/help"
+is "make help prints the head of the Makefile" "$(grep -c '^make' "$work/help")" "$(grep -c '^# make' Makefile)"
+cp compile_commands.json "$work/kept" 2>/dev/null
+make -s compile_commands.json && mv compile_commands.json "$work/compile_commands.json"
+[ ! -e "$work/kept" ] || cp "$work/kept" compile_commands.json
+is "make compile_commands.json: each file of C once" \
+	"$(jq -r '.[].file' "$work/compile_commands.json" | sort)" \
+	"$(printf '%s\n' "${c_files[@]}" | grep '\.c$' | grep -v '\.bpf\.c$' | sort)"
+check "and its commands are right" sh -c "$(jq -r '.[] | select(.file == "daemon/units.c").command' \
+	"$work/compile_commands.json") -o '$work/units.o'"
+mkdir "$work/built"
+touch "$work/built/file"
+make -s BUILD="$work/built" clean
+is "make clean removes the build that it is asked for" "$(ls -d "$work/built" build 2>/dev/null)" build
+
 find_all()
 {
 	(cd "$1" && find . -type f | sort)
