@@ -412,11 +412,12 @@ void dmacast_channel_remove(struct channel *channel)
 {
 	cdev_device_del(&channel->cdev, &channel->dev);
 	mutex_lock(&channel->mutex);
-	if (channel->running)
-		stop_engine(channel);
+	/* First: a poll() that stop_engine() wakes has to see this end, not that of a STOP. */
 	spin_lock_irq(&channel->lock);
 	channel->dead = true;
 	spin_unlock_irq(&channel->lock);
+	if (channel->running)
+		stop_engine(channel);
 	dmacast_channel_unmap_ring(channel);
 	/* A provider may free what its engine still uses. */
 	if (!channel->engine_stuck)
