@@ -195,12 +195,13 @@ struct dmacast_stats {
  *
  * INFO, STATS: EFAULT.
  *
- * SETUP: EINVAL: a size or flag is refused, the kernel log says which and why. ENOMEM: no memory
- * for the ring; nothing is changed but that the ring before it is gone. EBUSY: running, mapped, or
- * blocks are LENT; or too much of former rings is still referenced, and would be more than the
- * larger of the old ring and the new one (the kernel log says how much). The same geometry as
- * before keeps the memory (which is not zeroed then), blocks in quarantine included, also over a
- * close() and the next open().
+ * SETUP: EFAULT: what was asked for could not be read, and nothing is changed; or the answer could
+ * not be written, and the ring is there. EINVAL: a size or flag is refused, the kernel log says
+ * which and why. ENOMEM: no memory for the ring; nothing is changed but that the ring before it is
+ * gone. EBUSY: running, mapped, or blocks are LENT; or too much of former rings is still
+ * referenced, and would be more than the larger of the old ring and the new one (the kernel log
+ * says how much). The same geometry as before keeps the memory (which is not zeroed then), blocks
+ * in quarantine included, also over a close() and the next open().
  *
  * START: EINVAL: no ring. EALREADY: running. EIO: the engine takes no transfer, or could not be
  * stopped once.
@@ -220,7 +221,7 @@ struct dmacast_stats {
  *
  * write(): an array of __u32 indices, each of a LENT block. Returns the bytes of those that were
  * recycled, up to the first bad one. EINVAL: the size is no multiple of 4, or the first index is
- * out of range or of a block that is not LENT.
+ * out of range or of a block that is not LENT. EFAULT: the first indices could not be read.
  *
  * poll(): EPOLLIN when read() does not wait: a block is READY, or it is not running. EPOLLOUT
  * never.
