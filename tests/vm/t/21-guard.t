@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # A daemon that gives blocks back as soon as they are sent, is killed, or closes everything with data in
 # flight: its client, outside, gets right bytes all the same, and the ring is whole again.
-# On every kernel.
+# Also on rt newest.
 
 . tests/vm/lib.sh
 

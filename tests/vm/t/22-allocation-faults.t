@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Every allocation of the module fails, one after the other: each time the error is the right one, nothing is
 # left behind, and all works after it. And when all is over, the memory is where it was.
-# On every kernel.
 
 . tests/vm/lib.sh
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Where DMA goes through bounce buffers, only right syncs bring the data into the blocks.
-# On every kernel.
 
 . tests/vm/daemon.sh
 
