@@ -88,7 +88,7 @@ matches "a changed header builds what includes it" "$work/again" 'CC +daemon/uni
 is "and nothing else" "$(grep -c 'CC .*daemon/window.c' "$work/again")" 0
 
 make help >"$work/help"
-is "make help prints the head of the Makefile" "$(grep -c '^make' "$work/help")" "$(grep -c '^# make' Makefile)"
+is "make help prints the head of the Makefile" "$(grep -c '^make ' "$work/help")" "$(grep -c '^# make ' Makefile)"
 cp compile_commands.json "$work/kept" 2>/dev/null
 make -s compile_commands.json && mv compile_commands.json "$work/compile_commands.json"
 [ ! -e "$work/kept" ] || cp "$work/kept" compile_commands.json
