@@ -67,6 +67,18 @@ struct ring {
 };
 
 /**
+ * dmacast_ring_size() - get the size of a ring
+ * @ring: the ring, or NULL
+ *
+ * Context: Any.
+ * Return: bytes; 0 without a ring.
+ */
+static inline u64 dmacast_ring_size(const struct ring *ring)
+{
+	return ring ? (u64)ring->block_size * ring->block_count : 0;
+}
+
+/**
  * dmacast_block_set_state() - change the state of a block, which becomes the last one in it
  * @block: the block
  * @state: its new state

@@ -125,11 +125,6 @@ static u64 used_bytes(const struct ring *ring)
 	return bytes;
 }
 
-static u64 ring_bytes(const struct ring *ring)
-{
-	return ring ? (u64)ring->block_size * ring->block_count : 0;
-}
-
 /* Free the channel's ring before one of @size bytes comes. Under mutex. Return: 0 or -EBUSY. */
 static int remove_ring(struct channel *channel, u64 size)
 {
@@ -137,7 +132,7 @@ static int remove_ring(struct channel *channel, u64 size)
 
 	mutex_lock(&channel->mappings.lock);
 	if (dmacast_mappings_exist(&channel->mappings) ||
-	    !dmacast_guard_may_leave(channel, used_bytes(old), max(size, ring_bytes(old)))) {
+	    !dmacast_guard_may_leave(channel, used_bytes(old), max(size, dmacast_ring_size(old)))) {
 		mutex_unlock(&channel->mappings.lock);
 		return -EBUSY;
 	}
@@ -237,7 +232,7 @@ static bool is_in_use(struct channel *channel)
 /* Asking the allocator for more than there is would take it from everyone else first. */
 static int check_available(struct channel *channel, u64 size)
 {
-	u64 available = (u64)si_mem_available() << PAGE_SHIFT;
+	u64 available = dmacast_memory_available();
 
 	if (size <= available)
 		return 0;
@@ -300,18 +295,5 @@ void dmacast_channel_unmap_ring(struct channel *channel)
 
 void dmacast_channel_free_ring(struct channel *channel)
 {
-	struct ring *ring = channel->ring;
-	bool is_leaked = false;
-
-	if (!ring)
-		return;
-	for (u32 i = 0; i < ring->block_count; i++) {
-		if (ring->block[i].state == BLOCK_QUEUED)
-			is_leaked = true;
-		else
-			dmacast_memory_free(ring->block[i].memory);
-	}
-	compat_put_memcg(ring->memcg);
-	if (!is_leaked)
-		kvfree(ring);
+	free_ring(channel, channel->ring);
 }

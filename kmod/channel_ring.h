@@ -33,7 +33,7 @@ void dmacast_channel_unmap_ring(struct channel *channel);
  * dmacast_channel_free_ring() - free the ring, if there is one
  * @channel: the channel after dmacast_channel_unmap_ring(), which nobody uses
  *
- * Sockets keep the pages that they refer to.
+ * What sockets refer to is left behind.
  *
  * Context: May sleep.
  */

@@ -176,25 +176,20 @@ static struct block_memory *allocate_fresh(struct channel *channel)
 	return memory;
 }
 
-static bool has_memory(u64 size)
-{
-	return size <= (u64)si_mem_available() << PAGE_SHIFT;
-}
-
 static bool replace_pages(struct channel *channel, struct ring_block *block)
 {
 	const struct ring *ring = channel->ring;
 	struct block_memory *fresh, *old;
 
 	block->replace_at = jiffies + REPLACE_AGAIN;
-	if (!dmacast_guard_may_leave(channel, ring->block_size,
-				     (u64)ring->block_size * ring->block_count)) {
+	if (!dmacast_guard_may_leave(channel, ring->block_size, dmacast_ring_size(ring))) {
 		spin_lock_irq(&channel->lock);
 		channel->stats.left_refused++;
 		spin_unlock_irq(&channel->lock);
 		return false;
 	}
-	fresh = has_memory(ring->block_size) ? allocate_fresh(channel) : ERR_PTR(-ENOMEM);
+	fresh = ring->block_size <= dmacast_memory_available() ? allocate_fresh(channel) :
+								 ERR_PTR(-ENOMEM);
 	if (IS_ERR(fresh)) {
 		dev_notice_ratelimited(&channel->dev,
 				       "no memory for fresh pages of block %u, which a socket still holds: the ring is smaller until there is some\n",

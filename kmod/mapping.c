@@ -161,7 +161,7 @@ static int __maybe_unused refuse_part(struct vm_area_struct *moved)
 	const struct ring *ring = channel->ring;
 
 	/* A ring stays while it is mapped. */
-	if (moved->vm_end - moved->vm_start != ring->block_size * ring->block_count)
+	if (moved->vm_end - moved->vm_start != dmacast_ring_size(ring))
 		return -EINVAL;
 	return 0;
 }
@@ -224,7 +224,7 @@ int dmacast_mappings_add(struct channel *channel, struct vm_area_struct *vma)
 	mutex_lock(&channel->mappings.lock);
 	ring = channel->ring;
 	if (ring && !vma->vm_pgoff &&
-	    vma->vm_end - vma->vm_start == ring->block_size * ring->block_count) {
+	    vma->vm_end - vma->vm_start == dmacast_ring_size(ring)) {
 		vm_flags_clear(vma, VM_MAYWRITE | VM_MAYEXEC);
 		vm_flags_set(vma, VM_MIXEDMAP | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
 		vma->vm_private_data = channel;

@@ -296,6 +296,11 @@ static int map_for_dma(struct block_memory *memory, const struct memory_limits *
 	return 0;
 }
 
+u64 dmacast_memory_available(void)
+{
+	return (u64)si_mem_available() << PAGE_SHIFT;
+}
+
 struct block_memory *dmacast_memory_allocate(const struct memory_limits *limits, size_t size,
 					     bool contiguous)
 {

@@ -38,6 +38,14 @@ struct block_memory {
 };
 
 /**
+ * dmacast_memory_available() - estimate the memory that the machine can give without swapping
+ *
+ * Context: Any.
+ * Return: bytes.
+ */
+u64 dmacast_memory_available(void);
+
+/**
  * dmacast_memory_allocate() - allocate the memory of one block
  * @limits: limits of the DMA engine
  * @size: bytes, a multiple of the page size

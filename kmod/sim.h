@@ -87,8 +87,7 @@ struct sim_chan {
 	spinlock_t lock;		/* all below, and the cookies */
 	bool dead;			/* the device is going or gone */
 	bool paused;
-	bool late;			/* see the module's parameter */
-	unsigned int late_ms;
+	unsigned int late_ms;		/* the module's parameter `late` */
 	u32 terminate_error;		/* calls of terminate_all() that will fail */
 	unsigned int terminations;	/* calls of terminate_all() */
 	struct list_head submitted;

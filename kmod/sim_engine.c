@@ -308,11 +308,11 @@ static void sim_finish(struct sim_chan *ch, struct sim_desc *desc)
 	outcome->status = failed ? DMA_ERROR : DMA_COMPLETE;
 	outcome->residue = desc->result.residue;
 	ch->chan.completed_cookie = desc->tx.cookie;
-	if (!ch->late)
+	if (!ch->late_ms)
 		list_add_tail(&desc->node, &ch->done);
 	spin_unlock_irqrestore(&ch->lock, flags);
 
-	if (ch->late) {
+	if (ch->late_ms) {
 		/* As a threaded interrupt that was preempted here: not asleep, and of no list. */
 		mdelay(ch->late_ms);
 		sim_release_desc(desc);

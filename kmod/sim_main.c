@@ -135,7 +135,6 @@ static void sim_init_channel(struct sim *sim, unsigned int index)
 
 	ch->index = index;
 	ch->rate = rate;
-	ch->late = late;
 	ch->late_ms = late;
 	ch->clock_ns = ktime_get_ns();
 	spin_lock_init(&ch->lock);

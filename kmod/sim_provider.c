@@ -276,7 +276,7 @@ static int sim_client_terminates(struct dma_chan *chan)
 		return -EIO;
 	ret = sim_terminate_all(chan);
 	/* Without device_synchronize() nothing may be written from here on. */
-	if (ch->late)
+	if (ch->late_ms)
 		wait_event(ch->aborted, !sim_is_aborting(ch));
 	return ret;
 }
