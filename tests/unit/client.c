@@ -253,6 +253,14 @@ static void test_full(void)
 	point("and it goes on when there is room");
 }
 
+/* Send until no socket takes any more. */
+static void send_to_all(struct world *world)
+{
+	for (uint32_t i = 0; i < CLIENTS; i++)
+		client_send(world->client[i]);
+	run_until_quiet(world);
+}
+
 /* What is sent after the peers' windows are closed is outstanding for as long as nobody reads. */
 static void test_pins(void)
 {
@@ -265,9 +273,7 @@ static void test_pins(void)
 	join(&world);
 	join(&world);
 	fill(&world);
-	for (uint32_t i = 0; i < CLIENTS; i++)
-		client_send(world.client[i]);
-	run_until_quiet(&world);
+	send_to_all(&world);
 	for (uint32_t i = 0; i < CLIENTS; i++) {
 		zerocopy = &world.client[i]->zerocopy;
 		check(zerocopy->full, "client %u could send more", i);
@@ -304,9 +310,7 @@ static void test_kicked(void)
 	join(&world);
 	join(&world);
 	fill(&world);
-	for (uint32_t i = 0; i < CLIENTS; i++)
-		client_send(world.client[i]);
-	run_until_quiet(&world);
+	send_to_all(&world);
 	for (uint32_t i = 0; i < CLIENTS; i++)
 		check(zerocopy_outstanding(&world.client[i]->zerocopy),
 		      "client %u has nothing outstanding", i);

@@ -241,6 +241,16 @@ bool wait_for_stat(const struct channel *channel, size_t offset, size_t size, ui
 	}
 }
 
+void read_blocks(const struct channel *channel, unsigned int count)
+{
+	for (unsigned int n = 0; n < count; n++) {
+		struct dmacast_block block = read_one(channel);
+
+		check_content(channel, &block);
+		recycle(channel, block.index);
+	}
+}
+
 void channel_go_round(const struct channel *channel)
 {
 	unsigned int *seen = calloc(channel->block_count, sizeof(*seen));

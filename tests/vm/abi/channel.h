@@ -111,6 +111,9 @@ unsigned int channel_read(const struct channel *channel, struct dmacast_block *b
 struct dmacast_block read_one(const struct channel *channel);
 void recycle(const struct channel *channel, uint32_t index);
 
+/* read_blocks() - read, check and recycle @count blocks, one after the other. */
+void read_blocks(const struct channel *channel, unsigned int count);
+
 /* channel_go_round() - let each block of a ring that stalls come twice, and check the content. */
 void channel_go_round(const struct channel *channel);
 

@@ -59,15 +59,10 @@ static void unpin(struct pinned *pinned)
 	close(pinned->ends[1]);
 }
 
-/* go_round() - let every block be filled and read so often. */
+/* go_round() - let every block be filled and read @rounds times. */
 static void go_round(const struct channel *channel, unsigned int rounds)
 {
-	for (unsigned int n = 0; n < rounds * BLOCK_COUNT; n++) {
-		struct dmacast_block block = read_one(channel);
-
-		check_content(channel, &block);
-		recycle(channel, block.index);
-	}
+	read_blocks(channel, rounds * BLOCK_COUNT);
 }
 
 /* All blocks can be lent at once (of a ring that stalls): none is missing. */

@@ -60,12 +60,7 @@ static void test_stop(void)
 	}
 	channel_start(&channel);
 	need(channel_stats(&channel).running, "it does not run");
-	for (unsigned int n = 0; n < 3 * BLOCK_COUNT; n++) {
-		struct dmacast_block block = read_one(&channel);
-
-		check_content(&channel, &block);
-		recycle(&channel, block.index);
-	}
+	read_blocks(&channel, 3 * BLOCK_COUNT);
 	channel_stop(&channel);
 	channel_close(&channel);
 	point("STOP, and START again at once or later");

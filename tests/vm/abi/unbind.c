@@ -64,12 +64,7 @@ static void check_works(void)
 {
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
 
-	for (unsigned int n = 0; n < 3 * BLOCK_COUNT; n++) {
-		struct dmacast_block block = read_one(&channel);
-
-		check_content(&channel, &block);
-		recycle(&channel, block.index);
-	}
+	read_blocks(&channel, 3 * BLOCK_COUNT);
 	channel_stop(&channel);
 	channel_close(&channel);
 }
