@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The engine is fed while real-time threads preempt the one who feeds. It matters on kernels with PREEMPT_RT.
 # Also on rt.
+# Not on debug: it isolates a CPU, which that kernel cannot; an RT kernel is where it matters
 
 . tests/vm/lib.sh
 
