@@ -48,7 +48,7 @@ WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-q
 PACKAGES := libevent_core libevent_extra libbsd inih libsystemd jansson
 PKG_CONFIG ?= pkg-config
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
+CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDMACAST_VERSION='"$(VERSION)"' $(daemon_dirs:%/=-I%) -Ikmod \
 	$(if $(POISON),-DDMACAST_POISON) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -66,8 +66,10 @@ say = @printf '  %-7s %s\n'
 endif
 
 # Everything of the daemon but main is a library, which tests and benchmarks link, too.
-ctl_sources := daemon/dmacastctl.c $(wildcard daemon/ctl_*.c)
-library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*.c))
+daemon_dirs := $(sort $(dir $(wildcard daemon/*.[ch] daemon/*/*.[ch])))
+ctl_sources := $(wildcard daemon/dmacastctl.c daemon/ctl_*.c daemon/ctl/*.c)
+library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard $(daemon_dirs:%=%*.c)))
+manuals := $(wildcard daemon/*.[1-9] daemon/man/*.[1-9])
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
@@ -118,7 +120,7 @@ $(BUILD)/dmacastctl: $(ctl_sources:%.c=$(BUILD)/%.o) $(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(CTL_LIBS)
 
-$(BUILD)/daemon/ctl_top.o: CPPFLAGS_ALL += $(shell $(PKG_CONFIG) --cflags ncursesw)
+$(ctl_sources:%.c=$(BUILD)/%.o): CPPFLAGS_ALL += $(shell $(PKG_CONFIG) --cflags ncursesw)
 
 $(library): $(library_sources:%.c=$(BUILD)/%.o)
 	$(say) AR $@
@@ -271,7 +273,7 @@ bench bench-quick:
 	+@$(MAKE) --no-print-directory bench-programs
 	@$(call measure,$(if $(filter bench-quick,$@),--quick))
 
-c_files = $(wildcard daemon/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] \
+c_files = $(wildcard $(daemon_dirs:%=%*.[ch]) tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] \
 	tests/service/*.[ch] bench/*.[ch])
 
 format:
@@ -280,7 +282,7 @@ format:
 # The rest of linting is a test: tests/t/01-tree.t
 lint: daemon
 	$(Q)bash tests/t/01-tree.t
-	$(Q)clang-tidy --quiet $(wildcard daemon/*.c) -- $(CPPFLAGS_ALL) -std=gnu11
+	$(Q)clang-tidy --quiet $(wildcard $(daemon_dirs:%=%*.c)) -- $(CPPFLAGS_ALL) -std=gnu11
 
 # ---- installing ----
 
@@ -304,10 +306,10 @@ units := dmacastd.service dmacastd@.service
 install: daemon ctl
 	install -D -m 755 $(BUILD)/dmacastd $(sbindir)/dmacastd
 	install -D -m 755 $(BUILD)/dmacastctl $(sbindir)/dmacastctl
-	install -D -m 644 daemon/dmacastd.8 $(mandir)/man8/dmacastd.8
-	install -D -m 644 daemon/dmacastctl.8 $(mandir)/man8/dmacastctl.8
+	install -d $(mandir)/man5 $(mandir)/man8
+	install -m 644 $(filter %.5,$(manuals)) $(mandir)/man5
+	install -m 644 $(filter %.8,$(manuals)) $(mandir)/man8
 	install -D -m 644 conf/dmacastctl.bash-completion $(completiondir)/dmacastctl
-	install -D -m 644 daemon/dmacastd.conf.5 $(mandir)/man5/dmacastd.conf.5
 	install -d $(exampledir)
 	install -m 644 $(examples) $(exampledir)
 	install -D -m 644 kmod/ABI $(docdir)/ABI

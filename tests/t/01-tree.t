@@ -21,7 +21,11 @@ is "every file names its licence" "$(cat "$work/unlicensed")" ""
 # --- layers ---
 awk -F '[:|]' '/^[a-z]+:/ { n = split($2, f, " "); for (i = 1; i <= n; i++) print f[i], NR, $3 }' \
 	tests/layering >"$work/layers"
-for file in daemon/*.[ch]; do
+find_in_daemon()
+{
+	find daemon -name "$1" | sort
+}
+for file in $(find_in_daemon '*.[ch]'); do
 	name=$(basename "${file%.*}")
 	read -r _ layer libraries < <(grep "^$name " "$work/layers")
 	if [ -z "${layer-}" ]; then
@@ -48,11 +52,11 @@ for file in daemon/*.[ch]; do
 done >"$work/layering"
 is "no file includes upwards, or what its layer does not use" "$(cat "$work/layering")" ""
 is "only ring_device.c knows the interface of the kernel module" \
-	"$(grep -lE '#include [<"](.*/)?dmacast\.h[>"]' daemon/*.[ch])" daemon/ring_device.c
-for source in daemon/*.c tests/*.c; do
+	"$(grep -lE '#include [<"](.*/)?dmacast\.h[>"]' -r daemon)" "$(find_in_daemon ring_device.c)"
+for source in $(find_in_daemon '*.c') tests/*.c; do
 	first=$(sed -n 's/^#include ["<]\(.*\)[">]$/\1/p' "$source" | head -n 1)
 	header=$(basename "${source%.c}").h
-	[ ! -e "daemon/$header" ] || [ "$first" = "$header" ] || echo "$source"
+	[ -z "$(find_in_daemon "$header")" ] || [ "$first" = "$header" ] || echo "$source"
 done >"$work/own"
 is "every source includes its own header first" "$(cat "$work/own")" ""
 compare "main.c is short" "$(wc -l <daemon/main.c)" -lt 150
@@ -81,11 +85,12 @@ check "no warning with gcc" make -s CC=gcc WERROR=1 BUILD="$work/gcc" test-progr
 # --- building and installing ---
 make BUILD="$work/gcc" CC=gcc WERROR=1 test-programs >"$work/again" 2>&1
 is "nothing is built twice" "$(grep -cE ' (CC|LINK|AR) ' "$work/again")" 0
-touch -d '+1 second' daemon/units.h
+units=$(find_in_daemon units.c)
+touch -d '+1 second' "${units%.c}.h"
 make BUILD="$work/gcc" CC=gcc WERROR=1 daemon >"$work/again" 2>&1
-touch daemon/units.h
-matches "a changed header builds what includes it" "$work/again" 'CC +daemon/units.c'
-is "and nothing else" "$(grep -c 'CC .*daemon/window.c' "$work/again")" 0
+touch "${units%.c}.h"
+matches "a changed header builds what includes it" "$work/again" "CC +$units"
+is "and nothing else" "$(grep -c 'CC .*/window.c' "$work/again")" 0
 
 make help >"$work/help"
 is "make help prints the head of the Makefile" "$(grep -c '^make ' "$work/help")" "$(grep -c '^# make ' Makefile)"
@@ -95,7 +100,7 @@ make -s compile_commands.json && mv compile_commands.json "$work/compile_command
 is "make compile_commands.json: each file of C once" \
 	"$(jq -r '.[].file' "$work/compile_commands.json" | sort)" \
 	"$(printf '%s\n' "${c_files[@]}" | grep '\.c$' | grep -v '\.bpf\.c$' | sort)"
-check "and its commands are right" sh -c "$(jq -r '.[] | select(.file == "daemon/units.c").command' \
+check "and its commands are right" sh -c "$(jq -r ".[] | select(.file == \"$units\").command" \
 	"$work/compile_commands.json") -o '$work/units.o'"
 mkdir "$work/built"
 touch "$work/built/file"

@@ -81,7 +81,8 @@ is "--version: as the daemon's" "$(cut -d ' ' -f 2 "$out")" \
 ctl_ok "--help" --help
 sed -n '/^Commands/,/^$/s/^  \([a-z-]\+\).*/\1/p' "$out" >"$work/commands"
 compare "--help has commands" "$(wc -l <"$work/commands")" -ge 8
-sed -n '/^The commands/,/^\.Ss/s/^\.It Cm \([a-z-]\+\).*/\1/p' daemon/dmacastctl.8 | uniq >"$work/in-page"
+page=$(find daemon -name dmacastctl.8)
+sed -n '/^The commands/,/^\.Ss/s/^\.It Cm \([a-z-]\+\).*/\1/p' "$page" | uniq >"$work/in-page"
 check "--help and dmacastctl.8 have the same commands" diff "$work/commands" "$work/in-page"
 
 # ---- looking ----
@@ -143,7 +144,7 @@ for command in status streams "clients adc"; do
 	"${ctl[@]}" --json $command | jq -r '[paths | .[-1] | strings] | unique[]'
 done | sort -u >"$work/members"
 compare "answers have members" "$(wc -l <"$work/members")" -ge 40
-grep '^\.Cm \|^\.It Cm ' daemon/dmacastctl.8 | tr -c 'a-z0-9_\n' ' ' | tr ' ' '\n' | sort -u >"$work/words"
+grep '^\.Cm \|^\.It Cm ' "$page" | tr -c 'a-z0-9_\n' ' ' | tr ' ' '\n' | sort -u >"$work/words"
 is "dmacastctl.8 has every member of an answer" "$(comm -23 "$work/members" "$work/words")" ""
 
 # ---- changing ----

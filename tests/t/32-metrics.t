@@ -116,13 +116,14 @@ check "promtool has nothing to say" sh -c "tests/promtool check metrics <'$work/
 	tee '$work/promtool' && ! grep . '$work/promtool'"
 is "each metric has one HELP and one TYPE" \
 	"$(grep -E '^# (HELP|TYPE)' "$work/page" | cut -d ' ' -f 2,3 | sort | uniq -d)" ""
+manual=$(find daemon -name dmacastd.8)
 sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' "$work/page" | sort >"$work/names"
 while read -r name; do
-	grep -Eq "^\.Li (.* )?$name( |$)|^\.It Li (.* )?$name( |$)" daemon/dmacastd.8 || echo "$name"
+	grep -Eq "^\.Li (.* )?$name( |$)|^\.It Li (.* )?$name( |$)" "$manual" || echo "$name"
 done <"$work/names" >"$work/undocumented"
 is "dmacastd.8 has every metric" "$(cat "$work/undocumented")" ""
 compare "and there are many" "$(wc -l <"$work/names")" -gt 40
-grep -E '^\.(It )?Li ' daemon/dmacastd.8 | grep -Eo '\b(dmacast|process)_[a-z_]+' | grep -v '^dmacast_device_' |
+grep -E '^\.(It )?Li ' "$manual" | grep -Eo '\b(dmacast|process)_[a-z_]+' | grep -v '^dmacast_device_' |
 	sort -u >"$work/in-manual"
 is "dmacastd.8 has no other (but those of devices)" "$(comm -13 "$work/names" "$work/in-manual")" ""
 
