@@ -48,7 +48,7 @@ WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-q
 PACKAGES := libevent_core libevent_extra libbsd inih libsystemd jansson
 PKG_CONFIG ?= pkg-config
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDMACAST_VERSION='"$(VERSION)"' $(daemon_dirs:%/=-I%) -Ikmod \
+CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
 	$(if $(POISON),-DDMACAST_POISON) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -66,10 +66,9 @@ say = @printf '  %-7s %s\n'
 endif
 
 # Everything of the daemon but main is a library, which tests and benchmarks link, too.
-daemon_dirs := $(sort $(dir $(wildcard daemon/*.[ch] daemon/*/*.[ch])))
-ctl_sources := $(wildcard daemon/dmacastctl.c daemon/ctl_*.c daemon/ctl/*.c)
-library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard $(daemon_dirs:%=%*.c)))
-manuals := $(wildcard daemon/*.[1-9] daemon/man/*.[1-9])
+ctl_sources := $(wildcard daemon/ctl/*.c)
+library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*.c daemon/*/*.c))
+manuals := $(wildcard daemon/man/*)
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
@@ -273,7 +272,7 @@ bench bench-quick:
 	+@$(MAKE) --no-print-directory bench-programs
 	@$(call measure,$(if $(filter bench-quick,$@),--quick))
 
-c_files = $(wildcard $(daemon_dirs:%=%*.[ch]) tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] \
+c_files = $(wildcard daemon/*.[ch] daemon/*/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] \
 	tests/service/*.[ch] bench/*.[ch])
 
 format:
@@ -282,7 +281,7 @@ format:
 # The rest of linting is a test: tests/t/01-tree.t
 lint: daemon
 	$(Q)bash tests/t/01-tree.t
-	$(Q)clang-tidy --quiet $(wildcard $(daemon_dirs:%=%*.c)) -- $(CPPFLAGS_ALL) -std=gnu11
+	$(Q)clang-tidy --quiet $(wildcard daemon/*.c daemon/*/*.c) -- $(CPPFLAGS_ALL) -std=gnu11
 
 # ---- installing ----
 

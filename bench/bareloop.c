@@ -42,14 +42,14 @@
 
 #include <linux/errqueue.h>
 
-#include "address.h"
-#include "clock.h"
+#include "config/option.h"
 #include "daemon_option.h"
-#include "option.h"
-#include "pattern.h"
-#include "ring_memory.h"
-#include "settings.h"
-#include "units.h"
+#include "lib/address.h"
+#include "lib/clock.h"
+#include "lib/pattern.h"
+#include "lib/settings.h"
+#include "lib/units.h"
+#include "ring/ring_memory.h"
 
 #define EVENTS 512
 #define NS_PER_S UINT64_C(1000000000)

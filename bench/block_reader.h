@@ -6,7 +6,7 @@
 #ifndef BENCH_BLOCK_READER_H
 #define BENCH_BLOCK_READER_H
 
-#include "pattern.h"
+#include "lib/pattern.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "cpu_time.h"
 
-#include "clock.h"
+#include "lib/clock.h"
 
 #include <ctype.h>
 #include <dirent.h>

@@ -3,7 +3,7 @@
 #ifndef BENCH_DAEMON_OPTION_H
 #define BENCH_DAEMON_OPTION_H
 
-#include "settings.h"
+#include "lib/settings.h"
 
 /** daemon_option_set() - one of a stream; see option_set(). Ends the program with status 2 when it is wrong. */
 void daemon_option_set(struct stream_settings *settings, const char *name, const char *text);

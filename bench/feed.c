@@ -25,10 +25,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "clock.h"
-#include "pattern.h"
-#include "units.h"
+#include "lib/address.h"
+#include "lib/clock.h"
+#include "lib/pattern.h"
+#include "lib/units.h"
 
 #include "../tests/command_line.h"
 

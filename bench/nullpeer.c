@@ -39,16 +39,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "clock.h"
 #include "cpu_time.h"
+#include "lib/address.h"
+#include "lib/clock.h"
+#include "lib/units.h"
 #include "nullpeer_client.h"
 #include "nullpeer_frame.h"
 #include "nullpeer_tap.h"
 #include "request.h"
 #include "samples.h"
 #include "slice.h"
-#include "units.h"
 
 #include "../tests/command_line.h"
 

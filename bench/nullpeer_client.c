@@ -3,8 +3,8 @@
 
 #include <assert.h>
 
+#include "lib/units.h"
 #include "nullpeer_frame.h"
-#include "units.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 #define RETRY_NS UINT64_C(200000000)

@@ -53,17 +53,17 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "address.h"
 #include "block_reader.h"
-#include "clock.h"
+#include "config/option.h"
 #include "cpu_time.h"
 #include "daemon_option.h"
-#include "option.h"
+#include "lib/address.h"
+#include "lib/clock.h"
+#include "lib/settings.h"
+#include "lib/units.h"
 #include "request.h"
 #include "samples.h"
-#include "settings.h"
 #include "slice.h"
-#include "units.h"
 
 #define NS_PER_S 1000000000.0
 #define USECONDS_PER_S 1000000

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "slice.h"
 
-#include "clock.h"
+#include "lib/clock.h"
 
 #include <err.h>
 #include <signal.h>

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon.h"
 
-#include "arguments.h"
-#include "clock.h"
-#include "control.h"
-#include "control_socket.h"
-#include "heartbeat.h"
-#include "limits.h"
-#include "log.h"
-#include "metrics.h"
-#include "option.h"
-#include "reload.h"
-#include "service.h"
-#include "streams.h"
+#include "config/arguments.h"
+#include "config/option.h"
+#include "control/control.h"
+#include "control/control_socket.h"
+#include "host/heartbeat.h"
+#include "host/limits.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/service.h"
+#include "observe/metrics.h"
+#include "stream/reload.h"
+#include "stream/streams.h"
 
 #include <bsd/string.h>
 #include <event2/event.h>

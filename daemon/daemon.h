@@ -3,7 +3,7 @@
 #ifndef DMACAST_DAEMON_H
 #define DMACAST_DAEMON_H
 
-#include "config.h"
+#include "config/config.h"
 
 #include <stdbool.h>
 #include <stddef.h>

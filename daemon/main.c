@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* dmacastd: start things in order, run, and stop them in reverse. */
-#include "arguments.h"
-#include "config.h"
+#include "config/arguments.h"
+#include "config/config.h"
 #include "daemon.h"
-#include "limits.h"
-#include "log.h"
-#include "service.h"
+#include "host/limits.h"
+#include "lib/log.h"
+#include "lib/service.h"
 
 #include <fcntl.h>
 #include <signal.h>

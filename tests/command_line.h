@@ -11,7 +11,7 @@
 #ifndef TESTS_COMMAND_LINE_H
 #define TESTS_COMMAND_LINE_H
 
-#include "units.h"
+#include "lib/units.h"
 
 #include <err.h>
 #include <getopt.h>

@@ -43,8 +43,8 @@
 #include <unistd.h>
 
 #include "command_line.h"
-#include "pattern.h"
-#include "units.h"
+#include "lib/pattern.h"
+#include "lib/units.h"
 
 #define BUFFER_SIZE (256 * 1024)
 #define MAX_CLIENTS 10000

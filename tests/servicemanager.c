@@ -11,7 +11,7 @@
  * sender's process id before it. COMMAND takes the place of this process, a child writes the file and
  * ends after it.
  */
-#include "address.h"
+#include "lib/address.h"
 
 #include <err.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "arguments.h"
+#include "config/arguments.h"
 
-#include "log.h"
-#include "option.h"
+#include "config/option.h"
+#include "lib/log.h"
 
 #include <err.h>
 #include <getopt.h>

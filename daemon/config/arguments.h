@@ -3,7 +3,7 @@
 #ifndef DMACAST_ARGUMENTS_H
 #define DMACAST_ARGUMENTS_H
 
-#include "config.h"
+#include "config/config.h"
 
 #include <stdbool.h>
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "config.h"
+#include "config/config.h"
 
-#include "endpoint.h"
-#include "input.h"
-#include "log.h"
-#include "option.h"
-#include "pattern.h"
-#include "units.h"
+#include "config/option.h"
+#include "lib/endpoint.h"
+#include "lib/input.h"
+#include "lib/log.h"
+#include "lib/pattern.h"
+#include "lib/units.h"
 
 #include <bsd/string.h>
 #include <ctype.h>

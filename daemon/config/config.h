@@ -7,8 +7,8 @@
 #ifndef DMACAST_CONFIG_H
 #define DMACAST_CONFIG_H
 
-#include "log.h"
-#include "settings.h"
+#include "lib/log.h"
+#include "lib/settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>

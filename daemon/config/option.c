@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "option.h"
+#include "config/option.h"
 
-#include "endpoint.h"
-#include "input.h"
-#include "settings.h"
-#include "units.h"
+#include "lib/endpoint.h"
+#include "lib/input.h"
+#include "lib/settings.h"
+#include "lib/units.h"
 
 #include <bsd/string.h>
 #include <ctype.h>

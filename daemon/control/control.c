@@ -11,12 +11,12 @@
  *
  * A connection that is DEAD is freed at the next turn of the event loop.
  */
-#include "control.h"
+#include "control/control.h"
 
-#include "clock.h"
-#include "control_socket.h"
-#include "log.h"
-#include "request.h"
+#include "control/control_socket.h"
+#include "control/request.h"
+#include "lib/clock.h"
+#include "lib/log.h"
 
 #include <assert.h>
 #include <bsd/sys/queue.h>

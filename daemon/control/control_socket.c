@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "control_socket.h"
+#include "control/control_socket.h"
 
-#include "log.h"
+#include "lib/log.h"
 
 #include <bsd/string.h>
 #include <errno.h>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "request.h"
+#include "control/request.h"
 
-#include "clock.h"
-#include "control.h"
-#include "log.h"
-#include "option.h"
-#include "report.h"
-#include "stream.h"
-#include "streams.h"
+#include "config/option.h"
+#include "control/control.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "observe/report.h"
+#include "stream/stream.h"
+#include "stream/streams.h"
 
 #include <bsd/string.h>
 #include <inttypes.h>

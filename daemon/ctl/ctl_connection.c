@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "ctl_connection.h"
+#include "ctl/ctl_connection.h"
 
 #include <bsd/string.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "ctl_rates.h"
+#include "ctl/ctl_rates.h"
 
 #include <stdio.h>
 

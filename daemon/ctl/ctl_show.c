@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "ctl_show.h"
+#include "ctl/ctl_show.h"
 
-#include "ctl_table.h"
-#include "units.h"
+#include "ctl/ctl_table.h"
+#include "lib/units.h"
 
 #include <bsd/string.h>
 #include <stdint.h>

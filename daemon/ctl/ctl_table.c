@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "ctl_table.h"
+#include "ctl/ctl_table.h"
 
 #include <bsd/string.h>
 #include <err.h>

@@ -3,13 +3,13 @@
  * A picture is what the daemon says now, with rates since the picture before it. On a terminal the
  * wait between two of them is a wait for keys; curses makes a key of a changed size, too.
  */
-#include "ctl_top.h"
+#include "ctl/ctl_top.h"
 
-#include "clock.h"
-#include "ctl_connection.h"
-#include "ctl_rates.h"
-#include "ctl_show.h"
-#include "ctl_table.h"
+#include "ctl/ctl_connection.h"
+#include "ctl/ctl_rates.h"
+#include "ctl/ctl_show.h"
+#include "ctl/ctl_table.h"
+#include "lib/clock.h"
 
 #include <bsd/string.h>
 #include <curses.h>

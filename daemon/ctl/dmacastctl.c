@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* dmacastctl: look at a running dmacastd, and tell it what to do. */
-#include "ctl_connection.h"
-#include "ctl_rates.h"
-#include "ctl_show.h"
-#include "ctl_table.h"
-#include "ctl_top.h"
-#include "units.h"
+#include "ctl/ctl_connection.h"
+#include "ctl/ctl_rates.h"
+#include "ctl/ctl_show.h"
+#include "ctl/ctl_table.h"
+#include "ctl/ctl_top.h"
+#include "lib/units.h"
 
 #include <bsd/string.h>
 #include <getopt.h>

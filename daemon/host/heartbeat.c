@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "heartbeat.h"
+#include "host/heartbeat.h"
 
-#include "clock.h"
-#include "service.h"
-#include "stream.h"
-#include "streams.h"
-#include "units.h"
+#include "lib/clock.h"
+#include "lib/service.h"
+#include "lib/units.h"
+#include "stream/stream.h"
+#include "stream/streams.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>

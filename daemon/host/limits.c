@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "limits.h"
+#include "host/limits.h"
 
-#include "kernel_number.h"
-#include "locked_memory.h"
-#include "log.h"
-#include "units.h"
+#include "lib/kernel_number.h"
+#include "lib/locked_memory.h"
+#include "lib/log.h"
+#include "lib/units.h"
 
 #include <inttypes.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
 #ifndef DMACAST_LIMITS_H
 #define DMACAST_LIMITS_H
 
-#include "settings.h"
+#include "lib/settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>

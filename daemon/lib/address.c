@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "address.h"
+#include "lib/address.h"
 
 #include <arpa/inet.h>
 #include <bsd/string.h>

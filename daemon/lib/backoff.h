@@ -3,7 +3,7 @@
 #ifndef DMACAST_BACKOFF_H
 #define DMACAST_BACKOFF_H
 
-#include "clock.h"
+#include "lib/clock.h"
 
 #include <stdint.h>
 #include <sys/time.h>

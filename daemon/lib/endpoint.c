@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "endpoint.h"
+#include "lib/endpoint.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #ifndef DMACAST_ENDPOINT_H
 #define DMACAST_ENDPOINT_H
 
-#include "address.h"
+#include "lib/address.h"
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "histogram.h"
+#include "lib/histogram.h"
 
 #include <math.h>
 

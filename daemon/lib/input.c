@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "input.h"
+#include "lib/input.h"
 
 #include <stddef.h>
 #include <stdlib.h>

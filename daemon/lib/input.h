@@ -3,7 +3,7 @@
 #ifndef DMACAST_INPUT_H
 #define DMACAST_INPUT_H
 
-#include "address.h"
+#include "lib/address.h"
 
 #include <stdbool.h>
 

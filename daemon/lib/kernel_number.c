@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "kernel_number.h"
+#include "lib/kernel_number.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "locked_memory.h"
+#include "lib/locked_memory.h"
 
 #include <linux/capability.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "log.h"
+#include "lib/log.h"
 
 #include <bsd/string.h>
 #include <errno.h>

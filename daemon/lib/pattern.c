@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "pattern.h"
+#include "lib/pattern.h"
 
-#include "clock.h"
+#include "lib/clock.h"
 
 #include <endian.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "process.h"
+#include "lib/process.h"
 
-#include "clock.h"
+#include "lib/clock.h"
 
 #include <dirent.h>
 #include <inttypes.h>

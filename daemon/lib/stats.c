@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "stats.h"
+#include "lib/stats.h"
 
 static const struct {
 	const char *word, *text;

@@ -8,7 +8,7 @@
 #ifndef DMACAST_STATS_H
 #define DMACAST_STATS_H
 
-#include "histogram.h"
+#include "lib/histogram.h"
 
 #include <stdint.h>
 

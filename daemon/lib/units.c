@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "units.h"
+#include "lib/units.h"
 
 #include <bsd/string.h>
 #include <errno.h>

@@ -6,13 +6,13 @@
  *
  * Nothing needs to be escaped: names of streams and addresses have neither quotes nor backslashes.
  */
-#include "exposition.h"
+#include "observe/exposition.h"
 
-#include "client.h"
-#include "clock.h"
-#include "histogram.h"
-#include "process.h"
-#include "streams.h"
+#include "lib/clock.h"
+#include "lib/histogram.h"
+#include "lib/process.h"
+#include "stream/client.h"
+#include "stream/streams.h"
 
 #include <inttypes.h>
 #include <stddef.h>

@@ -11,13 +11,13 @@
  * The sweep runs while there are connections. When they are too many, the listeners rest until then: so
  * this is a limit for connections a second, too.
  */
-#include "metrics.h"
+#include "observe/metrics.h"
 
-#include "address.h"
-#include "clock.h"
-#include "exposition.h"
-#include "log.h"
-#include "report.h"
+#include "lib/address.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "observe/exposition.h"
+#include "observe/report.h"
 
 #include <bsd/sys/queue.h>
 #include <errno.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "report.h"
+#include "observe/report.h"
 
-#include "client.h"
-#include "clock.h"
-#include "process.h"
-#include "streams.h"
+#include "lib/clock.h"
+#include "lib/process.h"
+#include "stream/client.h"
+#include "stream/streams.h"
 
 #include <math.h>
 #include <string.h>

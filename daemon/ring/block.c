@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "block.h"
+#include "ring/block.h"
 
-#include "ring.h"
+#include "ring/ring.h"
 
 #include <assert.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "ring.h"
+#include "ring/ring.h"
 
-#include "ring_type.h"
+#include "ring/ring_type.h"
 
 #include <assert.h>
 #include <stdlib.h>

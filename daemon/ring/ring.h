@@ -6,7 +6,7 @@
 #ifndef DMACAST_RING_H
 #define DMACAST_RING_H
 
-#include "block.h"
+#include "ring/block.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "ring_device.h"
+#include "ring/ring_device.h"
 
-#include "clock.h"
-#include "log.h"
-#include "ring_type.h"
-#include "units.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/units.h"
+#include "ring/ring_type.h"
 
 #include <assert.h>
 #include <uapi/dmacast.h>

@@ -14,8 +14,8 @@
 #ifndef DMACAST_RING_DEVICE_H
 #define DMACAST_RING_DEVICE_H
 
-#include "ring.h"
-#include "settings.h"
+#include "lib/settings.h"
+#include "ring/ring.h"
 
 #include <stdbool.h>
 #include <stddef.h>

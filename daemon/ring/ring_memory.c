@@ -7,12 +7,12 @@
  *     reserved huge pages ─ none free ─▶ transparent ones ─ none given ─▶ small pages
  *     (memfd)                            (anonymous)                      (memfd)
  */
-#include "ring_memory.h"
+#include "ring/ring_memory.h"
 
-#include "kernel_number.h"
-#include "log.h"
-#include "ring_type.h"
-#include "units.h"
+#include "lib/kernel_number.h"
+#include "lib/log.h"
+#include "lib/units.h"
+#include "ring/ring_type.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
 #ifndef DMACAST_RING_MEMORY_H
 #define DMACAST_RING_MEMORY_H
 
-#include "ring.h"
-#include "settings.h"
+#include "lib/settings.h"
+#include "ring/ring.h"
 
 /**
  * ring_memory_create() - allocate a ring; all its pages are there and zeroed when it returns.

@@ -3,7 +3,7 @@
 #ifndef DMACAST_RING_TYPE_H
 #define DMACAST_RING_TYPE_H
 
-#include "ring.h"
+#include "ring/ring.h"
 
 #include <stdbool.h>
 

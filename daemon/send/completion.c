@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "completion.h"
+#include "send/completion.h"
 
 #include <assert.h>
 #include <stdlib.h>

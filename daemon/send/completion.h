@@ -15,8 +15,8 @@
 #ifndef DMACAST_COMPLETION_H
 #define DMACAST_COMPLETION_H
 
-#include "block.h"
-#include "histogram.h"
+#include "lib/histogram.h"
+#include "ring/block.h"
 
 #include <stdbool.h>
 #include <stdint.h>

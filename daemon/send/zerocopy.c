@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "zerocopy.h"
+#include "send/zerocopy.h"
 
-#include "clock.h"
+#include "lib/clock.h"
 
 #include <errno.h>
 #include <linux/errqueue.h>

@@ -14,10 +14,10 @@
 #ifndef DMACAST_ZEROCOPY_H
 #define DMACAST_ZEROCOPY_H
 
-#include "block.h"
-#include "completion.h"
-#include "settings.h"
-#include "stats.h"
+#include "lib/settings.h"
+#include "lib/stats.h"
+#include "ring/block.h"
+#include "send/completion.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "command.h"
+#include "source/command.h"
 
-#include "log.h"
+#include "lib/log.h"
 
 #include <errno.h>
 #include <event2/buffer.h>

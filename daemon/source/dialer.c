@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "dialer.h"
+#include "source/dialer.h"
 
 #include <bsd/string.h>
 #include <errno.h>

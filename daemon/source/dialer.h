@@ -3,7 +3,7 @@
 #ifndef DMACAST_DIALER_H
 #define DMACAST_DIALER_H
 
-#include "input.h"
+#include "lib/input.h"
 
 struct dialer;
 struct event_base;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "filler.h"
+#include "source/filler.h"
 
-#include "clock.h"
+#include "lib/clock.h"
 
 #include <assert.h>
 #include <event2/event.h>

@@ -6,7 +6,7 @@
 #ifndef DMACAST_FILLER_H
 #define DMACAST_FILLER_H
 
-#include "source.h"
+#include "source/source.h"
 
 #include <sys/uio.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "source.h"
+#include "source/source.h"
 
-#include "source_type.h"
+#include "source/source_type.h"
 
 struct source *source_open(struct event_base *base, const struct stream_settings *settings,
 			   struct ring *ring, const struct source_owner *owner)

@@ -6,9 +6,9 @@
 #ifndef DMACAST_SOURCE_H
 #define DMACAST_SOURCE_H
 
-#include "block.h"
-#include "ring.h"
-#include "settings.h"
+#include "lib/settings.h"
+#include "ring/block.h"
+#include "ring/ring.h"
 
 #include <stdbool.h>
 #include <stddef.h>

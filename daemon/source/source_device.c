@@ -18,11 +18,11 @@
  * stalls, see `overrun`) between whole blocks, and the kernel counts. It is less than the half of the
  * ring that stalled clients can never pin, so that they do not stop the source for the others.
  */
-#include "source_type.h"
+#include "source/source_type.h"
 
-#include "clock.h"
-#include "log.h"
-#include "ring_device.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "ring/ring_device.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -10,16 +10,16 @@
  * What can be opened without waiting skips DIALING. STARVED keeps the descriptor but does not watch
  * it, so that the sender feels the back-pressure.
  */
-#include "source_type.h"
+#include "source/source_type.h"
 
-#include "backoff.h"
-#include "clock.h"
-#include "command.h"
-#include "dialer.h"
-#include "filler.h"
-#include "input.h"
-#include "log.h"
-#include "units.h"
+#include "lib/backoff.h"
+#include "lib/clock.h"
+#include "lib/input.h"
+#include "lib/log.h"
+#include "lib/units.h"
+#include "source/command.h"
+#include "source/dialer.h"
+#include "source/filler.h"
 
 #include <errno.h>
 #include <event2/event.h>

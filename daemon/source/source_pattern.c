@@ -4,13 +4,13 @@
  * the moment it started or last found room again: what it could not make while the ring was full,
  * or while this process did not run for long, is not made up for.
  */
-#include "source_type.h"
+#include "source/source_type.h"
 
-#include "clock.h"
-#include "filler.h"
-#include "log.h"
-#include "pattern.h"
-#include "units.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/pattern.h"
+#include "lib/units.h"
+#include "source/filler.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>

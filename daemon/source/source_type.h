@@ -3,7 +3,7 @@
 #ifndef DMACAST_SOURCE_TYPE_H
 #define DMACAST_SOURCE_TYPE_H
 
-#include "source.h"
+#include "source/source.h"
 
 struct source_type {
 	void (*start)(struct source *source);

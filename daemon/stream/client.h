@@ -18,11 +18,11 @@
 #ifndef DMACAST_CLIENT_H
 #define DMACAST_CLIENT_H
 
-#include "address.h"
-#include "settings.h"
-#include "stats.h"
-#include "window.h"
-#include "zerocopy.h"
+#include "lib/address.h"
+#include "lib/settings.h"
+#include "lib/stats.h"
+#include "send/zerocopy.h"
+#include "stream/window.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>

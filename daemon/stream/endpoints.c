@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "endpoints.h"
+#include "stream/endpoints.h"
 
-#include "log.h"
+#include "lib/log.h"
 
 #include <stdlib.h>
 #include <string.h>

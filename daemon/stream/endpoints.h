@@ -3,8 +3,8 @@
 #ifndef DMACAST_ENDPOINTS_H
 #define DMACAST_ENDPOINTS_H
 
-#include "listener.h"
-#include "settings.h"
+#include "lib/settings.h"
+#include "stream/listener.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "listener.h"
+#include "stream/listener.h"
 
-#include "clock.h"
-#include "endpoint.h"
-#include "log.h"
-#include "service.h"
+#include "lib/clock.h"
+#include "lib/endpoint.h"
+#include "lib/log.h"
+#include "lib/service.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "reload.h"
+#include "stream/reload.h"
 
-#include "endpoint.h"
-#include "endpoints.h"
-#include "log.h"
-#include "option.h"
-#include "stream.h"
-#include "streams.h"
+#include "config/option.h"
+#include "lib/endpoint.h"
+#include "lib/log.h"
+#include "stream/endpoints.h"
+#include "stream/stream.h"
+#include "stream/streams.h"
 
 #include <assert.h>
 #include <bsd/string.h>

@@ -6,7 +6,7 @@
 #ifndef DMACAST_RELOAD_H
 #define DMACAST_RELOAD_H
 
-#include "settings.h"
+#include "lib/settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -12,19 +12,19 @@
  * Nothing is freed from within a callback of its own: clients that are gone are parked in `dead` and
  * freed at the next turn of the event loop.
  */
-#include "stream.h"
+#include "stream/stream.h"
 
-#include "backoff.h"
-#include "client.h"
-#include "clock.h"
-#include "config.h"
-#include "endpoints.h"
-#include "log.h"
-#include "option.h"
-#include "ring_device.h"
-#include "ring_memory.h"
-#include "source.h"
-#include "units.h"
+#include "config/config.h"
+#include "config/option.h"
+#include "lib/backoff.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/units.h"
+#include "ring/ring_device.h"
+#include "ring/ring_memory.h"
+#include "source/source.h"
+#include "stream/client.h"
+#include "stream/endpoints.h"
 
 #include <assert.h>
 #include <bsd/string.h>

@@ -15,9 +15,9 @@
 #ifndef DMACAST_STREAM_H
 #define DMACAST_STREAM_H
 
-#include "ring.h"
-#include "settings.h"
-#include "stats.h"
+#include "lib/settings.h"
+#include "lib/stats.h"
+#include "ring/ring.h"
 
 #include <stdbool.h>
 #include <stdint.h>

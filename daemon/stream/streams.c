@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "streams.h"
+#include "stream/streams.h"
 
-#include "clock.h"
-#include "config.h"
-#include "log.h"
-#include "option.h"
+#include "config/config.h"
+#include "config/option.h"
+#include "lib/clock.h"
+#include "lib/log.h"
 
 #include <bsd/sys/queue.h>
 #include <event2/event.h>

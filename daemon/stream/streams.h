@@ -6,9 +6,9 @@
 #ifndef DMACAST_STREAMS_H
 #define DMACAST_STREAMS_H
 
-#include "settings.h"
-#include "stats.h"
-#include "stream.h"
+#include "lib/settings.h"
+#include "lib/stats.h"
+#include "stream/stream.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "window.h"
+#include "stream/window.h"
 
 #include <assert.h>
 #include <stdlib.h>

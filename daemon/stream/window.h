@@ -15,7 +15,7 @@
 #ifndef DMACAST_WINDOW_H
 #define DMACAST_WINDOW_H
 
-#include "block.h"
+#include "ring/block.h"
 
 #include <bsd/sys/queue.h>
 #include <stdbool.h>

@@ -19,44 +19,50 @@ done >"$work/unlicensed"
 is "every file names its licence" "$(cat "$work/unlicensed")" ""
 
 # --- layers ---
-awk -F '[:|]' '/^[a-z]+:/ { n = split($2, f, " "); for (i = 1; i <= n; i++) print f[i], NR, $3 }' \
-	tests/layering >"$work/layers"
-find_in_daemon()
+# arrows FILE...: which folder includes from which other one, one pair a line.
+arrows()
 {
-	find daemon -name "$1" | sort
+	local file folder
+
+	for file in "$@"; do
+		folder=$(basename "$(dirname "$file")")
+		sed -n "s,^#include \"\(.*\)/.*\"\$,${folder/daemon/program} \1,p" "$file"
+	done | awk '$1 != $2' | sort -u
 }
-for file in $(find_in_daemon '*.[ch]'); do
-	name=$(basename "${file%.*}")
-	read -r _ layer libraries < <(grep "^$name " "$work/layers")
-	if [ -z "${layer-}" ]; then
-		echo "$file is in no layer"
-		continue
-	fi
-	sed -n 's/^#include "\(.*\)\.h"$/\1/p' "$file" | while read -r included; do
-		read -r _ theirs _ < <(grep "^$included " "$work/layers")
-		[ "${theirs:-999}" -le "$layer" ] || echo "$file includes $included.h of a higher layer"
-	done
-	sed -n 's/^#include <\(.*\)>$/\1/p' "$file" | while read -r included; do
-		library=${included%%/*}
-		library=${library%.h}
-		case $library in
-		bsd | ini | event2 | systemd | jansson | curses)
-			case " $libraries " in
-			*" $library "*) ;;
-			*) echo "$file includes <$included>, which its layer does not use" ;;
-			esac
-			;;
-		esac
-	done
-	layer=
-done >"$work/layering"
-is "no file includes upwards, or what its layer does not use" "$(cat "$work/layering")" ""
+
+# libraries FILE...: the same for the headers of libraries.
+libraries()
+{
+	local file folder
+
+	for file in "$@"; do
+		folder=$(basename "$(dirname "$file")")
+		sed -nE "s,^#include <(bsd|curses|event2|ini|jansson|systemd)[/.].*>\$,${folder/daemon/program} \1,p" "$file"
+	done | sort -u
+}
+
+sed -n 's/^\([a-z]*\):.*/\1/p' tests/layering >"$work/folders"
+is "tests/layering names each folder of daemon/" "$(sort "$work/folders" | paste -sd ' ')" \
+	"$({ printf 'program/\n'; (cd daemon && ls -d -- */); } | tr -d / | grep -vx man | sort | paste -sd ' ')"
+awk -F '[:|]' '/^[a-z]+:/ { n = split($2, f, " "); for (i = 1; i <= n; i++) print $1, f[i] }' tests/layering |
+	sort >"$work/allowed-arrows"
+awk -F '[:|]' '/^[a-z]+:/ { n = split($3, f, " "); for (i = 1; i <= n; i++) print $1, f[i] }' tests/layering |
+	sort >"$work/allowed-libraries"
+awk 'NR == FNR { above[$1] = NR; next } !($2 in above) || above[$2] >= above[$1]' "$work/folders" \
+	"$work/allowed-arrows" >"$work/upward"
+is "each folder uses only folders that are listed before it" "$(cat "$work/upward")" ""
+arrows daemon/*.[ch] daemon/*/*.[ch] >"$work/arrows"
+is "folders include what tests/layering says, and all of it" "$(cat "$work/arrows")" "$(cat "$work/allowed-arrows")"
+libraries daemon/*.[ch] daemon/*/*.[ch] >"$work/libraries"
+is "and so for the libraries" "$(cat "$work/libraries")" "$(cat "$work/allowed-libraries")"
 is "only ring_device.c knows the interface of the kernel module" \
-	"$(grep -lE '#include [<"](.*/)?dmacast\.h[>"]' -r daemon)" "$(find_in_daemon ring_device.c)"
-for source in $(find_in_daemon '*.c') tests/*.c; do
-	first=$(sed -n 's/^#include ["<]\(.*\)[">]$/\1/p' "$source" | head -n 1)
-	header=$(basename "${source%.c}").h
-	[ -z "$(find_in_daemon "$header")" ] || [ "$first" = "$header" ] || echo "$source"
+	"$(grep -rlE '#include [<"](.*/)?dmacast\.h[>"]' daemon)" daemon/ring/ring_device.c
+is "only service.c knows libsystemd" "$(grep -rlE '#include <systemd/' daemon)" daemon/lib/service.c
+for source in daemon/*.c daemon/*/*.c; do
+	header=${source#daemon/}
+	header=${header%.c}.h
+	[ ! -e "daemon/$header" ] || [ "$(sed -n 's/^#include ["<]\(.*\)[">]$/\1/p' "$source" | head -n 1)" = "$header" ] ||
+		echo "$source"
 done >"$work/own"
 is "every source includes its own header first" "$(cat "$work/own")" ""
 compare "main.c is short" "$(wc -l <daemon/main.c)" -lt 150
@@ -85,11 +91,10 @@ check "no warning with gcc" make -s CC=gcc WERROR=1 BUILD="$work/gcc" test-progr
 # --- building and installing ---
 make BUILD="$work/gcc" CC=gcc WERROR=1 test-programs >"$work/again" 2>&1
 is "nothing is built twice" "$(grep -cE ' (CC|LINK|AR) ' "$work/again")" 0
-units=$(find_in_daemon units.c)
-touch -d '+1 second' "${units%.c}.h"
+touch -d '+1 second' daemon/lib/units.h
 make BUILD="$work/gcc" CC=gcc WERROR=1 daemon >"$work/again" 2>&1
-touch "${units%.c}.h"
-matches "a changed header builds what includes it" "$work/again" "CC +$units"
+touch daemon/lib/units.h
+matches "a changed header builds what includes it" "$work/again" 'CC +daemon/lib/units.c'
 is "and nothing else" "$(grep -c 'CC .*/window.c' "$work/again")" 0
 
 make help >"$work/help"
@@ -100,7 +105,7 @@ make -s compile_commands.json && mv compile_commands.json "$work/compile_command
 is "make compile_commands.json: each file of C once" \
 	"$(jq -r '.[].file' "$work/compile_commands.json" | sort)" \
 	"$(printf '%s\n' "${c_files[@]}" | grep '\.c$' | grep -v '\.bpf\.c$' | sort)"
-check "and its commands are right" sh -c "$(jq -r ".[] | select(.file == \"$units\").command" \
+check "and its commands are right" sh -c "$(jq -r '.[] | select(.file == "daemon/lib/units.c").command' \
 	"$work/compile_commands.json") -o '$work/units.o'"
 mkdir "$work/built"
 touch "$work/built/file"

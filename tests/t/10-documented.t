@@ -7,9 +7,9 @@
 
 program=$BUILD/dmacastd
 sample=conf/dmacastd.conf
-page_5=$(find daemon -name dmacastd.conf.5)
-page_8=$(find daemon -name dmacastd.8)
-page_ctl=$(find daemon -name dmacastctl.8)
+page_5=daemon/man/dmacastd.conf.5
+page_8=daemon/man/dmacastd.8
+page_ctl=daemon/man/dmacastctl.8
 
 "$program" --help >"$work/help" || skip_all "no $program"
 
@@ -109,7 +109,7 @@ nothing_in "dmacastd.conf.5 has the range of each number" "$work/ranges"
 # effects_of WORD...: the stream's, and the daemon's unless it is a new start, in any order.
 effects_of()
 {
-	find daemon -name option.c -exec cat {} + | tr '\n' ' ' | sed 's/{ \(DAEMON\|STREAM\)(/\n&/g' |
+	tr '\n' ' ' <daemon/config/option.c | sed 's/{ \(DAEMON\|STREAM\)(/\n&/g' |
 		sed -nE 's/^\{ (DAEMON|STREAM)\("([a-z-]+)"[^}]*/\1 \2 &/p' |
 		awk -v word="$1" '
 			{ effect = "AT_START" }
@@ -186,7 +186,7 @@ for example in "$work"/example.*.conf; do
 done
 
 # What DIAGNOSTICS shows is what the daemon can print: the constant parts of its messages.
-find daemon -name '*.c' -exec cat {} + | tr '\n\t' '  ' | sed -E 's/" *(PRI[A-Za-z0-9]+ *)?"//g' >"$work/messages"
+cat daemon/*.c daemon/*/*.c | tr '\n\t' '  ' | sed -E 's/" *(PRI[A-Za-z0-9]+ *)?"//g' >"$work/messages"
 sed -nE '/^\.Sh DIAGNOSTICS/,$s/^\.It Li "(.*)"$/\1/p' "$page_8" >"$work/diagnostics"
 variable='ADDRESS|FILE:LINE|HOST:PORT|INPUT|N|NAME|PATH|REASON|SECTION|SIZE|TIME|VALUE'
 sed -E "s/\\b($variable)\\b|\\.\\.\\./\\n/g" "$work/diagnostics" | grep -E '[a-z]{3}' |

@@ -81,7 +81,7 @@ is "--version: as the daemon's" "$(cut -d ' ' -f 2 "$out")" \
 ctl_ok "--help" --help
 sed -n '/^Commands/,/^$/s/^  \([a-z-]\+\).*/\1/p' "$out" >"$work/commands"
 compare "--help has commands" "$(wc -l <"$work/commands")" -ge 8
-page=$(find daemon -name dmacastctl.8)
+page=daemon/man/dmacastctl.8
 sed -n '/^The commands/,/^\.Ss/s/^\.It Cm \([a-z-]\+\).*/\1/p' "$page" | uniq >"$work/in-page"
 check "--help and dmacastctl.8 have the same commands" diff "$work/commands" "$work/in-page"
 

@@ -116,7 +116,7 @@ check "promtool has nothing to say" sh -c "tests/promtool check metrics <'$work/
 	tee '$work/promtool' && ! grep . '$work/promtool'"
 is "each metric has one HELP and one TYPE" \
 	"$(grep -E '^# (HELP|TYPE)' "$work/page" | cut -d ' ' -f 2,3 | sort | uniq -d)" ""
-manual=$(find daemon -name dmacastd.8)
+manual=daemon/man/dmacastd.8
 sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' "$work/page" | sort >"$work/names"
 while read -r name; do
 	grep -Eq "^\.Li (.* )?$name( |$)|^\.It Li (.* )?$name( |$)" "$manual" || echo "$name"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Addresses, and the "input" texts of which some contain one. */
-#include "address.h"
-#include "input.h"
+#include "lib/address.h"
+#include "lib/input.h"
 
 #include "tap.h"
 

@@ -4,11 +4,11 @@
  * they send with MSG_ZEROCOPY is soon complete there, for the kernel copies it; what is in the socket
  * of a peer that does not read is not.
  */
-#include "client.h"
-#include "clock.h"
-#include "option.h"
-#include "pattern.h"
-#include "ring_memory.h"
+#include "config/option.h"
+#include "lib/clock.h"
+#include "lib/pattern.h"
+#include "ring/ring_memory.h"
+#include "stream/client.h"
 
 #include "loopback.h"
 #include "tap.h"

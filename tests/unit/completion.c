@@ -5,8 +5,8 @@
  * The tracker of completions beside a naive model: a table of every send with the blocks that it
  * pinned, and a pin count for each block. After every step they must agree.
  */
-#include "completion.h"
-#include "window.h"
+#include "send/completion.h"
+#include "stream/window.h"
 
 #include "fakering.h"
 

@@ -3,11 +3,11 @@
  * Configuration files and command lines: what they come to when they are right, and when they are
  * wrong, whether the error says where, what, and what would be right.
  */
-#include "arguments.h"
-#include "config.h"
-#include "log.h"
-#include "option.h"
-#include "pattern.h"
+#include "config/arguments.h"
+#include "config/config.h"
+#include "config/option.h"
+#include "lib/log.h"
+#include "lib/pattern.h"
 
 #include "capture.h"
 #include "tap.h"

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The kernel ring and its source, on a device that is made up: see fakedevice.h. */
-#include "ring_device.h"
-#include "source.h"
+#include "ring/ring_device.h"
+#include "source/source.h"
 
 #include "capture.h"
-#include "clock.h"
 #include "dice.h"
 #include "fakedevice.h"
-#include "log.h"
+#include "lib/clock.h"
+#include "lib/log.h"
 #include "tap.h"
 
 #include <event2/event.h>

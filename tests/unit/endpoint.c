@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Endpoints as people write them: which are taken, which are the same, which are in each other's way. */
-#include "endpoint.h"
+#include "lib/endpoint.h"
 
 #include "tap.h"
 

@@ -7,7 +7,7 @@
 #define DMACAST_TEST_FAKERING_H
 
 #include "dice.h"
-#include "ring.h"
+#include "ring/ring.h"
 #include "tap.h"
 
 #include <string.h>

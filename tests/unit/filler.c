@@ -5,11 +5,11 @@
  * The filler, and the ring in memory behind it: what is written in one block's or several blocks' spaces comes out in
  * that order, and no block is lost on the way.
  */
-#include "filler.h"
+#include "source/filler.h"
 
+#include "config/option.h"
 #include "dice.h"
-#include "option.h"
-#include "ring_memory.h"
+#include "ring/ring_memory.h"
 #include "tap.h"
 
 #include <err.h>

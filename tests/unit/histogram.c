@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Histograms: buckets, sums beyond what nanoseconds hold, quantiles. And the sums of statistics. */
-#include "histogram.h"
-#include "stats.h"
+#include "lib/histogram.h"
+#include "lib/stats.h"
 
 #include "tap.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "log.h"
+#include "lib/log.h"
 
 #include "capture.h"
 #include "tap.h"

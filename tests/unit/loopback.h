@@ -3,7 +3,7 @@
 #ifndef DMACAST_TEST_LOOPBACK_H
 #define DMACAST_TEST_LOOPBACK_H
 
-#include "pattern.h"
+#include "lib/pattern.h"
 #include "tap.h"
 
 #include <arpa/inet.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The table of options makes sense: what every user of it relies on. */
-#include "option.h"
-#include "settings.h"
-#include "units.h"
+#include "config/option.h"
+#include "lib/settings.h"
+#include "lib/units.h"
 
 #include "tap.h"
 

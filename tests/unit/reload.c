@@ -3,13 +3,13 @@
  * A device has one owner: what a reload does with streams of a device, seen from its side. The clients,
  * and everything that a reload does with other sources, are in tests/t/33-reload.t.
  */
-#include "reload.h"
+#include "stream/reload.h"
 
-#include "clock.h"
-#include "config.h"
-#include "log.h"
-#include "option.h"
-#include "streams.h"
+#include "config/config.h"
+#include "config/option.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "stream/streams.h"
 
 #include "fakedevice.h"
 #include "tap.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Requests of the control socket: who may do what, what a reload answers, and lines full of faults. */
-#include "request.h"
+#include "control/request.h"
 
-#include "control.h"
+#include "control/control.h"
 #include "dice.h"
-#include "log.h"
-#include "streams.h"
+#include "lib/log.h"
+#include "stream/streams.h"
 #include "tap.h"
 
 #include <bsd/string.h>

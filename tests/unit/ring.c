@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The ring in memory: its blocks, who has them, and who waits for them. */
-#include "ring_memory.h"
+#include "ring/ring_memory.h"
 
 #include "capture.h"
 #include "tap.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The pattern source: how much it makes in a turn, as its owner asks for. */
-#include "option.h"
-#include "pattern.h"
-#include "ring_memory.h"
-#include "source.h"
+#include "config/option.h"
+#include "lib/pattern.h"
+#include "lib/units.h"
+#include "ring/ring_memory.h"
+#include "source/source.h"
 #include "tap.h"
-#include "units.h"
 
 #include <err.h>
 #include <event2/event.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Usage: units [STEPS [SEED]] */
-#include "units.h"
+#include "lib/units.h"
 
 #include "dice.h"
 #include "tap.h"

@@ -5,7 +5,7 @@
  * The window and its cursors beside a naive model: what a cursor still gets is the rest of a held
  * block, if there is one, and then everything from a place in the stream on.
  */
-#include "window.h"
+#include "stream/window.h"
 
 #include "fakering.h"
 

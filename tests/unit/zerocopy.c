@@ -4,11 +4,11 @@
  * held until when. The kernel copies there, but only when the data goes out: what waits in the
  * socket of a peer that does not read is outstanding for as long as one likes.
  */
-#include "clock.h"
-#include "pattern.h"
-#include "ring_memory.h"
-#include "window.h"
-#include "zerocopy.h"
+#include "lib/clock.h"
+#include "lib/pattern.h"
+#include "ring/ring_memory.h"
+#include "send/zerocopy.h"
+#include "stream/window.h"
 
 #include "locklimit.h"
 #include "loopback.h"

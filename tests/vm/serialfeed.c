@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pattern.h"
+#include "lib/pattern.h"
 
 /* Less than the FIFO's 256. */
 #define PIECE 128

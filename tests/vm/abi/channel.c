@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pattern.h"
+#include "lib/pattern.h"
 
 #define DRIVER "/sys/bus/platform/drivers/dmacast"
 #define SIM "/sys/kernel/debug/dmacast_sim"

@@ -29,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pattern.h"
+#include "lib/pattern.h"
 
 #define BLOCK_COUNT 8U
 #define WORD sizeof(uint32_t)

@@ -38,7 +38,7 @@
 #include <unistd.h>
 
 #include "dice.h"
-#include "pattern.h"
+#include "lib/pattern.h"
 
 #define DRIVER "/sys/bus/platform/drivers/dmacast/"
 #define SIM "/sys/kernel/debug/dmacast_sim/"
