@@ -22,7 +22,7 @@
 #include <string.h>
 
 /* After the reset of the last clients: so long for their completions, then exit all the same. */
-static const struct timeval give_up_time = { .tv_sec = 10 };
+static const struct timeval completion_time = { .tv_sec = 10 };
 
 enum daemon_state { DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_RESETTING };
 
@@ -51,11 +51,11 @@ static void log_from_libevent(int severity, const char *text)
 static void reset_clients(struct daemon *daemon, const char *reason)
 {
 	daemon->state = DAEMON_RESETTING;
-	evtimer_add(daemon->drain_timer, &give_up_time);
+	evtimer_add(daemon->drain_timer, &completion_time);
 	streams_kick_all(daemon->streams, LEAVE_STOPPING, reason);
 }
 
-static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
+static void daemon_drain_timer_expired(evutil_socket_t fd, short what, void *argument)
 {
 	struct daemon *daemon = argument;
 
@@ -70,7 +70,7 @@ static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
 	event_base_loopbreak(daemon->base);
 }
 
-static void stop(struct daemon *daemon, const char *why)
+static void begin_draining(struct daemon *daemon, const char *why)
 {
 	uint64_t timeout = daemon->config->daemon.drain_timeout;
 	const struct timeval drain_time = clock_timeval(timeout);
@@ -89,7 +89,7 @@ static void signal_received(evutil_socket_t number, short what, void *argument)
 
 	(void)what;
 	if (daemon->state == DAEMON_RUNNING) {
-		stop(daemon, strsignal((int)number));
+		begin_draining(daemon, strsignal((int)number));
 	} else if (daemon->state == DAEMON_DRAINING) {
 		log_notice("%s again: resetting the clients that are left", strsignal((int)number));
 		reset_clients(daemon, "stopping");
@@ -98,7 +98,7 @@ static void signal_received(evutil_socket_t number, short what, void *argument)
 
 /* ---- reading the configuration again ---- */
 
-static void warn_if_unnamed(void *argument, const char *name)
+static void warn_if_socket_unused(void *argument, const char *name)
 {
 	const struct config *config = argument;
 	char text[256 + sizeof("systemd:")];
@@ -118,7 +118,7 @@ static void warn_if_unnamed(void *argument, const char *name)
 }
 
 /* What takes effect when the process starts only. */
-static void report_what_waits(const struct daemon *daemon, const struct config *config)
+static void warn_restart_options(const struct daemon *daemon, const struct config *config)
 {
 	char names[OPTION_NAMES_TEXT];
 
@@ -127,20 +127,20 @@ static void report_what_waits(const struct daemon *daemon, const struct config *
 		log_warning("%s changed; to take effect, dmacastd has to be started again", names);
 }
 
-static bool apply(struct daemon *daemon, struct config *config)
+static bool apply_config(struct daemon *daemon, struct config *config)
 {
 	if (!limits_report(&config->daemon, config->streams, config->stream_count) ||
 	    !reload_streams(daemon->streams, config->streams, config->stream_count,
 			    config->daemon.drain_timeout))
 		return false;
-	report_what_waits(daemon, config);
+	warn_restart_options(daemon, config);
 	config_renew(daemon->config, config);
 	log_set_level(daemon->config->log_level);
-	service_sockets_each(warn_if_unnamed, daemon->config);
+	service_sockets_each(warn_if_socket_unused, daemon->config);
 	return true;
 }
 
-static bool read_and_apply(struct daemon *daemon)
+static bool reread_config(struct daemon *daemon)
 {
 	struct config config;
 	bool done;
@@ -153,7 +153,7 @@ static bool read_and_apply(struct daemon *daemon)
 	log_notice("reading %s again", daemon->config->file);
 	config_init(&config);
 	done = arguments_parse(daemon->argc, daemon->argv, &config) == ARGUMENTS_RUN &&
-	       apply(daemon, &config);
+	       apply_config(daemon, &config);
 	if (!done)
 		log_error("%s is not in effect; everything goes on as before",
 			  daemon->config->file);
@@ -173,7 +173,7 @@ bool daemon_reload(struct daemon *daemon, char *text, size_t size)
 	}
 	service_tell_reloading();
 	log_collect(text, size);
-	done = read_and_apply(daemon);
+	done = reread_config(daemon);
 	log_collect(NULL, 0);
 	heartbeat_ready(daemon->heartbeat);
 	return done;
@@ -226,7 +226,7 @@ static bool open_events(struct daemon *daemon)
 	daemon->hangup = evsignal_new(daemon->base, SIGHUP, hangup_received, daemon);
 	if (!daemon->hangup || event_add(daemon->hangup, NULL))
 		return false;
-	daemon->drain_timer = evtimer_new(daemon->base, drain_timer_expired, daemon);
+	daemon->drain_timer = evtimer_new(daemon->base, daemon_drain_timer_expired, daemon);
 	return daemon->drain_timer != NULL;
 }
 
@@ -239,7 +239,7 @@ static bool open_streams(struct daemon *daemon)
 	return daemon->streams != NULL;
 }
 
-static bool is_draining(void *argument)
+static bool daemon_is_draining(void *argument)
 {
 	const struct daemon *daemon = argument;
 
@@ -248,7 +248,7 @@ static bool is_draining(void *argument)
 
 static void drain_wanted(void *argument)
 {
-	stop(argument, "drain");
+	begin_draining(argument, "drain");
 }
 
 static bool reload_wanted(void *argument, char *text, size_t size)
@@ -261,7 +261,7 @@ static bool open_control(struct daemon *daemon)
 	const struct control_owner owner = {
 		.streams = daemon->streams,
 		.argument = daemon,
-		.is_draining = is_draining,
+		.is_draining = daemon_is_draining,
 		.drain = drain_wanted,
 		.reload = reload_wanted,
 	};
@@ -286,7 +286,7 @@ static bool open_metrics(struct daemon *daemon)
 }
 
 /* One that came early was held back by main(), and is received when the loop runs. */
-static void let_hangup_through(void)
+static void unblock_hangup(void)
 {
 	sigset_t hangup;
 
@@ -309,12 +309,12 @@ struct daemon *daemon_open(struct config *config, int argc, char **argv)
 	}
 	daemon->argc = argc;
 	daemon->argv = argv;
-	let_hangup_through();
+	unblock_hangup();
 	if (!open_streams(daemon) || !open_control(daemon) || !open_metrics(daemon)) {
 		daemon_close(daemon);
 		return NULL;
 	}
-	service_sockets_each(warn_if_unnamed, daemon->config);
+	service_sockets_each(warn_if_socket_unused, daemon->config);
 	return daemon;
 }
 

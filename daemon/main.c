@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static int run(struct config *config, int argc, char **argv)
+static int run_daemon(struct config *config, int argc, char **argv)
 {
 	struct daemon *daemon;
 	int status;
@@ -43,7 +43,7 @@ static void keep_standard_descriptors(void)
 }
 
 /* Who asks for a reload before there is anything to reload is not to end the process. */
-static void hold_hangup_back(void)
+static void block_hangup(void)
 {
 	sigset_t hangup;
 
@@ -57,14 +57,14 @@ int main(int argc, char **argv)
 	struct config config;
 	int status = 0;
 
-	hold_hangup_back();
+	block_hangup();
 	keep_standard_descriptors();
 	log_init("dmacastd");
 	config_init(&config);
 	switch (arguments_parse(argc, argv, &config)) {
 	case ARGUMENTS_RUN:
 		log_set_level(config.log_level);
-		status = run(&config, argc, argv);
+		status = run_daemon(&config, argc, argv);
 		break;
 	case ARGUMENTS_CHECK:
 		config_print(&config, stdout);

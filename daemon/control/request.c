@@ -19,8 +19,10 @@
 
 #define ERROR_TEXT 1024
 
-/* In one answer; whoever wants more asks again. */
-#define CLIENTS_MOST 250
+/* Clients in one answer. */
+#define MAX_CLIENTS 250
+/* Length of an answer in bytes. */
+#define MAX_ANSWER (1UL << 20)
 
 struct request {
 	const struct control_owner *owner;
@@ -32,7 +34,7 @@ struct request {
 };
 
 /* A text that was cut within a character, or has what is no text at all, is no string of JSON. */
-static json_t *string_of(const char *text)
+static json_t *text_to_json(const char *text)
 {
 	json_t *string = json_string(text);
 	char plain[ERROR_TEXT];
@@ -49,7 +51,7 @@ static json_t *string_of(const char *text)
 
 /* Return: NULL, for the caller to hand on. */
 static json_t *__attribute__((format(printf, 2, 3)))
-refuse(struct request *request, const char *format, ...)
+request_refuse(struct request *request, const char *format, ...)
 {
 	va_list args;
 
@@ -60,7 +62,7 @@ refuse(struct request *request, const char *format, ...)
 }
 
 /* The members of the request besides "command", and none but these. */
-static bool take(struct request *request, const char *format, ...)
+static bool request_unpack(struct request *request, const char *format, ...)
 {
 	json_error_t error;
 	va_list args;
@@ -70,23 +72,23 @@ static bool take(struct request *request, const char *format, ...)
 	status = json_vunpack_ex(request->object, &error, JSON_STRICT, format, args);
 	va_end(args);
 	if (status)
-		refuse(request, "%s", error.text);
+		request_refuse(request, "%s", error.text);
 	return status == 0;
 }
 
 /* ---- looking for streams ---- */
 
-struct each_stream {
+struct stream_search {
 	const char *name; /* NULL: every one */
-	void (*each)(struct each_stream *all, struct stream *stream);
+	void (*each)(struct stream_search *all, struct stream *stream);
 	uint64_t found;
 	const char *client;
 	uint64_t kicked;
 };
 
-static void visit(void *argument, struct stream *stream)
+static void visit_stream(void *argument, struct stream *stream)
 {
-	struct each_stream *all = argument;
+	struct stream_search *all = argument;
 
 	if (all->name && strcmp(stream_name(stream), all->name))
 		return;
@@ -96,35 +98,35 @@ static void visit(void *argument, struct stream *stream)
 }
 
 /* Return: false, with an error, when there is no such stream. */
-static bool each_stream(struct request *request, struct each_stream *all)
+static bool search_streams(struct request *request, struct stream_search *all)
 {
-	streams_each(request->owner->streams, visit, all);
+	streams_each(request->owner->streams, visit_stream, all);
 	if (all->found || !all->name)
 		return true;
-	refuse(request, "%s: no such stream", all->name);
+	request_refuse(request, "%s: no such stream", all->name);
 	return false;
 }
 
 /* ---- the commands ---- */
 
-static const char *const *level_words(void)
+static const char *const *request_level_words(void)
 {
 	return option_find(OPTION_DAEMON, "log-level")->choices;
 }
 
-static const char *level_word(void)
+static const char *request_level_word(void)
 {
-	return level_words()[log_get_level() - LOG_LEVEL_ERROR];
+	return request_level_words()[log_get_level() - LOG_LEVEL_ERROR];
 }
 
 /* A clock that never jumps: rates are the differences of two answers. */
-static bool add_time(json_t *answer)
+static bool request_add_time(json_t *answer)
 {
 	return !json_object_set_new(answer, "monotonic",
 				    json_real((double)clock_monotonic_ns() / 1e9));
 }
 
-static void add_up(void *argument, const struct name_report *report)
+static void add_name_totals(void *argument, const struct name_report *report)
 {
 	struct name_report *sum = argument;
 
@@ -134,144 +136,147 @@ static void add_up(void *argument, const struct name_report *report)
 	sum->totals.stats.dropped_bytes += report->totals.stats.dropped_bytes;
 }
 
-static json_t *status(struct request *request)
+static json_t *answer_status(struct request *request)
 {
 	const struct control_owner *owner = request->owner;
 	struct name_report sum = { 0 };
 	const char *command;
 	json_t *answer;
 
-	if (!take(request, "{s:s}", "command", &command))
+	if (!request_unpack(request, "{s:s}", "command", &command))
 		return NULL;
 	answer = report_daemon();
-	streams_each_name(owner->streams, add_up, &sum);
-	if (answer && add_time(answer) &&
+	streams_each_name(owner->streams, add_name_totals, &sum);
+	if (answer && request_add_time(answer) &&
 	    !json_object_update_new(
 		    answer,
 		    json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "state",
 			      owner->is_draining(owner->argument) ? "draining" : "running",
-			      "log_level", level_word(), "streams", (json_int_t)sum.generations,
-			      "clients", (json_int_t)sum.clients, "sent_bytes",
-			      (json_int_t)sum.totals.stats.sent_bytes, "dropped_bytes",
-			      (json_int_t)sum.totals.stats.dropped_bytes)))
+			      "log_level", request_level_word(), "streams",
+			      (json_int_t)sum.generations, "clients", (json_int_t)sum.clients,
+			      "sent_bytes", (json_int_t)sum.totals.stats.sent_bytes,
+			      "dropped_bytes", (json_int_t)sum.totals.stats.dropped_bytes)))
 		return answer;
 	json_decref(answer);
 	return NULL;
 }
 
-static json_t *streams(struct request *request)
+static json_t *answer_streams(struct request *request)
 {
 	const char *command;
 	json_t *answer;
 
-	if (!take(request, "{s:s}", "command", &command))
+	if (!request_unpack(request, "{s:s}", "command", &command))
 		return NULL;
 	answer = json_pack("{s:o}", "streams", report_streams(request->owner->streams));
-	return answer && add_time(answer) ? answer : NULL;
+	return answer && request_add_time(answer) ? answer : NULL;
 }
 
 /* What takes longer than the turn of a client or two would hold up the streams. */
-static json_t *clients(struct request *request)
+static json_t *answer_clients(struct request *request)
 {
-	struct each_stream all = { .each = NULL };
-	struct report_page page = { .most = CLIENTS_MOST };
-	json_int_t first = 0, most = CLIENTS_MOST;
+	struct stream_search all = { .each = NULL };
+	struct report_page page = { .limit = MAX_CLIENTS };
+	json_int_t first = 0, most = MAX_CLIENTS;
 	const char *command;
 	json_t *answer;
 
-	if (!take(request, "{s:s, s?s, s?I, s?I}", "command", &command, "stream", &all.name,
-		  "first", &first, "most", &most))
+	if (!request_unpack(request, "{s:s, s?s, s?I, s?I}", "command", &command, "stream",
+			    &all.name, "first", &first, "most", &most))
 		return NULL;
 	if (first < 0 || most < 1)
-		return refuse(request, "expected \"first\" from 0 on and \"most\" from 1 on");
-	if (!each_stream(request, &all))
+		return request_refuse(request,
+				      "expected \"first\" from 0 on and \"most\" from 1 on");
+	if (!search_streams(request, &all))
 		return NULL;
 	page.first = (uint64_t)first;
-	if (most < CLIENTS_MOST)
-		page.most = (uint64_t)most;
+	if (most < MAX_CLIENTS)
+		page.limit = (uint64_t)most;
 	answer = json_pack("{s:o}", "clients",
 			   report_clients(request->owner->streams, all.name, &page));
-	if (!answer || !add_time(answer))
+	if (!answer || !request_add_time(answer))
 		return NULL;
-	if (page.first < page.all && page.all - page.first > page.most)
+	if (page.first < page.total && page.total - page.first > page.limit)
 		json_object_set_new(answer, "next",
-				    json_integer((json_int_t)(page.first + page.most)));
+				    json_integer((json_int_t)(page.first + page.limit)));
 	return answer;
 }
 
-static void kick_in(struct each_stream *all, struct stream *stream)
+static void kick_in_stream(struct stream_search *all, struct stream *stream)
 {
 	all->kicked += stream_kick(stream, all->client);
 }
 
-static json_t *kick(struct request *request)
+static json_t *answer_kick(struct request *request)
 {
-	struct each_stream all = { .each = kick_in };
+	struct stream_search all = { .each = kick_in_stream };
 	const char *command;
 	int everyone = 0;
 
-	if (!take(request, "{s:s, s?s, s?s, s?b}", "command", &command, "client", &all.client,
-		  "stream", &all.name, "all", &everyone))
+	if (!request_unpack(request, "{s:s, s?s, s?s, s?b}", "command", &command, "client",
+			    &all.client, "stream", &all.name, "all", &everyone))
 		return NULL;
 	if (!all.client && !all.name && !everyone)
-		return refuse(request, "who? expected \"client\", \"stream\" or \"all\": true");
+		return request_refuse(request,
+				      "who? expected \"client\", \"stream\" or \"all\": true");
 	if (everyone && (all.client || all.name))
-		return refuse(request, "expected \"all\" alone");
-	if (!each_stream(request, &all))
+		return request_refuse(request, "expected \"all\" alone");
+	if (!search_streams(request, &all))
 		return NULL;
 	if (all.client && !all.kicked)
-		return refuse(request, "%s: no such client", all.client);
+		return request_refuse(request, "%s: no such client", all.client);
 	return json_pack("{s:I}", "kicked", (json_int_t)all.kicked);
 }
 
-static void drain_one(struct each_stream *all, struct stream *stream)
+static void drain_stream(struct stream_search *all, struct stream *stream)
 {
 	(void)all;
 	stream_stop(stream);
 }
 
-static json_t *drain(struct request *request)
+static json_t *answer_drain(struct request *request)
 {
-	struct each_stream all = { .each = drain_one };
+	struct stream_search all = { .each = drain_stream };
 	const struct control_owner *owner = request->owner;
 	const char *command;
 
-	if (!take(request, "{s:s, s?s}", "command", &command, "stream", &all.name))
+	if (!request_unpack(request, "{s:s, s?s}", "command", &command, "stream", &all.name))
 		return NULL;
 	if (all.name)
-		return each_stream(request, &all) ? json_object() : NULL;
+		return search_streams(request, &all) ? json_object() : NULL;
 	if (owner->is_draining(owner->argument))
-		return refuse(request, "draining already");
+		return request_refuse(request, "draining already");
 	owner->drain(owner->argument);
 	return json_object();
 }
 
-static json_t *reload(struct request *request)
+static json_t *answer_reload(struct request *request)
 {
 	char text[ERROR_TEXT] = "";
 	const struct control_owner *owner = request->owner;
 	const char *command;
 
-	if (!take(request, "{s:s}", "command", &command))
+	if (!request_unpack(request, "{s:s}", "command", &command))
 		return NULL;
 	if (!owner->reload)
-		return refuse(request, "there is no configuration file to read");
+		return request_refuse(request, "there is no configuration file to read");
 	if (owner->is_draining(owner->argument))
-		return refuse(request, "draining");
+		return request_refuse(request, "draining");
 	if (!owner->reload(owner->argument, text, sizeof(text)))
-		return refuse(request, "%s", text);
-	return *text ? json_pack("{s:o}", "warnings", string_of(text)) : json_object();
+		return request_refuse(request, "%s", text);
+	return *text ? json_pack("{s:o}", "warnings", text_to_json(text)) : json_object();
 }
 
-static json_t *log_level(struct request *request)
+static json_t *answer_log_level(struct request *request)
 {
 	const char *command, *wanted = NULL;
-	const char *const *word = level_words();
+	const char *const *word = request_level_words();
 
-	if (!take(request, "{s:s, s?s}", "command", &command, "level", &wanted))
+	if (!request_unpack(request, "{s:s, s?s}", "command", &command, "level", &wanted))
 		return NULL;
 	if (wanted && !request->peer->may_change)
-		return refuse(request, "not allowed; only root and the daemon's own user may");
+		return request_refuse(request,
+				      "not allowed; only root and the daemon's own user may");
 	for (int i = 0; wanted && word[i]; i++) {
 		if (strcmp(word[i], wanted))
 			continue;
@@ -279,11 +284,11 @@ static json_t *log_level(struct request *request)
 		wanted = NULL;
 	}
 	if (wanted)
-		return refuse(request,
-			      "%s: no such level; expected error, warning, notice, info "
-			      "or debug",
-			      wanted);
-	return json_pack("{s:s}", "level", level_word());
+		return request_refuse(request,
+				      "%s: no such level; expected error, warning, notice, info "
+				      "or debug",
+				      wanted);
+	return json_pack("{s:s}", "level", request_level_word());
 }
 
 static const struct command {
@@ -291,13 +296,13 @@ static const struct command {
 	bool changes; /* something, always */
 	json_t *(*answer)(struct request *request);
 } commands[] = {
-	{ "status", false, status },   { "streams", false, streams },
-	{ "clients", false, clients }, { "log-level", false, log_level },
-	{ "kick", true, kick },	       { "reload", true, reload },
-	{ "drain", true, drain },
+	{ "status", false, answer_status },   { "streams", false, answer_streams },
+	{ "clients", false, answer_clients }, { "log-level", false, answer_log_level },
+	{ "kick", true, answer_kick },	      { "reload", true, answer_reload },
+	{ "drain", true, answer_drain },
 };
 
-static const struct command *find_command(const char *name)
+static const struct command *request_find_command(const char *name)
 {
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (!strcmp(commands[i].name, name))
@@ -307,21 +312,22 @@ static const struct command *find_command(const char *name)
 }
 
 /* Return: NULL with request->error. */
-static json_t *obey(struct request *request)
+static json_t *answer_command(struct request *request)
 {
 	const struct request_peer *peer = request->peer;
 	const json_t *name = json_object_get(request->object, "command");
 	const struct command *command;
 
 	if (!json_is_string(name))
-		return refuse(request, "expected an object with \"command\"");
-	command = find_command(json_string_value(name));
+		return request_refuse(request, "expected an object with \"command\"");
+	command = request_find_command(json_string_value(name));
 	if (!command)
-		return refuse(request, "%s: unknown command", json_string_value(name));
+		return request_refuse(request, "%s: unknown command", json_string_value(name));
 	if (!command->changes)
 		return command->answer(request);
 	if (!peer->may_change)
-		return refuse(request, "not allowed; only root and the daemon's own user may");
+		return request_refuse(request,
+				      "not allowed; only root and the daemon's own user may");
 	log_notice("control: uid %u, pid %d: %.*s", (unsigned int)peer->uid, (int)peer->pid,
 		   (int)request->length, request->line);
 	return command->answer(request);
@@ -329,7 +335,7 @@ static json_t *obey(struct request *request)
 
 char *request_refusal(const char *error)
 {
-	json_t *answer = json_pack("{s:b, s:o}", "ok", 0, "error", string_of(error));
+	json_t *answer = json_pack("{s:b, s:o}", "ok", 0, "error", text_to_json(error));
 	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
 
 	json_decref(answer);
@@ -337,7 +343,7 @@ char *request_refusal(const char *error)
 }
 
 /* "ok" comes first. */
-static json_t *success(json_t *members)
+static json_t *success_answer(json_t *members)
 {
 	json_t *answer = json_pack("{s:b}", "ok", 1);
 
@@ -365,18 +371,18 @@ char *request_answer(const struct control_owner *owner, const struct request_pee
 
 	request.object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
 	if (!request.object)
-		refuse(&request, "no JSON: %s", error.text);
+		request_refuse(&request, "no JSON: %s", error.text);
 	else
-		answer = obey(&request);
+		answer = answer_command(&request);
 	if (answer)
-		answer = success(answer);
+		answer = success_answer(answer);
 	if (answer)
 		text = json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	else
 		text = request_refusal(request.error);
 	json_decref(answer);
 	json_decref(request.object);
-	if (!text || strlen(text) < REQUEST_ANSWER_MOST)
+	if (!text || strlen(text) < MAX_ANSWER)
 		return text;
 	free(text);
 	return request_refusal("the answer is too long; ask for less");

@@ -19,9 +19,6 @@ struct request_peer {
 	bool may_change; /* or only look */
 };
 
-/* The longest answer. */
-#define REQUEST_ANSWER_MOST (1UL << 20)
-
 /**
  * request_answer() - do what @line asks for.
  *

@@ -17,7 +17,7 @@
 #define OTHER_SOCKETS "/run/dmacast-*/control"
 
 /* A daemon that streams answers at once; one that is stopped, never. */
-static const struct timeval patience = { .tv_sec = 5 };
+static const struct timeval answer_timeout = { .tv_sec = 5 };
 
 struct ctl {
 	const char *path;
@@ -35,7 +35,7 @@ struct ctl *ctl_open(const char *path)
 	return ctl;
 }
 
-static void disconnect(struct ctl *ctl)
+static void ctl_disconnect(struct ctl *ctl)
 {
 	if (ctl->stream)
 		fclose(ctl->stream);
@@ -44,13 +44,13 @@ static void disconnect(struct ctl *ctl)
 
 void ctl_close(struct ctl *ctl)
 {
-	disconnect(ctl);
+	ctl_disconnect(ctl);
 	free(ctl->line);
 	free(ctl);
 }
 
 /* Daemons that have their sockets elsewhere. */
-static void name_others(char error[CTL_ERROR_TEXT])
+static void name_other_sockets(char error[CTL_ERROR_TEXT])
 {
 	glob_t found;
 
@@ -64,7 +64,7 @@ static void name_others(char error[CTL_ERROR_TEXT])
 	globfree(&found);
 }
 
-static void explain(const struct ctl *ctl, int number, char error[CTL_ERROR_TEXT])
+static void explain_error(const struct ctl *ctl, int number, char error[CTL_ERROR_TEXT])
 {
 	const char *help = "";
 
@@ -89,10 +89,10 @@ static void explain(const struct ctl *ctl, int number, char error[CTL_ERROR_TEXT
 	snprintf(error, CTL_ERROR_TEXT, "%s: %s%s", ctl->path,
 		 number == EAGAIN ? "timed out" : strerror(number), help);
 	if (number == ENOENT)
-		name_others(error);
+		name_other_sockets(error);
 }
 
-static bool connect_to(struct ctl *ctl, int fd)
+static bool ctl_connect(struct ctl *ctl, int fd)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
@@ -101,29 +101,29 @@ static bool connect_to(struct ctl *ctl, int fd)
 		errno = ENAMETOOLONG;
 		return false;
 	}
-	return !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) &&
-	       !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) &&
+	return !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &answer_timeout, sizeof(answer_timeout)) &&
+	       !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &answer_timeout, sizeof(answer_timeout)) &&
 	       !connect(fd, (const struct sockaddr *)&address, sizeof(address));
 }
 
-static bool ensure_connected(struct ctl *ctl, char error[CTL_ERROR_TEXT])
+static bool ctl_ensure_connected(struct ctl *ctl, char error[CTL_ERROR_TEXT])
 {
 	int fd;
 
 	if (ctl->stream)
 		return true;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect_to(ctl, fd))
+	if (fd >= 0 && ctl_connect(ctl, fd))
 		ctl->stream = fdopen(fd, "r");
 	if (ctl->stream)
 		return true;
-	explain(ctl, errno, error);
+	explain_error(ctl, errno, error);
 	if (fd >= 0)
 		close(fd);
 	return false;
 }
 
-static bool send_all(const struct ctl *ctl, const char *text, size_t length)
+static bool ctl_send_all(const struct ctl *ctl, const char *text, size_t length)
 {
 	while (length) {
 		ssize_t n = send(fileno(ctl->stream), text, length, MSG_NOSIGNAL);
@@ -137,15 +137,15 @@ static bool send_all(const struct ctl *ctl, const char *text, size_t length)
 }
 
 /* A line there, a line back. Return: it, without its end; until the next call. */
-static const char *exchange(struct ctl *ctl, const char *line, char error[CTL_ERROR_TEXT])
+static const char *exchange_lines(struct ctl *ctl, const char *line, char error[CTL_ERROR_TEXT])
 {
 	ssize_t length;
 
-	if (!ensure_connected(ctl, error))
+	if (!ctl_ensure_connected(ctl, error))
 		return NULL;
-	if (!send_all(ctl, line, strlen(line)) || !send_all(ctl, "\n", 1)) {
-		explain(ctl, errno, error);
-		disconnect(ctl);
+	if (!ctl_send_all(ctl, line, strlen(line)) || !ctl_send_all(ctl, "\n", 1)) {
+		explain_error(ctl, errno, error);
+		ctl_disconnect(ctl);
 		return NULL;
 	}
 	errno = 0;
@@ -153,15 +153,15 @@ static const char *exchange(struct ctl *ctl, const char *line, char error[CTL_ER
 	if (length > 0 && ctl->line[length - 1] == '\n')
 		return ctl->line;
 	if (errno)
-		explain(ctl, errno, error);
+		explain_error(ctl, errno, error);
 	else
 		snprintf(error, CTL_ERROR_TEXT, "%s: the daemon closed the connection", ctl->path);
-	disconnect(ctl);
+	ctl_disconnect(ctl);
 	return NULL;
 }
 
 /* Return: @answer, unless it says that nothing was done; then NULL with what it says instead. */
-static json_t *if_done(struct ctl *ctl, json_t *answer, char error[CTL_ERROR_TEXT])
+static json_t *answer_if_done(struct ctl *ctl, json_t *answer, char error[CTL_ERROR_TEXT])
 {
 	const char *text = json_string_value(json_object_get(answer, "error"));
 
@@ -185,11 +185,11 @@ json_t *ctl_ask(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT])
 		strlcpy(error, "expected valid UTF-8", CTL_ERROR_TEXT);
 		return NULL;
 	}
-	answer = exchange(ctl, line, error);
+	answer = exchange_lines(ctl, line, error);
 	free(line);
 	if (!answer)
 		return NULL;
-	return if_done(ctl, json_loads(answer, 0, NULL), error);
+	return answer_if_done(ctl, json_loads(answer, 0, NULL), error);
 }
 
 json_t *ctl_ask_clients(struct ctl *ctl, const char *stream, char error[CTL_ERROR_TEXT])

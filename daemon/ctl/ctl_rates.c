@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-static double number_of(const json_t *object, const char *name)
+static double rates_number_of(const json_t *object, const char *name)
 {
 	return json_number_value(json_object_get(object, name));
 }
@@ -15,7 +15,7 @@ static void set_rate(json_t *object, const char *name, double bytes, double seco
 		json_object_set_new(object, name, json_real(bytes / seconds));
 }
 
-static json_t *by_name(const json_t *answer)
+static json_t *index_by_name(const json_t *answer)
 {
 	json_t *index = json_object(), *stream;
 	size_t i;
@@ -32,8 +32,8 @@ static json_t *by_name(const json_t *answer)
 
 void rates_of_streams(json_t *now, const json_t *before)
 {
-	double seconds = number_of(now, "monotonic") - number_of(before, "monotonic");
-	json_t *index = by_name(before), *stream;
+	double seconds = rates_number_of(now, "monotonic") - rates_number_of(before, "monotonic");
+	json_t *index = index_by_name(before), *stream;
 	size_t i;
 
 	json_array_foreach(json_object_get(now, "streams"), i, stream)
@@ -44,17 +44,18 @@ void rates_of_streams(json_t *now, const json_t *before)
 		if (!old)
 			continue;
 		set_rate(stream, "in_rate",
-			 number_of(json_object_get(stream, "filled"), "bytes") -
-				 number_of(json_object_get(old, "filled"), "bytes"),
+			 rates_number_of(json_object_get(stream, "filled"), "bytes") -
+				 rates_number_of(json_object_get(old, "filled"), "bytes"),
 			 seconds);
 		set_rate(stream, "out_rate",
-			 number_of(stream, "sent_bytes") - number_of(old, "sent_bytes"), seconds);
+			 rates_number_of(stream, "sent_bytes") - rates_number_of(old, "sent_bytes"),
+			 seconds);
 	}
 	json_decref(index);
 }
 
 /* A connection is its two addresses, while it lasts. */
-static const char *key_of(const json_t *client, char key[256])
+static const char *connection_key(const json_t *client, char key[256])
 {
 	const char *peer = json_string_value(json_object_get(client, "peer"));
 	const char *endpoint = json_string_value(json_object_get(client, "endpoint"));
@@ -63,34 +64,34 @@ static const char *key_of(const json_t *client, char key[256])
 	return key;
 }
 
-static json_t *by_connection(const json_t *answer)
+static json_t *index_by_connection(const json_t *answer)
 {
 	json_t *index = json_object(), *client;
 	char key[256];
 	size_t i;
 
 	json_array_foreach(json_object_get(answer, "clients"), i, client)
-		json_object_set(index, key_of(client, key), client);
+		json_object_set(index, connection_key(client, key), client);
 	return index;
 }
 
 void rates_of_clients(json_t *now, const json_t *before)
 {
-	json_t *index = by_connection(before), *client;
+	json_t *index = index_by_connection(before), *client;
 	char key[256];
 	size_t i;
 
 	json_array_foreach(json_object_get(now, "clients"), i, client)
 	{
-		const json_t *old = json_object_get(index, key_of(client, key));
-		double seconds = number_of(client, "seconds");
+		const json_t *old = json_object_get(index, connection_key(client, key));
+		double seconds = rates_number_of(client, "seconds");
 
 		/* The same addresses, but another connection. */
-		if (old && number_of(old, "seconds") > seconds)
+		if (old && rates_number_of(old, "seconds") > seconds)
 			old = NULL;
 		set_rate(client, "out_rate",
-			 number_of(client, "sent_bytes") - number_of(old, "sent_bytes"),
-			 seconds - number_of(old, "seconds"));
+			 rates_number_of(client, "sent_bytes") - rates_number_of(old, "sent_bytes"),
+			 seconds - rates_number_of(old, "seconds"));
 	}
 	json_decref(index);
 }

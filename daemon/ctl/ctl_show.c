@@ -18,14 +18,14 @@ static const char *text_of(const json_t *object, const char *name)
 	return text ? text : "-";
 }
 
-static double number_of(const json_t *object, const char *name)
+static double show_number_of(const json_t *object, const char *name)
 {
 	return json_number_value(json_object_get(object, name));
 }
 
 static uint64_t count_of(const json_t *object, const char *name)
 {
-	double number = number_of(object, name);
+	double number = show_number_of(object, name);
 
 	return number > 0 ? (uint64_t)number : 0;
 }
@@ -58,8 +58,10 @@ static const char *format_time(double seconds, char text[UNITS_TEXT])
 /* Of all sends, those that copied, in the daemon or after all in the kernel. */
 static const char *copied_of(const json_t *object, char text[UNITS_TEXT])
 {
-	double copied = number_of(object, "copied_sends") + number_of(object, "completed_copied");
-	double all = number_of(object, "copied_sends") + number_of(object, "zerocopy_sends");
+	double copied =
+		show_number_of(object, "copied_sends") + show_number_of(object, "completed_copied");
+	double all =
+		show_number_of(object, "copied_sends") + show_number_of(object, "zerocopy_sends");
 
 	if (all > 0)
 		snprintf(text, UNITS_TEXT, "%.0f%%", 100 * copied / all);
@@ -75,8 +77,8 @@ const char *show_headline(const json_t *status, char *line, size_t size)
 	char time_text[UNITS_TEXT];
 
 	snprintf(line, size, "dmacastd %s, pid %.0f, %s, up %s", text_of(status, "version"),
-		 number_of(status, "pid"), text_of(status, "state"),
-		 format_time((double)time(NULL) - number_of(status, "started"), time_text));
+		 show_number_of(status, "pid"), text_of(status, "state"),
+		 format_time((double)time(NULL) - show_number_of(status, "started"), time_text));
 	return line;
 }
 
@@ -87,7 +89,7 @@ static double sum_of(const json_t *streams, const char *name)
 	size_t i;
 
 	json_array_foreach(json_object_get(streams, "streams"), i, stream) sum +=
-		number_of(stream, name);
+		show_number_of(stream, name);
 	return sum;
 }
 
@@ -96,7 +98,7 @@ const char *show_totals(const json_t *status, const json_t *streams, char *line,
 	char in[UNITS_TEXT], out[UNITS_TEXT];
 
 	snprintf(line, size, "streams %.0f, clients %.0f, in %s/s, out %s/s",
-		 number_of(status, "streams"), number_of(status, "clients"),
+		 show_number_of(status, "streams"), show_number_of(status, "clients"),
 		 units_format_short((uint64_t)sum_of(streams, "in_rate"), in),
 		 units_format_short((uint64_t)sum_of(streams, "out_rate"), out));
 	return line;
@@ -108,8 +110,8 @@ void show_status(const json_t *status, const json_t *streams, FILE *file)
 
 	fprintf(file, "%s\n", show_headline(status, line, sizeof(line)));
 	fprintf(file, "log level  %s\n", text_of(status, "log_level"));
-	fprintf(file, "streams    %.0f\n", number_of(status, "streams"));
-	fprintf(file, "clients    %.0f\n", number_of(status, "clients"));
+	fprintf(file, "streams    %.0f\n", show_number_of(status, "streams"));
+	fprintf(file, "clients    %.0f\n", show_number_of(status, "clients"));
 	fprintf(file, "in         %s/s\n",
 		units_format_about((uint64_t)sum_of(streams, "in_rate"), text));
 	fprintf(file, "out        %s/s",
@@ -134,7 +136,7 @@ static const char *acknowledged_of(const json_t *stream, char text[UNITS_TEXT])
 	return text;
 }
 
-static void add_stream(struct table *table, const json_t *stream)
+static void add_stream_row(struct table *table, const json_t *stream)
 {
 	const json_t *ring = json_object_get(stream, "ring");
 	const json_t *filled = json_object_get(stream, "filled");
@@ -142,20 +144,21 @@ static void add_stream(struct table *table, const json_t *stream)
 
 	table_add(table, "%s", text_of(stream, "name"));
 	table_add(table, "%s", text_of(stream, "state"));
-	table_add(table, "%.0f", number_of(stream, "clients"));
+	table_add(table, "%.0f", show_number_of(stream, "clients"));
 	table_add(table, "%s", short_of(stream, "in_rate", text));
 	table_add(table, "%s", short_of(stream, "out_rate", text));
 	table_add(table, "%s", short_of(stream, "most_lag_bytes", text));
 	if (ring) {
-		table_add(table, "%.0f/%.0f", number_of(ring, "free"), number_of(ring, "all"));
-		table_add(table, "%.0f", number_of(ring, "pinned"));
+		table_add(table, "%.0f/%.0f", show_number_of(ring, "free"),
+			  show_number_of(ring, "all"));
+		table_add(table, "%.0f", show_number_of(ring, "pinned"));
 	} else {
 		table_add(table, "-");
 		table_add(table, "-");
 	}
 	table_add(table, "%s", copied_of(stream, text));
 	table_add(table, "%s", short_of(stream, "dropped_bytes", text));
-	table_add(table, "%.0f", number_of(filled, "lost_blocks"));
+	table_add(table, "%.0f", show_number_of(filled, "lost_blocks"));
 	table_add(table, "%s", acknowledged_of(stream, text));
 	table_add(table, "%s", text_of(stream, "source"));
 }
@@ -173,13 +176,13 @@ struct table *show_streams(const json_t *streams)
 	size_t i;
 
 	json_array_foreach(json_object_get(streams, "streams"), i, stream)
-		add_stream(table, stream);
+		add_stream_row(table, stream);
 	return table;
 }
 
 /* ---- clients ---- */
 
-static void add_client(struct table *table, const json_t *client)
+static void add_client_row(struct table *table, const json_t *client)
 {
 	char text[UNITS_TEXT];
 
@@ -187,12 +190,12 @@ static void add_client(struct table *table, const json_t *client)
 	table_add(table, "%s", text_of(client, "stream"));
 	table_add(table, "%s", short_of(client, "out_rate", text));
 	table_add(table, "%s", short_of(client, "lag_bytes", text));
-	table_add(table, "%.0fms", 1000 * number_of(client, "lag_seconds"));
-	table_add(table, "%.0f", number_of(client, "pinned_blocks"));
+	table_add(table, "%.0fms", 1000 * show_number_of(client, "lag_seconds"));
+	table_add(table, "%.0f", show_number_of(client, "pinned_blocks"));
 	table_add(table, "%s", copied_of(client, text));
 	table_add(table, "%s", short_of(client, "dropped_bytes", text));
 	table_add(table, "%s", short_of(client, "sent_bytes", text));
-	table_add(table, "%s", format_time(number_of(client, "seconds"), text));
+	table_add(table, "%s", format_time(show_number_of(client, "seconds"), text));
 	table_add(table, "%s", text_of(client, "state"));
 }
 
@@ -208,6 +211,6 @@ struct table *show_clients(const json_t *clients)
 	size_t i;
 
 	json_array_foreach(json_object_get(clients, "clients"), i, client)
-		add_client(table, client);
+		add_client_row(table, client);
 	return table;
 }

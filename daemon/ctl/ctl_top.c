@@ -51,14 +51,14 @@ struct top {
 
 static volatile sig_atomic_t stopped;
 
-static void stop(int number)
+static void top_signalled(int number)
 {
 	stopped = number;
 }
 
 /* ---- what there is to see ---- */
 
-static void forget(struct top *top)
+static void free_answers(struct top *top)
 {
 	json_decref(top->status);
 	json_decref(top->streams);
@@ -67,7 +67,7 @@ static void forget(struct top *top)
 }
 
 /* Return: false with top->error. */
-static bool look(struct top *top)
+static bool refresh_answers(struct top *top)
 {
 	struct top now = { 0 };
 
@@ -78,13 +78,13 @@ static bool look(struct top *top)
 	if (now.streams)
 		now.clients = ctl_ask_clients(top->ctl, NULL, top->error);
 	if (!now.clients) {
-		forget(&now);
-		forget(top);
+		free_answers(&now);
+		free_answers(top);
 		return false;
 	}
 	rates_of_streams(now.streams, top->streams);
 	rates_of_clients(now.clients, top->clients);
-	forget(top);
+	free_answers(top);
 	top->status = now.status;
 	top->streams = now.streams;
 	top->clients = now.clients;
@@ -95,7 +95,7 @@ static bool look(struct top *top)
 
 static const char *order_member;
 
-static int compare(const void *a, const void *b)
+static int compare_clients(const void *a, const void *b)
 {
 	double one = json_number_value(json_object_get(*(json_t *const *)a, order_member));
 	double other = json_number_value(json_object_get(*(json_t *const *)b, order_member));
@@ -114,7 +114,7 @@ static json_t *sorted_clients(const struct top *top)
 		client[i] = json_array_get(clients, i);
 	order_member = orders[top->order].member;
 	if (client)
-		qsort(client, count, sizeof(json_t *), compare);
+		qsort(client, count, sizeof(json_t *), compare_clients);
 	for (size_t i = 0; client && i < count; i++)
 		json_array_append(list, client[i]);
 	free(client);
@@ -151,16 +151,16 @@ static void pause_for(double seconds)
 	nanosleep(&time, NULL);
 }
 
-static int run_plainly(struct top *top, const struct top_options *options)
+static int run_without_terminal(struct top *top, const struct top_options *options)
 {
 	double delay = options->delay < FIRST_DELAY ? options->delay : FIRST_DELAY;
-	bool looking = look(top);
+	bool looking = refresh_answers(top);
 
 	for (uint64_t i = 0; looking && !stopped && (!options->rounds || i < options->rounds);
 	     i++) {
 		pause_for(delay);
 		delay = options->delay;
-		looking = look(top);
+		looking = refresh_answers(top);
 		if (!looking)
 			break;
 		if (i)
@@ -175,7 +175,7 @@ static int run_plainly(struct top *top, const struct top_options *options)
 /* ---- on a terminal ---- */
 
 /* Text in a line of the screen, cut at its end. */
-static void draw(int row, const char *text)
+static void draw_line(int row, const char *text)
 {
 	if (row < LINES)
 		mvaddnstr(row, 0, text, COLS);
@@ -193,7 +193,7 @@ static int draw_table(int row, const struct table *table, size_t skip, int rows)
 			break;
 		if (i == 0)
 			attron(A_BOLD);
-		draw(row++, table_line(table, i, (size_t)COLS, line, sizeof(line)));
+		draw_line(row++, table_line(table, i, (size_t)COLS, line, sizeof(line)));
 		attroff(A_BOLD);
 		rows--;
 	}
@@ -223,28 +223,28 @@ static void draw_picture(struct top *top)
 
 	erase();
 	if (top->status) {
-		draw(row++, show_headline(top->status, line, sizeof(line)));
-		draw(row++, show_totals(top->status, top->streams, line, sizeof(line)));
+		draw_line(row++, show_headline(top->status, line, sizeof(line)));
+		draw_line(row++, show_totals(top->status, top->streams, line, sizeof(line)));
 		table = show_streams(top->streams);
 		/* At most half of the screen, so that clients are seen, too. */
 		row = draw_table(row + 1, table, 0, LINES / 2 - 1);
 		table_free(table);
 		draw_clients(top, row + 1);
 	} else {
-		draw(0, top->error);
-		draw(2, "Trying again.");
+		draw_line(0, top->error);
+		draw_line(2, "Trying again.");
 	}
 	snprintf(line, sizeof(line),
 		 "q quit  up/down scroll  by l lag, r rate, d dropped, p pinned: %s",
 		 orders[top->order].name);
 	attron(A_REVERSE);
-	draw(LINES - 1, line);
+	draw_line(LINES - 1, line);
 	attroff(A_REVERSE);
 	refresh();
 }
 
 /* Return: false when it is the end. */
-static bool take_key(struct top *top, int key)
+static bool handle_key(struct top *top, int key)
 {
 	switch (key) {
 	case 'q':
@@ -277,14 +277,14 @@ static bool take_key(struct top *top, int key)
 }
 
 /* Other than a signal to stop, a changed size does not interrupt the wait for an answer. */
-static void look_undisturbed(struct top *top)
+static void refresh_without_resize(struct top *top)
 {
 	sigset_t changed_size;
 
 	sigemptyset(&changed_size);
 	sigaddset(&changed_size, SIGWINCH);
 	sigprocmask(SIG_BLOCK, &changed_size, NULL);
-	look(top);
+	refresh_answers(top);
 	sigprocmask(SIG_UNBLOCK, &changed_size, NULL);
 }
 
@@ -300,17 +300,17 @@ static bool serve_keys(struct top *top, double seconds)
 		key = getch();
 		if (key == ERR)
 			continue;
-		if (!take_key(top, key))
+		if (!handle_key(top, key))
 			return false;
 		draw_picture(top);
 	}
 	return !stopped;
 }
 
-static void catch_signals(void)
+static void top_catch_signals(void)
 {
 	static const int number[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-	struct sigaction action = { .sa_handler = stop };
+	struct sigaction action = { .sa_handler = top_signalled };
 
 	for (size_t i = 0; i < sizeof(number) / sizeof(number[0]); i++)
 		sigaction(number[i], &action, NULL);
@@ -326,7 +326,7 @@ static void run_on_terminal(struct top *top, const struct top_options *options)
 	curs_set(0);
 	keypad(stdscr, TRUE);
 	for (uint64_t i = 0; !options->rounds || i <= options->rounds; i++) {
-		look_undisturbed(top);
+		refresh_without_resize(top);
 		draw_picture(top);
 		if (i == options->rounds && i)
 			break;
@@ -343,15 +343,15 @@ int top_run(struct ctl *ctl, const struct top_options *options)
 	int status = 0;
 
 	setlocale(LC_CTYPE, "");
-	catch_signals();
+	top_catch_signals();
 	if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)) {
-		status = run_plainly(&top, options);
-	} else if (!look(&top)) {
+		status = run_without_terminal(&top, options);
+	} else if (!refresh_answers(&top)) {
 		fprintf(stderr, "dmacastctl: %s\n", top.error);
 		status = 1;
 	} else {
 		run_on_terminal(&top, options);
 	}
-	forget(&top);
+	free_answers(&top);
 	return status;
 }

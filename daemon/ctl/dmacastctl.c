@@ -20,10 +20,10 @@
 #include <unistd.h>
 
 /* Of the command line. */
-#define WRONG_USAGE 2
+#define STATUS_WRONG_USAGE 2
 
 /* Rates are measured so long. */
-static const struct timespec measuring_time = { .tv_nsec = 500000000 };
+static const struct timespec rate_interval = { .tv_nsec = 500000000 };
 
 /* Options that only some commands have, as bits. */
 enum { HAS_STREAM = 1, HAS_ALL = 2, HAS_DELAY = 4, HAS_ROUNDS = 8, HAS_JSON = 16 };
@@ -53,7 +53,7 @@ static int __attribute__((format(printf, 1, 2))) wrong_usage(const char *format,
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputs("; see dmacastctl --help\n", stderr);
-	return WRONG_USAGE;
+	return STATUS_WRONG_USAGE;
 }
 
 /* ---- asking ---- */
@@ -66,7 +66,7 @@ static void print_json(const json_t *answer)
 	putchar('\n');
 }
 
-static int not_done(const struct arguments *arguments, const char *error)
+static int report_failure(const struct arguments *arguments, const char *error)
 {
 	json_t *answer;
 
@@ -80,19 +80,19 @@ static int not_done(const struct arguments *arguments, const char *error)
 }
 
 /* Return: the answer; NULL after an error, which was said. */
-static json_t *ask(const struct arguments *arguments, json_t *request)
+static json_t *ask_daemon(const struct arguments *arguments, json_t *request)
 {
 	char error[CTL_ERROR_TEXT];
 	json_t *answer = ctl_ask(arguments->ctl, request, error);
 
 	if (!answer)
-		not_done(arguments, error);
+		report_failure(arguments, error);
 	return answer;
 }
 
-static json_t *ask_plainly(const struct arguments *arguments, const char *command)
+static json_t *ask_command(const struct arguments *arguments, const char *command)
 {
-	return ask(arguments, json_pack("{s:s}", "command", command));
+	return ask_daemon(arguments, json_pack("{s:s}", "command", command));
 }
 
 static json_t *ask_clients(const struct arguments *arguments)
@@ -101,7 +101,7 @@ static json_t *ask_clients(const struct arguments *arguments)
 	json_t *answer = ctl_ask_clients(arguments->ctl, arguments->word, error);
 
 	if (!answer)
-		not_done(arguments, error);
+		report_failure(arguments, error);
 	return answer;
 }
 
@@ -119,11 +119,11 @@ static int print_if_json(const struct arguments *arguments, json_t *answer)
 /* The streams with rates. */
 static json_t *measure_streams(const struct arguments *arguments)
 {
-	json_t *before = ask_plainly(arguments, "streams"), *now = NULL;
+	json_t *before = ask_command(arguments, "streams"), *now = NULL;
 
 	if (before) {
-		nanosleep(&measuring_time, NULL);
-		now = ask_plainly(arguments, "streams");
+		nanosleep(&rate_interval, NULL);
+		now = ask_command(arguments, "streams");
 	}
 	if (now)
 		rates_of_streams(now, before);
@@ -133,13 +133,13 @@ static json_t *measure_streams(const struct arguments *arguments)
 
 /* ---- the commands ---- */
 
-static int run_status(const struct arguments *arguments)
+static int command_status(const struct arguments *arguments)
 {
 	json_t *status, *streams = NULL;
 
 	if (arguments->given & HAS_JSON)
-		return print_if_json(arguments, ask_plainly(arguments, "status"));
-	status = ask_plainly(arguments, "status");
+		return print_if_json(arguments, ask_command(arguments, "status"));
+	status = ask_command(arguments, "status");
 	if (status)
 		streams = measure_streams(arguments);
 	if (streams)
@@ -149,51 +149,51 @@ static int run_status(const struct arguments *arguments)
 	return streams ? 0 : 1;
 }
 
-static int print_table(struct table *table)
+static int ctl_print_table(struct table *table)
 {
 	table_print(table, stdout);
 	table_free(table);
 	return 0;
 }
 
-static int run_streams(const struct arguments *arguments)
+static int command_streams(const struct arguments *arguments)
 {
 	json_t *streams;
 	int status = 1;
 
 	if (arguments->given & HAS_JSON)
-		return print_if_json(arguments, ask_plainly(arguments, "streams"));
+		return print_if_json(arguments, ask_command(arguments, "streams"));
 	streams = measure_streams(arguments);
 	if (streams)
-		status = print_table(show_streams(streams));
+		status = ctl_print_table(show_streams(streams));
 	json_decref(streams);
 	return status;
 }
 
-static int run_clients(const struct arguments *arguments)
+static int command_clients(const struct arguments *arguments)
 {
 	json_t *before = ask_clients(arguments), *now;
 	int status = 1;
 
 	if (!before || arguments->given & HAS_JSON)
 		return print_if_json(arguments, before);
-	nanosleep(&measuring_time, NULL);
+	nanosleep(&rate_interval, NULL);
 	now = ask_clients(arguments);
 	if (now) {
 		rates_of_clients(now, before);
-		status = print_table(show_clients(now));
+		status = ctl_print_table(show_clients(now));
 	}
 	json_decref(before);
 	json_decref(now);
 	return status;
 }
 
-static int run_top(const struct arguments *arguments)
+static int command_top(const struct arguments *arguments)
 {
 	return top_run(arguments->ctl, &arguments->top);
 }
 
-static int run_kick(const struct arguments *arguments)
+static int command_kick(const struct arguments *arguments)
 {
 	json_t *request, *answer;
 	bool everyone = arguments->given & HAS_ALL;
@@ -204,16 +204,16 @@ static int run_kick(const struct arguments *arguments)
 			    "stream", arguments->stream);
 	if (everyone)
 		json_object_set_new(request, "all", json_true());
-	answer = ask(arguments, request);
+	answer = ask_daemon(arguments, request);
 	if (answer && !(arguments->given & HAS_JSON))
 		printf("kicked: %lld\n",
 		       (long long)json_integer_value(json_object_get(answer, "kicked")));
 	return print_if_json(arguments, answer);
 }
 
-static int run_reload(const struct arguments *arguments)
+static int command_reload(const struct arguments *arguments)
 {
-	json_t *answer = ask_plainly(arguments, "reload");
+	json_t *answer = ask_command(arguments, "reload");
 	const char *warnings = json_string_value(json_object_get(answer, "warnings"));
 
 	if (warnings)
@@ -221,36 +221,37 @@ static int run_reload(const struct arguments *arguments)
 	return print_if_json(arguments, answer);
 }
 
-static int run_log_level(const struct arguments *arguments)
+static int command_log_level(const struct arguments *arguments)
 {
-	json_t *answer = ask(arguments, json_pack("{s:s, s:s*}", "command", "log-level", "level",
-						  arguments->word));
+	json_t *answer = ask_daemon(arguments, json_pack("{s:s, s:s*}", "command", "log-level",
+							 "level", arguments->word));
 
 	if (answer && !(arguments->given & HAS_JSON))
 		puts(json_string_value(json_object_get(answer, "level")));
 	return print_if_json(arguments, answer);
 }
 
-static int run_drain(const struct arguments *arguments)
+static int command_drain(const struct arguments *arguments)
 {
-	return print_if_json(arguments, ask(arguments, json_pack("{s:s, s:s*}", "command", "drain",
-								 "stream", arguments->word)));
+	return print_if_json(arguments,
+			     ask_daemon(arguments, json_pack("{s:s, s:s*}", "command", "drain",
+							     "stream", arguments->word)));
 }
 
 static const struct command commands[] = {
-	{ "status", "", "the daemon in a few lines", HAS_JSON, false, run_status },
-	{ "streams", "", "the streams: a table", HAS_JSON, false, run_streams },
+	{ "status", "", "the daemon in a few lines", HAS_JSON, false, command_status },
+	{ "streams", "", "the streams: a table", HAS_JSON, false, command_streams },
 	{ "clients", "[STREAM]", "the clients, of one stream or of all: a table", HAS_JSON, true,
-	  run_clients },
+	  command_clients },
 	{ "top", "[-d SECONDS] [-n N]", "streams and clients, live", HAS_DELAY | HAS_ROUNDS, false,
-	  run_top },
+	  command_top },
 	{ "kick", "CLIENT|--stream NAME|--all", "reset the connections of clients",
-	  HAS_STREAM | HAS_ALL | HAS_JSON, true, run_kick },
-	{ "reload", "", "read the configuration file again", HAS_JSON, false, run_reload },
+	  HAS_STREAM | HAS_ALL | HAS_JSON, true, command_kick },
+	{ "reload", "", "read the configuration file again", HAS_JSON, false, command_reload },
 	{ "log-level", "[LEVEL]", "say, or set, the least important level that is logged", HAS_JSON,
-	  true, run_log_level },
+	  true, command_log_level },
 	{ "drain", "[STREAM]", "stop, the daemon or one stream; clients get the rest", HAS_JSON,
-	  true, run_drain },
+	  true, command_drain },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -272,7 +273,7 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static void print_help(void)
+static void ctl_print_help(void)
 {
 	printf("Usage: dmacastctl [-s PATH] [-j] COMMAND [ARGUMENT]...\n"
 	       "Look at a running dmacastd, and tell it what to do.\n\n"
@@ -292,7 +293,7 @@ static void print_help(void)
 	       "See dmacastctl(8).\n");
 }
 
-static bool parse_delay(const char *text, double *delay)
+static bool ctl_parse_delay(const char *text, double *delay)
 {
 	char *end;
 
@@ -301,7 +302,7 @@ static bool parse_delay(const char *text, double *delay)
 }
 
 /* Return: -1, or the exit status when that is all. */
-static int take_option(struct arguments *arguments, int option, const char *what)
+static int ctl_handle_option(struct arguments *arguments, int option, const char *what)
 {
 	switch (option) {
 	case 's':
@@ -328,11 +329,11 @@ static int take_option(struct arguments *arguments, int option, const char *what
 		return wrong_usage("-n %s: expected a whole number from 1 on", optarg);
 	case 'd':
 		arguments->given |= HAS_DELAY;
-		if (parse_delay(optarg, &arguments->top.delay))
+		if (ctl_parse_delay(optarg, &arguments->top.delay))
 			return -1;
 		return wrong_usage("-d %s: expected seconds, from 0.1 to 3600", optarg);
 	case 'h':
-		print_help();
+		ctl_print_help();
 		return 0;
 	case 'V':
 		printf("dmacastctl %s\n", DMACAST_VERSION);
@@ -344,7 +345,7 @@ static int take_option(struct arguments *arguments, int option, const char *what
 	}
 }
 
-static const struct command *find_command(const char *name)
+static const struct command *ctl_find_command(const char *name)
 {
 	for (size_t i = 0; i < COMMANDS; i++) {
 		if (!strcmp(commands[i].name, name))
@@ -353,7 +354,7 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-static int run(struct arguments *arguments, const struct command *command)
+static int run_command(struct arguments *arguments, const struct command *command)
 {
 	int status;
 
@@ -378,13 +379,13 @@ int main(int argc, char **argv)
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":s:jd:n:hV", options, NULL)) != -1) {
-		status = take_option(&arguments, option, argv[optind - 1]);
+		status = ctl_handle_option(&arguments, option, argv[optind - 1]);
 		if (status >= 0)
 			return status;
 	}
 	if (optind == argc)
 		return wrong_usage("expected a command");
-	command = find_command(argv[optind]);
+	command = ctl_find_command(argv[optind]);
 	if (!command)
 		return wrong_usage("%s: unknown command", argv[optind]);
 	if (optind + 1 < argc && command->takes_word)
@@ -394,5 +395,5 @@ int main(int argc, char **argv)
 				   command->name);
 	if (arguments.given & ~command->options)
 		return wrong_usage("%s does not have all of these options", command->name);
-	return run(&arguments, command);
+	return run_command(&arguments, command);
 }

@@ -16,7 +16,7 @@
 #include <string.h>
 
 /* So often the status is looked at; it is sent when it has changed. */
-static const struct timeval status_time = { .tv_sec = 5 };
+static const struct timeval status_interval = { .tv_sec = 5 };
 
 /* While stopping, each look is good for so much more time. */
 #define EXTENSION_US 30000000U
@@ -26,18 +26,18 @@ struct heartbeat {
 	bool stopping;
 	struct event watchdog, status;
 	uint64_t bytes, measured_ns; /* all streams had so many then */
-	char told[256];
+	char sent_status[256];
 };
 
 /* All streams together. */
-struct sum {
+struct stream_sum {
 	unsigned int streams, waiting;
 	uint64_t clients, bytes;
 };
 
-static void add_stream(void *argument, struct stream *stream)
+static void heartbeat_add_stream(void *argument, struct stream *stream)
 {
-	struct sum *sum = argument;
+	struct stream_sum *sum = argument;
 
 	if (!stream_is_ending(stream)) {
 		sum->streams++;
@@ -63,12 +63,12 @@ static const char *plural(uint64_t number)
 	return number == 1 ? "" : "s";
 }
 
-static void describe(struct heartbeat *heartbeat, char *text, size_t size)
+static void describe_status(struct heartbeat *heartbeat, char *text, size_t size)
 {
-	struct sum sum = { 0 };
+	struct stream_sum sum = { 0 };
 	char rate[UNITS_TEXT], waiting[64] = "";
 
-	streams_each(heartbeat->streams, add_stream, &sum);
+	streams_each(heartbeat->streams, heartbeat_add_stream, &sum);
 	units_format_about(measure_rate(heartbeat, sum.bytes), rate);
 	if (sum.waiting)
 		snprintf(waiting, sizeof(waiting), " (%u waiting for a device)", sum.waiting);
@@ -80,14 +80,14 @@ static void describe(struct heartbeat *heartbeat, char *text, size_t size)
 			 plural(sum.streams), waiting, sum.clients, plural(sum.clients), rate);
 }
 
-static void tell_status(struct heartbeat *heartbeat)
+static void send_status(struct heartbeat *heartbeat)
 {
-	char text[sizeof(heartbeat->told)];
+	char text[sizeof(heartbeat->sent_status)];
 
-	describe(heartbeat, text, sizeof(text));
-	if (!strcmp(text, heartbeat->told))
+	describe_status(heartbeat, text, sizeof(text));
+	if (!strcmp(text, heartbeat->sent_status))
 		return;
-	strcpy(heartbeat->told, text);
+	strcpy(heartbeat->sent_status, text);
 	service_tell("STATUS=%s", text);
 }
 
@@ -97,7 +97,7 @@ static void status_due(evutil_socket_t fd, short what, void *argument)
 
 	(void)fd;
 	(void)what;
-	tell_status(heartbeat);
+	send_status(heartbeat);
 	if (heartbeat->stopping)
 		service_tell("EXTEND_TIMEOUT_USEC=%u", EXTENSION_US);
 }
@@ -126,8 +126,8 @@ struct heartbeat *heartbeat_start(struct event_base *base, struct streams *strea
 		return heartbeat;
 	if (half)
 		event_add(&heartbeat->watchdog, &watchdog_time);
-	event_add(&heartbeat->status, &status_time);
-	tell_status(heartbeat);
+	event_add(&heartbeat->status, &status_interval);
+	send_status(heartbeat);
 	service_tell("READY=1");
 	return heartbeat;
 }
@@ -138,7 +138,7 @@ void heartbeat_ready(struct heartbeat *heartbeat)
 	if (service_watchdog_us())
 		service_tell("WATCHDOG=1");
 	if (service_is_there())
-		tell_status(heartbeat);
+		send_status(heartbeat);
 	service_tell("READY=1");
 }
 
@@ -147,7 +147,7 @@ void heartbeat_stopping(struct heartbeat *heartbeat)
 	heartbeat->stopping = true;
 	service_tell("STOPPING=1\nEXTEND_TIMEOUT_USEC=%u", EXTENSION_US);
 	if (service_is_there())
-		tell_status(heartbeat);
+		send_status(heartbeat);
 }
 
 void heartbeat_free(struct heartbeat *heartbeat)

@@ -286,7 +286,7 @@ static void write_process(FILE *file)
 /* ---- streams ---- */
 
 /* Room for one more item. Return: NULL without memory; then the old one stays. */
-static void *grow(void *items, size_t count, size_t size)
+static void *grow_array(void *items, size_t count, size_t size)
 {
 	/* Twice as many at each power of two. */
 	if (count & (count - 1))
@@ -297,7 +297,7 @@ static void *grow(void *items, size_t count, size_t size)
 /* A new one at the end. Return: NULL without memory. */
 static struct subject *add_subject(struct subjects *subjects, const void *numbers)
 {
-	struct subject *item = grow(subjects->item, subjects->count, sizeof(*item));
+	struct subject *item = grow_array(subjects->item, subjects->count, sizeof(*item));
 
 	if (!item)
 		return NULL;
@@ -316,7 +316,7 @@ struct names {
 static void collect_name(void *argument, const struct name_report *report)
 {
 	struct names *names = argument;
-	struct name_report *grown = grow(names->report, names->count, sizeof(*grown));
+	struct name_report *grown = grow_array(names->report, names->count, sizeof(*grown));
 
 	if (!grown) {
 		names->failed = true;
@@ -380,7 +380,7 @@ static void write_states(FILE *file, const struct names *names)
 	}
 }
 
-static bool write_names(FILE *file, const struct names *names, struct subjects *subjects)
+static bool write_stream_tables(FILE *file, const struct names *names, struct subjects *subjects)
 {
 	write_states(file, names);
 	if (!choose_part(subjects, names, PART_STATS))
@@ -411,7 +411,7 @@ static bool write_streams(FILE *file, const struct streams *streams)
 	bool complete;
 
 	streams_each_name(streams, collect_name, &names);
-	complete = !names.failed && write_names(file, &names, &subjects);
+	complete = !names.failed && write_stream_tables(file, &names, &subjects);
 	free(subjects.item);
 	free(names.report);
 	return complete;
@@ -437,7 +437,7 @@ static void collect_client(void *argument, const struct client *client)
 	struct client_report *report;
 	struct subject *subject;
 
-	report = grow(clients->report, clients->subjects.count, sizeof(*report));
+	report = grow_array(clients->report, clients->subjects.count, sizeof(*report));
 	clients->failed |= !report;
 	if (clients->failed)
 		return;
@@ -462,7 +462,7 @@ static void collect_clients(void *argument, struct stream *stream)
 	stream_each_client(stream, collect_client, clients);
 }
 
-static void write_collected(FILE *file, struct clients *clients)
+static void write_client_tables(FILE *file, struct clients *clients)
 {
 	struct subjects *subjects = &clients->subjects;
 
@@ -480,7 +480,7 @@ static bool write_clients(FILE *file, const struct streams *streams)
 
 	streams_each(streams, collect_clients, &clients);
 	if (!clients.failed)
-		write_collected(file, &clients);
+		write_client_tables(file, &clients);
 	free(clients.subjects.item);
 	free(clients.report);
 	return !clients.failed;

@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 /* All that is counted is far below 2^63, which is what a JSON integer holds here. */
-static json_t *number(uint64_t value)
+static json_t *report_number(uint64_t value)
 {
 	return json_integer((json_int_t)value);
 }
 
-static json_t *seconds(uint64_t ns)
+static json_t *report_seconds(uint64_t ns)
 {
 	return json_real((double)ns / 1e9);
 }
@@ -43,14 +43,15 @@ static json_t *report_kernel(const struct ring_kernel_report *kernel)
 			  kernel->blocks_queued, "ready", kernel->blocks_ready, "lent",
 			  kernel->blocks_lent, "quarantine", kernel->blocks_quarantine);
 
-	return json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "blocks",
-			 blocks, "running", kernel->running, "completed", number(kernel->completed),
-			 "bytes", number(kernel->bytes), "overruns", number(kernel->overruns),
-			 "stalls", number(kernel->stalls), "errors", number(kernel->errors),
-			 "short_transfers", number(kernel->short_transfers), "quarantined",
-			 number(kernel->quarantined), "replaced", number(kernel->replaced),
-			 "left_behind", number(kernel->left_behind), "left_refused",
-			 number(kernel->left_refused));
+	return json_pack(
+		"{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "blocks", blocks,
+		"running", kernel->running, "completed", report_number(kernel->completed), "bytes",
+		report_number(kernel->bytes), "overruns", report_number(kernel->overruns), "stalls",
+		report_number(kernel->stalls), "errors", report_number(kernel->errors),
+		"short_transfers", report_number(kernel->short_transfers), "quarantined",
+		report_number(kernel->quarantined), "replaced", report_number(kernel->replaced),
+		"left_behind", report_number(kernel->left_behind), "left_refused",
+		report_number(kernel->left_refused));
 }
 
 static json_t *report_listen(const struct text_list *listen)
@@ -64,9 +65,10 @@ static json_t *report_listen(const struct text_list *listen)
 
 static json_t *report_filled(const struct stream_stats *stats)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "blocks", number(stats->blocks), "bytes",
-			 number(stats->bytes), "lost_blocks", number(stats->lost_blocks), "losses",
-			 number(stats->losses), "waits", number(stats->waits));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "blocks", report_number(stats->blocks),
+			 "bytes", report_number(stats->bytes), "lost_blocks",
+			 report_number(stats->lost_blocks), "losses", report_number(stats->losses),
+			 "waits", report_number(stats->waits));
 }
 
 static json_t *report_left(const struct stream_stats *stats)
@@ -75,7 +77,7 @@ static json_t *report_left(const struct stream_stats *stats)
 
 	for (enum leave_reason reason = 0; reason < LEAVE_REASONS; reason++)
 		json_object_set_new(left, leave_reason_word(reason),
-				    number(stats->left_for[reason]));
+				    report_number(stats->left_for[reason]));
 	return left;
 }
 
@@ -89,10 +91,10 @@ static json_t *report_quantile(const struct histogram *histogram, double quantil
 
 static json_t *report_histogram(const struct histogram *histogram)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "count", number(histogram_count(histogram)),
-			 "sum", json_real(histogram_sum(histogram)), "p50",
-			 report_quantile(histogram, 0.5), "p90", report_quantile(histogram, 0.9),
-			 "p99", report_quantile(histogram, 0.99));
+	return json_pack(
+		"{s:o, s:o, s:o, s:o, s:o}", "count", report_number(histogram_count(histogram)),
+		"sum", json_real(histogram_sum(histogram)), "p50", report_quantile(histogram, 0.5),
+		"p90", report_quantile(histogram, 0.9), "p99", report_quantile(histogram, 0.99));
 }
 
 static json_t *report_latency(const struct latency *latency)
@@ -107,26 +109,26 @@ static void add_sent(json_t *object, const struct client_totals *totals)
 	const struct client_stats *stats = &totals->stats;
 	const struct zerocopy_stats *sends = &totals->sends;
 
-	json_object_set_new(object, "sent_bytes", number(stats->sent_bytes));
-	json_object_set_new(object, "dropped_bytes", number(stats->dropped_bytes));
-	json_object_set_new(object, "drops", number(stats->drops));
-	json_object_set_new(object, "zerocopy_sends", number(sends->zerocopy_sends));
-	json_object_set_new(object, "copied_sends", number(sends->copied_sends));
-	json_object_set_new(object, "completed", number(sends->completed));
-	json_object_set_new(object, "completed_copied", number(sends->completed_copied));
-	json_object_set_new(object, "enobufs", number(sends->no_buffer));
+	json_object_set_new(object, "sent_bytes", report_number(stats->sent_bytes));
+	json_object_set_new(object, "dropped_bytes", report_number(stats->dropped_bytes));
+	json_object_set_new(object, "drops", report_number(stats->drops));
+	json_object_set_new(object, "zerocopy_sends", report_number(sends->zerocopy_sends));
+	json_object_set_new(object, "copied_sends", report_number(sends->copied_sends));
+	json_object_set_new(object, "completed", report_number(sends->completed));
+	json_object_set_new(object, "completed_copied", report_number(sends->completed_copied));
+	json_object_set_new(object, "enobufs", report_number(sends->no_buffer));
 }
 
-static void add_newest(json_t *object, const struct stream_report *stream)
+static void add_newest_stream(json_t *object, const struct stream_report *stream)
 {
 	json_object_set_new(object, "source", json_string(stream->source));
 	json_object_set_new(object, "memory", json_string(stream->memory));
 	json_object_set_new(object, "listen", report_listen(&stream->settings->listen));
-	json_object_set_new(object, "block_size", number(stream->block_size));
+	json_object_set_new(object, "block_size", report_number(stream->block_size));
 	json_object_set_new(object, "ring", report_blocks(stream));
 	if (stream->has_kernel)
 		json_object_set_new(object, "kernel", report_kernel(&stream->kernel));
-	json_object_set_new(object, "next_sequence", number(stream->head));
+	json_object_set_new(object, "next_sequence", report_number(stream->head));
 }
 
 static void append_stream(void *argument, const struct name_report *name)
@@ -138,15 +140,15 @@ static void append_stream(void *argument, const struct name_report *name)
 	json_object_set_new(object, "state",
 			    json_string(name->generations ? name->newest.state : "ended"));
 	if (name->generations)
-		add_newest(object, &name->newest);
+		add_newest_stream(object, &name->newest);
 	json_object_set_new(object, "filled", report_filled(stats));
 	json_object_set_new(object, "latency", report_latency(&stats->latency));
-	json_object_set_new(object, "clients", number(name->clients));
-	json_object_set_new(object, "outstanding_sends", number(name->outstanding_sends));
-	json_object_set_new(object, "most_lag_bytes", number(name->most_lag_bytes));
-	json_object_set_new(object, "most_lag_seconds", seconds(name->most_lag_ns));
-	json_object_set_new(object, "joined", number(stats->joined));
-	json_object_set_new(object, "refused", number(stats->refused));
+	json_object_set_new(object, "clients", report_number(name->clients));
+	json_object_set_new(object, "outstanding_sends", report_number(name->outstanding_sends));
+	json_object_set_new(object, "most_lag_bytes", report_number(name->most_lag_bytes));
+	json_object_set_new(object, "most_lag_seconds", report_seconds(name->most_lag_ns));
+	json_object_set_new(object, "joined", report_number(stats->joined));
+	json_object_set_new(object, "refused", report_number(stats->refused));
 	json_object_set_new(object, "left", report_left(stats));
 	add_sent(object, &name->totals);
 	json_array_append_new(argument, object);
@@ -174,11 +176,11 @@ static void append_client(void *argument, const struct client *client)
 {
 	const struct client_list_builder *builder = argument;
 	struct report_page *page = builder->page;
-	uint64_t index = page->all++;
+	uint64_t index = page->total++;
 	struct client_report report;
 	json_t *object;
 
-	if (index < page->first || index - page->first >= page->most)
+	if (index < page->first || index - page->first >= page->limit)
 		return;
 	object = json_object();
 	client_report(client, builder->now_ns, &report);
@@ -186,13 +188,13 @@ static void append_client(void *argument, const struct client *client)
 	json_object_set_new(object, "endpoint", json_string(report.endpoint));
 	json_object_set_new(object, "stream", json_string(builder->stream));
 	json_object_set_new(object, "state", json_string(report.state));
-	json_object_set_new(object, "seconds", seconds(builder->now_ns - report.joined_ns));
-	json_object_set_new(object, "sequence", number(report.sequence));
-	json_object_set_new(object, "lag_bytes", number(report.lag_bytes));
-	json_object_set_new(object, "lag_seconds", seconds(report.lag_ns));
+	json_object_set_new(object, "seconds", report_seconds(builder->now_ns - report.joined_ns));
+	json_object_set_new(object, "sequence", report_number(report.sequence));
+	json_object_set_new(object, "lag_bytes", report_number(report.lag_bytes));
+	json_object_set_new(object, "lag_seconds", report_seconds(report.lag_ns));
 	json_object_set_new(object, "sending", json_string(report.sending));
-	json_object_set_new(object, "outstanding_sends", number(report.outstanding));
-	json_object_set_new(object, "pinned_blocks", number(report.pinned_blocks));
+	json_object_set_new(object, "outstanding_sends", report_number(report.outstanding));
+	json_object_set_new(object, "pinned_blocks", report_number(report.pinned_blocks));
 	add_sent(object, &report.totals);
 	json_array_append_new(builder->list, object);
 }
@@ -208,7 +210,7 @@ static void append_clients(void *argument, struct stream *stream)
 
 json_t *report_clients(const struct streams *streams, const char *name, struct report_page *page)
 {
-	struct report_page all = { .most = UINT64_MAX };
+	struct report_page all = { .limit = UINT64_MAX };
 	struct client_list_builder builder = {
 		.list = json_array(),
 		.only = name,
@@ -216,7 +218,7 @@ json_t *report_clients(const struct streams *streams, const char *name, struct r
 		.now_ns = clock_monotonic_ns(),
 	};
 
-	builder.page->all = 0;
+	builder.page->total = 0;
 	if (builder.list)
 		streams_each(streams, append_clients, &builder);
 	return builder.list;

@@ -19,8 +19,8 @@ json_t *report_streams(const struct streams *streams);
 /* Of a long list so many, from one on. */
 struct report_page {
 	uint64_t first; /* counted from 0 */
-	uint64_t most;
-	uint64_t all; /* out: how many there are */
+	uint64_t limit;
+	uint64_t total; /* out: how many there are */
 };
 
 /**

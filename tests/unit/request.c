@@ -21,37 +21,37 @@ static struct {
 	unsigned int drains, reloads;
 	bool reload_works;
 	const char *reload_text;
-} daemon_state;
+} fake_daemon;
 
-static bool is_draining(void *argument)
+static bool fake_is_draining(void *argument)
 {
 	(void)argument;
-	return daemon_state.draining;
+	return fake_daemon.draining;
 }
 
-static void drain(void *argument)
+static void fake_drain(void *argument)
 {
 	(void)argument;
-	daemon_state.drains++;
-	daemon_state.draining = true;
+	fake_daemon.drains++;
+	fake_daemon.draining = true;
 }
 
-static bool reload(void *argument, char *text, size_t size)
+static bool fake_reload(void *argument, char *text, size_t size)
 {
 	(void)argument;
-	daemon_state.reloads++;
-	strlcpy(text, daemon_state.reload_text, size);
-	return daemon_state.reload_works;
+	fake_daemon.reloads++;
+	strlcpy(text, fake_daemon.reload_text, size);
+	return fake_daemon.reload_works;
 }
 
-static void all_ended(void *argument)
+static void fake_all_ended(void *argument)
 {
 	(void)argument;
 }
 
-static struct control_owner owner = { .is_draining = is_draining,
-				      .drain = drain,
-				      .reload = reload };
+static struct control_owner owner = { .is_draining = fake_is_draining,
+				      .drain = fake_drain,
+				      .reload = fake_reload };
 static const struct request_peer the_operator = { .uid = 0, .pid = 1, .may_change = true };
 static const struct request_peer guest = { .uid = 1000, .pid = 2, .may_change = false };
 
@@ -68,14 +68,14 @@ static json_t *ask_bytes(const struct request_peer *peer, const char *line, size
 	return answer;
 }
 
-static json_t *ask(const struct request_peer *peer, const char *line)
+static json_t *ask_line(const struct request_peer *peer, const char *line)
 {
 	return ask_bytes(peer, line, strlen(line));
 }
 
 static void expect_done(const struct request_peer *peer, const char *line)
 {
-	json_t *answer = ask(peer, line);
+	json_t *answer = ask_line(peer, line);
 
 	check(json_is_true(json_object_get(answer, "ok")), "%s: refused: %s", line,
 	      json_string_value(json_object_get(answer, "error")));
@@ -84,7 +84,7 @@ static void expect_done(const struct request_peer *peer, const char *line)
 
 static void expect_refused(const struct request_peer *peer, const char *line, const char *why)
 {
-	json_t *answer = ask(peer, line);
+	json_t *answer = ask_line(peer, line);
 	const char *error = json_string_value(json_object_get(answer, "error"));
 
 	check(json_is_false(json_object_get(answer, "ok")), "%s: done", line);
@@ -92,7 +92,7 @@ static void expect_refused(const struct request_peer *peer, const char *line, co
 	json_decref(answer);
 }
 
-static void test_who(void)
+static void test_permissions(void)
 {
 	static const char *const looking[] = {
 		"{\"command\":\"status\"}",
@@ -107,8 +107,8 @@ static void test_who(void)
 		"{\"command\":\"drain\"}",
 	};
 
-	daemon_state.reload_works = true;
-	daemon_state.reload_text = "";
+	fake_daemon.reload_works = true;
+	fake_daemon.reload_text = "";
 	for (size_t i = 0; i < LENGTH(looking); i++) {
 		expect_done(&guest, looking[i]);
 		expect_done(&the_operator, looking[i]);
@@ -116,63 +116,63 @@ static void test_who(void)
 	point("everyone may look");
 	for (size_t i = 0; i < LENGTH(changing); i++)
 		expect_refused(&guest, changing[i], "not allowed");
-	check(!daemon_state.drains && !daemon_state.reloads, "something was done");
+	check(!fake_daemon.drains && !fake_daemon.reloads, "something was done");
 	check(log_get_level() == LOG_LEVEL_ERROR, "the log level is %d", (int)log_get_level());
 	point("not everyone may change something");
 	for (size_t i = 0; i < LENGTH(changing); i++)
 		expect_done(&the_operator, changing[i]);
-	check(daemon_state.drains == 1 && daemon_state.reloads == 1, "%u drains, %u reloads",
-	      daemon_state.drains, daemon_state.reloads);
+	check(fake_daemon.drains == 1 && fake_daemon.reloads == 1, "%u drains, %u reloads",
+	      fake_daemon.drains, fake_daemon.reloads);
 	check(log_get_level() == LOG_LEVEL_DEBUG, "the log level is %d", (int)log_get_level());
 	expect_refused(&the_operator, "{\"command\":\"drain\"}", "draining");
 	expect_refused(&the_operator, "{\"command\":\"reload\"}", "draining");
-	check(daemon_state.drains == 1 && daemon_state.reloads == 1, "done again");
+	check(fake_daemon.drains == 1 && fake_daemon.reloads == 1, "done again");
 	point("the operator may, and once it drains it drains");
-	daemon_state.draining = false;
+	fake_daemon.draining = false;
 	log_set_level(LOG_LEVEL_ERROR);
 }
 
-static void test_reload(void)
+static void test_reload_answers(void)
 {
 	char long_text[4096];
 	json_t *answer;
 
-	daemon_state.reload_works = true;
-	daemon_state.reload_text = "a: one\nb: two";
-	answer = ask(&the_operator, "{\"command\":\"reload\"}");
+	fake_daemon.reload_works = true;
+	fake_daemon.reload_text = "a: one\nb: two";
+	answer = ask_line(&the_operator, "{\"command\":\"reload\"}");
 	check(!strcmp(json_string_value(json_object_get(answer, "warnings")), "a: one\nb: two"),
 	      "other warnings");
 	json_decref(answer);
-	daemon_state.reload_text = "";
-	answer = ask(&the_operator, "{\"command\":\"reload\"}");
+	fake_daemon.reload_text = "";
+	answer = ask_line(&the_operator, "{\"command\":\"reload\"}");
 	check(json_object_size(answer) == 1, "more than \"ok\"");
 	json_decref(answer);
 	point("a reload, with warnings and without");
 
-	daemon_state.reload_works = false;
-	daemon_state.reload_text = "FILE:7: wrong\nFILE:8: wrong, too";
+	fake_daemon.reload_works = false;
+	fake_daemon.reload_text = "FILE:7: wrong\nFILE:8: wrong, too";
 	expect_refused(&the_operator, "{\"command\":\"reload\"}",
 		       "FILE:7: wrong\nFILE:8: wrong, too");
-	daemon_state.reload_text = "caf\xe9";
+	fake_daemon.reload_text = "caf\xe9";
 	expect_refused(&the_operator, "{\"command\":\"reload\"}", "caf?");
 	/* Whatever its size, it is cut within a character of one of these two. */
 	for (size_t shift = 0; shift < 2; shift++) {
 		memset(long_text, 'x', shift);
 		for (size_t i = shift; i + 2 < sizeof(long_text); i += 2)
 			memcpy(long_text + i, "\xc3\xa4", 3);
-		daemon_state.reload_text = long_text;
+		fake_daemon.reload_text = long_text;
 		expect_refused(&the_operator, "{\"command\":\"reload\"}", "");
 	}
 	owner.reload = NULL;
 	expect_refused(&the_operator, "{\"command\":\"reload\"}", "no configuration file");
-	owner.reload = reload;
+	owner.reload = fake_reload;
 	point("a reload that is refused says why");
-	daemon_state.reload_works = true;
-	daemon_state.reload_text = "";
+	fake_daemon.reload_works = true;
+	fake_daemon.reload_text = "";
 }
 
 /* Lines that are almost right. */
-static void test_faults(uint32_t steps)
+static void test_faulty_lines(uint32_t steps)
 {
 	static const char *const lines[] = {
 		"{\"command\":\"status\"}",
@@ -212,14 +212,14 @@ static void test_faults(uint32_t steps)
 int main(int argc, char **argv)
 {
 	struct event_base *base = event_base_new();
-	const struct streams_owner streams_owner = { .all_ended = all_ended };
+	const struct streams_owner streams_owner = { .all_ended = fake_all_ended };
 
 	log_init("test");
 	log_set_level(LOG_LEVEL_ERROR);
 	owner.streams = streams_open(base, NULL, 0, &streams_owner);
-	test_who();
-	test_reload();
-	test_faults(argc > 1 ? (uint32_t)atoi(argv[1]) : 1000000);
+	test_permissions();
+	test_reload_answers();
+	test_faulty_lines(argc > 1 ? (uint32_t)atoi(argv[1]) : 1000000);
 	streams_close(owner.streams);
 	event_base_free(base);
 	return tap_end();
