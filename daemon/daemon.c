@@ -51,7 +51,10 @@ static void log_from_libevent(int severity, const char *text)
 static void reset_clients(struct daemon *daemon, const char *reason)
 {
 	daemon->state = DAEMON_RESETTING;
-	evtimer_add(daemon->drain_timer, &completion_time);
+	if (evtimer_add(daemon->drain_timer, &completion_time)) {
+		log_error("no memory for a timer; stopping at once");
+		event_base_loopbreak(daemon->base);
+	}
 	streams_kick_all(daemon->streams, LEAVE_STOPPING, reason);
 }
 
@@ -78,9 +81,12 @@ static void begin_draining(struct daemon *daemon, const char *why)
 	log_notice("%s: stopping, clients have %" PRIu64 " ms to get the rest", why,
 		   timeout / 1000);
 	daemon->state = DAEMON_DRAINING;
-	evtimer_add(daemon->drain_timer, &drain_time);
 	heartbeat_stopping(daemon->heartbeat);
 	streams_stop(daemon->streams);
+	if (evtimer_add(daemon->drain_timer, &drain_time)) {
+		log_error("no memory for a timer; resetting the clients");
+		reset_clients(daemon, "stopping");
+	}
 }
 
 static void signal_received(evutil_socket_t number, short what, void *argument)
@@ -194,7 +200,9 @@ static void all_streams_ended(void *argument)
 {
 	struct daemon *daemon = argument;
 
-	event_base_loopexit(daemon->base, NULL);
+	/* loopexit() lets the events of this iteration run, but needs memory. */
+	if (event_base_loopexit(daemon->base, NULL))
+		event_base_loopbreak(daemon->base);
 }
 
 static bool open_base(struct daemon *daemon)
@@ -301,14 +309,18 @@ struct daemon *daemon_open(struct config *config, int argc, char **argv)
 
 	event_set_log_callback(log_from_libevent);
 	signal(SIGPIPE, SIG_IGN);
-	if (!daemon || (daemon->config = config, !open_events(daemon))) {
-		log_error("cannot set up the event loop");
-		if (daemon)
-			daemon_close(daemon);
+	if (!daemon) {
+		log_error("no memory to start");
 		return NULL;
 	}
+	daemon->config = config;
 	daemon->argc = argc;
 	daemon->argv = argv;
+	if (!open_events(daemon)) {
+		log_error("cannot set up the event loop");
+		daemon_close(daemon);
+		return NULL;
+	}
 	unblock_hangup();
 	if (!open_streams(daemon) || !open_control(daemon) || !open_metrics(daemon)) {
 		daemon_close(daemon);

@@ -33,22 +33,6 @@ struct request {
 	char error[ERROR_TEXT]; /* set where there is no answer */
 };
 
-/* A text that was cut within a character, or has what is no text at all, is no string of JSON. */
-static json_t *text_to_json(const char *text)
-{
-	json_t *string = json_string(text);
-	char plain[ERROR_TEXT];
-
-	if (string)
-		return string;
-	strlcpy(plain, text, sizeof(plain));
-	for (char *p = plain; *p; p++) {
-		if ((unsigned char)*p >= 0x80)
-			*p = '?';
-	}
-	return json_string(plain);
-}
-
 /* Return: NULL, for the caller to hand on. */
 static json_t *__attribute__((format(printf, 2, 3)))
 request_refuse(struct request *request, const char *format, ...)
@@ -119,11 +103,18 @@ static const char *request_level_word(void)
 	return request_level_words()[log_get_level() - LOG_LEVEL_ERROR];
 }
 
-/* A clock that never jumps: rates are the differences of two answers. */
-static bool request_add_time(json_t *answer)
+/*
+ * Add the time of a clock that never jumps: rates are the differences of two answers.
+ *
+ * Return: @answer; NULL without memory, and then @answer is freed.
+ */
+static json_t *request_add_time(json_t *answer)
 {
-	return !json_object_set_new(answer, "monotonic",
-				    json_real((double)clock_monotonic_ns() / 1e9));
+	if (!json_object_set_new(answer, "monotonic",
+				 json_real((double)clock_monotonic_ns() / 1e9)))
+		return answer;
+	json_decref(answer);
+	return NULL;
 }
 
 static void add_name_totals(void *argument, const struct name_report *report)
@@ -145,10 +136,9 @@ static json_t *answer_status(struct request *request)
 
 	if (!request_unpack(request, "{s:s}", "command", &command))
 		return NULL;
-	answer = report_daemon();
+	answer = request_add_time(report_daemon());
 	streams_each_name(owner->streams, add_name_totals, &sum);
-	if (answer && request_add_time(answer) &&
-	    !json_object_update_new(
+	if (!json_object_update_new(
 		    answer,
 		    json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "state",
 			      owner->is_draining(owner->argument) ? "draining" : "running",
@@ -164,12 +154,11 @@ static json_t *answer_status(struct request *request)
 static json_t *answer_streams(struct request *request)
 {
 	const char *command;
-	json_t *answer;
 
 	if (!request_unpack(request, "{s:s}", "command", &command))
 		return NULL;
-	answer = json_pack("{s:o}", "streams", report_streams(request->owner->streams));
-	return answer && request_add_time(answer) ? answer : NULL;
+	return request_add_time(
+		json_pack("{s:o}", "streams", report_streams(request->owner->streams)));
 }
 
 /* What takes longer than the turn of a client or two would hold up the streams. */
@@ -192,14 +181,14 @@ static json_t *answer_clients(struct request *request)
 	page.first = (uint64_t)first;
 	if (most < MAX_CLIENTS)
 		page.limit = (uint64_t)most;
-	answer = json_pack("{s:o}", "clients",
-			   report_clients(request->owner->streams, all.name, &page));
-	if (!answer || !request_add_time(answer))
-		return NULL;
-	if (page.first < page.total && page.total - page.first > page.limit)
-		json_object_set_new(answer, "next",
-				    json_integer((json_int_t)(page.first + page.limit)));
-	return answer;
+	answer = request_add_time(json_pack(
+		"{s:o}", "clients", report_clients(request->owner->streams, all.name, &page)));
+	if (page.first >= page.total || page.total - page.first <= page.limit ||
+	    !json_object_set_new(answer, "next",
+				 json_integer((json_int_t)(page.first + page.limit))))
+		return answer;
+	json_decref(answer);
+	return NULL;
 }
 
 static void kick_in_stream(struct stream_search *all, struct stream *stream)
@@ -264,7 +253,7 @@ static json_t *answer_reload(struct request *request)
 		return request_refuse(request, "draining");
 	if (!owner->reload(owner->argument, text, sizeof(text)))
 		return request_refuse(request, "%s", text);
-	return *text ? json_pack("{s:o}", "warnings", text_to_json(text)) : json_object();
+	return *text ? json_pack("{s:o}", "warnings", report_text(text)) : json_object();
 }
 
 static json_t *answer_log_level(struct request *request)
@@ -335,7 +324,7 @@ static json_t *answer_command(struct request *request)
 
 char *request_refusal(const char *error)
 {
-	json_t *answer = json_pack("{s:b, s:o}", "ok", 0, "error", text_to_json(error));
+	json_t *answer = json_pack("{s:b, s:o}", "ok", 0, "error", report_text(error));
 	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
 
 	json_decref(answer);

@@ -124,9 +124,11 @@ struct heartbeat *heartbeat_start(struct event_base *base, struct streams *strea
 	event_assign(&heartbeat->status, base, -1, EV_PERSIST, status_due, heartbeat);
 	if (!service_is_there())
 		return heartbeat;
-	if (half)
-		event_add(&heartbeat->watchdog, &watchdog_time);
-	event_add(&heartbeat->status, &status_interval);
+	if ((half && event_add(&heartbeat->watchdog, &watchdog_time)) ||
+	    event_add(&heartbeat->status, &status_interval)) {
+		heartbeat_free(heartbeat);
+		return NULL;
+	}
 	send_status(heartbeat);
 	service_tell("READY=1");
 	return heartbeat;

@@ -7,10 +7,13 @@
 #include "stream/streams.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* All that is counted is far below 2^63, which is what a JSON integer holds here. */
+/* ---- values ---- */
+
+/* Every counter stays far below 2^63, the limit of a JSON integer in jansson. */
 static json_t *report_number(uint64_t value)
 {
 	return json_integer((json_int_t)value);
@@ -20,6 +23,54 @@ static json_t *report_seconds(uint64_t ns)
 {
 	return json_real((double)ns / 1e9);
 }
+
+json_t *report_text(const char *text)
+{
+	json_t *string = json_string(text);
+	char *plain;
+
+	if (string)
+		return string;
+	plain = strdup(text);
+	if (!plain)
+		return NULL;
+	for (char *p = plain; *p; p++) {
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	}
+	string = json_string(plain);
+	free(plain);
+	return string;
+}
+
+/* An object or array under construction; incomplete after a failed allocation. */
+struct builder {
+	json_t *json;
+	bool failed;
+};
+
+/* Take over @value. */
+static void add_member(struct builder *object, const char *name, json_t *value)
+{
+	object->failed |= json_object_set_new(object->json, name, value) != 0;
+}
+
+/* Take over @value. */
+static void add_element(struct builder *array, json_t *value)
+{
+	array->failed |= json_array_append_new(array->json, value) != 0;
+}
+
+/* Return: the object or array; NULL if it is incomplete. */
+static json_t *finish_json(struct builder *builder)
+{
+	if (!builder->failed)
+		return builder->json;
+	json_decref(builder->json);
+	return NULL;
+}
+
+/* ---- the daemon ---- */
 
 json_t *report_daemon(void)
 {
@@ -56,11 +107,11 @@ static json_t *report_kernel(const struct ring_kernel_report *kernel)
 
 static json_t *report_listen(const struct text_list *listen)
 {
-	json_t *list = json_array();
+	struct builder list = { .json = json_array() };
 
 	for (size_t i = 0; i < listen->count; i++)
-		json_array_append_new(list, json_string(listen->item[i]));
-	return list;
+		add_element(&list, report_text(listen->item[i]));
+	return finish_json(&list);
 }
 
 static json_t *report_filled(const struct stream_stats *stats)
@@ -73,15 +124,15 @@ static json_t *report_filled(const struct stream_stats *stats)
 
 static json_t *report_left(const struct stream_stats *stats)
 {
-	json_t *left = json_object();
+	struct builder left = { .json = json_object() };
 
 	for (enum leave_reason reason = 0; reason < LEAVE_REASONS; reason++)
-		json_object_set_new(left, leave_reason_word(reason),
-				    report_number(stats->left_for[reason]));
-	return left;
+		add_member(&left, leave_reason_word(reason),
+			   report_number(stats->left_for[reason]));
+	return finish_json(&left);
 }
 
-/* JSON has no infinity. */
+/* JSON has no infinity: null. */
 static json_t *report_quantile(const struct histogram *histogram, double quantile)
 {
 	double bound = histogram_quantile(histogram, quantile);
@@ -103,100 +154,99 @@ static json_t *report_latency(const struct latency *latency)
 			 "to_acknowledged", report_histogram(&latency->to_acknowledged));
 }
 
-/* What a client, or all of a stream, got, and how. */
-static void add_sent(json_t *object, const struct client_totals *totals)
+/* Add what one client got, or all clients of a stream. */
+static void add_sent(struct builder *object, const struct client_totals *totals)
 {
 	const struct client_stats *stats = &totals->stats;
 	const struct zerocopy_stats *sends = &totals->sends;
 
-	json_object_set_new(object, "sent_bytes", report_number(stats->sent_bytes));
-	json_object_set_new(object, "dropped_bytes", report_number(stats->dropped_bytes));
-	json_object_set_new(object, "drops", report_number(stats->drops));
-	json_object_set_new(object, "zerocopy_sends", report_number(sends->zerocopy_sends));
-	json_object_set_new(object, "copied_sends", report_number(sends->copied_sends));
-	json_object_set_new(object, "completed", report_number(sends->completed));
-	json_object_set_new(object, "completed_copied", report_number(sends->completed_copied));
-	json_object_set_new(object, "enobufs", report_number(sends->no_buffer));
+	add_member(object, "sent_bytes", report_number(stats->sent_bytes));
+	add_member(object, "dropped_bytes", report_number(stats->dropped_bytes));
+	add_member(object, "drops", report_number(stats->drops));
+	add_member(object, "zerocopy_sends", report_number(sends->zerocopy_sends));
+	add_member(object, "copied_sends", report_number(sends->copied_sends));
+	add_member(object, "completed", report_number(sends->completed));
+	add_member(object, "completed_copied", report_number(sends->completed_copied));
+	add_member(object, "enobufs", report_number(sends->no_buffer));
 }
 
-static void add_newest_stream(json_t *object, const struct stream_report *stream)
+static void add_newest_stream(struct builder *object, const struct stream_report *stream)
 {
-	json_object_set_new(object, "source", json_string(stream->source));
-	json_object_set_new(object, "memory", json_string(stream->memory));
-	json_object_set_new(object, "listen", report_listen(&stream->settings->listen));
-	json_object_set_new(object, "block_size", report_number(stream->block_size));
-	json_object_set_new(object, "ring", report_blocks(stream));
+	add_member(object, "source", report_text(stream->source));
+	add_member(object, "memory", report_text(stream->memory));
+	add_member(object, "listen", report_listen(&stream->settings->listen));
+	add_member(object, "block_size", report_number(stream->block_size));
+	add_member(object, "ring", report_blocks(stream));
 	if (stream->has_kernel)
-		json_object_set_new(object, "kernel", report_kernel(&stream->kernel));
-	json_object_set_new(object, "next_sequence", report_number(stream->head));
+		add_member(object, "kernel", report_kernel(&stream->kernel));
+	add_member(object, "next_sequence", report_number(stream->head));
 }
 
 static void append_stream(void *argument, const struct name_report *name)
 {
 	const struct stream_stats *stats = name->stats;
-	json_t *object = json_object();
+	struct builder *list = argument, object = { .json = json_object() };
 
-	json_object_set_new(object, "name", json_string(name->name));
-	json_object_set_new(object, "state",
-			    json_string(name->generations ? name->newest.state : "ended"));
+	add_member(&object, "name", json_string(name->name));
+	add_member(&object, "state", json_string(name->generations ? name->newest.state : "ended"));
 	if (name->generations)
-		add_newest_stream(object, &name->newest);
-	json_object_set_new(object, "filled", report_filled(stats));
-	json_object_set_new(object, "latency", report_latency(&stats->latency));
-	json_object_set_new(object, "clients", report_number(name->clients));
-	json_object_set_new(object, "outstanding_sends", report_number(name->outstanding_sends));
-	json_object_set_new(object, "most_lag_bytes", report_number(name->most_lag_bytes));
-	json_object_set_new(object, "most_lag_seconds", report_seconds(name->most_lag_ns));
-	json_object_set_new(object, "joined", report_number(stats->joined));
-	json_object_set_new(object, "refused", report_number(stats->refused));
-	json_object_set_new(object, "left", report_left(stats));
-	add_sent(object, &name->totals);
-	json_array_append_new(argument, object);
+		add_newest_stream(&object, &name->newest);
+	add_member(&object, "filled", report_filled(stats));
+	add_member(&object, "latency", report_latency(&stats->latency));
+	add_member(&object, "clients", report_number(name->clients));
+	add_member(&object, "outstanding_sends", report_number(name->outstanding_sends));
+	add_member(&object, "most_lag_bytes", report_number(name->most_lag_bytes));
+	add_member(&object, "most_lag_seconds", report_seconds(name->most_lag_ns));
+	add_member(&object, "joined", report_number(stats->joined));
+	add_member(&object, "refused", report_number(stats->refused));
+	add_member(&object, "left", report_left(stats));
+	add_sent(&object, &name->totals);
+	add_element(list, finish_json(&object));
 }
 
 json_t *report_streams(const struct streams *streams)
 {
-	json_t *list = json_array();
+	struct builder list = { .json = json_array() };
 
-	if (list)
-		streams_each_name(streams, append_stream, list);
-	return list;
+	streams_each_name(streams, append_stream, &list);
+	return finish_json(&list);
 }
 
 /* ---- clients ---- */
 
 struct client_list_builder {
-	json_t *list;
-	const char *only, *stream;
+	struct builder list;
+	const char *only;   /* name of the wanted stream; NULL: every stream */
+	const char *stream; /* name of the current stream */
 	struct report_page *page;
 	uint64_t now_ns;
 };
 
 static void append_client(void *argument, const struct client *client)
 {
-	const struct client_list_builder *builder = argument;
+	struct client_list_builder *builder = argument;
 	struct report_page *page = builder->page;
 	uint64_t index = page->total++;
 	struct client_report report;
-	json_t *object;
+	struct builder object;
 
 	if (index < page->first || index - page->first >= page->limit)
 		return;
-	object = json_object();
+	object = (struct builder){ .json = json_object() };
 	client_report(client, builder->now_ns, &report);
-	json_object_set_new(object, "peer", json_string(report.peer));
-	json_object_set_new(object, "endpoint", json_string(report.endpoint));
-	json_object_set_new(object, "stream", json_string(builder->stream));
-	json_object_set_new(object, "state", json_string(report.state));
-	json_object_set_new(object, "seconds", report_seconds(builder->now_ns - report.joined_ns));
-	json_object_set_new(object, "sequence", report_number(report.sequence));
-	json_object_set_new(object, "lag_bytes", report_number(report.lag_bytes));
-	json_object_set_new(object, "lag_seconds", report_seconds(report.lag_ns));
-	json_object_set_new(object, "sending", json_string(report.sending));
-	json_object_set_new(object, "outstanding_sends", report_number(report.outstanding));
-	json_object_set_new(object, "pinned_blocks", report_number(report.pinned_blocks));
-	add_sent(object, &report.totals);
-	json_array_append_new(builder->list, object);
+	add_member(&object, "peer", report_text(report.peer));
+	add_member(&object, "endpoint", report_text(report.endpoint));
+	add_member(&object, "stream", json_string(builder->stream));
+	add_member(&object, "state", json_string(report.state));
+	add_member(&object, "seconds", report_seconds(builder->now_ns - report.joined_ns));
+	add_member(&object, "sequence", report_number(report.sequence));
+	add_member(&object, "lag_bytes", report_number(report.lag_bytes));
+	add_member(&object, "lag_seconds", report_seconds(report.lag_ns));
+	add_member(&object, "sending", json_string(report.sending));
+	add_member(&object, "outstanding_sends", report_number(report.outstanding));
+	add_member(&object, "pinned_blocks", report_number(report.pinned_blocks));
+	add_sent(&object, &report.totals);
+	add_element(&builder->list, finish_json(&object));
 }
 
 static void append_clients(void *argument, struct stream *stream)
@@ -212,14 +262,13 @@ json_t *report_clients(const struct streams *streams, const char *name, struct r
 {
 	struct report_page all = { .limit = UINT64_MAX };
 	struct client_list_builder builder = {
-		.list = json_array(),
+		.list.json = json_array(),
 		.only = name,
 		.page = page ? page : &all,
 		.now_ns = clock_monotonic_ns(),
 	};
 
 	builder.page->total = 0;
-	if (builder.list)
-		streams_each(streams, append_clients, &builder);
-	return builder.list;
+	streams_each(streams, append_clients, &builder);
+	return finish_json(&builder.list);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The daemon, its streams and its clients as JSON: what the control socket and /status.json show. */
+/* The daemon, its streams and its clients as JSON, for the control socket and /status.json. */
 #ifndef DMACAST_REPORT_H
 #define DMACAST_REPORT_H
 
@@ -8,25 +8,28 @@
 
 struct streams;
 
-/* Each returns a new reference; NULL without memory. */
+/* Each function returns a new reference, or NULL without memory. */
 
-/** report_daemon() - an object: version, pid, since when it runs. */
+/** report_text() - return a string; in a text that is not valid UTF-8, '?' replaces each byte above 127. */
+json_t *report_text(const char *text);
+
+/** report_daemon() - return an object: version, process, and time of the start. */
 json_t *report_daemon(void);
 
-/** report_streams() - an array, one object for each name that a stream had. */
+/** report_streams() - return an array with an object for each name that a stream has had. */
 json_t *report_streams(const struct streams *streams);
 
-/* Of a long list so many, from one on. */
+/* A part of a long list. */
 struct report_page {
-	uint64_t first; /* counted from 0 */
-	uint64_t limit;
-	uint64_t total; /* out: how many there are */
+	uint64_t first; /* index of its first element */
+	uint64_t limit; /* elements */
+	uint64_t total; /* out: elements of the whole list */
 };
 
 /**
- * report_clients() - an array, one object for each client.
- * @name: of this stream only; NULL: of all
- * @page: these of them only; NULL: all of them
+ * report_clients() - return an array with an object for each client.
+ * @name: the stream, or NULL for every stream
+ * @page: the part wanted, or NULL for the whole list
  */
 json_t *report_clients(const struct streams *streams, const char *name, struct report_page *page);
 

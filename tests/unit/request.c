@@ -49,6 +49,14 @@ static void fake_all_ended(void *argument)
 	(void)argument;
 }
 
+static struct streams *open_test_streams(struct event_base *base,
+					 const struct stream_settings *settings, size_t count)
+{
+	const struct streams_owner streams_owner = { .all_ended = fake_all_ended };
+
+	return streams_open(base, settings, count, &streams_owner);
+}
+
 static struct control_owner owner = { .is_draining = fake_is_draining,
 				      .drain = fake_drain,
 				      .reload = fake_reload };
@@ -209,16 +217,116 @@ static void test_faulty_lines(uint32_t steps)
 	point("an answer to every line with faults");
 }
 
+/* ---- no memory ---- */
+
+static unsigned int allocations; /* until one fails; 0: none fails */
+
+static void *failing_malloc(size_t size)
+{
+	return allocations && !--allocations ? NULL : malloc(size);
+}
+
+/* Return: the number of values in @json. */
+static size_t count_values(const json_t *json)
+{
+	size_t count = 1, i;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)json, name, value) count += count_values(value);
+	json_array_foreach(json, i, value) count += count_values(value);
+	return count;
+}
+
+/*
+ * Answer @line once for each allocation of jansson, which fails. An answer is refused or complete, or
+ * no JSON: jansson ignores that it could not write a name.
+ *
+ * Return: the number of allocations.
+ */
+static unsigned int fail_each_allocation(const char *line)
+{
+	json_t *complete = ask_line(&guest, line), *answer;
+	unsigned int number = 0;
+	bool failed;
+	char *text;
+
+	do {
+		allocations = ++number;
+		text = request_answer(&owner, &guest, line, strlen(line));
+		failed = !allocations;
+		allocations = 0;
+		answer = text ? json_loads(text, 0, NULL) : NULL;
+		if (json_is_true(json_object_get(answer, "ok")))
+			check(count_values(answer) == count_values(complete),
+			      "%s, allocation %u: a part of the answer: %s", line, number, text);
+		json_decref(answer);
+		free(text);
+	} while (failed);
+	json_decref(complete);
+	return number - 1;
+}
+
+/* A stream without a client, and with a name of its source that is no UTF-8. */
+static struct streams *open_one_stream(struct event_base *base)
+{
+	char listen[] = "127.0.0.1:0", *endpoint = listen, name[] = "a", input[] = "exec:caf\xe9";
+	const struct stream_settings settings = {
+		.name = name,
+		.input = input,
+		.listen = { .item = &endpoint, .count = 1 },
+		.block_size = 4096,
+		.ring_size = 65536,
+		.low_water = SETTING_AUTO,
+		.max_clients = 1,
+		.send_buffer = SETTING_AUTO,
+		.notsent_lowat = SETTING_AUTO,
+	};
+
+	return open_test_streams(base, &settings, 1);
+}
+
+static void test_failed_allocations(struct event_base *base)
+{
+	static const char *const lines[] = {
+		"{\"command\":\"status\"}",
+		"{\"command\":\"streams\"}",
+		"{\"command\":\"clients\"}",
+	};
+	struct streams *none = owner.streams;
+	json_t *answer, *stream;
+
+	owner.streams = open_one_stream(base);
+	if (!check(owner.streams, "no stream")) {
+		owner.streams = none;
+		return point("an answer with one stream");
+	}
+	answer = ask_line(&guest, "{\"command\":\"streams\"}");
+	stream = json_array_get(json_object_get(answer, "streams"), 0);
+	check(!strcmp(json_string_value(json_object_get(stream, "source")), "exec:caf?"),
+	      "another source");
+	json_decref(answer);
+	point("a text that is not valid UTF-8 is shown as well as possible");
+
+	json_set_alloc_funcs(failing_malloc, free);
+	for (size_t i = 0; i < LENGTH(lines); i++)
+		check(fail_each_allocation(lines[i]) > 10, "%s: few allocations", lines[i]);
+	json_set_alloc_funcs(malloc, free);
+	point("a failed allocation is an error, never a part of an answer");
+	streams_close(owner.streams);
+	owner.streams = none;
+}
+
 int main(int argc, char **argv)
 {
 	struct event_base *base = event_base_new();
-	const struct streams_owner streams_owner = { .all_ended = fake_all_ended };
 
 	log_init("test");
 	log_set_level(LOG_LEVEL_ERROR);
-	owner.streams = streams_open(base, NULL, 0, &streams_owner);
+	owner.streams = open_test_streams(base, NULL, 0);
 	test_permissions();
 	test_reload_answers();
+	test_failed_allocations(base);
 	test_faulty_lines(argc > 1 ? (uint32_t)atoi(argv[1]) : 1000000);
 	streams_close(owner.streams);
 	event_base_free(base);
