@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* After the reset of the last clients: so long for their completions, then exit all the same. */
+/* Time for the completions of clients after their reset; then the daemon exits without them. */
 static const struct timeval completion_time = { .tv_sec = 10 };
 
 enum daemon_state { DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_RESETTING };
@@ -32,12 +32,12 @@ struct daemon {
 	char **argv;
 	struct event_base *base;
 	struct streams *streams;
-	struct control *control; /* or NULL: not wanted */
-	struct metrics *metrics; /* NULL: not asked for */
+	struct control *control; /* NULL if not configured */
+	struct metrics *metrics; /* NULL if not configured */
 	enum daemon_state state;
 	struct event *signal[2], *hangup;
 	struct heartbeat *heartbeat;
-	struct event *drain_timer; /* draining: ends the patience; resetting: gives up */
+	struct event *drain_timer; /* end of DAEMON_DRAINING or DAEMON_RESETTING */
 };
 
 static void log_from_libevent(int severity, const char *text)
@@ -65,11 +65,11 @@ static void daemon_drain_timer_expired(evutil_socket_t fd, short what, void *arg
 	(void)fd;
 	(void)what;
 	if (daemon->state == DAEMON_DRAINING) {
-		log_notice("drain-timeout is over, resetting the clients that are left");
+		log_notice("drain-timeout is over; resetting the remaining clients");
 		reset_clients(daemon, "drain-timeout is over");
 		return;
 	}
-	log_warning("stopping though sends are not complete; the kernel still has their blocks");
+	log_warning("stopping with incomplete sends; the kernel still uses their blocks");
 	event_base_loopbreak(daemon->base);
 }
 
@@ -78,7 +78,7 @@ static void begin_draining(struct daemon *daemon, const char *why)
 	uint64_t timeout = daemon->config->daemon.drain_timeout;
 	const struct timeval drain_time = clock_timeval(timeout);
 
-	log_notice("%s: stopping, clients have %" PRIu64 " ms to get the rest", why,
+	log_notice("%s: stopping; clients have %" PRIu64 " ms to receive the rest", why,
 		   timeout / 1000);
 	daemon->state = DAEMON_DRAINING;
 	heartbeat_stopping(daemon->heartbeat);
@@ -97,7 +97,7 @@ static void signal_received(evutil_socket_t number, short what, void *argument)
 	if (daemon->state == DAEMON_RUNNING) {
 		begin_draining(daemon, strsignal((int)number));
 	} else if (daemon->state == DAEMON_DRAINING) {
-		log_notice("%s again: resetting the clients that are left", strsignal((int)number));
+		log_notice("%s again: resetting the remaining clients", strsignal((int)number));
 		reset_clients(daemon, "stopping");
 	}
 }
@@ -118,19 +118,19 @@ static void warn_if_socket_unused(void *argument, const char *name)
 				return;
 		}
 	}
-	log_warning("socket %s was passed, but no stream has it; clients that connect there wait; "
-		    "add listen = %s, or stop the socket unit",
+	log_warning("socket %s was passed by systemd but no stream uses it, so its clients would "
+		    "wait forever; add listen = %s or stop the socket unit",
 		    text, text);
 }
 
-/* What takes effect when the process starts only. */
+/* Name the changed options that take effect only when the process starts. */
 static void warn_restart_options(const struct daemon *daemon, const struct config *config)
 {
 	char names[OPTION_NAMES_TEXT];
 
 	if (option_changes(OPTION_DAEMON, OPTION_EFFECT(OPTION_AT_START), &daemon->config->daemon,
 			   &config->daemon, names))
-		log_warning("%s changed; to take effect, dmacastd has to be started again", names);
+		log_warning("%s changed; restart dmacastd for this to take effect", names);
 }
 
 static bool apply_config(struct daemon *daemon, struct config *config)
@@ -152,8 +152,8 @@ static bool reread_config(struct daemon *daemon)
 	bool done;
 
 	if (!daemon->config->file) {
-		log_warning(
-			"there is no configuration file (-c FILE), so there is nothing to reload");
+		log_warning("nothing to reload: dmacastd was started without a configuration file "
+			    "(-c FILE)");
 		return false;
 	}
 	log_notice("reading %s again", daemon->config->file);
@@ -161,7 +161,7 @@ static bool reread_config(struct daemon *daemon)
 	done = arguments_parse(daemon->argc, daemon->argv, &config) == ARGUMENTS_RUN &&
 	       apply_config(daemon, &config);
 	if (!done)
-		log_error("%s is not in effect; everything goes on as before",
+		log_error("%s was not applied; the previous configuration stays in effect",
 			  daemon->config->file);
 	config_free(&config);
 	return done;
@@ -173,7 +173,7 @@ bool daemon_reload(struct daemon *daemon, char *text, size_t size)
 
 	text[0] = '\0';
 	if (daemon->state != DAEMON_RUNNING) {
-		strlcpy(text, "stopping already, so nothing is reloaded", size);
+		strlcpy(text, "not reloading: dmacastd is stopping", size);
 		log_notice("%s", text);
 		return false;
 	}
@@ -200,7 +200,7 @@ static void all_streams_ended(void *argument)
 {
 	struct daemon *daemon = argument;
 
-	/* loopexit() lets the events of this iteration run, but needs memory. */
+	/* loopexit() lets the other events of this iteration run, but needs memory. */
 	if (event_base_loopexit(daemon->base, NULL))
 		event_base_loopbreak(daemon->base);
 }
@@ -212,7 +212,7 @@ static bool open_base(struct daemon *daemon)
 	if (!config)
 		return false;
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-	/* Without it times are those of the kernel's tick, 4 ms: too coarse to flush or to pace a block by. */
+	/* The default clock has the resolution of the kernel's tick, 4 ms: too coarse to flush or pace blocks. */
 	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
 	event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1);
 	daemon->base = event_base_new_with_config(config);
@@ -293,7 +293,7 @@ static bool open_metrics(struct daemon *daemon)
 	return daemon->metrics != NULL;
 }
 
-/* One that came early was held back by main(), and is received when the loop runs. */
+/* A SIGHUP that main() kept pending is handled when the event loop runs. */
 static void unblock_hangup(void)
 {
 	sigset_t hangup;

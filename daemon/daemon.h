@@ -11,32 +11,32 @@
 struct daemon;
 
 /**
- * daemon_open() - get everything that can fail.
- * @config: what arguments_parse() made of the arguments; must outlive the daemon, and changes when the
- *          configuration is read again
+ * daemon_open() - acquire everything that can fail.
+ * @config: the result of arguments_parse(); must outlive the daemon, and changes on each reload
  * @argc, @argv: the arguments; must outlive the daemon
  *
- * Return: NULL after an error, which was logged.
+ * Return: NULL after an error, which is logged.
  */
 struct daemon *daemon_open(struct config *config, int argc, char **argv);
 
 /**
- * daemon_run() - stream until every stream has ended, or until SIGTERM or SIGINT: then accept nobody
- * any more, let clients have what was read so far for at most `drain-timeout`, reset the rest. The
- * second such signal ends the waiting. SIGHUP: daemon_reload().
+ * daemon_run() - stream until every stream has ended.
+ *
+ * SIGTERM and SIGINT start draining: accept no more clients, send what was read so far for at most
+ * `drain-timeout`, then reset the remaining clients. A second such signal resets them at once. SIGHUP
+ * calls daemon_reload().
  *
  * Return: the exit status.
  */
 int daemon_run(struct daemon *daemon);
 
 /**
- * daemon_reload() - read the configuration again, and make of the streams what it says; at once, and
- * all of it or nothing, as far as that can be told before.
- * @text: out: the errors if there are any, else the warnings; a line each. They are logged, too.
+ * daemon_reload() - read the configuration again and apply it to the streams, completely or not at all.
+ * @text: out: the errors, or the warnings if there is no error, one a line; both are logged as well
  *
- * Not from within a callback of a stream.
+ * Do not call it from a callback of a stream.
  *
- * Return: false when nothing has changed.
+ * Return: false if nothing has changed.
  */
 bool daemon_reload(struct daemon *daemon, char *text, size_t size);
 

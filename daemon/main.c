@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* dmacastd: start things in order, run, and stop them in reverse. */
+/* dmacastd: start everything in order, run, and stop in reverse order. */
 #include "config/arguments.h"
 #include "config/config.h"
 #include "daemon.h"
@@ -30,7 +30,7 @@ static int run_daemon(struct config *config, int argc, char **argv)
 	return status;
 }
 
-/* Where one of the first three descriptors is closed, a socket would get its number. */
+/* Open descriptors 0 to 2 if they are closed: a socket would get the number, and then messages. */
 static void keep_standard_descriptors(void)
 {
 	int fd;
@@ -42,7 +42,7 @@ static void keep_standard_descriptors(void)
 		close(fd);
 }
 
-/* Who asks for a reload before there is anything to reload is not to end the process. */
+/* Keep SIGHUP pending until daemon_open() can handle it; it would end the process. */
 static void block_hangup(void)
 {
 	sigset_t hangup;

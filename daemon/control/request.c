@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Size of a buffer for errors or warnings. */
 #define ERROR_TEXT 1024
 
 /* Clients in one answer. */
@@ -30,10 +31,10 @@ struct request {
 	const char *line;
 	size_t length;
 	json_t *object;
-	char error[ERROR_TEXT]; /* set where there is no answer */
+	char error[ERROR_TEXT]; /* set if there is no answer */
 };
 
-/* Return: NULL, for the caller to hand on. */
+/* Set the error. Return: NULL, for the caller to return. */
 static json_t *__attribute__((format(printf, 2, 3)))
 request_refuse(struct request *request, const char *format, ...)
 {
@@ -45,7 +46,7 @@ request_refuse(struct request *request, const char *format, ...)
 	return NULL;
 }
 
-/* The members of the request besides "command", and none but these. */
+/* Unpack the members of the request; other members than those in @format are an error. */
 static bool request_unpack(struct request *request, const char *format, ...)
 {
 	json_error_t error;
@@ -63,7 +64,7 @@ static bool request_unpack(struct request *request, const char *format, ...)
 /* ---- looking for streams ---- */
 
 struct stream_search {
-	const char *name; /* NULL: every one */
+	const char *name; /* NULL: all streams */
 	void (*each)(struct stream_search *all, struct stream *stream);
 	uint64_t found;
 	const char *client;
@@ -81,7 +82,7 @@ static void visit_stream(void *argument, struct stream *stream)
 		all->each(all, stream);
 }
 
-/* Return: false, with an error, when there is no such stream. */
+/* Call ->each for the streams found. Return: false, with an error, if there is no such stream. */
 static bool search_streams(struct request *request, struct stream_search *all)
 {
 	streams_each(request->owner->streams, visit_stream, all);
@@ -161,7 +162,7 @@ static json_t *answer_streams(struct request *request)
 		json_pack("{s:o}", "streams", report_streams(request->owner->streams)));
 }
 
-/* What takes longer than the turn of a client or two would hold up the streams. */
+/* A page has at most MAX_CLIENTS clients: a long list would delay the streams. */
 static json_t *answer_clients(struct request *request)
 {
 	struct stream_search all = { .each = NULL };
@@ -206,8 +207,7 @@ static json_t *answer_kick(struct request *request)
 			    &all.client, "stream", &all.name, "all", &everyone))
 		return NULL;
 	if (!all.client && !all.name && !everyone)
-		return request_refuse(request,
-				      "who? expected \"client\", \"stream\" or \"all\": true");
+		return request_refuse(request, "expected \"client\", \"stream\" or \"all\": true");
 	if (everyone && (all.client || all.name))
 		return request_refuse(request, "expected \"all\" alone");
 	if (!search_streams(request, &all))
@@ -248,7 +248,9 @@ static json_t *answer_reload(struct request *request)
 	if (!request_unpack(request, "{s:s}", "command", &command))
 		return NULL;
 	if (!owner->reload)
-		return request_refuse(request, "there is no configuration file to read");
+		return request_refuse(
+			request,
+			"nothing to reload: dmacastd was started without a configuration file");
 	if (owner->is_draining(owner->argument))
 		return request_refuse(request, "draining");
 	if (!owner->reload(owner->argument, text, sizeof(text)))
@@ -282,7 +284,7 @@ static json_t *answer_log_level(struct request *request)
 
 static const struct command {
 	const char *name;
-	bool changes; /* something, always */
+	bool changes; /* always changes something, so it needs may_change */
 	json_t *(*answer)(struct request *request);
 } commands[] = {
 	{ "status", false, answer_status },   { "streams", false, answer_streams },
@@ -300,7 +302,7 @@ static const struct command *request_find_command(const char *name)
 	return NULL;
 }
 
-/* Return: NULL with request->error. */
+/* Execute the command. Return: the members of the answer, or NULL with request->error. */
 static json_t *answer_command(struct request *request)
 {
 	const struct request_peer *peer = request->peer;
@@ -331,7 +333,7 @@ char *request_refusal(const char *error)
 	return text;
 }
 
-/* "ok" comes first. */
+/* Put "ok" in front of @members, a new reference. */
 static json_t *success_answer(json_t *members)
 {
 	json_t *answer = json_pack("{s:b}", "ok", 1);
@@ -360,7 +362,7 @@ char *request_answer(const struct control_owner *owner, const struct request_pee
 
 	request.object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
 	if (!request.object)
-		request_refuse(&request, "no JSON: %s", error.text);
+		request_refuse(&request, "not JSON: %s", error.text);
 	else
 		answer = answer_command(&request);
 	if (answer)
@@ -374,5 +376,5 @@ char *request_answer(const struct control_owner *owner, const struct request_pee
 	if (!text || strlen(text) < MAX_ANSWER)
 		return text;
 	free(text);
-	return request_refusal("the answer is too long; ask for less");
+	return request_refusal("the answer is too long; request less");
 }

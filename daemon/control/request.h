@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The requests of the control socket and their answers, one JSON object each: dmacastctl(8) has
- * them. No sockets here.
+ * The requests of the control socket and their answers, one JSON object each; dmacastctl(8) describes
+ * them. This file uses no sockets.
  */
 #ifndef DMACAST_REQUEST_H
 #define DMACAST_REQUEST_H
@@ -12,23 +12,23 @@
 
 struct control_owner;
 
-/* Who asks. */
+/* The process that sent a request. */
 struct request_peer {
 	uid_t uid;
 	pid_t pid;
-	bool may_change; /* or only look */
+	bool may_change; /* all commands are allowed; else only those that change nothing */
 };
 
 /**
- * request_answer() - do what @line asks for.
+ * request_answer() - execute the request in @line.
  *
- * Return: the answer, a line without its end; to be freed. NULL without memory.
+ * Return: the answer, a line without newline, which the caller frees; NULL without memory.
  */
 char *request_answer(const struct control_owner *owner, const struct request_peer *peer,
 		     const char *line, size_t length);
 
 /**
- * request_refusal() - the answer to what is no request at all.
+ * request_refusal() - return the answer to a line that is not a request.
  *
  * Return: like request_answer().
  */

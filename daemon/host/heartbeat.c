@@ -15,21 +15,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So often the status is looked at; it is sent when it has changed. */
+/* Interval between status checks; a changed status is sent. */
 static const struct timeval status_interval = { .tv_sec = 5 };
 
-/* While stopping, each look is good for so much more time. */
+/* Time in microseconds that each status check asks for while stopping. */
 #define EXTENSION_US 30000000U
 
 struct heartbeat {
 	struct streams *streams;
 	bool stopping;
 	struct event watchdog, status;
-	uint64_t bytes, measured_ns; /* all streams had so many then */
+	uint64_t bytes;	      /* of all streams, at the last check */
+	uint64_t measured_ns; /* time of that check */
 	char sent_status[256];
 };
 
-/* All streams together. */
+/* Totals over all streams. */
 struct stream_sum {
 	unsigned int streams, waiting;
 	uint64_t clients, bytes;
@@ -47,7 +48,7 @@ static void heartbeat_add_stream(void *argument, struct stream *stream)
 	sum->bytes += stream_bytes(stream);
 }
 
-/* Bytes a second since the last time; streams that have ended meanwhile are left out. */
+/* Return the bytes a second since the last check, without those of streams that have ended since. */
 static uint64_t measure_rate(struct heartbeat *heartbeat, uint64_t bytes)
 {
 	uint64_t now = clock_monotonic_ns(), elapsed_ms = (now - heartbeat->measured_ns) / 1000000;
@@ -73,8 +74,8 @@ static void describe_status(struct heartbeat *heartbeat, char *text, size_t size
 	if (sum.waiting)
 		snprintf(waiting, sizeof(waiting), " (%u waiting for a device)", sum.waiting);
 	if (heartbeat->stopping)
-		snprintf(text, size, "stopping: %" PRIu64 " client%s to get the rest", sum.clients,
-			 plural(sum.clients));
+		snprintf(text, size, "stopping: %" PRIu64 " client%s to receive the rest",
+			 sum.clients, plural(sum.clients));
 	else
 		snprintf(text, size, "%u stream%s%s, %" PRIu64 " client%s, %s/s", sum.streams,
 			 plural(sum.streams), waiting, sum.clients, plural(sum.clients), rate);
@@ -136,7 +137,7 @@ struct heartbeat *heartbeat_start(struct event_base *base, struct streams *strea
 
 void heartbeat_ready(struct heartbeat *heartbeat)
 {
-	/* To open rings may have taken a while. */
+	/* Opening rings may have taken a while. */
 	if (service_watchdog_us())
 		service_tell("WATCHDOG=1");
 	if (service_is_there())

@@ -12,15 +12,16 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* The kernel charges so many bytes of option memory for each notification that is not read yet. */
+/* Option memory in bytes that the kernel charges for each unread notification. */
 #define OPTMEM_PER_SEND 768
+/* Recommended net.core.optmem_max in bytes. */
 #define OPTMEM_WANTED (1U << 20)
 /*
- * Unfinished zero-copy of one client that keeps a fast link busy: twice what is on its way, for sends
- * ask for more than the socket takes (zerocopy_turn()), and that is what the kernel counts.
+ * Locked memory in bytes of one client that keeps a fast link busy: twice the bytes in flight, since a
+ * send offers more than the socket accepts, and the kernel counts all that is offered.
  */
 #define PINNED_PER_CLIENT (1U << 20)
-/* Descriptors that are not clients: event loop, logs, sources, endpoints. */
+/* Number of descriptors besides those of clients: event loop, logs, sources, endpoints. */
 #define OTHER_FILES 64
 
 static void raise_soft_limit(int resource)
@@ -42,28 +43,28 @@ void limits_raise(void)
 
 static void report_locked_memory(uint64_t ring_bytes, uint64_t device_bytes, uint64_t clients)
 {
-	char ring[2 * UNITS_TEXT + sizeof(" ( of it the kernel's, for devices)")];
+	char ring[2 * UNITS_TEXT + sizeof(" (including  of devices, in the kernel)")];
 	char each[UNITS_TEXT], limit_text[UNITS_TEXT], device[UNITS_TEXT];
 	uint64_t limit = locked_memory_limit();
 
 	units_format_about(ring_bytes, ring);
 	if (device_bytes)
 		snprintf(ring + strlen(ring), sizeof(ring) - strlen(ring),
-			 " (%s of it the kernel's, for devices)",
+			 " (including %s of devices, in the kernel)",
 			 units_format_about(device_bytes, device));
 	units_format_about(PINNED_PER_CLIENT, each);
 	if (limit == UINT64_MAX) {
-		log_info("zero-copy may pin up to %s, the rings; locked memory is not limited",
+		log_info("zero-copy may pin up to %s, all rings; locked memory is not limited",
 			 ring);
 		return;
 	}
-	log_info("zero-copy may pin up to %s, the rings; RLIMIT_MEMLOCK = %s counts a block once "
-		 "for each client that it is on the way to",
+	log_info("zero-copy may pin up to %s, all rings; RLIMIT_MEMLOCK = %s counts a block once "
+		 "for each client that it is being sent to",
 		 ring, units_format_about(limit, limit_text));
 	if (limit / PINNED_PER_CLIENT < clients)
 		log_notice("RLIMIT_MEMLOCK = %s is enough for about %" PRIu64
 			   " busy clients of %" PRIu64
-			   ", at %s each; beyond that they are sent copies; raise it "
+			   ", at %s each; beyond that, data is copied; raise it "
 			   "(LimitMEMLOCK=, ulimit -l) or set zerocopy = never",
 			   limit_text, limit / PINNED_PER_CLIENT, clients, each);
 }
@@ -75,11 +76,10 @@ static void report_option_memory(void)
 	if (optmem < 0)
 		return;
 	if (optmem < OPTMEM_WANTED)
-		log_notice(
-			"net.core.optmem_max = %" PRId64 " is enough for %" PRId64
-			" unfinished zero-copy sends of a client; beyond that it is sent copies; "
-			"raise it to %u (sysctl)",
-			optmem, optmem / OPTMEM_PER_SEND, OPTMEM_WANTED);
+		log_notice("net.core.optmem_max = %" PRId64 " is enough for %" PRId64
+			   " incomplete zero-copy sends of a client; beyond that, data is copied; "
+			   "raise it to %u (sysctl)",
+			   optmem, optmem / OPTMEM_PER_SEND, OPTMEM_WANTED);
 	else
 		log_debug("net.core.optmem_max = %" PRId64 " is enough", optmem);
 }
@@ -92,24 +92,24 @@ static void report_files(uint64_t clients)
 		return;
 	log_debug("RLIMIT_NOFILE = %" PRIu64, (uint64_t)limit.rlim_cur);
 	if (limit.rlim_cur < clients + OTHER_FILES)
-		log_warning("RLIMIT_NOFILE = %" PRIu64 " is too little for max-clients, %" PRIu64
+		log_warning("RLIMIT_NOFILE = %" PRIu64 " is too low for max-clients = %" PRIu64
 			    "; raise it (LimitNOFILE=, ulimit -Hn) or lower max-clients",
 			    (uint64_t)limit.rlim_cur, clients);
 }
 
-/* With MTU probing, a kernel from about 6.5 on may report a send complete before it was sent. */
+/* With MTU probing, kernels from about 6.5 on may report a send as complete before its data was sent. */
 static bool report_mtu_probing(bool strict)
 {
 	int64_t probing = kernel_number("/proc/sys/net/ipv4/tcp_mtu_probing");
 
 	if (probing <= 0)
 		return true;
-	log_message(
-		strict ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
-		"net.ipv4.tcp_mtu_probing = %" PRId64 ": the kernel may report data as sent that "
-		"is still to be sent, and clients may get wrong data; set it to 0 (sysctl) or use "
-		"zerocopy = never%s",
-		probing, strict ? "; this is refused, because of strict = yes" : "");
+	log_message(strict ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+		    "net.ipv4.tcp_mtu_probing = %" PRId64
+		    ": the kernel may report data as sent before "
+		    "it was sent, and clients may get wrong data; set it to 0 (sysctl) or use "
+		    "zerocopy = never%s",
+		    probing, strict ? "; forbidden by strict = yes" : "");
 	return !strict;
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Tables say what there is: a metric's name, what it means, and where in a struct its number is. All
- * samples of a metric have to follow each other, so a table is written metric by metric, each for all
- * subjects: streams or clients, with the labels that name them and the struct of the table.
+ * Each table lists metrics: the name, the help, and the place of the number in a struct. The format
+ * requires all samples of a metric in a row, so a table is written metric by metric, each for all
+ * subjects. A subject is a stream or a client: its labels and the struct that the table refers to.
  *
- * Nothing needs to be escaped: names of streams and addresses have neither quotes nor backslashes.
+ * No label needs escaping: names of streams and addresses contain neither quotes nor backslashes.
  */
 #include "observe/exposition.h"
 
@@ -22,13 +22,13 @@
 
 enum number { NUMBER_U64, NUMBER_U32, NUMBER_NS };
 
-/* Rows of the same name are one metric: their labels differ, and the first one has the help. */
+/* Rows with the same name are one metric: the labels differ, and only the first row has a help. */
 struct metric {
-	const char *name; /* behind the prefix of its subjects */
+	const char *name; /* without the prefix of its subjects */
 	const char *help;
 	size_t offset;
 	enum number number;
-	const char *label; /* besides those of the subject, or NULL */
+	const char *label; /* in addition to those of the subject; or NULL */
 };
 
 struct subject {
@@ -46,34 +46,34 @@ struct subjects {
 #define ROWS(table) (table), sizeof(table) / sizeof((table)[0])
 #define IN(type, field) .offset = offsetof(struct type, field)
 static const struct metric stream_counters[] = {
-	{ "filled_blocks_total", "Blocks that came from the source.", IN(stream_stats, blocks) },
+	{ "filled_blocks_total", "Blocks received from the source.", IN(stream_stats, blocks) },
 	{ "filled_bytes_total", "Bytes in these blocks.", IN(stream_stats, bytes) },
 	{ "lost_blocks_total",
 	  "Blocks of the device that were overwritten before they were read, or not filled because "
 	  "a transfer failed.",
 	  IN(stream_stats, lost_blocks) },
-	{ "overruns_total", "How often such blocks were missing, one or several in a row.",
+	{ "overruns_total", "Number of times that one or more such blocks in a row were missing.",
 	  IN(stream_stats, losses) },
-	{ "source_waits_total", "How often the source had to wait because no block was free.",
+	{ "source_waits_total", "Number of times that the source waited because no block was free.",
 	  IN(stream_stats, waits) },
 	{ "clients_joined_total", "Clients that connected.", IN(stream_stats, joined) },
-	{ "clients_refused_total", "Clients that were turned away because of a limit.",
+	{ "clients_refused_total", "Clients refused because of a limit.",
 	  IN(stream_stats, refused) },
 };
 
-/* What clients got: of all clients that a stream ever had, or of one. */
+/* Counters of one client, or of all clients that a stream has had. */
 static const struct metric sent_counters[] = {
-	{ "sent_bytes_total", "Bytes that were handed to sockets of clients.",
+	{ "sent_bytes_total", "Bytes passed to the sockets of clients.",
 	  IN(client_totals, stats.sent_bytes) },
-	{ "dropped_bytes_total", "Bytes that clients did not get because they were too slow.",
+	{ "dropped_bytes_total", "Bytes that clients missed because they were too slow.",
 	  IN(client_totals, stats.dropped_bytes) },
-	{ "drops_total", "How often a client that was too slow skipped ahead.",
+	{ "drops_total", "Number of times that a client that was too slow skipped ahead.",
 	  IN(client_totals, stats.drops) },
 	{ "zerocopy_sends_total", "Zero-copy sends.", IN(client_totals, sends.zerocopy_sends) },
 	{ "copied_sends_total", "Sends by copying.", IN(client_totals, sends.copied_sends) },
 	{ "completions_total", "Zero-copy sends that the kernel reported complete.",
 	  IN(client_totals, sends.completed) },
-	{ "completions_copied_total", "Of these, those that the kernel copied after all.",
+	{ "completions_copied_total", "Completed zero-copy sends that the kernel copied after all.",
 	  IN(client_totals, sends.completed_copied) },
 	{ "enobufs_fallbacks_total",
 	  "Sends by copying because MSG_ZEROCOPY was refused for lack of memory (ENOBUFS).",
@@ -90,13 +90,12 @@ static const struct metric stream_gauges[] = {
 };
 
 static const struct metric name_gauges[] = {
-	{ "clients", "Clients that are connected, or whose end is under way.",
+	{ "clients", "Clients that are connected or whose connection is ending.",
 	  IN(name_report, clients) },
-	{ "outstanding_sends", "Zero-copy sends that are not complete.",
-	  IN(name_report, outstanding_sends) },
+	{ "outstanding_sends", "Incomplete zero-copy sends.", IN(name_report, outstanding_sends) },
 	{ "most_lag_bytes", "How far the slowest client is behind the newest block.",
 	  IN(name_report, most_lag_bytes) },
-	{ "most_lag_seconds", "The age of the oldest block that a client is at.",
+	{ "most_lag_seconds", "Age of the oldest block that a client is at.",
 	  IN(name_report, most_lag_ns), NUMBER_NS },
 };
 
@@ -106,16 +105,17 @@ static const struct metric kernel_counters[] = {
 	{ "completed_bytes_total", "Bytes in these blocks.", IN(ring_kernel_report, bytes) },
 	{ "overruns_total", "Filled blocks that were taken back before they were read.",
 	  IN(ring_kernel_report, overruns) },
-	{ "stalls_total", "How often the DMA engine had no block to fill.",
+	{ "stalls_total", "Number of times that the DMA engine had no block to fill.",
 	  IN(ring_kernel_report, stalls) },
 	{ "errors_total", "Transfers that failed.", IN(ring_kernel_report, errors) },
 	{ "short_transfers_total", "Transfers that ended early.",
 	  IN(ring_kernel_report, short_transfers) },
-	{ "quarantined_blocks_total", "How often a returned block was still being sent.",
+	{ "quarantined_blocks_total", "Number of times that a returned block was still being sent.",
 	  IN(ring_kernel_report, quarantined) },
-	{ "replaced_blocks_total", "How often such a block got other pages instead.",
+	{ "replaced_blocks_total", "Number of times that such a block got new pages.",
 	  IN(ring_kernel_report, replaced) },
-	{ "left_refused_total", "How often it got none because too many pages were left behind.",
+	{ "left_refused_total",
+	  "Number of times that it got none because too many pages were left behind.",
 	  IN(ring_kernel_report, left_refused) },
 };
 
@@ -134,11 +134,11 @@ static const struct metric kernel_gauges[] = {
 static const struct metric client_gauges[] = {
 	{ "lag_bytes", "How far the client is behind the newest block.",
 	  IN(client_report, lag_bytes) },
-	{ "lag_seconds", "The age of the block that the client is at.", IN(client_report, lag_ns),
+	{ "lag_seconds", "Age of the block that the client is at.", IN(client_report, lag_ns),
 	  NUMBER_NS },
-	{ "outstanding_sends", "Zero-copy sends that are not complete.",
-	  IN(client_report, outstanding), NUMBER_U32 },
-	{ "pinned_blocks", "Blocks that these sends pin.", IN(client_report, pinned_blocks),
+	{ "outstanding_sends", "Incomplete zero-copy sends.", IN(client_report, outstanding),
+	  NUMBER_U32 },
+	{ "pinned_blocks", "Blocks pinned by these sends.", IN(client_report, pinned_blocks),
 	  NUMBER_U32 },
 };
 
@@ -150,7 +150,7 @@ static void write_head(FILE *file, const char *prefix, const char *name, const c
 	fprintf(file, "# HELP %s%s %s\n# TYPE %s%s %s\n", prefix, name, help, prefix, name, type);
 }
 
-/* As "%" PRIu64, in a fraction of the time: with many clients there are very many of them. */
+/* Write like "%" PRIu64, in a fraction of the time: a page has several numbers for each client. */
 static void write_u64(FILE *file, uint64_t number)
 {
 	char digits[24], *first = digits + sizeof(digits) - 1;
@@ -249,52 +249,55 @@ static void write_histogram(FILE *file, const char *name, const char *help,
 
 static void write_latencies(FILE *file, const struct subjects *stats)
 {
-	write_histogram(
-		file, "dmacast_capture_to_send_seconds",
-		"From when a block was full until its last byte was handed to a client's socket.",
-		stats, offsetof(struct stream_stats, latency.to_send));
+	write_histogram(file, "dmacast_capture_to_send_seconds",
+			"Time from the completion of a block until its last byte was passed to a "
+			"client's socket.",
+			stats, offsetof(struct stream_stats, latency.to_send));
 	write_histogram(
 		file, "dmacast_capture_to_acknowledged_seconds",
-		"From when a block was full until a client had acknowledged its last byte, as "
-		"told by the completion of the send with MSG_ZEROCOPY; of blocks that ended with "
-		"a send by copying, nothing is told, and they are not counted here.",
+		"Time from the completion of a block until the kernel reported that a client had "
+		"acknowledged its last byte; only for blocks whose last byte was sent by "
+		"zero-copy, "
+		"as nothing is reported for copies.",
 		stats, offsetof(struct stream_stats, latency.to_acknowledged));
 }
 
 static void write_process(FILE *file)
 {
-	write_head(file, "", "dmacast_build_info", "gauge", "The version of dmacastd; always 1.");
+	write_head(file, "", "dmacast_build_info", "gauge",
+		   "Version of dmacastd, as a label; always 1.");
 	fprintf(file, "dmacast_build_info{version=\"%s\"} 1\n", DMACAST_VERSION);
 	write_head(file, "", "process_start_time_seconds", "gauge",
-		   "When the process started, in seconds since 1970.");
+		   "Start time of the process, in seconds since 1970.");
 	fprintf(file, "process_start_time_seconds %.3f\n", process_start_time());
 	write_head(file, "", "process_cpu_seconds_total", "counter",
-		   "CPU time that the process used, of user and system.");
+		   "User and system CPU time used by the process.");
 	fprintf(file, "process_cpu_seconds_total %.6f\n", process_cpu_seconds());
 	write_head(file, "", "process_resident_memory_bytes", "gauge",
-		   "Memory that the process has, rings included.");
+		   "Resident memory of the process, including the rings.");
 	fprintf(file, "process_resident_memory_bytes %" PRIu64 "\n", process_resident_bytes());
 	write_head(file, "", "process_virtual_memory_bytes", "gauge",
-		   "Address space that the process has.");
+		   "Address space of the process.");
 	fprintf(file, "process_virtual_memory_bytes %" PRIu64 "\n", process_virtual_bytes());
-	write_head(file, "", "process_open_fds", "gauge", "Descriptors that are open.");
+	write_head(file, "", "process_open_fds", "gauge", "Open file descriptors.");
 	fprintf(file, "process_open_fds %" PRIu64 "\n", process_open_fds());
-	write_head(file, "", "process_max_fds", "gauge", "Descriptors that may be open.");
+	write_head(file, "", "process_max_fds", "gauge",
+		   "Maximum number of open file descriptors.");
 	fprintf(file, "process_max_fds %" PRIu64 "\n", process_max_fds());
 }
 
 /* ---- streams ---- */
 
-/* Room for one more item. Return: NULL without memory; then the old one stays. */
+/* Make space for one more item. Return: the array; NULL without memory, and then @items stays valid. */
 static void *grow_array(void *items, size_t count, size_t size)
 {
-	/* Twice as many at each power of two. */
+	/* Double the array at each power of two. */
 	if (count & (count - 1))
 		return items;
 	return reallocarray(items, count ? 2 * count : 1, size);
 }
 
-/* A new one at the end. Return: NULL without memory. */
+/* Append a subject. Return: the subject, or NULL without memory. */
 static struct subject *add_subject(struct subjects *subjects, const void *numbers)
 {
 	struct subject *item = grow_array(subjects->item, subjects->count, sizeof(*item));
@@ -328,7 +331,7 @@ static void collect_name(void *argument, const struct name_report *report)
 
 enum part { PART_NAME, PART_STATS, PART_TOTALS, PART_NEWEST, PART_KERNEL };
 
-/* The struct of that part; NULL when the stream has none now. */
+/* Return the struct of this part, or NULL if the stream has none now. */
 static const void *part_of(const struct name_report *report, enum part part)
 {
 	switch (part) {
@@ -369,7 +372,8 @@ static void write_states(FILE *file, const struct names *names)
 {
 	static const char *const state[] = { "waiting", "holding", "running", "ending", "ended" };
 
-	write_head(file, "dmacast_stream_", "state", "gauge", "1 for the state it is in, else 0.");
+	write_head(file, "dmacast_stream_", "state", "gauge",
+		   "1 for the current state, 0 for the others.");
 	for (size_t i = 0; i < names->count; i++) {
 		const struct name_report *report = &names->report[i];
 		const char *now = report->generations ? report->newest.state : "ended";
@@ -420,7 +424,7 @@ static bool write_streams(FILE *file, const struct streams *streams)
 /* ---- clients ---- */
 
 struct clients {
-	struct client_report *report; /* as many as there are subjects */
+	struct client_report *report; /* one for each subject */
 	struct subjects subjects;
 	const char *stream;
 	uint64_t now_ns;
@@ -428,8 +432,8 @@ struct clients {
 };
 
 /*
- * Only those who have an address still: the same peer may be connected again while its connection
- * before is let go, and no two samples may have the same labels.
+ * Add a client unless its socket is disconnected: the same peer may be connected again while the old
+ * connection is being closed, and two samples must not have the same labels.
  */
 static void collect_client(void *argument, const struct client *client)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The metrics in the text format of Prometheus, version 0.0.4. */
+/* The metrics in the Prometheus text format, version 0.0.4. */
 #ifndef DMACAST_EXPOSITION_H
 #define DMACAST_EXPOSITION_H
 
@@ -12,7 +12,7 @@ struct streams;
 
 /**
  * exposition_write() - write all metrics to @file.
- * @per_client: those of each client, too
+ * @per_client: include the metrics of each client
  *
  * Return: false without memory.
  */

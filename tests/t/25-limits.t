@@ -39,7 +39,7 @@ daemon_prefix=()
 # --- descriptors ---
 daemon_prefix=(prlimit --nofile=32:32 --)
 daemon_run --pattern 4M/s --listen 127.0.0.1:0
-matches "32 descriptors: the log says that it is too little" "$log" 'RLIMIT_NOFILE = 32 is too little'
+matches "32 descriptors: the log says that it is too low" "$log" 'RLIMIT_NOFILE = 32 is too low'
 # Their connections are made by the kernel, but they wait for the daemon to accept them.
 "$BUILD/tests/feedclient" --clients 60 --seconds 2 --stall 0 "127.0.0.1:$port" >"$work/many.out" 2>&1
 matches "no descriptor left: logged" "$log" 'accept: Too many open files; new clients have to wait'

@@ -90,7 +90,7 @@ if echo 20480 2>/dev/null >/proc/sys/net/core/optmem_max; then
 	daemon_run "${stream[@]}" --lag-policy block --ring-size 4M --block-size 16K \
 		--send-buffer 4M --notsent-lowat 4M
 	matches "option memory of 20480: the log says what it is enough for" "$log" \
-		'net.core.optmem_max = 20480 is enough for 26 unfinished'
+		'net.core.optmem_max = 20480 is enough for 26 incomplete'
 	feed_ok "option memory of 20480: every byte" --clients 4 --bytes 16M "10.77.0.1:$port"
 	daemon_stop
 	is "option memory of 20480: exit status" "$status" 0
@@ -122,9 +122,9 @@ if echo 1 2>/dev/null >/proc/sys/net/ipv4/tcp_mtu_probing; then
 	echo 1 >/proc/sys/net/ipv4/tcp_mtu_probing
 	echo 'block-size = 64K' >>"$work/strict.conf"
 	kill -HUP "$daemon"
-	wait_until 10 grep -q 'everything goes on as before' "$log"
+	wait_until 10 grep -q 'the previous configuration stays in effect' "$log"
 	matches "tcp_mtu_probing: a reload is refused with strict = yes" "$log" \
-		'error: net.ipv4.tcp_mtu_probing = 1: .*this is refused, because of strict = yes'
+		'error: net.ipv4.tcp_mtu_probing = 1: .*forbidden by strict = yes'
 	is "tcp_mtu_probing: and nothing has changed" "$(grep -c restarted "$log")" 0
 	daemon_stop
 	is "tcp_mtu_probing: and the daemon ran on" "$status" 0

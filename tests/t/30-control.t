@@ -194,7 +194,7 @@ ok "$([ ! -e "$control" ]; echo $?)" "the socket is removed at the end"
 
 control_run --pattern 1M/s --listen 127.0.0.1:0
 first=$daemon
-ctl_refuses "reload without a file" 1 'there is no configuration file' reload
+ctl_refuses "reload without a file" 1 'started without a configuration file' reload
 is "the socket is for the owner, or the group" \
 	"$(stat -c %a "$control" | tr -d '\n' | grep -cE '^6[06]0$')" 1
 daemon_run --pattern 1M/s --listen 127.0.0.1:0 --control "$control"

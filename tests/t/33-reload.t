@@ -23,7 +23,7 @@ free_ports()
 
 finished_reloads()
 {
-	grep -cE 'streams: .* as before$|everything goes on as before|so .*nothing .*reload' "$log"
+	grep -cE 'streams: .* as before$|previous configuration stays in effect|nothing to reload|not reloading' "$log"
 }
 
 more_reloads_than()
@@ -99,8 +99,8 @@ cp "$config" "$work/good.conf"
 reload
 matches "a broken file: its error is logged" "$reload_log" \
 	"error: $config:$(sed -n '/rign-size/=' "$config"): \[stream new\] rign-size: unknown option"
-matches "a broken file: and that it is not in effect" "$reload_log" \
-	"error: $config is not in effect; everything goes on as before"
+matches "a broken file: and that it was not applied" "$reload_log" \
+	"error: $config was not applied; the previous configuration stays in effect"
 is "a broken file: nothing was done" "$(grep -c 'restarted\|listening' "$reload_log")" 0
 check "a broken file: the new stream is not there" is_refused "$c"
 rm "$config"
@@ -467,7 +467,7 @@ sleep 0.5
 kill -TERM "$daemon"
 wait_until 5 grep -q 'clients have 3600000 ms' "$log"
 reload
-matches "when it is stopping, it says so" "$reload_log" 'stopping already, so nothing is reloaded'
+matches "when it is stopping, it says so" "$reload_log" 'not reloading: dmacastd is stopping'
 check "... and goes on to stop" kill -0 "$daemon"
 daemon_stop
 is "... and ends" "$status" 0
@@ -484,7 +484,7 @@ is "... and does not end anything" "$status" 0
 daemon_run --pattern 1M/s --listen 127.0.0.1:0
 reload
 matches "without a file there is nothing to reload" "$reload_log" \
-	'warning: there is no configuration file'
+	'warning: nothing to reload: dmacastd was started without a configuration file'
 feed_ok "... and the stream goes on" --bytes 64K "127.0.0.1:$port"
 daemon_stop
 is "... to its end" "$status" 0

@@ -77,7 +77,7 @@ daemon_run --pattern max --drain-timeout 1h --listen 127.0.0.1:0
 feed_start stalled --clients 2 --stall 2 --rcvbuf 8K --seconds 60 --allow-reset "127.0.0.1:$port"
 sleep 0.5
 kill -TERM "$daemon"
-is_told "while stopping: the status says what for" 'STATUS=stopping: 2 clients to get the rest'
+is_told "while stopping: the status says what for" 'STATUS=stopping: 2 clients to receive the rest'
 before=$(times_told WATCHDOG=1)
 extended=$(times_told EXTEND_TIMEOUT_USEC)
 sleep 6
@@ -151,7 +151,7 @@ for port in "$one" "$two"; do
 	check "sockets: every one of the name is served" is_served "$port"
 done
 matches "sockets: who has none is warned of" "$log" \
-	'warning: socket systemd:sdr was passed, but no stream has it; .*add listen = systemd:sdr'
+	'warning: socket systemd:sdr was passed by systemd but no stream uses it, .*add listen = systemd:sdr'
 
 # Another stream has it after a reload, and clients that came before are served then.
 feed_start early --clients 1 --bytes 1M "127.0.0.1:$three"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Requests of the control socket: who may do what, what a reload answers, and lines full of faults. */
+/* Requests of the control socket: permissions, the answers to a reload, faulty lines, and no memory. */
 #include "control/request.h"
 
 #include "control/control.h"
@@ -63,7 +63,7 @@ static struct control_owner owner = { .is_draining = fake_is_draining,
 static const struct request_peer the_operator = { .uid = 0, .pid = 1, .may_change = true };
 static const struct request_peer guest = { .uid = 1000, .pid = 2, .may_change = false };
 
-/* Return: the answer, which is to be an object with "ok"; to be given back by json_decref(). */
+/* Return: the answer, a new reference, checked to be an object with "ok" on one line. */
 static json_t *ask_bytes(const struct request_peer *peer, const char *line, size_t length)
 {
 	char *text = request_answer(&owner, peer, line, length);
@@ -71,7 +71,7 @@ static json_t *ask_bytes(const struct request_peer *peer, const char *line, size
 
 	if (check(json_is_boolean(json_object_get(answer, "ok")), "%.*s: %s", (int)length, line,
 		  text ? text : "no answer"))
-		check(!strchr(text, '\n'), "%.*s: more than a line", (int)length, line);
+		check(!strchr(text, '\n'), "%.*s: more than one line", (int)length, line);
 	free(text);
 	return answer;
 }
@@ -121,12 +121,12 @@ static void test_permissions(void)
 		expect_done(&guest, looking[i]);
 		expect_done(&the_operator, looking[i]);
 	}
-	point("everyone may look");
+	point("every user may use the commands that change nothing");
 	for (size_t i = 0; i < LENGTH(changing); i++)
 		expect_refused(&guest, changing[i], "not allowed");
 	check(!fake_daemon.drains && !fake_daemon.reloads, "something was done");
 	check(log_get_level() == LOG_LEVEL_ERROR, "the log level is %d", (int)log_get_level());
-	point("not everyone may change something");
+	point("a guest may not change anything");
 	for (size_t i = 0; i < LENGTH(changing); i++)
 		expect_done(&the_operator, changing[i]);
 	check(fake_daemon.drains == 1 && fake_daemon.reloads == 1, "%u drains, %u reloads",
@@ -135,7 +135,7 @@ static void test_permissions(void)
 	expect_refused(&the_operator, "{\"command\":\"drain\"}", "draining");
 	expect_refused(&the_operator, "{\"command\":\"reload\"}", "draining");
 	check(fake_daemon.drains == 1 && fake_daemon.reloads == 1, "done again");
-	point("the operator may, and once it drains it drains");
+	point("the operator may, but not drain or reload while draining");
 	fake_daemon.draining = false;
 	log_set_level(LOG_LEVEL_ERROR);
 }
@@ -163,7 +163,7 @@ static void test_reload_answers(void)
 		       "FILE:7: wrong\nFILE:8: wrong, too");
 	fake_daemon.reload_text = "caf\xe9";
 	expect_refused(&the_operator, "{\"command\":\"reload\"}", "caf?");
-	/* Whatever its size, it is cut within a character of one of these two. */
+	/* One of these two is cut within a character, whatever the size of the buffer. */
 	for (size_t shift = 0; shift < 2; shift++) {
 		memset(long_text, 'x', shift);
 		for (size_t i = shift; i + 2 < sizeof(long_text); i += 2)
@@ -172,14 +172,14 @@ static void test_reload_answers(void)
 		expect_refused(&the_operator, "{\"command\":\"reload\"}", "");
 	}
 	owner.reload = NULL;
-	expect_refused(&the_operator, "{\"command\":\"reload\"}", "no configuration file");
+	expect_refused(&the_operator, "{\"command\":\"reload\"}", "without a configuration file");
 	owner.reload = fake_reload;
 	point("a reload that is refused says why");
 	fake_daemon.reload_works = true;
 	fake_daemon.reload_text = "";
 }
 
-/* Lines that are almost right. */
+/* Change a few bytes of valid lines. */
 static void test_faulty_lines(uint32_t steps)
 {
 	static const char *const lines[] = {
@@ -214,7 +214,7 @@ static void test_faulty_lines(uint32_t steps)
 		}
 		json_decref(ask_bytes(&the_operator, line, length));
 	}
-	point("an answer to every line with faults");
+	point("every faulty line has an answer");
 }
 
 /* ---- no memory ---- */

@@ -88,7 +88,7 @@ compare "a reload of a broken file fails" $? -ne 0
 check "the journal says why" said 'no-such-option' -p err
 is "it is active as before" "$(property ActiveState) $(property MainPID)" "active $pid"
 guest kill -HUP "$pid"
-wait_until 20 said 'is not in effect' -p err
+wait_until 20 said 'was not applied' -p err
 ok $? "with a plain SIGHUP, too, the journal says so"
 is "it is active as before" "$(property ActiveState) $(property MainPID)" "active $pid"
 configure <"$work/first.conf"

@@ -40,7 +40,7 @@ reload()
 
 reloaded()
 {
-	[ "$(guest sh -c "grep -cE 'streams: .* as before|goes on as before' /tmp/daemon.log")" -ge "$reloads" ]
+	[ "$(guest sh -c "grep -cE 'streams: .* as before|stays in effect' /tmp/daemon.log")" -ge "$reloads" ]
 }
 
 {
