@@ -13,15 +13,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Of instances of a service. */
+/* Control sockets of service instances. */
 #define OTHER_SOCKETS "/run/dmacast-*/control"
 
-/* A daemon that streams answers at once; one that is stopped, never. */
+/* Limit for an answer: a running daemon answers at once, a stopped one (SIGSTOP) never. */
 static const struct timeval answer_timeout = { .tv_sec = 5 };
 
 struct ctl {
 	const char *path;
-	FILE *stream; /* to read from; NULL: not connected */
+	FILE *stream; /* for reading; NULL if not connected */
 	char *line;
 	size_t line_capacity;
 };
@@ -49,7 +49,7 @@ void ctl_close(struct ctl *ctl)
 	free(ctl);
 }
 
-/* Daemons that have their sockets elsewhere. */
+/* Name the control sockets of other daemons. */
 static void name_other_sockets(char error[CTL_ERROR_TEXT])
 {
 	glob_t found;
@@ -70,11 +70,11 @@ static void explain_error(const struct ctl *ctl, int number, char error[CTL_ERRO
 
 	switch (number) {
 	case ENOENT:
-		help = ": no daemon has its control socket there; start dmacastd, or name the path "
-		       "that it logs as its control socket with --socket";
+		help = ": no daemon has its control socket there; start dmacastd, or pass the path "
+		       "that it logs as its control socket to --socket";
 		break;
 	case ECONNREFUSED:
-		help = ": the daemon that made it is gone; start dmacastd again";
+		help = ": the daemon that created it is gone; start dmacastd again";
 		break;
 	case EACCES:
 	case EPERM:
@@ -136,7 +136,7 @@ static bool ctl_send_all(const struct ctl *ctl, const char *text, size_t length)
 	return true;
 }
 
-/* A line there, a line back. Return: it, without its end; until the next call. */
+/* Send a line and read a line. Return: the line, valid until the next call; NULL after an error. */
 static const char *exchange_lines(struct ctl *ctl, const char *line, char error[CTL_ERROR_TEXT])
 {
 	ssize_t length;
@@ -160,7 +160,7 @@ static const char *exchange_lines(struct ctl *ctl, const char *line, char error[
 	return NULL;
 }
 
-/* Return: @answer, unless it says that nothing was done; then NULL with what it says instead. */
+/* Return: @answer if the request succeeded; else free it and return NULL with its error. */
 static json_t *answer_if_done(struct ctl *ctl, json_t *answer, char error[CTL_ERROR_TEXT])
 {
 	const char *text = json_string_value(json_object_get(answer, "error"));
@@ -170,7 +170,7 @@ static json_t *answer_if_done(struct ctl *ctl, json_t *answer, char error[CTL_ER
 	if (text)
 		strlcpy(error, text, CTL_ERROR_TEXT);
 	else
-		snprintf(error, CTL_ERROR_TEXT, "%s: no answer of dmacastd", ctl->path);
+		snprintf(error, CTL_ERROR_TEXT, "%s: not an answer of dmacastd", ctl->path);
 	json_decref(answer);
 	return NULL;
 }
@@ -182,7 +182,7 @@ json_t *ctl_ask(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT])
 
 	json_decref(request);
 	if (!line) {
-		strlcpy(error, "expected valid UTF-8", CTL_ERROR_TEXT);
+		strlcpy(error, "expected arguments in valid UTF-8", CTL_ERROR_TEXT);
 		return NULL;
 	}
 	answer = exchange_lines(ctl, line, error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* dmacastctl's connection to the daemon: requests and answers, see dmacastctl(8). */
+/* The connection of dmacastctl to the daemon; dmacastctl(8) describes requests and answers. */
 #ifndef DMACAST_CTL_CONNECTION_H
 #define DMACAST_CTL_CONNECTION_H
 
@@ -7,27 +7,35 @@
 
 #define CTL_DEFAULT_SOCKET "/run/dmacast/control"
 
-/* Enough for every text that these functions write. */
+/* Size of a buffer for an error. */
 #define CTL_ERROR_TEXT 1024
 
 struct ctl;
 
-/** ctl_open() - connect when it is needed. @path: is not copied. Return: NULL without memory. */
+/**
+ * ctl_open() - prepare a connection, which the first request makes.
+ * @path: of the control socket; not copied
+ *
+ * Return: NULL without memory.
+ */
 struct ctl *ctl_open(const char *path);
 
 /**
- * ctl_ask() - connect if necessary, ask, and wait for the answer, for some seconds at most.
+ * ctl_ask() - connect if necessary, send a request, and wait for the answer, with a timeout.
  * @request: the reference is taken over
- * @error: out: when NULL is returned, what went wrong and what helps, as one line
+ * @error: out: the error and its remedy on one line; only if NULL is returned
  *
- * Return: the answer to a request that was done; NULL when there is none.
+ * Return: the answer, a new reference; NULL if the request failed.
  */
 json_t *ctl_ask(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT]);
 
-/** ctl_ask_clients() - the same for all clients, of one stream or with NULL of all of them. */
+/**
+ * ctl_ask_clients() - like ctl_ask(), request the complete list of clients.
+ * @stream: name of a stream; NULL: all streams
+ */
 json_t *ctl_ask_clients(struct ctl *ctl, const char *stream, char error[CTL_ERROR_TEXT]);
 
-/** ctl_close() - end the connection. */
+/** ctl_close() - close the connection and free @ctl. */
 void ctl_close(struct ctl *ctl);
 
 #endif

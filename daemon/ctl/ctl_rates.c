@@ -10,7 +10,7 @@ static double rates_number_of(const json_t *object, const char *name)
 
 static void set_rate(json_t *object, const char *name, double bytes, double seconds)
 {
-	/* Of another one with the same name, which came meanwhile, it would be less than nothing. */
+	/* Negative if the stream was replaced by one of the same name in between. */
 	if (seconds > 0 && bytes >= 0)
 		json_object_set_new(object, name, json_real(bytes / seconds));
 }
@@ -54,7 +54,7 @@ void rates_of_streams(json_t *now, const json_t *before)
 	json_decref(index);
 }
 
-/* A connection is its two addresses, while it lasts. */
+/* Return the two addresses of a connection, which identify it while it lasts. */
 static const char *connection_key(const json_t *client, char key[256])
 {
 	const char *peer = json_string_value(json_object_get(client, "peer"));
@@ -86,7 +86,7 @@ void rates_of_clients(json_t *now, const json_t *before)
 		const json_t *old = json_object_get(index, connection_key(client, key));
 		double seconds = rates_number_of(client, "seconds");
 
-		/* The same addresses, but another connection. */
+		/* A younger client with the same addresses is another connection. */
 		if (old && rates_number_of(old, "seconds") > seconds)
 			old = NULL;
 		set_rate(client, "out_rate",

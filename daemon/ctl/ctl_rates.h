@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bytes a second, from two answers of the daemon: it only counts, so that it has nothing to do while
- * nobody looks.
+ * Rates in bytes a second, computed from two answers. The daemon only counts, so it needs no timer
+ * while nobody watches.
  */
 #ifndef DMACAST_CTL_RATES_H
 #define DMACAST_CTL_RATES_H
@@ -9,12 +9,12 @@
 #include <jansson.h>
 
 /**
- * rates_of_streams() - give each stream of the answer @now "in_rate" and "out_rate", where it is in
- * the answer @before, too.
+ * rates_of_streams() - add "in_rate" and "out_rate" to each stream in the answer @now that is also in the
+ * answer @before.
  */
 void rates_of_streams(json_t *now, const json_t *before);
 
-/** rates_of_clients() - the same with "out_rate"; of a new client, since it is there. */
+/** rates_of_clients() - add "out_rate" to each client; that of a new one is since it connected. */
 void rates_of_clients(json_t *now, const json_t *before);
 
 #endif

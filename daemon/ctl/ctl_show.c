@@ -39,7 +39,7 @@ static const char *short_of(const json_t *object, const char *name, char text[UN
 	return text;
 }
 
-/* The two largest units. */
+/* Write a time in its two largest units. */
 static const char *format_time(double seconds, char text[UNITS_TEXT])
 {
 	unsigned long s = seconds > 0 ? (unsigned long)seconds : 0;
@@ -55,7 +55,7 @@ static const char *format_time(double seconds, char text[UNITS_TEXT])
 	return text;
 }
 
-/* Of all sends, those that copied, in the daemon or after all in the kernel. */
+/* Write the share of all sends that copied: by choice, or in the kernel after all. */
 static const char *copied_of(const json_t *object, char text[UNITS_TEXT])
 {
 	double copied =
@@ -123,7 +123,7 @@ void show_status(const json_t *status, const json_t *streams, FILE *file)
 
 /* ---- streams ---- */
 
-/* So soon after its capture the client's kernel has a block, 99 times in 100. */
+/* Write the 99th percentile of the time from capture to acknowledgement. */
 static const char *acknowledged_of(const json_t *stream, char text[UNITS_TEXT])
 {
 	const json_t *latency = json_object_get(stream, "latency");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The daemon's answers as people read them. */
+/* The daemon's answers as text. */
 #ifndef DMACAST_CTL_SHOW_H
 #define DMACAST_CTL_SHOW_H
 
@@ -9,19 +9,19 @@
 
 struct table;
 
-/** show_headline() - "dmacastd 0.1, pid 12, running for 3h 20m". Return: @line. */
+/** show_headline() - write "dmacastd 0.1, pid 12, running, up 3h 20m". Return: @line. */
 const char *show_headline(const json_t *status, char *line, size_t size);
 
-/** show_totals() - "streams 2, clients 34, in 1.0M/s, out 34.0M/s". Return: @line. */
+/** show_totals() - write "streams 2, clients 34, in 1.0M/s, out 34.0M/s". Return: @line. */
 const char *show_totals(const json_t *status, const json_t *streams, char *line, size_t size);
 
-/** show_status() - a line for each of several things. @streams: with rates */
+/** show_status() - print state and totals, one value a line. @streams: with rates */
 void show_status(const json_t *status, const json_t *streams, FILE *file);
 
-/** show_streams() - a table, to be freed. @streams: with rates */
+/** show_streams() - return a new table with a row for each stream. @streams: with rates */
 struct table *show_streams(const json_t *streams);
 
-/** show_clients() - a table, to be freed. @clients: with rates */
+/** show_clients() - return a new table with a row for each client. @clients: with rates */
 struct table *show_clients(const json_t *clients);
 
 #endif

@@ -32,7 +32,7 @@ struct table *table_create(const struct table_column *columns, size_t count)
 	return table;
 }
 
-/* What comes from elsewhere must not move the cursor. */
+/* Replace control characters: a text from elsewhere must not move the cursor. */
 static void make_printable(char *text)
 {
 	for (; *text; text++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Texts in columns, as wide as what is in them. */
+/* Tables of text: each column is as wide as its longest cell. */
 #ifndef DMACAST_CTL_TABLE_H
 #define DMACAST_CTL_TABLE_H
 
@@ -14,28 +14,31 @@ struct table_column {
 	bool right; /* aligned to the right */
 };
 
-/** table_create() - @columns: must outlive the table; ends the program without memory. */
+/**
+ * table_create() - return an empty table; end the program without memory.
+ * @columns: must outlive the table
+ */
 struct table *table_create(const struct table_column *columns, size_t count);
 
-/** table_add() - the next cell, from left to right. What cannot be printed is replaced. */
+/** table_add() - append a cell, from left to right; '?' replaces what cannot be printed. */
 void table_add(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/** table_rows() - how many rows are full, with the one of titles. */
+/** table_rows() - return the number of complete rows, including the titles. */
 size_t table_rows(const struct table *table);
 
 /**
- * table_line() - write a row; 0 are the titles. No blanks at its end.
- * @width: columns that do not fit into it are left out; the first one is cut
+ * table_line() - write a row without trailing blanks; row 0 has the titles.
+ * @width: in characters; columns beyond it are left out, and the first one is cut
  *
  * Return: @line.
  */
 const char *table_line(const struct table *table, size_t row, size_t width, char *line,
 		       size_t size);
 
-/** table_print() - write all of it. */
+/** table_print() - print all rows. */
 void table_print(const struct table *table, FILE *file);
 
-/** table_free() - free it. */
+/** table_free() - free a table. */
 void table_free(struct table *table);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A picture is what the daemon says now, with rates since the picture before it. On a terminal the
- * wait between two of them is a wait for keys; curses makes a key of a changed size, too.
+ * A picture shows the daemon's current answers, with rates since the previous picture. On a terminal
+ * the program waits for keys between two pictures; curses reports a resized terminal as a key.
  */
 #include "ctl/ctl_top.h"
 
@@ -25,7 +25,7 @@
 
 #define LINE_BYTES 1024
 
-/* The first picture has rates of so short a time, rather than none. */
+/* Delay in seconds before the first picture with rates; longer delays are for those after it. */
 #define FIRST_DELAY 0.5
 
 enum order { ORDER_LAG, ORDER_RATE, ORDER_DROPPED, ORDER_PINNED };
@@ -44,9 +44,9 @@ struct top {
 	struct ctl *ctl;
 	enum order order;
 	size_t scrolled; /* clients above the first one that is shown */
-	/* The picture; NULL where the daemon could not be asked. */
+	/* The last answers; NULL if the daemon did not answer. */
 	json_t *status, *streams, *clients;
-	char error[CTL_ERROR_TEXT]; /* then */
+	char error[CTL_ERROR_TEXT]; /* set if it did not answer */
 };
 
 static volatile sig_atomic_t stopped;
@@ -56,7 +56,7 @@ static void top_signalled(int number)
 	stopped = number;
 }
 
-/* ---- what there is to see ---- */
+/* ---- answers ---- */
 
 static void free_answers(struct top *top)
 {
@@ -66,7 +66,7 @@ static void free_answers(struct top *top)
 	top->status = top->streams = top->clients = NULL;
 }
 
-/* Return: false with top->error. */
+/* Request new answers and compute rates. Return: false with top->error after an error. */
 static bool refresh_answers(struct top *top)
 {
 	struct top now = { 0 };
@@ -103,7 +103,7 @@ static int compare_clients(const void *a, const void *b)
 	return (one < other) - (one > other);
 }
 
-/* Return: the same clients, the most interesting ones first; to be freed. */
+/* Return: a new answer with the same clients, highest value first. */
 static json_t *sorted_clients(const struct top *top)
 {
 	const json_t *clients = json_object_get(top->clients, "clients");
@@ -174,7 +174,7 @@ static int run_without_terminal(struct top *top, const struct top_options *optio
 
 /* ---- on a terminal ---- */
 
-/* Text in a line of the screen, cut at its end. */
+/* Write text in a line of the screen, cut at the right edge. */
 static void draw_line(int row, const char *text)
 {
 	if (row < LINES)
@@ -205,12 +205,12 @@ static void draw_clients(struct top *top, int row)
 	json_t *sorted = sorted_clients(top);
 	struct table *table = show_clients(sorted);
 	size_t clients = table_rows(table) - 1;
-	int room = LINES - row - 1; /* and one row for the keys */
+	int rows = LINES - row - 1; /* without the line of keys */
 
-	/* Only a screen beyond the end is left out. */
+	/* Scroll at most to the last client. */
 	if (top->scrolled >= clients)
 		top->scrolled = clients ? clients - 1 : 0;
-	draw_table(row, table, top->scrolled, room);
+	draw_table(row, table, top->scrolled, rows);
 	table_free(table);
 	json_decref(sorted);
 }
@@ -226,7 +226,7 @@ static void draw_picture(struct top *top)
 		draw_line(row++, show_headline(top->status, line, sizeof(line)));
 		draw_line(row++, show_totals(top->status, top->streams, line, sizeof(line)));
 		table = show_streams(top->streams);
-		/* At most half of the screen, so that clients are seen, too. */
+		/* Streams get at most half of the screen; the rest is for clients. */
 		row = draw_table(row + 1, table, 0, LINES / 2 - 1);
 		table_free(table);
 		draw_clients(top, row + 1);
@@ -243,7 +243,7 @@ static void draw_picture(struct top *top)
 	refresh();
 }
 
-/* Return: false when it is the end. */
+/* Return: false to quit. */
 static bool handle_key(struct top *top, int key)
 {
 	switch (key) {
@@ -276,7 +276,7 @@ static bool handle_key(struct top *top, int key)
 	return true;
 }
 
-/* Other than a signal to stop, a changed size does not interrupt the wait for an answer. */
+/* A resized terminal must not interrupt the wait for an answer; a signal to stop may. */
 static void refresh_without_resize(struct top *top)
 {
 	sigset_t changed_size;
@@ -288,7 +288,7 @@ static void refresh_without_resize(struct top *top)
 	sigprocmask(SIG_UNBLOCK, &changed_size, NULL);
 }
 
-/* Until the next picture is due. Return: false when it is the end. */
+/* Handle keys until the next picture is due. Return: false to quit. */
 static bool serve_keys(struct top *top, double seconds)
 {
 	uint64_t end = clock_monotonic_ns() + (uint64_t)(seconds * 1e9), now;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* dmacastctl top: streams and clients, again and again. */
+/* dmacastctl top: a live view of streams and clients. */
 #ifndef DMACAST_CTL_TOP_H
 #define DMACAST_CTL_TOP_H
 
@@ -9,12 +9,12 @@
 struct ctl;
 
 struct top_options {
-	double delay;	 /* seconds from one picture to the next */
-	uint64_t rounds; /* pictures; 0: until it is stopped */
+	double delay;	 /* seconds between two pictures */
+	uint64_t rounds; /* pictures; 0: no limit */
 };
 
 /**
- * top_run() - on a terminal a live view, until `q` or a signal; elsewhere one picture after another.
+ * top_run() - show a live view on a terminal until `q` or a signal; elsewhere print picture after picture.
  *
  * Return: the exit status.
  */

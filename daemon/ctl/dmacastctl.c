@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* dmacastctl: look at a running dmacastd, and tell it what to do. */
+/* dmacastctl: show the state of a running dmacastd, and control it. */
 #include "ctl/ctl_connection.h"
 #include "ctl/ctl_rates.h"
 #include "ctl/ctl_show.h"
@@ -19,13 +19,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Of the command line. */
+/* Exit status for a wrong command line. */
 #define STATUS_WRONG_USAGE 2
 
-/* Rates are measured so long. */
+/* Time over which rates are measured. */
 static const struct timespec rate_interval = { .tv_nsec = 500000000 };
 
-/* Options that only some commands have, as bits. */
+/* Bits of the options that only some commands have. */
 enum { HAS_STREAM = 1, HAS_ALL = 2, HAS_DELAY = 4, HAS_ROUNDS = 8, HAS_JSON = 16 };
 
 struct arguments {
@@ -33,13 +33,13 @@ struct arguments {
 	const char *word;   /* after the command, or NULL */
 	const char *stream; /* --stream */
 	struct top_options top;
-	unsigned int given; /* which of those options */
+	unsigned int given; /* HAS_... bits of the options given */
 	struct ctl *ctl;
 };
 
 struct command {
 	const char *name, *arguments, *help;
-	unsigned int options;
+	unsigned int options; /* HAS_... bits of the options allowed */
 	bool takes_word;
 	int (*run)(const struct arguments *arguments);
 };
@@ -79,7 +79,7 @@ static int report_failure(const struct arguments *arguments, const char *error)
 	return 1;
 }
 
-/* Return: the answer; NULL after an error, which was said. */
+/* Return: the answer; NULL after an error, which is printed. */
 static json_t *ask_daemon(const struct arguments *arguments, json_t *request)
 {
 	char error[CTL_ERROR_TEXT];
@@ -105,7 +105,7 @@ static json_t *ask_clients(const struct arguments *arguments)
 	return answer;
 }
 
-/* Return: the exit status. */
+/* Print and free @answer. Return: the exit status. */
 static int print_if_json(const struct arguments *arguments, json_t *answer)
 {
 	if (!answer)
@@ -116,7 +116,7 @@ static int print_if_json(const struct arguments *arguments, json_t *answer)
 	return 0;
 }
 
-/* The streams with rates. */
+/* Return: the streams with rates; NULL after an error, which is printed. */
 static json_t *measure_streams(const struct arguments *arguments)
 {
 	json_t *before = ask_command(arguments, "streams"), *now = NULL;
@@ -239,18 +239,18 @@ static int command_drain(const struct arguments *arguments)
 }
 
 static const struct command commands[] = {
-	{ "status", "", "the daemon in a few lines", HAS_JSON, false, command_status },
-	{ "streams", "", "the streams: a table", HAS_JSON, false, command_streams },
-	{ "clients", "[STREAM]", "the clients, of one stream or of all: a table", HAS_JSON, true,
-	  command_clients },
-	{ "top", "[-d SECONDS] [-n N]", "streams and clients, live", HAS_DELAY | HAS_ROUNDS, false,
-	  command_top },
+	{ "status", "", "show the daemon's state and totals", HAS_JSON, false, command_status },
+	{ "streams", "", "show a table of the streams", HAS_JSON, false, command_streams },
+	{ "clients", "[STREAM]", "show a table of the clients, of one stream or of all", HAS_JSON,
+	  true, command_clients },
+	{ "top", "[-d SECONDS] [-n N]", "show streams and clients live", HAS_DELAY | HAS_ROUNDS,
+	  false, command_top },
 	{ "kick", "CLIENT|--stream NAME|--all", "reset the connections of clients",
 	  HAS_STREAM | HAS_ALL | HAS_JSON, true, command_kick },
 	{ "reload", "", "read the configuration file again", HAS_JSON, false, command_reload },
-	{ "log-level", "[LEVEL]", "say, or set, the least important level that is logged", HAS_JSON,
+	{ "log-level", "[LEVEL]", "print or set the least important level that is logged", HAS_JSON,
 	  true, command_log_level },
-	{ "drain", "[STREAM]", "stop, the daemon or one stream; clients get the rest", HAS_JSON,
+	{ "drain", "[STREAM]", "stop the daemon or one stream; clients receive the rest", HAS_JSON,
 	  true, command_drain },
 };
 
@@ -276,7 +276,7 @@ static const struct option options[] = {
 static void ctl_print_help(void)
 {
 	printf("Usage: dmacastctl [-s PATH] [-j] COMMAND [ARGUMENT]...\n"
-	       "Look at a running dmacastd, and tell it what to do.\n\n"
+	       "Show the state of a running dmacastd, and control it.\n\n"
 	       "Commands:\n");
 	for (size_t i = 0; i < COMMANDS; i++) {
 		printf("  %s%s%s\n", commands[i].name, *commands[i].arguments ? " " : "",
@@ -284,12 +284,13 @@ static void ctl_print_help(void)
 		printf("        %s\n", commands[i].help);
 	}
 	printf("\nOptions:\n"
-	       "  -s, --socket PATH    the daemon's control socket\n"
+	       "  -s, --socket PATH    control socket of the daemon\n"
 	       "                       (default " CTL_DEFAULT_SOCKET ")\n"
-	       "  -j, --json           print the daemon's answer as it is\n"
-	       "  -d, --delay SECONDS  of top: time between two pictures (default 1)\n"
-	       "  -n, --rounds N       of top: end after so many pictures; --once: after one\n"
-	       "  -h, --help           print this, -V, --version: print the version\n\n"
+	       "  -j, --json           print the daemon's answer in JSON\n"
+	       "  -d, --delay SECONDS  top: time between two pictures (default 1)\n"
+	       "  -n, --rounds N       top: number of pictures; --once: one picture\n"
+	       "  -h, --help           print this help\n"
+	       "  -V, --version        print the version\n\n"
 	       "See dmacastctl(8).\n");
 }
 
@@ -301,7 +302,7 @@ static bool ctl_parse_delay(const char *text, double *delay)
 	return end != text && !*end && isfinite(*delay) && *delay >= 0.1 && *delay <= 3600;
 }
 
-/* Return: -1, or the exit status when that is all. */
+/* Return: -1, or the exit status if the program ends here. */
 static int ctl_handle_option(struct arguments *arguments, int option, const char *what)
 {
 	switch (option) {
@@ -339,7 +340,7 @@ static int ctl_handle_option(struct arguments *arguments, int option, const char
 		printf("dmacastctl %s\n", DMACAST_VERSION);
 		return 0;
 	case ':':
-		return wrong_usage("%s: expected a value after it", what);
+		return wrong_usage("%s: expected a value", what);
 	default:
 		return wrong_usage("%s: unknown option", what);
 	}
@@ -363,7 +364,7 @@ static int run_command(struct arguments *arguments, const struct command *comman
 		return 1;
 	status = command->run(arguments);
 	ctl_close(arguments->ctl);
-	/* What nobody could read is not done. */
+	/* A command fails if its output could not be written. */
 	if (fflush(stdout) || ferror(stdout)) {
 		perror("dmacastctl: standard output");
 		status = 1;

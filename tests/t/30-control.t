@@ -211,7 +211,7 @@ ctl_refuses "a daemon that is stopped" 1 'timed out: the daemon does not answer'
 kill -CONT "$first"
 { kill -KILL "$first" && wait "$first"; } 2>/dev/null
 ok "$([ -S "$control" ]; echo $?)" "a daemon that is killed leaves its socket"
-ctl_refuses "a socket without a daemon" 1 'Connection refused: the daemon that made it is gone' status
+ctl_refuses "a socket without a daemon" 1 'Connection refused: the daemon that created it is gone' status
 control_run --pattern 1M/s --listen 127.0.0.1:0
 is "the next one takes its place" "$("${ctl[@]}" --json status | jq .pid)" "$daemon"
 # Another one is in the place by now: that is not to be removed.
