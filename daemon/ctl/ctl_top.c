@@ -25,8 +25,8 @@
 
 #define LINE_BYTES 1024
 
-/* Delay in seconds before the first picture with rates; longer delays are for those after it. */
-#define FIRST_DELAY 0.5
+/* Delay in seconds before the first picture with rates, also if a longer one is set. */
+#define MAX_FIRST_DELAY 0.5
 
 enum order { ORDER_LAG, ORDER_RATE, ORDER_DROPPED, ORDER_PINNED };
 
@@ -153,7 +153,7 @@ static void pause_for(double seconds)
 
 static int run_without_terminal(struct top *top, const struct top_options *options)
 {
-	double delay = options->delay < FIRST_DELAY ? options->delay : FIRST_DELAY;
+	double delay = options->delay < MAX_FIRST_DELAY ? options->delay : MAX_FIRST_DELAY;
 	bool looking = refresh_answers(top);
 
 	for (uint64_t i = 0; looking && !stopped && (!options->rounds || i < options->rounds);
@@ -318,7 +318,7 @@ static void top_catch_signals(void)
 
 static void run_on_terminal(struct top *top, const struct top_options *options)
 {
-	double delay = options->delay < FIRST_DELAY ? options->delay : FIRST_DELAY;
+	double delay = options->delay < MAX_FIRST_DELAY ? options->delay : MAX_FIRST_DELAY;
 
 	initscr();
 	cbreak();
