@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "block.h"
 
-#include "channel.h"
+#include "channel_state.h"
 
 #include <linux/list.h>
 #include <linux/lockdep.h>

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "channel.h"
 
+#include "block.h"
 #include "channel_feed.h"
 #include "channel_ring.h"
+#include "channel_state.h"
 #include "class.h"
-#include "compat.h"
+#include "engine.h"
 #include "fault.h"
 #include "guard.h"
+#include "mapping.h"
 #include "trace.h"
 
 #include <linux/dma-mapping.h>
@@ -334,7 +337,9 @@ static void channel_work(struct work_struct *work)
 	mutex_unlock(&channel->mutex);
 }
 
-static struct channel *allocate_channel(struct device *parent, const char *name)
+static struct channel *allocate_channel(struct device *parent, const char *name,
+					const struct file_operations *fops,
+					const struct attribute_group **groups)
 {
 	struct channel *channel = dmacast_fault() ? NULL : kzalloc(sizeof(*channel), GFP_KERNEL);
 	int error;
@@ -358,9 +363,9 @@ static struct channel *allocate_channel(struct device *parent, const char *name)
 	device_initialize(&channel->dev);
 	channel->dev.class = &dmacast_class;
 	channel->dev.parent = parent;
-	channel->dev.groups = dmacast_channel_groups;
+	channel->dev.groups = groups;
 	channel->dev.release = channel_free;
-	cdev_init(&channel->cdev, &dmacast_channel_fops);
+	cdev_init(&channel->cdev, fops);
 	channel->cdev.owner = THIS_MODULE;
 	error = dmacast_fault() ? -ENOMEM : dev_set_name(&channel->dev, "%s", name);
 	if (error) {
@@ -370,9 +375,11 @@ static struct channel *allocate_channel(struct device *parent, const char *name)
 	return channel;
 }
 
-struct channel *dmacast_channel_create(struct device *parent, const char *name)
+struct channel *dmacast_channel_create(struct device *parent, const char *name,
+				       const struct file_operations *fops,
+				       const struct attribute_group **groups)
 {
-	struct channel *channel = allocate_channel(parent, name);
+	struct channel *channel = allocate_channel(parent, name, fops, groups);
 	int error;
 
 	if (IS_ERR(channel)) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "channel_feed.h"
 
-#include "channel.h"
+#include "block.h"
+#include "channel_state.h"
+#include "engine.h"
 #include "fault.h"
 #include "guard.h"
 #include "trace.h"
@@ -371,7 +373,7 @@ static bool feed_once(struct channel *channel)
  * what is issued is what was submitted here, and a callback that comes out of
  * dma_async_issue_pending() itself, as dma-pl330's do, does not go deeper and deeper.
  *
- * A softirq does a bounded part of the work, and leaves the rest to guard_work().
+ * A softirq does a bounded part of the work, and leaves the rest to channel_work().
  */
 void dmacast_channel_feed(struct channel *channel)
 {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "channel_ring.h"
 
-#include "channel.h"
+#include "block.h"
 #include "channel_feed.h"
+#include "channel_state.h"
 #include "compat.h"
 #include "fault.h"
 #include "guard.h"
+#include "mapping.h"
+#include "memory.h"
 
 #include <linux/err.h>
 #include <linux/mm.h>

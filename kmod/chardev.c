@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The file operations of /dev/dmacast/NAME, as uapi/dmacast.h describes them. */
-#include "channel.h"
+#include "chardev.h"
 
+#include "channel.h"
 #include "channel_feed.h"
 #include "channel_ring.h"
+#include "channel_state.h"
 #include "guard.h"
+#include "mapping.h"
 
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -327,7 +329,7 @@ static int channel_close(struct inode *inode, struct file *file)
 	return 0;
 }
 
-const struct file_operations dmacast_channel_fops = {
+const struct file_operations dmacast_chardev_fops = {
 	.owner = THIS_MODULE,
 	.open = channel_open,
 	.release = channel_close,

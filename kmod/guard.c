@@ -39,8 +39,11 @@
  */
 #include "guard.h"
 
-#include "channel.h"
+#include "block.h"
+#include "channel_state.h"
 #include "compat.h"
+#include "mapping.h"
+#include "memory.h"
 #include "trace.h"
 
 #include <linux/jiffies.h>
@@ -52,6 +55,8 @@
 #define REPLACE_AGAIN	HZ
 /* Pause between looks at what was left behind. */
 #define LEFT_PAUSE	max(HZ / 4, 1)
+
+struct workqueue_struct *dmacast_workqueue;
 
 void dmacast_guard_schedule(struct channel *channel, unsigned long delay)
 {

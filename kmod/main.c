@@ -7,10 +7,12 @@
  * the DMA provider has entries in its dma_slave_map.
  */
 #include "channel.h"
+#include "chardev.h"
 #include "class.h"
 #include "compat.h"
 #include "fault.h"
 #include "guard.h"
+#include "sysfs.h"
 
 #include <linux/ctype.h>
 #include <linux/err.h>
@@ -22,6 +24,8 @@
 #include <linux/property.h>
 #include <linux/workqueue.h>
 
+#include <uapi/dmacast.h>
+
 #define CHANNELS_MOST 64
 
 static char *channels[CHANNELS_MOST];
@@ -31,8 +35,6 @@ MODULE_PARM_DESC(channels,
 		 "Without a device tree: names of the channels, as in adc,dac: the n-th one is the device dmacast.n and asks for the DMA channel \"rx\" of it");
 
 static struct platform_device *channel_device[CHANNELS_MOST];
-
-struct workqueue_struct *dmacast_workqueue;
 
 /* It becomes the name of a file. */
 static bool is_name(const char *name)
@@ -64,7 +66,8 @@ static int probe(struct platform_device *pdev)
 		dev_err(&pdev->dev, "label \"%s\": another channel has this name\n", name);
 		return -EEXIST;
 	}
-	channel = dmacast_channel_create(&pdev->dev, name);
+	channel = dmacast_channel_create(&pdev->dev, name, &dmacast_chardev_fops,
+					 dmacast_sysfs_groups);
 	if (IS_ERR(channel))
 		return PTR_ERR(channel);
 	platform_set_drvdata(pdev, channel);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "mapping.h"
 
-#include "channel.h"
+#include "channel_state.h"
 #include "compat.h"
 #include "fault.h"
+#include "memory.h"
 
 #include <linux/fs.h>
 #include <linux/mm.h>

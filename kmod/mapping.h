@@ -6,26 +6,12 @@
 #ifndef DMACAST_MAPPING_H
 #define DMACAST_MAPPING_H
 
-#include <linux/mutex.h>
-#include <linux/spinlock.h>
 #include <linux/types.h>
 
-struct address_space;
 struct channel;
 struct ring_block;
+struct ring_mappings;
 struct vm_area_struct;
-
-/* Mappings whose flags are watched. With more of them the guard unmaps each block to be sure. */
-#define MAX_WATCHED_MAPPINGS 8
-
-struct ring_mappings {
-	struct mutex lock;		/* see channel.h; the next two, and what makes entries */
-	struct address_space *file;	/* of the open file; NULL: it is closed */
-	unsigned int copies;		/* copies that fork() and mremap() made */
-	spinlock_t watch_lock;		/* the rest */
-	unsigned int count;		/* mappings that exist */
-	struct vm_area_struct *watched[MAX_WATCHED_MAPPINGS];	/* unused ones are NULL */
-};
 
 /* What dmacast_mappings_begin_look() saw, for dmacast_mappings_end_look(). */
 struct mapping_look {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* /sys/class/dmacast/NAME: read-only, one value a file; ABI has what they mean. */
+#include "sysfs.h"
+
 #include "channel.h"
+#include "channel_state.h"
 
 #include <linux/device.h>
 #include <linux/stddef.h>
@@ -119,4 +121,4 @@ static struct attribute *channel_attrs[] = {
 
 static const struct attribute_group channel_group = { .attrs = channel_attrs };
 
-const struct attribute_group *dmacast_channel_groups[] = { &channel_group, NULL };
+const struct attribute_group *dmacast_sysfs_groups[] = { &channel_group, NULL };

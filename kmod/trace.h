@@ -6,7 +6,7 @@
 #if !defined(DMACAST_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define DMACAST_TRACE_H
 
-#include "channel.h"
+#include "channel_state.h"
 #include "compat.h"
 
 #include <linux/tracepoint.h>

@@ -67,6 +67,26 @@ done >"$work/own"
 is "every source includes its own header first" "$(cat "$work/own")" ""
 compare "main.c is short" "$(wc -l <daemon/main.c)" -lt 150
 
+# module_arrows FILE...: which file of kmod/ includes which other one, a .c and its .h as one; a pair a line.
+module_arrows()
+{
+	local file name
+
+	for file in "$@"; do
+		name=$(basename "${file%.*}")
+		sed -n "s,^#include \"\(.*\)\\.h\"\$,$name \1,p" "$file"
+	done | awk '$1 != $2' | sort -u
+}
+
+module_arrows kmod/*.[ch] >"$work/module-arrows"
+tsort "$work/module-arrows" >"$work/order" 2>"$work/circles"
+is "no circle in the includes of the kernel modules" "$(cat "$work/circles")" ""
+sed -n '/^<!-- Layers/,/^-->/ { /^<!--/d; /^-->/d; s/  .*//; p }' kmod/README.md >"$work/module-layers"
+is "the layers in kmod/README.md have each of their files" "$(tr ' ' '\n' <"$work/module-layers" | sort)" \
+	"$(for file in kmod/*.[ch]; do basename "${file%.*}"; done | sort -u)"
+is "and each one includes only from layers below" "$(awk 'NR == FNR { for (i = 1; i <= NF; i++) layer[$i] = NR; next }
+	!(layer[$2] < layer[$1])' "$work/module-layers" "$work/module-arrows")" ""
+
 # --- format and linters ---
 mapfile -t c_files < <(printf '%s\n' "${files[@]}" | grep '\.[ch]$' | grep -Ev "^(kmod|tests/vm/pfnmap)/")
 mapfile -t scripts < <(grep -lE '^#!.*(ba)?sh|shellcheck shell=' "${files[@]}" | grep -v '^LICENSE')
