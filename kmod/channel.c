@@ -28,7 +28,7 @@
  * If the engine cannot be stopped, it keeps what it has: the QUEUED blocks stay so, and neither
  * their memory nor what its callbacks use is ever freed: ring, channel, module. Return: 0 or -EIO.
  */
-static int halt_engine(struct channel *channel)
+static int channel_halt_engine(struct channel *channel)
 {
 	int error;
 
@@ -53,9 +53,9 @@ static int halt_engine(struct channel *channel)
 }
 
 /* Under mutex. Return: 0 or -EIO. */
-static int stop_engine(struct channel *channel)
+static int channel_stop_engine(struct channel *channel)
 {
-	int error = halt_engine(channel);
+	int error = channel_halt_engine(channel);
 
 	spin_lock_irq(&channel->lock);
 	channel->running = false;
@@ -64,7 +64,7 @@ static int stop_engine(struct channel *channel)
 	return error;
 }
 
-static void activate(struct channel *channel)
+static void channel_activate(struct channel *channel)
 {
 	spin_lock_irq(&channel->lock);
 	channel->active = true;
@@ -88,7 +88,7 @@ int dmacast_channel_start(struct channel *channel)
 	spin_lock_irq(&channel->lock);
 	channel->running = true;
 	spin_unlock_irq(&channel->lock);
-	activate(channel);
+	channel_activate(channel);
 
 	spin_lock_irq(&channel->lock);
 	/* Had the engine taken any block, it would be at least queued. */
@@ -97,7 +97,7 @@ int dmacast_channel_start(struct channel *channel)
 	spin_unlock_irq(&channel->lock);
 	if (!idle)
 		return 0;
-	stop_engine(channel);
+	channel_stop_engine(channel);
 	dev_notice_ratelimited(&channel->dev,
 			       "the DMA engine takes no transfer of %zu bytes; try smaller blocks, or contiguous ones\n",
 			       channel->ring->block_size);
@@ -108,7 +108,7 @@ int dmacast_channel_stop(struct channel *channel)
 {
 	if (!channel->running)
 		return -EALREADY;
-	return stop_engine(channel);
+	return channel_stop_engine(channel);
 }
 
 int dmacast_channel_suspend(struct channel *channel)
@@ -117,7 +117,7 @@ int dmacast_channel_suspend(struct channel *channel)
 
 	mutex_lock(&channel->mutex);
 	if (channel->active) {
-		error = halt_engine(channel);
+		error = channel_halt_engine(channel);
 		spin_lock_irq(&channel->lock);
 		channel->suspends++;
 		/* For the transfer that was cut off. */
@@ -134,14 +134,14 @@ void dmacast_channel_resume(struct channel *channel)
 {
 	mutex_lock(&channel->mutex);
 	if (channel->running)
-		activate(channel);
+		channel_activate(channel);
 	mutex_unlock(&channel->mutex);
 }
 
 /* ---- the owner ---- */
 
 /* What the record of a block says of those before it. Under lock. */
-static void describe_gap(struct channel *channel, struct ring_block *block)
+static void channel_describe_gap(struct channel *channel, struct ring_block *block)
 {
 	if (block->is_unlent)
 		return;
@@ -171,7 +171,7 @@ bool dmacast_channel_lend(struct channel *channel, struct dmacast_block *record)
 		return false;
 	}
 	dmacast_block_set_state(block, BLOCK_LENT);
-	describe_gap(channel, block);
+	channel_describe_gap(channel, block);
 	*record = (struct dmacast_block){
 		.index = block->index,
 		.flags = block->flags,
@@ -190,7 +190,7 @@ bool dmacast_channel_lend(struct channel *channel, struct dmacast_block *record)
 }
 
 /* Put @block where it was among the READY ones, which are in the order of their sequence. */
-static void insert_ready(struct channel *channel, struct ring_block *block)
+static void channel_insert_ready(struct channel *channel, struct ring_block *block)
 {
 	struct list_head *ready = &channel->list[BLOCK_READY];
 	struct ring_block *next;
@@ -215,7 +215,7 @@ void dmacast_channel_unlend(struct channel *channel, const struct dmacast_block 
 		if (block->state == BLOCK_LENT && block->sequence == record->sequence) {
 			block->is_unlent = true;
 			channel->stats.lent--;
-			insert_ready(channel, block);
+			channel_insert_ready(channel, block);
 		}
 	}
 	spin_unlock_irq(&channel->lock);
@@ -242,7 +242,7 @@ int dmacast_channel_return(struct channel *channel, u32 index)
 }
 
 /* What the owner did not give back. Whoever sends from these still does. */
-static void take_back_lent(struct channel *channel)
+static void channel_take_back_lent(struct channel *channel)
 {
 	struct ring_block *block;
 
@@ -262,8 +262,8 @@ static void take_back_lent(struct channel *channel)
 void dmacast_channel_release(struct channel *channel)
 {
 	if (channel->running)
-		stop_engine(channel);
-	take_back_lent(channel);
+		channel_stop_engine(channel);
+	channel_take_back_lent(channel);
 	spin_lock_irq(&channel->lock);
 	dmacast_block_move_all(channel, BLOCK_READY, BLOCK_FREE);
 	spin_unlock_irq(&channel->lock);
@@ -337,7 +337,7 @@ static void channel_work(struct work_struct *work)
 	mutex_unlock(&channel->mutex);
 }
 
-static struct channel *allocate_channel(struct device *parent, const char *name,
+static struct channel *channel_allocate(struct device *parent, const char *name,
 					const struct file_operations *fops,
 					const struct attribute_group **groups)
 {
@@ -379,7 +379,7 @@ struct channel *dmacast_channel_create(struct device *parent, const char *name,
 				       const struct file_operations *fops,
 				       const struct attribute_group **groups)
 {
-	struct channel *channel = allocate_channel(parent, name, fops, groups);
+	struct channel *channel = channel_allocate(parent, name, fops, groups);
 	int error;
 
 	if (IS_ERR(channel)) {
@@ -419,12 +419,12 @@ void dmacast_channel_remove(struct channel *channel)
 {
 	cdev_device_del(&channel->cdev, &channel->dev);
 	mutex_lock(&channel->mutex);
-	/* First: a poll() that stop_engine() wakes has to see this end, not that of a STOP. */
+	/* First: a poll() that the stop wakes has to see this end, not that of a STOP. */
 	spin_lock_irq(&channel->lock);
 	channel->dead = true;
 	spin_unlock_irq(&channel->lock);
 	if (channel->running)
-		stop_engine(channel);
+		channel_stop_engine(channel);
 	dmacast_channel_unmap_ring(channel);
 	/* A provider may free what its engine still uses. */
 	if (!channel->engine_stuck)

@@ -20,21 +20,21 @@
 #include <linux/sched.h>
 
 /* An engine that only fails is asked again after a pause. */
-#define FAILURES_IN_A_ROW	16
-#define FEED_AGAIN		max(HZ / 100, 1)
+#define MAX_FAILURES_IN_A_ROW	16
+#define FAILURE_PAUSE		max(HZ / 100, 1)
 
 /*
  * Limits of what is done at once, with softirqs off: blocks that are submitted, and pages whose
  * references are looked at. A block of the largest size is looked at as a whole.
  */
-#define FEED_AT_ONCE		16
-#define PAGES_AT_ONCE		(MAX_BLOCK_SIZE >> PAGE_SHIFT)
+#define MAX_BLOCKS_AT_ONCE	16
+#define MAX_PAGES_AT_ONCE	(MAX_BLOCK_SIZE >> PAGE_SHIFT)
 
 /* ---- the engine finishes a transfer ---- */
 
 /* Under lock. */
-static void account_transfer(struct channel *channel, struct ring_block *block, bool failed,
-			     u32 residue)
+static void feed_account_transfer(struct channel *channel, struct ring_block *block, bool failed,
+				  u32 residue)
 {
 	u32 size = channel->ring->block_size;
 	bool is_short = !failed && residue && channel->engine.knows_residue;
@@ -62,7 +62,7 @@ static void account_transfer(struct channel *channel, struct ring_block *block, 
 }
 
 /* Did the engine have nothing else to do? Later nobody knows: blocks come at any time. */
-static void account_stall(struct channel *channel)
+static void feed_account_stall(struct channel *channel)
 {
 	if (channel->active && !channel->count[BLOCK_QUEUED])
 		channel->stats.stalls++;
@@ -79,7 +79,7 @@ static void feed_after(struct channel *channel, unsigned long delay)
 
 static void feed_later(struct channel *channel)
 {
-	feed_after(channel, FEED_AGAIN);
+	feed_after(channel, FAILURE_PAUSE);
 }
 
 static void feed_soon(struct channel *channel)
@@ -92,7 +92,8 @@ static void feed_soon(struct channel *channel)
  * transfer by now. tx_status() says of a terminated one that it is complete, and an engine that
  * cannot be stopped completes transfers that nobody waits for.
  */
-static void finish_transfer(struct ring_block *block, dma_cookie_t cookie, bool failed, u32 residue)
+static void feed_finish_transfer(struct ring_block *block, dma_cookie_t cookie, bool failed,
+				 u32 residue)
 {
 	struct channel *channel = block->channel;
 	unsigned long flags;
@@ -104,9 +105,9 @@ static void finish_transfer(struct ring_block *block, dma_cookie_t cookie, bool 
 		spin_unlock_irqrestore(&channel->lock, flags);
 		return;
 	}
-	account_transfer(channel, block, failed, residue);
-	account_stall(channel);
-	pause = channel->failures_in_a_row >= FAILURES_IN_A_ROW;
+	feed_account_transfer(channel, block, failed, residue);
+	feed_account_stall(channel);
+	pause = channel->failures_in_a_row >= MAX_FAILURES_IN_A_ROW;
 	spin_unlock_irqrestore(&channel->lock, flags);
 
 	if (pause)
@@ -118,9 +119,9 @@ static void finish_transfer(struct ring_block *block, dma_cookie_t cookie, bool 
 
 /*
  * The cookie of @block's transfer; 0: it has none. Under lock. The transfer may be finished before
- * dmaengine_submit() has told its cookie: then submit() goes on with what is left to do.
+ * dmaengine_submit() has told its cookie: then feed_submit() goes on with what is left to do.
  */
-static dma_cookie_t queued_cookie(struct ring_block *block)
+static dma_cookie_t feed_queued_cookie(struct ring_block *block)
 {
 	if (block->state != BLOCK_QUEUED)
 		return 0;
@@ -130,7 +131,7 @@ static dma_cookie_t queued_cookie(struct ring_block *block)
 }
 
 /* The first block that was given to the engine, of those that are still there. */
-static struct ring_block *oldest_queued(struct channel *channel, dma_cookie_t *cookie)
+static struct ring_block *feed_oldest_queued(struct channel *channel, dma_cookie_t *cookie)
 {
 	struct ring_block *block = NULL;
 	unsigned long flags;
@@ -139,7 +140,7 @@ static struct ring_block *oldest_queued(struct channel *channel, dma_cookie_t *c
 	if (channel->active)
 		block = list_first_entry_or_null(&channel->list[BLOCK_QUEUED], struct ring_block,
 						 entry);
-	*cookie = block ? queued_cookie(block) : 0;
+	*cookie = block ? feed_queued_cookie(block) : 0;
 	spin_unlock_irqrestore(&channel->lock, flags);
 	return *cookie ? block : NULL;
 }
@@ -148,31 +149,31 @@ static struct ring_block *oldest_queued(struct channel *channel, dma_cookie_t *c
  * All that is done, in the order in which it was submitted, which is that of the data. dma-pl330
  * may call for a block before, on another CPU, it calls for the block before it.
  */
-static void finish_by_status(struct channel *channel)
+static void feed_finish_by_status(struct channel *channel)
 {
 	struct ring_block *block;
 	dma_cookie_t cookie;
 
-	while ((block = oldest_queued(channel, &cookie))) {
+	while ((block = feed_oldest_queued(channel, &cookie))) {
 		struct dma_tx_state state = { 0 };
 		enum dma_status status =
 			dmaengine_tx_status(channel->engine.chan, cookie, &state);
 
 		if (status == DMA_IN_PROGRESS || status == DMA_PAUSED)
 			return;
-		finish_transfer(block, cookie, status == DMA_ERROR, state.residue);
+		feed_finish_transfer(block, cookie, status == DMA_ERROR, state.residue);
 	}
 }
 
-static void transfer_done(void *argument)
+static void feed_transfer_done(void *argument)
 {
 	struct channel *channel = argument;
 
 	dmacast_engine_note_callback(&channel->engine);
-	finish_by_status(channel);
+	feed_finish_by_status(channel);
 }
 
-static void transfer_done_result(void *argument, const struct dmaengine_result *result)
+static void feed_transfer_result(void *argument, const struct dmaengine_result *result)
 {
 	struct ring_block *block = argument;
 	struct channel *channel = block->channel;
@@ -183,16 +184,16 @@ static void transfer_done_result(void *argument, const struct dmaengine_result *
 	spin_lock_irqsave(&channel->lock, flags);
 	block->failed = result->result != DMA_TRANS_NOERROR;
 	block->residue = result->residue;
-	cookie = queued_cookie(block);
+	cookie = feed_queued_cookie(block);
 	spin_unlock_irqrestore(&channel->lock, flags);
 	if (cookie)
-		finish_transfer(block, cookie, block->failed, block->residue);
+		feed_finish_transfer(block, cookie, block->failed, block->residue);
 }
 
 /* ---- feeding the engine ---- */
 
 /* Give one block, which is in the caller's hand, to the engine. Return: does it take it? */
-static bool submit(struct channel *channel, struct ring_block *block)
+static bool feed_submit(struct channel *channel, struct ring_block *block)
 {
 	struct engine *engine = &channel->engine;
 	struct dma_async_tx_descriptor *descriptor;
@@ -209,10 +210,10 @@ static bool submit(struct channel *channel, struct ring_block *block)
 	if (!descriptor)
 		return false;
 	if (engine->asks_status) {
-		descriptor->callback = transfer_done;
+		descriptor->callback = feed_transfer_done;
 		descriptor->callback_param = channel;
 	} else {
-		descriptor->callback_result = transfer_done_result;
+		descriptor->callback_result = feed_transfer_result;
 		descriptor->callback_param = block;
 	}
 
@@ -235,9 +236,9 @@ static bool submit(struct channel *channel, struct ring_block *block)
 	early = block->finished_early;
 	spin_unlock_irqrestore(&channel->lock, flags);
 	if (early && engine->asks_status)
-		finish_by_status(channel);
+		feed_finish_by_status(channel);
 	else if (early)
-		finish_transfer(block, cookie, block->failed, block->residue);
+		feed_finish_transfer(block, cookie, block->failed, block->residue);
 	return true;
 }
 
@@ -245,7 +246,7 @@ static bool submit(struct channel *channel, struct ring_block *block)
  * The record of a block that dmacast_channel_unlend() took back is not in the gap between the
  * sequence numbers of two reads: what it would have said goes into the next record. Under lock.
  */
-static void account_skipped(struct channel *channel, struct ring_block *block)
+static void feed_account_skipped(struct channel *channel, struct ring_block *block)
 {
 	if (!block->is_unlent)
 		return;
@@ -256,7 +257,7 @@ static void account_skipped(struct channel *channel, struct ring_block *block)
 }
 
 /* The next block for the engine: a free one; before it runs dry, the oldest that nobody read. */
-static struct ring_block *take_next(struct channel *channel)
+static struct ring_block *feed_take_next(struct channel *channel)
 {
 	struct ring_block *block = NULL;
 	unsigned long flags;
@@ -267,14 +268,14 @@ static struct ring_block *take_next(struct channel *channel)
 	block = dmacast_block_take(channel, BLOCK_FREE);
 	/* The count includes free blocks in another's hand: they are on their way. */
 	if (block || channel->count[BLOCK_FREE] || (channel->ring->flags & DMACAST_SETUP_STALL) ||
-	    channel->count[BLOCK_QUEUED] >= channel->ring->queue_least)
+	    channel->count[BLOCK_QUEUED] >= channel->ring->min_queued)
 		goto out;
 	block = dmacast_block_take(channel, BLOCK_READY);
 	if (!block)
 		goto out;
 	trace_dmacast_overrun(block);
 	channel->stats.overruns++;
-	account_skipped(channel, block);
+	feed_account_skipped(channel, block);
 	dmacast_block_set_state(block, BLOCK_FREE);
 	list_del_init(&block->entry);
 out:
@@ -283,7 +284,7 @@ out:
 }
 
 /* Return: false when another context feeds, which will look once more before it ends. */
-static bool begin_feeding(struct channel *channel)
+static bool feed_begin(struct channel *channel)
 {
 	unsigned long flags;
 	bool begun;
@@ -297,7 +298,7 @@ static bool begin_feeding(struct channel *channel)
 }
 
 /* Return: true if there is more to do. */
-static bool end_feeding(struct channel *channel)
+static bool feed_end(struct channel *channel)
 {
 	unsigned long flags;
 	bool again;
@@ -315,14 +316,14 @@ static bool feed_some(struct channel *channel)
 	unsigned int looks, pages = 0, submitted = 0;
 	struct ring_block *block = NULL;
 
-	for (looks = 0; looks < FEED_AT_ONCE && pages < PAGES_AT_ONCE; looks++) {
-		block = take_next(channel);
+	for (looks = 0; looks < MAX_BLOCKS_AT_ONCE && pages < MAX_PAGES_AT_ONCE; looks++) {
+		block = feed_take_next(channel);
 		if (!block)
 			break;
 		pages += channel->ring->block_size >> PAGE_SHIFT;
 		if (dmacast_guard_examine(block) != GUARD_UNUSED) {
 			dmacast_guard_quarantine(block);
-		} else if (submit(channel, block)) {
+		} else if (feed_submit(channel, block)) {
 			submitted++;
 		} else {
 			dmacast_block_move(block, BLOCK_FREE);
@@ -342,12 +343,12 @@ static bool feed_if_alone(struct channel *channel)
 {
 	bool more;
 
-	if (!begin_feeding(channel))
+	if (!feed_begin(channel))
 		return false;
 	WRITE_ONCE(channel->feeder, current);
 	more = feed_some(channel);
 	WRITE_ONCE(channel->feeder, NULL);
-	return end_feeding(channel) || more;
+	return feed_end(channel) || more;
 }
 
 /*
@@ -384,7 +385,7 @@ void dmacast_channel_feed(struct channel *channel)
 	do {
 		if (is_task)
 			local_bh_disable();
-		rcu_read_lock(); /* halt_engine() waits for it */
+		rcu_read_lock(); /* channel_halt_engine() waits for it */
 		more = feed_once(channel);
 		rcu_read_unlock();
 		if (is_task)

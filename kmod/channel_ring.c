@@ -19,13 +19,13 @@
 #define SETUP_FLAGS		(DMACAST_SETUP_STALL | DMACAST_SETUP_CONTIGUOUS)
 
 /* One that is being filled, and the next one. */
-#define QUEUE_LEAST		2
+#define MIN_QUEUED		2
 
 /*
  * Free a ring that nobody uses; what sockets still refer to is left behind. Blocks that an engine
  * which cannot be stopped may write are leaked, and so is what its callbacks use. Under mutex.
  */
-static void free_ring(struct channel *channel, struct ring *ring)
+static void ring_discard(struct channel *channel, struct ring *ring)
 {
 	bool is_leaked = false;
 
@@ -45,7 +45,7 @@ static void free_ring(struct channel *channel, struct ring *ring)
 		kvfree(ring);
 }
 
-static int allocate_blocks(struct channel *channel, struct ring *ring)
+static int ring_allocate_blocks(struct channel *channel, struct ring *ring)
 {
 	bool contiguous = ring->flags & DMACAST_SETUP_CONTIGUOUS;
 	u32 count = ring->block_count;
@@ -75,7 +75,7 @@ static int allocate_blocks(struct channel *channel, struct ring *ring)
 	return 0;
 }
 
-static struct ring *allocate_ring(struct channel *channel, size_t block_size, u32 block_count,
+static struct ring *ring_allocate(struct channel *channel, size_t block_size, u32 block_count,
 				  u32 flags)
 {
 	struct ring *ring = dmacast_fault() ? NULL :
@@ -91,18 +91,18 @@ static struct ring *allocate_ring(struct channel *channel, size_t block_size, u3
 	ring->block_size = block_size;
 	ring->block_count = block_count;
 	ring->flags = flags;
-	ring->queue_least = min_t(u32, QUEUE_LEAST, block_count - 1);
+	ring->min_queued = min_t(u32, MIN_QUEUED, block_count - 1);
 	ring->memcg = compat_get_memcg();
-	error = allocate_blocks(channel, ring);
+	error = ring_allocate_blocks(channel, ring);
 	if (error) {
-		free_ring(channel, ring);
+		ring_discard(channel, ring);
 		return ERR_PTR(error);
 	}
 	return ring;
 }
 
 /* Make @ring the channel's ring, which it has none of. Under mutex. */
-static void install_ring(struct channel *channel, struct ring *ring)
+static void ring_install(struct channel *channel, struct ring *ring)
 {
 	spin_lock_irq(&channel->lock);
 	for (u32 i = 0; i < ring->block_count; i++) {
@@ -116,7 +116,7 @@ static void install_ring(struct channel *channel, struct ring *ring)
 }
 
 /* Bytes of blocks that sockets still refer to; no mapping is left. */
-static u64 used_bytes(const struct ring *ring)
+static u64 ring_used_bytes(const struct ring *ring)
 {
 	u64 bytes = 0;
 
@@ -129,13 +129,14 @@ static u64 used_bytes(const struct ring *ring)
 }
 
 /* Free the channel's ring before one of @size bytes comes. Under mutex. Return: 0 or -EBUSY. */
-static int remove_ring(struct channel *channel, u64 size)
+static int ring_remove(struct channel *channel, u64 size)
 {
 	struct ring *old = channel->ring;
 
 	mutex_lock(&channel->mappings.lock);
 	if (dmacast_mappings_exist(&channel->mappings) ||
-	    !dmacast_guard_may_leave(channel, used_bytes(old), max(size, dmacast_ring_size(old)))) {
+	    !dmacast_guard_may_leave(channel, ring_used_bytes(old),
+				     max(size, dmacast_ring_size(old)))) {
 		mutex_unlock(&channel->mappings.lock);
 		return -EBUSY;
 	}
@@ -148,11 +149,11 @@ static int remove_ring(struct channel *channel, u64 size)
 		channel->count[state] = 0;
 	}
 	spin_unlock_irq(&channel->lock);
-	free_ring(channel, old);
+	ring_discard(channel, old);
 	return 0;
 }
 
-static void reset_counters(struct channel *channel)
+static void ring_reset_counters(struct channel *channel)
 {
 	spin_lock_irq(&channel->lock);
 	memset(&channel->stats, 0, sizeof(channel->stats));
@@ -167,7 +168,7 @@ static void reset_counters(struct channel *channel)
 	spin_unlock_irq(&channel->lock);
 }
 
-static int check_geometry(struct channel *channel, const struct dmacast_setup *setup)
+static int ring_check_geometry(struct channel *channel, const struct dmacast_setup *setup)
 {
 	const struct memory_limits *limits = &channel->engine.limits;
 	struct device *dev = &channel->dev;
@@ -205,12 +206,12 @@ static int check_geometry(struct channel *channel, const struct dmacast_setup *s
 		return -EINVAL;
 	}
 	if ((setup->flags & DMACAST_SETUP_CONTIGUOUS) &&
-	    (get_order(size) > COMPAT_LARGEST_ORDER ||
+	    (get_order(size) > COMPAT_MAX_ORDER ||
 	     (limits->max_segments == 1 && size > limits->max_segment_size))) {
 		dev_notice_ratelimited(dev,
 				       "contiguous blocks of %llu bytes: at most %llu can be had\n",
 				       size,
-				       min_t(u64, (u64)PAGE_SIZE << COMPAT_LARGEST_ORDER,
+				       min_t(u64, (u64)PAGE_SIZE << COMPAT_MAX_ORDER,
 					     limits->max_segments == 1 ? limits->max_segment_size :
 									 U64_MAX));
 		return -EINVAL;
@@ -219,21 +220,21 @@ static int check_geometry(struct channel *channel, const struct dmacast_setup *s
 }
 
 /* The overrun policy is no matter of memory. */
-static bool is_same_geometry(const struct ring *ring, const struct dmacast_setup *setup)
+static bool ring_has_geometry(const struct ring *ring, const struct dmacast_setup *setup)
 {
 	return ring && ring->block_size == setup->block_size &&
 	       ring->block_count == setup->block_count &&
 	       !((ring->flags ^ setup->flags) & DMACAST_SETUP_CONTIGUOUS);
 }
 
-static bool is_in_use(struct channel *channel)
+static bool ring_is_in_use(struct channel *channel)
 {
 	return channel->running || channel->count[BLOCK_LENT] ||
 	       dmacast_mappings_exist(&channel->mappings);
 }
 
 /* Asking the allocator for more than there is would take it from everyone else first. */
-static int check_available(struct channel *channel, u64 size)
+static int ring_check_available(struct channel *channel, u64 size)
 {
 	u64 available = dmacast_memory_available();
 
@@ -253,33 +254,33 @@ int dmacast_channel_set_up(struct channel *channel, struct dmacast_setup *setup)
 
 	if (channel->engine.contiguous && setup->block_count)
 		setup->flags |= DMACAST_SETUP_CONTIGUOUS;
-	error = check_geometry(channel, setup);
+	error = ring_check_geometry(channel, setup);
 	if (error)
 		return error;
-	if (is_in_use(channel))
+	if (ring_is_in_use(channel))
 		return -EBUSY;
 	size = setup->block_size * setup->block_count;
-	if (is_same_geometry(channel->ring, setup)) {
+	if (ring_has_geometry(channel->ring, setup)) {
 		spin_lock_irq(&channel->lock);
 		dmacast_block_move_all(channel, BLOCK_READY, BLOCK_FREE);
 		spin_unlock_irq(&channel->lock);
 	} else {
-		error = remove_ring(channel, size);
+		error = ring_remove(channel, size);
 		if (!error)
-			error = check_available(channel, size);
+			error = ring_check_available(channel, size);
 		if (error)
 			return error;
 		if (setup->block_count)
-			ring = allocate_ring(channel, setup->block_size, setup->block_count,
+			ring = ring_allocate(channel, setup->block_size, setup->block_count,
 					     setup->flags);
 		if (IS_ERR(ring))
 			return PTR_ERR(ring);
 		if (ring)
-			install_ring(channel, ring);
+			ring_install(channel, ring);
 	}
 	if (channel->ring)
 		channel->ring->flags = setup->flags;
-	reset_counters(channel);
+	ring_reset_counters(channel);
 	setup->map_size = size;
 	setup->stride = setup->block_size;
 	return 0;
@@ -298,5 +299,5 @@ void dmacast_channel_unmap_ring(struct channel *channel)
 
 void dmacast_channel_free_ring(struct channel *channel)
 {
-	free_ring(channel, channel->ring);
+	ring_discard(channel, channel->ring);
 }

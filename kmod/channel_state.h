@@ -74,7 +74,7 @@ struct ring {
 	size_t block_size;
 	u32 block_count;
 	u32 flags;			/* DMACAST_SETUP_* */
-	u32 queue_least;		/* with fewer QUEUED it is about to run dry */
+	u32 min_queued;			/* with fewer QUEUED it is about to run dry */
 	struct mem_cgroup *memcg;	/* of the process that set it up */
 	struct ring_block block[];
 };

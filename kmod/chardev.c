@@ -14,7 +14,7 @@
 #include <linux/uaccess.h>
 
 /* Take the mutex of a channel that still has its device. Return: 0 or a negative error number. */
-static int channel_lock(struct channel *channel)
+static int chardev_lock(struct channel *channel)
 {
 	if (mutex_lock_interruptible(&channel->mutex))
 		return -ERESTARTSYS;
@@ -26,7 +26,7 @@ static int channel_lock(struct channel *channel)
 
 /* ---- mapping ---- */
 
-static int channel_mmap(struct file *file, struct vm_area_struct *vma)
+static int chardev_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct channel *channel = file->private_data;
 	int error;
@@ -52,10 +52,11 @@ static int channel_mmap(struct file *file, struct vm_area_struct *vma)
 /* ---- blocks ---- */
 
 /* Records that are copied to the user at once. */
-#define RECORDS_AT_ONCE 16
+#define MAX_RECORDS_AT_ONCE 16
 
 /* Lend up to @count blocks. Under mutex. Return: the number of records. */
-static size_t lend_some(struct channel *channel, struct dmacast_block *records, size_t count)
+static size_t chardev_lend_some(struct channel *channel, struct dmacast_block *records,
+				size_t count)
 {
 	size_t n = 0;
 
@@ -65,8 +66,8 @@ static size_t lend_some(struct channel *channel, struct dmacast_block *records, 
 }
 
 /* The user cannot be told of these: as if they had never been lent. */
-static void unlend(struct channel *channel, const struct dmacast_block *records, size_t count,
-		   u32 setups)
+static void chardev_unlend(struct channel *channel, const struct dmacast_block *records,
+			   size_t count, u32 setups)
 {
 	mutex_lock(&channel->mutex);
 	while (count--)
@@ -76,25 +77,26 @@ static void unlend(struct channel *channel, const struct dmacast_block *records,
 }
 
 /*
- * Lend up to RECORDS_AT_ONCE blocks, and at most @count. Return: the number of records; 0 when none
- * is READY; or a negative error number.
+ * Lend up to MAX_RECORDS_AT_ONCE blocks, and at most @count. Return: the number of records; 0 when
+ * none is READY; or a negative error number.
  */
-static ssize_t read_some(struct channel *channel, struct dmacast_block __user *user, size_t count)
+static ssize_t chardev_read_some(struct channel *channel, struct dmacast_block __user *user,
+				 size_t count)
 {
-	struct dmacast_block records[RECORDS_AT_ONCE];
+	struct dmacast_block records[MAX_RECORDS_AT_ONCE];
 	unsigned long left;
 	bool running;
 	u32 setups;
-	size_t n, told;
+	size_t n, copied;
 	int error;
 
-	error = channel_lock(channel);
+	error = chardev_lock(channel);
 	if (error)
 		return error;
 	/* Before the blocks are looked at: what is ready when it stops, is there then. */
 	running = channel->running;
 	setups = channel->setups;
-	n = lend_some(channel, records, min_t(size_t, count, RECORDS_AT_ONCE));
+	n = chardev_lend_some(channel, records, min_t(size_t, count, MAX_RECORDS_AT_ONCE));
 	mutex_unlock(&channel->mutex);
 	if (!n)
 		return running ? 0 : -ENODATA;
@@ -102,28 +104,28 @@ static ssize_t read_some(struct channel *channel, struct dmacast_block __user *u
 	left = copy_to_user(user, records, n * sizeof(records[0]));
 	if (!left)
 		return n;
-	told = n - DIV_ROUND_UP(left, sizeof(records[0]));
-	unlend(channel, records + told, n - told, setups);
-	return told ?: -EFAULT;
+	copied = n - DIV_ROUND_UP(left, sizeof(records[0]));
+	chardev_unlend(channel, records + copied, n - copied, setups);
+	return copied ?: -EFAULT;
 }
 
-/* As many records as fit and are READY. Return: the same as read_some(). */
-static ssize_t read_records(struct channel *channel, struct dmacast_block __user *user,
-			    size_t count)
+/* As many records as fit and are READY. Return: the same as chardev_read_some(). */
+static ssize_t chardev_read_records(struct channel *channel, struct dmacast_block __user *user,
+				    size_t count)
 {
 	size_t done = 0;
 	ssize_t n;
 
 	do {
-		n = read_some(channel, user + done, count - done);
+		n = chardev_read_some(channel, user + done, count - done);
 		if (n <= 0)
 			return done ?: n;
 		done += n;
-	} while (n == RECORDS_AT_ONCE && done < count);
+	} while (n == MAX_RECORDS_AT_ONCE && done < count);
 	return done;
 }
 
-static bool has_news(struct channel *channel)
+static bool chardev_read_returns(struct channel *channel)
 {
 	bool news;
 
@@ -133,7 +135,7 @@ static bool has_news(struct channel *channel)
 	return news;
 }
 
-static ssize_t channel_read(struct file *file, char __user *buffer, size_t size, loff_t *offset)
+static ssize_t chardev_read(struct file *file, char __user *buffer, size_t size, loff_t *offset)
 {
 	struct channel *channel = file->private_data;
 	size_t count = size / sizeof(struct dmacast_block);
@@ -142,26 +144,26 @@ static ssize_t channel_read(struct file *file, char __user *buffer, size_t size,
 	if (!count)
 		return -EINVAL;
 	for (;;) {
-		n = read_records(channel, (struct dmacast_block __user *)buffer, count);
+		n = chardev_read_records(channel, (struct dmacast_block __user *)buffer, count);
 		if (n)
 			return n > 0 ? n * sizeof(struct dmacast_block) : n;
 		if (file->f_flags & O_NONBLOCK)
 			return -EAGAIN;
-		if (wait_event_interruptible(channel->wait, has_news(channel)))
+		if (wait_event_interruptible(channel->wait, chardev_read_returns(channel)))
 			return -ERESTARTSYS;
 	}
 }
 
 /* Indices that are copied from the user at once. */
-#define INDICES_AT_ONCE 64
+#define MAX_INDICES_AT_ONCE 64
 
 /* Return: the number of leading indices that were good, or an error number if there was none. */
-static ssize_t return_blocks(struct channel *channel, const u32 *index, size_t count)
+static ssize_t chardev_return_blocks(struct channel *channel, const u32 *index, size_t count)
 {
 	size_t done = 0;
 	int error;
 
-	error = channel_lock(channel);
+	error = chardev_lock(channel);
 	if (error)
 		return error;
 	while (done < count && !error) {
@@ -174,23 +176,23 @@ static ssize_t return_blocks(struct channel *channel, const u32 *index, size_t c
 	return done ?: error;
 }
 
-static ssize_t channel_write(struct file *file, const char __user *buffer, size_t size,
+static ssize_t chardev_write(struct file *file, const char __user *buffer, size_t size,
 			     loff_t *offset)
 {
 	struct channel *channel = file->private_data;
 	const u32 __user *user = (const u32 __user *)buffer;
 	size_t count = size / sizeof(u32), done = 0, asked;
-	u32 index[INDICES_AT_ONCE];
+	u32 index[MAX_INDICES_AT_ONCE];
 	ssize_t n;
 
 	if (size % sizeof(u32))
 		return -EINVAL;
 	do {
-		asked = min_t(size_t, count - done, INDICES_AT_ONCE);
+		asked = min_t(size_t, count - done, MAX_INDICES_AT_ONCE);
 		if (copy_from_user(index, user + done, asked * sizeof(u32)))
 			n = -EFAULT;
 		else
-			n = return_blocks(channel, index, asked);
+			n = chardev_return_blocks(channel, index, asked);
 		if (n < 0)
 			return done ? done * sizeof(u32) : n;
 		done += n;
@@ -198,7 +200,7 @@ static ssize_t channel_write(struct file *file, const char __user *buffer, size_
 	return done * sizeof(u32);
 }
 
-static __poll_t channel_poll(struct file *file, struct poll_table_struct *table)
+static __poll_t chardev_poll(struct file *file, struct poll_table_struct *table)
 {
 	struct channel *channel = file->private_data;
 	__poll_t events = 0;
@@ -220,7 +222,7 @@ static long ioctl_info(struct channel *channel, void __user *argument)
 	struct dmacast_info info;
 	long error;
 
-	error = channel_lock(channel);
+	error = chardev_lock(channel);
 	if (error)
 		return error;
 	dmacast_channel_describe(channel, &info);
@@ -235,7 +237,7 @@ static long ioctl_setup(struct channel *channel, void __user *argument)
 
 	if (copy_from_user(&setup, argument, sizeof(setup)))
 		return -EFAULT;
-	error = channel_lock(channel);
+	error = chardev_lock(channel);
 	if (error)
 		return error;
 	error = dmacast_channel_set_up(channel, &setup);
@@ -250,7 +252,7 @@ static long ioctl_stats(struct channel *channel, void __user *argument)
 	struct dmacast_stats stats;
 	long error;
 
-	error = channel_lock(channel);
+	error = chardev_lock(channel);
 	if (error)
 		return error;
 	dmacast_channel_read_stats(channel, &stats);
@@ -262,7 +264,7 @@ static long ioctl_plain(struct channel *channel, int (*action)(struct channel *c
 {
 	long error;
 
-	error = channel_lock(channel);
+	error = chardev_lock(channel);
 	if (error)
 		return error;
 	error = action(channel);
@@ -270,7 +272,7 @@ static long ioctl_plain(struct channel *channel, int (*action)(struct channel *c
 	return error;
 }
 
-static long channel_ioctl(struct file *file, unsigned int command, unsigned long argument)
+static long chardev_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
 	struct channel *channel = file->private_data;
 	void __user *user = (void __user *)argument;
@@ -293,7 +295,7 @@ static long channel_ioctl(struct file *file, unsigned int command, unsigned long
 
 /* ---- one owner at a time ---- */
 
-static int channel_open(struct inode *inode, struct file *file)
+static int chardev_open(struct inode *inode, struct file *file)
 {
 	struct channel *channel = container_of(inode->i_cdev, struct channel, cdev);
 	int error = 0;
@@ -318,7 +320,7 @@ static int channel_open(struct inode *inode, struct file *file)
 }
 
 /* Mappings hold the file: there is none left. */
-static int channel_close(struct inode *inode, struct file *file)
+static int chardev_close(struct inode *inode, struct file *file)
 {
 	struct channel *channel = file->private_data;
 
@@ -331,12 +333,12 @@ static int channel_close(struct inode *inode, struct file *file)
 
 const struct file_operations dmacast_chardev_fops = {
 	.owner = THIS_MODULE,
-	.open = channel_open,
-	.release = channel_close,
-	.read = channel_read,
-	.write = channel_write,
-	.poll = channel_poll,
-	.mmap = channel_mmap,
-	.unlocked_ioctl = channel_ioctl,
+	.open = chardev_open,
+	.release = chardev_close,
+	.read = chardev_read,
+	.write = chardev_write,
+	.poll = chardev_poll,
+	.mmap = chardev_mmap,
+	.unlocked_ioctl = chardev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };

@@ -18,11 +18,11 @@
 
 /* The largest order that alloc_pages() takes. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
-#define COMPAT_LARGEST_ORDER MAX_PAGE_ORDER
+#define COMPAT_MAX_ORDER MAX_PAGE_ORDER
 #elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
-#define COMPAT_LARGEST_ORDER MAX_ORDER
+#define COMPAT_MAX_ORDER MAX_ORDER
 #else
-#define COMPAT_LARGEST_ORDER (MAX_ORDER - 1)
+#define COMPAT_MAX_ORDER (MAX_ORDER - 1)
 #endif
 
 /* Until 5.10 the mark of an accounted page was where a mapped page has its map count. */

@@ -32,23 +32,23 @@ struct engine_quirk {
 	bool stale_results;
 };
 
-static const struct engine_quirk quirks[] = {
+static const struct engine_quirk engine_quirks[] = {
 	{ .driver = "dma-pl330", .stale_results = true },
 };
 
-static bool has_stale_results(const struct device *dma_device)
+static bool engine_has_stale_results(const struct device *dma_device)
 {
 	const char *driver = dev_driver_string(dma_device);
 
-	for (size_t i = 0; i < ARRAY_SIZE(quirks); i++) {
-		if (!strcmp(driver, quirks[i].driver))
-			return quirks[i].stale_results;
+	for (size_t i = 0; i < ARRAY_SIZE(engine_quirks); i++) {
+		if (!strcmp(driver, engine_quirks[i].driver))
+			return engine_quirks[i].stale_results;
 	}
 	return false;
 }
 
-static void read_limits(struct engine *engine, struct device *device,
-			const struct dma_slave_caps *caps)
+static void engine_read_limits(struct engine *engine, struct device *device,
+			       const struct dma_slave_caps *caps)
 {
 	struct device *dma_device = dmaengine_get_dma_device(engine->chan);
 	size_t segment = dma_get_max_seg_size(dma_device);
@@ -64,11 +64,11 @@ static void read_limits(struct engine *engine, struct device *device,
 	engine->contiguous = caps->max_sg_burst == 1 ||
 			     device_property_read_bool(device, "dmacast,contiguous");
 	engine->knows_residue = caps->residue_granularity != DMA_RESIDUE_GRANULARITY_DESCRIPTOR;
-	engine->asks_status = ask_status || has_stale_results(engine->chan->device->dev);
+	engine->asks_status = ask_status || engine_has_stale_results(engine->chan->device->dev);
 }
 
 /* Most providers know it all from their own node; some need to be told. */
-static int configure(struct engine *engine, struct device *device)
+static int engine_configure(struct engine *engine, struct device *device)
 {
 	struct dma_slave_config config = { .direction = DMA_DEV_TO_MEM };
 	u32 width = 0, burst = 0, address[2];
@@ -91,8 +91,8 @@ static int configure(struct engine *engine, struct device *device)
 	return dmaengine_slave_config(engine->chan, &config);
 }
 
-static int check(const struct engine *engine, struct device *device,
-		 const struct dma_slave_caps *caps)
+static int engine_check(const struct engine *engine, struct device *device,
+			const struct dma_slave_caps *caps)
 {
 	if (!(caps->directions & BIT(DMA_DEV_TO_MEM))) {
 		dev_err(device, "DMA channel %s does not transfer from a device to memory\n",
@@ -107,7 +107,7 @@ static int check(const struct engine *engine, struct device *device,
 	return 0;
 }
 
-static int set_up(struct engine *engine, struct device *device)
+static int engine_set_up(struct engine *engine, struct device *device)
 {
 	struct dma_slave_caps caps;
 	int error = dma_get_slave_caps(engine->chan, &caps);
@@ -117,21 +117,21 @@ static int set_up(struct engine *engine, struct device *device)
 			dma_chan_name(engine->chan), error);
 		return error;
 	}
-	error = check(engine, device, &caps);
+	error = engine_check(engine, device, &caps);
 	if (error)
 		return error;
-	error = configure(engine, device);
+	error = engine_configure(engine, device);
 	if (error) {
 		dev_err(device,
 			"DMA channel %s refuses dmacast,bus-width, dmacast,burst or dmacast,source-address: %d\n",
 			dma_chan_name(engine->chan), error);
 		return error;
 	}
-	read_limits(engine, device, &caps);
+	engine_read_limits(engine, device, &caps);
 	return 0;
 }
 
-static struct dma_chan *request(struct device *device)
+static struct dma_chan *engine_request(struct device *device)
 {
 	static DEFINE_RATELIMIT_STATE(say, 60 * HZ, 3);
 	struct dma_chan *chan;
@@ -152,7 +152,7 @@ static struct dma_chan *request(struct device *device)
  * The channel holds the provider's module, not its device: when that goes, we are to be unbound
  * before it, and bound again when it is back.
  */
-static int depend_on(struct device *device, struct device *provider)
+static int engine_depend_on(struct device *device, struct device *provider)
 {
 	if (!dmacast_fault() && device_link_add(device, provider, DL_FLAG_AUTOPROBE_CONSUMER))
 		return 0;
@@ -163,15 +163,15 @@ static int depend_on(struct device *device, struct device *provider)
 
 int dmacast_engine_open(struct engine *engine, struct device *device)
 {
-	struct dma_chan *chan = request(device);
+	struct dma_chan *chan = engine_request(device);
 	int error;
 
 	if (IS_ERR(chan))
 		return PTR_ERR(chan);
 	engine->chan = chan;
-	error = set_up(engine, device);
+	error = engine_set_up(engine, device);
 	if (!error)
-		error = depend_on(device, chan->device->dev);
+		error = engine_depend_on(device, chan->device->dev);
 	if (error)
 		dmacast_engine_close(engine);
 	return error;
@@ -191,7 +191,7 @@ void dmacast_engine_note_callback(struct engine *engine)
  * critical section of RCU. One in a thread, as that of a threaded interrupt, is over when the
  * thread has slept. Before the first callback nothing is known.
  */
-static void wait_for_callbacks(const struct engine *engine)
+static void engine_wait_for_callbacks(const struct engine *engine)
 {
 	if (engine->chan->device->device_synchronize)
 		return;
@@ -205,7 +205,7 @@ int dmacast_engine_stop(struct engine *engine)
 	int error = dmaengine_terminate_sync(engine->chan);
 
 	if (!error)
-		wait_for_callbacks(engine);
+		engine_wait_for_callbacks(engine);
 	return error;
 }
 

@@ -50,9 +50,9 @@
 #include <linux/mm.h>
 
 #define REPLACE_AFTER	HZ
-#define LONGEST_PAUSE	max(HZ / 20, 1)
+#define MAX_PAUSE	max(HZ / 20, 1)
 /* Pause before another try: there was no memory for fresh pages, or too much was left behind. */
-#define REPLACE_AGAIN	HZ
+#define REPLACE_RETRY	HZ
 /* Pause between looks at what was left behind. */
 #define LEFT_PAUSE	max(HZ / 4, 1)
 
@@ -100,7 +100,7 @@ void dmacast_guard_quarantine(struct ring_block *block)
 
 /* ---- what is left behind ---- */
 
-static void add_left(struct channel *channel, s64 bytes)
+static void guard_add_left(struct channel *channel, s64 bytes)
 {
 	spin_lock_irq(&channel->lock);
 	channel->left_bytes += bytes;
@@ -116,7 +116,7 @@ void dmacast_guard_leave(struct channel *channel, struct block_memory *memory)
 		return;
 	}
 	list_add_tail(&memory->entry, &channel->left);
-	add_left(channel, size);
+	guard_add_left(channel, size);
 	spin_lock_irq(&channel->lock);
 	/* An earlier look stays as early as it is. */
 	if (!channel->dead)
@@ -132,7 +132,7 @@ void dmacast_guard_free_left(struct channel *channel)
 		size_t before = (size_t)dmacast_memory_pages(memory) << PAGE_SHIFT;
 		size_t after = dmacast_memory_free_unused(memory);
 
-		add_left(channel, (s64)after - (s64)before);
+		guard_add_left(channel, (s64)after - (s64)before);
 		if (!after) {
 			list_del(&memory->entry);
 			dmacast_memory_free(memory);
@@ -169,7 +169,7 @@ bool dmacast_guard_may_leave(struct channel *channel, u64 bytes, u64 limit)
 /* ---- fresh pages ---- */
 
 /* Charge the pages to whoever set up the ring, though a kernel thread allocates them. */
-static struct block_memory *allocate_fresh(struct channel *channel)
+static struct block_memory *guard_allocate_fresh(struct channel *channel)
 {
 	const struct ring *ring = channel->ring;
 	struct mem_cgroup *before = compat_set_active_memcg(ring->memcg);
@@ -181,19 +181,19 @@ static struct block_memory *allocate_fresh(struct channel *channel)
 	return memory;
 }
 
-static bool replace_pages(struct channel *channel, struct ring_block *block)
+static bool guard_replace_pages(struct channel *channel, struct ring_block *block)
 {
 	const struct ring *ring = channel->ring;
 	struct block_memory *fresh, *old;
 
-	block->replace_at = jiffies + REPLACE_AGAIN;
+	block->replace_at = jiffies + REPLACE_RETRY;
 	if (!dmacast_guard_may_leave(channel, ring->block_size, dmacast_ring_size(ring))) {
 		spin_lock_irq(&channel->lock);
 		channel->stats.left_refused++;
 		spin_unlock_irq(&channel->lock);
 		return false;
 	}
-	fresh = ring->block_size <= dmacast_memory_available() ? allocate_fresh(channel) :
+	fresh = ring->block_size <= dmacast_memory_available() ? guard_allocate_fresh(channel) :
 								 ERR_PTR(-ENOMEM);
 	if (IS_ERR(fresh)) {
 		dev_notice_ratelimited(&channel->dev,
@@ -218,7 +218,7 @@ static bool replace_pages(struct channel *channel, struct ring_block *block)
 /* ---- quarantine ---- */
 
 /* Nothing inserts pages meanwhile, so that only copyable mappings leave a doubt. */
-static bool is_unused(struct channel *channel, struct ring_block *block)
+static bool guard_finds_unused(struct channel *channel, struct ring_block *block)
 {
 	enum guard_finding finding;
 
@@ -243,9 +243,10 @@ void dmacast_guard_look(struct channel *channel)
 	spin_unlock_irq(&channel->lock);
 	while ((block = list_first_entry_or_null(&waiting, struct ring_block, entry))) {
 		list_del_init(&block->entry);
-		if (is_unused(channel, block))
+		if (guard_finds_unused(channel, block))
 			dmacast_block_move(block, BLOCK_FREE);
-		else if (time_before(jiffies, block->replace_at) || !replace_pages(channel, block))
+		else if (time_before(jiffies, block->replace_at) ||
+			 !guard_replace_pages(channel, block))
 			dmacast_block_move(block, BLOCK_QUARANTINE);
 		else
 			dmacast_block_move(block, BLOCK_FREE);
@@ -254,9 +255,9 @@ void dmacast_guard_look(struct channel *channel)
 }
 
 /* Young blocks are looked at often, old ones now and then. */
-static unsigned long pause_until_next(struct channel *channel)
+static unsigned long guard_pause(struct channel *channel)
 {
-	unsigned long pause = LONGEST_PAUSE, age;
+	unsigned long pause = MAX_PAUSE, age;
 	struct ring_block *block;
 
 	list_for_each_entry(block, &channel->list[BLOCK_QUARANTINE], entry) {
@@ -270,7 +271,7 @@ void dmacast_guard_schedule_next(struct channel *channel)
 {
 	spin_lock_irq(&channel->lock);
 	if (channel->count[BLOCK_QUARANTINE])
-		dmacast_guard_schedule(channel, pause_until_next(channel));
+		dmacast_guard_schedule(channel, guard_pause(channel));
 	else if (!list_empty(&channel->left))
 		dmacast_guard_schedule(channel, LEFT_PAUSE);
 	spin_unlock_irq(&channel->lock);

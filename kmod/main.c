@@ -26,18 +26,18 @@
 
 #include <uapi/dmacast.h>
 
-#define CHANNELS_MOST 64
+#define MAX_CHANNELS 64
 
-static char *channels[CHANNELS_MOST];
+static char *channels[MAX_CHANNELS];
 static unsigned int channel_count;
 module_param_array(channels, charp, &channel_count, 0444);
 MODULE_PARM_DESC(channels,
 		 "Without a device tree: names of the channels, as in adc,dac: the n-th one is the device dmacast.n and asks for the DMA channel \"rx\" of it");
 
-static struct platform_device *channel_device[CHANNELS_MOST];
+static struct platform_device *channel_device[MAX_CHANNELS];
 
 /* It becomes the name of a file. */
-static bool is_name(const char *name)
+static bool is_channel_name(const char *name)
 {
 	size_t length = strnlen(name, DMACAST_NAME_SIZE);
 
@@ -50,13 +50,13 @@ static bool is_name(const char *name)
 	return true;
 }
 
-static int probe(struct platform_device *pdev)
+static int dmacast_probe(struct platform_device *pdev)
 {
 	const char *name = dev_name(&pdev->dev);
 	struct channel *channel;
 
 	device_property_read_string(&pdev->dev, "label", &name);
-	if (!is_name(name)) {
+	if (!is_channel_name(name)) {
 		dev_err(&pdev->dev,
 			"label \"%s\": it must have 1 to %d letters, digits, '_', '-' or '.', and begin with none of '.'\n",
 			name, DMACAST_NAME_SIZE - 1);
@@ -74,43 +74,43 @@ static int probe(struct platform_device *pdev)
 	return 0;
 }
 
-static void remove_channel(struct platform_device *pdev)
+static void dmacast_remove(struct platform_device *pdev)
 {
 	dmacast_channel_remove(platform_get_drvdata(pdev));
 }
 
-COMPAT_DEFINE_PLATFORM_REMOVE(remove_channel)
+COMPAT_DEFINE_PLATFORM_REMOVE(dmacast_remove)
 
-static int __maybe_unused suspend(struct device *dev)
+static int __maybe_unused dmacast_suspend(struct device *dev)
 {
 	return dmacast_channel_suspend(dev_get_drvdata(dev));
 }
 
-static int __maybe_unused resume(struct device *dev)
+static int __maybe_unused dmacast_resume(struct device *dev)
 {
 	dmacast_channel_resume(dev_get_drvdata(dev));
 	return 0;
 }
 
-static SIMPLE_DEV_PM_OPS(pm_ops, suspend, resume);
+static SIMPLE_DEV_PM_OPS(dmacast_pm_ops, dmacast_suspend, dmacast_resume);
 
-static const struct of_device_id of_ids[] = {
+static const struct of_device_id dmacast_of_ids[] = {
 	{ .compatible = "dmacast,ring" },
 	{ }
 };
-MODULE_DEVICE_TABLE(of, of_ids);
+MODULE_DEVICE_TABLE(of, dmacast_of_ids);
 
-static struct platform_driver driver = {
+static struct platform_driver dmacast_driver = {
 	.driver = {
 		.name = "dmacast",
-		.of_match_table = of_ids,
-		.pm = &pm_ops,
+		.of_match_table = dmacast_of_ids,
+		.pm = &dmacast_pm_ops,
 	},
-	.probe = probe,
-	COMPAT_PLATFORM_REMOVE(remove_channel),
+	.probe = dmacast_probe,
+	COMPAT_PLATFORM_REMOVE(dmacast_remove),
 };
 
-static struct platform_device *make_device(unsigned int number)
+static struct platform_device *make_channel_device(unsigned int number)
 {
 	const struct property_entry properties[] = {
 		PROPERTY_ENTRY_STRING("label", channels[number]),
@@ -127,21 +127,21 @@ static struct platform_device *make_device(unsigned int number)
 	return platform_device_register_full(&info);
 }
 
-static void remove_devices(void)
+static void remove_channel_devices(void)
 {
 	for (unsigned int i = 0; i < channel_count; i++)
 		platform_device_unregister(channel_device[i]);
 }
 
-static int make_devices(void)
+static int make_channel_devices(void)
 {
 	unsigned int wanted = channel_count;
 
 	for (channel_count = 0; channel_count < wanted; channel_count++) {
-		struct platform_device *device = make_device(channel_count);
+		struct platform_device *device = make_channel_device(channel_count);
 
 		if (IS_ERR(device)) {
-			remove_devices();
+			remove_channel_devices();
 			return PTR_ERR(device);
 		}
 		channel_device[channel_count] = device;
@@ -160,15 +160,15 @@ static int __init dmacast_init(void)
 	error = dmacast_class_init();
 	if (error)
 		goto destroy_workqueue;
-	error = dmacast_fault() ? -ENOMEM : platform_driver_register(&driver);
+	error = dmacast_fault() ? -ENOMEM : platform_driver_register(&dmacast_driver);
 	if (error)
 		goto exit_class;
-	error = make_devices();
+	error = make_channel_devices();
 	if (error)
 		goto unregister_driver;
 	return 0;
 unregister_driver:
-	platform_driver_unregister(&driver);
+	platform_driver_unregister(&dmacast_driver);
 exit_class:
 	dmacast_class_exit();
 destroy_workqueue:
@@ -178,8 +178,8 @@ destroy_workqueue:
 
 static void __exit dmacast_exit(void)
 {
-	remove_devices();
-	platform_driver_unregister(&driver);
+	remove_channel_devices();
+	platform_driver_unregister(&dmacast_driver);
 	dmacast_class_exit();
 	destroy_workqueue(dmacast_workqueue);
 }

@@ -27,7 +27,7 @@ bool dmacast_mappings_exist(struct ring_mappings *mappings)
 
 /* ---- watching ---- */
 
-static void watch(struct ring_mappings *mappings, struct vm_area_struct *vma)
+static void mapping_watch(struct ring_mappings *mappings, struct vm_area_struct *vma)
 {
 	unsigned long flags;
 
@@ -42,7 +42,7 @@ static void watch(struct ring_mappings *mappings, struct vm_area_struct *vma)
 	spin_unlock_irqrestore(&mappings->watch_lock, flags);
 }
 
-static void unwatch(struct ring_mappings *mappings, struct vm_area_struct *vma)
+static void mapping_unwatch(struct ring_mappings *mappings, struct vm_area_struct *vma)
 {
 	unsigned long flags;
 
@@ -56,7 +56,7 @@ static void unwatch(struct ring_mappings *mappings, struct vm_area_struct *vma)
 }
 
 /* Return true if fork() copies no mapping now: each of them is watched, and VM_DONTCOPY. */
-static bool cannot_be_copied(struct ring_mappings *mappings)
+static bool mappings_cannot_be_copied(struct ring_mappings *mappings)
 {
 	unsigned int not_copied = 0;
 	unsigned long flags;
@@ -85,9 +85,9 @@ bool dmacast_mappings_begin_look(struct channel *channel, const struct ring_bloc
 
 	/* Pairs with mapping_copied(), and keeps the order of these reads. */
 	look->copies = smp_load_acquire(&channel->mappings.copies);
-	/* Pairs with end_insertion(). */
+	/* Pairs with mapping_end_insertion(). */
 	look->insertions = smp_load_acquire(&block->insertions);
-	is_quiet = !(look->insertions % 2) && cannot_be_copied(&channel->mappings);
+	is_quiet = !(look->insertions % 2) && mappings_cannot_be_copied(&channel->mappings);
 	/* References are read later. */
 	smp_rmb();
 	return is_quiet;
@@ -99,7 +99,7 @@ bool dmacast_mappings_end_look(struct channel *channel, const struct ring_block 
 	/* Entries were counted before. */
 	smp_rmb();
 	if (READ_ONCE(block->insertions) != look->insertions ||
-	    !cannot_be_copied(&channel->mappings))
+	    !mappings_cannot_be_copied(&channel->mappings))
 		return false;
 	/* A fork() that made a mapping copyable only for itself has counted its copy. */
 	smp_rmb();
@@ -107,14 +107,14 @@ bool dmacast_mappings_end_look(struct channel *channel, const struct ring_block 
 }
 
 /* Under the mappings' lock. */
-static void begin_insertion(struct ring_block *block)
+static void mapping_begin_insertion(struct ring_block *block)
 {
 	WRITE_ONCE(block->insertions, block->insertions + 1);
 	/* A look that counts an entry of this insertion sees that it began. */
 	smp_wmb();
 }
 
-static void end_insertion(struct ring_block *block)
+static void mapping_end_insertion(struct ring_block *block)
 {
 	/* A look that sees the end counts all entries, and their references. */
 	smp_store_release(&block->insertions, block->insertions + 1);
@@ -137,7 +137,7 @@ static void mapping_copied(struct vm_area_struct *vma)
 	struct channel *channel = vma->vm_private_data;
 
 	mutex_lock(&channel->mappings.lock);
-	watch(&channel->mappings, vma);
+	mapping_watch(&channel->mappings, vma);
 	/* Pairs with dmacast_mappings_begin_look(). */
 	smp_store_release(&channel->mappings.copies, channel->mappings.copies + 1);
 	mutex_unlock(&channel->mappings.lock);
@@ -147,16 +147,16 @@ static void mapping_closed(struct vm_area_struct *vma)
 {
 	struct channel *channel = vma->vm_private_data;
 
-	unwatch(&channel->mappings, vma);
+	mapping_unwatch(&channel->mappings, vma);
 }
 
 /* Pages may change their place in the ring (guard.c), so nothing is unmapped or moved in part. */
-static int refuse_to_split(struct vm_area_struct *vma, unsigned long address)
+static int mapping_refuse_split(struct vm_area_struct *vma, unsigned long address)
 {
 	return -EINVAL;
 }
 
-static int __maybe_unused refuse_part(struct vm_area_struct *moved)
+static int __maybe_unused mapping_refuse_part(struct vm_area_struct *moved)
 {
 	const struct channel *channel = moved->vm_private_data;
 	const struct ring *ring = channel->ring;
@@ -167,8 +167,8 @@ static int __maybe_unused refuse_part(struct vm_area_struct *moved)
 	return 0;
 }
 
-static vm_fault_t insert_pages(struct vm_area_struct *vma, const struct block_memory *memory,
-			       unsigned long address)
+static vm_fault_t mapping_insert_pages(struct vm_area_struct *vma,
+				       const struct block_memory *memory, unsigned long address)
 {
 	for (unsigned int i = 0; i < memory->run_count; i++) {
 		const struct memory_run *run = &memory->runs[i];
@@ -186,7 +186,7 @@ static vm_fault_t insert_pages(struct vm_area_struct *vma, const struct block_me
 }
 
 /* A block is mapped as a whole when it is touched first, and again when it was unmapped. */
-static vm_fault_t fault(struct vm_fault *vmf)
+static vm_fault_t mapping_fault(struct vm_fault *vmf)
 {
 	struct channel *channel = vmf->vma->vm_private_data;
 	vm_fault_t result = VM_FAULT_SIGBUS;
@@ -200,10 +200,11 @@ static vm_fault_t fault(struct vm_fault *vmf)
 		number = (vmf->pgoff << PAGE_SHIFT) / ring->block_size;
 		if (number < ring->block_count) {
 			block = &ring->block[number];
-			begin_insertion(block);
-			result = insert_pages(vmf->vma, block->memory,
-					      vmf->vma->vm_start + number * ring->block_size);
-			end_insertion(block);
+			mapping_begin_insertion(block);
+			result = mapping_insert_pages(vmf->vma, block->memory,
+						      vmf->vma->vm_start +
+						      number * ring->block_size);
+			mapping_end_insertion(block);
 		}
 	}
 	mutex_unlock(&channel->mappings.lock);
@@ -213,8 +214,8 @@ static vm_fault_t fault(struct vm_fault *vmf)
 static const struct vm_operations_struct mapping_ops = {
 	.open = mapping_copied,
 	.close = mapping_closed,
-	COMPAT_VM_WHOLE(refuse_to_split, refuse_part),
-	.fault = fault,
+	COMPAT_VM_WHOLE(mapping_refuse_split, mapping_refuse_part),
+	.fault = mapping_fault,
 };
 
 int dmacast_mappings_add(struct channel *channel, struct vm_area_struct *vma)
@@ -230,7 +231,7 @@ int dmacast_mappings_add(struct channel *channel, struct vm_area_struct *vma)
 		vm_flags_set(vma, VM_MIXEDMAP | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
 		vma->vm_private_data = channel;
 		vma->vm_ops = &mapping_ops;
-		watch(&channel->mappings, vma);
+		mapping_watch(&channel->mappings, vma);
 		error = 0;
 	}
 	mutex_unlock(&channel->mappings.lock);

@@ -15,12 +15,12 @@
 #include <linux/slab.h>
 
 /* The highest address that the device can use: a bus before it may limit it further. */
-static u64 highest_address(struct device *dma_device)
+static u64 highest_dma_address(struct device *dma_device)
 {
 	return min_not_zero(dma_get_mask(dma_device), dma_device->bus_dma_limit);
 }
 
-static gfp_t zone_for(u64 highest)
+static gfp_t dma_zone_for(u64 highest)
 {
 	if (IS_ENABLED(CONFIG_ZONE_DMA) && highest <= DMA_BIT_MASK(24))
 		return GFP_DMA;
@@ -30,18 +30,18 @@ static gfp_t zone_for(u64 highest)
 }
 
 /* The next smaller zone; the same one if there is none. */
-static gfp_t smaller_zone(gfp_t zone)
+static gfp_t smaller_dma_zone(gfp_t zone)
 {
 	if (IS_ENABLED(CONFIG_ZONE_DMA32) && !zone)
 		return GFP_DMA32;
 	return IS_ENABLED(CONFIG_ZONE_DMA) ? GFP_DMA : zone;
 }
 
-static bool is_reachable(struct device *dma_device, const struct page *page, unsigned int order)
+static bool is_dma_reachable(struct device *dma_device, const struct page *page, unsigned int order)
 {
 	dma_addr_t address = phys_to_dma(dma_device, page_to_phys(page));
 
-	return address + (PAGE_SIZE << order) - 1 <= highest_address(dma_device);
+	return address + (PAGE_SIZE << order) - 1 <= highest_dma_address(dma_device);
 }
 
 static struct page *allocate_in_zone(struct device *dma_device, gfp_t gfp, unsigned int order)
@@ -58,15 +58,15 @@ static struct page *allocate_in_zone(struct device *dma_device, gfp_t gfp, unsig
 static struct page *allocate_run(struct device *dma_device, gfp_t flags, unsigned int order)
 {
 	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | COMPAT_GFP_ACCOUNT | flags;
-	u64 highest = highest_address(dma_device);
-	gfp_t zone = zone_for(highest), next;
+	u64 highest = highest_dma_address(dma_device);
+	gfp_t zone = dma_zone_for(highest), next;
 	struct page *page, *better;
 
 	if (highest >= dma_get_required_mask(dma_device))
 		return allocate_in_zone(dma_device, gfp | __GFP_HIGHMEM, order);
 	page = allocate_in_zone(dma_device, gfp | zone, order);
-	while (page && !is_reachable(dma_device, page, order)) {
-		next = smaller_zone(zone);
+	while (page && !is_dma_reachable(dma_device, page, order)) {
+		next = smaller_dma_zone(zone);
 		if (next == zone)
 			break;
 		zone = next;
@@ -127,7 +127,7 @@ static bool run_is_unused(const struct memory_run *run)
 static unsigned int allocate_scattered(struct memory_run *runs, struct device *dma_device,
 				       unsigned int pages)
 {
-	unsigned int order = COMPAT_LARGEST_ORDER, count = 0;
+	unsigned int order = COMPAT_MAX_ORDER, count = 0;
 
 	while (pages) {
 		struct page *page;
@@ -161,7 +161,7 @@ static unsigned int allocate_scattered(struct memory_run *runs, struct device *d
 /*
  * From a run of 2^@order pages keep @pages, as pages of their own: a compound page cannot be cut.
  */
-static void give_rest_back(struct page *page, unsigned int order, unsigned int pages)
+static void trim_run(struct page *page, unsigned int order, unsigned int pages)
 {
 	split_page(page, order);
 	for (unsigned int i = pages; i < 1U << order; i++)
@@ -183,7 +183,7 @@ static unsigned int allocate_contiguous(struct memory_run *run, struct device *d
 	} else {
 		run->page = allocate_run(dma_device, flags, order);
 		if (run->page)
-			give_rest_back(run->page, order, pages);
+			trim_run(run->page, order, pages);
 	}
 	if (!run->page)
 		return 0;
@@ -219,13 +219,13 @@ static struct block_memory *allocate_runs(struct device *dma_device, unsigned in
 }
 
 /* Runs that follow each other in memory are one stretch for the engine. */
-static bool is_adjacent(const struct memory_run *run, const struct memory_run *next)
+static bool run_is_adjacent(const struct memory_run *run, const struct memory_run *next)
 {
 	return page_to_pfn(run->page) + run->pages == page_to_pfn(next->page);
 }
 
 /* The most bytes of a segment, so that all but a page's last one end on a page's boundary. */
-static size_t segment_size(const struct memory_limits *limits)
+static size_t memory_segment_size(const struct memory_limits *limits)
 {
 	size_t most = max(limits->max_segment_size, 1U);
 
@@ -233,18 +233,19 @@ static size_t segment_size(const struct memory_limits *limits)
 }
 
 /* Bytes of the segment at @start, of at most @length. */
-static size_t cut_piece(const struct memory_limits *limits, phys_addr_t start, size_t length)
+static size_t memory_cut_segment(const struct memory_limits *limits, phys_addr_t start,
+				 size_t length)
 {
 	unsigned long before_boundary = limits->segment_boundary -
 					((unsigned long)start & limits->segment_boundary);
 
-	length = min(length, segment_size(limits));
+	length = min(length, memory_segment_size(limits));
 	return length - 1 > before_boundary ? before_boundary + 1 : length;
 }
 
 /* Fill in @sg if it is not NULL. Return the number of segments. */
-static unsigned int cut_pieces(const struct block_memory *memory,
-			       const struct memory_limits *limits, struct scatterlist *sg)
+static unsigned int memory_cut_segments(const struct block_memory *memory,
+					const struct memory_limits *limits, struct scatterlist *sg)
 {
 	unsigned int pieces = 0;
 
@@ -255,9 +256,9 @@ static unsigned int cut_pieces(const struct block_memory *memory,
 		do {
 			length += (size_t)memory->runs[i++].pages << PAGE_SHIFT;
 		} while (i < memory->run_count &&
-			 is_adjacent(&memory->runs[i - 1], &memory->runs[i]));
+			 run_is_adjacent(&memory->runs[i - 1], &memory->runs[i]));
 		while (length) {
-			size_t piece = cut_piece(limits, start, length);
+			size_t piece = memory_cut_segment(limits, start, length);
 
 			if (sg) {
 				sg_set_page(sg, pfn_to_page(PHYS_PFN(start)), piece,
@@ -277,15 +278,15 @@ static unsigned int cut_pieces(const struct block_memory *memory,
  * 32-bit ARM and before 5.19 on arm64: the zeroes that are still there would be lost, and the owner
  * would see what the memory had before. Later syncs are DMA_FROM_DEVICE: the CPU writes nothing.
  */
-static int map_for_dma(struct block_memory *memory, const struct memory_limits *limits)
+static int memory_map(struct block_memory *memory, const struct memory_limits *limits)
 {
-	unsigned int pieces = cut_pieces(memory, limits, NULL);
+	unsigned int pieces = memory_cut_segments(memory, limits, NULL);
 	int error;
 
 	error = dmacast_fault() ? -ENOMEM : sg_alloc_table(&memory->sgt, pieces, GFP_KERNEL);
 	if (error)
 		return error;
-	cut_pieces(memory, limits, memory->sgt.sgl);
+	memory_cut_segments(memory, limits, memory->sgt.sgl);
 	error = dmacast_fault() ? -ENOMEM :
 		dma_map_sgtable(limits->dma_device, &memory->sgt, DMA_BIDIRECTIONAL, 0);
 	if (error) {
@@ -310,7 +311,7 @@ struct block_memory *dmacast_memory_allocate(const struct memory_limits *limits,
 	memory = allocate_runs(limits->dma_device, size >> PAGE_SHIFT, contiguous);
 	if (!memory)
 		return ERR_PTR(-ENOMEM);
-	error = map_for_dma(memory, limits);
+	error = memory_map(memory, limits);
 	if (!error && limits->max_segments && memory->sgt.nents > limits->max_segments) {
 		dev_notice_ratelimited(limits->dma_device,
 				       "dmacast: a block of %zu bytes is in %u pieces, and the DMA engine takes %u of at most %u bytes: ask for smaller blocks, or for contiguous ones\n",

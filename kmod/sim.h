@@ -135,16 +135,16 @@ static inline struct sim_desc *to_sim_desc(struct dma_async_tx_descriptor *tx)
 }
 
 /* The thread that fills transfers; @data is the channel. */
-int sim_thread(void *data);
+int dmacast_sim_thread(void *data);
 /* Calls the clients of finished transfers. */
-void sim_tasklet(struct tasklet_struct *tasklet);
+void dmacast_sim_tasklet(struct tasklet_struct *tasklet);
 
 /* Fill in what the provider can do, and how. */
-void sim_provider_init(struct dma_device *dma, bool late);
+void dmacast_sim_provider_init(struct dma_device *dma, bool late);
 /* Drop all transfers; any context. The active one is only gone after the thread saw that. */
-int sim_terminate_all(struct dma_chan *chan);
+int dmacast_sim_terminate_all(struct dma_chan *chan);
 
 /* Make the directory chN of the channel below @parent; removed by removing ch->debugfs. */
-void sim_debugfs_add(struct sim_chan *ch, struct dentry *parent);
+void dmacast_sim_debugfs_add(struct sim_chan *ch, struct dentry *parent);
 
 #endif

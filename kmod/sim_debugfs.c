@@ -179,7 +179,7 @@ static const struct file_operations sim_short_fops = {
 	.write = sim_short_write,
 };
 
-void sim_debugfs_add(struct sim_chan *ch, struct dentry *parent)
+void dmacast_sim_debugfs_add(struct sim_chan *ch, struct dentry *parent)
 {
 	struct dentry *dir;
 	char name[16];

@@ -321,7 +321,7 @@ static void sim_finish(struct sim_chan *ch, struct sim_desc *desc)
 	}
 }
 
-int sim_thread(void *data)
+int dmacast_sim_thread(void *data)
 {
 	struct sim_chan *ch = data;
 	struct sim_desc *desc;
@@ -340,7 +340,7 @@ int sim_thread(void *data)
 	return 0;
 }
 
-void sim_tasklet(struct tasklet_struct *tasklet)
+void dmacast_sim_tasklet(struct tasklet_struct *tasklet)
 {
 	struct sim_chan *ch = from_tasklet(ch, tasklet, tasklet);
 	struct sim_desc *desc;

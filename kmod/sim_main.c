@@ -106,7 +106,7 @@ static void sim_stop_channels(struct sim *sim)
 		spin_lock_irq(&ch->lock);
 		ch->dead = true;
 		spin_unlock_irq(&ch->lock);
-		sim_terminate_all(&ch->chan);
+		dmacast_sim_terminate_all(&ch->chan);
 		if (ch->thread)
 			kthread_stop(ch->thread);
 		tasklet_kill(&ch->tasklet);
@@ -121,7 +121,7 @@ static int sim_start_channels(struct sim *sim)
 		struct sim_chan *ch = &sim->channels[i];
 		struct task_struct *thread;
 
-		thread = kthread_run(sim_thread, ch, SIM_NAME "/%u", i);
+		thread = kthread_run(dmacast_sim_thread, ch, SIM_NAME "/%u", i);
 		if (IS_ERR(thread))
 			return PTR_ERR(thread);
 		ch->thread = thread;
@@ -143,7 +143,7 @@ static void sim_init_channel(struct sim *sim, unsigned int index)
 	INIT_LIST_HEAD(&ch->done);
 	init_waitqueue_head(&ch->work);
 	init_waitqueue_head(&ch->aborted);
-	tasklet_setup(&ch->tasklet, sim_tasklet);
+	tasklet_setup(&ch->tasklet, dmacast_sim_tasklet);
 
 	ch->chan.device = &sim->dma;
 	ch->chan.cookie = DMA_MIN_COOKIE;
@@ -160,7 +160,7 @@ static void sim_init_dma(struct sim *sim, struct device *dev)
 {
 	struct dma_device *dma = &sim->dma;
 
-	sim_provider_init(dma, late);
+	dmacast_sim_provider_init(dma, late);
 	INIT_LIST_HEAD(&dma->channels);
 	dma->dev = dev;
 	dma->max_sg_burst = contiguous ? 1 : max_segments;
@@ -228,7 +228,7 @@ static int sim_probe(struct platform_device *pdev)
 	atomic_inc(&sim_lingering);
 
 	for (i = 0; i < sim->count; i++)
-		sim_debugfs_add(&sim->channels[i], sim_debugfs);
+		dmacast_sim_debugfs_add(&sim->channels[i], sim_debugfs);
 	ret = devm_add_action_or_reset(dev, sim_unregister, sim);
 	if (ret)
 		return ret;

@@ -210,7 +210,7 @@ static int sim_resume(struct dma_chan *chan)
 	return 0;
 }
 
-int sim_terminate_all(struct dma_chan *chan)
+int dmacast_sim_terminate_all(struct dma_chan *chan)
 {
 	struct sim_chan *ch = to_sim_chan(chan);
 	struct sim_desc *desc, *next;
@@ -274,7 +274,7 @@ static int sim_client_terminates(struct dma_chan *chan)
 
 	if (sim_refuses_to_terminate(ch))
 		return -EIO;
-	ret = sim_terminate_all(chan);
+	ret = dmacast_sim_terminate_all(chan);
 	/* Without device_synchronize() nothing may be written from here on. */
 	if (ch->late_ms)
 		wait_event(ch->aborted, !sim_is_aborting(ch));
@@ -288,7 +288,7 @@ static int sim_alloc_chan_resources(struct dma_chan *chan)
 
 static void sim_free_chan_resources(struct dma_chan *chan)
 {
-	sim_terminate_all(chan);
+	dmacast_sim_terminate_all(chan);
 	sim_synchronize(chan);
 }
 
@@ -297,7 +297,7 @@ static bool sim_filter(struct dma_chan *chan, void *param)
 	return to_sim_chan(chan)->index == (uintptr_t)param;
 }
 
-void sim_provider_init(struct dma_device *dma, bool late)
+void dmacast_sim_provider_init(struct dma_device *dma, bool late)
 {
 	dma_cap_set(DMA_SLAVE, dma->cap_mask);
 	dma_cap_set(DMA_PRIVATE, dma->cap_mask);
