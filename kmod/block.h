@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A block of a ring, and its state. uapi/dmacast.h explains the states; this is who changes them:
+ * The state of a block. uapi/dmacast.h explains the states; these are the changes:
  *
  *	FREE        dmacast_channel_feed() -> QUEUED; in use: -> QUARANTINE
- *	QUEUED      the transfer is done -> READY; it failed, or is empty: -> FREE
+ *	QUEUED      transfer done -> READY; failed or empty: -> FREE
  *	READY       dmacast_channel_lend() -> LENT; overrun: -> FREE
  *	LENT        dmacast_channel_return() -> FREE; dmacast_channel_unlend() -> READY;
  *	            close() -> FREE, or QUARANTINE if in use
  *	QUARANTINE  dmacast_guard_look() -> FREE when unused, or with fresh pages
  *
- * Every block, from wherever it comes, passes one gate on its way to the engine:
- * dmacast_channel_feed() looks whether anything else still refers to its pages (guard.c).
+ * Every block passes one gate on its way to the engine: dmacast_channel_feed() checks whether
+ * anything outside the ring still refers to its pages (guard.c).
  */
 #ifndef DMACAST_BLOCK_H
 #define DMACAST_BLOCK_H
@@ -18,11 +18,11 @@
 #include "channel_state.h"
 
 /**
- * dmacast_block_set_state() - change the state of a block, which becomes the last one in it
+ * dmacast_block_set_state() - change the state of a block and append it to that state's list
  * @block: the block
  * @state: its new state
  *
- * This is the one place where a state changes.
+ * No other function changes a state.
  *
  * Context: Any; under lock.
  */
@@ -38,7 +38,7 @@ void dmacast_block_set_state(struct ring_block *block, enum block_state state);
 void dmacast_block_move(struct ring_block *block, enum block_state state);
 
 /**
- * dmacast_block_take() - take the oldest block in a state out of the state's list
+ * dmacast_block_take() - take the oldest block out of the list of a state
  * @channel: the channel of the ring
  * @state: the state, which the block keeps
  *
@@ -48,9 +48,9 @@ void dmacast_block_move(struct ring_block *block, enum block_state state);
 struct ring_block *dmacast_block_take(struct channel *channel, enum block_state state);
 
 /**
- * dmacast_block_move_all() - change the state of all blocks in a state that are in nobody's hand
+ * dmacast_block_move_all() - change the state of all blocks in the list of a state
  * @channel: the channel of the ring
- * @from: their state
+ * @from: the state; blocks in a context's hand keep it
  * @to: their new state
  *
  * Context: Any; under lock.

@@ -22,11 +22,13 @@
 /* ---- start and stop ---- */
 
 /*
- * Not while another CPU feeds it: to virt-dma a descriptor that is prepared and not yet submitted
- * is one of those to terminate, and free. Under mutex.
+ * Stop the engine and take its blocks back. Under mutex. Return: 0 or -EIO.
  *
- * If the engine cannot be stopped, it keeps what it has: the QUEUED blocks stay so, and neither
- * their memory nor what its callbacks use is ever freed: ring, channel, module. Return: 0 or -EIO.
+ * Wait first until no other CPU feeds it: virt-dma terminates, and frees, also descriptors that are
+ * prepared and not yet submitted.
+ *
+ * An engine that cannot be stopped keeps its blocks: they stay QUEUED, and neither their memory nor
+ * what the engine's callbacks use (ring, channel, module) is ever freed.
  */
 static int channel_halt_engine(struct channel *channel)
 {
@@ -46,13 +48,13 @@ static int channel_halt_engine(struct channel *channel)
 	if (!error)
 		return 0;
 	dev_err(&channel->dev,
-		"the DMA engine cannot be stopped (%d): %u blocks of %zu bytes, which it may still write, are leaked; unload nothing and restart the machine\n",
+		"the DMA engine cannot be stopped (%d): %u blocks of %zu bytes, which it may still write, are leaked; do not unload modules, restart the machine\n",
 		error, channel->count[BLOCK_QUEUED], channel->ring->block_size);
 	__module_get(THIS_MODULE);
 	return -EIO;
 }
 
-/* Under mutex. Return: 0 or -EIO. */
+/* Stop the engine and wake all waiting calls. Under mutex. Return: 0 or -EIO. */
 static int channel_stop_engine(struct channel *channel)
 {
 	int error = channel_halt_engine(channel);
@@ -64,6 +66,7 @@ static int channel_stop_engine(struct channel *channel)
 	return error;
 }
 
+/* Feed the engine from now on. Under mutex. */
 static void channel_activate(struct channel *channel)
 {
 	spin_lock_irq(&channel->lock);
@@ -91,7 +94,7 @@ int dmacast_channel_start(struct channel *channel)
 	channel_activate(channel);
 
 	spin_lock_irq(&channel->lock);
-	/* Had the engine taken any block, it would be at least queued. */
+	/* A block that the engine accepted would be QUEUED or READY. */
 	idle = channel->count[BLOCK_FREE] && !channel->count[BLOCK_QUEUED] &&
 	       !channel->count[BLOCK_READY];
 	spin_unlock_irq(&channel->lock);
@@ -99,7 +102,7 @@ int dmacast_channel_start(struct channel *channel)
 		return 0;
 	channel_stop_engine(channel);
 	dev_notice_ratelimited(&channel->dev,
-			       "the DMA engine takes no transfer of %zu bytes; try smaller blocks, or contiguous ones\n",
+			       "the DMA engine takes no transfer of %zu bytes; try smaller or contiguous blocks\n",
 			       channel->ring->block_size);
 	return -EIO;
 }
@@ -120,7 +123,7 @@ int dmacast_channel_suspend(struct channel *channel)
 		error = channel_halt_engine(channel);
 		spin_lock_irq(&channel->lock);
 		channel->suspends++;
-		/* For the transfer that was cut off. */
+		/* Account for the interrupted transfer. */
 		channel->next_sequence++;
 		channel->running = !error;
 		spin_unlock_irq(&channel->lock);
@@ -140,7 +143,7 @@ void dmacast_channel_resume(struct channel *channel)
 
 /* ---- the owner ---- */
 
-/* What the record of a block says of those before it. Under lock. */
+/* Fill in the part of @block's record that describes the lost blocks before it. Under lock. */
 static void channel_describe_gap(struct channel *channel, struct ring_block *block)
 {
 	if (block->is_unlent)
@@ -189,7 +192,7 @@ bool dmacast_channel_lend(struct channel *channel, struct dmacast_block *record)
 	return true;
 }
 
-/* Put @block where it was among the READY ones, which are in the order of their sequence. */
+/* Put @block back into the list of READY blocks, which is ordered by sequence. */
 static void channel_insert_ready(struct channel *channel, struct ring_block *block)
 {
 	struct list_head *ready = &channel->list[BLOCK_READY];
@@ -200,7 +203,7 @@ static void channel_insert_ready(struct channel *channel, struct ring_block *blo
 		if (next->sequence > block->sequence)
 			break;
 	}
-	/* Before @next; at the end if there is none. */
+	/* Before @next, or at the end: @next->entry is then the head of the list. */
 	list_move_tail(&block->entry, &next->entry);
 }
 
@@ -209,7 +212,7 @@ void dmacast_channel_unlend(struct channel *channel, const struct dmacast_block 
 	struct ring_block *block;
 
 	spin_lock_irq(&channel->lock);
-	/* Another thread may have given it back, and more, since the mutex was released. */
+	/* Meanwhile another thread may have returned the block or set up another ring. */
 	if (channel->setups == setups) {
 		block = &channel->ring->block[record->index];
 		if (block->state == BLOCK_LENT && block->sequence == record->sequence) {
@@ -241,7 +244,7 @@ int dmacast_channel_return(struct channel *channel, u32 index)
 	return error;
 }
 
-/* What the owner did not give back. Whoever sends from these still does. */
+/* Take back the blocks that the owner did not return; sockets may still send from them. */
 static void channel_take_back_lent(struct channel *channel)
 {
 	struct ring_block *block;
@@ -312,7 +315,7 @@ static void channel_free(struct device *dev)
 {
 	struct channel *channel = container_of(dev, struct channel, dev);
 
-	/* DMA has ended in dmacast_channel_remove(), if it could be. */
+	/* dmacast_channel_remove() has ended DMA, unless the engine is stuck. */
 	dmacast_channel_free_ring(channel);
 	dmacast_guard_drop_left(channel);
 	dmacast_class_put_number(dev->devt);
@@ -323,6 +326,7 @@ static void channel_free(struct device *dev)
 	kfree(channel);
 }
 
+/* The channel's work item: check quarantine, then feed. */
 static void channel_work(struct work_struct *work)
 {
 	struct channel *channel = container_of(to_delayed_work(work), struct channel, work);
@@ -383,12 +387,12 @@ struct channel *dmacast_channel_create(struct device *parent, const char *name,
 	int error;
 
 	if (IS_ERR(channel)) {
-		dev_err(parent, "cannot make /dev/dmacast/%s: %ld\n", name, PTR_ERR(channel));
+		dev_err(parent, "cannot create /dev/dmacast/%s: %ld\n", name, PTR_ERR(channel));
 		return channel;
 	}
 	error = dmacast_channel_feed_init(channel, name);
 	if (error) {
-		dev_err(parent, "cannot make /dev/dmacast/%s: %d\n", name, error);
+		dev_err(parent, "cannot create /dev/dmacast/%s: %d\n", name, error);
 		goto put;
 	}
 	error = dmacast_engine_open(&channel->engine, parent);
@@ -396,15 +400,15 @@ struct channel *dmacast_channel_create(struct device *parent, const char *name,
 		goto exit_feed;
 	error = dmacast_fault() ? -ENOMEM : cdev_device_add(&channel->cdev, &channel->dev);
 	if (error) {
-		dev_err(parent, "cannot make /dev/dmacast/%s: %d\n", name, error);
+		dev_err(parent, "cannot create /dev/dmacast/%s: %d\n", name, error);
 		goto close;
 	}
-	dev_info(&channel->dev, "DMA channel %s of %s; %s%u bytes a segment%s\n",
+	dev_info(&channel->dev, "DMA channel %s of %s; %sup to %u bytes per segment%s\n",
 		 dma_chan_name(channel->engine.chan),
 		 dev_driver_string(channel->engine.chan->device->dev),
 		 channel->engine.contiguous ? "contiguous blocks, " : "",
 		 channel->engine.limits.max_segment_size,
-		 channel->engine.asks_status ? ", asked for results" : "");
+		 channel->engine.asks_status ? ", results by tx_status" : "");
 	return channel;
 close:
 	dmacast_engine_close(&channel->engine);
@@ -419,14 +423,14 @@ void dmacast_channel_remove(struct channel *channel)
 {
 	cdev_device_del(&channel->cdev, &channel->dev);
 	mutex_lock(&channel->mutex);
-	/* First: a poll() that the stop wakes has to see this end, not that of a STOP. */
+	/* Set this before stopping wakes poll(), which must report unbinding and not a STOP. */
 	spin_lock_irq(&channel->lock);
 	channel->dead = true;
 	spin_unlock_irq(&channel->lock);
 	if (channel->running)
 		channel_stop_engine(channel);
 	dmacast_channel_unmap_ring(channel);
-	/* A provider may free what its engine still uses. */
+	/* The provider may free the channel, which a stuck engine still uses. */
 	if (!channel->engine_stuck)
 		dmacast_engine_close(&channel->engine);
 	mutex_unlock(&channel->mutex);

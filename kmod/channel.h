@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * A channel: one device node, one DMA channel, one ring of blocks.
- */
+/* A channel: one device node, one DMA channel, one ring of blocks. */
 #ifndef DMACAST_CHANNEL_H
 #define DMACAST_CHANNEL_H
 
@@ -17,28 +15,28 @@ struct dmacast_stats;
 
 /**
  * dmacast_channel_create() - make the device node of a channel
- * @parent: the device that asks for the DMA channel
- * @name: of the node in /dev/dmacast
- * @fops: the operations of its file
+ * @parent: the device that requests the DMA channel
+ * @name: name of the node in /dev/dmacast
+ * @fops: its file operations
  * @groups: its attributes in sysfs
  *
  * Context: May sleep.
- * Return: a channel, or an ERR_PTR() that was logged, but for -EPROBE_DEFER.
+ * Return: a channel, or an ERR_PTR(), which is logged unless it is -EPROBE_DEFER.
  */
 struct channel *dmacast_channel_create(struct device *parent, const char *name,
 				       const struct file_operations *fops,
 				       const struct attribute_group **groups);
 
 /**
- * dmacast_channel_remove() - stop, wake everyone and end DMA, because the device goes
- * @channel: the channel, which lives on until its file is closed
+ * dmacast_channel_remove() - stop, wake all waiting calls and end DMA when the device is removed
+ * @channel: the channel, which is freed when its file is closed
  *
  * Context: May sleep.
  */
 void dmacast_channel_remove(struct channel *channel);
 
 /**
- * dmacast_channel_start() - let the engine fill blocks, as DMACAST_IOC_START says
+ * dmacast_channel_start() - start the engine (DMACAST_IOC_START)
  * @channel: the channel
  *
  * Context: May sleep; under mutex.
@@ -47,7 +45,7 @@ void dmacast_channel_remove(struct channel *channel);
 int dmacast_channel_start(struct channel *channel);
 
 /**
- * dmacast_channel_stop() - stop the engine, as DMACAST_IOC_STOP says
+ * dmacast_channel_stop() - stop the engine (DMACAST_IOC_STOP)
  * @channel: the channel
  *
  * Context: May sleep; under mutex.
@@ -59,7 +57,7 @@ int dmacast_channel_stop(struct channel *channel);
  * dmacast_channel_suspend() - stop the engine before the machine sleeps
  * @channel: the channel
  *
- * Its owner does not notice, but for a gap in what comes after dmacast_channel_resume().
+ * The owner sees only a gap before the first block after dmacast_channel_resume().
  *
  * Context: May sleep.
  * Return: 0, or -EIO when the engine cannot be stopped.
@@ -75,7 +73,7 @@ int dmacast_channel_suspend(struct channel *channel);
 void dmacast_channel_resume(struct channel *channel);
 
 /**
- * dmacast_channel_lend() - lend the oldest READY block, whose content is there for the CPU
+ * dmacast_channel_lend() - lend the oldest READY block and sync it for the CPU
  * @channel: the channel
  * @record: out: the record of the block
  *
@@ -85,12 +83,12 @@ void dmacast_channel_resume(struct channel *channel);
 bool dmacast_channel_lend(struct channel *channel, struct dmacast_block *record);
 
 /**
- * dmacast_channel_unlend() - undo dmacast_channel_lend(), because the owner did not get the record
+ * dmacast_channel_unlend() - undo dmacast_channel_lend() when the owner did not get the record
  * @channel: the channel
  * @record: the record
  * @setups: the channel's number of set-ups when the block was lent
  *
- * Of several records the last one comes first.
+ * Undo several records from the last one to the first.
  *
  * Context: May sleep; under mutex.
  */
@@ -108,7 +106,7 @@ void dmacast_channel_unlend(struct channel *channel, const struct dmacast_block 
 int dmacast_channel_return(struct channel *channel, u32 index);
 
 /**
- * dmacast_channel_release() - take everything back, because the owner closed its file
+ * dmacast_channel_release() - take all blocks back after the owner closed its file
  * @channel: the channel
  *
  * Context: May sleep; under mutex.
@@ -116,7 +114,7 @@ int dmacast_channel_return(struct channel *channel, u32 index);
 void dmacast_channel_release(struct channel *channel);
 
 /**
- * dmacast_channel_read_stats() - read counters and states of one moment
+ * dmacast_channel_read_stats() - take a consistent snapshot of counters and states
  * @channel: the channel
  * @stats: out
  *
@@ -125,7 +123,7 @@ void dmacast_channel_release(struct channel *channel);
 void dmacast_channel_read_stats(struct channel *channel, struct dmacast_stats *stats);
 
 /**
- * dmacast_channel_describe() - say what the channel can do, as DMACAST_IOC_INFO does
+ * dmacast_channel_describe() - fill in what the channel can do (DMACAST_IOC_INFO)
  * @channel: the channel
  * @info: out
  *

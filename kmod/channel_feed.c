@@ -19,20 +19,20 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 
-/* An engine that only fails is asked again after a pause. */
+/* After this many failed transfers, and no good one, wait this time (jiffies) before feeding. */
 #define MAX_FAILURES_IN_A_ROW	16
 #define FAILURE_PAUSE		max(HZ / 100, 1)
 
 /*
- * Limits of what is done at once, with softirqs off: blocks that are submitted, and pages whose
- * references are looked at. A block of the largest size is looked at as a whole.
+ * Limits of one step with softirqs off: submitted blocks, and pages whose references are checked.
+ * One block of the largest size is checked in one step.
  */
 #define MAX_BLOCKS_AT_ONCE	16
 #define MAX_PAGES_AT_ONCE	(MAX_BLOCK_SIZE >> PAGE_SHIFT)
 
 /* ---- the engine finishes a transfer ---- */
 
-/* Under lock. */
+/* Update @block and the counters after its transfer, and change its state. Under lock. */
 static void feed_account_transfer(struct channel *channel, struct ring_block *block, bool failed,
 				  u32 residue)
 {
@@ -61,7 +61,7 @@ static void feed_account_transfer(struct channel *channel, struct ring_block *bl
 	dmacast_block_set_state(block, BLOCK_READY);
 }
 
-/* Did the engine have nothing else to do? Later nobody knows: blocks come at any time. */
+/* Count a stall if that was the engine's last block. Under lock, before more blocks are fed. */
 static void feed_account_stall(struct channel *channel)
 {
 	if (channel->active && !channel->count[BLOCK_QUEUED])
@@ -88,9 +88,9 @@ static void feed_soon(struct channel *channel)
 }
 
 /*
- * @block's transfer of that @cookie is done. The call may be late: the block may have another
- * transfer by now. tx_status() says of a terminated one that it is complete, and an engine that
- * cannot be stopped completes transfers that nobody waits for.
+ * Finish @block's transfer @cookie. Ignore late calls: the block may have another transfer by now;
+ * tx_status() reports a terminated transfer as complete; and an engine that cannot be stopped
+ * completes transfers after the stop.
  */
 static void feed_finish_transfer(struct ring_block *block, dma_cookie_t cookie, bool failed,
 				 u32 residue)
@@ -118,8 +118,8 @@ static void feed_finish_transfer(struct ring_block *block, dma_cookie_t cookie, 
 }
 
 /*
- * The cookie of @block's transfer; 0: it has none. Under lock. The transfer may be finished before
- * dmaengine_submit() has told its cookie: then feed_submit() goes on with what is left to do.
+ * Return the cookie of @block's transfer, 0 if it has none. Under lock. A transfer may finish
+ * before dmaengine_submit() has returned its cookie: then feed_submit() completes it.
  */
 static dma_cookie_t feed_queued_cookie(struct ring_block *block)
 {
@@ -130,7 +130,7 @@ static dma_cookie_t feed_queued_cookie(struct ring_block *block)
 	return block->cookie;
 }
 
-/* The first block that was given to the engine, of those that are still there. */
+/* Return the QUEUED block that was submitted first, and its cookie. NULL if there is none. */
 static struct ring_block *feed_oldest_queued(struct channel *channel, dma_cookie_t *cookie)
 {
 	struct ring_block *block = NULL;
@@ -146,8 +146,8 @@ static struct ring_block *feed_oldest_queued(struct channel *channel, dma_cookie
 }
 
 /*
- * All that is done, in the order in which it was submitted, which is that of the data. dma-pl330
- * may call for a block before, on another CPU, it calls for the block before it.
+ * Finish all completed transfers in the order in which they were submitted, which is that of the
+ * data. Callbacks of dma-pl330 for successive blocks may run on two CPUs, in the wrong order.
  */
 static void feed_finish_by_status(struct channel *channel)
 {
@@ -192,7 +192,7 @@ static void feed_transfer_result(void *argument, const struct dmaengine_result *
 
 /* ---- feeding the engine ---- */
 
-/* Give one block, which is in the caller's hand, to the engine. Return: does it take it? */
+/* Submit a block in the caller's hand to the engine. Return: false if the engine refuses it. */
 static bool feed_submit(struct channel *channel, struct ring_block *block)
 {
 	struct engine *engine = &channel->engine;
@@ -243,8 +243,8 @@ static bool feed_submit(struct channel *channel, struct ring_block *block)
 }
 
 /*
- * The record of a block that dmacast_channel_unlend() took back is not in the gap between the
- * sequence numbers of two reads: what it would have said goes into the next record. Under lock.
+ * Keep the record of a block that is overrun after dmacast_channel_unlend(). No gap in the sequence
+ * shows this block, so its losses and flags go into the next record. Under lock.
  */
 static void feed_account_skipped(struct channel *channel, struct ring_block *block)
 {
@@ -256,7 +256,7 @@ static void feed_account_skipped(struct channel *channel, struct ring_block *blo
 						  DMACAST_BLOCK_AFTER_SUSPEND);
 }
 
-/* The next block for the engine: a free one; before it runs dry, the oldest that nobody read. */
+/* Take the next block for the engine: a FREE one, or the oldest READY one before it runs dry. */
 static struct ring_block *feed_take_next(struct channel *channel)
 {
 	struct ring_block *block = NULL;
@@ -266,7 +266,7 @@ static struct ring_block *feed_take_next(struct channel *channel)
 	if (!channel->active)
 		goto out;
 	block = dmacast_block_take(channel, BLOCK_FREE);
-	/* The count includes free blocks in another's hand: they are on their way. */
+	/* The count includes FREE blocks in another context's hand, which will be submitted. */
 	if (block || channel->count[BLOCK_FREE] || (channel->ring->flags & DMACAST_SETUP_STALL) ||
 	    channel->count[BLOCK_QUEUED] >= channel->ring->min_queued)
 		goto out;
@@ -283,7 +283,7 @@ out:
 	return block;
 }
 
-/* Return: false when another context feeds, which will look once more before it ends. */
+/* Return: false if another context feeds already; it will repeat before it ends. */
 static bool feed_begin(struct channel *channel)
 {
 	unsigned long flags;
@@ -297,7 +297,7 @@ static bool feed_begin(struct channel *channel)
 	return begun;
 }
 
-/* Return: true if there is more to do. */
+/* Return: true if this context must repeat. */
 static bool feed_end(struct channel *channel)
 {
 	unsigned long flags;
@@ -310,7 +310,7 @@ static bool feed_end(struct channel *channel)
 	return again;
 }
 
-/* Return: true if there is more to do. */
+/* Do one step, within the limits above. Return: true if there is more to do. */
 static bool feed_some(struct channel *channel)
 {
 	unsigned int looks, pages = 0, submitted = 0;
@@ -332,13 +332,13 @@ static bool feed_some(struct channel *channel)
 			break;
 		}
 	}
-	/* dma-pl330 must not be asked to issue nothing. */
+	/* dma-pl330 cannot issue an empty list. */
 	if (submitted)
 		dma_async_issue_pending(channel->engine.chan);
 	return block;
 }
 
-/* Return: true if there is more to do for this context. */
+/* Do one step unless another context feeds. Return: true if there is more for this one to do. */
 static bool feed_if_alone(struct channel *channel)
 {
 	bool more;
@@ -352,10 +352,9 @@ static bool feed_if_alone(struct channel *channel)
 }
 
 /*
- * On PREEMPT_RT the context that feeds can be preempted. There the next one waits for it by a lock,
- * which is an rt_mutex and lends its priority. A callback that comes out of
- * dma_async_issue_pending() must not: it is in the context that feeds. Return: true if there is
- * more to do for this context.
+ * On PREEMPT_RT the context that feeds can be preempted. The next one then waits for a lock, an
+ * rt_mutex with priority inheritance. A callback from inside dma_async_issue_pending() must not
+ * wait: it runs in the context that feeds. Return: true if there is more for this one to do.
  */
 static bool feed_once(struct channel *channel)
 {
@@ -370,22 +369,22 @@ static bool feed_once(struct channel *channel)
 }
 
 /*
- * One context at a time: the order of blocks in the list of QUEUED ones is that of their transfers,
- * what is issued is what was submitted here, and a callback that comes out of
- * dma_async_issue_pending() itself, as dma-pl330's do, does not go deeper and deeper.
+ * One context feeds at a time. Therefore QUEUED blocks are listed in the order of their transfers,
+ * issuing covers exactly what this context submitted, and callbacks from inside
+ * dma_async_issue_pending(), as dma-pl330 makes, do not recurse.
  *
- * A softirq does a bounded part of the work, and leaves the rest to channel_work().
+ * A softirq does a limited part of the work and leaves the rest to channel_work().
  */
 void dmacast_channel_feed(struct channel *channel)
 {
-	/* The others rely on the context that feeds: one that can be preempted must not be. */
+	/* Other contexts rely on this one to finish: a task must not be preempted meanwhile. */
 	bool is_task = in_task() && !irqs_disabled();
 	bool more;
 
 	do {
 		if (is_task)
 			local_bh_disable();
-		rcu_read_lock(); /* channel_halt_engine() waits for it */
+		rcu_read_lock(); /* channel_halt_engine() waits for this section */
 		more = feed_once(channel);
 		rcu_read_unlock();
 		if (is_task)
@@ -395,7 +394,7 @@ void dmacast_channel_feed(struct channel *channel)
 		feed_soon(channel);
 }
 
-/* ---- tasks that feed ---- */
+/* ---- feeding from tasks ---- */
 
 static void feed_work(struct kthread_work *work)
 {

@@ -18,12 +18,13 @@
 
 #define SETUP_FLAGS		(DMACAST_SETUP_STALL | DMACAST_SETUP_CONTIGUOUS)
 
-/* One that is being filled, and the next one. */
+/* QUEUED blocks that keep the engine busy: the one that it fills, and the next one. */
 #define MIN_QUEUED		2
 
 /*
- * Free a ring that nobody uses; what sockets still refer to is left behind. Blocks that an engine
- * which cannot be stopped may write are leaked, and so is what its callbacks use. Under mutex.
+ * Free an unused ring, but leave behind pages to which sockets still refer. Leak QUEUED blocks,
+ * which an engine that cannot be stopped may write, and the ring, which its callbacks use. Under
+ * mutex.
  */
 static void ring_discard(struct channel *channel, struct ring *ring)
 {
@@ -60,7 +61,7 @@ static int ring_allocate_blocks(struct channel *channel, struct ring *ring)
 						 contiguous);
 		if (PTR_ERR(memory) == -ENOMEM)
 			dev_notice_ratelimited(&channel->dev,
-					       "no memory for block %u of %u of %zu bytes%s: lower the ring's size or the block's%s\n",
+					       "no memory for block %u of %u (%zu bytes%s): lower the ring size or the block size%s\n",
 					       ring->block_count, count, ring->block_size,
 					       contiguous ? ", contiguous" : "",
 					       contiguous ? ", or set it up soon after boot" : "");
@@ -84,7 +85,7 @@ static struct ring *ring_allocate(struct channel *channel, size_t block_size, u3
 
 	if (!ring) {
 		dev_notice_ratelimited(&channel->dev,
-				       "no memory to keep account of %u blocks: lower their number\n",
+				       "no memory to manage %u blocks: lower their number\n",
 				       block_count);
 		return ERR_PTR(-ENOMEM);
 	}
@@ -101,7 +102,7 @@ static struct ring *ring_allocate(struct channel *channel, size_t block_size, u3
 	return ring;
 }
 
-/* Make @ring the channel's ring, which it has none of. Under mutex. */
+/* Make @ring the ring of a channel that has none. Under mutex. */
 static void ring_install(struct channel *channel, struct ring *ring)
 {
 	spin_lock_irq(&channel->lock);
@@ -115,7 +116,7 @@ static void ring_install(struct channel *channel, struct ring *ring)
 	mutex_unlock(&channel->mappings.lock);
 }
 
-/* Bytes of blocks that sockets still refer to; no mapping is left. */
+/* Return the size in bytes of blocks to which sockets still refer. No mapping is left. */
 static u64 ring_used_bytes(const struct ring *ring)
 {
 	u64 bytes = 0;
@@ -128,7 +129,7 @@ static u64 ring_used_bytes(const struct ring *ring)
 	return bytes;
 }
 
-/* Free the channel's ring before one of @size bytes comes. Under mutex. Return: 0 or -EBUSY. */
+/* Free the channel's ring before one of @size bytes is made. Under mutex. Return: 0 or -EBUSY. */
 static int ring_remove(struct channel *channel, u64 size)
 {
 	struct ring *old = channel->ring;
@@ -176,12 +177,12 @@ static int ring_check_geometry(struct channel *channel, const struct dmacast_set
 
 	for (size_t i = 0; i < ARRAY_SIZE(setup->reserved); i++) {
 		if (setup->reserved[i]) {
-			dev_notice_ratelimited(dev, "set-up: what is reserved must be 0\n");
+			dev_notice_ratelimited(dev, "set-up: reserved members must be 0\n");
 			return -EINVAL;
 		}
 	}
 	if (setup->flags & ~SETUP_FLAGS) {
-		dev_notice_ratelimited(dev, "set-up flags 0x%x: this driver knows 0x%x\n",
+		dev_notice_ratelimited(dev, "set-up flags 0x%x: this driver knows only 0x%x\n",
 				       setup->flags, SETUP_FLAGS);
 		return -EINVAL;
 	}
@@ -189,19 +190,19 @@ static int ring_check_geometry(struct channel *channel, const struct dmacast_set
 		return 0;
 	if (!size || size % PAGE_SIZE || size > MAX_BLOCK_SIZE) {
 		dev_notice_ratelimited(dev,
-				       "a block size of %llu bytes: it must be a multiple of %lu, and at most %u\n",
+				       "block size of %llu bytes: must be a multiple of %lu and at most %u\n",
 				       size, PAGE_SIZE, MAX_BLOCK_SIZE);
 		return -EINVAL;
 	}
 	if (setup->block_count < MIN_BLOCK_COUNT || setup->block_count > MAX_BLOCK_COUNT) {
-		dev_notice_ratelimited(dev, "%u blocks: it must be from %u to %u\n",
+		dev_notice_ratelimited(dev, "block count %u: must be from %u to %u\n",
 				       setup->block_count, MIN_BLOCK_COUNT, MAX_BLOCK_COUNT);
 		return -EINVAL;
 	}
-	/* Only 32 bits can be too few. */
+	/* Possible only with a size_t of 32 bits. */
 	if (size * setup->block_count > SIZE_MAX) {
 		dev_notice_ratelimited(dev,
-				       "a ring of %u blocks of %llu bytes: it must have at most %zu bytes\n",
+				       "ring of %u blocks of %llu bytes: must have at most %zu bytes\n",
 				       setup->block_count, size, SIZE_MAX);
 		return -EINVAL;
 	}
@@ -209,7 +210,7 @@ static int ring_check_geometry(struct channel *channel, const struct dmacast_set
 	    (get_order(size) > COMPAT_MAX_ORDER ||
 	     (limits->max_segments == 1 && size > limits->max_segment_size))) {
 		dev_notice_ratelimited(dev,
-				       "contiguous blocks of %llu bytes: at most %llu can be had\n",
+				       "contiguous blocks of %llu bytes: at most %llu are possible\n",
 				       size,
 				       min_t(u64, (u64)PAGE_SIZE << COMPAT_MAX_ORDER,
 					     limits->max_segments == 1 ? limits->max_segment_size :
@@ -219,7 +220,7 @@ static int ring_check_geometry(struct channel *channel, const struct dmacast_set
 	return 0;
 }
 
-/* The overrun policy is no matter of memory. */
+/* Compare what determines the memory; the overrun policy does not. */
 static bool ring_has_geometry(const struct ring *ring, const struct dmacast_setup *setup)
 {
 	return ring && ring->block_size == setup->block_size &&
@@ -233,7 +234,7 @@ static bool ring_is_in_use(struct channel *channel)
 	       dmacast_mappings_exist(&channel->mappings);
 }
 
-/* Asking the allocator for more than there is would take it from everyone else first. */
+/* Refuse a ring larger than available memory before its allocation makes the machine reclaim. */
 static int ring_check_available(struct channel *channel, u64 size)
 {
 	u64 available = dmacast_memory_available();
@@ -241,7 +242,7 @@ static int ring_check_available(struct channel *channel, u64 size)
 	if (size <= available)
 		return 0;
 	dev_notice_ratelimited(&channel->dev,
-			       "a ring of %llu bytes: %llu are available; lower the ring's size\n",
+			       "ring of %llu bytes: only %llu are available; lower the ring size\n",
 			       size, available);
 	return -ENOMEM;
 }

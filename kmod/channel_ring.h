@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The ring of a channel: its geometry and its memory. */
+/* Set-up of a channel's ring: its geometry and its memory. */
 #ifndef DMACAST_CHANNEL_RING_H
 #define DMACAST_CHANNEL_RING_H
 
@@ -10,20 +10,20 @@ struct dmacast_setup;
 #define MAX_BLOCK_COUNT 1048576U
 
 /**
- * dmacast_channel_set_up() - make the ring, as DMACAST_IOC_SETUP says
+ * dmacast_channel_set_up() - make, keep or free the ring (DMACAST_IOC_SETUP)
  * @channel: the channel
- * @setup: in and out: the user's
+ * @setup: in: the user's request; out: also the size and stride of the mapping
  *
  * Context: May sleep; under mutex.
- * Return: 0 or a negative error number, whose reason is in the log.
+ * Return: 0 or a negative error number, whose reason is logged.
  */
 int dmacast_channel_set_up(struct channel *channel, struct dmacast_setup *setup);
 
 /**
  * dmacast_channel_unmap_ring() - end DMA to the blocks of the ring, if there is one
- * @channel: the channel, which goes
+ * @channel: the channel, which is being removed
  *
- * Blocks of an engine that cannot be stopped stay as they are.
+ * QUEUED blocks, of an engine that cannot be stopped, stay mapped.
  *
  * Context: May sleep; under mutex.
  */
@@ -31,9 +31,9 @@ void dmacast_channel_unmap_ring(struct channel *channel);
 
 /**
  * dmacast_channel_free_ring() - free the ring, if there is one
- * @channel: the channel after dmacast_channel_unmap_ring(), which nobody uses
+ * @channel: an unused channel, after dmacast_channel_unmap_ring()
  *
- * What sockets refer to is left behind.
+ * Pages to which sockets still refer are left behind.
  *
  * Context: May sleep.
  */

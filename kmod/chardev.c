@@ -13,7 +13,7 @@
 #include <linux/poll.h>
 #include <linux/uaccess.h>
 
-/* Take the mutex of a channel that still has its device. Return: 0 or a negative error number. */
+/* Take the mutex, unless the channel is unbound. Return: 0 or a negative error number. */
 static int chardev_lock(struct channel *channel)
 {
 	if (mutex_lock_interruptible(&channel->mutex))
@@ -33,11 +33,11 @@ static int chardev_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (vma->vm_flags & (VM_WRITE | VM_EXEC)) {
 		dev_notice_ratelimited(&channel->dev,
-				       "mmap: a ring is mapped with PROT_READ alone; the engine writes it\n");
+				       "mmap: only PROT_READ is allowed; the engine writes the ring\n");
 		return -EACCES;
 	}
 	if (!(vma->vm_flags & VM_MAYSHARE)) {
-		dev_notice_ratelimited(&channel->dev, "mmap: a ring is mapped with MAP_SHARED\n");
+		dev_notice_ratelimited(&channel->dev, "mmap: MAP_SHARED is required\n");
 		return -EINVAL;
 	}
 	if (READ_ONCE(channel->dead))
@@ -45,13 +45,13 @@ static int chardev_mmap(struct file *file, struct vm_area_struct *vma)
 	error = dmacast_mappings_add(channel, vma);
 	if (error)
 		dev_notice_ratelimited(&channel->dev,
-				       "mmap: a ring is mapped as a whole, map_size bytes from offset 0, after DMACAST_IOC_SETUP\n");
+				       "mmap: map the whole ring after DMACAST_IOC_SETUP, map_size bytes from offset 0\n");
 	return error;
 }
 
 /* ---- blocks ---- */
 
-/* Records that are copied to the user at once. */
+/* Records per copy to the user. */
 #define MAX_RECORDS_AT_ONCE 16
 
 /* Lend up to @count blocks. Under mutex. Return: the number of records. */
@@ -65,7 +65,7 @@ static size_t chardev_lend_some(struct channel *channel, struct dmacast_block *r
 	return n;
 }
 
-/* The user cannot be told of these: as if they had never been lent. */
+/* Undo the lending of blocks whose records could not be copied to the user. */
 static void chardev_unlend(struct channel *channel, const struct dmacast_block *records,
 			   size_t count, u32 setups)
 {
@@ -93,7 +93,7 @@ static ssize_t chardev_read_some(struct channel *channel, struct dmacast_block _
 	error = chardev_lock(channel);
 	if (error)
 		return error;
-	/* Before the blocks are looked at: what is ready when it stops, is there then. */
+	/* Read this before lending: blocks that were READY at a STOP are still found. */
 	running = channel->running;
 	setups = channel->setups;
 	n = chardev_lend_some(channel, records, min_t(size_t, count, MAX_RECORDS_AT_ONCE));
@@ -109,7 +109,7 @@ static ssize_t chardev_read_some(struct channel *channel, struct dmacast_block _
 	return copied ?: -EFAULT;
 }
 
-/* As many records as fit and are READY. Return: the same as chardev_read_some(). */
+/* Read as many records as fit and are READY. Return: the same as chardev_read_some(). */
 static ssize_t chardev_read_records(struct channel *channel, struct dmacast_block __user *user,
 				    size_t count)
 {
@@ -125,14 +125,15 @@ static ssize_t chardev_read_records(struct channel *channel, struct dmacast_bloc
 	return done;
 }
 
+/* Return true if read() would not wait. */
 static bool chardev_read_returns(struct channel *channel)
 {
-	bool news;
+	bool returns;
 
 	spin_lock_irq(&channel->lock);
-	news = channel->dead || !channel->running || !list_empty(&channel->list[BLOCK_READY]);
+	returns = channel->dead || !channel->running || !list_empty(&channel->list[BLOCK_READY]);
 	spin_unlock_irq(&channel->lock);
-	return news;
+	return returns;
 }
 
 static ssize_t chardev_read(struct file *file, char __user *buffer, size_t size, loff_t *offset)
@@ -154,10 +155,10 @@ static ssize_t chardev_read(struct file *file, char __user *buffer, size_t size,
 	}
 }
 
-/* Indices that are copied from the user at once. */
+/* Indices per copy from the user. */
 #define MAX_INDICES_AT_ONCE 64
 
-/* Return: the number of leading indices that were good, or an error number if there was none. */
+/* Return blocks. Return: number of leading valid indices, or a negative error number if 0. */
 static ssize_t chardev_return_blocks(struct channel *channel, const u32 *index, size_t count)
 {
 	size_t done = 0;
@@ -319,7 +320,7 @@ static int chardev_open(struct inode *inode, struct file *file)
 	return stream_open(inode, file);
 }
 
-/* Mappings hold the file: there is none left. */
+/* No mapping is left: each one holds a reference to the file. */
 static int chardev_close(struct inode *inode, struct file *file)
 {
 	struct channel *channel = file->private_data;

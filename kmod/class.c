@@ -15,8 +15,8 @@ static dev_t first_device_number;
 static DEFINE_IDA(device_numbers);
 
 /*
- * No fault point: without memory for the name, the kernel's core makes the node as /dev/NAME, as
- * for every driver, and tells nobody.
+ * This has no fault point: without memory for the name, the driver core makes the node /dev/NAME,
+ * as for every driver, and reports nothing.
  */
 static char *class_devnode(COMPAT_DEVNODE_CONST struct device *dev, umode_t *mode)
 {

@@ -8,7 +8,7 @@
 extern struct class dmacast_class;
 
 /**
- * dmacast_class_init() - make the class, when the module is loaded
+ * dmacast_class_init() - register the class when the module is loaded
  *
  * Context: May sleep.
  * Return: 0 or a negative error number.
@@ -16,14 +16,14 @@ extern struct class dmacast_class;
 int dmacast_class_init(void);
 
 /**
- * dmacast_class_exit() - remove the class, when the module is unloaded
+ * dmacast_class_exit() - unregister the class when the module is unloaded
  *
  * Context: May sleep.
  */
 void dmacast_class_exit(void);
 
 /**
- * dmacast_class_take_number() - take a free device number
+ * dmacast_class_take_number() - allocate a device number
  * @number: out
  *
  * Context: May sleep.
@@ -32,7 +32,7 @@ void dmacast_class_exit(void);
 int dmacast_class_take_number(dev_t *number);
 
 /**
- * dmacast_class_put_number() - give a device number back
+ * dmacast_class_put_number() - free a device number
  * @number: the number
  *
  * Context: May sleep.
@@ -40,11 +40,11 @@ int dmacast_class_take_number(dev_t *number);
 void dmacast_class_put_number(dev_t number);
 
 /**
- * dmacast_class_has() - see whether the class has a device
+ * dmacast_class_has() - check whether the class has a device
  * @name: the device's name
  *
  * Context: May sleep.
- * Return: true if there is one of that name.
+ * Return: true if a device has this name.
  */
 bool dmacast_class_has(const char *name);
 

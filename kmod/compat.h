@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between the kernels that this builds for, from 5.10 on. No other file looks at the
- * kernel's version.
+ * Differences between the supported kernels, from 5.10 on. No other file depends on the kernel's
+ * version.
  */
 #ifndef DMACAST_COMPAT_H
 #define DMACAST_COMPAT_H
@@ -25,13 +25,13 @@
 #define COMPAT_MAX_ORDER (MAX_ORDER - 1)
 #endif
 
-/* Until 5.10 the mark of an accounted page was where a mapped page has its map count. */
+/* In 5.10 the flag of an accounted page shares memory with the map count of a mapped page. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
 #define COMPAT_GFP_ACCOUNT __GFP_ACCOUNT
 #define COMPAT_VM_WHOLE(refuse_to_split, refuse_part) .may_split = (refuse_to_split)
 #else
 #define COMPAT_GFP_ACCOUNT ((gfp_t)0)
-/* Nor did mremap() ask there before it moved a part. */
+/* In 5.10 mremap() does not call .split before it moves a part. */
 #define COMPAT_VM_WHOLE(refuse_to_split, refuse_part) \
 	.split = (refuse_to_split), .mremap = (refuse_part)
 #endif
@@ -84,7 +84,7 @@ static inline struct mem_cgroup *compat_set_active_memcg(struct mem_cgroup *memc
 #endif
 
 /**
- * compat_mapcount() - how many page table entries map the @pages pages from @head on
+ * compat_mapcount() - count the page table entries that map the @pages pages from @head on
  * @head: an order-0 page, or the head of a compound page
  * @pages: its number of pages
  *
@@ -110,7 +110,7 @@ static inline int compat_mapcount(struct page *head, unsigned int pages)
 #define COMPAT_DEVNODE_CONST
 #endif
 
-/* A platform driver's .remove, from a function that returns nothing. */
+/* Initializer of a platform driver's .remove for a function that returns void. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
 #define COMPAT_PLATFORM_REMOVE(function) .remove = (function)
 #define COMPAT_DEFINE_PLATFORM_REMOVE(function)
@@ -127,7 +127,7 @@ static inline int compat_mapcount(struct page *head, unsigned int pages)
 	}
 #endif
 
-/* In TP_fast_assign(). */
+/* For TP_fast_assign(). */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
 #define compat_assign_str(destination, source) __assign_str(destination)
 #else

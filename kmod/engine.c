@@ -12,22 +12,22 @@
 #include <linux/ratelimit.h>
 #include <linux/rcupdate.h>
 
-/* In dma-names, and in the provider's slave map. */
+/* Name of the DMA channel in dma-names and in the provider's slave map. */
 #define CHANNEL_NAME "rx"
 
 static bool ask_status;
 module_param(ask_status, bool, 0444);
 MODULE_PARM_DESC(ask_status,
-		 "Ask every DMA engine for the outcome of a transfer (tx_status) instead of being told (callback_result); slower to learn of short transfers, or never");
+		 "Get the outcome of transfers from tx_status instead of callback_result, for every DMA engine; short transfers are then noticed later or not at all");
 
-/* What the drivers of some engines cannot do, and no capability of dmaengine says. */
+/* Properties of some engines' drivers that no dmaengine capability shows. */
 struct engine_quirk {
 	const char *driver;
 	/*
-	 * It may call the callback_result of a transfer that is long over, for a block that is not
-	 * done, or when the module is gone: descriptors are used again with it. It never calls
-	 * `callback` so. Such an engine is asked for the outcome. The others are not, because some,
-	 * as xilinx_dma, report a short transfer by callback_result alone.
+	 * The driver reuses descriptors together with their callback_result. It may therefore call
+	 * that of a former transfer: for a block that is not finished, or after the module is gone.
+	 * It never does so with `callback`. tx_status() gives the outcome for such an engine, but
+	 * not for all: some, such as xilinx_dma, report short transfers only by callback_result.
 	 */
 	bool stale_results;
 };
@@ -53,7 +53,7 @@ static void engine_read_limits(struct engine *engine, struct device *device,
 	struct device *dma_device = dmaengine_get_dma_device(engine->chan);
 	size_t segment = dma_get_max_seg_size(dma_device);
 
-	/* Behind swiotlb a mapping, and so each segment, is limited, too. */
+	/* swiotlb limits the size of a mapping and therefore of a segment. */
 	segment = min(segment, dma_max_mapping_size(dma_device));
 	engine->limits = (struct memory_limits){
 		.dma_device = dma_device,
@@ -67,7 +67,7 @@ static void engine_read_limits(struct engine *engine, struct device *device,
 	engine->asks_status = ask_status || engine_has_stale_results(engine->chan->device->dev);
 }
 
-/* Most providers know it all from their own node; some need to be told. */
+/* Configure the channel if the device has such properties; most providers need none. */
 static int engine_configure(struct engine *engine, struct device *device)
 {
 	struct dma_slave_config config = { .direction = DMA_DEV_TO_MEM };
@@ -113,7 +113,7 @@ static int engine_set_up(struct engine *engine, struct device *device)
 	int error = dma_get_slave_caps(engine->chan, &caps);
 
 	if (error) {
-		dev_err(device, "DMA channel %s is no slave channel: %d\n",
+		dev_err(device, "DMA channel %s is not a slave channel: %d\n",
 			dma_chan_name(engine->chan), error);
 		return error;
 	}
@@ -137,10 +137,10 @@ static struct dma_chan *engine_request(struct device *device)
 	struct dma_chan *chan;
 
 	chan = dmacast_fault() ? ERR_PTR(-ENOMEM) : dma_request_chan(device, CHANNEL_NAME);
-	/* Without a device tree this is also what a name that nobody will ever have gives. */
+	/* Without a device tree, a name that no provider will ever have gives this error, too. */
 	if (PTR_ERR(chan) == -EPROBE_DEFER && __ratelimit(&say))
 		dev_notice(device,
-			   "waiting for a DMA channel: no provider has one \"%s\" for %s yet; load the provider's driver, which needs a dmas property here or a dma_slave_map entry { \"%s\", \"%s\" }\n",
+			   "waiting for a DMA channel: no provider offers \"%s\" to %s yet; load the provider's driver, which needs a dmas property here or a dma_slave_map entry { \"%s\", \"%s\" }\n",
 			   CHANNEL_NAME, dev_name(device), dev_name(device), CHANNEL_NAME);
 	else if (IS_ERR(chan) && PTR_ERR(chan) != -EPROBE_DEFER)
 		dev_err(device, "no DMA channel \"%s\": %ld\n", CHANNEL_NAME,
@@ -149,14 +149,14 @@ static struct dma_chan *engine_request(struct device *device)
 }
 
 /*
- * The channel holds the provider's module, not its device: when that goes, we are to be unbound
- * before it, and bound again when it is back.
+ * Depend on the provider's device. The channel pins only the provider's module: when its device is
+ * removed, this device must be unbound first, and bound again when the provider is back.
  */
 static int engine_depend_on(struct device *device, struct device *provider)
 {
 	if (!dmacast_fault() && device_link_add(device, provider, DL_FLAG_AUTOPROBE_CONSUMER))
 		return 0;
-	dev_err(device, "cannot depend on %s: it is going away, or there is no memory\n",
+	dev_err(device, "cannot depend on %s: it is being removed, or there is no memory\n",
 		dev_name(provider));
 	return -EINVAL;
 }
@@ -187,9 +187,10 @@ void dmacast_engine_note_callback(struct engine *engine)
 }
 
 /*
- * Without device_synchronize() the core waits for no callback. One in a softirq is a read-side
- * critical section of RCU. One in a thread, as that of a threaded interrupt, is over when the
- * thread has slept. Before the first callback nothing is known.
+ * Wait until no callback runs. Without device_synchronize() the core does not wait for any. A
+ * callback in a softirq is a read-side critical section of RCU. A callback in a thread, such as
+ * that of a threaded interrupt, has ended when the thread has slept. Before the first callback its
+ * context is unknown.
  */
 static void engine_wait_for_callbacks(const struct engine *engine)
 {

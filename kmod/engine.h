@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The DMA engine: one slave channel of a dmaengine provider, from the request on. */
+/* The DMA engine: one slave channel of a dmaengine provider. */
 #ifndef DMACAST_ENGINE_H
 #define DMACAST_ENGINE_H
 
@@ -10,11 +10,11 @@
 struct engine {
 	struct dma_chan *chan;
 	struct memory_limits limits;
-	bool contiguous;	/* takes one segment only */
+	bool contiguous;	/* takes one segment per transfer */
 	bool knows_residue;	/* reports how much was transferred */
-	bool asks_status;	/* outcome from tx_status() and not from callback_result */
-	bool calls_in_thread;	/* a callback was seen that can be preempted, */
-	bool calls_elsewhere;	/* and one that cannot be */
+	bool asks_status;	/* outcome comes from tx_status(), not from callback_result */
+	bool calls_in_thread;	/* a preemptible callback was seen */
+	bool calls_elsewhere;	/* a callback that cannot be preempted was seen */
 };
 
 /**
@@ -23,13 +23,13 @@ struct engine {
  * @device: the device whose firmware node, or entry in the provider's slave map, names the channel
  *
  * Context: May sleep.
- * Return: 0; -EPROBE_DEFER when no provider has it yet; or another error, which was logged.
+ * Return: 0; -EPROBE_DEFER if no provider has it yet; or another error, which is logged.
  */
 int dmacast_engine_open(struct engine *engine, struct device *device);
 
 /**
- * dmacast_engine_note_callback() - note the context of a callback; the first call of every callback
- * @engine: the engine that calls
+ * dmacast_engine_note_callback() - note the context of a callback, at its beginning
+ * @engine: the engine that calls back
  *
  * Context: Any.
  */
@@ -37,18 +37,18 @@ void dmacast_engine_note_callback(struct engine *engine);
 
 /**
  * dmacast_engine_stop() - end all transfers
- * @engine: an engine that nobody feeds
+ * @engine: an engine that is not being fed
  *
- * No callback runs when it has returned 0, and none comes later.
+ * After it has returned 0, no callback runs or comes later.
  *
  * Context: May sleep.
- * Return: 0; or the provider's error, and then transfers may go on.
+ * Return: 0; or the provider's error, after which transfers may continue.
  */
 int dmacast_engine_stop(struct engine *engine);
 
 /**
- * dmacast_engine_close() - give the channel back
- * @engine: an engine of which nothing is queued
+ * dmacast_engine_close() - release the DMA channel
+ * @engine: an engine without queued transfers
  *
  * Context: May sleep.
  */

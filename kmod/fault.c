@@ -17,7 +17,7 @@ static int set_fail_nth(const char *text, const struct kernel_param *param)
 	return error;
 }
 
-/* 0 when the failure has happened. */
+/* Shows 0 after the failure. */
 static int get_fail_nth(char *text, const struct kernel_param *param)
 {
 	return sprintf(text, "%d\n", atomic_read(&until_failure));
@@ -29,7 +29,7 @@ static const struct kernel_param_ops fail_nth_ops = {
 };
 
 module_param_cb(fail_nth, &fail_nth_ops, NULL, 0600);
-MODULE_PARM_DESC(fail_nth, "Tests only: let the n-th allocation from now on fail, once");
+MODULE_PARM_DESC(fail_nth, "Tests only: fail the n-th allocation from now on, once");
 
 bool dmacast_fault(void)
 {
@@ -44,7 +44,7 @@ static int get_held_pages(char *text, const struct kernel_param *param)
 static const struct kernel_param_ops held_pages_ops = { .get = get_held_pages };
 
 module_param_cb(held_pages, &held_pages_ops, NULL, 0400);
-MODULE_PARM_DESC(held_pages, "Tests only: pages of all rings");
+MODULE_PARM_DESC(held_pages, "Tests only: number of pages that all rings hold");
 
 void dmacast_count_pages(long pages)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Fault points, for the tests: built with DMACAST_FAULT=y, the module parameter fail_nth makes the
- * n-th allocation, mapping or preparation of a transfer from then on fail, once, and held_pages
- * says how many pages all rings have together. Debian's kernels have no fault injection.
+ * Fault points for the tests, if built with DMACAST_FAULT=y. The module parameter fail_nth makes
+ * the n-th following allocation, mapping or preparation of a transfer fail, once. held_pages shows
+ * the number of pages of all rings. Debian's kernels have no fault injection.
  */
 #ifndef DMACAST_FAULT_H
 #define DMACAST_FAULT_H
@@ -11,7 +11,7 @@
 
 #ifdef DMACAST_FAULT
 /**
- * dmacast_fault() - count down to the failure that was asked for
+ * dmacast_fault() - count down to the requested failure
  *
  * Context: Any.
  * Return: true if this call has to fail.
@@ -20,7 +20,7 @@ bool dmacast_fault(void);
 
 /**
  * dmacast_count_pages() - count the pages that rings hold
- * @pages: more pages, or fewer if negative
+ * @pages: change in the number of pages
  *
  * Context: Any.
  */

@@ -1,41 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guard: the engine writes no page while anything but the ring and its mappings refers to it,
- * whatever the owner said, did, or died of.
+ * The guard: the engine never writes a page while anything except the ring and its mappings refers
+ * to it, whatever the owner does and however it ends.
  *
- * A block that has such a reference when it should be queued waits in quarantine. That is short in
- * most cases: the kernel reports a completed send a moment before it drops its references. The
- * guard looks again after a tick, then less and less often, and whenever the owner gives blocks
- * back. After REPLACE_AFTER it leaves the pages to those who refer to them, and the block gets
- * fresh ones. What is left behind in this way is at most as large as the ring; beyond that, blocks
- * stay in quarantine.
+ * A block that has such a reference when it should be queued waits in quarantine. In most cases
+ * that is short: the kernel reports a completed send a moment before it drops its references. The
+ * guard looks again after a tick, then at growing intervals, and whenever the owner returns blocks.
+ * After REPLACE_AFTER it leaves the pages to their other users and gives the block fresh ones. The
+ * total left behind is limited to the size of the ring; beyond that, blocks stay in quarantine.
  *
  * Why the look at a mapped block is exact
  * ---------------------------------------
  * For a run of pages let R be its number of references, M the number of page table entries that map
- * its pages, and F the number of all other references: of sockets, pipes, direct I/O. The ring has
- * one. Each entry has one, which it takes before M counts it and drops after M has ceased to. So at
- * every moment
+ * its pages, and F the number of all other references: by sockets, pipes, direct I/O. The ring
+ * holds one reference. Each entry holds one, taken before M counts the entry and dropped after M no
+ * longer counts it. Therefore at every moment
  *
  *	R >= 1 + M + F
  *
- * The look reads R first, then M. Before Linux 6.10 M is a sum over up to 1024 pages, read one
- * after the other while other CPUs map and unmap. As long as none makes an entry, M only falls, and
- * the sum is at most the M of the moment when R was read. If the sum is R - 1, then
+ * The look reads R first, then M. Before Linux 6.10 M is a sum over up to 1024 pages, read one by
+ * one while other CPUs map and unmap. While no CPU makes an entry, M only falls, and the sum is at
+ * most the M of the moment when R was read. If the sum is R - 1, then
  *
  *	R - 1 <= M <= R - 1 - F
  *
- * at that moment, and F was 0. It does not matter what is unmapped meanwhile. From 6.10 on M is one
- * atomic number, and the same holds, but only if no entry is made between the two reads.
+ * at that moment, and F was 0. Entries that are unmapped meanwhile do not matter. From 6.10 on M is
+ * one atomic number, and the same holds, again only if no entry is made between the two reads.
  *
  * Entries are made in two ways. The page fault handler counts insertions into a block before and
- * after (mapping.c). fork() copies the entries of a mapping that its owner made copyable by
- * MADV_DOFORK; dmacast_mappings_begin_look() and dmacast_mappings_end_look() see that, too.
- * mremap() moves entries, and M counts them all the time. If one of the two was seen, nothing is
- * known. The guard then unmaps the block, and looks whether R is 1: then M and F are 0.
+ * after (mapping.c). fork() copies the entries of a mapping that its owner made copyable with
+ * MADV_DOFORK; dmacast_mappings_begin_look() and dmacast_mappings_end_look() detect that as well.
+ * mremap() moves entries, and M counts them all the time. If a look detects either of the two, its
+ * result is unknown. The guard then unmaps the block and checks whether R is 1: M and F are then 0.
  *
- * A reference that somebody takes from a mapping after the block was given back is not the guard's
- * matter: a block that is not LENT changes at any time, and its owner knows.
+ * The guard does not cover references that are taken through a mapping after the block was
+ * returned: a block that is not LENT may change at any time, as uapi/dmacast.h says.
  */
 #include "guard.h"
 
@@ -49,11 +48,13 @@
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 
+/* Time in quarantine after which a block gets fresh pages (jiffies, as all of these). */
 #define REPLACE_AFTER	HZ
+/* Longest pause between looks at blocks in quarantine. */
 #define MAX_PAUSE	max(HZ / 20, 1)
-/* Pause before another try: there was no memory for fresh pages, or too much was left behind. */
+/* Pause before another attempt, if there was no memory or too much was left behind. */
 #define REPLACE_RETRY	HZ
-/* Pause between looks at what was left behind. */
+/* Pause between looks at memory that was left behind. */
 #define LEFT_PAUSE	max(HZ / 4, 1)
 
 struct workqueue_struct *dmacast_workqueue;
@@ -61,7 +62,7 @@ struct workqueue_struct *dmacast_workqueue;
 void dmacast_guard_schedule(struct channel *channel, unsigned long delay)
 {
 	lockdep_assert_held(&channel->lock);
-	/* Under the lock, so that it is not after dmacast_channel_remove() cancelled it. */
+	/* Under the lock: never after dmacast_channel_remove() has cancelled the work. */
 	if (!channel->dead)
 		mod_delayed_work(dmacast_workqueue, &channel->work, delay);
 }
@@ -72,7 +73,7 @@ enum guard_finding dmacast_guard_examine(struct ring_block *block)
 	struct mapping_look look;
 	bool is_unused;
 
-	/* Exact by itself: no entry, nothing else. */
+	/* Exact by itself: a single reference leaves no entry and no other user. */
 	if (dmacast_memory_is_unused(block->memory))
 		return GUARD_UNUSED;
 	if (!dmacast_mappings_begin_look(channel, block, &look))
@@ -98,7 +99,7 @@ void dmacast_guard_quarantine(struct ring_block *block)
 	spin_unlock_irqrestore(&channel->lock, flags);
 }
 
-/* ---- what is left behind ---- */
+/* ---- memory left behind ---- */
 
 static void guard_add_left(struct channel *channel, s64 bytes)
 {
@@ -118,7 +119,7 @@ void dmacast_guard_leave(struct channel *channel, struct block_memory *memory)
 	list_add_tail(&memory->entry, &channel->left);
 	guard_add_left(channel, size);
 	spin_lock_irq(&channel->lock);
-	/* An earlier look stays as early as it is. */
+	/* Unlike mod_delayed_work(), this keeps the time of an earlier look. */
 	if (!channel->dead)
 		queue_delayed_work(dmacast_workqueue, &channel->work, LEFT_PAUSE);
 	spin_unlock_irq(&channel->lock);
@@ -160,7 +161,7 @@ bool dmacast_guard_may_leave(struct channel *channel, u64 bytes, u64 limit)
 		return true;
 	if (!channel->left_limit_logged)
 		dev_notice(&channel->dev,
-			   "%llu bytes that left the ring are still referenced, by sockets or pipes, and %llu more would be beyond the limit of %llu; close what holds them\n",
+			   "%llu bytes that left the ring are still referenced by sockets or pipes, and %llu more would exceed the limit of %llu; close what holds them\n",
 			   channel->left_bytes, bytes, limit);
 	channel->left_limit_logged = true;
 	return false;
@@ -168,7 +169,7 @@ bool dmacast_guard_may_leave(struct channel *channel, u64 bytes, u64 limit)
 
 /* ---- fresh pages ---- */
 
-/* Charge the pages to whoever set up the ring, though a kernel thread allocates them. */
+/* Allocate pages, charged to the process that set up the ring, from a kernel thread. */
 static struct block_memory *guard_allocate_fresh(struct channel *channel)
 {
 	const struct ring *ring = channel->ring;
@@ -181,6 +182,7 @@ static struct block_memory *guard_allocate_fresh(struct channel *channel)
 	return memory;
 }
 
+/* Give @block fresh pages. Return: false if there is no memory or too much is left behind. */
 static bool guard_replace_pages(struct channel *channel, struct ring_block *block)
 {
 	const struct ring *ring = channel->ring;
@@ -197,14 +199,14 @@ static bool guard_replace_pages(struct channel *channel, struct ring_block *bloc
 								 ERR_PTR(-ENOMEM);
 	if (IS_ERR(fresh)) {
 		dev_notice_ratelimited(&channel->dev,
-				       "no memory for fresh pages of block %u, which a socket still holds: the ring is smaller until there is some\n",
+				       "no memory for fresh pages of block %u, which a socket still holds; the ring stays smaller until memory is free\n",
 				       block->index);
 		return false;
 	}
 	mutex_lock(&channel->mappings.lock);
 	old = block->memory;
 	block->memory = fresh;
-	/* The mapping gets the fresh pages by the next page fault. */
+	/* The next page fault maps the fresh pages. */
 	dmacast_mappings_remove_block(channel, block);
 	mutex_unlock(&channel->mappings.lock);
 	dmacast_memory_unmap(old, channel->engine.limits.dma_device);
@@ -217,7 +219,7 @@ static bool guard_replace_pages(struct channel *channel, struct ring_block *bloc
 
 /* ---- quarantine ---- */
 
-/* Nothing inserts pages meanwhile, so that only copyable mappings leave a doubt. */
+/* Return true if @block is unused. No page is inserted meanwhile; only fork() leaves it unknown. */
 static bool guard_finds_unused(struct channel *channel, struct ring_block *block)
 {
 	enum guard_finding finding;
@@ -237,7 +239,7 @@ void dmacast_guard_look(struct channel *channel)
 	struct ring_block *block;
 	LIST_HEAD(waiting);
 
-	/* Nobody else takes a block out of quarantine; others may come in meanwhile. */
+	/* Only this function takes blocks out of quarantine; others may be added meanwhile. */
 	spin_lock_irq(&channel->lock);
 	list_splice_init(&channel->list[BLOCK_QUARANTINE], &waiting);
 	spin_unlock_irq(&channel->lock);
@@ -254,7 +256,7 @@ void dmacast_guard_look(struct channel *channel)
 	}
 }
 
-/* Young blocks are looked at often, old ones now and then. */
+/* Return the pause before the next look (jiffies): a quarter of the age of the youngest block. */
 static unsigned long guard_pause(struct channel *channel)
 {
 	unsigned long pause = MAX_PAUSE, age;

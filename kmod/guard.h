@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The guard: see guard.c. */
+/* The guard: blocks whose pages are in use elsewhere wait in quarantine. See guard.c. */
 #ifndef DMACAST_GUARD_H
 #define DMACAST_GUARD_H
 
@@ -10,14 +10,14 @@ struct channel;
 struct ring_block;
 struct workqueue_struct;
 
-/* For the work item of channels; it stands still during suspend. */
+/* Runs the work items of channels; frozen during suspend. */
 extern struct workqueue_struct *dmacast_workqueue;
 
 /**
- * enum guard_finding - what dmacast_guard_examine() finds out
+ * enum guard_finding - result of dmacast_guard_examine()
  * @GUARD_UNUSED: only the ring and its mappings refer to the block's pages
- * @GUARD_IN_USE: something else does, too, or did a moment ago
- * @GUARD_UNKNOWN: pages are being mapped
+ * @GUARD_IN_USE: something else refers to a page, or did a moment ago
+ * @GUARD_UNKNOWN: not decidable, because pages are being mapped or may be
  */
 enum guard_finding {
 	GUARD_UNUSED,
@@ -26,16 +26,16 @@ enum guard_finding {
 };
 
 /**
- * dmacast_guard_schedule() - let the channel's work item run, unless the channel is unbound
+ * dmacast_guard_schedule() - schedule the channel's work item, unless the channel is unbound
  * @channel: the channel
- * @delay: jiffies from now; an earlier time that was asked for is forgotten
+ * @delay: jiffies from now; replaces the time of an earlier call
  *
  * Context: Any; under lock.
  */
 void dmacast_guard_schedule(struct channel *channel, unsigned long delay);
 
 /**
- * dmacast_guard_schedule_next() - the same, when the guard wants to look again, if it does
+ * dmacast_guard_schedule_next() - schedule the guard's next look, if it needs one
  * @channel: the channel
  *
  * Context: May sleep; takes the lock.
@@ -43,11 +43,11 @@ void dmacast_guard_schedule(struct channel *channel, unsigned long delay);
 void dmacast_guard_schedule_next(struct channel *channel);
 
 /**
- * dmacast_guard_examine() - look at the references to the pages of a block
+ * dmacast_guard_examine() - check the references to the pages of a block
  * @block: a block in the caller's hand
  *
  * Context: Any.
- * Return: what was found; GUARD_UNUSED is exact.
+ * Return: the finding; GUARD_UNUSED is exact.
  */
 enum guard_finding dmacast_guard_examine(struct ring_block *block);
 
@@ -60,7 +60,7 @@ enum guard_finding dmacast_guard_examine(struct ring_block *block);
 void dmacast_guard_quarantine(struct ring_block *block);
 
 /**
- * dmacast_guard_look() - free what is unused in quarantine, and give old blocks fresh pages
+ * dmacast_guard_look() - move unused blocks out of quarantine, and give old ones fresh pages
  * @channel: the channel
  *
  * Context: May sleep; under mutex.
@@ -68,7 +68,7 @@ void dmacast_guard_quarantine(struct ring_block *block);
 void dmacast_guard_look(struct channel *channel);
 
 /**
- * dmacast_guard_leave() - free memory that left the ring, now or when it is unused
+ * dmacast_guard_leave() - free memory that left the ring, at once or when it becomes unused
  * @channel: the channel
  * @memory: memory after dmacast_memory_unmap() that no page table maps
  *
@@ -77,18 +77,18 @@ void dmacast_guard_look(struct channel *channel);
 void dmacast_guard_leave(struct channel *channel, struct block_memory *memory);
 
 /**
- * dmacast_guard_may_leave() - see whether more memory may leave the ring while it is in use
+ * dmacast_guard_may_leave() - check whether more memory may leave the ring while in use
  * @channel: the channel
  * @bytes: size of the memory
- * @limit: limit of all that has left and is still in use, in bytes
+ * @limit: limit of all memory that left the ring and is still in use, in bytes
  *
  * Context: May sleep; under mutex.
- * Return: true if it may; else the log says why not, once.
+ * Return: true if it may; otherwise the reason is logged, once.
  */
 bool dmacast_guard_may_leave(struct channel *channel, u64 bytes, u64 limit);
 
 /**
- * dmacast_guard_free_left() - free what left the ring and is unused now
+ * dmacast_guard_free_left() - free memory that left the ring and is unused now
  * @channel: the channel
  *
  * Context: May sleep; under mutex.
@@ -96,8 +96,8 @@ bool dmacast_guard_may_leave(struct channel *channel, u64 bytes, u64 limit);
 void dmacast_guard_free_left(struct channel *channel);
 
 /**
- * dmacast_guard_drop_left() - drop the references to all that left the ring
- * @channel: a channel that nobody uses
+ * dmacast_guard_drop_left() - drop the references to all memory that left the ring
+ * @channel: an unused channel
  *
  * Context: May sleep.
  */

@@ -2,9 +2,9 @@
 /*
  * dmacast: DMA into rings of page-backed blocks that the network can send without copying.
  *
- * A platform driver. Its devices come from a device tree (compatible = "dmacast,ring"), or, where
- * there is none, from the module parameter `channels`: dmacast.0, dmacast.1 and so on, for which
- * the DMA provider has entries in its dma_slave_map.
+ * This is a platform driver. Its devices come from a device tree (compatible = "dmacast,ring") or,
+ * without one, from the module parameter `channels`: dmacast.0, dmacast.1 and so on, for which the
+ * DMA provider has entries in its dma_slave_map.
  */
 #include "channel.h"
 #include "chardev.h"
@@ -32,11 +32,11 @@ static char *channels[MAX_CHANNELS];
 static unsigned int channel_count;
 module_param_array(channels, charp, &channel_count, 0444);
 MODULE_PARM_DESC(channels,
-		 "Without a device tree: names of the channels, as in adc,dac: the n-th one is the device dmacast.n and asks for the DMA channel \"rx\" of it");
+		 "Without a device tree: names of the channels, such as adc,dac. The n-th one, from 0, is the device dmacast.n, which requests the DMA channel \"rx\"");
 
 static struct platform_device *channel_device[MAX_CHANNELS];
 
-/* It becomes the name of a file. */
+/* Return true if @name can be the name of a device node. */
 static bool is_channel_name(const char *name)
 {
 	size_t length = strnlen(name, DMACAST_NAME_SIZE);
@@ -58,7 +58,7 @@ static int dmacast_probe(struct platform_device *pdev)
 	device_property_read_string(&pdev->dev, "label", &name);
 	if (!is_channel_name(name)) {
 		dev_err(&pdev->dev,
-			"label \"%s\": it must have 1 to %d letters, digits, '_', '-' or '.', and begin with none of '.'\n",
+			"label \"%s\": must be 1 to %d letters, digits, '_', '-' or '.', and must not start with '.'\n",
 			name, DMACAST_NAME_SIZE - 1);
 		return -EINVAL;
 	}

@@ -55,7 +55,7 @@ static void mapping_unwatch(struct ring_mappings *mappings, struct vm_area_struc
 	spin_unlock_irqrestore(&mappings->watch_lock, flags);
 }
 
-/* Return true if fork() copies no mapping now: each of them is watched, and VM_DONTCOPY. */
+/* Return true if fork() copies no mapping now: all are watched and have VM_DONTCOPY. */
 static bool mappings_cannot_be_copied(struct ring_mappings *mappings)
 {
 	unsigned int not_copied = 0;
@@ -74,9 +74,9 @@ static bool mappings_cannot_be_copied(struct ring_mappings *mappings)
 }
 
 /*
- * A fork() that copies entries at the beginning or at the end of the look is seen by the flags of
- * the mapping that it copies: it holds the mmap_lock for writing, so that they cannot change. One
- * that begins later and ends earlier has changed the number of copies in between.
+ * A fork() that is copying entries when the look begins or ends shows in the flags of the mapping
+ * that it copies: it holds the mmap_lock for writing, so the flags cannot change. A fork() that
+ * begins and ends between the two has changed the number of copies.
  */
 bool dmacast_mappings_begin_look(struct channel *channel, const struct ring_block *block,
 				 struct mapping_look *look)
@@ -88,7 +88,7 @@ bool dmacast_mappings_begin_look(struct channel *channel, const struct ring_bloc
 	/* Pairs with mapping_end_insertion(). */
 	look->insertions = smp_load_acquire(&block->insertions);
 	is_quiet = !(look->insertions % 2) && mappings_cannot_be_copied(&channel->mappings);
-	/* References are read later. */
+	/* The caller reads references after this. */
 	smp_rmb();
 	return is_quiet;
 }
@@ -96,12 +96,12 @@ bool dmacast_mappings_begin_look(struct channel *channel, const struct ring_bloc
 bool dmacast_mappings_end_look(struct channel *channel, const struct ring_block *block,
 			       const struct mapping_look *look)
 {
-	/* Entries were counted before. */
+	/* The caller counted entries before this. */
 	smp_rmb();
 	if (READ_ONCE(block->insertions) != look->insertions ||
 	    !mappings_cannot_be_copied(&channel->mappings))
 		return false;
-	/* A fork() that made a mapping copyable only for itself has counted its copy. */
+	/* A mapping that was copyable only for the time of a fork() has counted its copy. */
 	smp_rmb();
 	return READ_ONCE(channel->mappings.copies) == look->copies;
 }
@@ -110,13 +110,13 @@ bool dmacast_mappings_end_look(struct channel *channel, const struct ring_block 
 static void mapping_begin_insertion(struct ring_block *block)
 {
 	WRITE_ONCE(block->insertions, block->insertions + 1);
-	/* A look that counts an entry of this insertion sees that it began. */
+	/* A look that counts an entry of this insertion also sees that it began. */
 	smp_wmb();
 }
 
 static void mapping_end_insertion(struct ring_block *block)
 {
-	/* A look that sees the end counts all entries, and their references. */
+	/* A look that sees the end also counts all entries and their references. */
 	smp_store_release(&block->insertions, block->insertions + 1);
 }
 
@@ -131,7 +131,7 @@ void dmacast_mappings_remove_block(struct channel *channel, const struct ring_bl
 
 /* ---- the virtual memory area ---- */
 
-/* fork() or mremap() copied it. */
+/* Called when fork() or mremap() has copied a mapping. */
 static void mapping_copied(struct vm_area_struct *vma)
 {
 	struct channel *channel = vma->vm_private_data;
@@ -150,7 +150,7 @@ static void mapping_closed(struct vm_area_struct *vma)
 	mapping_unwatch(&channel->mappings, vma);
 }
 
-/* Pages may change their place in the ring (guard.c), so nothing is unmapped or moved in part. */
+/* Refuse partial munmap() and mremap(): pages of the ring may be replaced at any time (guard.c). */
 static int mapping_refuse_split(struct vm_area_struct *vma, unsigned long address)
 {
 	return -EINVAL;
@@ -161,7 +161,7 @@ static int __maybe_unused mapping_refuse_part(struct vm_area_struct *moved)
 	const struct channel *channel = moved->vm_private_data;
 	const struct ring *ring = channel->ring;
 
-	/* A ring stays while it is mapped. */
+	/* A ring is not freed while it is mapped. */
 	if (moved->vm_end - moved->vm_start != dmacast_ring_size(ring))
 		return -EINVAL;
 	return 0;
@@ -177,7 +177,7 @@ static vm_fault_t mapping_insert_pages(struct vm_area_struct *vma,
 			int error = dmacast_fault() ? -ENOMEM :
 				    vm_insert_page(vma, address, run->page + j);
 
-			/* Another thread was faster, or only some of them were unmapped. */
+			/* -EBUSY: another thread mapped it, or only other pages were unmapped. */
 			if (error && error != -EBUSY)
 				return error == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
 		}
@@ -185,7 +185,7 @@ static vm_fault_t mapping_insert_pages(struct vm_area_struct *vma,
 	return VM_FAULT_NOPAGE;
 }
 
-/* A block is mapped as a whole when it is touched first, and again when it was unmapped. */
+/* Map the whole block that was accessed: for the first time, or after it was unmapped. */
 static vm_fault_t mapping_fault(struct vm_fault *vmf)
 {
 	struct channel *channel = vmf->vma->vm_private_data;

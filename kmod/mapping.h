@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The mappings of a ring in user space. Page faults fill them, a block at a time, and guard.c needs
- * to know when page table entries may have been made.
+ * The mappings of a ring in user space. Page faults fill them, one block at a time. They record for
+ * guard.c when page table entries may have been made.
  */
 #ifndef DMACAST_MAPPING_H
 #define DMACAST_MAPPING_H
@@ -13,14 +13,14 @@ struct ring_block;
 struct ring_mappings;
 struct vm_area_struct;
 
-/* What dmacast_mappings_begin_look() saw, for dmacast_mappings_end_look(). */
+/* State at dmacast_mappings_begin_look(), for comparison in dmacast_mappings_end_look(). */
 struct mapping_look {
 	unsigned int copies;
 	unsigned int insertions;
 };
 
 /**
- * dmacast_mappings_init() - begin without a mapping
+ * dmacast_mappings_init() - initialize without any mapping
  * @mappings: zeroed memory
  *
  * Context: May sleep.
@@ -28,15 +28,15 @@ struct mapping_look {
 void dmacast_mappings_init(struct ring_mappings *mappings);
 
 /**
- * dmacast_mappings_destroy() - end
- * @mappings: without a mapping
+ * dmacast_mappings_destroy() - destroy the locks
+ * @mappings: mappings of which none is left
  *
  * Context: May sleep.
  */
 void dmacast_mappings_destroy(struct ring_mappings *mappings);
 
 /**
- * dmacast_mappings_exist() - see whether the ring is mapped
+ * dmacast_mappings_exist() - check whether the ring is mapped
  * @mappings: the mappings of a ring
  *
  * Context: Any.
@@ -45,9 +45,9 @@ void dmacast_mappings_destroy(struct ring_mappings *mappings);
 bool dmacast_mappings_exist(struct ring_mappings *mappings);
 
 /**
- * dmacast_mappings_add() - map the ring of a channel; the mmap() of its file
+ * dmacast_mappings_add() - map the ring of a channel: mmap() of its file
  * @channel: the channel, whose file is open
- * @vma: where
+ * @vma: the area to map it to
  *
  * Context: May sleep.
  * Return: 0 or a negative error number.
@@ -55,7 +55,7 @@ bool dmacast_mappings_exist(struct ring_mappings *mappings);
 int dmacast_mappings_add(struct channel *channel, struct vm_area_struct *vma);
 
 /**
- * dmacast_mappings_begin_look() - begin to look at the page table entries of a block
+ * dmacast_mappings_begin_look() - begin a look at the page table entries of a block
  * @channel: the channel of the block
  * @block: a block in the caller's hand
  * @look: out: for dmacast_mappings_end_look()
@@ -67,10 +67,10 @@ bool dmacast_mappings_begin_look(struct channel *channel, const struct ring_bloc
 				 struct mapping_look *look);
 
 /**
- * dmacast_mappings_end_look() - see whether entries were made since dmacast_mappings_begin_look()
+ * dmacast_mappings_end_look() - check that no entry was made since the look began
  * @channel: the channel of the block
  * @block: a block in the caller's hand
- * @look: what dmacast_mappings_begin_look() saw
+ * @look: result of dmacast_mappings_begin_look()
  *
  * Context: Any.
  * Return: true if none was made.
@@ -79,7 +79,7 @@ bool dmacast_mappings_end_look(struct channel *channel, const struct ring_block 
 			       const struct mapping_look *look);
 
 /**
- * dmacast_mappings_remove_block() - unmap a block from every mapping; a page fault maps it again
+ * dmacast_mappings_remove_block() - unmap a block everywhere; page faults map it again
  * @channel: the channel of the block
  * @block: the block
  *

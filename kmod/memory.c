@@ -14,7 +14,7 @@
 #include <linux/overflow.h>
 #include <linux/slab.h>
 
-/* The highest address that the device can use: a bus before it may limit it further. */
+/* Return the highest address that the device can reach; its bus may limit it further. */
 static u64 highest_dma_address(struct device *dma_device)
 {
 	return min_not_zero(dma_get_mask(dma_device), dma_device->bus_dma_limit);
@@ -29,7 +29,7 @@ static gfp_t dma_zone_for(u64 highest)
 	return 0;
 }
 
-/* The next smaller zone; the same one if there is none. */
+/* Return the next smaller zone, or the same one if there is none. */
 static gfp_t smaller_dma_zone(gfp_t zone)
 {
 	if (IS_ENABLED(CONFIG_ZONE_DMA32) && !zone)
@@ -52,8 +52,8 @@ static struct page *allocate_in_zone(struct device *dma_device, gfp_t gfp, unsig
 }
 
 /*
- * Memory that the device reaches without bouncing, where there is such memory. An IOMMU makes all
- * of it reachable, and then dma_get_required_mask() asks for no more than 32 bits.
+ * Allocate a run that the device reaches without bounce buffers, if the machine has such memory.
+ * With an IOMMU all memory is reachable; dma_get_required_mask() then needs at most 32 bits.
  */
 static struct page *allocate_run(struct device *dma_device, gfp_t flags, unsigned int order)
 {
@@ -90,12 +90,12 @@ static void put_run(const struct memory_run *run)
 		put_page(run->page + i);
 }
 
-/* True if page table entries account for all references but one; see guard.c. */
+/* Return true if page table entries account for all references except one; see guard.c. */
 static bool pages_are_only_mapped(struct page *head, unsigned int pages)
 {
 	int references = page_ref_count(head);
 
-	/* References first: an entry has its reference longer than it is counted. */
+	/* References first: an entry keeps its reference longer than it is counted. */
 	smp_rmb();
 	return references - compat_mapcount(head, pages) == 1;
 }
@@ -105,7 +105,7 @@ static bool pages_are_unused(struct page *head, unsigned int pages)
 	return page_ref_count(head) == 1;
 }
 
-/* Ask @test of each part of the run that has a reference count of its own. */
+/* Return true if @test is true for each part of the run that has its own reference count. */
 static bool run_is(const struct memory_run *run,
 		   bool (*test)(struct page *head, unsigned int pages))
 {
@@ -123,7 +123,7 @@ static bool run_is_unused(const struct memory_run *run)
 	return run_is(run, pages_are_unused);
 }
 
-/* The largest runs that fit, from the largest order downwards. Return: how many, or 0. */
+/* Allocate the largest runs that fit, in descending order. Return: number of runs, or 0. */
 static unsigned int allocate_scattered(struct memory_run *runs, struct device *dma_device,
 				       unsigned int pages)
 {
@@ -159,7 +159,8 @@ static unsigned int allocate_scattered(struct memory_run *runs, struct device *d
 }
 
 /*
- * From a run of 2^@order pages keep @pages, as pages of their own: a compound page cannot be cut.
+ * Keep the first @pages of 2^@order pages and free the rest. They become order-0 pages, because a
+ * compound page cannot be split.
  */
 static void trim_run(struct page *page, unsigned int order, unsigned int pages)
 {
@@ -168,7 +169,7 @@ static void trim_run(struct page *page, unsigned int order, unsigned int pages)
 		__free_page(page + i);
 }
 
-/* One run of exactly so many pages. Return: 1, or 0. */
+/* Allocate one run of exactly @pages pages. Return: 1, or 0. */
 static unsigned int allocate_contiguous(struct memory_run *run, struct device *dma_device,
 					unsigned int pages)
 {
@@ -198,7 +199,7 @@ static struct block_memory *allocate_runs(struct device *dma_device, unsigned in
 	struct memory_run *runs;
 	unsigned int count;
 
-	/* Enough for the worst case, for now. */
+	/* Temporary, for the worst case: each page is a run. */
 	runs = dmacast_fault() ? NULL : kvmalloc_array(pages, sizeof(*runs), GFP_KERNEL);
 	if (!runs)
 		return NULL;
@@ -218,13 +219,13 @@ static struct block_memory *allocate_runs(struct device *dma_device, unsigned in
 	return memory;
 }
 
-/* Runs that follow each other in memory are one stretch for the engine. */
+/* Return true if @next follows @run in memory; the engine then takes both as one. */
 static bool run_is_adjacent(const struct memory_run *run, const struct memory_run *next)
 {
 	return page_to_pfn(run->page) + run->pages == page_to_pfn(next->page);
 }
 
-/* The most bytes of a segment, so that all but a page's last one end on a page's boundary. */
+/* Return the largest size of a segment in bytes: whole pages, or a power of two below a page. */
 static size_t memory_segment_size(const struct memory_limits *limits)
 {
 	size_t most = max(limits->max_segment_size, 1U);
@@ -232,7 +233,7 @@ static size_t memory_segment_size(const struct memory_limits *limits)
 	return most >= PAGE_SIZE ? round_down(most, PAGE_SIZE) : rounddown_pow_of_two(most);
 }
 
-/* Bytes of the segment at @start, of at most @length. */
+/* Return the bytes of the segment that begins at @start, at most @length. */
 static size_t memory_cut_segment(const struct memory_limits *limits, phys_addr_t start,
 				 size_t length)
 {
@@ -243,7 +244,7 @@ static size_t memory_cut_segment(const struct memory_limits *limits, phys_addr_t
 	return length - 1 > before_boundary ? before_boundary + 1 : length;
 }
 
-/* Fill in @sg if it is not NULL. Return the number of segments. */
+/* Cut the memory into segments, and fill in @sg if it is not NULL. Return their number. */
 static unsigned int memory_cut_segments(const struct block_memory *memory,
 					const struct memory_limits *limits, struct scatterlist *sg)
 {
@@ -274,9 +275,10 @@ static unsigned int memory_cut_segments(const struct block_memory *memory,
 }
 
 /*
- * DMA_BIDIRECTIONAL, because a mapping for DMA_FROM_DEVICE may only invalidate the caches, as on
- * 32-bit ARM and before 5.19 on arm64: the zeroes that are still there would be lost, and the owner
- * would see what the memory had before. Later syncs are DMA_FROM_DEVICE: the CPU writes nothing.
+ * Map the memory for DMA. DMA_BIDIRECTIONAL, because mapping for DMA_FROM_DEVICE may merely
+ * invalidate the caches, as on 32-bit ARM and before 5.19 on arm64. Zeroes still in the cache would
+ * be lost, and the owner would see the former content of the memory. Later syncs are
+ * DMA_FROM_DEVICE: the CPU does not write.
  */
 static int memory_map(struct block_memory *memory, const struct memory_limits *limits)
 {
@@ -314,7 +316,7 @@ struct block_memory *dmacast_memory_allocate(const struct memory_limits *limits,
 	error = memory_map(memory, limits);
 	if (!error && limits->max_segments && memory->sgt.nents > limits->max_segments) {
 		dev_notice_ratelimited(limits->dma_device,
-				       "dmacast: a block of %zu bytes is in %u pieces, and the DMA engine takes %u of at most %u bytes: ask for smaller blocks, or for contiguous ones\n",
+				       "dmacast: a block of %zu bytes is in %u pieces, and the DMA engine takes at most %u of up to %u bytes; use smaller or contiguous blocks\n",
 				       size, memory->sgt.nents, limits->max_segments,
 				       limits->max_segment_size);
 		error = -EINVAL;
@@ -375,7 +377,7 @@ bool dmacast_memory_is_only_mapped(const struct block_memory *memory)
 		if (!run_is(&memory->runs[i], pages_are_only_mapped))
 			return false;
 	}
-	/* What readers of these pages did is before the DMA that is started now. */
+	/* Reads of these pages by former users come before the DMA that starts now. */
 	smp_mb();
 	return true;
 }
@@ -386,7 +388,7 @@ bool dmacast_memory_is_unused(const struct block_memory *memory)
 		if (!run_is_unused(&memory->runs[i]))
 			return false;
 	}
-	/* As above. */
+	/* As in dmacast_memory_is_only_mapped(). */
 	smp_mb();
 	return true;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The memory of blocks: page-backed, zeroed, of as few physically contiguous runs as there are,
- * mapped for DMA from the device.
+ * The memory of blocks: zeroed pages, in as few physically contiguous runs as the machine can
+ * provide, mapped for DMA from the device.
  *
- * A run is one compound page, so that the network merges it into one fragment; or, of a contiguous
- * block whose size is no power of two, order-0 pages whose unused rest was given back.
+ * A run is one compound page, so that the network merges it into one fragment. In a contiguous
+ * block whose size is not a power of two it consists of order-0 pages; the unused rest of the
+ * allocation is freed.
  */
 #ifndef DMACAST_MEMORY_H
 #define DMACAST_MEMORY_H
@@ -16,7 +17,7 @@
 struct device;
 struct page;
 
-/* What the DMA engine can take: the limits of a block. */
+/* Limits of the DMA engine for one block. */
 struct memory_limits {
 	struct device *dma_device;
 	unsigned int max_segments;	/* 0: any number */
@@ -31,14 +32,14 @@ struct memory_run {
 };
 
 struct block_memory {
-	struct list_head entry;		/* its holder's */
+	struct list_head entry;		/* for the holder's list */
 	struct sg_table sgt;
 	unsigned int run_count;
 	struct memory_run runs[];
 };
 
 /**
- * dmacast_memory_available() - estimate the memory that the machine can give without swapping
+ * dmacast_memory_available() - estimate the memory that can be allocated without swapping
  *
  * Context: Any.
  * Return: bytes.
@@ -49,13 +50,13 @@ u64 dmacast_memory_available(void);
  * dmacast_memory_allocate() - allocate the memory of one block
  * @limits: limits of the DMA engine
  * @size: bytes, a multiple of the page size
- * @contiguous: in one run
+ * @contiguous: allocate a single run
  *
- * The pages are zeroed and mapped for DMA. The OOM killer is not woken.
+ * The pages are zeroed and mapped for DMA. The OOM killer is not invoked.
  *
  * Context: May sleep.
- * Return: the memory; ERR_PTR(-ENOMEM); or ERR_PTR(-EINVAL) when the engine cannot take such a
- * block, and then the log says what to change.
+ * Return: the memory; ERR_PTR(-ENOMEM); or ERR_PTR(-EINVAL) if the engine cannot take such a
+ * block, in which case the log says what to change.
  */
 struct block_memory *dmacast_memory_allocate(const struct memory_limits *limits, size_t size,
 					     bool contiguous);
@@ -63,7 +64,7 @@ struct block_memory *dmacast_memory_allocate(const struct memory_limits *limits,
 /**
  * dmacast_memory_unmap() - end DMA to the memory; the pages stay
  * @memory: memory that may be unmapped already
- * @dma_device: the device that it was allocated for
+ * @dma_device: the device for which it was allocated
  *
  * Context: May sleep.
  */
@@ -73,18 +74,18 @@ void dmacast_memory_unmap(struct block_memory *memory, struct device *dma_device
  * dmacast_memory_free() - drop the ring's references to the pages
  * @memory: memory after dmacast_memory_unmap(), or NULL
  *
- * Others who refer to a page keep it.
+ * A page with other references stays until they are dropped.
  *
  * Context: May sleep.
  */
 void dmacast_memory_free(struct block_memory *memory);
 
 /**
- * dmacast_memory_free_unused() - free those runs of pages that nobody else refers to
+ * dmacast_memory_free_unused() - free the runs of pages without other references
  * @memory: memory after dmacast_memory_unmap() that no page table maps
  *
  * Context: May sleep.
- * Return: bytes of the runs that are left.
+ * Return: bytes of the remaining runs.
  */
 size_t dmacast_memory_free_unused(struct block_memory *memory);
 
@@ -101,7 +102,7 @@ unsigned int dmacast_memory_pages(const struct block_memory *memory);
  * dmacast_memory_is_only_mapped() - compare references and page table entries
  * @memory: the memory of a block
  *
- * The result is exact only if no page table entry was made meanwhile; see guard.c.
+ * Exact only if no page table entry is made meanwhile; see guard.c.
  *
  * Context: Any.
  * Return: true if page table entries account for all references but the ring's own.
@@ -109,11 +110,11 @@ unsigned int dmacast_memory_pages(const struct block_memory *memory);
 bool dmacast_memory_is_only_mapped(const struct block_memory *memory);
 
 /**
- * dmacast_memory_is_unused() - see whether nobody else refers to the pages
+ * dmacast_memory_is_unused() - check that there are no other references
  * @memory: memory that no page table maps, and none can
  *
  * Context: Any.
- * Return: true if the references are the ring's own.
+ * Return: true if the ring's own references are the only ones.
  */
 bool dmacast_memory_is_unused(const struct block_memory *memory);
 

@@ -2,18 +2,18 @@
 /*
  * Faults and counters: /sys/kernel/debug/dmacast_sim/chN/
  *
- *	rate		bytes per second; 0: as fast as it can
- *	offset		of the stream's next byte
+ *	rate		bytes per second; 0: as fast as possible
+ *	offset		offset of the stream's next byte
  *	error		N: the next N transfers fail
  *	short		N BYTES: the next N transfers end after BYTES bytes
  *	burst		N: the next N transfers are not paced
- *	stall		MS: nothing moves for so long
+ *	stall		MS: no data for this time
  *	terminate_error	N: the next N calls of terminate_all() fail, and transfers go on
- *	lossy		data is lost while there is no transfer, instead of waiting for one
- *	transfers	that finished, among them:
- *	errors
- *	shorts
- *	refused		transfers that were not taken: against the limits of the module's parameters
+ *	lossy		Y: data is lost while there is no transfer, instead of waiting for one
+ *	transfers	finished transfers, including the next two
+ *	errors		failed transfers
+ *	shorts		short transfers
+ *	refused		transfers refused because they exceed the limits in the module's parameters
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>

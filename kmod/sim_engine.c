@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What each channel does on its own: the pattern, the clock that paces it, the thread that fills
- * the transfers, and the tasklet that calls the clients.
+ * The work of a channel: the pattern, the clock that paces it, the thread that fills transfers, and
+ * the tasklet that calls the clients.
  */
 #include <linux/delay.h>
 #include <linux/device.h>
@@ -15,9 +15,9 @@
 #include "compat.h"
 #include "sim.h"
 
-/* What a channel may catch up with at once after it was late. */
+/* Longest delay that a channel catches up with at once. */
 #define SIM_MAX_BURST_NS (20 * NSEC_PER_MSEC)
-/* The longest sleep, and so the longest that synchronize() waits. */
+/* Longest sleep, and therefore the longest wait of synchronize(). */
 #define SIM_MAX_SLEEP_US 5000
 
 /* The pattern */
@@ -40,8 +40,8 @@ static void sim_fill(u8 *to, size_t length, u64 offset)
 }
 
 /*
- * Fill up to @length bytes from where the transfer is, within one page and one segment. Returns
- * how many, or 0 when the DMA address leads nowhere.
+ * Fill up to @length bytes at the current position of the transfer, within one page and one
+ * segment. Return their number, or 0 if no memory is at the DMA address.
  */
 static u32 sim_write(struct sim_chan *ch, struct sim_desc *desc, u32 length, u64 offset)
 {
@@ -76,7 +76,7 @@ static u64 sim_bytes(u64 ns, u64 bytes_per_s)
 	return s * bytes_per_s + div64_u64(rest * bytes_per_s, NSEC_PER_SEC);
 }
 
-/* The channel has work again after it had none: nothing is due yet. */
+/* Restart the clock when the channel gets work after a pause: nothing is due yet. */
 static void sim_clock_start(struct sim_chan *ch)
 {
 	u64 now = ktime_get_ns();
@@ -92,8 +92,8 @@ static void sim_clock_start(struct sim_chan *ch)
 }
 
 /*
- * How many of @wanted bytes are due now. When that is less than about a millisecond's worth,
- * return 0 and in *sleep_us how long to sleep before the next call.
+ * Return the number of bytes, of @wanted, that are due now. If that is less than about a
+ * millisecond of data, return 0, and in *sleep_us the time to sleep before the next call.
  */
 static u32 sim_clock_due(struct sim_chan *ch, u32 wanted, bool unpaced, unsigned int *sleep_us)
 {
@@ -117,14 +117,14 @@ static u32 sim_clock_due(struct sim_chan *ch, u32 wanted, bool unpaced, unsigned
 		return wanted;
 	}
 
-	/* The bytes that are waited for, below, must fit under the cap whatever the rate. */
+	/* `least`, below, must not exceed the cap at any rate. */
 	cap = bytes_per_s * SIM_MAX_BURST_NS + 2 * sizeof(u64) * NSEC_PER_SEC;
 	if (ch->credit >= cap || elapsed >= div64_u64(cap - ch->credit, bytes_per_s))
 		ch->credit = cap;
 	else
 		ch->credit += elapsed * bytes_per_s;
 
-	/* Whole words, so that a terminated transfer leaves the stream on a word's boundary. */
+	/* Whole words: a terminated transfer must leave the stream at a word boundary. */
 	least = max_t(u64, sizeof(u64),
 		      round_down(div_u64(bytes_per_s, MSEC_PER_SEC), sizeof(u64)));
 	least = min_t(u64, least, wanted);
@@ -194,7 +194,7 @@ static struct sim_desc *sim_next(struct sim_chan *ch)
 	return desc;
 }
 
-/* Take @length bytes of the stream for the active transfer; false: it is aborted. */
+/* Take @length bytes of the stream for the active transfer. Return false if it is aborted. */
 static bool sim_take(struct sim_chan *ch, struct sim_desc *desc, u32 length, u64 *offset)
 {
 	unsigned long flags;
@@ -210,7 +210,7 @@ static bool sim_take(struct sim_chan *ch, struct sim_desc *desc, u32 length, u64
 	return yes;
 }
 
-/* Move @length bytes, page by page, and stop early when the transfer is aborted. */
+/* Move @length bytes, page by page. Return false as soon as the transfer is aborted. */
 static bool sim_move(struct sim_chan *ch, struct sim_desc *desc, u32 length)
 {
 	while (length > 0) {
@@ -218,7 +218,7 @@ static bool sim_move(struct sim_chan *ch, struct sim_desc *desc, u32 length)
 		u32 written = 0;
 		u64 offset;
 
-		/* The part of a failed transfer that is lost. */
+		/* Beyond `written` the data of a failed transfer is lost. */
 		if (desc->done < desc->written)
 			n = min(n, desc->written - desc->done);
 		if (!sim_take(ch, desc, n, &offset))
@@ -262,7 +262,7 @@ static void sim_transfer(struct sim_chan *ch, struct sim_desc *desc)
 	}
 }
 
-/* The core's own helper for this is private to drivers/dma. */
+/* Call the client's callback. The core's own helper is private to drivers/dma. */
 static void sim_call_client(struct sim_desc *desc)
 {
 	struct dma_async_tx_descriptor *tx = &desc->tx;
@@ -275,7 +275,7 @@ static void sim_call_client(struct sim_desc *desc)
 		tx->callback(tx->callback_param);
 }
 
-/* Call the client of a finished transfer, and free that. */
+/* Call the client of a finished transfer, then free the transfer. */
 static void sim_release_desc(struct sim_desc *desc)
 {
 	sim_call_client(desc);
@@ -313,7 +313,7 @@ static void sim_finish(struct sim_chan *ch, struct sim_desc *desc)
 	spin_unlock_irqrestore(&ch->lock, flags);
 
 	if (ch->late_ms) {
-		/* As a threaded interrupt that was preempted here: not asleep, and of no list. */
+		/* Act like a preempted threaded interrupt: not asleep, the transfer in no list. */
 		mdelay(ch->late_ms);
 		sim_release_desc(desc);
 	} else {
@@ -354,7 +354,7 @@ void dmacast_sim_tasklet(struct tasklet_struct *tasklet)
 		spin_unlock_irqrestore(&ch->lock, flags);
 		if (!desc)
 			return;
-		/* Without the lock: it may submit, or terminate all. */
+		/* Without the lock: the client may submit or terminate. */
 		sim_release_desc(desc);
 	}
 }

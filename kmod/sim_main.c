@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * dmacast_sim.ko: the module, its one device, and how that is unplugged. sim.h tells what it is.
+ * dmacast_sim.ko: the module, its single device, and the hot-unplug of that. See sim.h.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -25,19 +25,19 @@ MODULE_PARM_DESC(channels, "Number of channels: dmacast.0/rx, dmacast.1/rx, ... 
 
 static unsigned long long rate = 100000000;
 module_param(rate, ullong, 0444);
-MODULE_PARM_DESC(rate, "Bytes per second of each channel; 0: as fast as it can (default 100000000)");
+MODULE_PARM_DESC(rate, "Bytes per second of each channel; 0: as fast as possible (default 100000000)");
 
 static unsigned int max_segment_size = 16 * 1024 * 1024;
 module_param(max_segment_size, uint, 0444);
-MODULE_PARM_DESC(max_segment_size, "Largest piece of a scatterlist, in bytes (default 16 MiB)");
+MODULE_PARM_DESC(max_segment_size, "Largest segment of a scatterlist, in bytes (default 16 MiB)");
 
 static unsigned int max_segments;
 module_param(max_segments, uint, 0444);
-MODULE_PARM_DESC(max_segments, "Most pieces of a scatterlist; 0: any number (default 0)");
+MODULE_PARM_DESC(max_segments, "Maximum number of segments of a scatterlist; 0: no limit (default 0)");
 
 static bool contiguous;
 module_param(contiguous, bool, 0444);
-MODULE_PARM_DESC(contiguous, "Take one piece a transfer: the same as max_segments=1 (default no)");
+MODULE_PARM_DESC(contiguous, "Take one segment per transfer: the same as max_segments=1 (default no)");
 
 static unsigned int dma_bits = 64;
 module_param(dma_bits, uint, 0444);
@@ -45,19 +45,19 @@ MODULE_PARM_DESC(dma_bits, "Width of the DMA address, 24 to 64 bits (default 64)
 
 static unsigned int bus_bits = 64;
 module_param(bus_bits, uint, 0444);
-MODULE_PARM_DESC(bus_bits, "Width of the DMA address that a bus lets through, 24 to 64 bits (default 64)");
+MODULE_PARM_DESC(bus_bits, "Width of the DMA address on the bus, 24 to 64 bits (default 64)");
 
 static unsigned int seg_boundary = U32_MAX;
 module_param(seg_boundary, uint, 0444);
-MODULE_PARM_DESC(seg_boundary, "Mask of the boundary that no segment crosses, as 65535 for 64 KiB (default 4294967295)");
+MODULE_PARM_DESC(seg_boundary, "Mask of the boundary that no segment may cross, such as 65535 for 64 KiB (default 4294967295)");
 
 static unsigned int late;
 module_param(late, uint, 0444);
-MODULE_PARM_DESC(late, "Milliseconds after a transfer at which a thread calls the client, without device_synchronize(); 0: a tasklet does at once (default 0)");
+MODULE_PARM_DESC(late, "Milliseconds after a transfer until a thread calls the client, without device_synchronize(); 0: a tasklet calls it at once (default 0)");
 
 static int node = NUMA_NO_NODE;
 module_param(node, int, 0444);
-MODULE_PARM_DESC(node, "NUMA node that the engine is at; -1: none (default -1)");
+MODULE_PARM_DESC(node, "NUMA node of the engine; -1: none (default -1)");
 
 static struct platform_device *sim_pdev;
 static struct workqueue_struct *sim_queue;
@@ -85,8 +85,8 @@ static void sim_free_work(struct work_struct *work)
 }
 
 /*
- * The last user of the DMA device is gone. That may be a client in dma_release_channel(), which
- * still looks at the channel and its device after this: give it time.
+ * Called when the last user of the DMA device has released it. That may be a client inside
+ * dma_release_channel(), which uses the channel and its device after this: free them later.
  */
 static void sim_release(struct dma_device *dma)
 {
@@ -95,7 +95,7 @@ static void sim_release(struct dma_device *dma)
 	queue_delayed_work(sim_queue, &sim->free_work, HZ);
 }
 
-/* No channel does anything after this, whatever its client calls. */
+/* Stop all channels. After this they do nothing, whatever their clients call. */
 static void sim_stop_channels(struct sim *sim)
 {
 	unsigned int i;
@@ -177,7 +177,7 @@ static void sim_unregister(void *data)
 	for (i = 0; i < sim->count; i++)
 		debugfs_remove_recursive(sim->channels[i].debugfs);
 	sim_stop_channels(sim);
-	/* Frees it all with the last client. */
+	/* Frees everything with the last client. */
 	dma_async_device_unregister(&sim->dma);
 }
 
@@ -197,7 +197,7 @@ static int sim_probe(struct platform_device *pdev)
 		dev->bus_dma_limit = DMA_BIT_MASK(bus_bits);
 	set_dev_node(dev, node);
 #if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE) || defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU)
-	/* It is the CPU that writes, through its caches. */
+	/* The CPU writes the data, through its caches. */
 	dev->dma_coherent = true;
 #endif
 
@@ -222,7 +222,7 @@ static int sim_probe(struct platform_device *pdev)
 	ret = dma_async_device_register(&sim->dma);
 	if (ret)
 		goto stop;
-	/* A client that outlives the device still looks at these. */
+	/* Clients that outlive the device still use these. */
 	for (i = 0; i < sim->count; i++)
 		get_device(&sim->channels[i].chan.dev->device);
 	atomic_inc(&sim_lingering);
@@ -255,7 +255,7 @@ static void sim_plug_work(struct work_struct *work)
 	int ret = device_attach(&sim_pdev->dev);
 
 	if (ret != 1)
-		dev_err(&sim_pdev->dev, "plugging in again failed: %d\n", ret);
+		dev_err(&sim_pdev->dev, "cannot plug in again: %d\n", ret);
 }
 
 static DECLARE_DELAYED_WORK(sim_plug, sim_plug_work);
@@ -277,7 +277,7 @@ static int sim_unplug_set(void *data, u64 value)
 	if (value > SIM_MAX_DELAY_MS)
 		return -ERANGE;
 	WRITE_ONCE(sim_plug_ms, value);
-	/* Not from here: it removes files of this filesystem, and waits for their users. */
+	/* Not here: unplugging removes files of debugfs and waits for their users. */
 	return queue_work(sim_queue, &sim_unplug) ? 0 : -EBUSY;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(sim_unplug_fops, NULL, sim_unplug_set, "%llu\n");
@@ -285,16 +285,16 @@ DEFINE_DEBUGFS_ATTRIBUTE(sim_unplug_fops, NULL, sim_unplug_set, "%llu\n");
 static int __init sim_check_parameters(void)
 {
 	if (channels == 0 || channels > SIM_MAX_CHANNELS) {
-		pr_err("channels=%u: from 1 to %u are possible\n", channels,
+		pr_err("channels=%u: must be from 1 to %u\n", channels,
 		       SIM_MAX_CHANNELS);
 		return -EINVAL;
 	}
 	if (rate > SIM_MAX_RATE) {
-		pr_err("rate=%llu: at most %llu is possible\n", rate, SIM_MAX_RATE);
+		pr_err("rate=%llu: must be at most %llu\n", rate, SIM_MAX_RATE);
 		return -EINVAL;
 	}
 	if (max_segment_size == 0) {
-		pr_err("max_segment_size=0 is impossible\n");
+		pr_err("max_segment_size=0: must be at least 1\n");
 		return -EINVAL;
 	}
 	if (contiguous && max_segments > 1) {
@@ -303,19 +303,19 @@ static int __init sim_check_parameters(void)
 		return -EINVAL;
 	}
 	if (dma_bits < 24 || dma_bits > 64) {
-		pr_err("dma_bits=%u: from 24 to 64 are possible\n", dma_bits);
+		pr_err("dma_bits=%u: must be from 24 to 64\n", dma_bits);
 		return -EINVAL;
 	}
 	if (bus_bits < 24 || bus_bits > 64) {
-		pr_err("bus_bits=%u: from 24 to 64 are possible\n", bus_bits);
+		pr_err("bus_bits=%u: must be from 24 to 64\n", bus_bits);
 		return -EINVAL;
 	}
 	if (seg_boundary & (seg_boundary + 1)) {
-		pr_err("seg_boundary=%u: a power of two, less 1, is possible\n", seg_boundary);
+		pr_err("seg_boundary=%u: must be a power of two less 1\n", seg_boundary);
 		return -EINVAL;
 	}
 	if (late > SIM_MAX_LATE_MS) {
-		pr_err("late=%u: at most %u is possible\n", late, SIM_MAX_LATE_MS);
+		pr_err("late=%u: must be at most %u\n", late, SIM_MAX_LATE_MS);
 		return -EINVAL;
 	}
 	return 0;
@@ -352,7 +352,7 @@ remove_debugfs:
 
 static void __exit sim_exit(void)
 {
-	/* In the order in which one starts the next. */
+	/* Unplugging queues plugging in again: cancel in this order. */
 	debugfs_remove(sim_unplug_file);
 	cancel_work_sync(&sim_unplug);
 	cancel_delayed_work_sync(&sim_plug);
@@ -368,6 +368,6 @@ module_init(sim_init);
 module_exit(sim_exit);
 
 MODULE_AUTHOR("dmacast developers");
-MODULE_DESCRIPTION("DMA engine in software, for dmacast without hardware");
+MODULE_DESCRIPTION("DMA engine in software, to use dmacast without hardware");
 MODULE_LICENSE("GPL");
 MODULE_VERSION("0.1");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The operations of the dmaengine provider, which its clients call in any context.
+ * The operations of the dmaengine provider. Clients call them in any context.
  */
 #include <linux/bits.h>
 #include <linux/dma-mapping.h>
@@ -15,8 +15,8 @@
 			  BIT(DMA_SLAVE_BUSWIDTH_4_BYTES) | BIT(DMA_SLAVE_BUSWIDTH_8_BYTES))
 
 /*
- * Providers that are built on virt-dma free a descriptor that is prepared and not yet submitted
- * when the channel is terminated. This one only says that a client would have used it after that.
+ * Submit a descriptor. Terminating a channel of a provider based on virt-dma also frees descriptors
+ * that are prepared and not yet submitted. This provider warns about such a use after free.
  */
 static dma_cookie_t sim_tx_submit(struct dma_async_tx_descriptor *tx)
 {
@@ -31,7 +31,7 @@ static dma_cookie_t sim_tx_submit(struct dma_async_tx_descriptor *tx)
 		return -ENODEV;
 	}
 	WARN_ONCE(to_sim_desc(tx)->terminations != ch->terminations,
-		  "ch%u: a descriptor is submitted that was terminated before\n", ch->index);
+		  "ch%u: descriptor submitted after its termination\n", ch->index);
 	cookie = ch->chan.cookie == INT_MAX ? DMA_MIN_COOKIE : ch->chan.cookie + 1;
 	ch->chan.cookie = cookie;
 	tx->cookie = cookie;
@@ -72,7 +72,7 @@ sim_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int n
 	if (direction != DMA_DEV_TO_MEM || nents == 0)
 		return NULL;
 	if (chan->device->max_sg_burst && nents > chan->device->max_sg_burst) {
-		dev_err_ratelimited(dev, "ch%u: %u segments, at most %u are possible\n", ch->index,
+		dev_err_ratelimited(dev, "ch%u: %u segments: must be at most %u\n", ch->index,
 				    nents, chan->device->max_sg_burst);
 		sim_count_refused(ch);
 		return NULL;
@@ -90,7 +90,7 @@ sim_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int n
 		if (segment->length == 0 || segment->length > dma_get_max_seg_size(dev) ||
 		    segment->address + segment->length - 1 >
 			    min_not_zero(dma_get_mask(dev), dev->bus_dma_limit)) {
-			dev_err_ratelimited(dev, "ch%u: segment %u: %u bytes are too many, or out of reach\n",
+			dev_err_ratelimited(dev, "ch%u: segment %u: %u bytes: too many or out of reach\n",
 					    ch->index, i, segment->length);
 			goto refuse;
 		}
@@ -101,7 +101,7 @@ sim_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int n
 		}
 	}
 	if (length > U32_MAX) {
-		dev_err_ratelimited(dev, "ch%u: %llu bytes are too many\n", ch->index, length);
+		dev_err_ratelimited(dev, "ch%u: %llu bytes: too many\n", ch->index, length);
 		goto refuse;
 	}
 
@@ -142,7 +142,7 @@ static void sim_issue_pending(struct dma_chan *chan)
 	wake_up(&ch->work);
 }
 
-/* Bytes that the transfer @cookie still lacks; the lock is held. */
+/* Return the number of bytes that the transfer @cookie lacks. The lock is held. */
 static u32 sim_residue(struct sim_chan *ch, dma_cookie_t cookie)
 {
 	struct sim_desc *desc = ch->active;
@@ -249,7 +249,7 @@ static void sim_synchronize(struct dma_chan *chan)
 	struct sim_chan *ch = to_sim_chan(chan);
 
 	wait_event(ch->aborted, !sim_is_aborting(ch));
-	/* Waits for a callback that runs; but what is scheduled meanwhile is forgotten. */
+	/* tasklet_kill() waits for a running callback, but drops what is scheduled meanwhile. */
 	tasklet_kill(&ch->tasklet);
 	tasklet_schedule(&ch->tasklet);
 }
@@ -266,7 +266,7 @@ static bool sim_refuses_to_terminate(struct sim_chan *ch)
 	return refuses;
 }
 
-/* For clients. Context: any; with the parameter `late` it may sleep. */
+/* terminate_all() for clients. Context: any; may sleep with the parameter `late`. */
 static int sim_client_terminates(struct dma_chan *chan)
 {
 	struct sim_chan *ch = to_sim_chan(chan);
@@ -275,7 +275,7 @@ static int sim_client_terminates(struct dma_chan *chan)
 	if (sim_refuses_to_terminate(ch))
 		return -EIO;
 	ret = dmacast_sim_terminate_all(chan);
-	/* Without device_synchronize() nothing may be written from here on. */
+	/* Without device_synchronize() no byte may be written from here on. */
 	if (ch->late_ms)
 		wait_event(ch->aborted, !sim_is_aborting(ch));
 	return ret;

@@ -53,7 +53,7 @@ COUNTER(blocks_lent);
 COUNTER(blocks_quarantine);
 COUNTER(running);
 
-/* The ring's geometry; 0 without a ring. */
+/* Read the ring's geometry; all 0 without a ring. */
 static void read_geometry(struct device *dev, struct ring *geometry)
 {
 	struct channel *channel = container_of(dev, struct channel, dev);

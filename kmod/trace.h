@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Tracepoints: what happens to blocks. In tracefs: events/dmacast/. */
+/* Tracepoints for the life of a block. In tracefs: events/dmacast/. */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM dmacast
 
@@ -30,27 +30,27 @@ DECLARE_EVENT_CLASS(dmacast_block,
 		  __entry->sequence, __entry->length)
 );
 
-/* It is the engine's now. Its sequence and length are those of the time before. */
+/* Submitted to the engine. Sequence and length are those of its previous transfer. */
 DEFINE_EVENT(dmacast_block, dmacast_submit,
 	TP_PROTO(const struct ring_block *block), TP_ARGS(block));
 
-/* The engine is done with it, well (then it has a length) or not (then that is 0). */
+/* Transfer finished. The length is 0 if it failed or was empty. */
 DEFINE_EVENT(dmacast_block, dmacast_complete,
 	TP_PROTO(const struct ring_block *block), TP_ARGS(block));
 
-/* It is the owner's now. */
+/* Lent to the owner. */
 DEFINE_EVENT(dmacast_block, dmacast_lend,
 	TP_PROTO(const struct ring_block *block), TP_ARGS(block));
 
-/* The owner gave it back. */
+/* Returned by the owner. */
 DEFINE_EVENT(dmacast_block, dmacast_recycle,
 	TP_PROTO(const struct ring_block *block), TP_ARGS(block));
 
-/* It came back, and something still refers to its pages. */
+/* Put into quarantine: something still refers to its pages. */
 DEFINE_EVENT(dmacast_block, dmacast_quarantine,
 	TP_PROTO(const struct ring_block *block), TP_ARGS(block));
 
-/* It was taken back unread, because the engine was about to run dry. */
+/* Taken back unread, because the engine was about to run dry. */
 DEFINE_EVENT(dmacast_block, dmacast_overrun,
 	TP_PROTO(const struct ring_block *block), TP_ARGS(block));
 
