@@ -51,7 +51,7 @@
 #include "lib/units.h"
 #include "ring/ring_memory.h"
 
-#define EVENTS 512
+#define MAX_EVENTS 512
 #define NS_PER_S UINT64_C(1000000000)
 
 /*
@@ -61,13 +61,13 @@
  * as much as a full one.
  */
 #define FEW_CLIENTS 16
-#define TURN_OF_FEW (14U * 65160)
-#define TURN_OF_MANY (7U * 65160)
-#define TURN_UNCOPIED (70U * 65160)
+#define BUDGET_FEW_CLIENTS (14U * 65160)
+#define BUDGET_MANY_CLIENTS (7U * 65160)
+#define BUDGET_UNCOPIED (70U * 65160)
 #define FILL_BYTES (2U << 20)
 
 /* With --zerocopy: upper bound for the outstanding sends of a client; further sends copy. */
-#define PENDING 1024
+#define MAX_PENDING 1024
 
 struct client {
 	int fd;
@@ -85,7 +85,7 @@ static struct server {
 	struct stream_settings settings;
 	uint64_t ring_size, block_size, hold; /* of them */
 	bool zerocopy;
-	uint64_t turn, uncopied_turn, fill; /* bytes at a time */
+	uint64_t budget, uncopied_budget, fill; /* bytes at a time */
 	unsigned char *memory;
 	uint64_t *needed_by; /* clients that have not released it, for each block */
 	uint64_t tail, head;
@@ -97,13 +97,13 @@ static struct server {
 	.fill = FILL_BYTES,
 };
 
-static uint64_t block_of(uint64_t offset)
+static uint64_t bare_block_of(uint64_t offset)
 {
 	return offset % server.ring_size / server.block_size;
 }
 
 /* The same memory as the daemon's, by the same code. */
-static void open_ring(void)
+static void bare_open_ring(void)
 {
 	uint64_t blocks = server.ring_size / server.block_size;
 	struct ring *ring = ring_memory_create("bareloop", server.block_size, (uint32_t)blocks,
@@ -121,7 +121,7 @@ static void open_ring(void)
 }
 
 /* With a rate, which is kept up as the daemon does: after a delay up to half of the ring is made up for. */
-static bool is_due(void)
+static bool bare_fill_is_due(void)
 {
 	uint64_t now, period, most_behind;
 
@@ -140,50 +140,51 @@ static bool is_due(void)
 	return true;
 }
 
-static bool has_room(void)
+static bool bare_ring_has_space(void)
 {
 	return server.head - server.tail < server.ring_size;
 }
 
-static void fill_ring(void)
+static void bare_fill_ring(void)
 {
 	uint64_t left = server.fill < server.block_size ? server.block_size : server.fill;
 
-	for (; left >= server.block_size && has_room() && is_due(); left -= server.block_size) {
+	for (; left >= server.block_size && bare_ring_has_space() && bare_fill_is_due();
+	     left -= server.block_size) {
 		uint64_t place = server.head % server.ring_size;
 
 		pattern_fill_block((enum pattern_form)server.settings.pattern_form,
 				   server.memory + place, server.block_size, server.head, place);
-		server.needed_by[block_of(server.head)] = server.hold;
+		server.needed_by[bare_block_of(server.head)] = server.hold;
 		server.head += server.block_size;
 	}
 }
 
 /* The client does not need anything before @offset any more. */
-static void release(struct client *client, uint64_t offset)
+static void bare_release(struct client *client, uint64_t offset)
 {
 	uint64_t done = client->released / server.block_size;
 
 	client->released = offset;
 	for (; done < offset / server.block_size; done++)
-		server.needed_by[block_of(done * server.block_size)]--;
-	while (server.tail != server.head && !server.needed_by[block_of(server.tail)])
+		server.needed_by[bare_block_of(done * server.block_size)]--;
+	while (server.tail != server.head && !server.needed_by[bare_block_of(server.tail)])
 		server.tail += server.block_size;
 }
 
 /* ---- zero-copy ---- */
 
-static void take_completions(struct client *client, uint32_t low, uint32_t high)
+static void bare_take_completions(struct client *client, uint32_t low, uint32_t high)
 {
 	for (uint32_t number = low; number != high + 1; number++)
-		client->complete[number % PENDING] = true;
-	while (client->oldest != client->next && client->complete[client->oldest % PENDING]) {
-		client->complete[client->oldest % PENDING] = false;
-		release(client, client->end[client->oldest++ % PENDING]);
+		client->complete[number % MAX_PENDING] = true;
+	while (client->oldest != client->next && client->complete[client->oldest % MAX_PENDING]) {
+		client->complete[client->oldest % MAX_PENDING] = false;
+		bare_release(client, client->end[client->oldest++ % MAX_PENDING]);
 	}
 }
 
-static void read_error_queue(struct client *client)
+static void bare_read_error_queue(struct client *client)
 {
 	union {
 		char bytes[128];
@@ -205,61 +206,61 @@ static void read_error_queue(struct client *client)
 		if (error->ee_origin != SO_EE_ORIGIN_ZEROCOPY || error->ee_errno)
 			errx(1, "an error queue message that is no completion");
 		client->uncopied = !(error->ee_code & SO_EE_CODE_ZEROCOPY_COPIED);
-		take_completions(client, error->ee_info, error->ee_data);
+		bare_take_completions(client, error->ee_info, error->ee_data);
 	}
 }
 
 /* These bytes went by copying: nothing waits for them but what is before them. */
-static void add_copied(struct client *client)
+static void bare_add_copied(struct client *client)
 {
 	if (client->oldest == client->next)
-		release(client, client->sent);
+		bare_release(client, client->sent);
 	else
-		client->end[(client->next - 1) % PENDING] = client->sent;
+		client->end[(client->next - 1) % MAX_PENDING] = client->sent;
 }
 
-static void add_pinned(struct client *client)
+static void bare_add_pinned(struct client *client)
 {
-	client->end[client->next++ % PENDING] = client->sent;
+	client->end[client->next++ % MAX_PENDING] = client->sent;
 }
 
 /* ---- sending ---- */
 
-static bool may_pin(const struct client *client)
+static bool bare_may_pin(const struct client *client)
 {
-	return server.zerocopy && client->next - client->oldest < PENDING;
+	return server.zerocopy && client->next - client->oldest < MAX_PENDING;
 }
 
-static ssize_t send_pinned(struct client *client, const void *data, size_t length)
+static ssize_t bare_send_pinned(struct client *client, const void *data, size_t length)
 {
 	return send(client->fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
 }
 
-static ssize_t send_copy(struct client *client, const void *data, size_t length)
+static ssize_t bare_send_copy(struct client *client, const void *data, size_t length)
 {
 	return send(client->fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* Send what the socket takes, and no more than a turn. Return: whether there is more to do. */
-static bool send_to(struct client *client)
+static bool bare_send_to(struct client *client)
 {
-	uint64_t stop = client->sent + (client->uncopied ? server.uncopied_turn : server.turn);
+	uint64_t stop = client->sent + (client->uncopied ? server.uncopied_budget : server.budget);
 
 	if (stop > server.head)
 		stop = server.head;
 	while (client->writable && client->sent != stop) {
 		uint64_t at = client->sent % server.ring_size;
 		uint64_t length = stop - client->sent;
-		bool pin = may_pin(client);
+		bool pin = bare_may_pin(client);
 		ssize_t n;
 
 		if (length > server.ring_size - at)
 			length = server.ring_size - at;
-		n = pin ? send_pinned(client, server.memory + at, length)
-			: send_copy(client, server.memory + at, length);
+		n = pin ? bare_send_pinned(client, server.memory + at, length)
+			: bare_send_copy(client, server.memory + at, length);
 		if (n < 0 && pin && errno == ENOBUFS) {
 			pin = false;
-			n = send_copy(client, server.memory + at, length);
+			n = bare_send_copy(client, server.memory + at, length);
 		}
 		if (n < 0 && errno != EAGAIN)
 			exit(0); /* a client left */
@@ -269,29 +270,29 @@ static bool send_to(struct client *client)
 			break;
 		client->sent += (uint64_t)n;
 		if (!server.zerocopy)
-			release(client, client->sent);
+			bare_release(client, client->sent);
 		else if (pin)
-			add_pinned(client);
+			bare_add_pinned(client);
 		else
-			add_copied(client);
+			bare_add_copied(client);
 	}
 	return client->writable && client->sent != server.head;
 }
 
-static void take_event(const struct epoll_event *event)
+static void bare_take_event(const struct epoll_event *event)
 {
 	struct client *client = event->data.ptr;
 
 	if (event->events & (EPOLLRDHUP | EPOLLHUP))
 		exit(0); /* a client left */
 	if (event->events & EPOLLERR)
-		read_error_queue(client);
+		bare_read_error_queue(client);
 	if (event->events & EPOLLOUT)
 		client->writable = true;
 }
 
 /* How long to wait for events; NULL: until there is one. */
-static const struct timespec *patience(bool more)
+static const struct timespec *bare_timeout(bool more)
 {
 	static const struct timespec at_once;
 	static struct timespec until_due;
@@ -299,7 +300,7 @@ static const struct timespec *patience(bool more)
 
 	if (more)
 		return &at_once;
-	if (!has_room())
+	if (!bare_ring_has_space())
 		return NULL;
 	if (server.settings.pattern == UNITS_RATE_MAX)
 		return &at_once;
@@ -310,28 +311,28 @@ static const struct timespec *patience(bool more)
 	return &until_due;
 }
 
-static void run(void)
+static void bare_run(void)
 {
-	struct epoll_event events[EVENTS];
+	struct epoll_event events[MAX_EVENTS];
 
 	for (;;) {
 		bool more = false;
 		int n;
 
-		fill_ring();
+		bare_fill_ring();
 		for (uint64_t i = 0; i < server.hold; i++)
-			more |= send_to(&server.client[i]);
-		n = epoll_pwait2(server.epoll, events, EVENTS, patience(more), NULL);
+			more |= bare_send_to(&server.client[i]);
+		n = epoll_pwait2(server.epoll, events, MAX_EVENTS, bare_timeout(more), NULL);
 		if (n < 0 && errno != EINTR)
 			err(1, "epoll_pwait2");
 		for (int i = 0; i < n; i++)
-			take_event(&events[i]);
+			bare_take_event(&events[i]);
 	}
 }
 
 /* ---- start ---- */
 
-static void open_listener(const char *text)
+static void bare_open_listener(const char *text)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET };
 	socklen_t length = sizeof(address);
@@ -355,7 +356,7 @@ static void open_listener(const char *text)
 	fprintf(stderr, "bareloop: listening on %s:%u\n", wanted.host, ntohs(address.sin_port));
 }
 
-static void set_option(int fd, int level, int option, uint64_t value, const char *name)
+static void bare_set_socket_option(int fd, int level, int option, uint64_t value, const char *name)
 {
 	int number = (int)value;
 
@@ -363,7 +364,7 @@ static void set_option(int fd, int level, int option, uint64_t value, const char
 		err(1, "%s", name);
 }
 
-static void accept_client(struct client *client)
+static void bare_accept_client(struct client *client)
 {
 	struct epoll_event event = { .events = EPOLLOUT | EPOLLRDHUP | EPOLLET,
 				     .data.ptr = client };
@@ -371,16 +372,17 @@ static void accept_client(struct client *client)
 	client->fd = accept4(server.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (client->fd < 0)
 		err(1, "accept");
-	set_option(client->fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
-	set_option(client->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-		   (uint64_t)stream_settings_notsent_lowat(&server.settings), "TCP_NOTSENT_LOWAT");
+	bare_set_socket_option(client->fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+	bare_set_socket_option(client->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+			       (uint64_t)stream_settings_notsent_lowat(&server.settings),
+			       "TCP_NOTSENT_LOWAT");
 	if (server.settings.send_buffer != SETTING_AUTO)
-		set_option(client->fd, SOL_SOCKET, SO_SNDBUF, server.settings.send_buffer,
-			   "SO_SNDBUF");
+		bare_set_socket_option(client->fd, SOL_SOCKET, SO_SNDBUF,
+				       server.settings.send_buffer, "SO_SNDBUF");
 	if (server.zerocopy) {
-		set_option(client->fd, SOL_SOCKET, SO_ZEROCOPY, 1, "SO_ZEROCOPY");
-		client->end = calloc(PENDING, sizeof(*client->end));
-		client->complete = calloc(PENDING, sizeof(*client->complete));
+		bare_set_socket_option(client->fd, SOL_SOCKET, SO_ZEROCOPY, 1, "SO_ZEROCOPY");
+		client->end = calloc(MAX_PENDING, sizeof(*client->end));
+		client->complete = calloc(MAX_PENDING, sizeof(*client->complete));
 		if (!client->end || !client->complete)
 			err(1, "client");
 	}
@@ -389,13 +391,13 @@ static void accept_client(struct client *client)
 		err(1, "epoll_ctl");
 }
 
-static void accept_all(void)
+static void bare_accept_all(void)
 {
 	server.client = calloc(server.hold, sizeof(*server.client));
 	if (!server.client)
 		err(1, "%" PRIu64 " clients", server.hold);
 	for (uint64_t i = 0; i < server.hold; i++)
-		accept_client(&server.client[i]);
+		bare_accept_client(&server.client[i]);
 }
 
 /* Those of dmacastd that mean the same here. */
@@ -406,7 +408,7 @@ static const char *const daemon_options[] = {
 
 #define DAEMON_OPTIONS (sizeof(daemon_options) / sizeof(daemon_options[0]))
 
-static void usage(FILE *file)
+static void bare_print_usage(FILE *file)
 {
 	fprintf(file, "Usage: bareloop --listen ADDRESS:PORT [--copy | --zerocopy]\n"
 		      "                [--turn SIZE] [--fill SIZE] and, as dmacastd has them:");
@@ -415,7 +417,7 @@ static void usage(FILE *file)
 	fputc('\n', file);
 }
 
-static uint64_t size_argument(const char *option)
+static uint64_t bare_size_argument(const char *option)
 {
 	uint64_t size;
 
@@ -424,14 +426,14 @@ static uint64_t size_argument(const char *option)
 	return size;
 }
 
-static void set_presets(void)
+static void bare_set_defaults(void)
 {
 	option_set_presets(OPTION_STREAM, &server.settings);
 	daemon_option_set(&server.settings, "hold", "1");
 	daemon_option_set(&server.settings, "pattern", "max");
 }
 
-static void take_settings(void)
+static void bare_take_settings(void)
 {
 	server.block_size = server.settings.block_size;
 	server.ring_size = server.settings.ring_size;
@@ -441,12 +443,13 @@ static void take_settings(void)
 	if (server.block_size % (uint64_t)sysconf(_SC_PAGESIZE) ||
 	    server.ring_size % server.block_size)
 		errx(2, "expected blocks of whole pages and a ring of whole blocks");
-	server.uncopied_turn = server.turn ? server.turn : TURN_UNCOPIED;
-	if (!server.turn)
-		server.turn = server.hold < FEW_CLIENTS ? TURN_OF_FEW : TURN_OF_MANY;
+	server.uncopied_budget = server.budget ? server.budget : BUDGET_UNCOPIED;
+	if (!server.budget)
+		server.budget =
+			server.hold < FEW_CLIENTS ? BUDGET_FEW_CLIENTS : BUDGET_MANY_CLIENTS;
 }
 
-static const char *parse(int argc, char **argv)
+static const char *bare_parse_arguments(int argc, char **argv)
 {
 	struct option options[DAEMON_OPTIONS + 7] = {
 		{ "listen", required_argument, NULL, 'l' },
@@ -461,7 +464,7 @@ static const char *parse(int argc, char **argv)
 
 	for (size_t i = 0; i < DAEMON_OPTIONS; i++)
 		options[6 + i] = (struct option){ daemon_options[i], required_argument, NULL, 'd' };
-	set_presets();
+	bare_set_defaults();
 	while ((option = getopt_long(argc, argv, "h", options, &index)) != -1) {
 		switch (option) {
 		case 'l':
@@ -475,30 +478,30 @@ static const char *parse(int argc, char **argv)
 			daemon_option_set(&server.settings, options[index].name, optarg);
 			break;
 		case 'T':
-			server.turn = size_argument("turn");
+			server.budget = bare_size_argument("turn");
 			break;
 		case 'F':
-			server.fill = size_argument("fill");
+			server.fill = bare_size_argument("fill");
 			break;
 		case 'h':
-			usage(stdout);
+			bare_print_usage(stdout);
 			exit(0);
 		default:
-			usage(stderr);
+			bare_print_usage(stderr);
 			exit(2);
 		}
 	}
 	if (!listen_on || optind < argc) {
-		usage(stderr);
+		bare_print_usage(stderr);
 		exit(2);
 	}
-	take_settings();
+	bare_take_settings();
 	return listen_on;
 }
 
 int main(int argc, char **argv)
 {
-	const char *listen_on = parse(argc, argv);
+	const char *listen_on = bare_parse_arguments(argc, argv);
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -508,8 +511,8 @@ int main(int argc, char **argv)
 	server.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (server.epoll < 0)
 		err(1, "epoll_create1");
-	open_ring();
-	open_listener(listen_on);
-	accept_all();
-	run();
+	bare_open_ring();
+	bare_open_listener(listen_on);
+	bare_accept_all();
+	bare_run();
 }

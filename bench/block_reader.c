@@ -8,7 +8,8 @@
 #define BUFFER_BYTES (256U << 10)
 
 /* The head is complete. Return: what is wrong with it, or NULL. */
-static const char *take_head(struct block_reader *reader, const struct block_form *form)
+static const char *block_reader_take_head(struct block_reader *reader,
+					  const struct block_form *form)
 {
 	uint64_t expected = reader->offset + form->block_size, body;
 
@@ -28,8 +29,8 @@ static const char *take_head(struct block_reader *reader, const struct block_for
 	return NULL;
 }
 
-static ssize_t receive_head(struct block_reader *reader, const struct block_form *form, int fd,
-			    const char **wrong)
+static ssize_t block_reader_receive_head(struct block_reader *reader, const struct block_form *form,
+					 int fd, const char **wrong)
 {
 	ssize_t n = recv(fd, reader->head + reader->position,
 			 sizeof(reader->head) - reader->position, MSG_DONTWAIT);
@@ -37,13 +38,13 @@ static ssize_t receive_head(struct block_reader *reader, const struct block_form
 	if (n > 0) {
 		reader->position += (size_t)n;
 		if (reader->position == sizeof(reader->head))
-			*wrong = take_head(reader, form);
+			*wrong = block_reader_take_head(reader, form);
 	}
 	return n;
 }
 
-static ssize_t receive_body(struct block_reader *reader, const struct block_form *form, int fd,
-			    const char **wrong)
+static ssize_t block_reader_receive_body(struct block_reader *reader, const struct block_form *form,
+					 int fd, const char **wrong)
 {
 	static unsigned char buffer[BUFFER_BYTES];
 	size_t left = form->block_size - reader->position, right;
@@ -73,8 +74,8 @@ ssize_t block_reader_receive(struct block_reader *reader, const struct block_for
 	ssize_t n;
 
 	if (reader->position < sizeof(reader->head))
-		return receive_head(reader, form, fd, wrong);
-	n = receive_body(reader, form, fd, wrong);
+		return block_reader_receive_head(reader, form, fd, wrong);
+	n = block_reader_receive_body(reader, form, fd, wrong);
 	if (n > 0 && !*wrong && reader->position == form->block_size) {
 		reader->position = 0;
 		form->complete(form->argument, form->form == PATTERN_OFFSETS ? 0 : reader->full_ns);

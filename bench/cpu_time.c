@@ -19,7 +19,7 @@
  * Of the children that ended: the fields 16 and 17 of /proc/PID/stat, in ticks; the second one, the name,
  * may hold anything but ')'. 0 when the process is gone.
  */
-static double cpu_of_reaped(pid_t pid)
+static double cpu_time_of_reaped(pid_t pid)
 {
 	char path[64], line[1024];
 	const char *fields = NULL;
@@ -41,9 +41,9 @@ static double cpu_of_reaped(pid_t pid)
 }
 
 /* With all that it started. A process that is gone is counted where it was reaped. */
-static double cpu_of(pid_t pid)
+static double cpu_time_of(pid_t pid)
 {
-	double used = cpu_of_reaped(pid);
+	double used = cpu_time_of_reaped(pid);
 	char path[96];
 	clockid_t clock;
 	FILE *children;
@@ -54,7 +54,7 @@ static double cpu_of(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
 	children = fopen(path, "re");
 	while (children && fscanf(children, "%d", &child) == 1)
-		used += cpu_of(child);
+		used += cpu_time_of(child);
 	if (children)
 		fclose(children);
 	return used;
@@ -96,7 +96,7 @@ void cpu_time_init(void)
  * Where packets are delivered without a network card, much is done by these threads: packets are received,
  * acknowledgements taken, and what they made room for is sent.
  */
-static double softirq_cpu(void)
+static double cpu_time_of_softirqs(void)
 {
 	double used = 0;
 	clockid_t clock;
@@ -108,7 +108,7 @@ static double softirq_cpu(void)
 }
 
 /* All CPUs, without the time that they were idle or waiting for a disk. */
-static double machine_cpu(void)
+static double cpu_time_of_machine(void)
 {
 	unsigned long user, nice, system, irq, softirq;
 	FILE *file = fopen("/proc/stat", "re");
@@ -128,9 +128,9 @@ struct cpu_time cpu_time_read(pid_t server)
 		errx(1, "process %d is gone", (int)server);
 	return (struct cpu_time){
 		.own = (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / NS_PER_S,
-		.server = server ? cpu_of(server) : 0,
-		.softirq = softirq_cpu(),
-		.machine = machine_cpu(),
+		.server = server ? cpu_time_of(server) : 0,
+		.softirq = cpu_time_of_softirqs(),
+		.machine = cpu_time_of_machine(),
 	};
 }
 

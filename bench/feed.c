@@ -38,8 +38,8 @@
 /* What an unprivileged process may have of a pipe; Linux gives it 64 KiB by itself. */
 #define PIPE_SIZE (1 << 20)
 
-#define SIZE_MOST (UINT64_C(1) << 30)
-#define ANSWER_MOST 4096
+#define MAX_SIZE (UINT64_C(1) << 30)
+#define MAX_ANSWER 4096
 
 static struct options {
 	uint64_t repeat, rate, write_size, bytes, await, port;
@@ -53,7 +53,7 @@ static struct options {
 
 /* ---- where it goes ---- */
 
-static int connect_to(const char *text)
+static int feed_connect(const char *text)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *server;
 	struct address address;
@@ -73,24 +73,24 @@ static int connect_to(const char *text)
 }
 
 /* The server is to take the data, and says so by an answer with an empty line at its end. */
-static void send_request(int fd, const char *name)
+static void feed_send_request(int fd, const char *name)
 {
-	char text[ANSWER_MOST + 1];
+	char text[MAX_ANSWER + 1];
 	size_t length;
 	ssize_t n = 0;
 	FILE *file = fopen(name, "re");
 
 	if (!file)
 		err(1, "%s", name);
-	length = fread(text, 1, ANSWER_MOST, file);
+	length = fread(text, 1, MAX_ANSWER, file);
 	if (ferror(file) || !feof(file))
-		errx(1, "%s: expected a file of less than %d bytes", name, ANSWER_MOST);
+		errx(1, "%s: expected a file of less than %d bytes", name, MAX_ANSWER);
 	fclose(file);
 	if (send(fd, text, length, MSG_NOSIGNAL) != (ssize_t)length)
 		err(1, "send the request");
-	for (length = 0, text[0] = 0; length < ANSWER_MOST && !strstr(text, "\r\n\r\n");
+	for (length = 0, text[0] = 0; length < MAX_ANSWER && !strstr(text, "\r\n\r\n");
 	     text[length] = 0) {
-		n = read(fd, text + length, ANSWER_MOST - length);
+		n = read(fd, text + length, MAX_ANSWER - length);
 		if (n <= 0)
 			break;
 		length += (size_t)n;
@@ -102,7 +102,7 @@ static void send_request(int fd, const char *name)
 /* ---- waiting for clients ---- */
 
 /* How many connections there are to --port, by @table, which is the kernel's. */
-static uint64_t connections_in(const char *table)
+static uint64_t feed_connections_in(const char *table)
 {
 	FILE *file = fopen(table, "re");
 	unsigned int port, state;
@@ -119,9 +119,10 @@ static uint64_t connections_in(const char *table)
 	return count;
 }
 
-static void await_clients(void)
+static void feed_await_clients(void)
 {
-	while (connections_in("/proc/self/net/tcp") + connections_in("/proc/self/net/tcp6") <
+	while (feed_connections_in("/proc/self/net/tcp") +
+		       feed_connections_in("/proc/self/net/tcp6") <
 	       opt.await)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = 20 * NS_PER_MS },
 				NULL);
@@ -129,7 +130,7 @@ static void await_clients(void)
 
 /* ---- the feed ---- */
 
-static void await_turn(uint64_t started_at, uint64_t sent)
+static void feed_pace(uint64_t started_at, uint64_t sent)
 {
 	uint64_t due_ns, now;
 
@@ -146,7 +147,7 @@ static void await_turn(uint64_t started_at, uint64_t sent)
 }
 
 /* Return: bytes written; ends the process with the reader. */
-static uint64_t written(ssize_t n)
+static uint64_t feed_written(ssize_t n)
 {
 	if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
 		exit(0);
@@ -174,8 +175,8 @@ static void feed_repeated(int out, uint64_t started_at)
 		off_t at = (off_t)(sent % opt.repeat);
 		uint64_t length = at_most(opt.write_size, opt.repeat - (uint64_t)at);
 
-		sent += written(sendfile(out, memory, &at, at_most(length, opt.bytes - sent)));
-		await_turn(started_at, sent);
+		sent += feed_written(sendfile(out, memory, &at, at_most(length, opt.bytes - sent)));
+		feed_pace(started_at, sent);
 	}
 }
 
@@ -189,8 +190,8 @@ static void feed_new(int out, uint64_t started_at)
 		end = sent + at_most(opt.write_size, opt.bytes - sent);
 		pattern_fill(buffer, end - sent, sent);
 		for (uint64_t begin = sent; sent < end;)
-			sent += written(write(out, buffer + (sent - begin), end - sent));
-		await_turn(started_at, sent);
+			sent += feed_written(write(out, buffer + (sent - begin), end - sent));
+		feed_pace(started_at, sent);
 	}
 	free(buffer);
 }
@@ -214,17 +215,17 @@ static const struct settings settings = {
 	.count = sizeof(setting_table) / sizeof(setting_table[0]),
 };
 
-static void print_help(void)
+static void feed_print_help(void)
 {
 	puts("Usage: feed [options]\n");
 	settings_print(&settings);
 }
 
-static void verify_options(void)
+static void feed_verify_options(void)
 {
-	if (!opt.write_size || opt.write_size > SIZE_MOST)
+	if (!opt.write_size || opt.write_size > MAX_SIZE)
 		errx(2, "--write-size must be 1 to 1G");
-	if (opt.repeat > SIZE_MOST || opt.repeat % PATTERN_WORD)
+	if (opt.repeat > MAX_SIZE || opt.repeat % PATTERN_WORD)
 		errx(2, "--repeat must be at most 1G, and whole words of %d bytes", PATTERN_WORD);
 	if (!opt.rate)
 		errx(2, "--rate must not be 0");
@@ -240,20 +241,20 @@ int main(int argc, char **argv)
 
 	settings_parse(&settings, argc, argv);
 	if (opt.help) {
-		print_help();
+		feed_print_help();
 		return 0;
 	}
 	if (optind < argc)
 		errx(2, "%s is no option (see feed --help)", argv[optind]);
-	verify_options();
+	feed_verify_options();
 	signal(SIGPIPE, SIG_IGN);
 	if (opt.connect)
-		out = connect_to(opt.connect);
+		out = feed_connect(opt.connect);
 	else
 		fcntl(out, F_SETPIPE_SZ, PIPE_SIZE); /* if it is one */
 	if (opt.request)
-		send_request(out, opt.request);
-	await_clients();
+		feed_send_request(out, opt.request);
+	feed_await_clients();
 	if (opt.repeat)
 		feed_repeated(out, clock_monotonic_ns());
 	else

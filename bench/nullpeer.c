@@ -59,7 +59,7 @@
 
 /* At the end of a slice nothing comes any more when nothing came for so long. */
 #define SETTLE_NS UINT64_C(50000)
-#define SETTLE_MOST_NS UINT64_C(200000000)
+#define MAX_SETTLE_NS UINT64_C(200000000)
 
 #define MAX_CLIENTS 20000
 
@@ -113,7 +113,7 @@ static struct {
 
 static volatile sig_atomic_t signalled;
 
-__attribute__((format(printf, 1, 2))) static void fail(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void nullpeer_fail(const char *format, ...)
 {
 	va_list arguments;
 
@@ -127,7 +127,7 @@ __attribute__((format(printf, 1, 2))) static void fail(const char *format, ...)
 
 /* ---- the clients ---- */
 
-static enum role role_of(uint64_t number)
+static enum role nullpeer_role(uint64_t number)
 {
 	enum role role = ROLE_STALL;
 
@@ -136,17 +136,18 @@ static enum role role_of(uint64_t number)
 	return role;
 }
 
-static void create_clients(void)
+static void nullpeer_create_clients(void)
 {
-	static const enum client_turn turns[ROLES] = {
-		[ROLE_STALL] = TURN_STALL, [ROLE_MUTE] = TURN_MUTE,  [ROLE_RESET] = TURN_RESET,
-		[ROLE_LEAVE] = TURN_LEAVE, [ROLE_PLAIN] = TURN_NONE,
+	static const enum client_action actions[ROLES] = {
+		[ROLE_STALL] = ACTION_STALL, [ROLE_MUTE] = ACTION_MUTE,
+		[ROLE_RESET] = ACTION_RESET, [ROLE_LEAVE] = ACTION_LEAVE,
+		[ROLE_PLAIN] = ACTION_NONE,
 	};
 
 	for (int i = 0; i < ROLES; i++)
 		run.plan[i] = (struct client_plan){
-			.turn = turns[i],
-			.turn_after = opt.role_after[i],
+			.action = actions[i],
+			.action_after = opt.role_after[i],
 			.window = opt.window,
 			.rate = opt.rate,
 			.lose = opt.lose,
@@ -160,14 +161,14 @@ static void create_clients(void)
 	if (!run.clients)
 		err(1, "%" PRIu64 " clients", opt.clients);
 	for (uint64_t i = 0; i < opt.clients; i++) {
-		run.clients[i].plan = &run.plan[role_of(i)];
+		run.clients[i].plan = &run.plan[nullpeer_role(i)];
 		run.clients[i].counts = &run.counts;
 		run.clients[i].retry_at = CLIENT_NEVER;
 	}
 }
 
 /* Each connection has a port that was not used for long. */
-static void connect_client(struct client *client)
+static void nullpeer_connect(struct client *client)
 {
 	const struct client *user;
 
@@ -181,7 +182,7 @@ static void connect_client(struct client *client)
 	client_connect(client, run.next_port, run.now);
 }
 
-static void take_report(const struct report *report)
+static void nullpeer_take_report(const struct report *report)
 {
 	struct client *client = run.by_port[report->client_port];
 	uint64_t before;
@@ -196,13 +197,13 @@ static void take_report(const struct report *report)
 }
 
 /* Has it done what its role is, and nothing more will come of it? */
-static bool comes_again(const struct client *client)
+static bool nullpeer_reconnects(const struct client *client)
 {
 	return opt.churn && client->state == CLIENT_ENDED && client->connected &&
-	       (client->plan->turn == TURN_RESET || client->plan->turn == TURN_LEAVE);
+	       (client->plan->action == ACTION_RESET || client->plan->action == ACTION_LEAVE);
 }
 
-static void start_measuring(void)
+static void nullpeer_start_measuring(void)
 {
 	run.measured_at = run.now;
 	run.measured_from = run.bytes;
@@ -211,7 +212,7 @@ static void start_measuring(void)
 	run.used = slice_cpu_time(&run.slice);
 }
 
-static void create_ready_file(void)
+static void nullpeer_create_ready_file(void)
 {
 	int fd = open(opt.ready, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 
@@ -220,15 +221,15 @@ static void create_ready_file(void)
 	close(fd);
 }
 
-static bool all_ended(void)
+static bool nullpeer_all_ended(void)
 {
 	for (uint64_t i = 0; i < opt.clients; i++)
-		if (run.clients[i].state != CLIENT_ENDED || comes_again(&run.clients[i]))
+		if (run.clients[i].state != CLIENT_ENDED || nullpeer_reconnects(&run.clients[i]))
 			return false;
 	return true;
 }
 
-static void tick(void)
+static void nullpeer_tick(void)
 {
 	uint64_t connecting = 0, missing = 0;
 
@@ -242,38 +243,38 @@ static void tick(void)
 		struct client *client = &run.clients[i];
 
 		missing += !client->connected;
-		if ((client->state != CLIENT_IDLE && !comes_again(client)) ||
+		if ((client->state != CLIENT_IDLE && !nullpeer_reconnects(client)) ||
 		    connecting >= opt.connecting)
 			continue;
-		connect_client(client);
+		nullpeer_connect(client);
 		connecting++;
 	}
 	if (!missing && !run.started_at) {
 		run.started_at = run.now;
 		if (opt.ready)
-			create_ready_file();
+			nullpeer_create_ready_file();
 	}
 	/* A server may need a while for its first byte; one that has none, or has ended, is not waited for. */
 	if (run.started_at && !run.data_at &&
-	    (run.bytes || all_ended() ||
+	    (run.bytes || nullpeer_all_ended() ||
 	     run.now - run.started_at >= opt.connect_timeout_us * NS_PER_US))
 		run.data_at = run.now;
 	if (run.data_at && !run.measured_at &&
 	    (double)(run.now - run.data_at) >= opt.warmup * (double)NS_PER_S)
-		start_measuring();
+		nullpeer_start_measuring();
 }
 
-static bool is_over(uint64_t begun_at)
+static bool nullpeer_is_over(uint64_t begun_at)
 {
 	if (!run.started_at)
 		return run.now - begun_at >= opt.connect_timeout_us * NS_PER_US;
 	return run.measured_at &&
 	       ((double)(run.now - run.measured_at) >= opt.seconds * (double)NS_PER_S ||
-		all_ended());
+		nullpeer_all_ended());
 }
 
 /* As a network card that holds its interrupts back: what came since the last one comes together. */
-static void hold_back(uint64_t span_ns)
+static void nullpeer_coalesce(uint64_t span_ns)
 {
 	struct timespec span = { .tv_nsec = (long)span_ns };
 
@@ -284,7 +285,7 @@ static void hold_back(uint64_t span_ns)
  * What the kernel of the server, which is stopped, has to send is still taken. Else the answers would come
  * after the others' slices, and the way seem that long: the kernel then makes smaller packets.
  */
-static void end_slice(void)
+static void nullpeer_end_slice(void)
 {
 	uint64_t begun_at, packets;
 
@@ -292,33 +293,33 @@ static void end_slice(void)
 	begun_at = slice_clock_ns(&run.slice);
 	do {
 		packets = run.counts.packets;
-		hold_back(SETTLE_NS);
+		nullpeer_coalesce(SETTLE_NS);
 		run.now = slice_clock_ns(&run.slice);
 		tap_take();
 		frame_flush();
-	} while (run.counts.packets != packets && run.now - begun_at < SETTLE_MOST_NS);
+	} while (run.counts.packets != packets && run.now - begun_at < MAX_SETTLE_NS);
 	slice_pass(&run.slice);
 }
 
-static void run_clients(void)
+static void nullpeer_run(void)
 {
 	uint64_t begun_at = slice_clock_ns(&run.slice);
 
 	while (!signalled) {
 		run.now = slice_clock_ns(&run.slice);
 		if (slice_is_over(&run.slice, run.now)) {
-			end_slice();
+			nullpeer_end_slice();
 			continue;
 		}
 		if (run.now >= run.tick_at) {
 			run.tick_at = run.now + TICK_NS;
-			tick();
-			if (is_over(begun_at))
+			nullpeer_tick();
+			if (nullpeer_is_over(begun_at))
 				break;
 		}
 		frame_flush();
 		if (opt.coalesce_us)
-			hold_back(opt.coalesce_us * NS_PER_US);
+			nullpeer_coalesce(opt.coalesce_us * NS_PER_US);
 		if (opt.poll || opt.coalesce_us)
 			tap_take();
 		else
@@ -330,32 +331,33 @@ static void run_clients(void)
 
 /* ---- the report ---- */
 
-static void verify(void)
+static void nullpeer_verify(void)
 {
 	const struct client_counts *counts = &run.counts;
 
 	for (uint64_t i = 0; i < opt.clients; i++)
 		if (!run.clients[i].connected)
-			fail("client %" PRIu64 ": no connection", i + 1);
+			nullpeer_fail("client %" PRIu64 ": no connection", i + 1);
 	if (counts->ended && !opt.allow_end && !opt.until_end)
-		fail("the server ended %" PRIu64 " connections", counts->ended);
+		nullpeer_fail("the server ended %" PRIu64 " connections", counts->ended);
 	if (counts->resets && !opt.allow_reset)
-		fail("the server reset %" PRIu64 " connections", counts->resets);
+		nullpeer_fail("the server reset %" PRIu64 " connections", counts->resets);
 	if (counts->beyond)
-		fail("%" PRIu64 " packets had bytes that no window allowed", counts->beyond);
-	if (opt.until_end && !signalled && !all_ended())
-		fail("not all connections ended");
+		nullpeer_fail("%" PRIu64 " packets had bytes that no window allowed",
+			      counts->beyond);
+	if (opt.until_end && !signalled && !nullpeer_all_ended())
+		nullpeer_fail("not all connections ended");
 }
 
-static void print_bytes(void)
+static void nullpeer_print_bytes(void)
 {
 	uint64_t *totals = calloc(opt.clients, sizeof(*totals)), count = 0;
-	bool plain_only = run.clients[opt.clients - 1].plan->turn == TURN_NONE;
+	bool plain_only = run.clients[opt.clients - 1].plan->action == ACTION_NONE;
 
 	if (!totals)
 		err(1, "report");
 	for (uint64_t i = 0; i < opt.clients; i++)
-		if (run.clients[i].plan->turn == TURN_NONE || !plain_only)
+		if (run.clients[i].plan->action == ACTION_NONE || !plain_only)
 			totals[count++] = run.clients[i].total;
 	sort_u64(totals, count);
 	printf(" bytes_total=%" PRIu64 " bytes_min=%" PRIu64 " bytes_median=%" PRIu64
@@ -364,7 +366,7 @@ static void print_bytes(void)
 	free(totals);
 }
 
-static void print_times(void)
+static void nullpeer_print_times(void)
 {
 	double seconds = 0, rate = 0;
 
@@ -375,7 +377,7 @@ static void print_times(void)
 	printf(" seconds=%.3f rate=%.0f", seconds, rate);
 }
 
-static void print_report(const struct cpu_time *used)
+static void nullpeer_print_report(const struct cpu_time *used)
 {
 	const struct client_counts *counts = &run.counts;
 	uint64_t connected = 0;
@@ -384,8 +386,8 @@ static void print_report(const struct cpu_time *used)
 		connected += run.clients[i].connected;
 	printf("clients=%" PRIu64 " connected=%" PRIu64 " ended=%" PRIu64 " resets=%" PRIu64,
 	       opt.clients, connected, counts->ended, counts->resets);
-	print_bytes();
-	print_times();
+	nullpeer_print_bytes();
+	nullpeer_print_times();
 	printf(" joins=%" PRIu64 " left=%" PRIu64 " reset=%" PRIu64 " packets=%" PRIu64
 	       " lost=%" PRIu64 " early=%" PRIu64 " repeated=%" PRIu64 " zero_windows=%" PRIu64
 	       " beyond=%" PRIu64 " overflows=%" PRIu64,
@@ -450,13 +452,13 @@ static const struct settings settings = {
 
 _Static_assert(sizeof(setting_table) / sizeof(setting_table[0]) <= SETTINGS_MOST, "too many");
 
-static void print_help(void)
+static void nullpeer_print_help(void)
 {
 	puts("Usage: nullpeer [options] ADDRESS:PORT\n");
 	settings_print(&settings);
 }
 
-static void verify_options(void)
+static void nullpeer_verify_options(void)
 {
 	uint64_t left = opt.clients;
 
@@ -470,7 +472,7 @@ static void verify_options(void)
 	}
 	if (!opt.connecting)
 		errx(2, "--connecting must not be 0");
-	if (opt.window < 4096 || opt.window > CLIENT_WINDOW_MOST)
+	if (opt.window < 4096 || opt.window > MAX_CLIENT_WINDOW)
 		errx(2, "--window must be 4K to 512M");
 	if (opt.coalesce_us >= 1000000)
 		errx(2, "--coalesce must be less than a second");
@@ -482,7 +484,7 @@ static void verify_options(void)
 		errx(2, "--slice takes --server-pid, too");
 }
 
-static void parse_server(const char *text, struct frame_way *way)
+static void nullpeer_parse_server(const char *text, struct frame_way *way)
 {
 	struct address address;
 	const char *expected;
@@ -499,7 +501,7 @@ static void parse_server(const char *text, struct frame_way *way)
 	way->peer_link = opt.peer_link;
 }
 
-static void take_signal(int number)
+static void nullpeer_take_signal(int number)
 {
 	(void)number;
 	signalled = 1;
@@ -507,35 +509,35 @@ static void take_signal(int number)
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = take_signal };
+	struct sigaction action = { .sa_handler = nullpeer_take_signal };
 	struct frame_way way = { 0 };
 	struct cpu_time used;
 
 	settings_parse(&settings, argc, argv);
 	if (opt.help) {
-		print_help();
+		nullpeer_print_help();
 		return 0;
 	}
-	verify_options();
+	nullpeer_verify_options();
 	if (argc - optind != 1)
 		errx(2, "one ADDRESS:PORT is needed (see nullpeer --help)");
-	parse_server(argv[optind], &way);
+	nullpeer_parse_server(argv[optind], &way);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	prctl(PR_SET_TIMERSLACK, 1UL); /* for --coalesce: else 50 us are added */
 	if (opt.request)
-		run.request = request_read(opt.request, CLIENT_REQUEST_MOST, &run.request_length);
-	create_clients();
+		run.request = request_read(opt.request, MAX_CLIENT_REQUEST, &run.request_length);
+	nullpeer_create_clients();
 	frame_open(&way);
 	cpu_time_init();
-	tap_open(opt.server_link, !opt.poll && !opt.coalesce_us, take_report);
+	tap_open(opt.server_link, !opt.poll && !opt.coalesce_us, nullpeer_take_report);
 	slice_begin(&run.slice, (pid_t)opt.server_pid, opt.slice_us);
 	run.used = slice_cpu_time(&run.slice);
-	run_clients();
+	nullpeer_run();
 	used = slice_cpu_time(&run.slice);
 	slice_stop_server(&run.slice);
-	verify();
-	print_report(&used);
+	nullpeer_verify();
+	nullpeer_print_report(&used);
 	for (uint64_t i = 0; i < opt.clients; i++)
 		client_abort(&run.clients[i]);
 	frame_flush();

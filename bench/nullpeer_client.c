@@ -10,14 +10,14 @@
 #define RETRY_NS UINT64_C(200000000)
 
 /* A header has 16 bits for the window. */
-#define WINDOW_FIELD_MOST 65535U
+#define MAX_WINDOW_FIELD 65535U
 
 /* The window is not opened by less than this, or a quarter of it: no silly windows. */
-#define OPEN_LEAST UINT64_C(65536)
+#define MIN_WINDOW_STEP UINT64_C(65536)
 
 /* Sends the window, too. It cannot be taken back: what is rounded up here the server may use. */
-static void send_payload(struct client *client, uint8_t flags, uint32_t sequence,
-			 const void *payload, uint32_t length)
+static void peer_send_payload(struct client *client, uint8_t flags, uint32_t sequence,
+			      const void *payload, uint32_t length)
 {
 	uint32_t window = client->edge - client->expected;
 	struct frame frame = {
@@ -38,32 +38,32 @@ static void send_payload(struct client *client, uint8_t flags, uint32_t sequence
 		window = (window + (1U << client->shift) - 1) >> client->shift;
 		client->edge = client->expected + (window << client->shift);
 	}
-	frame.window = (uint16_t)(window > WINDOW_FIELD_MOST ? WINDOW_FIELD_MOST : window);
+	frame.window = (uint16_t)(window > MAX_WINDOW_FIELD ? MAX_WINDOW_FIELD : window);
 	frame_send(&frame);
 }
 
-static void send_frame(struct client *client, uint8_t flags, uint32_t sequence)
+static void peer_send_frame(struct client *client, uint8_t flags, uint32_t sequence)
 {
-	send_payload(client, flags, sequence, NULL, 0);
+	peer_send_payload(client, flags, sequence, NULL, 0);
 }
 
-static void send_ack(struct client *client)
+static void peer_send_ack(struct client *client)
 {
-	send_frame(client, REPORT_ACK, client->next_sequence);
+	peer_send_frame(client, REPORT_ACK, client->next_sequence);
 }
 
 /* What the server does not have of the request. */
-static void send_request(struct client *client)
+static void peer_send_request(struct client *client)
 {
 	const struct client_plan *plan = client->plan;
 	uint32_t at = client->acknowledged - (client->first_sequence + 1), length;
 
 	for (; at < plan->request_length; at += length) {
 		length = plan->request_length - at;
-		if (length > FRAME_PAYLOAD_MOST)
-			length = FRAME_PAYLOAD_MOST;
-		send_payload(client, REPORT_ACK, client->first_sequence + 1 + at,
-			     (const char *)plan->request + at, length);
+		if (length > MAX_FRAME_PAYLOAD)
+			length = MAX_FRAME_PAYLOAD;
+		peer_send_payload(client, REPORT_ACK, client->first_sequence + 1 + at,
+				  (const char *)plan->request + at, length);
 	}
 }
 
@@ -82,18 +82,18 @@ void client_refuse(const struct report *report)
 
 /* ---- the window ---- */
 
-static uint64_t unit(const struct client *client)
+static uint64_t peer_window_unit(const struct client *client)
 {
 	return UINT64_C(1) << client->shift;
 }
 
 /* Move the edge to where the buffer allows, by no less than is worth it. Return: was it moved? */
-static bool open_window(struct client *client)
+static bool peer_open_window(struct client *client)
 {
 	uint64_t size = client->plan->window;
 	uint64_t room = size > client->buffered ? size - client->buffered : 0;
-	uint64_t least = size / 4 < OPEN_LEAST ? size / 4 : OPEN_LEAST;
-	uint32_t edge = client->expected + (uint32_t)(room - room % unit(client));
+	uint64_t least = size / 4 < MIN_WINDOW_STEP ? size / 4 : MIN_WINDOW_STEP;
+	uint32_t edge = client->expected + (uint32_t)(room - room % peer_window_unit(client));
 
 	if (sequence_distance(edge, client->edge) <= 0 || (uint32_t)(edge - client->edge) < least)
 		return false;
@@ -101,19 +101,19 @@ static bool open_window(struct client *client)
 	return true;
 }
 
-static bool reads(const struct client *client, uint64_t now)
+static bool peer_reads(const struct client *client, uint64_t now)
 {
 	const struct client_plan *plan = client->plan;
 
 	return now >= client->resume_at &&
-	       !(plan->turn == TURN_STALL && client->received >= plan->turn_after);
+	       !(plan->action == ACTION_STALL && client->received >= plan->action_after);
 }
 
-static void read_buffer(struct client *client, uint64_t now)
+static void peer_read_buffer(struct client *client, uint64_t now)
 {
 	uint64_t rate = client->plan->rate, length;
 
-	if (!reads(client, now)) {
+	if (!peer_reads(client, now)) {
 		client->read_at = now;
 		return;
 	}
@@ -127,7 +127,7 @@ static void read_buffer(struct client *client, uint64_t now)
 	client->buffered -= length < client->buffered ? length : client->buffered;
 }
 
-static void begin_pause(struct client *client, uint64_t now)
+static void peer_begin_pause(struct client *client, uint64_t now)
 {
 	const struct client_plan *plan = client->plan;
 
@@ -146,74 +146,74 @@ void client_connect(struct client *client, uint16_t port, uint64_t now)
 	client->port = port;
 	client->fin_sent = false;
 	client->shift = 0;
-	while (client->plan->window >> client->shift > WINDOW_FIELD_MOST)
+	while (client->plan->window >> client->shift > MAX_WINDOW_FIELD)
 		client->shift++;
 	client->first_sequence = (uint32_t)now;
 	client->next_sequence = client->acknowledged = client->first_sequence + 1;
 	client->expected = 0;
-	client->edge = client->plan->window < WINDOW_FIELD_MOST ? (uint32_t)client->plan->window
-								: WINDOW_FIELD_MOST;
+	client->edge = client->plan->window < MAX_WINDOW_FIELD ? (uint32_t)client->plan->window
+							       : MAX_WINDOW_FIELD;
 	client->received = client->buffered = client->unlost = client->paused_at = 0;
 	client->resume_at = 0;
 	client->early.count = 0;
 	client->read_at = now;
 	client->retry_at = now + RETRY_NS;
-	send_frame(client, REPORT_SYN, client->first_sequence);
+	peer_send_frame(client, REPORT_SYN, client->first_sequence);
 }
 
-static void end(struct client *client)
+static void peer_end(struct client *client)
 {
 	client->state = CLIENT_ENDED;
 	client->retry_at = CLIENT_NEVER;
 }
 
-static void send_fin(struct client *client, uint64_t now)
+static void peer_send_fin(struct client *client, uint64_t now)
 {
 	if (!client->fin_sent)
 		client->next_sequence++;
 	client->fin_sent = true;
 	client->retry_at = now + RETRY_NS;
-	send_frame(client, REPORT_FIN | REPORT_ACK, client->next_sequence - 1);
+	peer_send_frame(client, REPORT_FIN | REPORT_ACK, client->next_sequence - 1);
 }
 
 void client_abort(struct client *client)
 {
 	if (client->state == CLIENT_OPEN || client->state == CLIENT_LEAVING ||
 	    client->state == CLIENT_CONNECTING)
-		send_frame(client, REPORT_RST, client->next_sequence);
+		peer_send_frame(client, REPORT_RST, client->next_sequence);
 	if (client->state != CLIENT_MUTE)
-		end(client);
+		peer_end(client);
 }
 
-static void take_turn(struct client *client, uint64_t now)
+static void peer_act(struct client *client, uint64_t now)
 {
 	const struct client_plan *plan = client->plan;
 
-	if (client->state != CLIENT_OPEN || client->received < plan->turn_after)
+	if (client->state != CLIENT_OPEN || client->received < plan->action_after)
 		return;
-	switch (plan->turn) {
-	case TURN_MUTE:
+	switch (plan->action) {
+	case ACTION_MUTE:
 		client->state = CLIENT_MUTE;
 		break;
-	case TURN_RESET:
+	case ACTION_RESET:
 		client->counts->has_reset++;
 		client_abort(client);
 		break;
-	case TURN_LEAVE:
+	case ACTION_LEAVE:
 		client->counts->left++;
 		client->state = CLIENT_LEAVING;
-		send_fin(client, now);
+		peer_send_fin(client, now);
 		break;
-	case TURN_NONE:
-	case TURN_STALL:
+	case ACTION_NONE:
+	case ACTION_STALL:
 		break;
 	}
 }
 
-static void take_syn(struct client *client, const struct report *report, uint64_t now)
+static void peer_take_syn(struct client *client, const struct report *report, uint64_t now)
 {
 	if (client->state != CLIENT_CONNECTING) {
-		send_ack(client);
+		peer_send_ack(client);
 		return;
 	}
 	if (!(report->flags & REPORT_ACK) || report->ack != client->next_sequence)
@@ -224,30 +224,30 @@ static void take_syn(struct client *client, const struct report *report, uint64_
 	client->retry_at = CLIENT_NEVER;
 	client->expected = report->sequence + 1;
 	client->edge += client->expected;
-	open_window(client);
-	send_ack(client);
+	peer_open_window(client);
+	peer_send_ack(client);
 	if (client->plan->request_length) {
 		client->next_sequence += client->plan->request_length;
 		client->retry_at = now + RETRY_NS;
-		send_request(client);
+		peer_send_request(client);
 	}
 	if (client->plan->half_close)
-		send_fin(client, now);
-	take_turn(client, now);
+		peer_send_fin(client, now);
+	peer_act(client, now);
 }
 
-static void take_reset(struct client *client)
+static void peer_take_reset(struct client *client)
 {
 	if (client->state == CLIENT_CONNECTING) {
 		client->counts->refused++; /* it tries again: see client_tick() */
 		return;
 	}
 	client->counts->resets++;
-	end(client);
+	peer_end(client);
 }
 
 /* Return: is this one lost on the way? */
-static bool lose(struct client *client, const struct report *report)
+static bool peer_loses(struct client *client, const struct report *report)
 {
 	uint64_t each = client->plan->lose;
 
@@ -259,7 +259,7 @@ static bool lose(struct client *client, const struct report *report)
 }
 
 /* Take the payload, which is all that this receiver has. Return: how many bytes are in order now. */
-static uint32_t take_payload(struct client *client, const struct report *report)
+static uint32_t peer_take_payload(struct client *client, const struct report *report)
 {
 	struct client_counts *counts = client->counts;
 	uint32_t end_of_it = report->sequence + report->length;
@@ -280,10 +280,10 @@ static uint32_t take_payload(struct client *client, const struct report *report)
 	return early_join(&client->early, end_of_it) - client->expected;
 }
 
-static void take_data(struct client *client, const struct report *report, uint64_t now)
+static void peer_take_data(struct client *client, const struct report *report, uint64_t now)
 {
 	bool was_open = client->edge != client->expected;
-	uint32_t length = take_payload(client, report);
+	uint32_t length = peer_take_payload(client, report);
 
 	if (client->state == CLIENT_LEAVING && length) {
 		client_abort(client);
@@ -293,16 +293,16 @@ static void take_data(struct client *client, const struct report *report, uint64
 	client->received += length;
 	client->total += length;
 	client->buffered += length;
-	begin_pause(client, now);
-	read_buffer(client, now);
-	open_window(client);
+	peer_begin_pause(client, now);
+	peer_read_buffer(client, now);
+	peer_open_window(client);
 	if (was_open && client->edge == client->expected)
 		client->counts->zero_windows++;
-	send_ack(client);
-	take_turn(client, now);
+	peer_send_ack(client);
+	peer_act(client, now);
 }
 
-static void take_fin(struct client *client, const struct report *report)
+static void peer_take_fin(struct client *client, const struct report *report)
 {
 	if (report->sequence + report->length != client->expected)
 		return;
@@ -310,12 +310,12 @@ static void take_fin(struct client *client, const struct report *report)
 	client->edge++;
 	if (!client->fin_sent) {
 		client->next_sequence++;
-		send_frame(client, REPORT_FIN | REPORT_ACK, client->next_sequence - 1);
+		peer_send_frame(client, REPORT_FIN | REPORT_ACK, client->next_sequence - 1);
 	} else {
-		send_ack(client);
+		peer_send_ack(client);
 	}
 	client->counts->ended++;
-	end(client);
+	peer_end(client);
 }
 
 void client_take(struct client *client, const struct report *report, uint64_t now)
@@ -326,16 +326,16 @@ void client_take(struct client *client, const struct report *report, uint64_t no
 	}
 	client->counts->packets += report->length != 0;
 	if (report->flags & REPORT_RST) {
-		take_reset(client);
+		peer_take_reset(client);
 		return;
 	}
 	if (client->state == CLIENT_MUTE || client->state == CLIENT_IDLE)
 		return;
 	if (report->flags & REPORT_SYN) {
-		take_syn(client, report, now);
+		peer_take_syn(client, report, now);
 		return;
 	}
-	if (client->state == CLIENT_CONNECTING || lose(client, report))
+	if (client->state == CLIENT_CONNECTING || peer_loses(client, report))
 		return;
 	if (sequence_distance(report->ack, client->acknowledged) > 0)
 		client->acknowledged = report->ack;
@@ -343,9 +343,9 @@ void client_take(struct client *client, const struct report *report, uint64_t no
 		client->retry_at = CLIENT_NEVER;
 	/* An ACK that goes on from where we are says nothing new; another is a probe of the window. */
 	if (report->length || report->sequence != client->expected)
-		take_data(client, report, now);
+		peer_take_data(client, report, now);
 	if (report->flags & REPORT_FIN && client->state != CLIENT_ENDED)
-		take_fin(client, report);
+		peer_take_fin(client, report);
 }
 
 void client_tick(struct client *client, uint64_t now)
@@ -353,15 +353,15 @@ void client_tick(struct client *client, uint64_t now)
 	if (now >= client->retry_at) {
 		client->retry_at = now + RETRY_NS;
 		if (client->state == CLIENT_CONNECTING)
-			send_frame(client, REPORT_SYN, client->first_sequence);
+			peer_send_frame(client, REPORT_SYN, client->first_sequence);
 		else
-			send_request(client);
+			peer_send_request(client);
 		if (client->fin_sent)
-			send_fin(client, now);
+			peer_send_fin(client, now);
 	}
 	if (client->state != CLIENT_OPEN || !client->buffered)
 		return;
-	read_buffer(client, now);
-	if (open_window(client))
-		send_ack(client);
+	peer_read_buffer(client, now);
+	if (peer_open_window(client))
+		peer_send_ack(client);
 }

@@ -20,33 +20,33 @@
 #define CLIENT_NEVER UINT64_MAX
 
 /* What it does when it has received so many bytes. */
-enum client_turn {
-	TURN_NONE,
-	TURN_STALL, /* reads no more: its window closes */
-	TURN_MUTE,  /* says nothing more */
-	TURN_RESET,
-	TURN_LEAVE, /* as close() does: a FIN, and a reset if more comes */
+enum client_action {
+	ACTION_NONE,
+	ACTION_STALL, /* reads no more: its window closes */
+	ACTION_MUTE,  /* says nothing more */
+	ACTION_RESET,
+	ACTION_LEAVE, /* as close() does: a FIN, and a reset if more comes */
 };
 
 struct client_plan {
-	enum client_turn turn;
-	uint64_t turn_after;
-	uint64_t window; /* bytes, at most CLIENT_WINDOW_MOST */
+	enum client_action action;
+	uint64_t action_after;
+	uint64_t window; /* bytes, at most MAX_CLIENT_WINDOW */
 	uint64_t rate;	 /* bytes a second, UNITS_RATE_MAX: all at once */
 	uint64_t lose;	 /* each so manieth packet is lost, 0: none */
 	uint64_t pause_each,
 		pause_ns;	 /* after so many bytes it does not read for a while; 0: never */
 	bool half_close;	 /* send a FIN at once, and go on receiving */
 	const void *request;	 /* sent at once, before the FIN; or NULL */
-	uint32_t request_length; /* at most CLIENT_REQUEST_MOST */
-	bool again;		 /* connect again after TURN_RESET and TURN_LEAVE */
+	uint32_t request_length; /* at most MAX_CLIENT_REQUEST */
+	bool again;		 /* connect again after ACTION_RESET and ACTION_LEAVE */
 };
 
 /* Fits into the window that a server of this kernel has at first: 64240 bytes. */
-#define CLIENT_REQUEST_MOST 60000U
+#define MAX_CLIENT_REQUEST 60000U
 
 /* What a window scale of 14 can express. */
-#define CLIENT_WINDOW_MOST (UINT64_C(1) << 29)
+#define MAX_CLIENT_WINDOW (UINT64_C(1) << 29)
 
 enum client_state {
 	CLIENT_IDLE,	   /* not connected yet */
@@ -60,7 +60,7 @@ enum client_state {
 /* Of all connections. */
 struct client_counts {
 	uint64_t joins, ended, resets; /* ended or reset by the server */
-	uint64_t left, has_reset;      /* by TURN_LEAVE, by TURN_RESET */
+	uint64_t left, has_reset;      /* by ACTION_LEAVE, by ACTION_RESET */
 	uint64_t refused;
 	uint64_t packets, lost;
 	uint64_t repeated; /* packets that had been received before */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static void remove_range(struct early *early, unsigned int at)
+static void early_remove_range(struct early *early, unsigned int at)
 {
 	early->count--;
 	memmove(&early->range[at], &early->range[at + 1],
@@ -25,7 +25,7 @@ bool early_add(struct early *early, uint32_t from, uint32_t to)
 			from = range->from;
 		if (sequence_distance(range->to, to) > 0)
 			to = range->to;
-		remove_range(early, i);
+		early_remove_range(early, i);
 	}
 	if (early->count == EARLY_RANGES)
 		return false;
@@ -44,7 +44,7 @@ uint32_t early_join(struct early *early, uint32_t expected)
 			i++;
 			continue;
 		}
-		remove_range(early, i);
+		early_remove_range(early, i);
 		if (sequence_distance(range.to, expected) > 0)
 			expected = range.to;
 		i = 0; /* others may follow now */

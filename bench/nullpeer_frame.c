@@ -15,9 +15,9 @@
 #include <linux/if_packet.h>
 
 /* So many by one system call. More would let the server wait. */
-#define BATCH 32
+#define MAX_BATCH 32
 
-#define MSS FRAME_PAYLOAD_MOST
+#define MSS MAX_FRAME_PAYLOAD
 
 /* A SACK of three ranges: 2 + 2 + 3 * 8. */
 #define SACK_RANGES 3U
@@ -35,13 +35,13 @@ struct packet {
 static struct sender {
 	int socket;
 	struct packet model; /* what all have in common */
-	struct packet packet[BATCH];
-	struct iovec piece[BATCH][2]; /* the packet, its payload */
-	struct mmsghdr message[BATCH];
+	struct packet packet[MAX_BATCH];
+	struct iovec piece[MAX_BATCH][2]; /* the packet, its payload */
+	struct mmsghdr message[MAX_BATCH];
 	unsigned int count;
 } sender;
 
-static void read_hardware_address(const char *link, uint8_t address[ETH_ALEN])
+static void frame_read_hardware_address(const char *link, uint8_t address[ETH_ALEN])
 {
 	struct ifreq request = { 0 };
 
@@ -51,7 +51,7 @@ static void read_hardware_address(const char *link, uint8_t address[ETH_ALEN])
 	memcpy(address, request.ifr_hwaddr.sa_data, ETH_ALEN);
 }
 
-static void open_socket(const char *link)
+static void frame_open_socket(const char *link)
 {
 	struct sockaddr_ll address = { .sll_family = AF_PACKET,
 				       .sll_ifindex = (int)if_nametoindex(link) };
@@ -72,9 +72,9 @@ void frame_open(const struct frame_way *way)
 {
 	struct packet *model = &sender.model;
 
-	open_socket(way->peer_link);
-	read_hardware_address(way->server_link, model->ethernet.ether_dhost);
-	read_hardware_address(way->peer_link, model->ethernet.ether_shost);
+	frame_open_socket(way->peer_link);
+	frame_read_hardware_address(way->server_link, model->ethernet.ether_dhost);
+	frame_read_hardware_address(way->peer_link, model->ethernet.ether_shost);
 	model->ethernet.ether_type = htons(ETHERTYPE_IP);
 	model->ip.version = 4;
 	model->ip.ihl = sizeof(model->ip) / 4;
@@ -84,14 +84,14 @@ void frame_open(const struct frame_way *way)
 	model->ip.saddr = way->source.s_addr;
 	model->ip.daddr = way->server.sin_addr.s_addr;
 	model->tcp.dest = way->server.sin_port;
-	for (unsigned int i = 0; i < BATCH; i++) {
+	for (unsigned int i = 0; i < MAX_BATCH; i++) {
 		sender.piece[i][0].iov_base = &sender.packet[i];
 		sender.message[i].msg_hdr.msg_iov = sender.piece[i];
 	}
 }
 
 /* What follows an odd number of bytes would be at the wrong place. */
-static uint32_t add_words(uint32_t sum, const void *bytes, size_t length)
+static uint32_t frame_add_words(uint32_t sum, const void *bytes, size_t length)
 {
 	const uint8_t *byte = bytes;
 
@@ -102,26 +102,27 @@ static uint32_t add_words(uint32_t sum, const void *bytes, size_t length)
 	return sum;
 }
 
-static uint16_t finish_sum(uint32_t sum)
+static uint16_t frame_finish_sum(uint32_t sum)
 {
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
 	return htons((uint16_t)~sum);
 }
 
-static void set_checksums(struct packet *packet, size_t tcp_length, const struct frame *frame)
+static void frame_set_checksums(struct packet *packet, size_t tcp_length, const struct frame *frame)
 {
 	uint32_t sum = IPPROTO_TCP + (uint32_t)(tcp_length + frame->payload_length);
 
 	/* The pseudo header has both addresses, too. */
-	sum = add_words(sum, &packet->ip.saddr, 2 * sizeof(packet->ip.saddr));
-	sum = add_words(sum, &packet->tcp, tcp_length);
-	packet->tcp.check = finish_sum(add_words(sum, frame->payload, frame->payload_length));
-	packet->ip.check = finish_sum(add_words(0, &packet->ip, sizeof(packet->ip)));
+	sum = frame_add_words(sum, &packet->ip.saddr, 2 * sizeof(packet->ip.saddr));
+	sum = frame_add_words(sum, &packet->tcp, tcp_length);
+	packet->tcp.check =
+		frame_finish_sum(frame_add_words(sum, frame->payload, frame->payload_length));
+	packet->ip.check = frame_finish_sum(frame_add_words(0, &packet->ip, sizeof(packet->ip)));
 }
 
 /* Return: how many bytes. */
-static size_t add_syn_options(uint8_t *options, uint8_t window_shift)
+static size_t frame_add_syn_options(uint8_t *options, uint8_t window_shift)
 {
 	const uint8_t bytes[] = { TCPOPT_MAXSEG,
 				  TCPOLEN_MAXSEG,
@@ -140,7 +141,7 @@ static size_t add_syn_options(uint8_t *options, uint8_t window_shift)
 	return sizeof(bytes);
 }
 
-static size_t add_sack(uint8_t *options, const struct early *early)
+static size_t frame_add_sack(uint8_t *options, const struct early *early)
 {
 	unsigned int ranges = early->count < SACK_RANGES ? early->count : SACK_RANGES;
 	size_t length = 4;
@@ -169,12 +170,12 @@ void frame_send(const struct frame *frame)
 	packet->tcp.th_flags = frame->flags;
 	packet->tcp.window = htons(frame->window);
 	if (frame->flags & REPORT_SYN)
-		length += add_syn_options(packet->options, frame->window_shift);
+		length += frame_add_syn_options(packet->options, frame->window_shift);
 	else if (frame->early && frame->early->count)
-		length += add_sack(packet->options, frame->early);
+		length += frame_add_sack(packet->options, frame->early);
 	packet->tcp.doff = (uint8_t)(length / 4) & 0xf;
 	packet->ip.tot_len = htons((uint16_t)(sizeof(packet->ip) + length + frame->payload_length));
-	set_checksums(packet, length, frame);
+	frame_set_checksums(packet, length, frame);
 	sender.piece[sender.count][0].iov_len =
 		sizeof(packet->ethernet) + sizeof(packet->ip) + length;
 	sender.piece[sender.count][1] = (struct iovec){
@@ -182,7 +183,7 @@ void frame_send(const struct frame *frame)
 		.iov_len = frame->payload_length,
 	};
 	sender.message[sender.count].msg_hdr.msg_iovlen = frame->payload_length ? 2 : 1;
-	if (++sender.count == BATCH)
+	if (++sender.count == MAX_BATCH)
 		frame_flush();
 }
 

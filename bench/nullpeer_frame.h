@@ -11,7 +11,7 @@
 #include "nullpeer_report.h"
 
 /* The most that goes into a packet. */
-#define FRAME_PAYLOAD_MOST 1460U
+#define MAX_FRAME_PAYLOAD 1460U
 
 struct frame {
 	uint16_t client_port;

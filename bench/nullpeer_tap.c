@@ -11,7 +11,7 @@
 #include <bpf/libbpf.h>
 
 /* So many reports are taken before clocks, other clients and frames that wait have their turn. */
-#define TURN 512
+#define MAX_REPORTS_AT_ONCE 512
 
 /* The compiled program is a part of this one: NULLPEER_BPF is the name of its file. */
 __asm__(".section .rodata\n"
@@ -26,21 +26,21 @@ static struct {
 	struct bpf_tc_hook hook;
 	struct ring_buffer *ring;
 	const uint64_t *overflows;
-	unsigned int turn; /* so many more reports are taken at once */
+	unsigned int budget; /* so many more reports are taken at once */
 	void (*take)(const struct report *report);
 } tap;
 
 /* A server that sends as fast as reports are taken would keep libbpf at it for ever: there is an end. */
-static int take_sample(void *context, void *data, size_t size)
+static int tap_take_sample(void *context, void *data, size_t size)
 {
 	(void)context;
 	if (size >= sizeof(struct report))
 		tap.take(data);
-	return --tap.turn ? 0 : -EAGAIN;
+	return --tap.budget ? 0 : -EAGAIN;
 }
 
 /* A section of the program's variables, which has one each. */
-static struct bpf_map *variable(const char *section, size_t size)
+static struct bpf_map *tap_variable(const char *section, size_t size)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(tap.object, section);
 
@@ -49,7 +49,7 @@ static struct bpf_map *variable(const char *section, size_t size)
 	return map;
 }
 
-static int load(bool wake)
+static int tap_load(bool wake)
 {
 	struct bpf_program *program;
 	size_t size;
@@ -58,10 +58,11 @@ static int load(bool wake)
 					  (size_t)(nullpeer_program_end - nullpeer_program), NULL);
 	if (!tap.object)
 		err(1, "the BPF program");
-	if (bpf_map__set_initial_value(variable(".rodata", sizeof(wake)), &wake, sizeof(wake)) ||
+	if (bpf_map__set_initial_value(tap_variable(".rodata", sizeof(wake)), &wake,
+				       sizeof(wake)) ||
 	    bpf_object__load(tap.object))
 		err(1, "load the BPF program");
-	tap.overflows = bpf_map__initial_value(variable(".bss", sizeof(*tap.overflows)), &size);
+	tap.overflows = bpf_map__initial_value(tap_variable(".bss", sizeof(*tap.overflows)), &size);
 	program = bpf_object__find_program_by_name(tap.object, "swallow");
 	return bpf_program__fd(program);
 }
@@ -79,9 +80,9 @@ void tap_open(const char *link, bool wake, void (*take)(const struct report *rep
 	if (!tap.hook.ifindex)
 		err(1, "link %s", link);
 	tap.take = take;
-	program.prog_fd = load(wake);
+	program.prog_fd = tap_load(wake);
 	tap.ring = ring_buffer__new(bpf_object__find_map_fd_by_name(tap.object, "reports"),
-				    take_sample, NULL, NULL);
+				    tap_take_sample, NULL, NULL);
 	if (!tap.ring)
 		err(1, "the ring of reports");
 	/* One that was killed left its own there: it is replaced. */
@@ -94,7 +95,7 @@ void tap_open(const char *link, bool wake, void (*take)(const struct report *rep
 
 void tap_take(void)
 {
-	tap.turn = TURN;
+	tap.budget = MAX_REPORTS_AT_ONCE;
 	ring_buffer__consume(tap.ring);
 }
 
@@ -102,7 +103,7 @@ void tap_wait(int milliseconds)
 {
 	int error;
 
-	tap.turn = TURN;
+	tap.budget = MAX_REPORTS_AT_ONCE;
 	error = ring_buffer__poll(tap.ring, milliseconds);
 	if (error < 0 && error != -EINTR && error != -EAGAIN)
 		errx(1, "the ring of reports: %s", strerror(-error));

@@ -27,7 +27,7 @@ void samples_clear(struct samples *samples)
 	samples->count = 0;
 }
 
-static int compare(const void *a, const void *b)
+static int samples_compare(const void *a, const void *b)
 {
 	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
 
@@ -37,11 +37,11 @@ static int compare(const void *a, const void *b)
 void sort_u64(uint64_t *values, size_t count)
 {
 	if (count)
-		qsort(values, count, sizeof(*values), compare);
+		qsort(values, count, sizeof(*values), samples_compare);
 }
 
 /* The least one that a share of @quantile is not above. */
-static double quantile_of(const struct samples *samples, double quantile)
+static double samples_quantile(const struct samples *samples, double quantile)
 {
 	size_t rank = (size_t)ceil(quantile * (double)samples->count);
 
@@ -53,9 +53,9 @@ static double quantile_of(const struct samples *samples, double quantile)
 void samples_print(struct samples *samples, const char *name)
 {
 	sort_u64(samples->ns, samples->count);
-	printf(" %s_p50=%.6f %s_p99=%.6f %s_p999=%.6f %s_max=%.6f", name, quantile_of(samples, 0.5),
-	       name, quantile_of(samples, 0.99), name, quantile_of(samples, 0.999), name,
-	       quantile_of(samples, 1));
+	printf(" %s_p50=%.6f %s_p99=%.6f %s_p999=%.6f %s_max=%.6f", name,
+	       samples_quantile(samples, 0.5), name, samples_quantile(samples, 0.99), name,
+	       samples_quantile(samples, 0.999), name, samples_quantile(samples, 1));
 }
 
 void samples_write_histogram(struct samples *samples, const char *path)

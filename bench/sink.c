@@ -68,20 +68,20 @@
 #define NS_PER_S 1000000000.0
 #define USECONDS_PER_S 1000000
 #define NS_PER_MS UINT64_C(1000000)
-#define EVENTS 256
+#define MAX_EVENTS 256
 
 /* More than any socket holds: one call empties it. */
-#define EVERYTHING (1UL << 30)
+#define MAX_DISCARD (1UL << 30)
 
 /* At the end of a slice nothing comes any more when nothing came for so long. */
 #define SETTLE_MS 1
-#define SETTLE_MOST_NS UINT64_C(200000000)
+#define MAX_SETTLE_NS UINT64_C(200000000)
 
 /* So long for the first byte. */
-#define PATIENCE_NS UINT64_C(60000000000)
+#define FIRST_BYTE_TIMEOUT_NS UINT64_C(60000000000)
 
 /* A socket takes this at once. */
-#define REQUEST_MOST (64UL << 10)
+#define MAX_REQUEST (64UL << 10)
 
 struct sink {
 	struct address address;
@@ -112,7 +112,7 @@ struct reading {
 	struct cpu_time used;
 };
 
-static struct reading take_reading(const struct sink *sink)
+static struct reading sink_take_reading(const struct sink *sink)
 {
 	return (struct reading){
 		.ns = slice_clock_ns(&sink->slice),
@@ -121,7 +121,7 @@ static struct reading take_reading(const struct sink *sink)
 }
 
 /* All of it or nothing: nobody waits here for a server that reads slowly. */
-static void send_request(const struct sink *sink, int fd, uint64_t number)
+static void sink_send_request(const struct sink *sink, int fd, uint64_t number)
 {
 	ssize_t n = send(fd, sink->request, sink->request_length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -131,7 +131,7 @@ static void send_request(const struct sink *sink, int fd, uint64_t number)
 		errx(1, "client %" PRIu64 ": what --send names does not go in one send", number);
 }
 
-static void connect_one(struct sink *sink, const struct addrinfo *server, uint64_t number)
+static void sink_connect_one(struct sink *sink, const struct addrinfo *server, uint64_t number)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = number };
 	int fd = socket(server->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -142,13 +142,13 @@ static void connect_one(struct sink *sink, const struct addrinfo *server, uint64
 		err(1, "connect client %" PRIu64 " to %s:%s", number, sink->address.host,
 		    sink->address.port);
 	if (sink->request)
-		send_request(sink, fd, number);
+		sink_send_request(sink, fd, number);
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) || epoll_ctl(sink->epoll, EPOLL_CTL_ADD, fd, &event))
 		err(1, "client %" PRIu64, number);
 	sink->fd[number] = fd;
 }
 
-static void connect_all(struct sink *sink)
+static void sink_connect_all(struct sink *sink)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *server;
 	int error = getaddrinfo(sink->address.host, sink->address.port, &hints, &server);
@@ -166,12 +166,12 @@ static void connect_all(struct sink *sink)
 	for (uint64_t i = 0; i < sink->clients; i++) {
 		if (i && sink->pace_us)
 			usleep((useconds_t)sink->pace_us);
-		connect_one(sink, server, i);
+		sink_connect_one(sink, server, i);
 	}
 	freeaddrinfo(server);
 }
 
-static void block_complete(void *argument, uint64_t full_ns)
+static void sink_block_complete(void *argument, uint64_t full_ns)
 {
 	struct sink *sink = argument;
 
@@ -179,7 +179,7 @@ static void block_complete(void *argument, uint64_t full_ns)
 		samples_add(&sink->samples, clock_monotonic_ns() - full_ns);
 }
 
-static void receive(struct sink *sink, uint64_t number)
+static void sink_receive(struct sink *sink, uint64_t number)
 {
 	const char *wrong = NULL;
 	ssize_t n;
@@ -188,7 +188,7 @@ static void receive(struct sink *sink, uint64_t number)
 		n = block_reader_receive(&sink->reader[number], &sink->form, sink->fd[number],
 					 &wrong);
 	else
-		n = recv(sink->fd[number], NULL, EVERYTHING, MSG_TRUNC | MSG_DONTWAIT);
+		n = recv(sink->fd[number], NULL, MAX_DISCARD, MSG_TRUNC | MSG_DONTWAIT);
 	if (wrong)
 		errx(1, "client %" PRIu64 ": near byte %" PRIu64 " of the stream: %s", number,
 		     sink->reader[number].offset + sink->reader[number].position, wrong);
@@ -203,7 +203,7 @@ static void receive(struct sink *sink, uint64_t number)
 }
 
 /* So long may it sleep at @now_ns, when the end, and that of the slice, are later. */
-static int patience_ms(const struct sink *sink, uint64_t now_ns, uint64_t end_ns)
+static int sink_timeout_ms(const struct sink *sink, uint64_t now_ns, uint64_t end_ns)
 {
 	uint64_t wake_ns = end_ns < sink->slice.ends_ns ? end_ns : sink->slice.ends_ns;
 
@@ -211,44 +211,45 @@ static int patience_ms(const struct sink *sink, uint64_t now_ns, uint64_t end_ns
 }
 
 /* Take what comes within @most_ms. Return: how many events there were. */
-static int receive_some(struct sink *sink, int most_ms)
+static int sink_receive_some(struct sink *sink, int most_ms)
 {
-	struct epoll_event events[EVENTS];
-	int n = epoll_wait(sink->epoll, events, EVENTS, most_ms);
+	struct epoll_event events[MAX_EVENTS];
+	int n = epoll_wait(sink->epoll, events, MAX_EVENTS, most_ms);
 
 	if (n < 0 && errno != EINTR)
 		err(1, "epoll_wait");
 	for (int i = 0; i < n; i++)
-		receive(sink, events[i].data.u64);
+		sink_receive(sink, events[i].data.u64);
 	return n;
 }
 
 /* The end of a slice. What the server's kernel still has to send is received, or it would be sent in others' slices. */
-static void end_slice(struct sink *sink)
+static void sink_end_slice(struct sink *sink)
 {
 	uint64_t most_ns;
 
 	slice_stop_server(&sink->slice);
-	most_ns = slice_clock_ns(&sink->slice) + SETTLE_MOST_NS;
-	while (receive_some(sink, SETTLE_MS) && slice_clock_ns(&sink->slice) < most_ns)
+	most_ns = slice_clock_ns(&sink->slice) + MAX_SETTLE_NS;
+	while (sink_receive_some(sink, SETTLE_MS) && slice_clock_ns(&sink->slice) < most_ns)
 		;
 	slice_pass(&sink->slice);
 }
 
 /* Receive until the time is @end_ns, or with @until_first a byte has come. */
-static void receive_until(struct sink *sink, uint64_t end_ns, bool until_first)
+static void sink_receive_until(struct sink *sink, uint64_t end_ns, bool until_first)
 {
 	uint64_t now;
 
 	while ((now = slice_clock_ns(&sink->slice)) < end_ns && !(until_first && sink->total)) {
 		if (slice_is_over(&sink->slice, now))
-			end_slice(sink);
+			sink_end_slice(sink);
 		else
-			receive_some(sink, patience_ms(sink, now, end_ns));
+			sink_receive_some(sink, sink_timeout_ms(sink, now, end_ns));
 	}
 }
 
-static void print_result(struct sink *sink, const struct reading *from, const struct reading *to)
+static void sink_print_result(struct sink *sink, const struct reading *from,
+			      const struct reading *to)
 {
 	double seconds = (double)(to->ns - from->ns) / NS_PER_S;
 	const uint64_t *count = sink->received;
@@ -265,27 +266,27 @@ static void print_result(struct sink *sink, const struct reading *from, const st
 	putchar('\n');
 }
 
-static void measure(struct sink *sink)
+static void sink_measure(struct sink *sink)
 {
 	struct reading from, to;
 
-	receive_until(sink, slice_clock_ns(&sink->slice) + PATIENCE_NS, true);
+	sink_receive_until(sink, slice_clock_ns(&sink->slice) + FIRST_BYTE_TIMEOUT_NS, true);
 	if (!sink->total)
 		errx(1, "no data");
-	receive_until(sink, slice_clock_ns(&sink->slice) + sink->warmup_us * 1000, false);
+	sink_receive_until(sink, slice_clock_ns(&sink->slice) + sink->warmup_us * 1000, false);
 	memset(sink->received, 0, sink->clients * sizeof(*sink->received));
 	sink->total = 0;
 	samples_clear(&sink->samples);
-	from = take_reading(sink);
-	receive_until(sink, from.ns + sink->seconds_us * 1000, false);
-	to = take_reading(sink);
+	from = sink_take_reading(sink);
+	sink_receive_until(sink, from.ns + sink->seconds_us * 1000, false);
+	to = sink_take_reading(sink);
 	slice_stop_server(&sink->slice);
-	print_result(sink, &from, &to);
+	sink_print_result(sink, &from, &to);
 	if (sink->histogram)
 		samples_write_histogram(&sink->samples, sink->histogram);
 }
 
-static void usage(FILE *file)
+static void sink_print_usage(FILE *file)
 {
 	fprintf(file,
 		"Usage: sink --connect HOST:PORT [--clients N] [--seconds S] [--warmup S]\n"
@@ -297,18 +298,18 @@ static void usage(FILE *file)
 		"last two, which --check and --latency need, are as dmacastd has them.\n");
 }
 
-static void wrong(const char *option, const char *text, const char *expected)
+static void sink_usage_error(const char *option, const char *text, const char *expected)
 {
 	errx(2, "--%s %s: expected %s", option, text, expected);
 }
 
-static void set_form(struct sink *sink)
+static void sink_set_form(struct sink *sink)
 {
 	sink->form = (struct block_form){
 		.form = (enum pattern_form)sink->settings.pattern_form,
 		.block_size = sink->settings.block_size,
 		.check = sink->check,
-		.complete = block_complete,
+		.complete = sink_block_complete,
 		.argument = sink,
 	};
 	if (sink->latency && sink->form.form == PATTERN_OFFSETS)
@@ -318,7 +319,7 @@ static void set_form(struct sink *sink)
 		errx(2, "--histogram: expected --latency, too");
 }
 
-static void parse(struct sink *sink, int argc, char **argv)
+static void sink_parse_arguments(struct sink *sink, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "connect", required_argument, NULL, 'c' },
@@ -346,29 +347,29 @@ static void parse(struct sink *sink, int argc, char **argv)
 		switch (option) {
 		case 'c':
 			if (!address_parse(optarg, &sink->address, &expected))
-				wrong("connect", optarg, expected);
+				sink_usage_error("connect", optarg, expected);
 			break;
 		case 'n':
 			if (!units_parse_count(optarg, &sink->clients) || !sink->clients ||
 			    sink->clients > 100000)
-				wrong("clients", optarg, "a number from 1 to 100000");
+				sink_usage_error("clients", optarg, "a number from 1 to 100000");
 			break;
 		case 's':
 			if (!units_parse_duration(optarg, &sink->seconds_us) || !sink->seconds_us)
-				wrong("seconds", optarg, "a duration such as 2s");
+				sink_usage_error("seconds", optarg, "a duration such as 2s");
 			break;
 		case 'w':
 			if (!units_parse_duration(optarg, &sink->warmup_us))
-				wrong("warmup", optarg, "a duration such as 500ms");
+				sink_usage_error("warmup", optarg, "a duration such as 500ms");
 			break;
 		case 'p':
 			if (!units_parse_count(optarg, &number) || !number || number > INT32_MAX)
-				wrong("server-pid", optarg, "the number of a process");
+				sink_usage_error("server-pid", optarg, "the number of a process");
 			sink->server = (pid_t)number;
 			break;
 		case 'L':
 			if (!units_parse_duration(optarg, &sink->slice_us) || !sink->slice_us)
-				wrong("slice", optarg, "a duration such as 25ms");
+				sink_usage_error("slice", optarg, "a duration such as 25ms");
 			break;
 		case 'P':
 			sink->poll = true;
@@ -389,23 +390,23 @@ static void parse(struct sink *sink, int argc, char **argv)
 			daemon_option_set(&sink->settings, "pattern-form", optarg);
 			break;
 		case 'S':
-			sink->request = request_read(optarg, REQUEST_MOST, &sink->request_length);
+			sink->request = request_read(optarg, MAX_REQUEST, &sink->request_length);
 			break;
 		case 'A':
 			if (!units_parse_duration(optarg, &sink->pace_us) ||
 			    sink->pace_us > USECONDS_PER_S)
-				wrong("pace", optarg, "a duration of at most 1s");
+				sink_usage_error("pace", optarg, "a duration of at most 1s");
 			break;
 		case 'h':
-			usage(stdout);
+			sink_print_usage(stdout);
 			exit(0);
 		default:
-			usage(stderr);
+			sink_print_usage(stderr);
 			exit(2);
 		}
 	}
 	if (optind < argc || !sink->address.port[0]) {
-		usage(stderr);
+		sink_print_usage(stderr);
 		exit(2);
 	}
 	if (sink->slice_us && !sink->server)
@@ -413,7 +414,7 @@ static void parse(struct sink *sink, int argc, char **argv)
 	if (sink->slice_us && sink->latency)
 		errx(2,
 		     "--slice: expected no --latency: what waits while it is stopped is not late");
-	set_form(sink);
+	sink_set_form(sink);
 }
 
 int main(int argc, char **argv)
@@ -422,14 +423,14 @@ int main(int argc, char **argv)
 	struct rlimit files;
 
 	option_set_presets(OPTION_STREAM, &sink.settings);
-	parse(&sink, argc, argv);
+	sink_parse_arguments(&sink, argc, argv);
 	cpu_time_init();
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	slice_begin(&sink.slice, sink.server, sink.slice_us);
-	connect_all(&sink);
-	measure(&sink);
+	sink_connect_all(&sink);
+	sink_measure(&sink);
 	return 0;
 }

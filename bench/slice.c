@@ -27,7 +27,7 @@ uint64_t slice_clock_ns(const struct slice *slice)
 	return clock_monotonic_ns() - slice->away_ns;
 }
 
-static struct cpu_time less(struct cpu_time all, const struct cpu_time *part)
+static struct cpu_time slice_subtract(struct cpu_time all, const struct cpu_time *part)
 {
 	return (struct cpu_time){
 		.own = all.own - part->own,
@@ -39,11 +39,11 @@ static struct cpu_time less(struct cpu_time all, const struct cpu_time *part)
 
 struct cpu_time slice_cpu_time(const struct slice *slice)
 {
-	return less(cpu_time_read(slice->server), &slice->away);
+	return slice_subtract(cpu_time_read(slice->server), &slice->away);
 }
 
 /* Of /proc/PID/stat, behind the name, which may hold anything but ')'. */
-static bool is_stopped(FILE *stat)
+static bool slice_is_stopped(FILE *stat)
 {
 	char line[256];
 	const char *state;
@@ -68,7 +68,7 @@ void slice_stop_server(const struct slice *slice)
 	if (!stat || kill(slice->server, SIGSTOP))
 		err(1, "process %d cannot be stopped", (int)slice->server);
 	setvbuf(stat, NULL, _IONBF, 0);
-	while (!is_stopped(stat) && !ferror(stat))
+	while (!slice_is_stopped(stat) && !ferror(stat))
 		;
 	fclose(stat);
 }
@@ -84,7 +84,7 @@ void slice_pass(struct slice *slice)
 	struct cpu_time used = slice_cpu_time(slice);
 
 	raise(SIGSTOP);
-	slice->away = less(cpu_time_read(slice->server), &used);
+	slice->away = slice_subtract(cpu_time_read(slice->server), &used);
 	if (kill(slice->server, SIGCONT))
 		err(1, "process %d cannot be continued", (int)slice->server);
 	slice->away_ns = clock_monotonic_ns() - stopped_ns;
