@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * bareloop - what a loop of epoll_wait() and send() can do, as a measure for dmacastd.
+ * bareloop - a bare loop of epoll_wait() and send(), as a measure for dmacastd.
  *
- * It does the least that has the effect of `dmacastd --pattern max --lag-policy block`, by the same
- * options: the same ring of the same kind of memory, filled with the same pattern, sent in full to
- * --hold clients from one thread. Nobody loses a byte; a block is filled again when every client has
- * sent it. There are no clients that come later, none that may leave: the run ends with the first that
- * does.
+ * It does the minimum that has the effect of `dmacastd --pattern max --lag-policy block`, with the
+ * same options: the same ring in the same kind of memory, filled with the same pattern, sent in full
+ * to --hold clients from one thread. No client loses a byte; a block is filled again when it has been
+ * sent to every client. No client joins later, and the run ends when the first one leaves.
  *
- * All that it keeps is where each client is and, for each block, how many clients still need it:
+ * Its only state is the position of each client and, for each block, the number of clients that still
+ * need it:
  *
  *     0 ... tail ............. head        offsets in the stream; head - tail <= ring size
  *            │   ▲       ▲   ▲  │          each client is somewhere between
  *
- * It is meant to be a limit, so it does what was found to be fastest (README.md has the figures):
+ * It is meant to be a limit and therefore does what was found to be fastest (figures in README.md):
  *   - edge-triggered epoll: no epoll_ctl() after a socket was added;
- *   - a short send() means that the socket is full: no second call to be told so;
- *   - everyone gets a little (--turn) before anyone gets more, so that the last one's bytes are still
- *     in the CPU's nearest cache; with few clients more, because there calls and wake-ups count, and
- *     with zero-copy that copies nothing yet more, because there the cache does not;
- *   - the ring is filled a little at a time (--fill), so that clients have work meanwhile;
- *   - TCP_NODELAY and TCP_NOTSENT_LOWAT as the daemon has them; no SO_SNDBUF unless asked for.
+ *   - a short send() means that the socket is full: no second call just to get EAGAIN;
+ *   - each client gets a small budget (--turn) before the next one, so that the bytes for the last
+ *     client are still in the CPU's nearest cache. With few clients the budget is larger, because calls
+ *     and wake-ups count more; with zero-copy that does not copy it is still larger, because the cache
+ *     does not count;
+ *   - the ring is filled in small portions (--fill), so that sending continues meanwhile;
+ *   - TCP_NODELAY and TCP_NOTSENT_LOWAT as in the daemon; SO_SNDBUF only by option.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -55,10 +56,10 @@
 #define NS_PER_S UINT64_C(1000000000)
 
 /*
- * The defaults of --turn, for few clients, for many, and for those that are sent no copies, and of
- * --fill. Turns are a little less than so many whole packets, of 65160 bytes by Ethernet's segments of
- * 1448 and of 65483 on loopback: the rest of a zero-copy send that does not fill its last packet costs
- * as much as a full one.
+ * Defaults in bytes: --turn for few clients, for many, and for clients that are sent no copies; --fill.
+ * A budget is a number of whole packets, of 65160 bytes with Ethernet's segments of 1448, and a little
+ * less with those of 65483 on loopback: a last packet that a zero-copy send does not fill costs as much
+ * as a full one.
  */
 #define FEW_CLIENTS 16
 #define BUDGET_FEW_CLIENTS (14U * 65160)
@@ -66,16 +67,16 @@
 #define BUDGET_UNCOPIED (70U * 65160)
 #define FILL_BYTES (2U << 20)
 
-/* With --zerocopy: upper bound for the outstanding sends of a client; further sends copy. */
+/* Maximum of a client's outstanding zero-copy sends; further sends copy. */
 #define MAX_PENDING 1024
 
 struct client {
 	int fd;
-	bool writable;	   /* since its socket was full last */
-	bool uncopied;	   /* so said its last completion */
+	bool writable;	   /* the socket has had space since it was last full */
+	bool uncopied;	   /* the last completion reported no copy */
 	uint64_t sent;	   /* offset of the next byte to send */
-	uint64_t released; /* offset up to which its sends need the ring no more */
-	/* Zero-copy sends by the number the kernel gives them: where each one ended. */
+	uint64_t released; /* offset up to which its sends no longer need the ring */
+	/* End offsets of zero-copy sends, by the number that the kernel gives them. */
 	uint64_t *end;
 	bool *complete;
 	uint32_t oldest, next;
@@ -83,14 +84,13 @@ struct client {
 
 static struct server {
 	struct stream_settings settings;
-	uint64_t ring_size, block_size, hold; /* of them */
+	uint64_t ring_size, block_size, hold; /* bytes, bytes, clients */
 	bool zerocopy;
 	uint64_t budget, uncopied_budget, fill; /* bytes at a time */
 	unsigned char *memory;
 	uint64_t *needed_by; /* clients that have not released it, for each block */
 	uint64_t tail, head;
-	uint64_t
-		due_ns; /* with a rate: when the next block may be filled, monotonic; 0: the first */
+	uint64_t due_ns; /* with a rate: time to fill the next block, monotonic; 0: at once */
 	int listener, epoll;
 	struct client *client;
 } server = {
@@ -102,7 +102,7 @@ static uint64_t bare_block_of(uint64_t offset)
 	return offset % server.ring_size / server.block_size;
 }
 
-/* The same memory as the daemon's, by the same code. */
+/* Allocate the same memory as the daemon, with the same code. */
 static void bare_open_ring(void)
 {
 	uint64_t blocks = server.ring_size / server.block_size;
@@ -120,7 +120,7 @@ static void bare_open_ring(void)
 	}
 }
 
-/* With a rate, which is kept up as the daemon does: after a delay up to half of the ring is made up for. */
+/* Return true if a block may be filled now. Like the daemon, catch up with at most half a ring. */
 static bool bare_fill_is_due(void)
 {
 	uint64_t now, period, most_behind;
@@ -160,7 +160,7 @@ static void bare_fill_ring(void)
 	}
 }
 
-/* The client does not need anything before @offset any more. */
+/* Note that the client no longer needs anything before @offset. */
 static void bare_release(struct client *client, uint64_t offset)
 {
 	uint64_t done = client->released / server.block_size;
@@ -201,16 +201,16 @@ static void bare_read_error_queue(struct client *client)
 			return;
 		header = CMSG_FIRSTHDR(&message);
 		if (!header || header->cmsg_level != SOL_IP || header->cmsg_type != IP_RECVERR)
-			errx(1, "an error queue message that is no notification");
+			errx(1, "unexpected message in the error queue: not a notification");
 		error = (const void *)CMSG_DATA(header);
 		if (error->ee_origin != SO_EE_ORIGIN_ZEROCOPY || error->ee_errno)
-			errx(1, "an error queue message that is no completion");
+			errx(1, "unexpected message in the error queue: not a completion");
 		client->uncopied = !(error->ee_code & SO_EE_CODE_ZEROCOPY_COPIED);
 		bare_take_completions(client, error->ee_info, error->ee_data);
 	}
 }
 
-/* These bytes went by copying: nothing waits for them but what is before them. */
+/* Account for bytes that were copied: only the sends before them can delay their release. */
 static void bare_add_copied(struct client *client)
 {
 	if (client->oldest == client->next)
@@ -241,7 +241,7 @@ static ssize_t bare_send_copy(struct client *client, const void *data, size_t le
 	return send(client->fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Send what the socket takes, and no more than a turn. Return: whether there is more to do. */
+/* Send until the socket is full or the budget is used up. Return: true if there is more to do. */
 static bool bare_send_to(struct client *client)
 {
 	uint64_t stop = client->sent + (client->uncopied ? server.uncopied_budget : server.budget);
@@ -264,7 +264,7 @@ static bool bare_send_to(struct client *client)
 		}
 		if (n < 0 && errno != EAGAIN)
 			exit(0); /* a client left */
-		/* One that is short left the socket full, and EPOLLOUT will follow. */
+		/* A short send leaves the socket full; EPOLLOUT will follow. */
 		client->writable = n > 0 && (uint64_t)n == length;
 		if (n <= 0)
 			break;
@@ -291,7 +291,7 @@ static void bare_take_event(const struct epoll_event *event)
 		client->writable = true;
 }
 
-/* How long to wait for events; NULL: until there is one. */
+/* Return the timeout for events; NULL: none. */
 static const struct timespec *bare_timeout(bool more)
 {
 	static const struct timespec at_once;
@@ -400,7 +400,7 @@ static void bare_accept_all(void)
 		bare_accept_client(&server.client[i]);
 }
 
-/* Those of dmacastd that mean the same here. */
+/* Options of dmacastd that have the same meaning here. */
 static const char *const daemon_options[] = {
 	"hold",	      "block-size",    "ring-size",    "pattern",
 	"huge-pages", "notsent-lowat", "pattern-form", "send-buffer",
@@ -411,7 +411,7 @@ static const char *const daemon_options[] = {
 static void bare_print_usage(FILE *file)
 {
 	fprintf(file, "Usage: bareloop --listen ADDRESS:PORT [--copy | --zerocopy]\n"
-		      "                [--turn SIZE] [--fill SIZE] and, as dmacastd has them:");
+		      "                [--turn SIZE] [--fill SIZE] and these options of dmacastd:");
 	for (size_t i = 0; i < DAEMON_OPTIONS; i++)
 		fprintf(file, " --%s", daemon_options[i]);
 	fputc('\n', file);

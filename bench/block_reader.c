@@ -7,7 +7,7 @@
 
 #define BUFFER_BYTES (256U << 10)
 
-/* The head is complete. Return: what is wrong with it, or NULL. */
+/* Evaluate a complete head. Return: description of an error, or NULL. */
 static const char *block_reader_take_head(struct block_reader *reader,
 					  const struct block_form *form)
 {
@@ -20,7 +20,7 @@ static const char *block_reader_take_head(struct block_reader *reader,
 	if (!form->check)
 		return NULL;
 	if (reader->located && reader->offset != expected)
-		return "a block is not the one that follows the one before";
+		return "a block is not the one that follows its predecessor";
 	reader->located = true;
 	if (form->form != PATTERN_RESIDENT && body != reader->offset + PATTERN_HEAD)
 		return "a block's third word is not its offset";

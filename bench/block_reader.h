@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One client's bytes, taken block by block: to check them against the test pattern, and to know when
- * a block was full and when all of it was here.
+ * Reads one client's stream block by block, to check it against the test pattern and to learn when a
+ * block was full and when all of it had arrived.
  */
 #ifndef BENCH_BLOCK_READER_H
 #define BENCH_BLOCK_READER_H
@@ -13,32 +13,32 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The head, and the word that says what comes behind it. */
+/* Bytes of a block's head and of the word after it, which determines the rest. */
 #define BLOCK_READER_HEAD (PATTERN_HEAD + PATTERN_WORD)
 
-/* What is the same for all clients. */
+/* Properties common to all clients. */
 struct block_form {
 	enum pattern_form form;
 	size_t block_size;
-	bool check; /* every byte; else those behind the head are not even copied */
-	/* A block is here. @full_ns: monotonic; 0 where the form has no time stamp. */
+	bool check; /* check every byte; otherwise those after the head are not even copied */
+	/* Called for each complete block. @full_ns: monotonic; 0 if the form has no time stamp. */
 	void (*complete)(void *argument, uint64_t full_ns);
 	void *argument;
 };
 
-/* All zero to begin with. */
+/* Initialize with zeroes. */
 struct block_reader {
-	size_t position; /* in the block */
-	uint64_t offset; /* of the block in the stream */
-	uint64_t next;	 /* offset of the next word behind the head */
+	size_t position; /* bytes of the block that have come */
+	uint64_t offset; /* offset of the block in the stream */
+	uint64_t next;	 /* offset of the next word after the head */
 	uint64_t full_ns;
-	bool located; /* offset is that of the block before */
+	bool located; /* a head was read before: offset is valid */
 	unsigned char head[BLOCK_READER_HEAD];
 };
 
 /**
- * block_reader_receive() - take what is there for @fd, up to the end of a block.
- * @wrong: NULL; out: what is wrong with the byte at reader->position, or the head before it, in a text
+ * block_reader_receive() - receive from @fd what has come, up to the end of a block.
+ * @wrong: must be NULL; out: description of an error at reader->position or in the head before it
  *
  * Return: as recv().
  */

@@ -16,8 +16,8 @@
 #define MAX_CPUS 1024
 
 /*
- * Of the children that ended: the fields 16 and 17 of /proc/PID/stat, in ticks; the second one, the name,
- * may hold anything but ')'. 0 when the process is gone.
+ * Return the CPU time of children that ended: fields 16 and 17 of /proc/PID/stat, in ticks. The last ')'
+ * ends field 2, the name. 0 if the process has ended.
  */
 static double cpu_time_of_reaped(pid_t pid)
 {
@@ -36,11 +36,11 @@ static double cpu_time_of_reaped(pid_t pid)
 	if (!fields ||
 	    sscanf(fields, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %ld %ld", &user,
 		   &system) != 2)
-		errx(1, "%s: cannot make sense of it", path);
+		errx(1, "%s: unexpected content", path);
 	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
-/* With all that it started. A process that is gone is counted where it was reaped. */
+/* Return the CPU time of a process and its descendants. A reaped process counts for its parent. */
 static double cpu_time_of(pid_t pid)
 {
 	double used = cpu_time_of_reaped(pid);
@@ -75,7 +75,7 @@ static bool is_ksoftirqd(const char *pid)
 	return !strncmp(name, "ksoftirqd/", strlen("ksoftirqd/"));
 }
 
-/* Their process ids, ended by 0; none in a container, which has its own. */
+/* Process ids of ksoftirqd threads, ended by 0. A container has its own ids and therefore none. */
 static pid_t ksoftirqd[MAX_CPUS + 1];
 
 void cpu_time_init(void)
@@ -93,8 +93,8 @@ void cpu_time_init(void)
 }
 
 /*
- * Where packets are delivered without a network card, much is done by these threads: packets are received,
- * acknowledgements taken, and what they made room for is sent.
+ * Return the CPU time of ksoftirqd. If packets are delivered without a network card, these threads do
+ * much of the work: they receive packets, process acknowledgements, and send what those allow.
  */
 static double cpu_time_of_softirqs(void)
 {
@@ -107,7 +107,7 @@ static double cpu_time_of_softirqs(void)
 	return used;
 }
 
-/* All CPUs, without the time that they were idle or waiting for a disk. */
+/* Return the busy time of all CPUs, without idle time and waits for a disk. */
 static double cpu_time_of_machine(void)
 {
 	unsigned long user, nice, system, irq, softirq;
@@ -115,7 +115,7 @@ static double cpu_time_of_machine(void)
 
 	if (!file || fscanf(file, "cpu %lu %lu %lu %*u %*u %lu %lu", &user, &nice, &system, &irq,
 			    &softirq) != 5)
-		errx(1, "/proc/stat: cannot make sense of it");
+		errx(1, "/proc/stat: unexpected content");
 	fclose(file);
 	return (double)(user + nice + system + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
 }
@@ -125,7 +125,7 @@ struct cpu_time cpu_time_read(pid_t server)
 	clockid_t clock;
 
 	if (server && clock_getcpuclockid(server, &clock))
-		errx(1, "process %d is gone", (int)server);
+		errx(1, "process %d has ended", (int)server);
 	return (struct cpu_time){
 		.own = (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / NS_PER_S,
 		.server = server ? cpu_time_of(server) : 0,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * feed - what the servers of the benchmarks are fed with that do not make data themselves.
+ * feed - data for servers in the benchmarks that do not generate their own.
  *
- * Writes the test pattern (pattern.h) to stdout, or to a server with --connect, as fast as it is taken or
- * at a --rate. A feed should take as little as possible of the machine that others are measured on.
- * With --repeat the pattern's first bytes are in memory from the start and go out over and over by
- * sendfile(), which copies nothing into a pipe, nor into a socket of the same machine. Without, each
- * byte is made anew, and feedclient can check the stream.
+ * Writes the test pattern (pattern.h) to stdout, or with --connect to a server, as fast as it is read or
+ * at a --rate. A feed should use little of the machine on which servers are measured. With --repeat the
+ * pattern's first bytes are in memory from the start and are sent over and over by sendfile(), which
+ * copies nothing into a pipe, nor into a socket of the same machine. Without --repeat each byte is
+ * generated anew, and feedclient can check the stream.
  *
- * The end of the reader is the end of the feed, too, and no failure.
+ * When the reader closes, the feed ends, too; this is not a failure.
  */
 #include <err.h>
 #include <errno.h>
@@ -35,7 +35,7 @@
 #define NS_PER_S 1000000000.0
 #define NS_PER_MS UINT64_C(1000000)
 
-/* What an unprivileged process may have of a pipe; Linux gives it 64 KiB by itself. */
+/* Largest pipe of an unprivileged process, in bytes; the default is 64 KiB. */
 #define PIPE_SIZE (1 << 20)
 
 #define MAX_SIZE (UINT64_C(1) << 30)
@@ -51,7 +51,7 @@ static struct options {
 	.bytes = UINT64_MAX,
 };
 
-/* ---- where it goes ---- */
+/* ---- the destination ---- */
 
 static int feed_connect(const char *text)
 {
@@ -72,7 +72,7 @@ static int feed_connect(const char *text)
 	return fd;
 }
 
-/* The server is to take the data, and says so by an answer with an empty line at its end. */
+/* Send the request in file @name; the server grants it with an answer that ends in an empty line. */
 static void feed_send_request(int fd, const char *name)
 {
 	char text[MAX_ANSWER + 1];
@@ -101,7 +101,7 @@ static void feed_send_request(int fd, const char *name)
 
 /* ---- waiting for clients ---- */
 
-/* How many connections there are to --port, by @table, which is the kernel's. */
+/* Return the number of connections to --port in @table, one of the kernel's. */
 static uint64_t feed_connections_in(const char *table)
 {
 	FILE *file = fopen(table, "re");
@@ -109,7 +109,7 @@ static uint64_t feed_connections_in(const char *table)
 	uint64_t count = 0;
 	char line[512];
 
-	if (!file) /* there need be no IPv6 */
+	if (!file) /* no IPv6 */
 		return 0;
 	while (fgets(line, sizeof(line), file))
 		count +=
@@ -130,6 +130,7 @@ static void feed_await_clients(void)
 
 /* ---- the feed ---- */
 
+/* Sleep until the rate allows more than the @sent bytes. */
 static void feed_pace(uint64_t started_at, uint64_t sent)
 {
 	uint64_t due_ns, now;
@@ -146,7 +147,7 @@ static void feed_pace(uint64_t started_at, uint64_t sent)
 	}
 }
 
-/* Return: bytes written; ends the process with the reader. */
+/* Return the bytes written by a call that returned @n. Exit if the reader has closed. */
 static uint64_t feed_written(ssize_t n)
 {
 	if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
@@ -199,14 +200,14 @@ static void feed_new(int out, uint64_t started_at)
 /* ---- the command line ---- */
 
 static const struct setting setting_table[] = {
-	{ "connect", TEXT, &opt.connect, "HOST:PORT to send it to (else stdout)" },
-	{ "request", TEXT, &opt.request, "send this file first, and expect HTTP's \"200\"" },
-	{ "await", COUNT, &opt.await, "begin when there are so many connections to --port" },
+	{ "connect", TEXT, &opt.connect, "send to HOST:PORT instead of stdout" },
+	{ "request", TEXT, &opt.request, "send this file first, and expect status 200 of HTTP" },
+	{ "await", COUNT, &opt.await, "begin when this number of clients is connected to --port" },
 	{ "port", COUNT, &opt.port, "... of this machine" },
-	{ "repeat", SIZE, &opt.repeat, "the pattern's first bytes over and over, from memory" },
-	{ "rate", RATE, &opt.rate, "at most so fast" },
-	{ "write-size", SIZE, &opt.write_size, "so much at once (256K)" },
-	{ "bytes", SIZE, &opt.bytes, "so much in all" },
+	{ "repeat", SIZE, &opt.repeat, "send this size of the pattern over and over, from memory" },
+	{ "rate", RATE, &opt.rate, "maximum rate" },
+	{ "write-size", SIZE, &opt.write_size, "size of a write (256K)" },
+	{ "bytes", SIZE, &opt.bytes, "total size" },
 	{ "help", FLAG, &opt.help, "print this" },
 };
 
@@ -230,9 +231,9 @@ static void feed_verify_options(void)
 	if (!opt.rate)
 		errx(2, "--rate must not be 0");
 	if (!opt.await != !opt.port || opt.port > UINT16_MAX)
-		errx(2, "--await and --port belong together, and a port is at most 65535");
+		errx(2, "--await needs --port and --port needs --await; a port is at most 65535");
 	if (opt.request && !opt.connect)
-		errx(2, "--request takes --connect");
+		errx(2, "--request needs --connect");
 }
 
 int main(int argc, char **argv)
@@ -245,13 +246,13 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (optind < argc)
-		errx(2, "%s is no option (see feed --help)", argv[optind]);
+		errx(2, "%s: unexpected argument (see feed --help)", argv[optind]);
 	feed_verify_options();
 	signal(SIGPIPE, SIG_IGN);
 	if (opt.connect)
 		out = feed_connect(opt.connect);
 	else
-		fcntl(out, F_SETPIPE_SZ, PIPE_SIZE); /* if it is one */
+		fcntl(out, F_SETPIPE_SZ, PIPE_SIZE); /* fails harmlessly if it is no pipe */
 	if (opt.request)
 		feed_send_request(out, opt.request);
 	feed_await_clients();

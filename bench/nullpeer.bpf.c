@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * At the egress of the server's link: each TCP packet is reported by its header and swallowed. Nobody
- * reads the payload, so nobody copies it: a zero-copy send stays one. To the server's TCP the packet is
- * on its way.
+ * At the egress of the server's link: report the header of each TCP packet and drop the packet. The
+ * payload is never read and therefore never copied: a zero-copy send remains one. For the server's TCP
+ * the packet is on its way.
  */
 #include <stdbool.h>
 
@@ -26,10 +26,10 @@ struct {
 	__uint(max_entries, RING_BYTES);
 } reports SEC(".maps");
 
-/* A reader that never sleeps need not be woken. */
+/* Whether reports wake the reader; not needed for a reader that never sleeps. */
 const volatile bool wake = true;
 
-/* Packets without a report, because the ring was full. To the server they are lost. */
+/* Packets without a report because the ring was full. For the server they are lost. */
 __u64 overflows = 0;
 
 static void fill_report(struct report *report, const struct iphdr *ip, const struct tcphdr *tcp,

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * nullpeer - many imaginary clients of one TCP server: nobody receives what it sends.
+ * nullpeer - many imaginary clients of one TCP server, none of which reads what it sends.
  *
- * A BPF program at the egress of the server's link reports each packet's header and swallows it; this
- * process answers for the clients with packets made by hand, sent from the other end of the link. So
- * nothing ever reads the payload, the kernel need not copy it, and zero-copy sends stay what they are,
- * as with a good network card, and as fast as the machine is. And clients can do what real ones cannot
- * be made to do. What nobody reads nobody can check: that is the work of feedclient.
+ * A BPF program at the egress of the server's link reports each packet's header and drops the packet.
+ * This process answers for the clients with hand-made packets from the other end of the link. Nothing
+ * reads the payload, so the kernel need not copy it: zero-copy sends remain zero-copy, as with a good
+ * network card, and as fast as the machine allows. The clients can also misbehave in ways that real
+ * clients cannot be made to. The payload cannot be checked here; feedclient does that.
  *
- * To be run in a network namespace as bench/nullnet makes it. One line of key=value pairs on stdout
- * says what happened, each failure has a line on stderr.
+ * Run it in a network namespace made by bench/nullnet. It prints one line of key=value pairs on stdout,
+ * and one line for each failure on stderr.
  *
- *   clients, connected     how many were wanted, how many were connected at least once
- *   ended, resets          connections the server ended in order (FIN), or with a reset
- *   bytes_*                acknowledged, of the clients with no role (all, if there are none)
- *   seconds, rate          since all were connected, data came, and --warmup is over: the time, and bytes per second
- *   joins, left, reset     connections made, left by --leave, reset by --reset
- *   packets                with payload, that the server sent
- *   lost, early, repeated  of them: lost by --lose; before their turn; known already
- *   zero_windows           how often a client closed its window
- *   beyond                 packets with bytes that no window allowed
+ *   clients, connected     clients requested, clients that were connected at least once
+ *   ended, resets          connections that the server ended with FIN, with RST
+ *   bytes_*                bytes acknowledged by the clients without a role (by all, if each has one)
+ *   seconds, rate          time since all were connected, data came, and --warmup was over; bytes per second
+ *   joins, left, reset     connections made, closed by --leave, reset by --reset
+ *   packets                packets with payload that the server sent
+ *   lost, early, repeated  packets of these that were lost by --lose, out of order, received before
+ *   zero_windows           number of times that a client closed its window
+ *   beyond                 packets with bytes beyond the window
  *   overflows              packets that were lost because this program was too slow
- *   cpu, server_cpu        seconds of CPU time of this process, of --server-pid
- *   softirq_cpu, other_cpu    of the kernel's threads for the network's work (ksoftirqd), of all others
- *   errors                 failures; the exit status is 1 when there are any
+ *   cpu, server_cpu        CPU time of this process, of --server-pid, in seconds
+ *   softirq_cpu, other_cpu    CPU time of the kernel's threads for softirqs (ksoftirqd), of all others
+ *   errors                 failures; the exit status is 1 if there are any
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -57,7 +57,7 @@
 #define TICK_MS 2
 #define TICK_NS (TICK_MS * UINT64_C(1000000))
 
-/* At the end of a slice nothing comes any more when nothing came for so long. */
+/* A slice ends when no packet came for this time, or after the maximum. */
 #define SETTLE_NS UINT64_C(50000)
 #define MAX_SETTLE_NS UINT64_C(200000000)
 
@@ -66,13 +66,13 @@
 #define FIRST_PORT 10000
 #define LAST_PORT 60000
 
-/* The role that clients have by their number, one after the other. */
+/* Role of a client, assigned by its number in this order. */
 enum role { ROLE_STALL, ROLE_MUTE, ROLE_RESET, ROLE_LEAVE, ROLE_PLAIN, ROLES };
 
 static struct options {
 	uint64_t clients, connecting, window, rate, lose;
 	uint64_t pause_each, pause_us;
-	uint64_t role[ROLES], role_after[ROLES]; /* how many, after how many bytes */
+	uint64_t role[ROLES], role_after[ROLES]; /* clients; bytes before it acts */
 	double seconds, warmup;
 	bool half_close, churn, poll, until_end, allow_end, allow_reset, help;
 	uint64_t coalesce_us; /* 0: reports wake this process */
@@ -102,9 +102,9 @@ static struct {
 	size_t request_length;
 	uint16_t next_port;
 	uint64_t now, tick_at;
-	uint64_t started_at;  /* all connected, 0: not yet */
-	uint64_t data_at;     /* and something came from the server */
-	uint64_t measured_at; /* and --warmup is over */
+	uint64_t started_at;  /* time when all were connected, 0: not yet */
+	uint64_t data_at;     /* time of the server's first data after that */
+	uint64_t measured_at; /* end of --warmup after that */
 	uint64_t bytes, measured_from;
 	struct slice slice;
 	struct cpu_time used;
@@ -167,7 +167,7 @@ static void nullpeer_create_clients(void)
 	}
 }
 
-/* Each connection has a port that was not used for long. */
+/* Connect from the port that has been unused for the longest time. */
 static void nullpeer_connect(struct client *client)
 {
 	const struct client *user;
@@ -196,7 +196,7 @@ static void nullpeer_take_report(const struct report *report)
 	run.bytes += client->total - before;
 }
 
-/* Has it done what its role is, and nothing more will come of it? */
+/* Return true if the client has completed its role and connects again (--churn). */
 static bool nullpeer_reconnects(const struct client *client)
 {
 	return opt.churn && client->state == CLIENT_ENDED && client->connected &&
@@ -254,7 +254,7 @@ static void nullpeer_tick(void)
 		if (opt.ready)
 			nullpeer_create_ready_file();
 	}
-	/* A server may need a while for its first byte; one that has none, or has ended, is not waited for. */
+	/* Wait for the first data, but not longer than the timeout, nor after all connections ended. */
 	if (run.started_at && !run.data_at &&
 	    (run.bytes || nullpeer_all_ended() ||
 	     run.now - run.started_at >= opt.connect_timeout_us * NS_PER_US))
@@ -273,7 +273,7 @@ static bool nullpeer_is_over(uint64_t begun_at)
 		nullpeer_all_ended());
 }
 
-/* As a network card that holds its interrupts back: what came since the last one comes together. */
+/* Sleep, like a network card that coalesces interrupts: packets are then taken together. */
 static void nullpeer_coalesce(uint64_t span_ns)
 {
 	struct timespec span = { .tv_nsec = (long)span_ns };
@@ -282,8 +282,8 @@ static void nullpeer_coalesce(uint64_t span_ns)
 }
 
 /*
- * What the kernel of the server, which is stopped, has to send is still taken. Else the answers would come
- * after the others' slices, and the way seem that long: the kernel then makes smaller packets.
+ * End a slice: stop the server, but still take what its kernel sends. Otherwise the answers would come
+ * after the other slices, and for such a round-trip time the kernel makes smaller packets.
  */
 static void nullpeer_end_slice(void)
 {
@@ -343,8 +343,7 @@ static void nullpeer_verify(void)
 	if (counts->resets && !opt.allow_reset)
 		nullpeer_fail("the server reset %" PRIu64 " connections", counts->resets);
 	if (counts->beyond)
-		nullpeer_fail("%" PRIu64 " packets had bytes that no window allowed",
-			      counts->beyond);
+		nullpeer_fail("%" PRIu64 " packets had bytes beyond the window", counts->beyond);
 	if (opt.until_end && !signalled && !nullpeer_all_ended())
 		nullpeer_fail("not all connections ended");
 }
@@ -403,42 +402,44 @@ static void nullpeer_print_report(const struct cpu_time *used)
 static const struct setting setting_table[] = {
 	{ "clients", COUNT, &opt.clients, "connections to open (1)" },
 	{ "connecting", COUNT, &opt.connecting,
-	  "so many of them at once, as the server's listen queue has room for (128)" },
+	  "maximum pending at once, for the server's listen queue (128)" },
 	{ "seconds", NUMBER, &opt.seconds,
-	  "measure for so long; else until a signal or the end of all" },
+	  "measure for this time (until a signal or the end of all)" },
 	{ "warmup", NUMBER, &opt.warmup,
-	  "... but begin so many seconds after all are connected and data comes (0)" },
-	{ "until-end", FLAG, &opt.until_end, "the server is to end all connections" },
+	  "... beginning this time after all are connected and data comes (0)" },
+	{ "until-end", FLAG, &opt.until_end, "expect that the server ends all connections" },
 	{ "allow-end", FLAG, &opt.allow_end, "the server may end connections early" },
 	{ "allow-reset", FLAG, &opt.allow_reset, "the server may reset connections" },
-	{ "window", SIZE, &opt.window, "how much each client can hold; its window (4M)" },
-	{ "rate", RATE, &opt.rate, "each client reads at most so fast" },
-	{ "lose", COUNT, &opt.lose, "each so manieth packet of a client is lost" },
-	{ "pause-each", SIZE, &opt.pause_each, "after each so many bytes a client stops reading" },
-	{ "pause", DURATION, &opt.pause_us, "... for so long (100ms)" },
+	{ "window", SIZE, &opt.window, "receive buffer, and therefore window, of a client (4M)" },
+	{ "rate", RATE, &opt.rate, "maximum rate at which a client reads" },
+	{ "lose", COUNT, &opt.lose, "lose every N-th packet of a client" },
+	{ "pause-each", SIZE, &opt.pause_each, "a client stops reading after each SIZE bytes" },
+	{ "pause", DURATION, &opt.pause_us, "... for this time (100ms)" },
 	{ "stall", COUNT, &opt.role[ROLE_STALL], "the first N clients do not read" },
 	{ "stall-after", SIZE, &opt.role_after[ROLE_STALL],
-	  "... after they have read so much (0)" },
+	  "... after they have read this size (0)" },
 	{ "mute", COUNT, &opt.role[ROLE_MUTE], "the next N clients answer nothing" },
 	{ "mute-after", SIZE, &opt.role_after[ROLE_MUTE],
-	  "... after they have received so much (0)" },
+	  "... after they have received this size (0)" },
 	{ "reset", COUNT, &opt.role[ROLE_RESET], "the next N clients reset their connection" },
 	{ "reset-after", SIZE, &opt.role_after[ROLE_RESET],
-	  "... after they have received so much (0)" },
+	  "... after they have received this size (0)" },
 	{ "leave", COUNT, &opt.role[ROLE_LEAVE], "the next N clients close their connection" },
 	{ "leave-after", SIZE, &opt.role_after[ROLE_LEAVE],
-	  "... after they have received so much (0)" },
-	{ "churn", FLAG, &opt.churn, "those of --reset and --leave connect again" },
-	{ "send", TEXT, &opt.request, "send this file's content once connected" },
-	{ "half-close", FLAG, &opt.half_close, "send a FIN once connected, and go on receiving" },
-	{ "connect-timeout", DURATION, &opt.connect_timeout_us, "for all to be connected (5s)" },
+	  "... after they have received this size (0)" },
+	{ "churn", FLAG, &opt.churn, "clients of --reset and --leave connect again" },
+	{ "send", TEXT, &opt.request, "send this file's content when connected" },
+	{ "half-close", FLAG, &opt.half_close,
+	  "send a FIN when connected, and continue to receive" },
+	{ "connect-timeout", DURATION, &opt.connect_timeout_us,
+	  "timeout for all to be connected (5s)" },
 	{ "ready", TEXT, &opt.ready, "create this file when all are connected" },
-	{ "server-pid", COUNT, &opt.server_pid, "tell the CPU time of this process, too" },
+	{ "server-pid", COUNT, &opt.server_pid, "also report the CPU time of this process" },
 	{ "slice", DURATION, &opt.slice_us,
-	  "have time slices of so long, and be stopped between, as the server is (slice.h)" },
-	{ "poll", FLAG, &opt.poll, "never sleep: then the server need not wake this process" },
+	  "run in time slices of this length; both are stopped between (slice.h)" },
+	{ "poll", FLAG, &opt.poll, "never sleep, so that the server need not wake this process" },
 	{ "coalesce", DURATION, &opt.coalesce_us,
-	  "sleep so long between looking for packets; else packets wake this process" },
+	  "look for packets at this interval, instead of being woken by them" },
 	{ "server-link", TEXT, &opt.server_link, "the server's end of the link (server)" },
 	{ "peer-link", TEXT, &opt.peer_link, "the other end (peer)" },
 	{ "source", TEXT, &opt.source, "address of the clients (10.78.0.2)" },
@@ -479,9 +480,9 @@ static void nullpeer_verify_options(void)
 	if (!opt.rate)
 		errx(2, "--rate must not be 0");
 	if (opt.server_pid > INT32_MAX)
-		errx(2, "--server-pid is no process");
+		errx(2, "--server-pid must be a process id");
 	if (opt.slice_us && !opt.server_pid)
-		errx(2, "--slice takes --server-pid, too");
+		errx(2, "--slice needs --server-pid");
 }
 
 static void nullpeer_parse_server(const char *text, struct frame_way *way)
@@ -524,7 +525,7 @@ int main(int argc, char **argv)
 	nullpeer_parse_server(argv[optind], &way);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	prctl(PR_SET_TIMERSLACK, 1UL); /* for --coalesce: else 50 us are added */
+	prctl(PR_SET_TIMERSLACK, 1UL); /* for --coalesce; the default adds 50 us */
 	if (opt.request)
 		run.request = request_read(opt.request, MAX_CLIENT_REQUEST, &run.request_length);
 	nullpeer_create_clients();

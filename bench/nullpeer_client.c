@@ -9,13 +9,13 @@
 #define NS_PER_S UINT64_C(1000000000)
 #define RETRY_NS UINT64_C(200000000)
 
-/* A header has 16 bits for the window. */
+/* Largest value of the window field in a header. */
 #define MAX_WINDOW_FIELD 65535U
 
-/* The window is not opened by less than this, or a quarter of it: no silly windows. */
+/* Smallest step in bytes, or a quarter of the window, to open it: avoids silly windows. */
 #define MIN_WINDOW_STEP UINT64_C(65536)
 
-/* Sends the window, too. It cannot be taken back: what is rounded up here the server may use. */
+/* Send a packet with the current window. Rounding may extend it; the server may use that. */
 static void peer_send_payload(struct client *client, uint8_t flags, uint32_t sequence,
 			      const void *payload, uint32_t length)
 {
@@ -52,7 +52,7 @@ static void peer_send_ack(struct client *client)
 	peer_send_frame(client, REPORT_ACK, client->next_sequence);
 }
 
-/* What the server does not have of the request. */
+/* Send the part of the request that the server has not acknowledged. */
 static void peer_send_request(struct client *client)
 {
 	const struct client_plan *plan = client->plan;
@@ -69,7 +69,7 @@ static void peer_send_request(struct client *client)
 
 void client_refuse(const struct report *report)
 {
-	/* An ACK alone may be the last word of a connection that ended in order. */
+	/* A bare ACK may be the last packet of a connection that ended in order. */
 	if (report->flags & REPORT_RST ||
 	    !(report->length || report->flags & (REPORT_SYN | REPORT_FIN)))
 		return;
@@ -87,7 +87,7 @@ static uint64_t peer_window_unit(const struct client *client)
 	return UINT64_C(1) << client->shift;
 }
 
-/* Move the edge to where the buffer allows, by no less than is worth it. Return: was it moved? */
+/* Move the edge of the window as far as the buffer allows. Return: true if it was moved. */
 static bool peer_open_window(struct client *client)
 {
 	uint64_t size = client->plan->window;
@@ -122,7 +122,7 @@ static void peer_read_buffer(struct client *client, uint64_t now)
 		return;
 	}
 	length = (uint64_t)((double)(now - client->read_at) * (double)rate / (double)NS_PER_S);
-	if (length) /* else a rate that is low would never give a byte */
+	if (length) /* otherwise a low rate would never give a byte */
 		client->read_at = now;
 	client->buffered -= length < client->buffered ? length : client->buffered;
 }
@@ -239,14 +239,14 @@ static void peer_take_syn(struct client *client, const struct report *report, ui
 static void peer_take_reset(struct client *client)
 {
 	if (client->state == CLIENT_CONNECTING) {
-		client->counts->refused++; /* it tries again: see client_tick() */
+		client->counts->refused++; /* client_tick() tries again */
 		return;
 	}
 	client->counts->resets++;
 	peer_end(client);
 }
 
-/* Return: is this one lost on the way? */
+/* Return true if this packet is lost, by --lose. */
 static bool peer_loses(struct client *client, const struct report *report)
 {
 	uint64_t each = client->plan->lose;
@@ -258,7 +258,7 @@ static bool peer_loses(struct client *client, const struct report *report)
 	return true;
 }
 
-/* Take the payload, which is all that this receiver has. Return: how many bytes are in order now. */
+/* Account for the payload. Return: bytes that are now in order. */
 static uint32_t peer_take_payload(struct client *client, const struct report *report)
 {
 	struct client_counts *counts = client->counts;
@@ -341,7 +341,7 @@ void client_take(struct client *client, const struct report *report, uint64_t no
 		client->acknowledged = report->ack;
 	if (client->acknowledged == client->next_sequence)
 		client->retry_at = CLIENT_NEVER;
-	/* An ACK that goes on from where we are says nothing new; another is a probe of the window. */
+	/* An ACK at the expected sequence number is no news; any other one probes the window. */
 	if (report->length || report->sequence != client->expected)
 		peer_take_data(client, report, now);
 	if (report->flags & REPORT_FIN && client->state != CLIENT_ENDED)

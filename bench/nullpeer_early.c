@@ -20,7 +20,7 @@ bool early_add(struct early *early, uint32_t from, uint32_t to)
 			i++;
 			continue;
 		}
-		/* They touch: one range of both. */
+		/* They touch: merge them. */
 		if (sequence_distance(range->from, from) < 0)
 			from = range->from;
 		if (sequence_distance(range->to, to) > 0)
@@ -47,7 +47,7 @@ uint32_t early_join(struct early *early, uint32_t expected)
 		early_remove_range(early, i);
 		if (sequence_distance(range.to, expected) > 0)
 			expected = range.to;
-		i = 0; /* others may follow now */
+		i = 0; /* other ranges may be adjacent now */
 	}
 	return expected;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What came before its turn, because something before it was lost: ranges of sequence numbers. */
+/* Data received after a lost packet, as ranges of sequence numbers. */
 #ifndef NULLPEER_EARLY_H
 #define NULLPEER_EARLY_H
 
@@ -11,20 +11,20 @@
 struct early {
 	unsigned int count;
 	struct early_range {
-		uint32_t from, to; /* without @to */
-	} range[EARLY_RANGES];	   /* the one that was added to last comes first */
+		uint32_t from, to; /* @to is exclusive */
+	} range[EARLY_RANGES];	   /* the last changed one comes first */
 };
 
-/** sequence_distance() - how far @a is behind @b, in the space of sequence numbers. */
+/** sequence_distance() - return @a - @b in the space of sequence numbers. */
 static inline int32_t sequence_distance(uint32_t a, uint32_t b)
 {
 	return (int32_t)(a - b);
 }
 
-/** early_add() - Return: false when there is no room for it. */
+/** early_add() - add a range. Return: false if there are too many. */
 bool early_add(struct early *early, uint32_t from, uint32_t to);
 
-/** early_join() - all before @expected is there. Return: up to where all is there with what came early. */
+/** early_join() - return the end of the data without a gap, if all before @expected has come. */
 uint32_t early_join(struct early *early, uint32_t expected);
 
 #endif

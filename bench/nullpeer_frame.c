@@ -14,7 +14,7 @@
 
 #include <linux/if_packet.h>
 
-/* So many by one system call. More would let the server wait. */
+/* Packets per system call. More would delay the server. */
 #define MAX_BATCH 32
 
 #define MSS MAX_FRAME_PAYLOAD
@@ -24,7 +24,7 @@
 #define OPTION_BYTES 28
 #define TIME_TO_LIVE 64
 
-/* Everything in it is at its place without padding. */
+/* The layout has no padding. */
 struct packet {
 	struct ether_header ethernet;
 	struct iphdr ip;
@@ -34,9 +34,9 @@ struct packet {
 
 static struct sender {
 	int socket;
-	struct packet model; /* what all have in common */
+	struct packet model; /* header fields common to all packets */
 	struct packet packet[MAX_BATCH];
-	struct iovec piece[MAX_BATCH][2]; /* the packet, its payload */
+	struct iovec piece[MAX_BATCH][2]; /* packet, payload */
 	struct mmsghdr message[MAX_BATCH];
 	unsigned int count;
 } sender;
@@ -57,7 +57,7 @@ static void frame_open_socket(const char *link)
 				       .sll_ifindex = (int)if_nametoindex(link) };
 	int one = 1;
 
-	/* Protocol 0: it receives nothing. */
+	/* Protocol 0: receive nothing. */
 	sender.socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (sender.socket < 0)
 		err(1, "packet socket");
@@ -90,7 +90,7 @@ void frame_open(const struct frame_way *way)
 	}
 }
 
-/* What follows an odd number of bytes would be at the wrong place. */
+/* Add 16-bit words to a checksum. Only the last piece may have an odd length. */
 static uint32_t frame_add_words(uint32_t sum, const void *bytes, size_t length)
 {
 	const uint8_t *byte = bytes;
@@ -113,7 +113,7 @@ static void frame_set_checksums(struct packet *packet, size_t tcp_length, const 
 {
 	uint32_t sum = IPPROTO_TCP + (uint32_t)(tcp_length + frame->payload_length);
 
-	/* The pseudo header has both addresses, too. */
+	/* The pseudo header includes both addresses. */
 	sum = frame_add_words(sum, &packet->ip.saddr, 2 * sizeof(packet->ip.saddr));
 	sum = frame_add_words(sum, &packet->tcp, tcp_length);
 	packet->tcp.check =
@@ -121,7 +121,7 @@ static void frame_set_checksums(struct packet *packet, size_t tcp_length, const 
 	packet->ip.check = frame_finish_sum(frame_add_words(0, &packet->ip, sizeof(packet->ip)));
 }
 
-/* Return: how many bytes. */
+/* Return the number of bytes. */
 static size_t frame_add_syn_options(uint8_t *options, uint8_t window_shift)
 {
 	const uint8_t bytes[] = { TCPOPT_MAXSEG,
@@ -196,7 +196,8 @@ void frame_flush(void)
 
 		if (n >= 0)
 			sent += (unsigned int)n;
-		else if (errno == ENOBUFS) /* the server's end takes no more: this one is lost */
+		else if (errno ==
+			 ENOBUFS) /* the queue to the server is full: this packet is lost */
 			sent++;
 		else if (errno != EINTR)
 			err(1, "send to the server");

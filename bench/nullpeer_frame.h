@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* TCP packets made by hand, to the server. There is one sender in a process. */
+/* Hand-made TCP packets to the server. A process has one sender. */
 #ifndef NULLPEER_FRAME_H
 #define NULLPEER_FRAME_H
 
@@ -10,7 +10,7 @@
 #include "nullpeer_early.h"
 #include "nullpeer_report.h"
 
-/* The most that goes into a packet. */
+/* Largest payload of a packet, in bytes. */
 #define MAX_FRAME_PAYLOAD 1460U
 
 struct frame {
@@ -18,25 +18,26 @@ struct frame {
 	uint8_t flags; /* REPORT_* */
 	uint32_t sequence;
 	uint32_t ack;
-	uint16_t window;      /* as it is in the header: scaled */
-	uint8_t window_shift; /* in a SYN, which has the options for it, for the MSS and SACK */
-	const struct early *early; /* for SACK, or NULL */
-	const void *payload;	   /* stays as it is until frame_flush(); goes with no @early */
+	uint16_t window;	   /* scaled, as in the header */
+	uint8_t window_shift;	   /* for a SYN, which also has the options for MSS and SACK */
+	const struct early *early; /* for SACK; NULL: none */
+	const void *payload; /* must stay unchanged until frame_flush(); not together with @early */
 	size_t payload_length;
 };
 
 struct frame_way {
-	const char *server_link, *peer_link; /* both ends */
+	const char *server_link, *peer_link; /* both ends of the link */
 	struct sockaddr_in server;
 	struct in_addr source;
 };
 
-/** frame_open() - end the process when that fails. */
+/** frame_open() - open the sender; exit on failure. */
 void frame_open(const struct frame_way *way);
 
-/** frame_send() - it may wait until frame_flush(), or until there are some more. */
+/** frame_send() - queue a packet, which is sent by frame_flush() or with a full batch. */
 void frame_send(const struct frame *frame);
 
+/** frame_flush() - send all queued packets. */
 void frame_flush(void);
 
 #endif

@@ -10,10 +10,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-/* So many reports are taken before clocks, other clients and frames that wait have their turn. */
+/* Maximum number of reports taken before clocks, other clients and waiting frames are served. */
 #define MAX_REPORTS_AT_ONCE 512
 
-/* The compiled program is a part of this one: NULLPEER_BPF is the name of its file. */
+/* The compiled BPF program is embedded here: NULLPEER_BPF is the name of its file. */
 __asm__(".section .rodata\n"
 	".balign 8\n"
 	"nullpeer_program: .incbin \"" NULLPEER_BPF "\"\n"
@@ -26,11 +26,11 @@ static struct {
 	struct bpf_tc_hook hook;
 	struct ring_buffer *ring;
 	const uint64_t *overflows;
-	unsigned int budget; /* so many more reports are taken at once */
+	unsigned int budget; /* remaining reports of this call */
 	void (*take)(const struct report *report);
 } tap;
 
-/* A server that sends as fast as reports are taken would keep libbpf at it for ever: there is an end. */
+/* Take a report; stop libbpf when the budget is used up, or a fast server would keep it here forever. */
 static int tap_take_sample(void *context, void *data, size_t size)
 {
 	(void)context;
@@ -39,13 +39,13 @@ static int tap_take_sample(void *context, void *data, size_t size)
 	return --tap.budget ? 0 : -EAGAIN;
 }
 
-/* A section of the program's variables, which has one each. */
+/* Return a section of the BPF program's variables. Each section has one variable. */
 static struct bpf_map *tap_variable(const char *section, size_t size)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(tap.object, section);
 
 	if (!map || bpf_map__value_size(map) != size)
-		errx(1, "the BPF program has another %s than expected", section);
+		errx(1, "the BPF program has an unexpected section %s", section);
 	return map;
 }
 
@@ -85,7 +85,7 @@ void tap_open(const char *link, bool wake, void (*take)(const struct report *rep
 				    tap_take_sample, NULL, NULL);
 	if (!tap.ring)
 		err(1, "the ring of reports");
-	/* One that was killed left its own there: it is replaced. */
+	/* A killed process may have left its program attached: replace that. */
 	error = bpf_tc_hook_create(&tap.hook);
 	if (error == -EEXIST || !error)
 		error = bpf_tc_attach(&tap.hook, &program);
@@ -116,7 +116,7 @@ uint64_t tap_overflows(void)
 
 void tap_close(void)
 {
-	tap.hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS; /* with what is attached */
+	tap.hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS; /* including attached programs */
 	bpf_tc_hook_destroy(&tap.hook);
 	ring_buffer__free(tap.ring);
 	bpf_object__close(tap.object);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The BPF program at the server's link, as a source of reports. There is one in a process. */
+/* The BPF program at the server's link, as a source of reports. A process has one. */
 #ifndef NULLPEER_TAP_H
 #define NULLPEER_TAP_H
 
@@ -9,21 +9,22 @@
 #include "nullpeer_report.h"
 
 /**
- * tap_open() - from now on swallow what is sent by @link. Ends the process when that fails.
- * @wake: whether tap_wait() is to be woken; without, use tap_take() alone
- * @take: called for each packet, by the two below
+ * tap_open() - drop and report all packets sent by @link from now on. Exit on failure.
+ * @wake: packets wake tap_wait(); if false, use only tap_take()
+ * @take: called for each packet, by tap_take() and tap_wait()
  */
 void tap_open(const char *link, bool wake, void (*take)(const struct report *report));
 
-/** tap_take() - take what there is. */
+/** tap_take() - process pending reports. */
 void tap_take(void);
 
-/** tap_wait() - the same; if there is nothing, wait for it so many milliseconds. */
+/** tap_wait() - process pending reports; if there is none, wait for one. */
 void tap_wait(int milliseconds);
 
-/** tap_overflows() - packets that were lost because nobody took their reports. */
+/** tap_overflows() - return the number of packets lost because the ring of reports was full. */
 uint64_t tap_overflows(void);
 
+/** tap_close() - detach the program. */
 void tap_close(void);
 
 #endif

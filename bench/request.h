@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a client says first: the content of the file that --send names. */
+/* The request that a client sends first: the content of the file of --send. */
 #ifndef BENCH_REQUEST_H
 #define BENCH_REQUEST_H
 
 #include <stddef.h>
 
 /**
- * request_read() - the content of file @name, which is not freed.
- * @most: bytes that it may have; it has to have one at least
- * @length: out
+ * request_read() - return the content of file @name, which is never freed.
+ * @most: maximum size in bytes; the minimum is 1
+ * @length: out: size in bytes
  *
- * Ends the program with status 2 when it cannot be had, or has more.
+ * Exit with status 2 if the file cannot be read or has another size.
  */
 const char *request_read(const char *name, size_t most, size_t *length);
 

@@ -40,7 +40,7 @@ void sort_u64(uint64_t *values, size_t count)
 		qsort(values, count, sizeof(*values), samples_compare);
 }
 
-/* The least one that a share of @quantile is not above. */
+/* Return the smallest sample that at least a share of @quantile does not exceed, in seconds. */
 static double samples_quantile(const struct samples *samples, double quantile)
 {
 	size_t rank = (size_t)ceil(quantile * (double)samples->count);

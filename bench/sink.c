@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sink - many clients that throw away what they receive, as cheaply as the kernel lets them.
+ * sink - many clients that discard what they receive, as cheaply as the kernel allows.
  *
- * Opens --clients connections to --connect HOST:PORT and drops everything with recv(MSG_TRUNC),
+ * Opens --clients connections to --connect HOST:PORT and discards everything with recv(MSG_TRUNC),
  * which copies nothing. After all are connected it waits for the first byte, then for --warmup, and
- * then counts for --seconds. One line of key=value pairs says what it saw:
+ * then counts for --seconds. It prints one line of key=value pairs:
  *
- *   clients            how many
- *   bytes, seconds     received by all of them, in what time
- *   rate               bytes a second, all together
- *   min, median, max   bytes a second of the slowest, the middle and the fastest client
- *   latency_p50, _p99, _p999, _max    with --latency: seconds from when a block was full, as its time
- *                      stamp says, to when a client had all of it
- *   sink_cpu           seconds of CPU time that this program used meanwhile
- *   server_cpu         the same of the process that --server-pid names, and of all that it started
- *   softirq_cpu        the same of the kernel's threads for the network's work (ksoftirqd)
- *   other_cpu          the same of everything else on this machine: 0 when the run was undisturbed
+ *   clients            number of clients
+ *   bytes, seconds     bytes received by all clients, and the time measured
+ *   rate               bytes per second, all clients together
+ *   min, median, max   bytes per second of the slowest, the middle and the fastest client
+ *   latency_p50, _p99, _p999, _max    with --latency: seconds from the time stamp in a block, when it
+ *                      was full, until a client had all of it
+ *   sink_cpu           CPU time of this program, in seconds
+ *   server_cpu         CPU time of the process --server-pid and its descendants
+ *   softirq_cpu        CPU time of the kernel's threads for softirqs (ksoftirqd)
+ *   other_cpu          CPU time of everything else on this machine: 0 if the run was undisturbed
  *
- * With --check and --latency it takes the stream block by block, of --block-size; the server's source
- * is a pattern of --pattern-form, with a time stamp for --latency (dmacastd.conf(5), THE PATTERN).
- * --check compares every byte, in order, with that pattern; a wrong or a missing one ends the run.
+ * With --check and --latency it reads the stream block by block, of --block-size. The server's source
+ * must be a pattern of --pattern-form, with a time stamp for --latency (dmacastd.conf(5), THE PATTERN).
+ * --check compares every byte, in order, with that pattern; a wrong or missing byte ends the run.
  *
- * With --send FILE each client sends this file's content when it is connected, such as an HTTP request, and
- * takes the answers for data.
+ * With --send FILE each client sends the file's content when it is connected, such as an HTTP request,
+ * and counts the answers as data.
  *
- * With --pace TIME it waits so long before each connection. Many servers have a listen queue of 5 or 10; a client
- * that finds it full tries again after a second.
+ * With --pace TIME it waits for this time before each connection. Many servers have a listen queue of 5
+ * or 10, and a client that finds it full tries again only after a second.
  *
- * With --slice TIME it measures in time slices of that length, between which it stops itself and the server (see slice.h);
- * all other times are of these slices alone.
+ * With --slice TIME it measures in time slices of that length, between which it stops itself and the
+ * server (see slice.h); all other times count only these slices.
  *
- * With --poll it never sleeps: then the server need not wake it, which on a virtual machine is most of
- * the work with few clients, and comes as often as chance will have it.
+ * With --poll it never sleeps, so that the server need not wake it. With few clients on a virtual
+ * machine wake-ups are most of the server's work, and their number is random.
  *
- * The exit status is 1 when a byte was wrong, a connection ended before the time was over, or none brought a byte.
+ * The exit status is 1 if a byte was wrong, a connection ended too early, or no byte came.
  */
 #include <err.h>
 #include <errno.h>
@@ -70,27 +70,27 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define MAX_EVENTS 256
 
-/* More than any socket holds: one call empties it. */
+/* Upper bound in bytes for one recv() that discards data: more than any socket holds. */
 #define MAX_DISCARD (1UL << 30)
 
-/* At the end of a slice nothing comes any more when nothing came for so long. */
+/* A slice ends when no data came for this time, in ms, or after the maximum, in ns. */
 #define SETTLE_MS 1
 #define MAX_SETTLE_NS UINT64_C(200000000)
 
-/* So long for the first byte. */
+/* Timeout for the first byte. */
 #define FIRST_BYTE_TIMEOUT_NS UINT64_C(60000000000)
 
-/* A socket takes this at once. */
+/* Maximum request in bytes, which a socket accepts in one send. */
 #define MAX_REQUEST (64UL << 10)
 
 struct sink {
 	struct address address;
 	uint64_t clients;
 	uint64_t seconds_us, warmup_us;
-	uint64_t pace_us; /* between connections */
+	uint64_t pace_us; /* pause between connections */
 	bool poll, check, latency;
 	const char *histogram;		 /* path */
-	struct stream_settings settings; /* of the server: block size and form of the pattern */
+	struct stream_settings settings; /* the server's block size and form of the pattern */
 	const char *request;		 /* --send, NULL: none */
 	size_t request_length;
 	pid_t server;
@@ -98,15 +98,15 @@ struct sink {
 	struct slice slice;
 	int epoll;
 	int *fd;
-	uint64_t *received; /* by each client, since the count began */
-	uint64_t total;	    /* by all of them */
+	uint64_t *received; /* bytes of each client since the count began */
+	uint64_t total;	    /* bytes of all clients */
 	/* With --check or --latency: */
 	struct block_form form;
 	struct block_reader *reader;
 	struct samples samples;
 };
 
-/* What is read at both ends of the measured time. */
+/* Clock and CPU time at the beginning or the end of the measurement. */
 struct reading {
 	uint64_t ns;
 	struct cpu_time used;
@@ -120,7 +120,7 @@ static struct reading sink_take_reading(const struct sink *sink)
 	};
 }
 
-/* All of it or nothing: nobody waits here for a server that reads slowly. */
+/* Send the whole request at once; there is no waiting for a server that reads slowly. */
 static void sink_send_request(const struct sink *sink, int fd, uint64_t number)
 {
 	ssize_t n = send(fd, sink->request, sink->request_length, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -128,7 +128,8 @@ static void sink_send_request(const struct sink *sink, int fd, uint64_t number)
 	if (n < 0)
 		err(1, "send of client %" PRIu64, number);
 	if ((size_t)n != sink->request_length)
-		errx(1, "client %" PRIu64 ": what --send names does not go in one send", number);
+		errx(1, "client %" PRIu64 ": the file of --send does not fit into one send",
+		     number);
 }
 
 static void sink_connect_one(struct sink *sink, const struct addrinfo *server, uint64_t number)
@@ -202,7 +203,7 @@ static void sink_receive(struct sink *sink, uint64_t number)
 	}
 }
 
-/* So long may it sleep at @now_ns, when the end, and that of the slice, are later. */
+/* Return the time to sleep from @now_ns: until @end_ns or the end of the slice. */
 static int sink_timeout_ms(const struct sink *sink, uint64_t now_ns, uint64_t end_ns)
 {
 	uint64_t wake_ns = end_ns < sink->slice.ends_ns ? end_ns : sink->slice.ends_ns;
@@ -210,7 +211,7 @@ static int sink_timeout_ms(const struct sink *sink, uint64_t now_ns, uint64_t en
 	return sink->poll ? 0 : (int)((wake_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-/* Take what comes within @most_ms. Return: how many events there were. */
+/* Receive what comes within @most_ms. Return: number of events. */
 static int sink_receive_some(struct sink *sink, int most_ms)
 {
 	struct epoll_event events[MAX_EVENTS];
@@ -223,7 +224,7 @@ static int sink_receive_some(struct sink *sink, int most_ms)
 	return n;
 }
 
-/* The end of a slice. What the server's kernel still has to send is received, or it would be sent in others' slices. */
+/* End a slice. Receive first what the server's kernel still sends, or it would be sent in other slices. */
 static void sink_end_slice(struct sink *sink)
 {
 	uint64_t most_ns;
@@ -235,7 +236,7 @@ static void sink_end_slice(struct sink *sink)
 	slice_pass(&sink->slice);
 }
 
-/* Receive until the time is @end_ns, or with @until_first a byte has come. */
+/* Receive until @end_ns, or, with @until_first, until a byte has come. */
 static void sink_receive_until(struct sink *sink, uint64_t end_ns, bool until_first)
 {
 	uint64_t now;
@@ -294,8 +295,8 @@ static void sink_print_usage(FILE *file)
 		"TIME]\n"
 		"            [--check] [--latency] [--histogram FILE] [--block-size SIZE] "
 		"[--pattern-form FORM]\n"
-		"S is a duration such as 2s or 500ms. Defaults: 1 client, 2s, 500ms. Those of the\n"
-		"last two, which --check and --latency need, are as dmacastd has them.\n");
+		"S is a duration such as 2s or 500ms. Defaults: 1 client, 2s, 500ms. The last two\n"
+		"options, for --check and --latency, have the defaults of dmacastd.\n");
 }
 
 static void sink_usage_error(const char *option, const char *text, const char *expected)
@@ -313,8 +314,8 @@ static void sink_set_form(struct sink *sink)
 		.argument = sink,
 	};
 	if (sink->latency && sink->form.form == PATTERN_OFFSETS)
-		errx(2,
-		     "--latency: expected a --pattern-form with a time stamp, as the server has");
+		errx(2, "--latency: expected a --pattern-form with a time stamp, the same as the "
+			"server's");
 	if (sink->histogram && !sink->latency)
 		errx(2, "--histogram: expected --latency, too");
 }
@@ -364,7 +365,7 @@ static void sink_parse_arguments(struct sink *sink, int argc, char **argv)
 			break;
 		case 'p':
 			if (!units_parse_count(optarg, &number) || !number || number > INT32_MAX)
-				sink_usage_error("server-pid", optarg, "the number of a process");
+				sink_usage_error("server-pid", optarg, "a process id");
 			sink->server = (pid_t)number;
 			break;
 		case 'L':
@@ -412,8 +413,8 @@ static void sink_parse_arguments(struct sink *sink, int argc, char **argv)
 	if (sink->slice_us && !sink->server)
 		errx(2, "--slice: expected --server-pid, too");
 	if (sink->slice_us && sink->latency)
-		errx(2,
-		     "--slice: expected no --latency: what waits while it is stopped is not late");
+		errx(2, "--slice: expected no --latency: blocks that wait while the server is "
+			"stopped are not late");
 	sink_set_form(sink);
 }
 

@@ -42,7 +42,7 @@ struct cpu_time slice_cpu_time(const struct slice *slice)
 	return slice_subtract(cpu_time_read(slice->server), &slice->away);
 }
 
-/* Of /proc/PID/stat, behind the name, which may hold anything but ')'. */
+/* Read the state in /proc/PID/stat, after the last ')', which ends the name. */
 static bool slice_is_stopped(FILE *stat)
 {
 	char line[256];
@@ -55,7 +55,7 @@ static bool slice_is_stopped(FILE *stat)
 	return state && state[1] && (state[2] == 'T' || state[2] == 't' || state[2] == 'Z');
 }
 
-/* On another CPU it goes on to the end of what it is at in the kernel. */
+/* On another CPU the server first completes its system call: wait for that. */
 void slice_stop_server(const struct slice *slice)
 {
 	char path[64];
