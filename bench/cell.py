@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A cell of the matrix: the circumstances under which servers are compared."""
+"""A cell of the matrix: the conditions under which servers are compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def parse_size(text: str) -> int:
-    """The bytes that a size such as 256K stands for."""
+    """The number of bytes of a size such as 256K."""
     match = re.fullmatch(r"([1-9][0-9]*)([KMG]?)", text)
     if not match:
         raise ValueError(f"{text}: expected a size such as 256K")
@@ -31,33 +31,33 @@ def format_size(size: int) -> str:
 
 
 def format_clients(count: int) -> str:
-    """So many clients, for people."""
+    """A number of clients, as text."""
     return "1 client" if count == 1 else f"{count} clients"
 
 
 def describe(transport: str, clients: int, block: int, pages: str) -> str:
-    """A cell, for people."""
+    """A cell, as text."""
     huge = ", huge pages" if pages == HUGE else ""
     return f"{transport}, {format_clients(clients)}, {format_size(block)}{huge}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What all servers of a comparison have in common. Ratios are taken within a cell only."""
+    """The properties common to compared servers. Ratios are taken only within a cell."""
 
-    part: str  # of the benchmark: matrix, latency, peers
+    part: str  # part of the benchmark: matrix, latency, peers
     transport: str
     pages: str
     clients: int
     block: int  # bytes
     ring: int  # bytes
     feed: str = "max"  # or the rate of a paced feed, such as 100M/s
-    form: str = "resident"  # of the pattern: dmacastd --pattern-form
-    send_buffer: int = 0  # SO_SNDBUF in bytes, 0: the kernel's own
+    form: str = "resident"  # form of the pattern: dmacastd --pattern-form
+    send_buffer: int = 0  # SO_SNDBUF in bytes, 0: the kernel's default
 
     @property
     def paced(self) -> bool:
-        """Whether the feed has a rate; then it is latency that is measured."""
+        """Whether the feed has a rate, so that latency is measured."""
         return self.feed != "max"
 
     def __str__(self) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the measurements were made on: a small file beside them, without names or paths."""
+"""The environment of the measurements: a small file beside them, without names or paths."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _output(command: list[str]) -> str:
 
 
 def _chosen(text: str) -> str:
-    """The word in brackets, of those that a file in /sys offers."""
+    """The word in brackets, which is selected among those in a file of /sys."""
     match = re.search(r"\[(\S+)\]", text)
     return match[1] if match else text
 
@@ -75,7 +75,7 @@ def _revision() -> str:
 
 
 def _compiler() -> str:
-    """The compiler and its flags, as far as they bear on speed."""
+    """The compiler, and the flags that affect speed."""
     flags = _text(str(BUILD / "flags"))
     words = [word for word in flags.split() if re.match(r"-(O|g|march|mtune|flto|fsanitize)", word)]
     compiler = flags.split(" ", 1)[0] or "cc"
@@ -84,7 +84,7 @@ def _compiler() -> str:
 
 
 def collect(places: dict[str, Place], packages: list[str]) -> Facts:
-    """All there is to know, before the first measurement."""
+    """Collect all facts before the first measurement."""
     facts = {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "revision": _revision(),
@@ -111,14 +111,14 @@ def collect(places: dict[str, Place], packages: list[str]) -> Facts:
 
 
 def write(facts: Facts, path: Path) -> None:
-    """A line for each fact."""
+    """Write a line for each fact."""
     lines = ["# SPDX-License-Identifier: BSD-2-Clause"]
     lines += [f"{key}: {value}" for key, value in facts.items()]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> Facts:
-    """The facts of such a file."""
+    """Read the facts from a file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -129,7 +129,7 @@ def read(path: Path) -> Facts:
 
 @contextmanager
 def huge_pages_allowed(wanted: bool) -> Iterator[None]:
-    """Have transparent huge pages for a while, if they are off."""
+    """Enable transparent huge pages in this context, if they are off."""
     before: Optional[str] = None
     if wanted and _chosen(_text(str(TRANSPARENT_HUGE_PAGES))) == "never":
         try:

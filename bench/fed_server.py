@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What servers of other programs have in common: processes, directories and ports, none of which is
-left when a context ends, and the feed (feed.c) that their data comes from."""
+"""Parts common to servers of other programs: processes, directories and ports, all of which are removed
+when a context ends, and the feed (feed.c) from which their data comes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TCP_LISTEN = "0A"  # in /proc/net/tcp
 
 
 class Group:
-    """A process and its descendants, which end with it: they are in a process group of their own."""
+    """A process and its descendants, in a process group of their own, which end with it."""
 
     def __init__(
         self,
@@ -44,27 +44,27 @@ class Group:
 
     @property
     def pid(self) -> int:
-        """The first process of it."""
+        """Process id of the first process."""
         return self.root.pid
 
     def output(self) -> str:
-        """All that it said so far."""
+        """The output until now."""
         return self.log.text().strip()
 
     def ended(self) -> bool:
-        """Whether the first process of it is gone. It is not reaped, so that its number stays its own."""
+        """Whether the first process has ended. It is not reaped, so that its id is not reused."""
         if self.root.returncode is not None:
             return True
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def cpu_at_end(self) -> float:
-        """Wait for the end of one without descendants. Return: the CPU time that it used, in seconds."""
+        """Wait for the end of a process without descendants. Return: its CPU time in seconds."""
         _, status, usage = os.wait4(self.pid, 0)
         self.root.returncode = os.waitstatus_to_exitcode(status)
         return usage.ru_utime + usage.ru_stime
 
     def kill(self) -> None:
-        """End all of it. Nothing here has anything to save."""
+        """Kill all processes; none has anything to save."""
         if self.root.returncode is None:
             os.killpg(self.pid, signal.SIGKILL)
             self.root.wait()
@@ -87,7 +87,7 @@ def group(
 
 @contextmanager
 def directory() -> Iterator[Path]:
-    """A directory in memory, as far as there is one, that everyone may read. Its name tells whose it is."""
+    """A directory that everyone may read, in memory if possible. Its name has the process id."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     path = Path(tempfile.mkdtemp(prefix=f"dmacast-bench-{os.getpid()}-", dir=memory))
     try:
@@ -99,7 +99,7 @@ def directory() -> Iterator[Path]:
 
 @contextmanager
 def directory_of_nobody() -> Iterator[Path]:
-    """The same, where a process of nobody may write."""
+    """A directory in which a process of the user nobody may write."""
     with directory() as path:
         if os.geteuid() == 0:
             shutil.chown(path, *NOBODY)
@@ -107,14 +107,14 @@ def directory_of_nobody() -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """A port that nobody has. The kernel gives it to nobody soon who does not ask for it."""
+    """An unused port. The kernel does not soon assign it to another process."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])
 
 
 def _listens(pid: int, port: int) -> bool:
-    """Whether someone listens there, in the network of that process."""
+    """Whether the port has a listener, in the network namespace of the process."""
     for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if fields[3] == TCP_LISTEN and int(fields[1].split(":")[1], 16) == port:
@@ -123,7 +123,7 @@ def _listens(pid: int, port: int) -> bool:
 
 
 def wait_until_listening(server: Group, port: int) -> None:
-    """Back when it does; an error when it ends before."""
+    """Wait until the server listens; raise an error if it ends first."""
     end = time.monotonic() + START_SECONDS
     while not server.ended() and time.monotonic() < end:
         if _listens(server.pid, port):
@@ -133,7 +133,7 @@ def wait_until_listening(server: Group, port: int) -> None:
 
 
 def wait_for_output(server: Group, source: Group, text: str) -> None:
-    """Back when the server says that; an error when it, or its source, ends before."""
+    """Wait for this output of the server; raise an error if it, or its source, ends first."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and not server.ended() and not source.ended():
         if text in server.output():
@@ -144,7 +144,7 @@ def wait_for_output(server: Group, source: Group, text: str) -> None:
 
 @contextmanager
 def feed(cell: Cell, place: Place, arguments: list[str], stdout: Optional[int] = None) -> Iterator[Group]:
-    """The feed, beside the clients: it is not to take the server's CPU."""
+    """The feed, on the clients' CPU so that it does not use the server's."""
     command = [
         str(BUILD / "bench/feed"),
         "--repeat", str(cell.ring),
@@ -159,7 +159,7 @@ def feed(cell: Cell, place: Place, arguments: list[str], stdout: Optional[int] =
 
 @contextmanager
 def pipe_of_feed(cell: Cell, place: Place, port: int) -> Iterator[int]:
-    """The end of a pipe to read the feed from. It begins when all clients are connected to the port."""
+    """The read end of a pipe with the feed, which begins when all clients are connected to the port."""
     reader, writer = os.pipe()
     try:
         with feed(cell, place, ["--await", str(cell.clients), "--port", str(port)], stdout=writer):

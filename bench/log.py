@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a process says while it runs."""
+"""The output of a process while it runs."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import tempfile
 
 
 class Log:
-    """A file for the output of processes, to be read at any time.
+    """A file for the output of processes, readable at any time.
 
-    They write at the position of the file, which they share: to seek in it would have them overwrite what they said.
+    Processes write at the shared position of the file: seeking would make them overwrite former output.
     """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()
 
     def fileno(self) -> int:
-        """For subprocess."""
+        """The descriptor, for subprocess."""
         return self._file.fileno()
 
     def text(self) -> str:
-        """All of it so far."""
+        """The output until now."""
         size = os.fstat(self.fileno()).st_size
         return os.pread(self.fileno(), size, 0).decode("utf-8", errors="replace")
 
     def close(self) -> None:
-        """It is gone then."""
+        """Delete the file."""
         self._file.close()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""One measurement: a server is started, clients are run, both are gone again. Or those of several servers at
-the same time, in time slices.
+"""One measurement: start a server, run clients, stop both. Or measurements of several servers at the same
+time, in time slices.
 """
 
 from __future__ import annotations
@@ -20,57 +20,57 @@ from place import BUILD, BenchError, Place
 from sample import Sample
 from server import Running, Server
 
-# More than so much of a CPU for other processes disturbs a measurement.
+# CPUs used by other processes above which a measurement is disturbed.
 CALM = 0.2
 
-# For 512 clients to be there, beside all that is measured.
+# Timeout for connecting 512 clients, in addition to the measured time.
 PATIENCE_SECONDS = 20.0
 
-# Of the warm-up, in seconds. Connections begin slowly: congestion windows grow, and real clients' receive buffers.
+# Warm-up per client, in seconds: congestion windows and real clients' receive buffers grow slowly.
 WARMUP_OF_A_CLIENT = {LOOPBACK: 0.0016, NULL: 0.0008}
 
-# Between connections to other programs, and to the daemon beside them: some have short listen queues.
+# Pause between connections to other programs, and to the daemon beside them: some have short listen queues.
 CONNECT_PACE = "500us"
-CONNECTING = "4"  # so many at once, to the null peer's servers
+CONNECTING = "4"  # pending connections to the null peer's servers
 
-# So many clients make a time slice longer by its length, and so many slices are a measurement, or more.
+# Number of clients that doubles the length of a time slice; minimum number of slices per measurement.
 SLICED_CLIENTS = 256
-SLICES = 4
+MIN_SLICES = 4
 
 Report = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Way:
-    """How to measure."""
+    """Parameters of a measurement."""
 
     seconds: float
     warmup: float
     tries: int = 3
     poll: bool = False  # clients on loopback never sleep
-    null_poll: bool = False  # nor does the null peer
-    coalesce: float = 0  # so long the null peer sleeps, in seconds; 0: until it is woken
-    slice: float = 0  # of those that are measured at the same time, in seconds; 0: one after the other
+    null_poll: bool = False  # the null peer never sleeps
+    coalesce: float = 0  # interval at which the null peer looks for packets, in seconds; 0: packets wake it
+    slice: float = 0  # time slice of servers measured at the same time, in seconds; 0: one after the other
 
     def warmup_of(self, cell: Cell) -> float:
-        """So long before it, in seconds: the slow start of many connections takes longer."""
+        """The warm-up in seconds. The slow start of many connections takes longer."""
         return self.warmup + cell.clients * WARMUP_OF_A_CLIENT[cell.transport]
 
     def slice_of(self, cell: Cell) -> float:
-        """The length of a time slice, in seconds; 0: there are none. In each many clients are to have their turn."""
+        """The length of a time slice in seconds, 0: none. Each slice must be long enough to serve many clients."""
         return self.slice * (1 + cell.clients / SLICED_CLIENTS)
 
     def measured(self, cell: Cell) -> float:
-        """So long is measured, in seconds: some slices."""
-        return max(self.seconds, SLICES * self.slice_of(cell))
+        """The measured time in seconds: at least some slices."""
+        return max(self.seconds, MIN_SLICES * self.slice_of(cell))
 
     def seconds_of(self, cell: Cell) -> float:
-        """So long it takes, with what is before it."""
+        """The duration in seconds, including the warm-up."""
         return self.warmup_of(cell) + self.measured(cell)
 
 
 def _stolen() -> float:
-    """CPU time that the host of a virtual machine gave to others, in seconds."""
+    """CPU time in seconds that the host of this virtual machine gave to others."""
     with open("/proc/stat", encoding="ascii") as file:
         return int(file.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
 
@@ -111,19 +111,19 @@ def _nullpeer(cell: Cell, running: Running, way: Way) -> list[str]:
 
 
 def parse_report(text: str) -> Report:
-    """The pairs of a line of key=value."""
+    """Parse a line of key=value pairs."""
     return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
 
 def _give_up(*_: object) -> None:
-    raise BenchError("the clients do not come to an end")
+    raise BenchError("the clients do not end")
 
 
 @contextmanager
 def _patience(seconds: float) -> Iterator[None]:
-    """Whatever takes longer is given up."""
+    """Raise BenchError if the context takes longer."""
     before = signal.signal(signal.SIGALRM, _give_up)
-    # Again and again: there may be others that do not come to an end.
+    # Repeated, because there may be several clients that do not end.
     signal.setitimer(signal.ITIMER_REAL, seconds, 1)
     try:
         yield
@@ -142,11 +142,11 @@ class _Clients:
         )
 
     def go_on(self) -> None:
-        """The others had their time slices."""
+        """Continue after the time slices of the others."""
         self.child.send_signal(signal.SIGCONT)
 
     def ended(self) -> bool:
-        """Wait until they are at their end, or stopped. Return: whether they are at their end."""
+        """Wait until they have ended or are stopped. Return: whether they have ended."""
         event = os.waitid(os.P_PID, self.child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         if event and event.si_code == os.CLD_STOPPED:
             os.waitid(os.P_PID, self.child.pid, os.WSTOPPED)
@@ -155,26 +155,26 @@ class _Clients:
         return True
 
     def report(self) -> Report:
-        """What they say, at their end."""
+        """Their report, after their end."""
         result = self.result.text()
         if self.child.returncode != 0:
             raise BenchError(f"the clients failed: {self.complaints.text().strip()} {result}")
         return parse_report(result)
 
     def end(self) -> None:
-        """End them where they are."""
+        """Kill them."""
         self.child.kill()
         self.child.wait()
 
     def close(self) -> None:
-        """They are gone then."""
+        """Kill them and delete their output."""
         self.end()
         self.result.close()
         self.complaints.close()
 
 
 def _numbers(report: Report, transport: str) -> dict[str, float]:
-    """What the report of sink or nullpeer says, by the names that a sample has."""
+    """The numbers in a report of sink or nullpeer, by the field names of a sample."""
     null = transport == NULL
     number = {key: float(value) for key, value in report.items()}
     numbers = {
@@ -195,7 +195,7 @@ def _numbers(report: Report, transport: str) -> dict[str, float]:
 
 @dataclass
 class _Run:
-    """A server that is measured, as far as it came."""
+    """The state of a server's measurement."""
 
     server: Server
     cell: Cell
@@ -204,7 +204,7 @@ class _Run:
     clients: _Clients | None = None
     numbers: dict[str, float] | None = None
     error: BenchError | None = None
-    stack: ExitStack = field(default_factory=ExitStack)  # of what is to be ended
+    stack: ExitStack = field(default_factory=ExitStack)  # cleanup
 
     def start(self) -> None:
         """Start the server."""
@@ -215,11 +215,11 @@ class _Run:
             self.error = error
 
     def goes_on(self) -> bool:
-        """Whether there is more to measure."""
+        """Whether the measurement is not complete."""
         return not self.numbers and not self.error
 
     def have_slice(self, way: Way) -> None:
-        """Let server and clients run: for a time slice, if there are several, else to their end."""
+        """Run server and clients: for a time slice, or to their end if there are no slices."""
         assert self.running
         try:
             if self.clients:
@@ -236,7 +236,7 @@ class _Run:
                 self.clients.end()
 
     def measure_itself(self, way: Way) -> None:
-        """The same for one that brings its own clients."""
+        """Measure a program that is its own client."""
         assert self.server.measure
         try:
             measured = self.server.measure(self.cell, self.place, way.seconds)
@@ -250,7 +250,7 @@ class _Run:
         self.numbers = numbers
 
     def finish(self) -> None:
-        """End both. A server that does not end well is not measured well."""
+        """End both. A server that ends with an error invalidates its measurement."""
         try:
             self.stack.close()
         except BenchError as error:
@@ -258,7 +258,7 @@ class _Run:
 
 
 def _run_together(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> list[_Run]:
-    """Have clients measure all these servers at the same time."""
+    """Measure all these servers at the same time."""
     runs = [_Run(server, cell, place.of(number)) for number, server in enumerate(servers)]
     with ExitStack() as stack:
         for run in runs:
@@ -273,7 +273,7 @@ def _run_together(servers: tuple[Server, ...], cell: Cell, place: Place, way: Wa
 
 
 def _sample(run: _Run, stolen: float) -> Sample:
-    """The row of a measurement; its round, its time and how often it was tried are the caller's to say."""
+    """The row of a measurement. The caller fills in round, time and tries."""
     assert run.numbers
     circumstances = {
         key: value for key, value in asdict(run.cell).items() if key not in ("send_buffer",)
@@ -287,18 +287,18 @@ def _sample(run: _Run, stolen: float) -> Sample:
 
 @dataclass
 class Outcome:
-    """What was measured, and what went wrong."""
+    """The results of a measurement, and its errors."""
 
     samples: list[Sample]
     errors: list[BenchError]
 
     @property
     def disturbance(self) -> float:
-        """That of the sample that was disturbed most."""
+        """The disturbance of the most disturbed sample."""
         return max((sample.disturbance for sample in self.samples), default=0)
 
     def is_better(self, other: Outcome) -> bool:
-        """More of it went well, or it was disturbed less."""
+        """Whether it has more samples than the other, or less disturbance."""
         return (-len(self.samples), self.disturbance) < (-len(other.samples), other.disturbance)
 
 
@@ -319,8 +319,8 @@ def _once(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> Ou
 
 def measure(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> Outcome:
     """
-    Measure servers at the same time, again when something disturbs it, or it fails. Of several tries the
-    least disturbed one counts.
+    Measure servers at the same time. Repeat the measurement if it is disturbed or fails; the least
+    disturbed attempt counts.
     """
     way = replace(way, slice=way.slice if len(servers) > 1 else 0)
     best = None
@@ -331,7 +331,7 @@ def measure(servers: tuple[Server, ...], cell: Cell, place: Place, way: Way) -> 
         if not outcome.errors and outcome.disturbance <= CALM:
             break
         for error in outcome.errors if number < way.tries else []:
-            print(f"\nbench/run: {error}; once more", file=sys.stderr)
+            print(f"\nbench/run: {error}; trying again", file=sys.stderr)
     assert best
     best.samples = [replace(sample, tries=number) for sample in best.samples]
     return best

@@ -17,18 +17,18 @@ COLUMNS = ["clients", "anonymous_kib", "file_kib", "shared_kib", "rest_kib", "cl
 
 @dataclass(frozen=True)
 class MemoryRow:
-    """The user memory of the daemon with so many clients."""
+    """The user memory of the daemon for a number of clients."""
 
     clients: int
     anonymous_kib: int
     file_kib: int
     shared_kib: int
-    rest_kib: int  # all but the ring
-    client_bytes: int  # more than with no client, for each; 0 for no client
+    rest_kib: int  # everything except the ring
+    client_bytes: int  # additional memory per client; 0 without clients
 
 
 def measure(counts: list[int], path: Path) -> None:
-    """Have bench/memory measure it, and keep its table."""
+    """Run bench/memory and store its table."""
     command = [str(HERE / "memory"), " ".join(str(count) for count in counts)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     rows = [line.split() for line in done.stdout.splitlines() if re.match(r" *[0-9]", line)]
@@ -42,7 +42,7 @@ def measure(counts: list[int], path: Path) -> None:
 
 
 def read(path: Path) -> list[MemoryRow]:
-    """The rows of such a file; none where it is missing: that part need not be measured."""
+    """The rows of a file; none if it is missing, because this part is optional."""
     if not path.exists():
         return []
     lines = [line for line in path.read_text(encoding="ascii").splitlines() if line[:1] != "#"]

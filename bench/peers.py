@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What people use instead of dmacastd, each set up as well as we know, from the same feed.
+"""Alternatives to dmacastd, each tuned as well as possible, with the same feed.
 
-By itself, `bench/peers.py [NAME]...`, it checks that each delivers the right bytes.
+As a program, `bench/peers.py [NAME]...`, it checks that each delivers the right bytes.
 
-What has been tried, and what was left as it is because something else was no faster, is said at each.
-The CPU time of the feed is never the server's; that of every helper of a server is.
+The comment on each one describes its tuning, and what was tried without a gain. The CPU time of the feed
+never counts as the server's; that of all helpers of a server does.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from place import BUILD, OWN_LOOPBACK, BenchError, Place
 from server import Measured, Running, Server
 from stream_check import check_stream
 
-# A client must not ask for more at once: sink.c, nullpeer.c.
+# Maximum size of a request, in bytes: sink.c, nullpeer.c.
 REQUEST_BYTES = 60000
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A server of another program, and up to where it can be compared."""
+    """A server of another program, and its limits."""
 
     server: Server
     program: str
-    package: str  # of Debian
-    clients_most: int
-    limit: str  # why there can be no more clients
+    package: str  # Debian package
+    max_clients: int
+    limit: str  # reason for max_clients
 
     def obstacle(self, cell: Cell) -> str:
-        """Why it cannot be measured in a cell; empty when it can."""
+        """The reason why it cannot be measured in a cell; empty if it can."""
         if not shutil.which(self.program, path=_path()):
             return f"not installed (Debian: {self.package})"
-        if cell.clients > self.clients_most:
-            return f"at most {self.clients_most} clients: {self.limit}"
+        if cell.clients > self.max_clients:
+            return f"at most {self.max_clients} clients: {self.limit}"
         return ""
 
 
 def _path() -> str:
-    """Where programs are: nginx is not among those of users."""
+    """Directories of programs, including /usr/sbin for nginx."""
     return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -69,7 +69,7 @@ def _program(name: str) -> str:
 def _fed_on_stdin(
     name: str, command: list[str], cell: Cell, place: Place, port: int
 ) -> Iterator[Running]:
-    """A server that takes the feed from its standard input."""
+    """A server that reads the feed from its standard input."""
     with pipe_of_feed(cell, place, port) as source:
         with group(place.server(command), stdin=source) as server:
             server.name = name
@@ -79,10 +79,11 @@ def _fed_on_stdin(
 
 # ---- ncat ----
 #
-# The feed is on stdin of the broker, not a client of it: with 1 client that is faster by half, as each
-# buffer takes a read() and not recv() after pselect(). Whichever, it takes 8 KiB at a time, sends that to all,
-# one after the other, and waits for who does not take it: nobody loses a byte. There is nothing else to tune.
-# select() knows no descriptor above 1023, and 0 to 3 are taken. --max-conns is 100 otherwise.
+# The feed is on stdin of the broker, not one of its clients: with 1 client that is faster by half, because
+# each buffer needs one read() instead of pselect() and recv(). In both cases it reads 8 KiB at a time, sends
+# that to one client after the other, and waits for those that do not accept it: no client loses a byte.
+# Nothing else can be tuned. select() supports descriptors up to 1023, and 0 to 3 are in use. The default of
+# --max-conns is 100.
 
 NCAT_CLIENTS = 1020
 
@@ -100,15 +101,15 @@ def _ncat(cell: Cell, place: Place) -> Iterator[Running]:
 
 # ---- socat ----
 #
-# tee copies the feed into a FIFO for each client, and the process that socat forks for a client takes
-# one of them. It becomes a cat (EXEC with "nofork") that writes to the socket itself: a second socat, with
-# -b of the block's or any other size, gave half to two thirds of that, as it calls select() before each
-# read and write. Without "nofork" everything would be copied once more. tee reads 8 KiB at a time and cannot
-# be told otherwise. FIFOs of 1 MiB instead of 64 KiB were slower.
-# The first process is a shell that becomes the listening socat; tee is its child, as all others.
+# tee copies the feed into a FIFO for each client, and the process that socat forks for a client uses one of
+# them. It becomes a cat (EXEC with "nofork") that writes to the socket itself: a second socat, with -b of the
+# block size or any other, reached half to two thirds of that rate, as it calls select() before each read and
+# write. Without "nofork" everything would be copied once more. tee always reads 8 KiB at a time. FIFOs of
+# 1 MiB instead of 64 KiB were slower.
+# The first process is a shell that becomes the listening socat; tee and all others are its children.
 
 SOCAT_SERVE = """#!/bin/sh
-# For one client: take a FIFO that nobody else took, and be the process that serves it.
+# For one client: reserve a free FIFO, and become the process that serves it.
 set -C
 number=0
 while [ $number -lt {clients} ]; do
@@ -149,13 +150,13 @@ def _socat(cell: Cell, place: Place) -> Iterator[Running]:
 
 # ---- icecast2 ----
 #
-# Its thread for a source reads 1400 bytes at a time, whatever the settings, and sends them to each listener in
-# calls of their own. It does not wait for listeners: who is more than queue-size behind is dropped. So that
-# is large; as the thread is far slower than clients are, the queue stays short, and the feed need not be paced. But it
-# has to wait until all listeners are there, whose first ones were dropped before the last ones came: it
-# listens with a backlog of 5, and who finds that full tries again a second later. With 512 clients about 20
-# do, so it takes 20 seconds to start. so-sndbuf and burst-size were not tried in earnest.
-# application/octet-stream goes through as it is, an audio format may not.
+# Its thread for a source always reads 1400 bytes at a time, and sends them to each listener in separate calls.
+# It does not wait for listeners, but drops those that are more than queue-size behind. That is therefore
+# large; as the thread is far slower than the clients, the queue stays short, and the feed need not be paced.
+# But the feed must wait until all listeners are connected, or the first ones would be dropped before the last
+# ones come: icecast2 listens with a backlog of 5, and a client that finds it full tries again a second later.
+# With 512 clients about 20 do, and starting takes 20 seconds. so-sndbuf and burst-size were not examined.
+# application/octet-stream passes unchanged; an audio format may not.
 
 ICECAST_QUEUE = 256 << 20
 ICECAST_PASSWORD = "feed"
@@ -182,7 +183,7 @@ ICECAST_CONFIGURATION = """<icecast>
 
 
 def _http(work: Path, name: str, first_line: str, *headers: str, times: int = 1) -> Path:
-    """A file with an HTTP request, or with so many of them."""
+    """A file with an HTTP request, repeated `times` times."""
     path = work / name
     path.write_text("".join(f"{line}\r\n" for line in (first_line, *headers, "")) * times, newline="")
     return path
@@ -221,10 +222,10 @@ def _icecast(cell: Cell, place: Place) -> Iterator[Running]:
 
 # ---- nginx ----
 #
-# The yardstick of sendfile(): no feed, no order among clients, a file in memory (tmpfs). One worker,
-# without a master. Each client asks for the file some thousand times at once, so that there is nothing to wait for;
-# of that, headers and parsing are one part in 10^5. sendfile_max_chunk is left at nginx's own 2 MiB: of
-# 64 KiB to "no limit", tried once each, 64 KiB was the best with 8 clients, and 2 MiB with 64.
+# The yardstick for sendfile(): no feed, no order among clients, a file in memory (tmpfs). One worker, without a
+# master. Each client requests the file some thousand times at once, so that nothing has to wait; headers and
+# parsing are one part in 10^5 of that. sendfile_max_chunk has nginx's default, 2 MiB: among 64 KiB to "no limit",
+# tried once each, 64 KiB was best with 8 clients, and 2 MiB with 64.
 
 NGINX_CONFIGURATION = """
 daemon off; master_process off; worker_processes 1; worker_rlimit_nofile {files};
@@ -263,7 +264,7 @@ def _nginx(cell: Cell, place: Place) -> Iterator[Running]:
             yield Running(server.pid, f"{place.host}:{port}", request=get)
 
 
-# ---- dmacastd, fed as the others are ----
+# ---- dmacastd, with the same feed ----
 
 
 @contextmanager
@@ -292,21 +293,21 @@ FED_DAEMON = Server("dmacastd", "input", _fed_daemon)
 
 # ---- iperf3 ----
 #
-# It is its own client and server, and measures itself. The sender, "iperf3 -c", is what is a server elsewhere:
-# it sends a buffer of --length bytes (of a file) by sendfile() to each stream in turn. Its receiver copies what it
-# gets, which in this version cannot be avoided: the rate may be the receiver's, the sender's CPU time for a
-# byte is not. It cannot run against the null peer, which does not speak its protocol.
+# It is its own client and server, and measures itself. The sender, "iperf3 -c", has the role of the server
+# elsewhere: it sends a buffer of --length bytes (of a file) by sendfile() to one stream after the other. Its
+# receiver copies the data, which this version cannot avoid: the rate may be limited by the receiver, but not
+# the sender's CPU time per byte. It cannot run against the null peer, which does not support its protocol.
 
 IPERF3_CLIENTS = 128
-IPERF3_LENGTH_MOST = 1 << 20
+MAX_IPERF3_LENGTH = 1 << 20
 
 
 def iperf3_obstacle(cell: Cell) -> str:
-    """Why it cannot be measured in a cell; empty when it can."""
+    """The reason why it cannot be measured in a cell; empty if it can."""
     if not shutil.which("iperf3", path=_path()):
         return "not installed (Debian: iperf3)"
     if cell.transport != LOOPBACK:
-        return "has a protocol of its own, which only iperf3 receives"
+        return "has its own protocol, which only iperf3 supports"
     if cell.clients > IPERF3_CLIENTS:
         return f"at most {IPERF3_CLIENTS} streams"
     if cell.paced:
@@ -315,14 +316,14 @@ def iperf3_obstacle(cell: Cell) -> str:
 
 
 def iperf3(cell: Cell, place: Place, seconds: float) -> Measured:
-    """Measure it, for whole seconds: it does not count in others."""
+    """Measure it, for whole seconds, which are its unit."""
     port = free_port()
     server = [_program("iperf3"), "-s", "-1", "-B", place.host, "-p", str(port), "--forceflush"]
     with directory() as work, group(place.client(server)) as receiver:
         wait_until_listening(receiver, port)
         client = [
             _program("iperf3"), "-c", place.host, "-p", str(port), "-Z", "-J",
-            "-P", str(cell.clients), "-l", str(min(cell.block, IPERF3_LENGTH_MOST)),
+            "-P", str(cell.clients), "-l", str(min(cell.block, MAX_IPERF3_LENGTH)),
             "-t", str(max(1, round(seconds))),
         ]  # fmt: skip
         environment = ["env", f"TMPDIR={work}"]
@@ -340,11 +341,11 @@ def iperf3(cell: Cell, place: Place, seconds: float) -> Measured:
     )  # fmt: skip
 
 
-# ---- do they deliver what they are fed? ----
+# ---- checking what they deliver ----
 
 
 def check(name: str, server: Server, cell: Cell, length: int) -> None:
-    """Print the result, or raise BenchError."""
+    """Check the bytes of each client. Print the result, or raise BenchError."""
     with server.run(cell, OWN_LOOPBACK) as running:
         check_stream(running.address, running.request, cell.clients, cell.ring, length)
     print(f"{name}: {cell.clients} clients, {length} bytes each, all right", flush=True)
@@ -355,14 +356,14 @@ def _end_on_signal(number: int, _frame: object) -> None:
 
 
 def main() -> int:
-    """The check, by hand and for tests/t/38-peers.t."""
+    """The check, for manual use and for tests/t/38-peers.t."""
     servers = {peer.server.name: peer.server for peer in PEERS} | {"dmacastd": FED_DAEMON}
     obstacles = {peer.server.name: peer.obstacle for peer in PEERS}
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("name", nargs="*", default=list(servers), help=", ".join(servers))
     parser.add_argument("--clients", type=int, default=2)
     parser.add_argument("--block", type=parse_size, default="64K")
-    parser.add_argument("--bytes", type=parse_size, default="4M", help="that each client looks at")
+    parser.add_argument("--bytes", type=parse_size, default="4M", help="size of the data that each client checks")
     arguments = parser.parse_args()
     unknown = set(arguments.name) - set(servers)
     if unknown:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Where servers and clients run: on which CPUs, in which network."""
+"""Places where servers and clients run: CPUs and network."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from cell import LOOPBACK, NULL
 HERE = Path(__file__).parent
 BUILD = Path(os.environ.get("BUILD", "build"))
 
-# Whose processes are those that must not be root's.
+# User and group of processes that must not run as root.
 NOBODY = ("nobody", "nogroup")
 
 
 class BenchError(Exception):
-    """What a user can do something about: printed without a traceback."""
+    """An error that a user can fix: printed without a traceback."""
 
 
 def _dies_with_us(command: list[str], as_nobody: bool = False) -> list[str]:
-    """The command as one that ends with this process even if that is killed."""
+    """Wrap a command so that it ends with this process, even if that is killed."""
     user = []
     if as_nobody and os.geteuid() == 0:
         user = ["--reuid", NOBODY[0], "--regid", NOBODY[1], "--clear-groups"]
@@ -34,33 +34,33 @@ def _dies_with_us(command: list[str], as_nobody: bool = False) -> list[str]:
 
 @dataclass(frozen=True)
 class Place:
-    """Commands that go before those of servers and clients; each of them ends in exec(). All that is
-    run so ends with this process.
+    """Prefixes of the commands of servers and clients; each ends in exec(). All processes that are
+    started in this way end with this process.
     """
 
     transport: str
-    host: str  # where servers listen
+    host: str  # address at which servers listen
     server_prefix: tuple[str, ...]
     client_prefix: tuple[str, ...]
-    others: tuple[Place, ...] = ()  # just like it, where servers of the same time need one each
+    others: tuple[Place, ...] = ()  # equal places, if servers measured at the same time need one each
 
     def server(self, command: list[str], as_nobody: bool = False) -> list[str]:
-        """The command of a server, in its place. It keeps its process id."""
+        """The command of a server in this place. It keeps its process id."""
         return [*self.server_prefix, *_dies_with_us(command, as_nobody)]
 
     def client(self, command: list[str]) -> list[str]:
-        """The command of its clients, in theirs."""
+        """The command of clients in this place."""
         return [*self.client_prefix, *_dies_with_us(command)]
 
     def of(self, number: int) -> Place:
-        """That of the server of this number, from 0 on, of several at the same time."""
+        """The place of the server with this number, from 0, of several at the same time."""
         return self.others[number - 1] if self.others and number else self
 
 
 def pins(pinned: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What puts the server on one CPU, its clients on another.
+    """Prefixes that pin the server to one CPU and its clients to another.
 
-    On one and the same they hand memory to each other in its cache: that is fast, but no measure.
+    On the same CPU they exchange memory in its cache, which is fast but not representative.
     """
     cpus = sorted(os.sched_getaffinity(0))
     if not pinned or len(cpus) < 2:
@@ -74,7 +74,7 @@ OWN_LOOPBACK = Place(LOOPBACK, "127.0.0.1", (), ())
 
 @contextmanager
 def _namespace() -> Iterator[tuple[str, ...]]:
-    """A network namespace by nullnet, and what enters it. It ends with the process that holds it."""
+    """A network namespace made by nullnet: the prefix that enters it. It ends with the process that holds it."""
     holder = subprocess.Popen(
         [HERE / "nullnet", "sh", "-c", "echo ready; exec cat"],
         stdin=subprocess.PIPE,
@@ -95,7 +95,7 @@ def _namespace() -> Iterator[tuple[str, ...]]:
 
 @contextmanager
 def loopback(pinned: bool, _: int) -> Iterator[Place]:
-    """That of a namespace with the same settings as the null peer's; the machine's where there can be none."""
+    """Loopback of a namespace with the null peer's settings, or the machine's own if there can be none."""
     server, client = pins(pinned)
     with ExitStack() as stack:
         enter: tuple[str, ...] = ()
@@ -107,22 +107,22 @@ def loopback(pinned: bool, _: int) -> Iterator[Place]:
 
 
 def null_needs() -> None:
-    """Complain about what the null peer lacks."""
+    """Raise an error if a requirement of the null peer is missing."""
     if os.geteuid() != 0:
         raise BenchError(
-            "the null peer takes root, for a network namespace and a BPF program; without it: "
+            "the null peer needs root, for a network namespace and a BPF program; without it: "
             "--transports loopback"
         )
     if not os.access(BUILD / "bench/nullpeer", os.X_OK):
         raise BenchError(
-            f"no {BUILD}/bench/nullpeer: make bench-programs builds it where clang and libbpf-dev "
-            "are; without it: --transports loopback"
+            f"no {BUILD}/bench/nullpeer: make bench-programs builds it if clang and libbpf-dev "
+            "are installed; without it: --transports loopback"
         )
 
 
 @contextmanager
 def null(pinned: bool, count: int) -> Iterator[Place]:
-    """The null peer's wire; one each for so many servers at the same time."""
+    """The wires of the null peer, one for each server measured at the same time."""
     null_needs()
     server, client = pins(pinned)
     with ExitStack() as stack:

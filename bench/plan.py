@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The plan of a run: which servers are compared in which cells, in what order.
 
-Each round goes through all cells, so that a machine that becomes slower meanwhile does so for all
-alike, and a run that is broken off has as much of each. Within a cell the servers of a group are measured at
-the same time, in time slices, or follow each other directly; so do those of several processes. Who comes first, and who after whom, changes with
-the round. It matters, for what memory a server leaves behind is what the next one gets: an even number of rounds
-is fair.
+Each round goes through all cells, so that a machine that becomes slower affects all alike, and an interrupted
+run has equally many samples of each. Within a cell the servers of a group are measured at the same time, in time
+slices, or one directly after the other, as are servers with several processes. The order changes with the round.
+It matters, because a server gets the memory that its predecessor has freed: an even number of rounds is fair.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from typing import Iterator
 from cell import LOOPBACK, NULL, SMALL, Cell
 from measurement import Way
 from peers import FED_DAEMON, PEERS, iperf3, iperf3_obstacle
-from server import AUTO, BARE_AGAIN, COPY, YARDSTICKS, ZEROCOPY, Server, bare, daemon, measure_of
+from server import AUTO, BARE_AGAIN, COPY, YARDSTICKS, ZEROCOPY, Server, bare, daemon, reference_mode
 
-# Where the bare loop is measured twice.
+# The cell in which the bare loop is measured twice.
 CONTROL_CLIENTS, CONTROL_BLOCK = 8, 256 << 10
 
 LATENCY_CLIENTS = 8
 LATENCY_RATE = 100  # MiB/s
 LATENCY_SECONDS = 1.2
-LATENCY_BLOCKS = 300  # at least: the last percent of them is looked at
+LATENCY_BLOCKS = 300  # minimum, for the 99th percentile
 
 PEER_BLOCK = 256 << 10
 PEER_SECONDS = 0.3  # some are slow, and send in bursts
@@ -32,28 +31,28 @@ PEER_SECONDS = 0.3  # some are slow, and send in bursts
 
 @dataclass(frozen=True)
 class Contest:
-    """A cell, and the servers that are compared in it, those of a group directly."""
+    """A cell, and the servers that are compared in it; those of a group are measured together."""
 
     cell: Cell
     groups: tuple[tuple[Server, ...], ...]
     way: Way
 
     def batches(self, number: int) -> list[tuple[Server, ...]]:
-        """Who is measured at the same time, and who comes when, in the round of this number."""
+        """The servers that are measured at the same time, in the order of the round with this number."""
         groups = _rotate(self.groups, number // 2)
         if self.way.slice:
             return [batch for group in groups for batch in _batches(_turned(group, number))]
         return [(server,) for group in groups for server in _rotate(group, number)]
 
     def servers(self) -> list[Server]:
-        """All of them."""
+        """All servers."""
         return [server for group in self.groups for server in group]
 
     def seconds(self) -> float:
-        """About so long does a round of it take."""
+        """The estimated duration of a round in seconds."""
         around = 0.04 + 0.0002 * self.cell.clients + (0.02 if self.cell.transport == NULL else 0)
         if self.cell.part == "peers":
-            around += 0.1 + 0.001 * self.cell.clients  # they start, and are connected to, slowly
+            around += 0.1 + 0.001 * self.cell.clients  # they start and accept slowly
         return sum(
             around + (max(1, self.way.seconds) if server.measure else self.way.seconds_of(self.cell))
             for server in self.servers()
@@ -61,14 +60,14 @@ class Contest:
 
 
 def _batches(group: tuple[Server, ...]) -> list[tuple[Server, ...]]:
-    """Those that can share the machine in time slices at the same time, the others one after the other."""
+    """Servers that can share the machine in time slices, together; the others, one after the other."""
     together = tuple(server for server in group if server.single)
     alone = [(server,) for server in group if not server.single]
     return [together, *alone] if group[0].single else [*alone, together]
 
 
 def _turned(items: tuple, number: int) -> tuple:
-    """Others are first, and those come after each that came before."""
+    """Rotate the order, and reverse it in every other round."""
     items = _rotate(items, number // 2)
     return items[::-1] if number % 2 else items
 
@@ -80,7 +79,7 @@ def _rotate(items: tuple, by: int) -> tuple:
 
 @dataclass(frozen=True)
 class Choice:
-    """What of the matrix is wanted."""
+    """The requested part of the matrix."""
 
     transports: list[str]
     pages: list[str]
@@ -109,14 +108,14 @@ class Choice:
 def _groups(cell: Cell, modes: list[str]) -> tuple[tuple[Server, ...], ...]:
     groups = []
     for bare_mode in (ZEROCOPY, COPY):
-        daemons = [daemon(mode) for mode in modes if measure_of(mode, cell.transport) == bare_mode]
+        daemons = [daemon(mode) for mode in modes if reference_mode(mode, cell.transport) == bare_mode]
         if not daemons:
             continue
         group = [bare(bare_mode), *daemons]
         if (cell.clients, cell.block, cell.pages) == (CONTROL_CLIENTS, CONTROL_BLOCK, SMALL):
             group.append(bare(bare_mode, BARE_AGAIN))
         groups.append(tuple(group))
-    # On loopback a zero-copy server leaves memory in small pieces, and the time of copying ones grows by a quarter.
+    # On loopback a zero-copy server leaves memory in small pieces, which costs copying ones a quarter more CPU time.
     return tuple(groups) if cell.transport == LOOPBACK else (sum(groups, ()),)
 
 
@@ -126,7 +125,7 @@ def matrix(choice: Choice, way: Way) -> list[Contest]:
 
 
 def latency(choice: Choice, way: Way) -> list[Contest]:
-    """A paced feed on loopback, and how long after its birth a block's last byte is there."""
+    """A paced feed on loopback: the time from a full block to the arrival of its last byte."""
     contests = []
     for block in choice.blocks:
         if choice.sparse and block != CONTROL_BLOCK:
@@ -142,15 +141,15 @@ def latency(choice: Choice, way: Way) -> list[Contest]:
 
 
 def _peer_servers(cell: Cell) -> Iterator[tuple[Server, str]]:
-    """Servers of other programs, each with why it cannot be in the cell, or an empty text."""
+    """Servers of other programs, each with the reason why it cannot run in the cell, or an empty text."""
     for peer in PEERS:
         yield peer.server, peer.obstacle(cell)
     yield Server("iperf3", "", None, iperf3, single=False), iperf3_obstacle(cell)
 
 
 def peers(choice: Choice, way: Way) -> tuple[list[Contest], list[str]]:
-    """Other programs. Those with a feed are beside the daemon with the same feed, those that send what
-    is in memory already beside the daemon with a pattern that is. Return: also what is left out, and why.
+    """Other programs. Those with a feed are compared with the daemon with the same feed, those that send
+    data from memory with the daemon with a resident pattern. Return: also what is left out, and why.
     """
     way = replace(way, seconds=max(way.seconds, PEER_SECONDS))
     contests = []
@@ -174,20 +173,20 @@ def peers(choice: Choice, way: Way) -> tuple[list[Contest], list[str]]:
 
 
 def rounds(contests: list[Contest], count: int) -> Iterator[tuple[int, Contest, tuple[Server, ...]]]:
-    """All measurements, in the order in which they are done; rounds count from 1."""
+    """All measurements in their order; rounds count from 1."""
     for number in range(count):
         for contest in contests:
             for servers in contest.batches(number):
                 yield number + 1, contest, servers
 
 
-def together_most(contests: list[Contest]) -> int:
-    """So many servers at the same time."""
+def max_together(contests: list[Contest]) -> int:
+    """The maximum number of servers measured at the same time."""
     return max((len(batch) for contest in contests for batch in contest.batches(0)), default=1)
 
 
 def describe(contests: list[Contest], count: int) -> str:
-    """The plan in a line for each part, and the whole."""
+    """The plan as text: a line for each part, and the total."""
     lines = []
     total = 0
     for part in dict.fromkeys(contest.cell.part for contest in contests):
@@ -207,7 +206,7 @@ def describe(contests: list[Contest], count: int) -> str:
 
 
 def format_time(seconds: float) -> str:
-    """Minutes and seconds."""
+    """A time as minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
 
 

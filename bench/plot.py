@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The figures of the report, as SVG that is the same when the samples are."""
+"""The figures of the report, as SVG. Equal samples give equal files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAGE_WORDS = {SMALL: "", HUGE: ", huge pages"}
 CLIENT_COLOURS = ["#1b3a5b", "#2f74b5", "#6aaed6", "#a9cfe5"]
 
 plt.rcParams.update({
-    "svg.hashsalt": "dmacast",  # else ids are random
+    "svg.hashsalt": "dmacast",  # otherwise ids are random
     "svg.fonttype": "none",
     "font.size": 8,
     "axes.grid": True,
@@ -95,7 +95,7 @@ def transport(samples: list[Sample], name: str, path: Path) -> bool:
         for block, axes in zip(blocks, line):
             _over_clients(axes, [sample for sample in mine if sample.block == block], value)
         line[0].set_ylabel(label)
-        line[0].set_ylim(bottom=0)  # of the whole row, as it is shared
+        line[0].set_ylim(bottom=0)  # applies to the whole row, which shares the axis
     for block, axes in zip(blocks, grid[0]):
         axes.set_title(f"{name}, blocks of {format_size(block)}")
     for axes in grid[-1]:
@@ -108,7 +108,7 @@ def transport(samples: list[Sample], name: str, path: Path) -> bool:
 
 
 def gain(samples: list[Sample], path: Path) -> bool:
-    """What zero-copy saves, over the block size."""
+    """The gain of zero-copy, over the block size."""
     pairs = zerocopy_gain(samples, lambda sample: sample.cpu_per_gb)
     if not pairs:
         return False

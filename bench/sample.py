@@ -17,7 +17,7 @@ NOTICE = "# SPDX-License-Identifier: BSD-2-Clause\n"
 class Sample:
     """The fields are the columns. Seconds, bytes, and bytes per second; latency 0: not measured."""
 
-    part: str  # of the benchmark: matrix, latency, peers
+    part: str  # part of the benchmark: matrix, latency, peers
     round: int
     at: float  # seconds since the run began
     transport: str
@@ -29,23 +29,23 @@ class Sample:
     form: str
     server: str
     mode: str
-    memory: str  # of the ring, in the server's words
+    memory: str  # memory of the ring, as reported by the server
     seconds: float
-    bytes: int  # of payload, to all clients together
-    client_min: float  # bytes per second of the slowest client, 0: not known
+    bytes: int  # payload, to all clients together
+    client_min: float  # bytes per second of the slowest client, 0: unknown
     client_median: float
     client_max: float
     server_cpu: float
     client_cpu: float
-    softirq_cpu: float  # of the kernel's threads for the network's work, for both sides
-    other_cpu: float  # of everything else on the machine
-    stolen_cpu: float  # of a virtual machine, by its host, warm-up included
-    tries: int  # of which this one was the least disturbed
+    softirq_cpu: float  # the kernel's threads ksoftirqd, for both sides
+    other_cpu: float  # everything else on the machine
+    stolen_cpu: float  # taken by the host of a virtual machine, including the warm-up
+    tries: int  # number of attempts; this is the least disturbed one
     latency_p50: float = 0
     latency_p99: float = 0
     latency_p999: float = 0
     latency_max: float = 0
-    overflows: int = 0  # of the null peer: packets that it was too slow for
+    overflows: int = 0  # packets lost because the null peer was too slow
 
     @property
     def rate(self) -> float:
@@ -59,12 +59,12 @@ class Sample:
 
     @property
     def all_cpu_per_gb(self) -> float:
-        """The same with the clients' and ksoftirqd's; with the null peer's, in whose context ACKs are taken."""
+        """The same, including clients (or the null peer, in whose context ACKs are processed) and ksoftirqd."""
         return (self.server_cpu + self.client_cpu + self.softirq_cpu) / (self.bytes / 1e9)
 
     @property
     def disturbance(self) -> float:
-        """So many CPUs were at something else."""
+        """The number of CPUs used by something else."""
         return (self.other_cpu + self.stolen_cpu) / self.seconds
 
 
@@ -73,7 +73,7 @@ _TYPES = {"str": str, "int": int, "float": float}
 
 
 class Writer:
-    """Writes samples, each at once: what was measured is there, however the run ends."""
+    """Writes each sample at once, so that it is kept however the run ends."""
 
     def __init__(self, file: IO[str]) -> None:
         self.file = file

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Servers that are measured: what one is, and the daemon and the bare loop as such.
+"""Servers that are measured: the common part, the daemon and the bare loop.
 
-A server is started for one measurement and stopped after it. peers.py has those of other programs.
+A server is started for one measurement and stopped after it. peers.py has the servers of other programs.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ COPY = "copy"
 AUTO = "auto"
 DAEMON = "dmacastd"
 BARE = "bareloop"
-BARE_AGAIN = "bareloop again"  # the same: how far apart are two that do not differ?
-YARDSTICKS = ("nginx", "iperf3")  # send what is in memory already, and have no feed
-FED = "input"  # the mode of a daemon that has the feed of other programs
+BARE_AGAIN = "bareloop again"  # the same server: shows the noise
+YARDSTICKS = ("nginx", "iperf3")  # send data from memory, without a feed
+FED = "input"  # mode of the daemon with the feed of other programs
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -36,15 +36,15 @@ STOP_SECONDS = 10.0
 class Running:
     """A server that listens."""
 
-    pid: int  # CPU time is that of this process and its descendants
+    pid: int  # this process and its descendants count for CPU time
     address: str  # HOST:PORT
-    memory: str = ""  # what its ring is in, in its own words
+    memory: str = ""  # memory of its ring, as it reports it
     request: Optional[Path] = None  # a file that each client sends first
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a program says that is server and clients, and measures itself. See sample.py."""
+    """The report of a program that is server and clients and measures itself. See sample.py."""
 
     seconds: float
     bytes: int
@@ -62,15 +62,15 @@ class Server:
     name: str
     mode: str
     run: Optional[Callable[[Cell, Place], ContextManager[Running]]]
-    measure: Optional[Callable[[Cell, Place, float], Measured]] = None  # instead, for so many seconds
-    single: bool = True  # one process, whose CPU time and stop (SIGSTOP) are those of all of it: time slices are for such
+    measure: Optional[Callable[[Cell, Place, float], Measured]] = None  # instead of run, for a number of seconds
+    single: bool = True  # a single process, so that SIGSTOP stops all of it: needed for time slices
 
     def __str__(self) -> str:
         return f"{self.name}:{self.mode}" if self.mode else self.name
 
 
 class Process:
-    """A server's process, and what it says."""
+    """A server's process and its output."""
 
     def __init__(self, command: list[str]) -> None:
         self.name = Path(command[-1] if len(command) == 1 else command[0]).name
@@ -81,15 +81,15 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self.child.pid
 
     def output(self) -> str:
-        """All that it said so far."""
+        """The output until now."""
         return self.log.text()
 
     def wait_for(self, expression: str) -> re.Match[str]:
-        """Wait until it says something like that."""
+        """Wait for output that matches the expression."""
         end = time.monotonic() + START_SECONDS
         while True:
             ended = self.child.poll() is not None
@@ -101,7 +101,7 @@ class Process:
             time.sleep(0.003)
 
     def stop(self) -> None:
-        """End it, stopped or not. One that did not end well is an error."""
+        """End it, even if it is stopped. A bad exit status is an error."""
         self.child.send_signal(signal.SIGTERM)
         self.child.send_signal(signal.SIGCONT)
         try:
@@ -113,7 +113,7 @@ class Process:
             raise BenchError(f"{self.name} ended with status {status}:\n{self.output()}")
 
     def kill(self) -> None:
-        """End it, without asking."""
+        """Kill it."""
         self.child.kill()
         self.child.wait()
 
@@ -132,17 +132,17 @@ def process(command: list[str]) -> Iterator[Process]:
 
 
 def huge_pages_are_missing(memory: str) -> str:
-    """What to say about a ring that was to be in huge pages."""
+    """The message for a ring that is not in huge pages."""
     return (
-        f'the ring is to be in huge pages, but is in "{memory}"; mend it by\n'
+        f'the ring must be in huge pages, but is in "{memory}"; to fix it, use\n'
         "    echo madvise >/sys/kernel/mm/transparent_hugepage/enabled\n"
-        "or vm.nr_hugepages (sysctl), or let bench/run do it for the time it runs, by "
+        "or vm.nr_hugepages (sysctl), or let bench/run do it while it runs, with "
         "--allow-huge-pages; without them: --pages small"
     )
 
 
 def ring_memory(output: str, cell: Cell) -> str:
-    """What memory the server got, of which a cell of huge pages wants all to be huge."""
+    """The memory of the server's ring; raise an error if it is not that of the cell."""
     match = re.search(r"((?:memfd|anonymous), .*)$", output, re.MULTILINE)
     memory = match[1] if match else ""
     of_huge = re.search(r" [MG]iB pages", memory)
@@ -151,7 +151,7 @@ def ring_memory(output: str, cell: Cell) -> str:
     if cell.pages == HUGE and not huge:
         raise BenchError(huge_pages_are_missing(memory))
     if cell.pages != HUGE and (of_huge or some):
-        raise BenchError(f'the ring is to be in small pages, but is in "{memory}"')
+        raise BenchError(f'the ring must be in small pages, but is in "{memory}"')
     return memory
 
 
@@ -164,7 +164,7 @@ def _listening(command: list[str], cell: Cell, place: Place) -> Iterator[Running
 
 
 def _common(cell: Cell, place: Place) -> list[str]:
-    """What the daemon and the bare loop are both told."""
+    """Options common to the daemon and the bare loop."""
     options = {
         "--listen": f"{place.host}:0",
         "--hold": str(cell.clients),
@@ -180,7 +180,7 @@ def _common(cell: Cell, place: Place) -> list[str]:
 
 
 def daemon(mode: str) -> Server:
-    """dmacastd, none of whose clients may lose a byte."""
+    """dmacastd, configured so that no client loses a byte."""
     zerocopy = {ZEROCOPY: "always", COPY: "never", AUTO: "auto"}[mode]
 
     def run(cell: Cell, place: Place) -> ContextManager[Running]:
@@ -200,10 +200,10 @@ def bare(mode: str, name: str = BARE) -> Server:
     return Server(name, mode, run)
 
 
-def measure_of(mode: str, transport: str) -> str:
-    """The bare loop's mode that is the measure of a daemon's.
+def reference_mode(mode: str, transport: str) -> str:
+    """The mode of the bare loop with which a mode of the daemon is compared.
 
-    With "auto" the daemon is to find out by itself what is right: on loopback, copying.
+    With "auto" the daemon must find the right mode by itself: copying on loopback.
     """
     if mode == AUTO:
         return COPY if transport == LOOPBACK else ZEROCOPY

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Medians, and ratios of what was measured in the same round.
+"""Medians, and ratios of measurements in the same round.
 
-A ratio is taken within a round, and then the median of all rounds': what disturbed a whole round is
-not in it.
+A ratio is taken within a round, followed by the median over all rounds, so that a disturbance of a whole
+round cancels out.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Callable, Iterator
 
 from cell import describe
 from sample import Sample
-from server import measure_of
+from server import reference_mode
 
 Value = Callable[[Sample], float]
 Series = dict[int, Sample]  # the samples of one server in one cell, by round
-Who = tuple[str, str]  # name and mode of a server
+ServerKey = tuple[str, str]  # name and mode of a server
 
 
 @dataclass(frozen=True, order=True)
@@ -38,7 +38,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of some numbers, and how far they reach."""
+    """The median and the range of some numbers."""
 
     median: float
     low: float
@@ -47,7 +47,7 @@ class Spread:
 
     @property
     def count(self) -> int:
-        """How many there were."""
+        """The number of values."""
         return len(self.values)
 
 
@@ -61,25 +61,25 @@ class Pair:
 
     @property
     def median(self) -> float:
-        """Of the rounds' ratios."""
+        """The median of the rounds' ratios."""
         return self.ratio.median
 
     @property
     def where(self) -> str:
-        """The cell and the mode, for people."""
+        """The cell and the mode, as text."""
         return f"{self.cell}, {self.mode}" if self.mode else str(self.cell)
 
 
-Cells = dict[Where, dict[Who, Series]]
+Cells = dict[Where, dict[ServerKey, Series]]
 
 
 def spread(values: list[float]) -> Spread:
-    """Of at least one number."""
+    """The spread of at least one number."""
     return Spread(median(values), min(values), max(values), tuple(values))
 
 
 def interval(values: list[float]) -> tuple[float, float]:
-    """Where the median of many such numbers would be, in 95 of 100 cases (by the ranks around it)."""
+    """The 95 % confidence interval of the median, from the ranks around it."""
     ranked = sorted(values)
     rank = max(0, floor(len(ranked) / 2 - 0.98 * sqrt(len(ranked))))
     return ranked[rank], ranked[-1 - rank]
@@ -98,22 +98,22 @@ def by_cell(samples: list[Sample]) -> Cells:
 
 
 def level(series: Series, value: Value) -> Spread:
-    """What a server reaches."""
+    """The spread of a server's values."""
     return spread([value(sample) for sample in series.values()])
 
 
 def ratio(over: Series, under: Series, value: Value) -> Spread | None:
-    """Of the rounds that both took part in, if there are any."""
+    """The ratio in the rounds that both have, or None."""
     both = [number for number in over if number in under]
     ratios = [value(over[number]) / value(under[number]) for number in both if value(under[number])]
     return spread(ratios) if ratios else None
 
 
 def paired(samples: list[Sample], value: Value, over: str, under: str) -> Iterator[Pair]:
-    """One program to another that is its measure, in the same mode, in each cell that has both."""
+    """Ratios of one program to its reference, in the same mode, in each cell that has both."""
     for where, servers in by_cell(samples).items():
         for (name, mode), series in servers.items():
-            other = servers.get((under, measure_of(mode, where.transport)))
+            other = servers.get((under, reference_mode(mode, where.transport)))
             if name != over or not other:
                 continue
             spread_ = ratio(series, other, value)

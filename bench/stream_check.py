@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Clients that look whether what they get is the feed: the pattern's first bytes, over and over."""
+"""Clients that check that they receive the feed: the pattern's first bytes, over and over."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _connect(address: str) -> socket.socket:
 
 
 def _receive(client: socket.socket, length: int, http: bool) -> bytes:
-    """That many bytes of the stream; with HTTP, of what is behind the first header."""
+    """Receive this many bytes of the stream; with HTTP, after the first header."""
     data = bytearray()
     header = not http
     while len(data) < length or not header:
@@ -47,7 +47,7 @@ def _words(data: bytes) -> array.array:
 
 
 def wrong_byte(data: bytes, ring: int) -> Optional[int]:
-    """Where it is not what comes after its first whole word in the pattern, or None."""
+    """The position of the first byte that does not follow its predecessors in the pattern, or None."""
     for shift in range(WORD):
         words = _words(data[shift:])
         first = words[0]
@@ -61,7 +61,7 @@ def wrong_byte(data: bytes, ring: int) -> Optional[int]:
 
 
 def check_stream(address: str, request: Optional[Path], clients: int, ring: int, length: int) -> None:
-    """Have that many clients connect, and each take so many bytes. Complain about a wrong one."""
+    """Connect clients, each of which receives `length` bytes. Raise an error if any is wrong."""
     failures = []
 
     def serve(number: int, client: socket.socket) -> None:

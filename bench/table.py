@@ -10,9 +10,9 @@ from cell import HUGE, LOOPBACK, NULL, SMALL, format_size
 from environment import Facts
 from memory_row import MemoryRow
 from sample import Sample
-from server import BARE, BARE_AGAIN, COPY, DAEMON, ZEROCOPY, measure_of
-from statistic import Series, Value, Where, Who, by_cell, level, paired, ratio
-from targets import Verdict, daemon_beside, format_spread
+from server import BARE, BARE_AGAIN, COPY, DAEMON, ZEROCOPY, reference_mode
+from statistic import Series, ServerKey, Value, Where, by_cell, level, paired, ratio
+from targets import Result, daemon_beside, format_spread
 
 MODE_WORDS = {ZEROCOPY: "zero-copy", COPY: "copy"}
 PAGE_WORDS = {SMALL: "ring in 4 KiB pages", HUGE: "ring in huge pages"}
@@ -20,7 +20,7 @@ CLIENT_WORDS = {LOOPBACK: "the clients'", NULL: "the null peer's"}
 
 
 def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
-    """A Markdown table whose first columns are text, and the others numbers."""
+    """A Markdown table. The first columns are text, the others numbers."""
     line = ["---"] * left + ["--:"] * (len(head) - left)
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, line, *rows]) + "\n"
 
@@ -36,7 +36,7 @@ def milliseconds(sample: Sample) -> float:
 
 
 def all_milliseconds(sample: Sample) -> float:
-    """With the clients' and ksoftirqd's."""
+    """The CPU time including clients and ksoftirqd, in ms per GB."""
     return sample.all_cpu_per_gb * 1e3
 
 
@@ -56,17 +56,17 @@ def _ratio_text(over: Optional[Series], under: Optional[Series], value: Value) -
 
 
 def _server_columns(
-    servers: dict[Who, Series], modes: list[str], transport: str, text, value: Value
+    servers: dict[ServerKey, Series], modes: list[str], transport: str, text, value: Value
 ) -> list[str]:
     row = []
     for mode in modes:
         mine = servers.get((DAEMON, mode))
-        measure = servers.get((BARE, measure_of(mode, transport)))
+        measure = servers.get((BARE, reference_mode(mode, transport)))
         row += [text(mine), text(measure), _ratio_text(mine, measure, value)]
     return row
 
 
-def _daemon_modes(cells: dict[Where, dict[Who, Series]]) -> list[str]:
+def _daemon_modes(cells: dict[Where, dict[ServerKey, Series]]) -> list[str]:
     modes = list(
         dict.fromkeys(mode for servers in cells.values() for name, mode in servers if name == DAEMON)
     )
@@ -74,7 +74,7 @@ def _daemon_modes(cells: dict[Where, dict[Who, Series]]) -> list[str]:
 
 
 def _matrix_tables(
-    cells: dict[Where, dict[Who, Series]], modes: list[str], transport: str, pages: str
+    cells: dict[Where, dict[ServerKey, Series]], modes: list[str], transport: str, pages: str
 ) -> str:
     head = ["clients", "block"]
     for mode in modes:
@@ -111,16 +111,16 @@ def matrix(samples: list[Sample], transport: str) -> str:
     return "\n".join(texts) or "Not measured.\n"
 
 
-def targets(verdicts: list[Verdict]) -> str:
+def targets(results: list[Result]) -> str:
     """Each target, with its worst cell."""
     rows = []
-    for verdict in verdicts:
-        word = "yes" if verdict.met else "**no**" if verdict.measured else "not measured"
-        worst = verdict.worst if verdict.measured else ""
-        within = verdict.within if verdict.measured else ""
+    for result in results:
+        word = "yes" if result.met else "**no**" if result.measured else "not measured"
+        worst = result.worst if result.measured else ""
+        within = result.within if result.measured else ""
         rows.append([
-            verdict.target, verdict.limit, word, within, verdict.always_missed, verdict.middle,
-            worst, verdict.where,
+            result.target, result.limit, word, within, result.always_missed, result.middle,
+            worst, result.where,
         ])  # fmt: skip
     head = [
         "target", "limit", "met", "cells within", "missed in every round", "all: median (95 %)",
@@ -130,12 +130,12 @@ def targets(verdicts: list[Verdict]) -> str:
 
 
 def environment(facts: Facts) -> str:
-    """On what it was measured."""
+    """The environment of the measurements."""
     return table(["", ""], [[key, value] for key, value in facts.items()], 2)
 
 
 def noise(samples: list[Sample]) -> str:
-    """How far apart two are that are the same, and what else the machine did."""
+    """The difference of two equal servers, and other activity of the machine."""
     rows = []
     for transport in dict.fromkeys(sample.transport for sample in samples):
         mine = [sample for sample in samples if sample.transport == transport]
@@ -177,7 +177,7 @@ def _control_text(samples: list[Sample], value: Value) -> str:
 
 
 def latency(samples: list[Sample]) -> str:
-    """From a block's birth to its last byte at a client."""
+    """The time from a full block to its last byte at a client."""
     rows = []
     cells = by_cell([sample for sample in samples if sample.part == "latency"])
     for where, servers in cells.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the daemon is to reach, and whether it does: each target with the cell where it is worst."""
+"""The daemon's targets, and whether it meets them: each one with its worst cell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Callable, Iterable, Optional
 from cell import HUGE, LOOPBACK, NULL, format_size
 from memory_row import MemoryRow
 from sample import Sample
-from server import AUTO, BARE, COPY, DAEMON, FED, YARDSTICKS, ZEROCOPY, measure_of
+from server import AUTO, BARE, COPY, DAEMON, FED, YARDSTICKS, ZEROCOPY, reference_mode
 from statistic import Pair, Series, Spread, Value, Where, by_cell, interval, paired, ratio, spread
 
 MEMORY_CLIENTS = 10000
@@ -22,21 +22,21 @@ SMALL_BLOCK = 64 << 10
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A target, and what became of it."""
+class Result:
+    """A target and its result."""
 
     target: str
     limit: str
     worst: str = "not measured"
     where: str = ""
     within: str = "0 of 0"  # cells
-    always_missed: str = ""  # in how many cells it was missed in every round
-    middle: str = ""  # of all rounds of all cells: the median, and how sure it is
+    always_missed: str = ""  # number of cells that missed it in every round
+    middle: str = ""  # median of all rounds of all cells, with its confidence interval
     met: bool = False
 
     @property
     def measured(self) -> bool:
-        """Whether there was anything to judge."""
+        """Whether there are measurements for it."""
         return self.within != "0 of 0"
 
 
@@ -57,7 +57,7 @@ def _p99(sample: Sample) -> float:
 
 
 def format_spread(value: Spread, digits: int = 2) -> str:
-    """The median, and the range where there is one."""
+    """The median, and the range if there are several values."""
     text = f"{value.median:.{digits}f}"
     if value.count > 1:
         text += f" ({value.low:.{digits}f}-{value.high:.{digits}f})"
@@ -65,40 +65,41 @@ def format_spread(value: Spread, digits: int = 2) -> str:
 
 
 def middle_of(pairs: list[Pair]) -> str:
-    """The median of all rounds' ratios in all cells, and where it would be in 95 of 100 runs like this."""
+    """The median of all rounds' ratios in all cells, with its 95 % confidence interval."""
     values = [value for pair in pairs for value in pair.ratio.values]
     low, high = interval(values)
     return f"{median(values):.2f} ({low:.2f}-{high:.2f})"
 
 
-def judge(target: str, pairs: Iterable[Pair], limit: float, at_least: bool) -> Verdict:
-    """Every cell's median ratio is to keep the limit."""
+def judge(target: str, pairs: Iterable[Pair], limit: float, at_least: bool) -> Result:
+    """Judge a target: the median ratio of every cell must keep the limit."""
     sign = ">=" if at_least else "<="
     found = sorted(pairs, key=lambda pair: pair.median, reverse=not at_least)
 
     def keeps(value: float) -> bool:
         return (value >= limit) == at_least or value == limit
 
-    return _verdict(target, f"{sign} {limit:g}", found, keeps, middle_of(found) if found else "")
+    return _result(target, f"{sign} {limit:g}", found, keeps, middle_of(found) if found else "")
 
 
-def _verdict(
+def _result(
     target: str, limit: str, pairs: list[Pair], keeps: Callable[[float], bool], middle: str = ""
-) -> Verdict:
-    """Of some pairs, the worst of which is the first."""
+) -> Result:
+    """The result for pairs, of which the first is the worst."""
     if not pairs:
-        return Verdict(target, limit)
+        return Result(target, limit)
     good = sum(keeps(pair.median) for pair in pairs)
     missed = sum(not any(map(keeps, pair.ratio.values)) for pair in pairs)
-    return Verdict(
+    return Result(
         target, limit, format_spread(pairs[0].ratio), pairs[0].where,
         f"{good} of {len(pairs)}", str(missed), middle, good == len(pairs),
     )  # fmt: skip
 
 
-def _against_bare(samples: list[Sample]) -> list[Verdict]:
-    """On loopback copying and zero-copy are told apart: only the former is meant to be used there. In what
-    context a zero-copy packet is sent, and there copied, is chance, so all CPU time is looked at, too.
+def _against_bare(samples: list[Sample]) -> list[Result]:
+    """Targets relative to the bare loop. On loopback copying and zero-copy are separate, because only copying
+    is meant to be used there. The context in which a zero-copy packet is sent, and there copied, is random, so
+    all CPU time is judged, too.
     """
     sizes: list[tuple[str, Callable[[int], bool], float, float]] = [
         ("blocks of 256 KiB and more", lambda block: block >= LARGE_BLOCK, 0.95, 1.05),
@@ -109,29 +110,29 @@ def _against_bare(samples: list[Sample]) -> list[Verdict]:
         ("loopback, zero-copy", LOOPBACK, [ZEROCOPY]),
         ("null", NULL, [COPY, ZEROCOPY]),
     ]
-    verdicts = []
+    results = []
     for place, transport, modes in places:
         for size, wanted, rate_limit, cpu_limit in sizes:
             mine = [
                 sample for sample in samples
                 if sample.part == "matrix" and sample.transport == transport
-                and wanted(sample.block) and measure_of(sample.mode, transport) in modes
+                and wanted(sample.block) and reference_mode(sample.mode, transport) in modes
             ]  # fmt: skip
             text = f"to the bare loop, {place}, {size}"
             rates = paired(mine, _rate, DAEMON, BARE)
-            verdicts.append(judge(f"throughput {text}", rates, rate_limit, True))
+            results.append(judge(f"throughput {text}", rates, rate_limit, True))
             cpus = paired(mine, _cpu, DAEMON, BARE)
-            verdicts.append(judge(f"CPU per GB {text}", cpus, cpu_limit, False))
+            results.append(judge(f"CPU per GB {text}", cpus, cpu_limit, False))
             if modes == [ZEROCOPY]:
                 both = paired(mine, _all_cpu, DAEMON, BARE)
-                verdicts.append(
+                results.append(
                     judge(f"{TOGETHER}, {size}", both, cpu_limit, False)
                 )
-    return verdicts
+    return results
 
 
 def zerocopy_gain(samples: list[Sample], value: Value) -> list[Pair]:
-    """How much less than by copying the daemon needs by zero-copy, on the null peer."""
+    """The gain of zero-copy over copying for the daemon, on the null peer."""
     pairs = []
     for where, servers in by_cell(samples).items():
         copying, pinning = servers.get((DAEMON, COPY)), servers.get((DAEMON, ZEROCOPY))
@@ -143,21 +144,21 @@ def zerocopy_gain(samples: list[Sample], value: Value) -> list[Pair]:
     return pairs
 
 
-def _gain(samples: list[Sample]) -> list[Verdict]:
-    """Judge huge pages only. The tables show pages of 4 KiB for information."""
-    verdicts = []
+def _gain(samples: list[Sample]) -> list[Result]:
+    """The gain on huge pages. The tables show pages of 4 KiB for information."""
+    results = []
     for block, limit in ((1 << 20, 2.2), (LARGE_BLOCK, 1.7)):
         pairs = [
             pair for pair in zerocopy_gain(samples, _cpu)
             if (pair.cell.pages, pair.cell.block) == (HUGE, block)
         ]  # fmt: skip
         text = f"CPU per GB, copying to zero-copy, null, huge pages, {format_size(block)}"
-        verdicts.append(judge(text, pairs, limit, True))
-    return verdicts
+        results.append(judge(text, pairs, limit, True))
+    return results
 
 
 def flatness(samples: list[Sample], value: Value) -> list[Pair]:
-    """The daemon's CPU time per GB, to the mean of all numbers of clients in the same round."""
+    """The daemon's CPU time per GB, relative to the mean over all numbers of clients in the same round."""
     lines: dict[tuple[str, str, int, str], dict[Where, Series]] = {}
     for where, servers in by_cell(samples).items():
         for (name, mode), series in servers.items():
@@ -176,8 +177,8 @@ def flatness(samples: list[Sample], value: Value) -> list[Pair]:
     return pairs
 
 
-def _flat(samples: list[Sample]) -> list[Verdict]:
-    verdicts = []
+def _flat(samples: list[Sample]) -> list[Result]:
+    results = []
     ways: list[tuple[str, str, Value]] = [
         (f"CPU per client-GB to the mean of all numbers of clients, {LOOPBACK}", LOOPBACK, _cpu),
         (TOGETHER, LOOPBACK, _all_cpu),
@@ -186,19 +187,19 @@ def _flat(samples: list[Sample]) -> list[Verdict]:
     for text, transport, value in ways:
         pairs = [pair for pair in flatness(samples, value) if pair.cell.transport == transport]
         pairs.sort(key=lambda pair: abs(pair.median - 1), reverse=True)
-        verdicts.append(
-            _verdict(text, f"1 +- {FLAT:g}", pairs, lambda value: abs(value - 1) <= FLAT)
+        results.append(
+            _result(text, f"1 +- {FLAT:g}", pairs, lambda value: abs(value - 1) <= FLAT)
         )
-    return verdicts
+    return results
 
 
 def daemon_beside(name: str) -> str:
-    """The mode of the daemon that a peer is compared with."""
+    """The mode of the daemon with which a peer is compared."""
     return AUTO if name in YARDSTICKS else FED
 
 
 def to_peers(samples: list[Sample], value: Value, wanted: Callable[[str], bool]) -> list[Pair]:
-    """The daemon's ratios to other programs, in the cells that they can run."""
+    """The daemon's ratios to other programs, in the cells in which they can run."""
     pairs = []
     for where, servers in by_cell(samples).items():
         for (name, mode), series in servers.items():
@@ -212,11 +213,11 @@ def to_peers(samples: list[Sample], value: Value, wanted: Callable[[str], bool])
 
 
 def is_broker(name: str) -> bool:
-    """ncat --broker, which is to be left behind furthest."""
+    """Whether this is ncat --broker, which has its own targets."""
     return name == "ncat"
 
 
-def _peers(samples: list[Sample]) -> list[Verdict]:
+def _peers(samples: list[Sample]) -> list[Result]:
     others = lambda name: not is_broker(name)  # noqa: E731
     return [
         judge("throughput to ncat --broker", to_peers(samples, _rate, is_broker), 3, True),
@@ -226,23 +227,23 @@ def _peers(samples: list[Sample]) -> list[Verdict]:
     ]
 
 
-def _latency(samples: list[Sample]) -> Verdict:
+def _latency(samples: list[Sample]) -> Result:
     mine = [sample for sample in samples if sample.part == "latency"]
     text = "99th percentile of latency to the bare loop, 8 clients"
     return judge(text, paired(mine, _p99, DAEMON, BARE), 1.2, False)
 
 
-def _memory(rows: list[MemoryRow]) -> Verdict:
+def _memory(rows: list[MemoryRow]) -> Result:
     text = f"user memory of a client, {MEMORY_CLIENTS} clients"
     limit = f"< {MEMORY_LIMIT} bytes"
     row: Optional[MemoryRow] = next((row for row in rows if row.clients == MEMORY_CLIENTS), None)
     if not row:
-        return Verdict(text, limit)
+        return Result(text, limit)
     good = row.client_bytes < MEMORY_LIMIT
-    return Verdict(text, limit, f"{row.client_bytes} bytes", "", f"{int(good)} of 1", "", "", good)
+    return Result(text, limit, f"{row.client_bytes} bytes", "", f"{int(good)} of 1", "", "", good)
 
 
-def verdicts(samples: list[Sample], memory: list[MemoryRow]) -> list[Verdict]:
+def results(samples: list[Sample], memory: list[MemoryRow]) -> list[Result]:
     """All targets."""
     return [
         *_against_bare(samples), *_gain(samples), *_flat(samples), *_peers(samples),

@@ -356,11 +356,11 @@ done
 huge=("${tiny[@]}" --pages huge --transports loopback)
 fake "memfd, 4 KiB pages"
 BUILD=$work/fake run "$work/out" "${huge[@]}"
-refused "no huge pages" 1 'is in "memfd, 4 KiB pages"; mend it by'
+refused "no huge pages" 1 'is in "memfd, 4 KiB pages"; to fix it, use'
 matches "no huge pages: how to get them" "$work/said" 'madvise >/sys/kernel/mm/transparent_hugepage/enabled'
 fake "anonymous, 4 KiB pages, 14 MiB of it in transparent huge pages"
 BUILD=$work/fake run "$work/out" "${huge[@]}"
-refused "not all of it in huge pages" 1 '14 MiB of it in transparent huge pages"; mend it by'
+refused "not all of it in huge pages" 1 '14 MiB of it in transparent huge pages"; to fix it, use'
 fake "anonymous, 4 KiB pages, 16 MiB of it in transparent huge pages"
 BUILD=$work/fake run "$work/out" "${huge[@]}" --rounds 1
 refused "huge pages, but no clients" 1 'bareloop:copy: .*the clients failed'
