@@ -1,39 +1,28 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The fan-out. A block that the source hands on enters the window; then everyone who had everything
- * before is offered it, and who cannot take it now goes on by itself when its socket has room.
- *
- * When the ring runs low, whoever is at the tail of the window gives way by the lag policy. That
- * frees what nobody sent yet. What is in flight to a stalled client is pinned and cannot be had back
- * without ending it; so that such clients never take the ring from the others, only half of it may
- * be pinned (PINNED_SHARE), and beyond that blocks are sent by copying, but for those that are pinned
- * already. Under lag-policy = block there is no such limit: the source waits anyway.
+ * The fan-out. A block from the source enters the window and is offered to every client that has all
+ * blocks before it (stream_lag.c). A client whose socket is full continues by itself on its next
+ * socket event.
  *
  * Nothing is freed from within a callback of its own: clients that are gone are parked in `dead` and
- * freed at the next turn of the event loop.
+ * freed in the next iteration of the event loop.
  */
 #include "stream/stream.h"
 
 #include "config/config.h"
 #include "config/option.h"
-#include "lib/backoff.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/units.h"
-#include "ring/ring_device.h"
 #include "ring/ring_memory.h"
 #include "source/source.h"
-#include "stream/client.h"
-#include "stream/endpoints.h"
+#include "stream/stream_internal.h"
 
 #include <assert.h>
 #include <bsd/string.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#define PINNED_SHARE 2
 
 /*
  * What one client may send before the next one's turn. With many of them little at a time: then the
@@ -55,42 +44,6 @@
  */
 #define SOURCE_TURN_LEAST (768U << 10)
 #define SOURCE_TURN_MOST (4U << 20)
-
-enum stream_state { STREAM_WAITING, STREAM_HOLDING, STREAM_RUNNING, STREAM_ENDING, STREAM_ENDED };
-
-struct stream {
-	struct event_base *base;
-	struct stream_settings *settings;
-	struct stream_stats *stats; /* of all streams of this name, so far */
-	struct stream_owner owner;
-	enum stream_state state;
-	bool started; /* or would be, were it not for the device or for `hold` */
-
-	/* Those of a device are not there while it is waited for. */
-	struct ring *ring;
-	struct source *source;
-	struct event *retry; /* to open the device */
-	struct backoff backoff;
-	char wrong[RING_DEVICE_WRONG]; /* with it, the last time */
-	uint64_t opened_ns;
-
-	struct window *window;
-	uint32_t low_water;   /* blocks */
-	uint32_t pinned_most; /* blocks */
-	uint64_t offered;     /* sequence up to which every client was offered the blocks */
-
-	struct endpoints endpoints;
-
-	struct client_owner client_owner;
-	struct client_list clients; /* every one that is not GONE */
-	uint64_t client_count;
-	struct zerocopy_verdicts verdicts; /* of the clients */
-	struct client_list dead;
-	struct client_list again; /* by again_entry: had their turn, have more to send */
-	struct event *turn;	  /* for both lists above, at the next turn of the event loop */
-
-	struct log_limit drop_log, kick_log, refuse_log;
-};
 
 static void at_next_turn(struct stream *stream)
 {
@@ -118,25 +71,6 @@ static void end_if_empty(struct stream *stream)
 
 /* ---- sending ---- */
 
-static void offer_new_blocks(struct stream *stream)
-{
-	uint64_t head = window_head(stream->window);
-	uint64_t first = head - window_length(stream->window);
-
-	if (stream->offered > first)
-		first = stream->offered;
-	stream->offered = head;
-	for (; first != head; first++) {
-		struct cursor *cursor, *next;
-
-		/* The tail may move on meanwhile. */
-		if (head - first > window_length(stream->window))
-			continue;
-		TAILQ_FOREACH_SAFE (cursor, window_at(stream->window, first), entry, next)
-			client_send(client_of(cursor));
-	}
-}
-
 static void share_turns(struct stream *stream)
 {
 	uint64_t share = TURN_OF_ALL / (stream->client_count ? stream->client_count : 1);
@@ -149,9 +83,8 @@ static void share_turns(struct stream *stream)
 static uint32_t pin_allowance(void *argument)
 {
 	const struct stream *stream = argument;
-	uint32_t pinned = ring_pinned_blocks(stream->ring);
 
-	return pinned < stream->pinned_most ? stream->pinned_most - pinned : 0;
+	return stream_lag_pin_allowance(&stream->lag);
 }
 
 static void client_again(void *argument, struct client *client)
@@ -165,74 +98,15 @@ static void client_again(void *argument, struct client *client)
 	at_next_turn(stream);
 }
 
-/* ---- giving way ---- */
-
-static void drop_for(struct stream *stream, struct client *client)
-{
-	uint64_t now = clock_monotonic_ns();
-	struct client_lag lag = client_lag(client, now);
-	uint64_t dropped = window_skip(stream->window, &client->cursor, pin_allowance(stream) > 0);
-	unsigned int suppressed;
-
-	if (!dropped)
-		return;
-	client->stats.dropped_bytes += dropped;
-	client->stats.drops++;
-	if (!log_limit_pass(&stream->drop_log, now, &suppressed))
-		return;
-	log_notice("stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64 " ms: dropped %" PRIu64
-		   " bytes for it (lag-policy = drop)",
-		   stream->settings->name, client->peer_text, lag.bytes, lag.ns / 1000000, dropped);
-	if (suppressed)
-		log_notice("stream %s: %u more drops were not logged", stream->settings->name,
-			   suppressed);
-}
-
-static void disconnect(struct stream *stream, struct client *client)
-{
-	uint64_t now = clock_monotonic_ns();
-	struct client_lag lag = client_lag(client, now);
-	unsigned int suppressed;
-
-	if (log_limit_pass(&stream->kick_log, now, &suppressed)) {
-		log_notice("stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64
-			   " ms: kicked (lag-policy = disconnect)",
-			   stream->settings->name, client->peer_text, lag.bytes, lag.ns / 1000000);
-		if (suppressed)
-			log_notice("stream %s: %u more kicks were not logged",
-				   stream->settings->name, suppressed);
-	}
-	client_kick(client, LEAVE_TOO_SLOW, NULL);
-}
+/* ---- the source ---- */
 
 /* The source is about to run dry. */
 static void make_room(void *argument)
 {
 	struct stream *stream = argument;
-	bool may_wait = stream->settings->lag_policy == LAG_POLICY_BLOCK;
 
-	/* It need not wait yet, and with each block offered by itself there would be a send for each. */
-	if (may_wait && ring_free_blocks(stream->ring))
-		return;
-	/* First of all everyone is to have the chance to take what is new. */
-	offer_new_blocks(stream);
-	if (may_wait)
-		return;
-	while (ring_free_blocks(stream->ring) <= stream->low_water) {
-		struct cursor *slowest = window_slowest(stream->window);
-
-		/* The newest block is worth keeping while there is any other to go on with. */
-		if (!slowest ||
-		    (window_length(stream->window) == 1 && ring_free_blocks(stream->ring)))
-			break;
-		if (stream->settings->lag_policy == LAG_POLICY_DISCONNECT)
-			disconnect(stream, client_of(slowest));
-		else
-			drop_for(stream, client_of(slowest));
-	}
+	stream_lag_make_room(&stream->lag);
 }
-
-/* ---- the source ---- */
 
 static void block_filled(void *argument, struct block *block)
 {
@@ -282,7 +156,7 @@ static void blocks_ready(void *argument)
 	struct stream *stream = argument;
 
 	ring_set_copied(stream->ring, kernel_copies(stream));
-	offer_new_blocks(stream);
+	stream_lag_offer(&stream->lag);
 }
 
 static void finish_clients(struct stream *stream)
@@ -354,57 +228,14 @@ static void client_gone(void *argument, struct client *client)
 	at_next_turn(stream);
 }
 
-static uint64_t count_from(const struct stream *stream, const struct sockaddr *peer)
-{
-	const struct client *client;
-	uint64_t count = 0;
-
-	TAILQ_FOREACH (client, &stream->clients, entry)
-		count += address_same_host((const struct sockaddr *)&client->peer, peer);
-	return count;
-}
-
-/* Return: why this client cannot be had, or NULL. */
-static const char *refusal(const struct stream *stream, const struct sockaddr *peer)
-{
-	const struct stream_settings *settings = stream->settings;
-
-	if (stream->client_count >= settings->max_clients)
-		return "max-clients is reached";
-	if (settings->max_clients_per_address &&
-	    count_from(stream, peer) >= settings->max_clients_per_address)
-		return "max-clients-per-address is reached";
-	return NULL;
-}
-
-static void refuse(struct stream *stream, int fd, const struct sockaddr *peer, const char *why)
-{
-	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-	char text[ADDRESS_TEXT];
-	unsigned int suppressed;
-
-	stream->stats->refused++;
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	close(fd);
-	if (!log_limit_pass(&stream->refuse_log, clock_monotonic_ns(), &suppressed))
-		return;
-	log_warning("stream %s: client %s refused: %s", stream->settings->name,
-		    address_format(peer, text), why);
-	if (suppressed)
-		log_warning("stream %s: %u more refusals were not logged", stream->settings->name,
-			    suppressed);
-}
-
 static void client_accepted(void *argument, int fd, const struct sockaddr *peer, socklen_t length)
 {
 	struct stream *stream = argument;
-	const char *why = refusal(stream, peer);
 	struct client *client;
 
-	if (why) {
-		refuse(stream, fd, peer, why);
+	if (!stream_admission_check(&stream->admission, fd, peer, &stream->clients,
+				    stream->client_count))
 		return;
-	}
 	client = client_create(stream->base, fd, peer, length, stream->settings, stream->window,
 			       &stream->client_owner);
 	if (!client) {
@@ -470,6 +301,7 @@ static bool open_source(struct stream *stream)
 	stream->source = source_open(stream->base, settings, stream->ring, &owner);
 	if (!stream->source)
 		return false;
+	stream->lag.ring = stream->ring;
 	stream->opened_ns = clock_monotonic_ns();
 	log_info("stream %s: %s; ring of %s: %u blocks of %s, %s", settings->name,
 		 source_text(stream->source),
@@ -552,16 +384,6 @@ static bool open_ring_and_source(struct stream *stream, enum stream_device devic
 	return false;
 }
 
-static void set_thresholds(struct stream *stream)
-{
-	const struct stream_settings *settings = stream->settings;
-	uint32_t blocks = (uint32_t)stream_settings_blocks(settings);
-
-	stream->low_water = (uint32_t)stream_settings_low_water(settings);
-	stream->pinned_most =
-		settings->lag_policy == LAG_POLICY_BLOCK ? blocks : blocks / PINNED_SHARE;
-}
-
 /* A stream without endpoints, ring and source. */
 static struct stream *create(struct event_base *base, const struct stream_settings *settings,
 			     struct stream_stats *stats, const struct stream_owner *owner)
@@ -588,7 +410,6 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 		.gone = client_gone,
 	};
 	endpoints_init(&stream->endpoints, base, stream->settings->name, &listener_owner);
-	set_thresholds(stream);
 	share_turns(stream);
 	backoff_reset(&stream->backoff);
 	TAILQ_INIT(&stream->clients);
@@ -597,8 +418,11 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 	stream->turn = evtimer_new(base, next_turn, stream);
 	stream->retry = evtimer_new(base, retry_due, stream);
 	stream->window = window_create((uint32_t)stream_settings_blocks(settings));
-	if (stream->turn && stream->retry && stream->window)
+	if (stream->turn && stream->retry && stream->window) {
+		stream_lag_init(&stream->lag, stream->settings, stream->window);
+		stream_admission_init(&stream->admission, stream->settings, stats);
 		return stream;
+	}
 	log_error("stream %s: no memory for the window; lower ring-size", settings->name);
 	stream_close(stream);
 	return NULL;
@@ -676,7 +500,7 @@ const struct stream_settings *stream_settings(const struct stream *stream)
 void stream_adapt(struct stream *stream, const struct stream_settings *settings)
 {
 	option_adapt_values(OPTION_STREAM, stream->settings, settings);
-	set_thresholds(stream);
+	stream_lag_adapt(&stream->lag);
 	if (stream->source)
 		source_adapt(stream->source);
 	if (stream->state == STREAM_RUNNING)
@@ -760,68 +584,6 @@ uint64_t stream_bytes(const struct stream *stream)
 bool stream_has_ended(const struct stream *stream)
 {
 	return stream->state == STREAM_ENDED;
-}
-
-/* ---- looking at it ---- */
-
-static void report_ring(const struct stream *stream, struct stream_report *report)
-{
-	const struct ring *ring = stream->ring;
-
-	report->block_size = ring_block_size(ring);
-	report->blocks = ring_blocks(ring);
-	report->blocks_free = ring_free_blocks(ring);
-	report->blocks_window = window_length(stream->window);
-	report->blocks_pinned = ring_pinned_only_blocks(ring);
-	report->blocks_filling = report->blocks - report->blocks_free - report->blocks_window -
-				 report->blocks_pinned;
-	report->memory = ring_memory_text(ring);
-	report->has_kernel = ring_ask_kernel(ring, &report->kernel);
-}
-
-static void add_client(struct stream_report *report, const struct client *client, uint64_t now)
-{
-	struct client_lag lag = client_lag(client, now);
-
-	client_totals_add(&report->present, &client->stats, &client->zerocopy.stats);
-	report->outstanding_sends += zerocopy_outstanding(&client->zerocopy);
-	if (lag.bytes > report->most_lag_bytes)
-		report->most_lag_bytes = lag.bytes;
-	if (lag.ns > report->most_lag_ns)
-		report->most_lag_ns = lag.ns;
-}
-
-void stream_report(const struct stream *stream, struct stream_report *report)
-{
-	static const char *const state_word[] = { "waiting", "holding", "running", "ending",
-						  "ended" };
-	uint64_t now = clock_monotonic_ns();
-	const struct client *client;
-
-	*report = (struct stream_report){
-		.name = stream->settings->name,
-		.state = state_word[stream->state],
-		.source = stream->source ? source_text(stream->source) : stream->settings->device,
-		.memory = "",
-		.head = window_head(stream->window),
-		.bytes = window_bytes(stream->window),
-		.clients = stream->client_count,
-		.settings = stream->settings,
-		.stats = stream->stats,
-	};
-	if (stream->ring)
-		report_ring(stream, report);
-	TAILQ_FOREACH (client, &stream->clients, entry)
-		add_client(report, client, now);
-}
-
-void stream_each_client(const struct stream *stream,
-			void (*each)(void *argument, const struct client *client), void *argument)
-{
-	const struct client *client;
-
-	TAILQ_FOREACH (client, &stream->clients, entry)
-		each(argument, client);
 }
 
 void stream_close(struct stream *stream)

@@ -9,6 +9,7 @@
 #include "lib/settings.h"
 #include "lib/stats.h"
 #include "stream/stream.h"
+#include "stream/stream_report.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "stream/stream_lag.h"
+
+#include "lib/clock.h"
+#include "stream/client.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+
+#define PINNED_DIVISOR 2
+
+void stream_lag_init(struct stream_lag *lag, const struct stream_settings *settings,
+		     struct window *window)
+{
+	*lag = (struct stream_lag){ .settings = settings, .window = window };
+	stream_lag_adapt(lag);
+}
+
+void stream_lag_adapt(struct stream_lag *lag)
+{
+	const struct stream_settings *settings = lag->settings;
+	uint32_t blocks = (uint32_t)stream_settings_blocks(settings);
+
+	lag->low_water = (uint32_t)stream_settings_low_water(settings);
+	lag->max_pinned =
+		settings->lag_policy == LAG_POLICY_BLOCK ? blocks : blocks / PINNED_DIVISOR;
+}
+
+void stream_lag_offer(struct stream_lag *lag)
+{
+	uint64_t head = window_head(lag->window);
+	uint64_t first = head - window_length(lag->window);
+
+	if (lag->offered > first)
+		first = lag->offered;
+	lag->offered = head;
+	for (; first != head; first++) {
+		struct cursor *cursor, *next;
+
+		/* Sending may have moved the tail beyond this block. */
+		if (head - first > window_length(lag->window))
+			continue;
+		TAILQ_FOREACH_SAFE (cursor, window_at(lag->window, first), entry, next)
+			client_send(client_of(cursor));
+	}
+}
+
+uint32_t stream_lag_pin_allowance(const struct stream_lag *lag)
+{
+	uint32_t pinned = ring_pinned_blocks(lag->ring);
+
+	return pinned < lag->max_pinned ? lag->max_pinned - pinned : 0;
+}
+
+static void lag_drop_for(struct stream_lag *lag, struct client *client)
+{
+	uint64_t now = clock_monotonic_ns();
+	struct client_lag behind = client_lag(client, now);
+	uint64_t dropped =
+		window_skip(lag->window, &client->cursor, stream_lag_pin_allowance(lag) > 0);
+	unsigned int suppressed;
+
+	if (!dropped)
+		return;
+	client->stats.dropped_bytes += dropped;
+	client->stats.drops++;
+	if (!log_limit_pass(&lag->drop_log, now, &suppressed))
+		return;
+	log_notice("stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64 " ms: dropped %" PRIu64
+		   " bytes for it (lag-policy = drop)",
+		   lag->settings->name, client->peer_text, behind.bytes, behind.ns / 1000000,
+		   dropped);
+	if (suppressed)
+		log_notice("stream %s: %u more drops were not logged", lag->settings->name,
+			   suppressed);
+}
+
+static void lag_disconnect(struct stream_lag *lag, struct client *client)
+{
+	uint64_t now = clock_monotonic_ns();
+	struct client_lag behind = client_lag(client, now);
+	unsigned int suppressed;
+
+	if (log_limit_pass(&lag->kick_log, now, &suppressed)) {
+		log_notice("stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64
+			   " ms: kicked (lag-policy = disconnect)",
+			   lag->settings->name, client->peer_text, behind.bytes,
+			   behind.ns / 1000000);
+		if (suppressed)
+			log_notice("stream %s: %u more kicks were not logged", lag->settings->name,
+				   suppressed);
+	}
+	client_kick(client, LEAVE_TOO_SLOW, NULL);
+}
+
+void stream_lag_make_room(struct stream_lag *lag)
+{
+	bool may_wait = lag->settings->lag_policy == LAG_POLICY_BLOCK;
+
+	/* The source need not wait yet, and offering each block by itself would cost a send for each. */
+	if (may_wait && ring_free_blocks(lag->ring))
+		return;
+	/* Clients get the chance to take new blocks before any of them loses some. */
+	stream_lag_offer(lag);
+	if (may_wait)
+		return;
+	while (ring_free_blocks(lag->ring) <= lag->low_water) {
+		struct cursor *slowest = window_slowest(lag->window);
+
+		/* Keep the newest block while the source has another one to fill. */
+		if (!slowest || (window_length(lag->window) == 1 && ring_free_blocks(lag->ring)))
+			break;
+		if (lag->settings->lag_policy == LAG_POLICY_DISCONNECT)
+			lag_disconnect(lag, client_of(slowest));
+		else
+			lag_drop_for(lag, client_of(slowest));
+	}
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The clients of a stream and its ring: offering new blocks to clients, and keeping the ring from
+ * running dry on account of slow ones.
+ *
+ * When free blocks reach the low-water mark, the lag policy is applied to the clients at the tail of
+ * the window. That frees blocks that have not been sent yet. Blocks in flight to a stalled client are
+ * pinned, and only ending that client frees them. So that stalled clients never take the ring from
+ * the others, at most half of it may be pinned (PINNED_DIVISOR); beyond that, blocks are sent by
+ * copying, except those that are pinned already. Under lag-policy = block there is no such limit: the
+ * source waits anyway.
+ */
+#ifndef DMACAST_STREAM_LAG_H
+#define DMACAST_STREAM_LAG_H
+
+#include "lib/log.h"
+#include "lib/settings.h"
+#include "ring/ring.h"
+#include "stream/window.h"
+
+#include <stdint.h>
+
+struct stream_lag {
+	const struct stream_settings *settings;
+	struct window *window;
+	struct ring *ring;   /* NULL while the stream waits for its device */
+	uint32_t low_water;  /* blocks */
+	uint32_t max_pinned; /* blocks */
+	uint64_t offered;    /* sequence up to which every client was offered the blocks */
+	struct log_limit drop_log, kick_log;
+};
+
+/**
+ * stream_lag_init() - start without a ring; the owner sets and clears `ring`.
+ * @settings, @window: must outlive @lag; the cursors in @window are those of clients
+ */
+void stream_lag_init(struct stream_lag *lag, const struct stream_settings *settings,
+		     struct window *window);
+
+/** stream_lag_adapt() - apply changed settings. */
+void stream_lag_adapt(struct stream_lag *lag);
+
+/** stream_lag_offer() - offer blocks that entered the window since the last call to every client. */
+void stream_lag_offer(struct stream_lag *lag);
+
+/**
+ * stream_lag_make_room() - keep the source from running dry: offer new blocks, then drop or disconnect
+ * the slowest clients until more blocks than the low-water mark are free.
+ */
+void stream_lag_make_room(struct stream_lag *lag);
+
+/** stream_lag_pin_allowance() - return how many blocks without a pin may be pinned now. */
+uint32_t stream_lag_pin_allowance(const struct stream_lag *lag);
+
+#endif

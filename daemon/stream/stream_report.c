@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "stream/stream_report.h"
+
+#include "lib/clock.h"
+#include "ring/ring_memory.h"
+#include "source/source.h"
+#include "stream/stream_internal.h"
+
+static void report_ring(const struct stream *stream, struct stream_report *report)
+{
+	const struct ring *ring = stream->ring;
+
+	report->block_size = ring_block_size(ring);
+	report->blocks = ring_blocks(ring);
+	report->blocks_free = ring_free_blocks(ring);
+	report->blocks_window = window_length(stream->window);
+	report->blocks_pinned = ring_pinned_only_blocks(ring);
+	report->blocks_filling = report->blocks - report->blocks_free - report->blocks_window -
+				 report->blocks_pinned;
+	report->memory = ring_memory_text(ring);
+	report->has_kernel = ring_ask_kernel(ring, &report->kernel);
+}
+
+static void add_client(struct stream_report *report, const struct client *client, uint64_t now)
+{
+	struct client_lag lag = client_lag(client, now);
+
+	client_totals_add(&report->present, &client->stats, &client->zerocopy.stats);
+	report->outstanding_sends += zerocopy_outstanding(&client->zerocopy);
+	if (lag.bytes > report->most_lag_bytes)
+		report->most_lag_bytes = lag.bytes;
+	if (lag.ns > report->most_lag_ns)
+		report->most_lag_ns = lag.ns;
+}
+
+void stream_report(const struct stream *stream, struct stream_report *report)
+{
+	static const char *const state_word[] = { "waiting", "holding", "running", "ending",
+						  "ended" };
+	uint64_t now = clock_monotonic_ns();
+	const struct client *client;
+
+	*report = (struct stream_report){
+		.name = stream->settings->name,
+		.state = state_word[stream->state],
+		.source = stream->source ? source_text(stream->source) : stream->settings->device,
+		.memory = "",
+		.head = window_head(stream->window),
+		.bytes = window_bytes(stream->window),
+		.clients = stream->client_count,
+		.settings = stream->settings,
+		.stats = stream->stats,
+	};
+	if (stream->ring)
+		report_ring(stream, report);
+	TAILQ_FOREACH (client, &stream->clients, entry)
+		add_client(report, client, now);
+}
+
+void stream_each_client(const struct stream *stream,
+			void (*each)(void *argument, const struct client *client), void *argument)
+{
+	const struct client *client;
+
+	TAILQ_FOREACH (client, &stream->clients, entry)
+		each(argument, client);
+}
