@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stream/streams.h"
 
-#include "config/config.h"
-#include "config/option.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
@@ -11,15 +9,6 @@
 #include <event2/event_struct.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What stays of a stream when it is closed: what was counted under its name. */
-struct record {
-	TAILQ_ENTRY(record) entry;
-	char *name;
-	struct stream_stats stats;
-};
-
-TAILQ_HEAD(record_list, record);
 
 /*
  * From stream_open() to its end. Those of one name follow each other: each has its own settings.
@@ -34,7 +23,7 @@ enum generation_state { GENERATION_PREPARED, GENERATION_CURRENT, GENERATION_FORM
 struct generation {
 	TAILQ_ENTRY(generation) entry;
 	struct streams *streams;
-	struct record *record;
+	struct name_totals *totals;
 	struct stream *stream;
 	enum generation_state state;
 	struct event drain_timer; /* FORMER: the end of patience with its clients */
@@ -42,84 +31,24 @@ struct generation {
 
 TAILQ_HEAD(generation_list, generation);
 
-struct finished {
-	TAILQ_ENTRY(finished) entry;
-	struct stream_settings *settings;
-};
-
-TAILQ_HEAD(finished_list, finished);
-
 struct streams {
 	struct event_base *base;
 	struct streams_owner owner;
-	struct record_list records;
+	struct stream_names names;
 	struct generation_list generations; /* those that are FORMER at the end */
-	struct finished_list finished;
 	bool running;	     /* clients may be there */
 	struct event *sweep; /* closes what has ended */
 };
 
-/* The record of that name, a new one if there is none. Return: NULL without memory. */
-static struct record *record_of(struct streams *streams, const char *name)
-{
-	struct record *record;
-
-	TAILQ_FOREACH (record, &streams->records, entry) {
-		if (!strcmp(record->name, name))
-			return record;
-	}
-	record = calloc(1, sizeof(*record));
-	if (!record || !(record->name = strdup(name))) {
-		log_error("stream %s: no memory", name);
-		free(record);
-		return NULL;
-	}
-	TAILQ_INSERT_TAIL(&streams->records, record, entry);
-	return record;
-}
-
-static void remove_record(struct streams *streams, struct record *record)
-{
-	TAILQ_REMOVE(&streams->records, record, entry);
-	free(record->name);
-	free(record);
-}
-
 static void remove_generation(struct generation *generation)
 {
 	event_del(&generation->drain_timer);
+	name_totals_release(generation->totals);
 	TAILQ_REMOVE(&generation->streams->generations, generation, entry);
 	free(generation);
 }
 
-static void forget(struct streams *streams, struct finished *finished)
-{
-	TAILQ_REMOVE(&streams->finished, finished, entry);
-	config_free_stream(finished->settings);
-	free(finished);
-}
-
-static void forget_name(struct streams *streams, const char *name)
-{
-	struct finished *finished, *next;
-
-	TAILQ_FOREACH_SAFE (finished, &streams->finished, entry, next) {
-		if (!strcmp(finished->settings->name, name))
-			forget(streams, finished);
-	}
-}
-
 /* ---- the end of streams ---- */
-
-static void remember(struct streams *streams, const struct stream_settings *settings)
-{
-	struct finished *finished = calloc(1, sizeof(*finished));
-
-	if (!finished)
-		return; /* a reload starts it again, then */
-	finished->settings = config_copy_stream(settings);
-	TAILQ_INSERT_TAIL(&streams->finished, finished, entry);
-}
 
 /* Does another stream of ours have, or wait for, this device? */
 static bool is_held(const struct streams *streams, const char *device)
@@ -183,7 +112,7 @@ static void close_ended(struct generation *generation)
 	char *device = settings->device ? strdup(settings->device) : NULL;
 
 	if (generation->state == GENERATION_CURRENT)
-		remember(streams, settings);
+		stream_names_finished(&streams->names, settings);
 	remove_generation(generation);
 	stream_close(stream);
 	if (device)
@@ -234,18 +163,23 @@ static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
 static void stream_lost(void *argument, struct stream *lost);
 
 /* A place for a stream, and how that stream speaks to it. */
-static struct generation *add_generation(struct streams *streams, struct record *record,
+static struct generation *add_generation(struct streams *streams, const char *name,
 					 struct stream_owner *owner)
 {
-	struct generation *generation = calloc(1, sizeof(*generation));
+	struct name_totals *totals = stream_names_use(&streams->names, name);
+	struct generation *generation;
 
+	if (!totals)
+		return NULL;
+	generation = calloc(1, sizeof(*generation));
 	if (!generation) {
 		log_error("no memory for one more stream");
+		name_totals_release(totals);
 		return NULL;
 	}
 	generation->streams = streams;
 	evtimer_assign(&generation->drain_timer, streams->base, drain_timer_expired, generation);
-	generation->record = record;
+	generation->totals = totals;
 	TAILQ_INSERT_HEAD(&streams->generations, generation, entry);
 	*owner = (struct stream_owner){
 		.argument = generation,
@@ -290,7 +224,7 @@ static void stream_lost(void *argument, struct stream *lost)
 	struct stream_owner owner;
 
 	make_former(generation, LEAVE_DEVICE_GONE, NULL);
-	successor = add_generation(streams, generation->record, &owner);
+	successor = add_generation(streams, stream_name(lost), &owner);
 	if (!successor)
 		return;
 	successor->state = GENERATION_CURRENT;
@@ -321,14 +255,14 @@ static enum stream_device how_to_open(const struct streams *streams,
 struct stream *streams_prepare(struct streams *streams, const struct stream_settings *settings)
 {
 	enum stream_device device = how_to_open(streams, settings);
-	struct record *record = record_of(streams, settings->name);
 	struct generation *generation;
 	struct stream_owner owner;
 	struct stream *stream;
 
-	if (!record || !(generation = add_generation(streams, record, &owner)))
+	generation = add_generation(streams, settings->name, &owner);
+	if (!generation)
 		return NULL;
-	stream = stream_open(streams->base, settings, &record->stats, &owner, device);
+	stream = stream_open(streams->base, settings, &generation->totals->stats, &owner, device);
 	if (!stream) {
 		remove_generation(generation);
 		return NULL;
@@ -356,7 +290,7 @@ void streams_begin(struct streams *streams, struct stream *stream)
 		    stream_is_same(generation->stream, stream))
 			make_former(generation, LEAVE_STOPPING, "started again");
 	}
-	forget_name(streams, stream_settings(stream)->name);
+	stream_names_started(&streams->names, stream_name(stream));
 	begun->state = GENERATION_CURRENT;
 	if (streams->running && !has_to_wait(streams, stream))
 		stream_start(stream);
@@ -387,75 +321,23 @@ struct stream *streams_find(const struct streams *streams, const char *name)
 	return NULL;
 }
 
-static bool is_unchanged(const struct stream_settings *a, const struct stream_settings *b)
-{
-	char names[OPTION_NAMES_TEXT];
-
-	return !strcmp(a->name, b->name) &&
-	       !option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, a, b, names);
-}
-
 bool streams_is_finished(const struct streams *streams, const struct stream_settings *settings)
 {
 	const struct generation *generation;
-	const struct finished *finished;
 
 	TAILQ_FOREACH (generation, &streams->generations, entry) {
 		if (generation->state == GENERATION_CURRENT &&
 		    stream_is_ending(generation->stream) &&
-		    is_unchanged(stream_settings(generation->stream), settings))
+		    stream_names_is_unchanged(stream_settings(generation->stream), settings))
 			return true;
 	}
-	TAILQ_FOREACH (finished, &streams->finished, entry) {
-		if (is_unchanged(finished->settings, settings))
-			return true;
-	}
-	return false;
-}
-
-static bool has_name(const struct stream_settings *settings, size_t count, const char *name)
-{
-	bool found = false;
-
-	for (size_t i = 0; !found && i < count; i++)
-		found = !strcmp(settings[i].name, name);
-	return found;
-}
-
-static bool is_used(const struct streams *streams, const struct record *record)
-{
-	const struct generation *generation;
-
-	TAILQ_FOREACH (generation, &streams->generations, entry) {
-		if (generation->record == record)
-			return true;
-	}
-	return false;
-}
-
-/* What was counted for streams that there are no longer. */
-static void forget_records(struct streams *streams, const struct stream_settings *settings,
-			   size_t count)
-{
-	struct record *record, *next;
-
-	TAILQ_FOREACH_SAFE (record, &streams->records, entry, next) {
-		if (has_name(settings, count, record->name) || is_used(streams, record))
-			continue;
-		remove_record(streams, record);
-	}
+	return stream_names_is_finished(&streams->names, settings);
 }
 
 void streams_forget_others(struct streams *streams, const struct stream_settings *settings,
 			   size_t count)
 {
-	struct finished *finished, *next;
-
-	TAILQ_FOREACH_SAFE (finished, &streams->finished, entry, next) {
-		if (!has_name(settings, count, finished->settings->name))
-			forget(streams, finished);
-	}
-	forget_records(streams, settings, count);
+	stream_names_forget_others(&streams->names, settings, count);
 }
 
 void streams_each(const struct streams *streams,
@@ -510,9 +392,8 @@ struct streams *streams_open(struct event_base *base, const struct stream_settin
 	}
 	streams->base = base;
 	streams->owner = *owner;
-	TAILQ_INIT(&streams->records);
+	stream_names_init(&streams->names);
 	TAILQ_INIT(&streams->generations);
-	TAILQ_INIT(&streams->finished);
 	streams->sweep = evtimer_new(base, sweep, streams);
 	opened = streams->sweep != NULL;
 	for (size_t i = 0; opened && i < count; i++)
@@ -548,30 +429,18 @@ void streams_kick_all(struct streams *streams, enum leave_reason reason, const c
 		stream_kick_all(generation->stream, reason, text);
 }
 
-static void report_name(const struct streams *streams, const struct record *record,
+static void report_name(const struct streams *streams, const struct name_totals *totals,
 			struct name_report *report)
 {
 	const struct generation *generation;
-	struct stream_report one;
+	struct stream_report stream;
 
-	*report = (struct name_report){
-		.name = record->name,
-		.stats = &record->stats,
-		.totals = record->stats.left,
-	};
+	name_report_init(report, totals);
 	TAILQ_FOREACH (generation, &streams->generations, entry) {
-		if (generation->record != record || stream_has_ended(generation->stream))
+		if (generation->totals != totals || stream_has_ended(generation->stream))
 			continue;
-		stream_report(generation->stream, &one);
-		if (!report->generations++)
-			report->newest = one;
-		report->clients += one.clients;
-		report->outstanding_sends += one.outstanding_sends;
-		if (one.most_lag_bytes > report->most_lag_bytes)
-			report->most_lag_bytes = one.most_lag_bytes;
-		if (one.most_lag_ns > report->most_lag_ns)
-			report->most_lag_ns = one.most_lag_ns;
-		client_totals_join(&report->totals, &one.present);
+		stream_report(generation->stream, &stream);
+		name_report_add(report, &stream);
 	}
 }
 
@@ -579,22 +448,13 @@ void streams_each_name(const struct streams *streams,
 		       void (*each)(void *argument, const struct name_report *report),
 		       void *argument)
 {
-	const struct record *record;
+	const struct name_totals *totals;
 	struct name_report report;
 
-	TAILQ_FOREACH (record, &streams->records, entry) {
-		report_name(streams, record, &report);
+	TAILQ_FOREACH (totals, &streams->names.totals, entry) {
+		report_name(streams, totals, &report);
 		each(argument, &report);
 	}
-}
-
-/* A stream that has not ended goes on to count. */
-static void free_records(struct streams *streams)
-{
-	struct record *record;
-
-	while ((record = TAILQ_FIRST(&streams->records)))
-		remove_record(streams, record);
 }
 
 bool streams_close(struct streams *streams)
@@ -602,15 +462,16 @@ bool streams_close(struct streams *streams)
 	bool complete = !streams->running || TAILQ_EMPTY(&streams->generations);
 	struct generation *generation;
 
+	/* Totals that streams still count into stay, with these streams. */
+	if (!complete)
+		stream_names_free(&streams->names);
 	while ((generation = TAILQ_FIRST(&streams->generations))) {
 		if (!streams->running)
 			stream_close(generation->stream);
 		remove_generation(generation);
 	}
-	while (!TAILQ_EMPTY(&streams->finished))
-		forget(streams, TAILQ_FIRST(&streams->finished));
 	if (complete)
-		free_records(streams);
+		stream_names_free(&streams->names);
 	if (streams->sweep)
 		event_free(streams->sweep);
 	free(streams);

@@ -9,7 +9,7 @@
 #include "lib/settings.h"
 #include "lib/stats.h"
 #include "stream/stream.h"
-#include "stream/stream_report.h"
+#include "stream/stream_names.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,19 +45,6 @@ void streams_kick_all(struct streams *streams, enum leave_reason reason, const c
 /** streams_each() - call @each for every stream that has not ended, current ones first. */
 void streams_each(const struct streams *streams,
 		  void (*each)(void *argument, struct stream *stream), void *argument);
-
-/* What there is to say about all streams that one name ever had. */
-struct name_report {
-	const char *name;
-	const struct stream_stats *stats; /* what only grows; of clients, those who left */
-	struct client_totals totals;	  /* what only grows, of all clients: left and present */
-	uint64_t clients;		  /* present */
-	uint64_t outstanding_sends;
-	uint64_t most_lag_bytes; /* of the one that is farthest behind */
-	uint64_t most_lag_ns;
-	unsigned int generations;    /* not ended yet; 0: none */
-	struct stream_report newest; /* of these, the one that new clients get; if there is one */
-};
 
 /** streams_each_name() - call @each for every name, in the order in which they came. */
 void streams_each_name(const struct streams *streams,

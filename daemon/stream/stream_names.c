@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "stream/stream_names.h"
+
+#include "config/config.h"
+#include "config/option.h"
+#include "lib/log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct finished_stream {
+	TAILQ_ENTRY(finished_stream) entry;
+	struct stream_settings *settings;
+};
+
+void stream_names_init(struct stream_names *names)
+{
+	TAILQ_INIT(&names->totals);
+	TAILQ_INIT(&names->finished);
+}
+
+/* ---- totals ---- */
+
+static struct name_totals *names_find_totals(struct stream_names *names, const char *name)
+{
+	struct name_totals *totals;
+
+	TAILQ_FOREACH (totals, &names->totals, entry) {
+		if (!strcmp(totals->name, name))
+			break;
+	}
+	return totals;
+}
+
+static struct name_totals *names_add_totals(struct stream_names *names, const char *name)
+{
+	struct name_totals *totals = calloc(1, sizeof(*totals));
+
+	if (!totals || !(totals->name = strdup(name))) {
+		log_error("stream %s: no memory", name);
+		free(totals);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&names->totals, totals, entry);
+	return totals;
+}
+
+struct name_totals *stream_names_use(struct stream_names *names, const char *name)
+{
+	struct name_totals *totals = names_find_totals(names, name);
+
+	if (!totals)
+		totals = names_add_totals(names, name);
+	if (totals)
+		totals->users++;
+	return totals;
+}
+
+void name_totals_release(struct name_totals *totals)
+{
+	assert(totals->users);
+	totals->users--;
+}
+
+static void names_remove_totals(struct stream_names *names, struct name_totals *totals)
+{
+	TAILQ_REMOVE(&names->totals, totals, entry);
+	free(totals->name);
+	free(totals);
+}
+
+/* ---- streams that ended by themselves ---- */
+
+static void names_remove_finished(struct stream_names *names, struct finished_stream *finished)
+{
+	TAILQ_REMOVE(&names->finished, finished, entry);
+	config_free_stream(finished->settings);
+	free(finished);
+}
+
+void stream_names_finished(struct stream_names *names, const struct stream_settings *settings)
+{
+	struct finished_stream *finished = calloc(1, sizeof(*finished));
+
+	if (!finished)
+		return; /* the next reload starts the stream again */
+	finished->settings = config_copy_stream(settings);
+	TAILQ_INSERT_TAIL(&names->finished, finished, entry);
+}
+
+void stream_names_started(struct stream_names *names, const char *name)
+{
+	struct finished_stream *finished, *next;
+
+	TAILQ_FOREACH_SAFE (finished, &names->finished, entry, next) {
+		if (!strcmp(finished->settings->name, name))
+			names_remove_finished(names, finished);
+	}
+}
+
+bool stream_names_is_unchanged(const struct stream_settings *a, const struct stream_settings *b)
+{
+	char options[OPTION_NAMES_TEXT];
+
+	return !strcmp(a->name, b->name) &&
+	       !option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, a, b, options);
+}
+
+bool stream_names_is_finished(const struct stream_names *names,
+			      const struct stream_settings *settings)
+{
+	const struct finished_stream *finished;
+
+	TAILQ_FOREACH (finished, &names->finished, entry) {
+		if (stream_names_is_unchanged(finished->settings, settings))
+			return true;
+	}
+	return false;
+}
+
+/* ---- forgetting ---- */
+
+static bool names_is_configured(const struct stream_settings *settings, size_t count,
+				const char *name)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!strcmp(settings[i].name, name))
+			return true;
+	}
+	return false;
+}
+
+void stream_names_forget_others(struct stream_names *names, const struct stream_settings *settings,
+				size_t count)
+{
+	struct finished_stream *finished, *next_finished;
+	struct name_totals *totals, *next_totals;
+
+	TAILQ_FOREACH_SAFE (finished, &names->finished, entry, next_finished) {
+		if (!names_is_configured(settings, count, finished->settings->name))
+			names_remove_finished(names, finished);
+	}
+	TAILQ_FOREACH_SAFE (totals, &names->totals, entry, next_totals) {
+		if (!totals->users && !names_is_configured(settings, count, totals->name))
+			names_remove_totals(names, totals);
+	}
+}
+
+void stream_names_free(struct stream_names *names)
+{
+	stream_names_forget_others(names, NULL, 0);
+}
+
+/* ---- the report ---- */
+
+void name_report_init(struct name_report *report, const struct name_totals *totals)
+{
+	*report = (struct name_report){
+		.name = totals->name,
+		.stats = &totals->stats,
+		.totals = totals->stats.left,
+	};
+}
+
+void name_report_add(struct name_report *report, const struct stream_report *stream)
+{
+	if (!report->generations++)
+		report->newest = *stream;
+	report->clients += stream->clients;
+	report->outstanding_sends += stream->outstanding_sends;
+	if (stream->most_lag_bytes > report->most_lag_bytes)
+		report->most_lag_bytes = stream->most_lag_bytes;
+	if (stream->most_lag_ns > report->most_lag_ns)
+		report->most_lag_ns = stream->most_lag_ns;
+	client_totals_join(&report->totals, &stream->present);
+}
