@@ -36,8 +36,8 @@ struct streams {
 	struct streams_owner owner;
 	struct stream_names names;
 	struct generation_list generations; /* those that are FORMER at the end */
-	bool running;	     /* clients may be there */
-	struct event *sweep; /* closes what has ended */
+	bool running;			    /* clients may be there */
+	struct event *sweep;		    /* closes what has ended */
 };
 
 static void remove_generation(struct generation *generation)

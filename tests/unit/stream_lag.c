@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Lag policies on a real ring with clients over loopback: which client a policy meets, how much it
+ * frees, and how many blocks may be pinned.
+ */
+#include "config/option.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "ring/ring_memory.h"
+#include "stream/client.h"
+#include "stream/stream_lag.h"
+
+#include "loopback.h"
+#include "tap.h"
+
+#include <err.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BLOCK_SIZE 65536U
+#define BLOCKS 32U
+#define LOW_WATER 8U
+#define CLIENTS 2U
+#define SMALL_BUFFER (32 << 10)
+#define PATIENCE_NS 20000000000ULL
+
+/* Clients by their index: one whose peer never reads while a test runs, and one whose peer reads. */
+enum { STALLED, READING };
+
+static const struct family ipv4 = { "IPv4", AF_INET, AF_INET };
+static char stream_name_text[] = "test";
+
+struct world {
+	struct event_base *base;
+	struct stream_settings settings;
+	struct latency latency;
+	struct zerocopy_verdicts verdicts;
+	struct ring *ring;
+	struct window *window;
+	struct client_owner owner;
+	struct stream_lag lag;
+	struct client *client[CLIENTS];
+	int peer[CLIENTS];
+	uint64_t received[CLIENTS]; /* bytes */
+	unsigned int again[CLIENTS];
+	uint32_t clients, gone;
+};
+
+static uint32_t world_pin_allowance(void *argument)
+{
+	const struct world *world = argument;
+
+	return stream_lag_pin_allowance(&world->lag);
+}
+
+static void send_again(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	client_send(argument);
+}
+
+static void world_again(void *argument, struct client *client)
+{
+	const struct timeval soon = { .tv_usec = 1 };
+	struct world *world = argument;
+
+	for (uint32_t i = 0; i < world->clients; i++)
+		world->again[i] += world->client[i] == client;
+	if (world->owner.turn_bytes)
+		event_base_once(world->base, -1, EV_TIMEOUT, send_again, client, &soon);
+}
+
+static void world_gone(void *argument, struct client *client)
+{
+	struct world *world = argument;
+
+	(void)client;
+	world->gone++;
+}
+
+static void world_begin(struct world *world, enum lag_policy policy, uint64_t low_water)
+{
+	memset(world, 0, sizeof(*world));
+	option_set_presets(OPTION_STREAM, &world->settings);
+	world->settings.name = stream_name_text;
+	world->settings.lag_policy = policy;
+	world->settings.zerocopy = ZEROCOPY_NEVER;
+	world->settings.block_size = BLOCK_SIZE;
+	world->settings.ring_size = (uint64_t)BLOCKS * BLOCK_SIZE;
+	world->settings.low_water = low_water;
+	world->settings.send_buffer = SMALL_BUFFER;
+	world->owner = (struct client_owner){
+		.argument = world,
+		.turn_bytes = 1 << 20,
+		.uncopied_turn_bytes = 1 << 20,
+		.latency = &world->latency,
+		.verdicts = &world->verdicts,
+		.pin_allowance = world_pin_allowance,
+		.again = world_again,
+		.gone = world_gone,
+	};
+	world->base = event_base_new();
+	world->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
+	world->window = window_create(BLOCKS);
+	if (!world->base || !world->ring || !world->window)
+		errx(1, "no ring");
+	stream_lag_init(&world->lag, &world->settings, world->window);
+	world->lag.ring = world->ring;
+}
+
+static void world_join(struct world *world)
+{
+	const struct sockaddr_in nobody = { .sin_family = AF_INET };
+	uint32_t i = world->clients++;
+	int sender;
+
+	if (!connect_pair(&ipv4, SMALL_BUFFER, &sender, &world->peer[i]))
+		errx(1, "no connection");
+	world->client[i] =
+		client_create(world->base, sender, (const struct sockaddr *)&nobody, sizeof(nobody),
+			      &world->settings, world->window, &world->owner);
+	if (!world->client[i])
+		errx(1, "no client");
+}
+
+/* Make client_send() call again() instead of sending, so that a test sees each offer. */
+static void world_only_offer(struct world *world)
+{
+	world->owner.turn_bytes = world->owner.uncopied_turn_bytes = 0;
+}
+
+static struct block *world_push(struct world *world)
+{
+	struct block *block = ring_take(world->ring);
+
+	if (!block)
+		errx(1, "no free block");
+	block->monotonic_ns = clock_monotonic_ns();
+	block->length = BLOCK_SIZE;
+	memset(block->data, 0, block->length);
+	window_push(world->window, block);
+	return block;
+}
+
+/* Let the peers from @first on read what has arrived. */
+static void world_receive(struct world *world, uint32_t first)
+{
+	static unsigned char buffer[256 << 10];
+	ssize_t n;
+
+	for (uint32_t i = first; i < world->clients; i++) {
+		while ((n = recv(world->peer[i], buffer, sizeof(buffer), MSG_DONTWAIT)) > 0)
+			world->received[i] += (uint64_t)n;
+	}
+	event_base_loop(world->base, EVLOOP_NONBLOCK);
+}
+
+/* Run until the client that reads has all blocks. */
+static void world_run(struct world *world)
+{
+	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS;
+
+	while (window_block(world->window, &world->client[READING]->cursor) &&
+	       check(clock_monotonic_ns() < give_up, "the reading client never has all blocks"))
+		world_receive(world, READING);
+}
+
+static void world_end(struct world *world)
+{
+	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS;
+
+	for (uint32_t i = 0; i < world->clients; i++)
+		client_finish(world->client[i]);
+	while (world->gone < world->clients &&
+	       check(clock_monotonic_ns() < give_up, "%u of %u clients ended", world->gone,
+		     world->clients))
+		world_receive(world, 0);
+	for (uint32_t i = 0; i < world->clients; i++) {
+		close(world->peer[i]);
+		client_free(world->client[i]);
+	}
+	check(ring_free_blocks(world->ring) == BLOCKS, "%u blocks are free",
+	      ring_free_blocks(world->ring));
+	window_destroy(world->window);
+	ring_destroy(world->ring);
+	event_base_free(world->base);
+	option_free_values(OPTION_STREAM, &world->settings);
+}
+
+static void world_kick_all(struct world *world)
+{
+	for (uint32_t i = 0; i < world->clients; i++)
+		client_kick(world->client[i], LEAVE_BY_OPERATOR, NULL);
+}
+
+static void test_offer(void)
+{
+	struct world world;
+
+	world_begin(&world, LAG_POLICY_DROP, LOW_WATER);
+	world_only_offer(&world);
+	world_join(&world);
+	world_join(&world);
+	world_push(&world);
+	world_push(&world);
+	stream_lag_offer(&world.lag);
+	for (uint32_t i = 0; i < CLIENTS; i++)
+		check(world.again[i] == 1, "client %u was offered them %u times", i,
+		      world.again[i]);
+	stream_lag_offer(&world.lag);
+	check(world.again[STALLED] == 1, "offered again");
+	point("new blocks are offered to each client once");
+
+	window_advance(world.window, &world.client[READING]->cursor, 2 * BLOCK_SIZE);
+	world_push(&world);
+	stream_lag_offer(&world.lag);
+	check(world.again[READING] == 2, "offered %u times", world.again[READING]);
+	check(world.again[STALLED] == 1, "offered %u times", world.again[STALLED]);
+	world_kick_all(&world);
+	world_end(&world);
+	point("a client that has older blocks left is not called for new ones");
+}
+
+/* The source fills more than the whole ring several times over; one client never reads. */
+static void test_drop(void)
+{
+	const struct client_stats *stats;
+	struct world world;
+	uint64_t dropped;
+
+	world_begin(&world, LAG_POLICY_DROP, LOW_WATER);
+	world_join(&world);
+	world_join(&world);
+	for (uint32_t i = 0; i < 4 * BLOCKS; i++) {
+		stream_lag_make_room(&world.lag);
+		check(ring_free_blocks(world.ring) > LOW_WATER, "%u blocks are free",
+		      ring_free_blocks(world.ring));
+		world_push(&world);
+		stream_lag_offer(&world.lag);
+		world_run(&world);
+	}
+	point("drop: more blocks than the low-water mark are free");
+	stats = &world.client[READING]->stats;
+	check(!stats->drops && !stats->dropped_bytes, "%" PRIu64 " drops", stats->drops);
+	stats = &world.client[STALLED]->stats;
+	check(stats->drops && stats->dropped_bytes >= 2 * (uint64_t)BLOCKS * BLOCK_SIZE,
+	      "%" PRIu64 " drops, %" PRIu64 " bytes", stats->drops, stats->dropped_bytes);
+	check(world.client[STALLED]->state == CLIENT_STREAMING, "the stalled client has ended");
+	point("drop: only the client at the tail loses blocks, and stays");
+	dropped = stats->dropped_bytes;
+	world_end(&world);
+	check(world.received[READING] == 4 * (uint64_t)BLOCKS * BLOCK_SIZE, "received %" PRIu64,
+	      world.received[READING]);
+	check(world.received[STALLED] + dropped == 4 * (uint64_t)BLOCKS * BLOCK_SIZE,
+	      "received %" PRIu64 ", dropped %" PRIu64, world.received[STALLED], dropped);
+	point("drop: each byte was received or counted as dropped");
+}
+
+/* A block of which the client has sent a part. */
+static void test_part(void)
+{
+	const uint32_t part = 1000;
+	struct block *pinned[BLOCKS / 2];
+	struct world world;
+	struct cursor *cursor;
+
+	world_begin(&world, LAG_POLICY_DROP, BLOCKS - 1);
+	world_only_offer(&world);
+	world_join(&world);
+	cursor = &world.client[STALLED]->cursor;
+	world_push(&world);
+	world_push(&world);
+	window_advance(world.window, cursor, part);
+	stream_lag_make_room(&world.lag);
+	check(cursor->held && cursor->offset == part, "not held, offset %u", cursor->offset);
+	check(world.client[STALLED]->stats.dropped_bytes == 0, "dropped %" PRIu64,
+	      world.client[STALLED]->stats.dropped_bytes);
+	check(ring_pinned_blocks(world.ring) == 1, "%u pinned", ring_pinned_blocks(world.ring));
+	world_kick_all(&world);
+	world_end(&world);
+	point("drop: a client may pin a block that it has sent a part of");
+
+	world_begin(&world, LAG_POLICY_DROP, BLOCKS - 1);
+	world_only_offer(&world);
+	world_join(&world);
+	cursor = &world.client[STALLED]->cursor;
+	for (uint32_t i = 0; i < BLOCKS / 2; i++) {
+		pinned[i] = world_push(&world);
+		block_pin(pinned[i]);
+	}
+	world_push(&world);
+	window_advance(world.window, cursor, part);
+	stream_lag_make_room(&world.lag);
+	check(!cursor->held && !cursor->offset, "held, or offset %u", cursor->offset);
+	check(world.client[STALLED]->stats.dropped_bytes == BLOCKS / 2 * BLOCK_SIZE - part,
+	      "dropped %" PRIu64, world.client[STALLED]->stats.dropped_bytes);
+	for (uint32_t i = 0; i < BLOCKS / 2; i++)
+		block_unpin(pinned[i]);
+	world_kick_all(&world);
+	world_end(&world);
+	point("drop: beyond the pin allowance the block is cut");
+}
+
+static void test_newest(void)
+{
+	struct block *pinned[BLOCKS - 1];
+	struct world world;
+
+	world_begin(&world, LAG_POLICY_DROP, BLOCKS - 1);
+	world_only_offer(&world);
+	world_join(&world);
+	for (uint32_t i = 0; i < 5; i++)
+		world_push(&world);
+	stream_lag_make_room(&world.lag);
+	check(window_length(world.window) == 1, "%u blocks in the window",
+	      window_length(world.window));
+	check(ring_free_blocks(world.ring) == BLOCKS - 1, "%u free", ring_free_blocks(world.ring));
+	point("drop: the newest block is kept while another one is free");
+
+	for (uint32_t i = 0; i < BLOCKS - 1; i++) {
+		pinned[i] = world_push(&world);
+		block_pin(pinned[i]);
+	}
+	check(!ring_free_blocks(world.ring), "%u free", ring_free_blocks(world.ring));
+	stream_lag_make_room(&world.lag);
+	check(ring_free_blocks(world.ring) == 1 && window_length(world.window) == 1,
+	      "%u free, %u in the window", ring_free_blocks(world.ring),
+	      window_length(world.window));
+	world_push(&world);
+	stream_lag_make_room(&world.lag);
+	check(ring_free_blocks(world.ring) == 1 && window_length(world.window) == 0,
+	      "%u free, %u in the window", ring_free_blocks(world.ring),
+	      window_length(world.window));
+	for (uint32_t i = 0; i < BLOCKS - 1; i++)
+		block_unpin(pinned[i]);
+	world_kick_all(&world);
+	world_end(&world);
+	point("drop: without a free block, the newest one is dropped, too");
+}
+
+static void test_disconnect(void)
+{
+	const struct client *stalled;
+	struct world world;
+
+	world_begin(&world, LAG_POLICY_DISCONNECT, LOW_WATER);
+	world_join(&world);
+	world_join(&world);
+	stalled = world.client[STALLED];
+	for (uint32_t i = 0; i < 2 * BLOCKS; i++) {
+		bool enough = ring_free_blocks(world.ring) > LOW_WATER;
+		enum client_state before = stalled->state;
+
+		stream_lag_make_room(&world.lag);
+		check(!enough || stalled->state == before, "disconnected with enough free blocks");
+		check(ring_free_blocks(world.ring) > LOW_WATER, "%u blocks are free",
+		      ring_free_blocks(world.ring));
+		world_push(&world);
+		stream_lag_offer(&world.lag);
+		world_run(&world);
+	}
+	check(stalled->state >= CLIENT_RESETTING, "it is still there");
+	check(stalled->leave == LEAVE_TOO_SLOW, "it left for reason %d", stalled->leave);
+	check(!stalled->stats.drops, "something was dropped");
+	check(world.client[READING]->state == CLIENT_STREAMING, "the other one has ended, too");
+	point("disconnect: only the client at the tail is reset");
+	world_end(&world);
+	check(world.received[READING] == 2 * (uint64_t)BLOCKS * BLOCK_SIZE, "received %" PRIu64,
+	      world.received[READING]);
+	point("disconnect: the other one has every byte");
+}
+
+static void test_block(void)
+{
+	struct world world;
+
+	world_begin(&world, LAG_POLICY_BLOCK, LOW_WATER);
+	world_only_offer(&world);
+	world_join(&world);
+	for (uint32_t i = 0; i < BLOCKS - 1; i++)
+		world_push(&world);
+	stream_lag_make_room(&world.lag);
+	check(!world.again[STALLED], "offered %u times", world.again[STALLED]);
+	point("block: nothing is done while a block is free");
+	world_push(&world);
+	stream_lag_make_room(&world.lag);
+	check(world.again[STALLED] == 1, "offered %u times", world.again[STALLED]);
+	check(!ring_free_blocks(world.ring), "%u blocks are free", ring_free_blocks(world.ring));
+	check(!world.client[STALLED]->stats.drops, "something was dropped");
+	check(world.client[STALLED]->state == CLIENT_STREAMING, "the client has ended");
+	world_kick_all(&world);
+	world_end(&world);
+	point("block: without a free block new ones are offered, and nothing is lost");
+}
+
+static void test_pin_allowance(void)
+{
+	struct block *block;
+	struct world world;
+
+	world_begin(&world, LAG_POLICY_DROP, LOW_WATER);
+	world_only_offer(&world);
+	world_join(&world);
+	check(stream_lag_pin_allowance(&world.lag) == BLOCKS / 2, "%u may be pinned",
+	      stream_lag_pin_allowance(&world.lag));
+	block = world_push(&world);
+	block_pin(block);
+	check(stream_lag_pin_allowance(&world.lag) == BLOCKS / 2 - 1, "%u may be pinned",
+	      stream_lag_pin_allowance(&world.lag));
+	block_pin(block);
+	check(stream_lag_pin_allowance(&world.lag) == BLOCKS / 2 - 1, "a block counts twice");
+	point("half of the ring may be pinned");
+
+	world.settings.lag_policy = LAG_POLICY_BLOCK;
+	world.settings.low_water = 3;
+	stream_lag_adapt(&world.lag);
+	check(stream_lag_pin_allowance(&world.lag) == BLOCKS - 1, "%u may be pinned",
+	      stream_lag_pin_allowance(&world.lag));
+	check(world.lag.low_water == 3, "low water at %u", world.lag.low_water);
+	point("block: the whole ring may be pinned, as soon as the policy is changed");
+
+	for (uint32_t i = 1; i < BLOCKS; i++)
+		block_pin(world_push(&world));
+	check(!stream_lag_pin_allowance(&world.lag), "%u may be pinned",
+	      stream_lag_pin_allowance(&world.lag));
+	world.settings.lag_policy = LAG_POLICY_DROP;
+	stream_lag_adapt(&world.lag);
+	check(!stream_lag_pin_allowance(&world.lag), "%u may be pinned",
+	      stream_lag_pin_allowance(&world.lag));
+	block_unpin(block);
+	for (struct block *next; block; block = next) {
+		next = block->next;
+		block_unpin(block);
+	}
+	world_kick_all(&world);
+	world_end(&world);
+	point("where more is pinned than may be, the allowance is zero");
+}
+
+int main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	log_init("test");
+	log_set_level(LOG_LEVEL_ERROR);
+	test_offer();
+	test_drop();
+	test_part();
+	test_newest();
+	test_disconnect();
+	test_block();
+	test_pin_allowance();
+	return tap_end();
+}
