@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Streams in an event loop, with settings as text, and clients that connect but do not read. One stream
+ * at a time may have the fake device.
+ */
+#ifndef DMACAST_TEST_STREAMWORLD_H
+#define DMACAST_TEST_STREAMWORLD_H
+
+#include "config/option.h"
+#include "lib/clock.h"
+#include "lib/settings.h"
+#include "stream/streams.h"
+
+#include "fakedevice.h"
+#include "tap.h"
+
+#include <arpa/inet.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define WORLD_BLOCK "128K"
+#define WORLD_BLOCK_BYTES (128U << 10)
+
+static struct {
+	struct event_base *base;
+	struct streams *streams;
+	struct sockaddr_in address; /* of the one endpoint, */
+	char endpoint[32];	    /* and as text */
+	unsigned int all_ended;	    /* calls */
+} world;
+
+/* ---- settings ---- */
+
+static inline void settings_set(struct stream_settings *settings, const char *name,
+				const char *text)
+{
+	char expected[OPTION_ERROR_TEXT];
+
+	if (!option_set(option_find(OPTION_STREAM, name), settings, text, expected))
+		errx(1, "%s = %s: expected %s", name, text, expected);
+}
+
+/* A stream without a source. */
+static inline void settings_begin(struct stream_settings *settings, const char *name,
+				  const char *endpoint, const char *ring_size)
+{
+	memset(settings, 0, sizeof(*settings));
+	option_set_presets(OPTION_STREAM, settings);
+	settings->name = strdup(name);
+	settings_set(settings, "listen", endpoint);
+	settings_set(settings, "block-size", WORLD_BLOCK);
+	settings_set(settings, "ring-size", ring_size);
+}
+
+static inline void settings_end(struct stream_settings *settings)
+{
+	free(settings->name);
+	option_free_values(OPTION_STREAM, settings);
+}
+
+/* ---- the event loop ---- */
+
+static inline void world_run_ms(unsigned int milliseconds)
+{
+	uint64_t end = clock_monotonic_ns() + milliseconds * 1000000ULL;
+
+	while (clock_monotonic_ns() < end) {
+		event_base_loop(world.base, EVLOOP_NONBLOCK);
+		usleep(1000);
+	}
+}
+
+/* Run until @expression is true, but not forever. Its value at the end. */
+#define world_run_until(expression)                               \
+	({                                                        \
+		for (int i_ = 0; i_ < 500 && !(expression); i_++) \
+			world_run_ms(10);                         \
+		(expression);                                     \
+	})
+
+/* ---- streams ---- */
+
+static inline void world_count_end(void *argument)
+{
+	(void)argument;
+	world.all_ended++;
+}
+
+/* Choose a port that is free now for the endpoint, and plug the fake device in. */
+static inline void world_begin(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t length = sizeof(world.address);
+
+	fake_reset();
+	world.address = (struct sockaddr_in){ .sin_family = AF_INET };
+	world.address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&world.address, length) ||
+	    getsockname(fd, (struct sockaddr *)&world.address, &length))
+		err(1, "no port");
+	close(fd);
+	snprintf(world.endpoint, sizeof(world.endpoint), "127.0.0.1:%u",
+		 ntohs(world.address.sin_port));
+	world.all_ended = 0;
+}
+
+static inline void world_start(const struct stream_settings *settings, size_t count)
+{
+	const struct streams_owner owner = { .all_ended = world_count_end };
+
+	world.streams = streams_open(world.base, settings, count, &owner);
+	if (!world.streams)
+		errx(1, "no streams");
+	streams_start(world.streams);
+	world_run_ms(10);
+}
+
+static inline void world_close(void)
+{
+	check(streams_close(world.streams), "not complete");
+	check(fake.fd < 0 && !fake.mapped && fake.opens == fake.closes && !fake.faults,
+	      "%u opens, %u closes, %u faults", fake.opens, fake.closes, fake.faults);
+}
+
+static inline void world_stop(void)
+{
+	world.all_ended = 0;
+	streams_stop(world.streams);
+	world_run_until(world.all_ended);
+	check(world.all_ended == 1, "ended %u times", world.all_ended);
+	world_close();
+}
+
+/* ---- clients ---- */
+
+/* Return: a connection that does not read, or -1. */
+static inline int world_connect(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), little = 8192;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+	if (fd < 0 || connect(fd, (struct sockaddr *)&world.address, sizeof(world.address)))
+		return -1;
+	return fd;
+}
+
+/* Return true if the connection was reset. Reads nothing. */
+static inline bool world_is_reset(int fd)
+{
+	struct pollfd socket = { .fd = fd };
+
+	return poll(&socket, 1, 0) == 1 && socket.revents & POLLERR;
+}
+
+/* Let the fake device fill more than the sockets of stalled clients take. */
+static inline void world_fill(void)
+{
+	for (int i = 0; i < 100; i++) {
+		fake_fill(WORLD_BLOCK_BYTES, 0, 0);
+		world_run_ms(2);
+	}
+}
+
+#endif
