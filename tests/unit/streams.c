@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Generations of streams: what takes the place of a stream whose device is gone, that ended by itself
+ * or that is restarted; how long its clients may stay; and what is counted under the name of all of
+ * them.
+ */
+#include "stream/streams.h"
+
+#include "lib/log.h"
+
+#include "streamworld.h"
+#include "tap.h"
+
+#include <inttypes.h>
+#include <signal.h>
+
+#define DRAIN_US 200000U
+
+static void device_settings(struct stream_settings *settings, const char *on_end)
+{
+	settings_begin(settings, "a", world.endpoint, "2M");
+	settings_set(settings, "device", FAKE_PATH);
+	settings_set(settings, "on-end", on_end);
+}
+
+/* A command that writes without end. */
+static void command_settings(struct stream_settings *settings, const char *ring_size)
+{
+	settings_begin(settings, "a", world.endpoint, ring_size);
+	settings_set(settings, "input", "exec:cat /dev/zero");
+	settings_set(settings, "lag-policy", "block");
+}
+
+static void start_device(const char *on_end)
+{
+	struct stream_settings settings;
+
+	world_begin();
+	device_settings(&settings, on_end);
+	world_start(&settings, 1);
+	settings_end(&settings);
+}
+
+/* Connect a client, and let the device fill more than its sockets take. */
+static int connect_stalled(void)
+{
+	int fd = world_connect();
+
+	check(fd >= 0, "no client");
+	world_run_ms(50);
+	world_fill();
+	return fd;
+}
+
+static void unplug(void)
+{
+	fake.open_error = ENODEV;
+	fake_unplug();
+	world_run_ms(50);
+}
+
+/* Plug another device in at the same path. The descriptor and the mapping of the former one remain. */
+static void plug_in_again(void)
+{
+	unsigned int opens = fake.opens;
+
+	fake_reset();
+	fake.opens = fake.closes = opens;
+}
+
+static void add_name(void *argument, const struct name_report *report)
+{
+	struct name_report *sum = argument;
+
+	check(!sum->name, "two names: %s, %s", sum->name, report->name);
+	*sum = *report;
+}
+
+/* The report of the only name. */
+static struct name_report name_report_get(void)
+{
+	struct name_report report = { 0 };
+
+	streams_each_name(world.streams, add_name, &report);
+	return report;
+}
+
+struct stream_list {
+	struct stream *stream[8];
+	unsigned int count;
+};
+
+static void add_stream_to_list(void *argument, struct stream *stream)
+{
+	struct stream_list *list = argument;
+
+	list->stream[list->count++] = stream;
+}
+
+static struct stream_list stream_list_get(void)
+{
+	struct stream_list list = { 0 };
+
+	streams_each(world.streams, add_stream_to_list, &list);
+	return list;
+}
+
+static void test_device_lost(void)
+{
+	struct stream *former, *successor;
+	struct stream_list list;
+	struct name_report name;
+	uint64_t bytes;
+	int stalled[2];
+
+	start_device("auto");
+	former = streams_find(world.streams, "a");
+	stalled[0] = connect_stalled();
+	bytes = name_report_get().stats->bytes;
+	check(bytes, "no byte");
+	unplug();
+	successor = streams_find(world.streams, "a");
+	check(successor && successor != former, "no successor");
+	check(!stream_has_ring(successor), "with a ring");
+	check(stream_is_ending(former), "the former one goes on");
+	list = stream_list_get();
+	check(list.count == 2 && list.stream[0] == successor && list.stream[1] == former,
+	      "%u streams", list.count);
+	point("when a device is gone, a successor waits for it; the former stream ends");
+
+	stalled[1] = world_connect();
+	check(stalled[1] >= 0, "refused");
+	world_run_ms(50);
+	check(stream_clients(successor) == 1 && stream_clients(former) == 1,
+	      "%" PRIu64 " and %" PRIu64 " clients", stream_clients(successor),
+	      stream_clients(former));
+	check(!world_is_reset(stalled[0]), "reset");
+	point("the endpoints are the successor's, the clients remain where they are");
+
+	name = name_report_get();
+	check(name.generations == 2 && name.clients == 2, "%u generations, %" PRIu64 " clients",
+	      name.generations, name.clients);
+	check(!strcmp(name.newest.state, "waiting"), "the newest is %s", name.newest.state);
+	check(name.stats->bytes == bytes && name.stats->joined == 2,
+	      "%" PRIu64 " bytes, %" PRIu64 " joined", name.stats->bytes, name.stats->joined);
+	point("the name has both streams in its report, and one total");
+
+	plug_in_again();
+	check(world_run_until(stream_has_ring(successor)), "not opened again");
+	world_fill();
+	check(name_report_get().stats->bytes > bytes, "no more bytes");
+	check(streams_find(world.streams, "a") == successor, "another successor");
+	check(!world_is_reset(stalled[0]), "reset");
+	point("the successor opens the device that is back, and the total goes on");
+
+	unplug();
+	list = stream_list_get();
+	check(world_is_reset(stalled[0]), "the oldest client is not reset");
+	check(!world_is_reset(stalled[1]), "the newer client is reset");
+	check(list.count == 2 && list.stream[1] == successor, "%u streams", list.count);
+	name = name_report_get();
+	check(name.stats->left_for[LEAVE_DEVICE_GONE] == 1, "%" PRIu64 " left for it",
+	      name.stats->left_for[LEAVE_DEVICE_GONE]);
+	close(stalled[0]);
+	close(stalled[1]);
+	world_stop();
+	point("when it is gone again, clients of the generation before the last are reset");
+}
+
+static void test_prepared(void)
+{
+	struct stream_settings settings;
+	struct stream *stream;
+	struct stream_list list;
+
+	start_device("auto");
+	settings_begin(&settings, "b", "127.0.0.1:0", "2M");
+	settings_set(&settings, "pattern", "1M/s");
+	stream = streams_prepare(world.streams, &settings);
+	check(stream, "not prepared");
+	list = stream_list_get();
+	check(!streams_find(world.streams, "b"), "current");
+	check(list.count == 1 && list.stream[0] != stream, "%u streams", list.count);
+	world_run_ms(50);
+	check(!stream_bytes(stream), "%" PRIu64 " bytes", stream_bytes(stream));
+	point("a prepared stream is not current, and does not run");
+
+	streams_discard(world.streams, stream);
+	settings_end(&settings);
+	device_settings(&settings, "auto");
+	streams_forget_others(world.streams, &settings, 1);
+	check(name_report_get().name, "no name");
+	check(stream_list_get().count == 1, "%u streams", stream_list_get().count);
+	settings_end(&settings);
+	world_stop();
+	point("a discarded one leaves nothing");
+}
+
+static void test_finished(void)
+{
+	struct stream_settings settings, other;
+	struct stream *stream, *former;
+	int stalled;
+
+	start_device("close");
+	device_settings(&settings, "close");
+	former = streams_find(world.streams, "a");
+	stalled = connect_stalled();
+	check(!streams_is_finished(world.streams, &settings), "finished already");
+	unplug();
+	check(!streams_find(world.streams, "a"), "still current");
+	check(stream_list_get().count == 1 && !world.all_ended, "ended");
+	check(streams_is_finished(world.streams, &settings), "not finished");
+	point("a stream that ends by itself has finished, while its clients get the rest");
+
+	settings_begin(&other, "a", world.endpoint, "4M");
+	settings_set(&other, "pattern", "1M/s");
+	check(!streams_is_finished(world.streams, &other), "finished");
+	stream = streams_prepare(world.streams, &other);
+	check(stream && stream_listen(stream), "not prepared");
+	streams_begin(world.streams, stream);
+	check(streams_find(world.streams, "a") == stream, "not current");
+	check(!streams_is_finished(world.streams, &settings), "still finished");
+	check(stream_list_get().stream[1] == former && !world_is_reset(stalled), "no former one");
+	check(world_run_until(stream_bytes(stream)), "does not run");
+	close(stalled);
+	world_stop();
+	settings_end(&settings);
+	settings_end(&other);
+	point("with other settings another one takes its place beside it");
+}
+
+static void test_finished_and_closed(void)
+{
+	struct stream_settings settings, other;
+	struct stream *stream;
+
+	start_device("close");
+	device_settings(&settings, "close");
+	unplug();
+	check(world.all_ended == 1 && !stream_list_get().count, "not ended");
+	check(streams_is_finished(world.streams, &settings), "not finished");
+	device_settings(&other, "close");
+	settings_set(&other, "low-water", "5");
+	check(!streams_is_finished(world.streams, &other), "also with another option");
+	check(name_report_get().name && !name_report_get().generations, "no name, or a stream");
+	point("that a stream has ended by itself is remembered, with its settings and totals");
+
+	plug_in_again();
+	stream = streams_prepare(world.streams, &settings);
+	check(stream && stream_has_ring(stream), "not prepared");
+	streams_begin(world.streams, stream);
+	check(!streams_is_finished(world.streams, &settings), "still finished");
+	world_stop();
+	settings_end(&settings);
+	settings_end(&other);
+	point("until a stream of that name begins");
+}
+
+static void test_forgotten(void)
+{
+	struct stream_settings settings;
+
+	start_device("close");
+	device_settings(&settings, "close");
+	unplug();
+	streams_forget_others(world.streams, &settings, 1);
+	check(streams_is_finished(world.streams, &settings), "forgotten");
+	check(name_report_get().name, "no name");
+	streams_forget_others(world.streams, NULL, 0);
+	check(!streams_is_finished(world.streams, &settings), "not forgotten");
+	check(!name_report_get().name, "a name");
+	settings_end(&settings);
+	world_close();
+	point("names that are not configured any more are forgotten");
+}
+
+static void test_retired(void)
+{
+	struct stream_settings settings;
+	struct stream *stream;
+	int stalled;
+
+	start_device("auto");
+	device_settings(&settings, "auto");
+	stalled = connect_stalled();
+	stream = streams_find(world.streams, "a");
+	streams_retire(world.streams, stream, DRAIN_US);
+	check(!streams_find(world.streams, "a"), "still current");
+	world_run_ms(DRAIN_US / 2000);
+	check(!world_is_reset(stalled) && stream_list_get().count == 1, "reset at once");
+	check(world_run_until(world_is_reset(stalled)), "not reset");
+	check(world_run_until(world.all_ended), "not ended");
+	check(name_report_get().stats->left_for[LEAVE_STOPPING] == 1, "another reason");
+	check(!streams_is_finished(world.streams, &settings), "it ended by itself");
+	settings_end(&settings);
+	close(stalled);
+	world_close();
+	point("a retired stream resets its clients when their time is over");
+}
+
+static void check_name(void *argument, const struct name_report *report)
+{
+	unsigned int *names = argument;
+
+	check(report->generations == 1, "%s: %u generations", report->name, report->generations);
+	check(!strcmp(report->newest.name, report->name), "%s: the stream is %s", report->name,
+	      report->newest.name);
+	check(!strcmp(report->newest.state, "holding"), "%s: %s", report->name,
+	      report->newest.state);
+	++*names;
+}
+
+static void test_two_names(void)
+{
+	const struct streams_owner owner = { .all_ended = world_count_end };
+	struct stream_settings settings[2];
+	unsigned int names = 0;
+
+	world_begin();
+	settings_begin(&settings[0], "a", world.endpoint, "2M");
+	settings_begin(&settings[1], "b", "127.0.0.1:0", "2M");
+	settings_set(&settings[0], "pattern", "1M/s");
+	settings_set(&settings[1], "pattern", "1M/s");
+	world.streams = streams_open(world.base, settings, 2, &owner);
+	world_run_ms(50);
+	streams_each_name(world.streams, check_name, &names);
+	check(names == 2, "%u names", names);
+	check(stream_list_get().count == 2, "%u streams", stream_list_get().count);
+	point("streams that are opened wait for streams_start(), each reported by its name");
+
+	streams_start(world.streams);
+	check(world_run_until(stream_bytes(streams_find(world.streams, "a")) &&
+			      stream_bytes(streams_find(world.streams, "b"))),
+	      "not started");
+	world_stop();
+	settings_end(&settings[0]);
+	settings_end(&settings[1]);
+	point("and then both run");
+}
+
+/* A command is started for one stream at a time. */
+static void test_command(void)
+{
+	struct stream_settings settings[2];
+	struct stream *former, *stream;
+	struct stream_report report;
+	int stalled;
+
+	world_begin();
+	command_settings(&settings[0], "2M");
+	command_settings(&settings[1], "4M");
+	world_start(settings, 1);
+	stalled = world_connect();
+	world_run_ms(100);
+	former = streams_find(world.streams, "a");
+	check(stream_bytes(former), "no byte");
+	stream = streams_prepare(world.streams, &settings[1]);
+	check(stream, "not prepared");
+	streams_retire(world.streams, former, DRAIN_US);
+	streams_begin(world.streams, stream);
+	world_run_ms(DRAIN_US / 2000);
+	stream_report(stream, &report);
+	check(!strcmp(report.state, "holding"), "%s", report.state);
+	check(stream_list_get().count == 2, "%u streams", stream_list_get().count);
+	check(world_run_until(stream_bytes(stream)), "not started");
+	check(world_is_reset(stalled), "beside the former one");
+	check(stream_list_get().count == 1, "%u streams", stream_list_get().count);
+	close(stalled);
+	world_stop();
+	settings_end(&settings[0]);
+	settings_end(&settings[1]);
+	point("a stream with a command starts when the former one has ended");
+}
+
+int main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	log_init("test");
+	log_set_level(LOG_LEVEL_ERROR);
+	world.base = event_base_new();
+	test_device_lost();
+	test_prepared();
+	test_finished();
+	test_finished_and_closed();
+	test_forgotten();
+	test_retired();
+	test_two_names();
+	test_command();
+	event_base_free(world.base);
+	return tap_end();
+}
