@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stream/endpoints.h"
 
+#include "lib/endpoint.h"
 #include "lib/log.h"
 
 #include <stdlib.h>
@@ -10,6 +11,11 @@ void endpoints_init(struct endpoints *endpoints, struct event_base *base, const 
 		    const struct listener_owner *owner)
 {
 	*endpoints = (struct endpoints){ .base = base, .name = name, .owner = *owner };
+}
+
+void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *other)
+{
+	endpoints_init(endpoints, other->base, other->name, &other->owner);
 }
 
 static bool make_place(struct endpoints *endpoints)
@@ -49,6 +55,19 @@ size_t endpoints_number(const struct endpoints *endpoints, const char *text)
 	for (size_t i = 0; i < endpoints->count; i++)
 		number += has_text(endpoints->listener[i], text);
 	return number;
+}
+
+bool endpoints_blocks_port(const struct endpoints *endpoints, const char *text,
+			   const struct text_list *wanted)
+{
+	for (size_t i = 0; i < endpoints->count; i++) {
+		const char *other = listener_endpoint(endpoints->listener[i]);
+
+		if (endpoint_shares_port(other, text) &&
+		    !(wanted && text_list_number(wanted, wanted->count, other)))
+			return true;
+	}
+	return false;
 }
 
 static struct listener *take(struct endpoints *endpoints, size_t index)

@@ -23,11 +23,22 @@ struct endpoints {
 void endpoints_init(struct endpoints *endpoints, struct event_base *base, const char *name,
 		    const struct listener_owner *owner);
 
+/** endpoints_init_beside() - start without endpoints, for the same stream as @other. */
+void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *other);
+
 /** endpoints_open() - one more. Return: false after an error, which was logged. */
 bool endpoints_open(struct endpoints *endpoints, const char *text);
 
 /** endpoints_number() - how many there are that were opened with this text. */
 size_t endpoints_number(const struct endpoints *endpoints, const char *text);
+
+/**
+ * endpoints_blocks_port() - return true if an endpoint shares its port with @text, so that @text cannot
+ * be opened beside it.
+ * @wanted: endpoints that do not count; NULL: none
+ */
+bool endpoints_blocks_port(const struct endpoints *endpoints, const char *text,
+			   const struct text_list *wanted);
 
 /** endpoints_move() - hand one of this text over, if @from has one. Return: false without memory. */
 bool endpoints_move(struct endpoints *to, struct endpoints *from, const char *text);

@@ -106,17 +106,10 @@ static void look_for_endpoint(void *argument, struct stream *stream)
 static void look_for_port(void *argument, struct stream *stream)
 {
 	struct search *search = argument;
-	const struct change *change = change_of(search->plan, stream_settings(stream)->name);
-	const struct endpoints *endpoints = stream_endpoints(stream);
+	const struct change *change = change_of(search->plan, stream_name(stream));
 
-	for (size_t i = 0; i < endpoints->count; i++) {
-		const char *text = listener_endpoint(endpoints->listener[i]);
-
-		if (endpoint_shares_port(text, search->text) &&
-		    (!change || !text_list_number(&change->wanted->listen,
-						  change->wanted->listen.count, text)))
-			search->found = true;
-	}
+	search->found |= endpoints_blocks_port(stream_endpoints(stream), search->text,
+					       change ? &change->wanted->listen : NULL);
 }
 
 static bool is_found(const struct plan *plan, const char *text,
@@ -151,9 +144,8 @@ static struct stream *target_of(const struct change *change)
 static bool prepare_endpoints(const struct plan *plan, struct change *change)
 {
 	const struct text_list *listen = &change->wanted->listen;
-	const struct endpoints *target = stream_endpoints(target_of(change));
 
-	endpoints_init(&change->added, target->base, target->name, &target->owner);
+	endpoints_init_beside(&change->added, stream_endpoints(target_of(change)));
 	change->origin = calloc(listen->count, sizeof(*change->origin));
 	if (!change->origin) {
 		log_error("stream %s: no memory for its endpoints", change->wanted->name);
