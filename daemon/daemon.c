@@ -241,9 +241,10 @@ static bool open_events(struct daemon *daemon)
 static bool open_streams(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
-	const struct streams_owner owner = { .argument = daemon, .all_ended = all_streams_ended };
+	static const struct streams_callbacks callbacks = { .all_ended = all_streams_ended };
 
-	daemon->streams = streams_open(daemon->base, config->streams, config->stream_count, &owner);
+	daemon->streams = streams_open(daemon->base, config->streams, config->stream_count,
+				       &callbacks, daemon);
 	return daemon->streams != NULL;
 }
 

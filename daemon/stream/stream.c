@@ -66,7 +66,7 @@ static void end_if_empty(struct stream *stream)
 	set_state(stream, STREAM_ENDED);
 	log_info("stream %s: ended after %" PRIu64 " bytes in %" PRIu64 " blocks",
 		 stream->settings->name, window_bytes(stream->window), window_head(stream->window));
-	stream->owner.ended(stream->owner.argument, stream);
+	stream->callbacks->ended(stream->argument, stream);
 }
 
 /* ---- sending ---- */
@@ -177,7 +177,7 @@ static void source_ended(void *argument, const char *why)
 	log_info("stream %s: %s after %" PRIu64 " bytes; %" PRIu64 " clients get the rest",
 		 stream->settings->name, why, window_bytes(stream->window), stream->client_count);
 	if (stream_settings_device_returns(stream->settings))
-		stream->owner.lost(stream->owner.argument, stream);
+		stream->callbacks->device_lost(stream->argument, stream);
 	finish_clients(stream);
 }
 
@@ -386,7 +386,8 @@ static bool open_ring_and_source(struct stream *stream, enum stream_device devic
 
 /* A stream without endpoints, ring and source. */
 static struct stream *create(struct event_base *base, const struct stream_settings *settings,
-			     struct stream_stats *stats, const struct stream_owner *owner)
+			     struct stream_stats *stats, const struct stream_callbacks *callbacks,
+			     void *argument)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
 	const struct listener_owner listener_owner = { .argument = stream,
@@ -399,7 +400,8 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 	stream->base = base;
 	stream->settings = config_copy_stream(settings);
 	stream->stats = stats;
-	stream->owner = *owner;
+	stream->callbacks = callbacks;
+	stream->argument = argument;
 	stream->client_owner = (struct client_owner){
 		.argument = stream,
 		.uncopied_turn_bytes = TURN_UNCOPIED,
@@ -429,10 +431,10 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 }
 
 struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
-			   struct stream_stats *stats, const struct stream_owner *owner,
-			   enum stream_device device)
+			   struct stream_stats *stats, const struct stream_callbacks *callbacks,
+			   void *argument, enum stream_device device)
 {
-	struct stream *stream = create(base, settings, stats, owner);
+	struct stream *stream = create(base, settings, stats, callbacks, argument);
 
 	if (!stream || open_ring_and_source(stream, device))
 		return stream;
@@ -455,9 +457,11 @@ struct endpoints *stream_endpoints(struct stream *stream)
 	return &stream->endpoints;
 }
 
-struct stream *stream_succeed(struct stream *lost, const struct stream_owner *owner)
+struct stream *stream_open_successor(struct stream *lost, const struct stream_callbacks *callbacks,
+				     void *argument)
 {
-	struct stream *stream = create(lost->base, lost->settings, lost->stats, owner);
+	struct stream *stream =
+		create(lost->base, lost->settings, lost->stats, callbacks, argument);
 	struct timeval delay;
 
 	if (!stream)
@@ -467,7 +471,7 @@ struct stream *stream_succeed(struct stream *lost, const struct stream_owner *ow
 		return NULL;
 	}
 	stream->started = true;
-	/* A device that fails as soon as it starts is not to be tried without end. */
+	/* Do not open a device without a pause if it fails as soon as it starts. */
 	if (clock_monotonic_ns() - lost->opened_ns < BACKOFF_STEADY_NS)
 		stream->backoff = lost->backoff;
 	delay = backoff_take(&stream->backoff);
@@ -508,7 +512,7 @@ void stream_adapt(struct stream *stream, const struct stream_settings *settings)
 	start_source_if_wanted(stream);
 }
 
-void stream_seek_device(struct stream *stream)
+void stream_retry_device(struct stream *stream)
 {
 	if (stream->state != STREAM_WAITING || evtimer_pending(stream->retry, NULL))
 		return;

@@ -25,31 +25,31 @@ struct endpoints;
 struct event_base;
 struct stream;
 
-struct stream_owner {
-	void *argument;
+struct stream_callbacks {
 	/* The stream is ENDED. It may be freed, but not from within this call. */
 	void (*ended)(void *argument, struct stream *stream);
-	/* The device is gone; now is the time for stream_succeed(). */
-	void (*lost)(void *argument, struct stream *stream);
+	/* The device is gone. stream_open_successor() may be called from within this call only. */
+	void (*device_lost)(void *argument, struct stream *stream);
 };
 
 /* How a stream's device is opened. */
 enum stream_device {
 	STREAM_DEVICE_NOW,	  /* it has to be there, but where `on-end` says to wait for it */
 	STREAM_DEVICE_WAITED_FOR, /* it may be missing, as before */
-	STREAM_DEVICE_HELD,	  /* it is another stream's still: with stream_seek_device() */
+	STREAM_DEVICE_HELD,	  /* it is another stream's still: with stream_retry_device() */
 };
 
 /**
- * stream_open() - get ring and source.
- * @settings: are copied
- * @stats: what was counted for this name so far, goes on; must outlive the stream
+ * stream_open() - open ring and source.
+ * @settings: copied
+ * @stats: totals of the name so far, which the stream adds to; must outlive it
+ * @callbacks: must outlive the stream; called with @argument
  *
  * Return: NULL after an error, which was logged.
  */
 struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
-			   struct stream_stats *stats, const struct stream_owner *owner,
-			   enum stream_device device);
+			   struct stream_stats *stats, const struct stream_callbacks *callbacks,
+			   void *argument, enum stream_device device);
 
 /**
  * stream_listen() - open every endpoint of the settings. Clients are accepted from the event loop's
@@ -63,12 +63,14 @@ bool stream_listen(struct stream *stream);
 struct endpoints *stream_endpoints(struct stream *stream);
 
 /**
- * stream_succeed() - a stream in the place of one whose device is gone: it has the endpoints, and
- * waits for the device to come back. The statistics go on.
+ * stream_open_successor() - open a stream that takes the place of one whose device is gone: it gets
+ * the endpoints, waits for the device and counts into the same statistics.
+ * @callbacks: must outlive the stream; called with @argument
  *
- * Return: NULL without memory; that is logged, and the stream ends for good.
+ * Return: NULL without memory; that is logged, and no stream takes the place.
  */
-struct stream *stream_succeed(struct stream *lost, const struct stream_owner *owner);
+struct stream *stream_open_successor(struct stream *lost, const struct stream_callbacks *callbacks,
+				     void *argument);
 
 /** stream_name() - as in the configuration. */
 const char *stream_name(const struct stream *stream);
@@ -85,8 +87,11 @@ const struct stream_settings *stream_settings(const struct stream *stream);
  */
 void stream_adapt(struct stream *stream, const struct stream_settings *settings);
 
-/** stream_seek_device() - open a device that was held. One that is tried now and then is not hurried. */
-void stream_seek_device(struct stream *stream);
+/**
+ * stream_retry_device() - open a device that another stream held until now. Does nothing if the stream
+ * already tries it at intervals.
+ */
+void stream_retry_device(struct stream *stream);
 
 /** stream_has_command() - is its input one, which runs until the stream is closed? */
 bool stream_has_command(const struct stream *stream);

@@ -24,7 +24,8 @@ struct stream {
 	struct event_base *base;
 	struct stream_settings *settings;
 	struct stream_stats *stats; /* of all streams of this name, so far */
-	struct stream_owner owner;
+	const struct stream_callbacks *callbacks;
+	void *argument; /* of the callbacks */
 	enum stream_state state;
 	bool started; /* or would be, were it not for the device or for `hold` */
 

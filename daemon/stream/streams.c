@@ -33,7 +33,8 @@ TAILQ_HEAD(generation_list, generation);
 
 struct streams {
 	struct event_base *base;
-	struct streams_owner owner;
+	const struct streams_callbacks *callbacks;
+	void *argument; /* of the callbacks */
 	struct stream_names names;
 	struct generation_list generations; /* those that are FORMER at the end */
 	bool running;			    /* clients may be there */
@@ -100,7 +101,7 @@ static void seek_device(struct streams *streams, const char *device)
 
 		if (generation->state == GENERATION_CURRENT && settings->device &&
 		    !strcmp(settings->device, device) && !is_held(streams, device))
-			stream_seek_device(generation->stream);
+			stream_retry_device(generation->stream);
 	}
 }
 
@@ -134,7 +135,7 @@ static void sweep(evutil_socket_t fd, short what, void *argument)
 			close_ended(generation);
 	}
 	if (TAILQ_EMPTY(&streams->generations))
-		streams->owner.all_ended(streams->owner.argument);
+		streams->callbacks->all_ended(streams->argument);
 }
 
 static void stream_ended(void *argument, struct stream *stream)
@@ -160,11 +161,8 @@ static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
 
 /* ---- generations ---- */
 
-static void stream_lost(void *argument, struct stream *lost);
-
-/* A place for a stream, and how that stream speaks to it. */
-static struct generation *add_generation(struct streams *streams, const char *name,
-					 struct stream_owner *owner)
+/* Add a generation without a stream. Return: NULL without memory, which was logged. */
+static struct generation *add_generation(struct streams *streams, const char *name)
 {
 	struct name_totals *totals = stream_names_use(&streams->names, name);
 	struct generation *generation;
@@ -181,11 +179,6 @@ static struct generation *add_generation(struct streams *streams, const char *na
 	evtimer_assign(&generation->drain_timer, streams->base, drain_timer_expired, generation);
 	generation->totals = totals;
 	TAILQ_INSERT_HEAD(&streams->generations, generation, entry);
-	*owner = (struct stream_owner){
-		.argument = generation,
-		.ended = stream_ended,
-		.lost = stream_lost,
-	};
 	return generation;
 }
 
@@ -216,19 +209,25 @@ static void make_former(struct generation *generation, enum leave_reason reason,
 	TAILQ_INSERT_TAIL(&streams->generations, generation, entry);
 }
 
-/* A device is gone: its stream has a successor, at the most one in addition to it. */
-static void stream_lost(void *argument, struct stream *lost)
+static void stream_device_lost(void *argument, struct stream *lost);
+
+static const struct stream_callbacks generation_callbacks = {
+	.ended = stream_ended,
+	.device_lost = stream_device_lost,
+};
+
+/* The device is gone: open a successor. At most one other former generation remains. */
+static void stream_device_lost(void *argument, struct stream *lost)
 {
 	struct generation *generation = argument, *successor;
 	struct streams *streams = generation->streams;
-	struct stream_owner owner;
 
 	make_former(generation, LEAVE_DEVICE_GONE, NULL);
-	successor = add_generation(streams, stream_name(lost), &owner);
+	successor = add_generation(streams, stream_name(lost));
 	if (!successor)
 		return;
 	successor->state = GENERATION_CURRENT;
-	successor->stream = stream_succeed(lost, &owner);
+	successor->stream = stream_open_successor(lost, &generation_callbacks, successor);
 	if (!successor->stream)
 		remove_generation(successor);
 }
@@ -256,13 +255,13 @@ struct stream *streams_prepare(struct streams *streams, const struct stream_sett
 {
 	enum stream_device device = how_to_open(streams, settings);
 	struct generation *generation;
-	struct stream_owner owner;
 	struct stream *stream;
 
-	generation = add_generation(streams, settings->name, &owner);
+	generation = add_generation(streams, settings->name);
 	if (!generation)
 		return NULL;
-	stream = stream_open(streams->base, settings, &generation->totals->stats, &owner, device);
+	stream = stream_open(streams->base, settings, &generation->totals->stats,
+			     &generation_callbacks, generation, device);
 	if (!stream) {
 		remove_generation(generation);
 		return NULL;
@@ -381,7 +380,8 @@ static bool open_stream(struct streams *streams, const struct stream_settings *s
 }
 
 struct streams *streams_open(struct event_base *base, const struct stream_settings *settings,
-			     size_t count, const struct streams_owner *owner)
+			     size_t count, const struct streams_callbacks *callbacks,
+			     void *argument)
 {
 	struct streams *streams = calloc(1, sizeof(*streams));
 	bool opened;
@@ -391,7 +391,8 @@ struct streams *streams_open(struct event_base *base, const struct stream_settin
 		return NULL;
 	}
 	streams->base = base;
-	streams->owner = *owner;
+	streams->callbacks = callbacks;
+	streams->argument = argument;
 	stream_names_init(&streams->names);
 	TAILQ_INIT(&streams->generations);
 	streams->sweep = evtimer_new(base, sweep, streams);

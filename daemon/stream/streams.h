@@ -18,20 +18,21 @@
 struct event_base;
 struct streams;
 
-struct streams_owner {
-	void *argument;
+struct streams_callbacks {
 	/* No stream is left. */
 	void (*all_ended)(void *argument);
 };
 
 /**
- * streams_open() - open all of them; see stream_open().
- * @settings: are copied
+ * streams_open() - open all streams; see stream_open().
+ * @settings: copied
+ * @callbacks: must outlive the streams; called with @argument
  *
  * Return: NULL after an error, which was logged.
  */
 struct streams *streams_open(struct event_base *base, const struct stream_settings *settings,
-			     size_t count, const struct streams_owner *owner);
+			     size_t count, const struct streams_callbacks *callbacks,
+			     void *argument);
 
 /** streams_start() - start every one, now or when its `hold` clients are there. */
 void streams_start(struct streams *streams);

@@ -52,9 +52,9 @@ static void fake_all_ended(void *argument)
 static struct streams *open_test_streams(struct event_base *base,
 					 const struct stream_settings *settings, size_t count)
 {
-	const struct streams_owner streams_owner = { .all_ended = fake_all_ended };
+	static const struct streams_callbacks callbacks = { .all_ended = fake_all_ended };
 
-	return streams_open(base, settings, count, &streams_owner);
+	return streams_open(base, settings, count, &callbacks, NULL);
 }
 
 static struct control_owner owner = { .is_draining = fake_is_draining,

@@ -313,7 +313,6 @@ static void check_name(void *argument, const struct name_report *report)
 
 static void test_two_names(void)
 {
-	const struct streams_owner owner = { .all_ended = world_count_end };
 	struct stream_settings settings[2];
 	unsigned int names = 0;
 
@@ -322,7 +321,7 @@ static void test_two_names(void)
 	settings_begin(&settings[1], "b", "127.0.0.1:0", "2M");
 	settings_set(&settings[0], "pattern", "1M/s");
 	settings_set(&settings[1], "pattern", "1M/s");
-	world.streams = streams_open(world.base, settings, 2, &owner);
+	world.streams = streams_open(world.base, settings, 2, &world_callbacks, NULL);
 	world_run_ms(50);
 	streams_each_name(world.streams, check_name, &names);
 	check(names == 2, "%u names", names);

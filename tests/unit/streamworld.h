@@ -90,6 +90,8 @@ static inline void world_count_end(void *argument)
 	world.all_ended++;
 }
 
+static const struct streams_callbacks world_callbacks = { .all_ended = world_count_end };
+
 /* Choose a port that is free now for the endpoint, and plug the fake device in. */
 static inline void world_begin(void)
 {
@@ -110,9 +112,7 @@ static inline void world_begin(void)
 
 static inline void world_start(const struct stream_settings *settings, size_t count)
 {
-	const struct streams_owner owner = { .all_ended = world_count_end };
-
-	world.streams = streams_open(world.base, settings, count, &owner);
+	world.streams = streams_open(world.base, settings, count, &world_callbacks, NULL);
 	if (!world.streams)
 		errx(1, "no streams");
 	streams_start(world.streams);
