@@ -18,7 +18,7 @@ void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *
 	endpoints_init(endpoints, other->base, other->name, &other->owner);
 }
 
-static bool make_place(struct endpoints *endpoints)
+static bool endpoints_make_place(struct endpoints *endpoints)
 {
 	size_t size = sizeof(*endpoints->listener);
 	struct listener **more = reallocarray(endpoints->listener, endpoints->count + 1, size);
@@ -35,7 +35,7 @@ bool endpoints_open(struct endpoints *endpoints, const char *text)
 {
 	struct listener *listener;
 
-	if (!make_place(endpoints))
+	if (!endpoints_make_place(endpoints))
 		return false;
 	listener = listener_open(endpoints->base, endpoints->name, text, &endpoints->owner);
 	if (listener)
@@ -43,7 +43,7 @@ bool endpoints_open(struct endpoints *endpoints, const char *text)
 	return listener;
 }
 
-static bool has_text(const struct listener *listener, const char *text)
+static bool endpoint_has_text(const struct listener *listener, const char *text)
 {
 	return !strcmp(listener_endpoint(listener), text);
 }
@@ -53,7 +53,7 @@ size_t endpoints_number(const struct endpoints *endpoints, const char *text)
 	size_t number = 0;
 
 	for (size_t i = 0; i < endpoints->count; i++)
-		number += has_text(endpoints->listener[i], text);
+		number += endpoint_has_text(endpoints->listener[i], text);
 	return number;
 }
 
@@ -70,7 +70,7 @@ bool endpoints_blocks_port(const struct endpoints *endpoints, const char *text,
 	return false;
 }
 
-static struct listener *take(struct endpoints *endpoints, size_t index)
+static struct listener *endpoints_take(struct endpoints *endpoints, size_t index)
 {
 	struct listener *listener = endpoints->listener[index];
 
@@ -80,13 +80,13 @@ static struct listener *take(struct endpoints *endpoints, size_t index)
 	return listener;
 }
 
-static bool move(struct endpoints *to, struct endpoints *from, size_t index)
+static bool endpoints_move_at(struct endpoints *to, struct endpoints *from, size_t index)
 {
 	struct listener *listener;
 
-	if (!make_place(to))
+	if (!endpoints_make_place(to))
 		return false;
-	listener = take(from, index);
+	listener = endpoints_take(from, index);
 	listener_set_owner(listener, to->name, &to->owner);
 	to->listener[to->count++] = listener;
 	return true;
@@ -95,8 +95,8 @@ static bool move(struct endpoints *to, struct endpoints *from, size_t index)
 bool endpoints_move(struct endpoints *to, struct endpoints *from, const char *text)
 {
 	for (size_t i = 0; i < from->count; i++) {
-		if (has_text(from->listener[i], text))
-			return move(to, from, i);
+		if (endpoint_has_text(from->listener[i], text))
+			return endpoints_move_at(to, from, i);
 	}
 	return true;
 }
@@ -104,7 +104,7 @@ bool endpoints_move(struct endpoints *to, struct endpoints *from, const char *te
 bool endpoints_move_all(struct endpoints *to, struct endpoints *from)
 {
 	while (from->count) {
-		if (!move(to, from, 0))
+		if (!endpoints_move_at(to, from, 0))
 			return false;
 	}
 	return true;
@@ -119,7 +119,7 @@ void endpoints_close_others(struct endpoints *endpoints, const struct text_list 
 		if (number <= text_list_number(wanted, wanted->count, text))
 			continue;
 		log_info("stream %s: no longer listening on %s", endpoints->name, text);
-		listener_close(take(endpoints, i));
+		listener_close(endpoints_take(endpoints, i));
 	}
 }
 

@@ -44,7 +44,7 @@ struct plan {
 
 /* ---- what is to be done ---- */
 
-static const struct change *change_of(const struct plan *plan, const char *name)
+static const struct change *reload_find_change(const struct plan *plan, const char *name)
 {
 	for (size_t i = 0; i < plan->count; i++) {
 		if (!strcmp(plan->change[i].wanted->name, name))
@@ -53,7 +53,7 @@ static const struct change *change_of(const struct plan *plan, const char *name)
 	return NULL;
 }
 
-static bool has_every_endpoint(struct stream *stream, const struct text_list *listen)
+static bool reload_has_endpoints(struct stream *stream, const struct text_list *listen)
 {
 	for (size_t i = 0; i < listen->count; i++) {
 		if (endpoints_number(stream_endpoints(stream), listen->item[i]) <=
@@ -63,7 +63,7 @@ static bool has_every_endpoint(struct stream *stream, const struct text_list *li
 	return true;
 }
 
-static enum change_kind decide(const struct plan *plan, struct change *change)
+static enum change_kind reload_decide(const struct plan *plan, struct change *change)
 {
 	const struct stream_settings *wanted = change->wanted, *settings;
 
@@ -80,7 +80,7 @@ static enum change_kind decide(const struct plan *plan, struct change *change)
 	if (option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, settings, wanted, change->options))
 		return CHANGE_ADAPT;
 	/* One could not be opened the last time. */
-	if (!has_every_endpoint(change->running, &wanted->listen)) {
+	if (!reload_has_endpoints(change->running, &wanted->listen)) {
 		strlcpy(change->options, "listen", sizeof(change->options));
 		return CHANGE_ADAPT;
 	}
@@ -96,24 +96,24 @@ struct search {
 };
 
 /* Does a running stream have it, but not want it any more? Nothing else wants the same. */
-static void look_for_endpoint(void *argument, struct stream *stream)
+static void reload_search_endpoint(void *argument, struct stream *stream)
 {
 	struct search *search = argument;
 
 	search->found |= endpoints_number(stream_endpoints(stream), search->text) > 0;
 }
 
-static void look_for_port(void *argument, struct stream *stream)
+static void reload_search_port(void *argument, struct stream *stream)
 {
 	struct search *search = argument;
-	const struct change *change = change_of(search->plan, stream_name(stream));
+	const struct change *change = reload_find_change(search->plan, stream_name(stream));
 
 	search->found |= endpoints_blocks_port(stream_endpoints(stream), search->text,
 					       change ? &change->wanted->listen : NULL);
 }
 
-static bool is_found(const struct plan *plan, const char *text,
-		     void (*look)(void *argument, struct stream *stream))
+static bool reload_is_found(const struct plan *plan, const char *text,
+			    void (*look)(void *argument, struct stream *stream))
 {
 	struct search search = { .plan = plan, .text = text };
 
@@ -121,7 +121,8 @@ static bool is_found(const struct plan *plan, const char *text,
 	return search.found;
 }
 
-static enum origin find_origin(const struct plan *plan, const struct change *change, size_t index)
+static enum origin reload_find_origin(const struct plan *plan, const struct change *change,
+				      size_t index)
 {
 	const struct text_list *listen = &change->wanted->listen;
 	const char *text = listen->item[index];
@@ -130,29 +131,29 @@ static enum origin find_origin(const struct plan *plan, const struct change *cha
 				       text_list_number(listen, index, text))
 		return change->kind == CHANGE_RESTART ? ORIGIN_STREAM : ORIGIN_HERE;
 	/* Port 0 is the same as itself in no other stream, and no second time. */
-	if (endpoint_is_same(text, text) && is_found(plan, text, look_for_endpoint))
+	if (endpoint_is_same(text, text) && reload_is_found(plan, text, reload_search_endpoint))
 		return ORIGIN_STREAM;
 	/* In the way is one that will be closed, such as localhost:7000 of :7000. */
-	return is_found(plan, text, look_for_port) ? ORIGIN_LATER : ORIGIN_NEW;
+	return reload_is_found(plan, text, reload_search_port) ? ORIGIN_LATER : ORIGIN_NEW;
 }
 
-static struct stream *target_of(const struct change *change)
+static struct stream *change_target(const struct change *change)
 {
 	return change->prepared ? change->prepared : change->running;
 }
 
-static bool prepare_endpoints(const struct plan *plan, struct change *change)
+static bool change_prepare_endpoints(const struct plan *plan, struct change *change)
 {
 	const struct text_list *listen = &change->wanted->listen;
 
-	endpoints_init_beside(&change->added, stream_endpoints(target_of(change)));
+	endpoints_init_beside(&change->added, stream_endpoints(change_target(change)));
 	change->origin = calloc(listen->count, sizeof(*change->origin));
 	if (!change->origin) {
 		log_error("stream %s: no memory for its endpoints", change->wanted->name);
 		return false;
 	}
 	for (size_t i = 0; i < listen->count; i++) {
-		change->origin[i] = find_origin(plan, change, i);
+		change->origin[i] = reload_find_origin(plan, change, i);
 		if (change->origin[i] == ORIGIN_NEW &&
 		    !endpoints_open(&change->added, listen->item[i]))
 			return false;
@@ -165,7 +166,7 @@ struct handover {
 	const char *text;
 };
 
-static void hand_over(void *argument, struct stream *stream)
+static void reload_hand_over(void *argument, struct stream *stream)
 {
 	struct handover *handover = argument;
 
@@ -173,10 +174,10 @@ static void hand_over(void *argument, struct stream *stream)
 		endpoints_move(handover->to, stream_endpoints(stream), handover->text);
 }
 
-static void take_endpoints(const struct plan *plan, struct change *change)
+static void change_take_endpoints(const struct plan *plan, struct change *change)
 {
 	const struct text_list *listen = &change->wanted->listen;
-	struct endpoints *target = stream_endpoints(target_of(change));
+	struct endpoints *target = stream_endpoints(change_target(change));
 
 	for (size_t i = 0; i < listen->count; i++) {
 		struct handover handover = { .to = target, .text = listen->item[i] };
@@ -184,27 +185,27 @@ static void take_endpoints(const struct plan *plan, struct change *change)
 		if (change->origin[i] != ORIGIN_STREAM)
 			continue;
 		if (change->running)
-			hand_over(&handover, change->running);
+			reload_hand_over(&handover, change->running);
 		if (endpoint_is_same(handover.text, handover.text))
-			streams_each_current(plan->streams, hand_over, &handover);
+			streams_each_current(plan->streams, reload_hand_over, &handover);
 	}
 	endpoints_move_all(target, &change->added);
 }
 
-static void open_late_endpoints(struct change *change)
+static void change_open_late_endpoints(struct change *change)
 {
 	const struct text_list *listen = &change->wanted->listen;
 
 	for (size_t i = 0; change->origin && i < listen->count; i++) {
 		/* What cannot be had is logged, and tried again when the configuration is read again. */
 		if (change->origin[i] == ORIGIN_LATER)
-			endpoints_open(stream_endpoints(target_of(change)), listen->item[i]);
+			endpoints_open(stream_endpoints(change_target(change)), listen->item[i]);
 	}
 }
 
 /* ---- the two halves ---- */
 
-static bool prepare(struct plan *plan, struct change *change)
+static bool change_prepare(struct plan *plan, struct change *change)
 {
 	if (change->kind == CHANGE_NONE)
 		return true;
@@ -213,10 +214,10 @@ static bool prepare(struct plan *plan, struct change *change)
 		if (!change->prepared)
 			return false;
 	}
-	return prepare_endpoints(plan, change);
+	return change_prepare_endpoints(plan, change);
 }
 
-static void discard(struct plan *plan, struct change *change)
+static void change_discard(struct plan *plan, struct change *change)
 {
 	endpoints_close_all(&change->added);
 	if (change->prepared)
@@ -224,18 +225,18 @@ static void discard(struct plan *plan, struct change *change)
 	change->prepared = NULL;
 }
 
-static void retire_if_removed(void *argument, struct stream *stream)
+static void reload_retire_removed(void *argument, struct stream *stream)
 {
 	struct plan *plan = argument;
 
-	if (change_of(plan, stream_settings(stream)->name))
+	if (reload_find_change(plan, stream_settings(stream)->name))
 		return;
 	log_notice("stream %s: removed; its clients get the rest", stream_settings(stream)->name);
 	streams_retire(plan->streams, stream, plan->drain_us);
 	plan->removed++;
 }
 
-static void make_way(struct plan *plan, struct change *change)
+static void change_apply(struct plan *plan, struct change *change)
 {
 	const char *name = change->wanted->name;
 
@@ -251,24 +252,24 @@ static void make_way(struct plan *plan, struct change *change)
 	}
 }
 
-static void commit(struct plan *plan)
+static void reload_commit(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++) {
 		if (plan->change[i].kind != CHANGE_NONE)
-			take_endpoints(plan, &plan->change[i]);
+			change_take_endpoints(plan, &plan->change[i]);
 	}
-	streams_each_current(plan->streams, retire_if_removed, plan);
+	streams_each_current(plan->streams, reload_retire_removed, plan);
 	for (size_t i = 0; i < plan->count; i++)
-		make_way(plan, &plan->change[i]);
+		change_apply(plan, &plan->change[i]);
 	for (size_t i = 0; i < plan->count; i++)
-		open_late_endpoints(&plan->change[i]);
+		change_open_late_endpoints(&plan->change[i]);
 	for (size_t i = 0; i < plan->count; i++) {
 		if (plan->change[i].prepared)
 			streams_begin(plan->streams, plan->change[i].prepared);
 	}
 }
 
-static void report(const struct plan *plan)
+static void reload_log_summary(const struct plan *plan)
 {
 	unsigned int number[CHANGE_OPEN + 1] = { 0 };
 
@@ -279,7 +280,7 @@ static void report(const struct plan *plan)
 		 number[CHANGE_NONE]);
 }
 
-static bool make_plan(struct plan *plan, const struct stream_settings *wanted)
+static bool reload_plan(struct plan *plan, const struct stream_settings *wanted)
 {
 	plan->change = calloc(plan->count, sizeof(*plan->change));
 	if (!plan->change) {
@@ -291,11 +292,11 @@ static bool make_plan(struct plan *plan, const struct stream_settings *wanted)
 		plan->change[i].running = streams_find(plan->streams, wanted[i].name);
 	}
 	for (size_t i = 0; i < plan->count; i++)
-		plan->change[i].kind = decide(plan, &plan->change[i]);
+		plan->change[i].kind = reload_decide(plan, &plan->change[i]);
 	return true;
 }
 
-static void free_plan(struct plan *plan)
+static void reload_free_plan(struct plan *plan)
 {
 	for (size_t i = 0; plan->change && i < plan->count; i++) {
 		endpoints_close_all(&plan->change[i].added);
@@ -308,18 +309,18 @@ bool reload_streams(struct streams *streams, const struct stream_settings *wante
 		    uint64_t drain_us)
 {
 	struct plan plan = { .streams = streams, .count = count, .drain_us = drain_us };
-	bool ready = make_plan(&plan, wanted);
+	bool ready = reload_plan(&plan, wanted);
 
 	for (size_t i = 0; ready && i < count; i++)
-		ready = prepare(&plan, &plan.change[i]);
+		ready = change_prepare(&plan, &plan.change[i]);
 	if (ready) {
-		commit(&plan);
+		reload_commit(&plan);
 		streams_forget_others(streams, wanted, count);
-		report(&plan);
+		reload_log_summary(&plan);
 	} else {
 		for (size_t i = 0; plan.change && i < count; i++)
-			discard(&plan, &plan.change[i]);
+			change_discard(&plan, &plan.change[i]);
 	}
-	free_plan(&plan);
+	reload_free_plan(&plan);
 	return ready;
 }

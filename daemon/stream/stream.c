@@ -29,12 +29,12 @@
  * bytes that all of them get are still in the CPU's nearest cache for the last one. With few of them
  * more: then it is calls and wake-ups that count.
  */
-#define TURN_MOST (896ULL << 10)
-#define TURN_LEAST (448ULL << 10)
-#define TURN_OF_ALL (7ULL << 20)
+#define MAX_BUDGET (896ULL << 10)
+#define MIN_BUDGET (448ULL << 10)
+#define TOTAL_BUDGET (7ULL << 20)
 
 /* The same of a client that is sent no copies, at most: its bytes need not be in any cache. */
-#define TURN_UNCOPIED (4480ULL << 10)
+#define UNCOPIED_BUDGET (4480ULL << 10)
 
 /*
  * What a source may hand on before it is sent. For few clients so little that it is still in that
@@ -42,28 +42,28 @@
  * a single one that is sent no copies does not need it: then more, for fewer calls and fewer packets
  * that are not full.
  */
-#define SOURCE_TURN_LEAST (768U << 10)
-#define SOURCE_TURN_MOST (4U << 20)
+#define MIN_SOURCE_BUDGET (768U << 10)
+#define MAX_SOURCE_BUDGET (4U << 20)
 
-static void at_next_turn(struct stream *stream)
+static void stream_schedule_deferred(struct stream *stream)
 {
 	static const struct timeval at_once;
 
-	if (!evtimer_pending(stream->turn, NULL))
-		evtimer_add(stream->turn, &at_once);
+	if (!evtimer_pending(stream->deferred, NULL))
+		evtimer_add(stream->deferred, &at_once);
 }
 
-static void set_state(struct stream *stream, enum stream_state state)
+static void stream_set_state(struct stream *stream, enum stream_state state)
 {
 	assert(state > stream->state);
 	stream->state = state;
 }
 
-static void end_if_empty(struct stream *stream)
+static void stream_end_if_empty(struct stream *stream)
 {
 	if (stream->state != STREAM_ENDING || stream->client_count)
 		return;
-	set_state(stream, STREAM_ENDED);
+	stream_set_state(stream, STREAM_ENDED);
 	log_info("stream %s: ended after %" PRIu64 " bytes in %" PRIu64 " blocks",
 		 stream->settings->name, window_bytes(stream->window), window_head(stream->window));
 	stream->callbacks->ended(stream->argument, stream);
@@ -71,13 +71,13 @@ static void end_if_empty(struct stream *stream)
 
 /* ---- sending ---- */
 
-static void share_turns(struct stream *stream)
+static void stream_set_budget(struct stream *stream)
 {
-	uint64_t share = TURN_OF_ALL / (stream->client_count ? stream->client_count : 1);
+	uint64_t share = TOTAL_BUDGET / (stream->client_count ? stream->client_count : 1);
 
-	if (share < TURN_LEAST)
-		share = TURN_LEAST;
-	stream->client_owner.turn_bytes = share < TURN_MOST ? share : TURN_MOST;
+	if (share < MIN_BUDGET)
+		share = MIN_BUDGET;
+	stream->client_owner.turn_bytes = share < MAX_BUDGET ? share : MAX_BUDGET;
 }
 
 static uint32_t pin_allowance(void *argument)
@@ -95,20 +95,20 @@ static void client_again(void *argument, struct client *client)
 		return;
 	client->waits_for_turn = true;
 	TAILQ_INSERT_TAIL(&stream->again, client, again_entry);
-	at_next_turn(stream);
+	stream_schedule_deferred(stream);
 }
 
 /* ---- the source ---- */
 
 /* The source is about to run dry. */
-static void make_room(void *argument)
+static void stream_make_room(void *argument)
 {
 	struct stream *stream = argument;
 
 	stream_lag_make_room(&stream->lag);
 }
 
-static void block_filled(void *argument, struct block *block)
+static void stream_block_filled(void *argument, struct block *block)
 {
 	struct stream *stream = argument;
 
@@ -117,7 +117,7 @@ static void block_filled(void *argument, struct block *block)
 	window_push(stream->window, block);
 }
 
-static void blocks_lost(void *argument, uint64_t blocks)
+static void stream_blocks_lost(void *argument, uint64_t blocks)
 {
 	struct stream *stream = argument;
 
@@ -125,7 +125,7 @@ static void blocks_lost(void *argument, uint64_t blocks)
 	stream->stats->losses++;
 }
 
-static void source_waits(void *argument)
+static void stream_source_starved(void *argument)
 {
 	struct stream *stream = argument;
 
@@ -142,16 +142,16 @@ static bool kernel_copies(const struct stream *stream)
 	       !stream->verdicts.count[ZEROCOPY_UNCOPIED];
 }
 
-static size_t source_turn(void *argument)
+static size_t stream_source_budget(void *argument)
 {
 	const struct stream *stream = argument;
-	bool few = stream->client_owner.turn_bytes > TURN_LEAST;
+	bool few = stream->client_owner.turn_bytes > MIN_BUDGET;
 	bool cached = stream->client_count > 1 || ring_is_cached(stream->ring);
 
-	return few && cached ? SOURCE_TURN_LEAST : SOURCE_TURN_MOST;
+	return few && cached ? MIN_SOURCE_BUDGET : MAX_SOURCE_BUDGET;
 }
 
-static void blocks_ready(void *argument)
+static void stream_blocks_ready(void *argument)
 {
 	struct stream *stream = argument;
 
@@ -159,18 +159,18 @@ static void blocks_ready(void *argument)
 	stream_lag_offer(&stream->lag);
 }
 
-static void finish_clients(struct stream *stream)
+static void stream_finish_clients(struct stream *stream)
 {
 	struct client *client, *next;
 
-	set_state(stream, STREAM_ENDING);
+	stream_set_state(stream, STREAM_ENDING);
 	endpoints_close_all(&stream->endpoints);
 	TAILQ_FOREACH_SAFE (client, &stream->clients, entry, next)
 		client_finish(client);
-	end_if_empty(stream);
+	stream_end_if_empty(stream);
 }
 
-static void source_ended(void *argument, const char *why)
+static void stream_source_ended(void *argument, const char *why)
 {
 	struct stream *stream = argument;
 
@@ -178,21 +178,21 @@ static void source_ended(void *argument, const char *why)
 		 stream->settings->name, why, window_bytes(stream->window), stream->client_count);
 	if (stream_settings_device_returns(stream->settings))
 		stream->callbacks->device_lost(stream->argument, stream);
-	finish_clients(stream);
+	stream_finish_clients(stream);
 }
 
-static void start_source_if_wanted(struct stream *stream)
+static void stream_start_source(struct stream *stream)
 {
 	if (stream->state != STREAM_HOLDING || !stream->started ||
 	    stream->client_count < stream->settings->hold)
 		return;
-	set_state(stream, STREAM_RUNNING);
+	stream_set_state(stream, STREAM_RUNNING);
 	source_start(stream->source);
 }
 
 /* ---- clients come and go ---- */
 
-static void log_left(const struct stream *stream, const struct client *client)
+static void stream_log_left(const struct stream *stream, const struct client *client)
 {
 	const struct zerocopy_stats *sends = &client->zerocopy.stats;
 	uint64_t milliseconds = (clock_monotonic_ns() - client->joined_ns) / 1000000;
@@ -216,19 +216,20 @@ static void client_gone(void *argument, struct client *client)
 			  "outstanding, %" PRIu64 " cut short; please report this",
 			  stream->settings->name, client->peer_text, sends->foreign_completions,
 			  sends->truncated);
-	log_left(stream, client);
+	stream_log_left(stream, client);
 	stream->stats->left_for[client->leave]++;
 	client_totals_add(&stream->stats->left, &client->stats, sends);
 	if (client->waits_for_turn)
 		TAILQ_REMOVE(&stream->again, client, again_entry);
 	TAILQ_REMOVE(&stream->clients, client, entry);
 	stream->client_count--;
-	share_turns(stream);
+	stream_set_budget(stream);
 	TAILQ_INSERT_TAIL(&stream->dead, client, entry);
-	at_next_turn(stream);
+	stream_schedule_deferred(stream);
 }
 
-static void client_accepted(void *argument, int fd, const struct sockaddr *peer, socklen_t length)
+static void stream_client_accepted(void *argument, int fd, const struct sockaddr *peer,
+				   socklen_t length)
 {
 	struct stream *stream = argument;
 	struct client *client;
@@ -246,13 +247,13 @@ static void client_accepted(void *argument, int fd, const struct sockaddr *peer,
 	TAILQ_INSERT_TAIL(&stream->clients, client, entry);
 	stream->client_count++;
 	stream->stats->joined++;
-	share_turns(stream);
+	stream_set_budget(stream);
 	log_info("stream %s: client %s joined, %" PRIu64 " now", stream->settings->name,
 		 client->peer_text, stream->client_count);
-	start_source_if_wanted(stream);
+	stream_start_source(stream);
 }
 
-static void reap_dead(struct stream *stream)
+static void stream_reap_dead(struct stream *stream)
 {
 	struct client *client;
 
@@ -262,7 +263,7 @@ static void reap_dead(struct stream *stream)
 	}
 }
 
-static void next_turn(evutil_socket_t fd, short what, void *argument)
+static void stream_run_deferred(evutil_socket_t fd, short what, void *argument)
 {
 	struct stream *stream = argument;
 	struct client_list again = TAILQ_HEAD_INITIALIZER(again);
@@ -270,30 +271,30 @@ static void next_turn(evutil_socket_t fd, short what, void *argument)
 
 	(void)fd;
 	(void)what;
-	reap_dead(stream);
+	stream_reap_dead(stream);
 	TAILQ_CONCAT(&again, &stream->again, again_entry);
 	while ((client = TAILQ_FIRST(&again))) {
 		TAILQ_REMOVE(&again, client, again_entry);
 		client->waits_for_turn = false;
 		client_send(client);
 	}
-	end_if_empty(stream);
+	stream_end_if_empty(stream);
 }
 
 /* ---- start and stop ---- */
 
-static bool open_source(struct stream *stream)
+static bool stream_open_source(struct stream *stream)
 {
 	const struct stream_settings *settings = stream->settings;
 	const struct source_owner owner = {
 		.argument = stream,
-		.make_room = make_room,
-		.block = block_filled,
-		.lost = blocks_lost,
-		.waits = source_waits,
-		.ready = blocks_ready,
-		.turn = source_turn,
-		.end = source_ended,
+		.make_room = stream_make_room,
+		.block = stream_block_filled,
+		.lost = stream_blocks_lost,
+		.waits = stream_source_starved,
+		.ready = stream_blocks_ready,
+		.turn = stream_source_budget,
+		.end = stream_source_ended,
 	};
 	uint32_t blocks = ring_blocks(stream->ring);
 	char size[UNITS_TEXT], block_size[UNITS_TEXT];
@@ -311,87 +312,88 @@ static bool open_source(struct stream *stream)
 	return true;
 }
 
-static bool open_memory_ring(struct stream *stream)
+static bool stream_open_memory_ring(struct stream *stream)
 {
 	const struct stream_settings *settings = stream->settings;
 
 	stream->ring = ring_memory_create(settings->name, (size_t)settings->block_size,
 					  (uint32_t)stream_settings_blocks(settings),
 					  (enum huge_pages)settings->huge_pages);
-	return stream->ring && open_source(stream);
+	return stream->ring && stream_open_source(stream);
 }
 
-/* Return: false with stream->wrong set. */
-static bool open_device_ring(struct stream *stream)
+/* Return: false with stream->device_error set. */
+static bool stream_open_device_ring(struct stream *stream)
 {
 	char wrong[RING_DEVICE_WRONG] = "no memory";
 
 	stream->ring = ring_device_open(stream->base, stream->settings, wrong);
-	if (stream->ring && open_source(stream)) {
-		set_state(stream, STREAM_HOLDING);
+	if (stream->ring && stream_open_source(stream)) {
+		stream_set_state(stream, STREAM_HOLDING);
 		return true;
 	}
 	if (stream->ring)
 		ring_destroy(stream->ring);
 	stream->ring = NULL;
-	strlcpy(stream->wrong, wrong, sizeof(stream->wrong));
+	strlcpy(stream->device_error, wrong, sizeof(stream->device_error));
 	return false;
 }
 
 /* Try the device, and if it is not there, again later. */
-static void seek_device(struct stream *stream)
+static void stream_try_device(struct stream *stream)
 {
 	char before[RING_DEVICE_WRONG];
 	struct timeval delay;
 
-	strlcpy(before, stream->wrong, sizeof(before));
-	if (open_device_ring(stream))
+	strlcpy(before, stream->device_error, sizeof(before));
+	if (stream_open_device_ring(stream))
 		return;
-	if (strcmp(before, stream->wrong))
+	if (strcmp(before, stream->device_error))
 		log_warning("stream %s: device %s: %s; trying again until it is there",
-			    stream->settings->name, stream->settings->device, stream->wrong);
+			    stream->settings->name, stream->settings->device, stream->device_error);
 	delay = backoff_take(&stream->backoff);
 	evtimer_add(stream->retry, &delay);
 }
 
-static void retry_due(evutil_socket_t fd, short what, void *argument)
+static void stream_retry_due(evutil_socket_t fd, short what, void *argument)
 {
 	struct stream *stream = argument;
 
 	(void)fd;
 	(void)what;
-	seek_device(stream);
-	start_source_if_wanted(stream);
+	stream_try_device(stream);
+	stream_start_source(stream);
 }
 
-static bool open_ring_and_source(struct stream *stream, enum stream_device device)
+static bool stream_open_ring(struct stream *stream, enum stream_device device)
 {
 	const struct stream_settings *settings = stream->settings;
 
 	if (!settings->device) {
-		set_state(stream, STREAM_HOLDING);
-		return open_memory_ring(stream);
+		stream_set_state(stream, STREAM_HOLDING);
+		return stream_open_memory_ring(stream);
 	}
 	if (device == STREAM_DEVICE_HELD)
 		return true;
 	if (settings->on_end == ON_END_WAIT || device == STREAM_DEVICE_WAITED_FOR) {
-		seek_device(stream);
+		stream_try_device(stream);
 		return true;
 	}
-	if (open_device_ring(stream))
+	if (stream_open_device_ring(stream))
 		return true;
-	log_error("stream %s: device = %s: %s", settings->name, settings->device, stream->wrong);
+	log_error("stream %s: device = %s: %s", settings->name, settings->device,
+		  stream->device_error);
 	return false;
 }
 
 /* A stream without endpoints, ring and source. */
-static struct stream *create(struct event_base *base, const struct stream_settings *settings,
-			     struct stream_stats *stats, const struct stream_callbacks *callbacks,
-			     void *argument)
+static struct stream *stream_create(struct event_base *base, const struct stream_settings *settings,
+				    struct stream_stats *stats,
+				    const struct stream_callbacks *callbacks, void *argument)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
 	const struct listener_owner listener_owner = { .argument = stream,
-						       .accepted = client_accepted };
+						       .accepted = stream_client_accepted };
 
 	if (!stream) {
 		log_error("stream %s: no memory", settings->name);
@@ -404,7 +406,7 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 	stream->argument = argument;
 	stream->client_owner = (struct client_owner){
 		.argument = stream,
-		.uncopied_turn_bytes = TURN_UNCOPIED,
+		.uncopied_turn_bytes = UNCOPIED_BUDGET,
 		.latency = &stats->latency,
 		.verdicts = &stream->verdicts,
 		.pin_allowance = pin_allowance,
@@ -412,15 +414,15 @@ static struct stream *create(struct event_base *base, const struct stream_settin
 		.gone = client_gone,
 	};
 	endpoints_init(&stream->endpoints, base, stream->settings->name, &listener_owner);
-	share_turns(stream);
+	stream_set_budget(stream);
 	backoff_reset(&stream->backoff);
 	TAILQ_INIT(&stream->clients);
 	TAILQ_INIT(&stream->dead);
 	TAILQ_INIT(&stream->again);
-	stream->turn = evtimer_new(base, next_turn, stream);
-	stream->retry = evtimer_new(base, retry_due, stream);
+	stream->deferred = evtimer_new(base, stream_run_deferred, stream);
+	stream->retry = evtimer_new(base, stream_retry_due, stream);
 	stream->window = window_create((uint32_t)stream_settings_blocks(settings));
-	if (stream->turn && stream->retry && stream->window) {
+	if (stream->deferred && stream->retry && stream->window) {
 		stream_lag_init(&stream->lag, stream->settings, stream->window);
 		stream_admission_init(&stream->admission, stream->settings, stats);
 		return stream;
@@ -434,9 +436,9 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
 			   struct stream_stats *stats, const struct stream_callbacks *callbacks,
 			   void *argument, enum stream_device device)
 {
-	struct stream *stream = create(base, settings, stats, callbacks, argument);
+	struct stream *stream = stream_create(base, settings, stats, callbacks, argument);
 
-	if (!stream || open_ring_and_source(stream, device))
+	if (!stream || stream_open_ring(stream, device))
 		return stream;
 	stream_close(stream);
 	return NULL;
@@ -461,7 +463,7 @@ struct stream *stream_open_successor(struct stream *lost, const struct stream_ca
 				     void *argument)
 {
 	struct stream *stream =
-		create(lost->base, lost->settings, lost->stats, callbacks, argument);
+		stream_create(lost->base, lost->settings, lost->stats, callbacks, argument);
 	struct timeval delay;
 
 	if (!stream)
@@ -508,8 +510,8 @@ void stream_adapt(struct stream *stream, const struct stream_settings *settings)
 	if (stream->source)
 		source_adapt(stream->source);
 	if (stream->state == STREAM_RUNNING)
-		make_room(stream);
-	start_source_if_wanted(stream);
+		stream_make_room(stream);
+	stream_start_source(stream);
 }
 
 void stream_retry_device(struct stream *stream)
@@ -537,7 +539,7 @@ void stream_start(struct stream *stream)
 	if (stream->settings->hold)
 		log_info("stream %s: holding until %" PRIu64 " clients are there",
 			 stream->settings->name, stream->settings->hold);
-	start_source_if_wanted(stream);
+	stream_start_source(stream);
 }
 
 void stream_stop(struct stream *stream)
@@ -547,7 +549,7 @@ void stream_stop(struct stream *stream)
 	evtimer_del(stream->retry);
 	if (stream->source)
 		source_stop(stream->source);
-	finish_clients(stream);
+	stream_finish_clients(stream);
 }
 
 uint64_t stream_kick(struct stream *stream, const char *address)
@@ -562,7 +564,7 @@ uint64_t stream_kick(struct stream *stream, const char *address)
 		client_kick(client, LEAVE_BY_OPERATOR, NULL);
 		kicked++;
 	}
-	end_if_empty(stream);
+	stream_end_if_empty(stream);
 	return kicked;
 }
 
@@ -572,7 +574,7 @@ void stream_kick_all(struct stream *stream, enum leave_reason reason, const char
 
 	TAILQ_FOREACH_SAFE (client, &stream->clients, entry, next)
 		client_kick(client, reason, text);
-	end_if_empty(stream);
+	stream_end_if_empty(stream);
 }
 
 uint64_t stream_clients(const struct stream *stream)
@@ -593,7 +595,7 @@ bool stream_has_ended(const struct stream *stream)
 void stream_close(struct stream *stream)
 {
 	assert(TAILQ_EMPTY(&stream->clients));
-	reap_dead(stream);
+	stream_reap_dead(stream);
 	endpoints_close_all(&stream->endpoints);
 	if (stream->source)
 		source_close(stream->source);
@@ -603,8 +605,8 @@ void stream_close(struct stream *stream)
 		ring_destroy(stream->ring);
 	if (stream->retry)
 		event_free(stream->retry);
-	if (stream->turn)
-		event_free(stream->turn);
+	if (stream->deferred)
+		event_free(stream->deferred);
 	config_free_stream(stream->settings);
 	free(stream);
 }

@@ -34,7 +34,7 @@ struct stream {
 	struct source *source;
 	struct event *retry; /* to open the device */
 	struct backoff backoff;
-	char wrong[RING_DEVICE_WRONG]; /* with it, the last time */
+	char device_error[RING_DEVICE_WRONG]; /* with it, the last time */
 	uint64_t opened_ns;
 
 	struct window *window;
@@ -49,7 +49,7 @@ struct stream {
 	struct zerocopy_verdicts verdicts; /* of the clients */
 	struct client_list dead;
 	struct client_list again; /* by again_entry: had their turn, have more to send */
-	struct event *turn;	  /* for both lists above, at the next turn of the event loop */
+	struct event *deferred;	  /* for both lists above, at the next turn of the event loop */
 };
 
 #endif

@@ -6,7 +6,7 @@
 #include "source/source.h"
 #include "stream/stream_internal.h"
 
-static void report_ring(const struct stream *stream, struct stream_report *report)
+static void stream_report_ring(const struct stream *stream, struct stream_report *report)
 {
 	const struct ring *ring = stream->ring;
 
@@ -21,7 +21,8 @@ static void report_ring(const struct stream *stream, struct stream_report *repor
 	report->has_kernel = ring_ask_kernel(ring, &report->kernel);
 }
 
-static void add_client(struct stream_report *report, const struct client *client, uint64_t now)
+static void stream_report_add_client(struct stream_report *report, const struct client *client,
+				     uint64_t now)
 {
 	struct client_lag lag = client_lag(client, now);
 
@@ -52,9 +53,9 @@ void stream_report(const struct stream *stream, struct stream_report *report)
 		.stats = stream->stats,
 	};
 	if (stream->ring)
-		report_ring(stream, report);
+		stream_report_ring(stream, report);
 	TAILQ_FOREACH (client, &stream->clients, entry)
-		add_client(report, client, now);
+		stream_report_add_client(report, client, now);
 }
 
 void stream_each_client(const struct stream *stream,

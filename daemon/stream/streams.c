@@ -41,7 +41,7 @@ struct streams {
 	struct event *sweep;		    /* closes what has ended */
 };
 
-static void remove_generation(struct generation *generation)
+static void generation_remove(struct generation *generation)
 {
 	event_del(&generation->drain_timer);
 	name_totals_release(generation->totals);
@@ -52,7 +52,7 @@ static void remove_generation(struct generation *generation)
 /* ---- the end of streams ---- */
 
 /* Does another stream of ours have, or wait for, this device? */
-static bool is_held(const struct streams *streams, const char *device)
+static bool streams_hold_device(const struct streams *streams, const char *device)
 {
 	const struct generation *generation;
 
@@ -67,7 +67,7 @@ static bool is_held(const struct streams *streams, const char *device)
 }
 
 /* Is what a former one of the same name reads from still in use, and can have one user only? */
-static bool has_to_wait(const struct streams *streams, const struct stream *stream)
+static bool streams_must_wait(const struct streams *streams, const struct stream *stream)
 {
 	const struct generation *generation;
 
@@ -80,19 +80,19 @@ static bool has_to_wait(const struct streams *streams, const struct stream *stre
 	return false;
 }
 
-static void start_waiting(struct streams *streams)
+static void streams_start_waiting(struct streams *streams)
 {
 	struct generation *generation;
 
 	TAILQ_FOREACH (generation, &streams->generations, entry) {
 		if (generation->state == GENERATION_CURRENT &&
-		    !has_to_wait(streams, generation->stream))
+		    !streams_must_wait(streams, generation->stream))
 			stream_start(generation->stream);
 	}
 }
 
 /* A device is free: whoever waits for it need not wait longer. */
-static void seek_device(struct streams *streams, const char *device)
+static void streams_retry_device(struct streams *streams, const char *device)
 {
 	struct generation *generation;
 
@@ -100,12 +100,12 @@ static void seek_device(struct streams *streams, const char *device)
 		const struct stream_settings *settings = stream_settings(generation->stream);
 
 		if (generation->state == GENERATION_CURRENT && settings->device &&
-		    !strcmp(settings->device, device) && !is_held(streams, device))
+		    !strcmp(settings->device, device) && !streams_hold_device(streams, device))
 			stream_retry_device(generation->stream);
 	}
 }
 
-static void close_ended(struct generation *generation)
+static void generation_close_ended(struct generation *generation)
 {
 	struct streams *streams = generation->streams;
 	struct stream *stream = generation->stream;
@@ -114,16 +114,16 @@ static void close_ended(struct generation *generation)
 
 	if (generation->state == GENERATION_CURRENT)
 		stream_names_finished(&streams->names, settings);
-	remove_generation(generation);
+	generation_remove(generation);
 	stream_close(stream);
 	if (device)
-		seek_device(streams, device);
+		streams_retry_device(streams, device);
 	free(device);
-	start_waiting(streams);
+	streams_start_waiting(streams);
 }
 
 /* Not from within a callback of the stream. */
-static void sweep(evutil_socket_t fd, short what, void *argument)
+static void streams_sweep(evutil_socket_t fd, short what, void *argument)
 {
 	struct streams *streams = argument;
 	struct generation *generation, *next;
@@ -132,13 +132,13 @@ static void sweep(evutil_socket_t fd, short what, void *argument)
 	(void)what;
 	TAILQ_FOREACH_SAFE (generation, &streams->generations, entry, next) {
 		if (stream_has_ended(generation->stream))
-			close_ended(generation);
+			generation_close_ended(generation);
 	}
 	if (TAILQ_EMPTY(&streams->generations))
 		streams->callbacks->all_ended(streams->argument);
 }
 
-static void stream_ended(void *argument, struct stream *stream)
+static void generation_stream_ended(void *argument, struct stream *stream)
 {
 	struct generation *generation = argument;
 
@@ -146,7 +146,7 @@ static void stream_ended(void *argument, struct stream *stream)
 	event_active(generation->streams->sweep, EV_TIMEOUT, 0);
 }
 
-static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
+static void generation_drain_expired(evutil_socket_t fd, short what, void *argument)
 {
 	struct generation *generation = argument;
 
@@ -162,7 +162,7 @@ static void drain_timer_expired(evutil_socket_t fd, short what, void *argument)
 /* ---- generations ---- */
 
 /* Add a generation without a stream. Return: NULL without memory, which was logged. */
-static struct generation *add_generation(struct streams *streams, const char *name)
+static struct generation *generation_add(struct streams *streams, const char *name)
 {
 	struct name_totals *totals = stream_names_use(&streams->names, name);
 	struct generation *generation;
@@ -176,13 +176,15 @@ static struct generation *add_generation(struct streams *streams, const char *na
 		return NULL;
 	}
 	generation->streams = streams;
-	evtimer_assign(&generation->drain_timer, streams->base, drain_timer_expired, generation);
+	evtimer_assign(&generation->drain_timer, streams->base, generation_drain_expired,
+		       generation);
 	generation->totals = totals;
 	TAILQ_INSERT_HEAD(&streams->generations, generation, entry);
 	return generation;
 }
 
-static struct generation *generation_of(const struct streams *streams, const struct stream *stream)
+static struct generation *generation_find(const struct streams *streams,
+					  const struct stream *stream)
 {
 	struct generation *generation;
 
@@ -194,7 +196,8 @@ static struct generation *generation_of(const struct streams *streams, const str
 }
 
 /* Of the former ones one only may drain: who is left of those before is reset. */
-static void make_former(struct generation *generation, enum leave_reason reason, const char *text)
+static void generation_make_former(struct generation *generation, enum leave_reason reason,
+				   const char *text)
 {
 	struct streams *streams = generation->streams;
 	struct generation *other;
@@ -209,31 +212,32 @@ static void make_former(struct generation *generation, enum leave_reason reason,
 	TAILQ_INSERT_TAIL(&streams->generations, generation, entry);
 }
 
-static void stream_device_lost(void *argument, struct stream *lost);
+static void generation_device_lost(void *argument, struct stream *lost);
 
 static const struct stream_callbacks generation_callbacks = {
-	.ended = stream_ended,
-	.device_lost = stream_device_lost,
+	.ended = generation_stream_ended,
+	.device_lost = generation_device_lost,
 };
 
 /* The device is gone: open a successor. At most one other former generation remains. */
-static void stream_device_lost(void *argument, struct stream *lost)
+static void generation_device_lost(void *argument, struct stream *lost)
 {
 	struct generation *generation = argument, *successor;
 	struct streams *streams = generation->streams;
 
-	make_former(generation, LEAVE_DEVICE_GONE, NULL);
-	successor = add_generation(streams, stream_name(lost));
+	generation_make_former(generation, LEAVE_DEVICE_GONE, NULL);
+	successor = generation_add(streams, stream_name(lost));
 	if (!successor)
 		return;
 	successor->state = GENERATION_CURRENT;
 	successor->stream = stream_open_successor(lost, &generation_callbacks, successor);
 	if (!successor->stream)
-		remove_generation(successor);
+		generation_remove(successor);
 }
 
 /* Does the current stream of this name wait for the same device? */
-static bool is_waited_for(const struct streams *streams, const struct stream_settings *settings)
+static bool streams_wait_for_device(const struct streams *streams,
+				    const struct stream_settings *settings)
 {
 	const struct stream *current = streams_find(streams, settings->name);
 	const char *device = current ? stream_settings(current)->device : NULL;
@@ -241,29 +245,30 @@ static bool is_waited_for(const struct streams *streams, const struct stream_set
 	return device && !stream_has_ring(current) && !strcmp(device, settings->device);
 }
 
-static enum stream_device how_to_open(const struct streams *streams,
-				      const struct stream_settings *settings)
+static enum stream_device streams_device_open_mode(const struct streams *streams,
+						   const struct stream_settings *settings)
 {
 	if (!settings->device)
 		return STREAM_DEVICE_NOW;
-	if (is_held(streams, settings->device))
+	if (streams_hold_device(streams, settings->device))
 		return STREAM_DEVICE_HELD;
-	return is_waited_for(streams, settings) ? STREAM_DEVICE_WAITED_FOR : STREAM_DEVICE_NOW;
+	return streams_wait_for_device(streams, settings) ? STREAM_DEVICE_WAITED_FOR
+							  : STREAM_DEVICE_NOW;
 }
 
 struct stream *streams_prepare(struct streams *streams, const struct stream_settings *settings)
 {
-	enum stream_device device = how_to_open(streams, settings);
+	enum stream_device device = streams_device_open_mode(streams, settings);
 	struct generation *generation;
 	struct stream *stream;
 
-	generation = add_generation(streams, settings->name);
+	generation = generation_add(streams, settings->name);
 	if (!generation)
 		return NULL;
 	stream = stream_open(streams->base, settings, &generation->totals->stats,
 			     &generation_callbacks, generation, device);
 	if (!stream) {
-		remove_generation(generation);
+		generation_remove(generation);
 		return NULL;
 	}
 	generation->stream = stream;
@@ -275,32 +280,32 @@ struct stream *streams_prepare(struct streams *streams, const struct stream_sett
 
 void streams_discard(struct streams *streams, struct stream *stream)
 {
-	remove_generation(generation_of(streams, stream));
+	generation_remove(generation_find(streams, stream));
 	stream_close(stream);
 }
 
 void streams_begin(struct streams *streams, struct stream *stream)
 {
-	struct generation *begun = generation_of(streams, stream), *generation, *next;
+	struct generation *begun = generation_find(streams, stream), *generation, *next;
 
 	/* One that is ending by itself may be there still. */
 	TAILQ_FOREACH_SAFE (generation, &streams->generations, entry, next) {
 		if (generation->state == GENERATION_CURRENT &&
 		    stream_is_same(generation->stream, stream))
-			make_former(generation, LEAVE_STOPPING, "started again");
+			generation_make_former(generation, LEAVE_STOPPING, "started again");
 	}
 	stream_names_started(&streams->names, stream_name(stream));
 	begun->state = GENERATION_CURRENT;
-	if (streams->running && !has_to_wait(streams, stream))
+	if (streams->running && !streams_must_wait(streams, stream))
 		stream_start(stream);
 }
 
 void streams_retire(struct streams *streams, struct stream *stream, uint64_t drain_us)
 {
-	struct generation *generation = generation_of(streams, stream);
+	struct generation *generation = generation_find(streams, stream);
 	const struct timeval patience = clock_timeval(drain_us);
 
-	make_former(generation, LEAVE_STOPPING, "restarted again");
+	generation_make_former(generation, LEAVE_STOPPING, "restarted again");
 	event_add(&generation->drain_timer, &patience);
 	stream_stop(stream);
 }
@@ -365,7 +370,7 @@ void streams_each_current(struct streams *streams,
 
 /* ---- all of them ---- */
 
-static bool open_stream(struct streams *streams, const struct stream_settings *settings)
+static bool streams_open_one(struct streams *streams, const struct stream_settings *settings)
 {
 	struct stream *stream = streams_prepare(streams, settings);
 
@@ -395,10 +400,10 @@ struct streams *streams_open(struct event_base *base, const struct stream_settin
 	streams->argument = argument;
 	stream_names_init(&streams->names);
 	TAILQ_INIT(&streams->generations);
-	streams->sweep = evtimer_new(base, sweep, streams);
+	streams->sweep = evtimer_new(base, streams_sweep, streams);
 	opened = streams->sweep != NULL;
 	for (size_t i = 0; opened && i < count; i++)
-		opened = open_stream(streams, &settings[i]);
+		opened = streams_open_one(streams, &settings[i]);
 	if (opened)
 		return streams;
 	streams_close(streams);
@@ -430,8 +435,8 @@ void streams_kick_all(struct streams *streams, enum leave_reason reason, const c
 		stream_kick_all(generation->stream, reason, text);
 }
 
-static void report_name(const struct streams *streams, const struct name_totals *totals,
-			struct name_report *report)
+static void streams_report_name(const struct streams *streams, const struct name_totals *totals,
+				struct name_report *report)
 {
 	const struct generation *generation;
 	struct stream_report stream;
@@ -453,7 +458,7 @@ void streams_each_name(const struct streams *streams,
 	struct name_report report;
 
 	TAILQ_FOREACH (totals, &streams->names.totals, entry) {
-		report_name(streams, totals, &report);
+		streams_report_name(streams, totals, &report);
 		each(argument, &report);
 	}
 }
@@ -469,7 +474,7 @@ bool streams_close(struct streams *streams)
 	while ((generation = TAILQ_FIRST(&streams->generations))) {
 		if (!streams->running)
 			stream_close(generation->stream);
-		remove_generation(generation);
+		generation_remove(generation);
 	}
 	if (complete)
 		stream_names_free(&streams->names);

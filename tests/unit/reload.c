@@ -15,7 +15,7 @@
 #define DRAIN_US 200000U
 
 /* One stream of the device. */
-static void device_settings(struct stream_settings *settings, const char *name,
+static void reload_settings(struct stream_settings *settings, const char *name,
 			    const char *ring_size, const char *low_water)
 {
 	settings_begin(settings, name, world.endpoint, ring_size);
@@ -28,55 +28,55 @@ static bool reload_to(const char *name, const char *ring_size, const char *low_w
 	struct stream_settings settings;
 	bool done;
 
-	device_settings(&settings, name, ring_size, low_water);
+	reload_settings(&settings, name, ring_size, low_water);
 	done = reload_streams(world.streams, &settings, 1, DRAIN_US);
 	settings_end(&settings);
 	return done;
 }
 
-static void start_device(void)
+static void reload_start(void)
 {
 	struct stream_settings settings;
 
-	world_begin();
-	device_settings(&settings, "a", "2M", "auto");
-	world_start(&settings, 1);
+	streamworld_begin();
+	reload_settings(&settings, "a", "2M", "auto");
+	streamworld_start(&settings, 1);
 	settings_end(&settings);
 }
 
 static void test_nothing_changes(void)
 {
-	start_device();
+	reload_start();
 	check(fake.opens == 1 && fake.starts == 1, "%u opens", fake.opens);
 	check(reload_to("a", "2M", "auto"), "refused");
 	check(reload_to("a", "2M", "3"), "refused");
-	world_run_ms(50);
+	streamworld_run_ms(50);
 	check(fake.opens == 1 && fake.starts == 1 && !fake.stops, "%u opens, %u starts, %u stops",
 	      fake.opens, fake.starts, fake.stops);
-	world_stop();
+	streamworld_stop();
 	point("a device is left alone when the ring is the same");
 }
 
 static void test_other_ring(void)
 {
-	start_device();
+	reload_start();
 	check(reload_to("a", "4M", "auto"), "refused");
 	check(fake.opens == 1 && fake.stops == 1, "%u opens, %u stops", fake.opens, fake.stops);
-	check(world_run_until(fake.opens == 2), "%u opens", fake.opens);
+	check(streamworld_run_until(fake.opens == 2), "%u opens", fake.opens);
 	check(fake.closes == 1 && fake.starts == 2 && fake.setup.block_count == 32,
 	      "%u closes, %u starts, %u blocks", fake.closes, fake.starts, fake.setup.block_count);
-	world_stop();
+	streamworld_stop();
 	point("another ring: the device is opened when the former stream has closed it");
 }
 
 static void test_other_name(void)
 {
-	start_device();
+	reload_start();
 	check(reload_to("b", "2M", "auto"), "refused");
-	check(world_run_until(fake.opens == 2), "%u opens", fake.opens);
+	check(streamworld_run_until(fake.opens == 2), "%u opens", fake.opens);
 	check(!streams_find(world.streams, "a") && streams_find(world.streams, "b"),
 	      "another stream");
-	world_stop();
+	streamworld_stop();
 	point("another name: the new stream has the device after the former one");
 }
 
@@ -84,20 +84,20 @@ static void test_stalled_client(void)
 {
 	int fd;
 
-	start_device();
-	fd = world_connect();
+	reload_start();
+	fd = streamworld_connect();
 	check(fd >= 0, "no client");
-	world_run_ms(50);
-	world_fill();
+	streamworld_run_ms(50);
+	streamworld_fill();
 	check(reload_to("a", "4M", "auto"), "refused");
-	world_run_ms(DRAIN_US / 2000);
+	streamworld_run_ms(DRAIN_US / 2000);
 	check(fake.opens == 1 && !fake.closes, "%u opens, %u closes while a client is there",
 	      fake.opens, fake.closes);
-	check(world_connect() >= 0, "refused meanwhile");
-	check(world_run_until(fake.opens == 2) && fake.closes == 1, "%u opens, %u closes",
+	check(streamworld_connect() >= 0, "refused meanwhile");
+	check(streamworld_run_until(fake.opens == 2) && fake.closes == 1, "%u opens, %u closes",
 	      fake.opens, fake.closes);
 	close(fd);
-	world_stop();
+	streamworld_stop();
 	point("a stalled client keeps the ring until drain-timeout, and nobody is refused "
 	      "meanwhile");
 }
@@ -106,8 +106,8 @@ static void test_missing(void)
 {
 	struct stream_settings settings[2];
 
-	start_device();
-	device_settings(&settings[0], "a", "4M", "auto");
+	reload_start();
+	reload_settings(&settings[0], "a", "4M", "auto");
 	settings_begin(&settings[1], "none", "127.0.0.1:0", "4M");
 	settings_set(&settings[1], "device", "/dev/dmacast/no-such-device");
 	log_set_level(LOG_LEVEL_ERROR - 1);
@@ -115,30 +115,30 @@ static void test_missing(void)
 	log_set_level(LOG_LEVEL_ERROR);
 	settings_end(&settings[0]);
 	settings_end(&settings[1]);
-	world_run_ms(50);
+	streamworld_run_ms(50);
 	check(fake.opens == 1 && !fake.stops, "%u opens, %u stops", fake.opens, fake.stops);
 	check(stream_settings(streams_find(world.streams, "a"))->ring_size == 2 << 20, "changed");
-	world_stop();
+	streamworld_stop();
 	point("a device that is missing: refused, and the other ring is as it was");
 }
 
-static void test_waiting(void)
+static void test_reload_waiting(void)
 {
-	start_device();
+	reload_start();
 	fake.open_error = ENODEV;
 	fake_unplug();
-	world_run_ms(50);
+	streamworld_run_ms(50);
 	check(fake.closes == 1 && streams_find(world.streams, "a"), "not waiting");
 	check(reload_to("a", "8M", "auto"), "refused while it is missing");
-	world_run_ms(50);
+	streamworld_run_ms(50);
 	fake.gone = false;
 	fake.open_error = 0;
 	fake.running = false;
 	check(fake.opens == 1, "opened again at once");
 	check(reload_to("a", "4M", "auto"), "refused");
-	check(world_run_until(fake.opens == 2) && fake.setup.block_count == 32,
+	check(streamworld_run_until(fake.opens == 2) && fake.setup.block_count == 32,
 	      "%u opens, %u blocks", fake.opens, fake.setup.block_count);
-	world_stop();
+	streamworld_stop();
 	point("while the device is waited for: the next ring is the one that is asked for");
 }
 
@@ -153,7 +153,7 @@ int main(void)
 	test_other_name();
 	test_stalled_client();
 	test_missing();
-	test_waiting();
+	test_reload_waiting();
 	event_base_free(world.base);
 	return tap_end();
 }

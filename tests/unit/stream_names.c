@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct stream_settings settings_of(const char *name)
+static struct stream_settings names_settings(const char *name)
 {
 	struct stream_settings settings = { 0 };
 
@@ -19,7 +19,7 @@ static struct stream_settings settings_of(const char *name)
 	return settings;
 }
 
-static void settings_end(struct stream_settings *settings)
+static void names_free_settings(struct stream_settings *settings)
 {
 	free(settings->name);
 	option_free_values(OPTION_STREAM, settings);
@@ -30,9 +30,9 @@ static const struct name_totals *first_totals(const struct stream_names *names)
 	return TAILQ_FIRST(&names->totals);
 }
 
-static void test_totals(void)
+static void test_name_totals(void)
 {
-	struct stream_settings settings = settings_of("a");
+	struct stream_settings settings = names_settings("a");
 	struct name_totals *a, *b;
 	struct stream_names names;
 
@@ -63,13 +63,14 @@ static void test_totals(void)
 	name_totals_release(a);
 	stream_names_free(&names);
 	check(!first_totals(&names), "not freed");
-	settings_end(&settings);
+	names_free_settings(&settings);
 	point("what is in use at the end is not freed");
 }
 
-static void test_finished(void)
+static void test_finished_names(void)
 {
-	struct stream_settings a = settings_of("a"), b = settings_of("b"), other = settings_of("a");
+	struct stream_settings a = names_settings("a"), b = names_settings("b"),
+			       other = names_settings("a");
 	struct stream_names names;
 
 	other.max_clients++;
@@ -89,9 +90,9 @@ static void test_finished(void)
 	check(stream_names_is_finished(&names, &a), "forgotten");
 	check(!stream_names_is_finished(&names, &b), "not forgotten");
 	stream_names_free(&names);
-	settings_end(&a);
-	settings_end(&b);
-	settings_end(&other);
+	names_free_settings(&a);
+	names_free_settings(&b);
+	names_free_settings(&other);
 	point("until one of that name starts, or the name is not configured any more");
 }
 
@@ -134,8 +135,8 @@ static void test_report(void)
 
 int main(void)
 {
-	test_totals();
-	test_finished();
+	test_name_totals();
+	test_finished_names();
 	test_report();
 	return tap_end();
 }

@@ -35,28 +35,28 @@ static void start_device(const char *on_end)
 {
 	struct stream_settings settings;
 
-	world_begin();
+	streamworld_begin();
 	device_settings(&settings, on_end);
-	world_start(&settings, 1);
+	streamworld_start(&settings, 1);
 	settings_end(&settings);
 }
 
 /* Connect a client, and let the device fill more than its sockets take. */
 static int connect_stalled(void)
 {
-	int fd = world_connect();
+	int fd = streamworld_connect();
 
 	check(fd >= 0, "no client");
-	world_run_ms(50);
-	world_fill();
+	streamworld_run_ms(50);
+	streamworld_fill();
 	return fd;
 }
 
-static void unplug(void)
+static void unplug_device(void)
 {
 	fake.open_error = ENODEV;
 	fake_unplug();
-	world_run_ms(50);
+	streamworld_run_ms(50);
 }
 
 /* Plug another device in at the same path. The descriptor and the mapping of the former one remain. */
@@ -118,7 +118,7 @@ static void test_device_lost(void)
 	stalled[0] = connect_stalled();
 	bytes = name_report_get().stats->bytes;
 	check(bytes, "no byte");
-	unplug();
+	unplug_device();
 	successor = streams_find(world.streams, "a");
 	check(successor && successor != former, "no successor");
 	check(!stream_has_ring(successor), "with a ring");
@@ -128,13 +128,13 @@ static void test_device_lost(void)
 	      "%u streams", list.count);
 	point("when a device is gone, a successor waits for it; the former stream ends");
 
-	stalled[1] = world_connect();
+	stalled[1] = streamworld_connect();
 	check(stalled[1] >= 0, "refused");
-	world_run_ms(50);
+	streamworld_run_ms(50);
 	check(stream_clients(successor) == 1 && stream_clients(former) == 1,
 	      "%" PRIu64 " and %" PRIu64 " clients", stream_clients(successor),
 	      stream_clients(former));
-	check(!world_is_reset(stalled[0]), "reset");
+	check(!streamworld_is_reset(stalled[0]), "reset");
 	point("the endpoints are the successor's, the clients remain where they are");
 
 	name = name_report_get();
@@ -146,24 +146,24 @@ static void test_device_lost(void)
 	point("the name has both streams in its report, and one total");
 
 	plug_in_again();
-	check(world_run_until(stream_has_ring(successor)), "not opened again");
-	world_fill();
+	check(streamworld_run_until(stream_has_ring(successor)), "not opened again");
+	streamworld_fill();
 	check(name_report_get().stats->bytes > bytes, "no more bytes");
 	check(streams_find(world.streams, "a") == successor, "another successor");
-	check(!world_is_reset(stalled[0]), "reset");
+	check(!streamworld_is_reset(stalled[0]), "reset");
 	point("the successor opens the device that is back, and the total goes on");
 
-	unplug();
+	unplug_device();
 	list = stream_list_get();
-	check(world_is_reset(stalled[0]), "the oldest client is not reset");
-	check(!world_is_reset(stalled[1]), "the newer client is reset");
+	check(streamworld_is_reset(stalled[0]), "the oldest client is not reset");
+	check(!streamworld_is_reset(stalled[1]), "the newer client is reset");
 	check(list.count == 2 && list.stream[1] == successor, "%u streams", list.count);
 	name = name_report_get();
 	check(name.stats->left_for[LEAVE_DEVICE_GONE] == 1, "%" PRIu64 " left for it",
 	      name.stats->left_for[LEAVE_DEVICE_GONE]);
 	close(stalled[0]);
 	close(stalled[1]);
-	world_stop();
+	streamworld_stop();
 	point("when it is gone again, clients of the generation before the last are reset");
 }
 
@@ -181,7 +181,7 @@ static void test_prepared(void)
 	list = stream_list_get();
 	check(!streams_find(world.streams, "b"), "current");
 	check(list.count == 1 && list.stream[0] != stream, "%u streams", list.count);
-	world_run_ms(50);
+	streamworld_run_ms(50);
 	check(!stream_bytes(stream), "%" PRIu64 " bytes", stream_bytes(stream));
 	point("a prepared stream is not current, and does not run");
 
@@ -192,7 +192,7 @@ static void test_prepared(void)
 	check(name_report_get().name, "no name");
 	check(stream_list_get().count == 1, "%u streams", stream_list_get().count);
 	settings_end(&settings);
-	world_stop();
+	streamworld_stop();
 	point("a discarded one leaves nothing");
 }
 
@@ -207,7 +207,7 @@ static void test_finished(void)
 	former = streams_find(world.streams, "a");
 	stalled = connect_stalled();
 	check(!streams_is_finished(world.streams, &settings), "finished already");
-	unplug();
+	unplug_device();
 	check(!streams_find(world.streams, "a"), "still current");
 	check(stream_list_get().count == 1 && !world.all_ended, "ended");
 	check(streams_is_finished(world.streams, &settings), "not finished");
@@ -221,10 +221,11 @@ static void test_finished(void)
 	streams_begin(world.streams, stream);
 	check(streams_find(world.streams, "a") == stream, "not current");
 	check(!streams_is_finished(world.streams, &settings), "still finished");
-	check(stream_list_get().stream[1] == former && !world_is_reset(stalled), "no former one");
-	check(world_run_until(stream_bytes(stream)), "does not run");
+	check(stream_list_get().stream[1] == former && !streamworld_is_reset(stalled),
+	      "no former one");
+	check(streamworld_run_until(stream_bytes(stream)), "does not run");
 	close(stalled);
-	world_stop();
+	streamworld_stop();
 	settings_end(&settings);
 	settings_end(&other);
 	point("with other settings another one takes its place beside it");
@@ -237,7 +238,7 @@ static void test_finished_and_closed(void)
 
 	start_device("close");
 	device_settings(&settings, "close");
-	unplug();
+	unplug_device();
 	check(world.all_ended == 1 && !stream_list_get().count, "not ended");
 	check(streams_is_finished(world.streams, &settings), "not finished");
 	device_settings(&other, "close");
@@ -251,7 +252,7 @@ static void test_finished_and_closed(void)
 	check(stream && stream_has_ring(stream), "not prepared");
 	streams_begin(world.streams, stream);
 	check(!streams_is_finished(world.streams, &settings), "still finished");
-	world_stop();
+	streamworld_stop();
 	settings_end(&settings);
 	settings_end(&other);
 	point("until a stream of that name begins");
@@ -263,7 +264,7 @@ static void test_forgotten(void)
 
 	start_device("close");
 	device_settings(&settings, "close");
-	unplug();
+	unplug_device();
 	streams_forget_others(world.streams, &settings, 1);
 	check(streams_is_finished(world.streams, &settings), "forgotten");
 	check(name_report_get().name, "no name");
@@ -271,7 +272,7 @@ static void test_forgotten(void)
 	check(!streams_is_finished(world.streams, &settings), "not forgotten");
 	check(!name_report_get().name, "a name");
 	settings_end(&settings);
-	world_close();
+	streamworld_close();
 	point("names that are not configured any more are forgotten");
 }
 
@@ -287,15 +288,15 @@ static void test_retired(void)
 	stream = streams_find(world.streams, "a");
 	streams_retire(world.streams, stream, DRAIN_US);
 	check(!streams_find(world.streams, "a"), "still current");
-	world_run_ms(DRAIN_US / 2000);
-	check(!world_is_reset(stalled) && stream_list_get().count == 1, "reset at once");
-	check(world_run_until(world_is_reset(stalled)), "not reset");
-	check(world_run_until(world.all_ended), "not ended");
+	streamworld_run_ms(DRAIN_US / 2000);
+	check(!streamworld_is_reset(stalled) && stream_list_get().count == 1, "reset at once");
+	check(streamworld_run_until(streamworld_is_reset(stalled)), "not reset");
+	check(streamworld_run_until(world.all_ended), "not ended");
 	check(name_report_get().stats->left_for[LEAVE_STOPPING] == 1, "another reason");
 	check(!streams_is_finished(world.streams, &settings), "it ended by itself");
 	settings_end(&settings);
 	close(stalled);
-	world_close();
+	streamworld_close();
 	point("a retired stream resets its clients when their time is over");
 }
 
@@ -316,23 +317,23 @@ static void test_two_names(void)
 	struct stream_settings settings[2];
 	unsigned int names = 0;
 
-	world_begin();
+	streamworld_begin();
 	settings_begin(&settings[0], "a", world.endpoint, "2M");
 	settings_begin(&settings[1], "b", "127.0.0.1:0", "2M");
 	settings_set(&settings[0], "pattern", "1M/s");
 	settings_set(&settings[1], "pattern", "1M/s");
-	world.streams = streams_open(world.base, settings, 2, &world_callbacks, NULL);
-	world_run_ms(50);
+	world.streams = streams_open(world.base, settings, 2, &streamworld_callbacks, NULL);
+	streamworld_run_ms(50);
 	streams_each_name(world.streams, check_name, &names);
 	check(names == 2, "%u names", names);
 	check(stream_list_get().count == 2, "%u streams", stream_list_get().count);
 	point("streams that are opened wait for streams_start(), each reported by its name");
 
 	streams_start(world.streams);
-	check(world_run_until(stream_bytes(streams_find(world.streams, "a")) &&
-			      stream_bytes(streams_find(world.streams, "b"))),
+	check(streamworld_run_until(stream_bytes(streams_find(world.streams, "a")) &&
+				    stream_bytes(streams_find(world.streams, "b"))),
 	      "not started");
-	world_stop();
+	streamworld_stop();
 	settings_end(&settings[0]);
 	settings_end(&settings[1]);
 	point("and then both run");
@@ -346,27 +347,27 @@ static void test_command(void)
 	struct stream_report report;
 	int stalled;
 
-	world_begin();
+	streamworld_begin();
 	command_settings(&settings[0], "2M");
 	command_settings(&settings[1], "4M");
-	world_start(settings, 1);
-	stalled = world_connect();
-	world_run_ms(100);
+	streamworld_start(settings, 1);
+	stalled = streamworld_connect();
+	streamworld_run_ms(100);
 	former = streams_find(world.streams, "a");
 	check(stream_bytes(former), "no byte");
 	stream = streams_prepare(world.streams, &settings[1]);
 	check(stream, "not prepared");
 	streams_retire(world.streams, former, DRAIN_US);
 	streams_begin(world.streams, stream);
-	world_run_ms(DRAIN_US / 2000);
+	streamworld_run_ms(DRAIN_US / 2000);
 	stream_report(stream, &report);
 	check(!strcmp(report.state, "holding"), "%s", report.state);
 	check(stream_list_get().count == 2, "%u streams", stream_list_get().count);
-	check(world_run_until(stream_bytes(stream)), "not started");
-	check(world_is_reset(stalled), "beside the former one");
+	check(streamworld_run_until(stream_bytes(stream)), "not started");
+	check(streamworld_is_reset(stalled), "beside the former one");
 	check(stream_list_get().count == 1, "%u streams", stream_list_get().count);
 	close(stalled);
-	world_stop();
+	streamworld_stop();
 	settings_end(&settings[0]);
 	settings_end(&settings[1]);
 	point("a stream with a command starts when the former one has ended");

@@ -64,7 +64,7 @@ static inline void settings_end(struct stream_settings *settings)
 
 /* ---- the event loop ---- */
 
-static inline void world_run_ms(unsigned int milliseconds)
+static inline void streamworld_run_ms(unsigned int milliseconds)
 {
 	uint64_t end = clock_monotonic_ns() + milliseconds * 1000000ULL;
 
@@ -75,25 +75,26 @@ static inline void world_run_ms(unsigned int milliseconds)
 }
 
 /* Run until @expression is true, but not forever. Its value at the end. */
-#define world_run_until(expression)                               \
+#define streamworld_run_until(expression)                         \
 	({                                                        \
 		for (int i_ = 0; i_ < 500 && !(expression); i_++) \
-			world_run_ms(10);                         \
+			streamworld_run_ms(10);                   \
 		(expression);                                     \
 	})
 
 /* ---- streams ---- */
 
-static inline void world_count_end(void *argument)
+static inline void streamworld_count_end(void *argument)
 {
 	(void)argument;
 	world.all_ended++;
 }
 
-static const struct streams_callbacks world_callbacks = { .all_ended = world_count_end };
+static const struct streams_callbacks streamworld_callbacks = { .all_ended =
+									streamworld_count_end };
 
 /* Choose a port that is free now for the endpoint, and plug the fake device in. */
-static inline void world_begin(void)
+static inline void streamworld_begin(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t length = sizeof(world.address);
@@ -110,35 +111,35 @@ static inline void world_begin(void)
 	world.all_ended = 0;
 }
 
-static inline void world_start(const struct stream_settings *settings, size_t count)
+static inline void streamworld_start(const struct stream_settings *settings, size_t count)
 {
-	world.streams = streams_open(world.base, settings, count, &world_callbacks, NULL);
+	world.streams = streams_open(world.base, settings, count, &streamworld_callbacks, NULL);
 	if (!world.streams)
 		errx(1, "no streams");
 	streams_start(world.streams);
-	world_run_ms(10);
+	streamworld_run_ms(10);
 }
 
-static inline void world_close(void)
+static inline void streamworld_close(void)
 {
 	check(streams_close(world.streams), "not complete");
 	check(fake.fd < 0 && !fake.mapped && fake.opens == fake.closes && !fake.faults,
 	      "%u opens, %u closes, %u faults", fake.opens, fake.closes, fake.faults);
 }
 
-static inline void world_stop(void)
+static inline void streamworld_stop(void)
 {
 	world.all_ended = 0;
 	streams_stop(world.streams);
-	world_run_until(world.all_ended);
+	streamworld_run_until(world.all_ended);
 	check(world.all_ended == 1, "ended %u times", world.all_ended);
-	world_close();
+	streamworld_close();
 }
 
 /* ---- clients ---- */
 
 /* Return: a connection that does not read, or -1. */
-static inline int world_connect(void)
+static inline int streamworld_connect(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), little = 8192;
 
@@ -149,7 +150,7 @@ static inline int world_connect(void)
 }
 
 /* Return true if the connection was reset. Reads nothing. */
-static inline bool world_is_reset(int fd)
+static inline bool streamworld_is_reset(int fd)
 {
 	struct pollfd socket = { .fd = fd };
 
@@ -157,11 +158,11 @@ static inline bool world_is_reset(int fd)
 }
 
 /* Let the fake device fill more than the sockets of stalled clients take. */
-static inline void world_fill(void)
+static inline void streamworld_fill(void)
 {
 	for (int i = 0; i < 100; i++) {
 		fake_fill(WORLD_BLOCK_BYTES, 0, 0);
-		world_run_ms(2);
+		streamworld_run_ms(2);
 	}
 }
 
