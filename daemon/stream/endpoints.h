@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The endpoints of one stream. They can be handed over, without a moment when nobody listens. */
+/* The endpoints of one stream. They can be moved to another stream without an interruption. */
 #ifndef DMACAST_ENDPOINTS_H
 #define DMACAST_ENDPOINTS_H
 
@@ -19,17 +19,17 @@ struct endpoints {
 	size_t count;
 };
 
-/** endpoints_init() - none. @name: must outlive them */
+/** endpoints_init() - start without endpoints. @name: must outlive them */
 void endpoints_init(struct endpoints *endpoints, struct event_base *base, const char *name,
 		    const struct listener_owner *owner);
 
 /** endpoints_init_beside() - start without endpoints, for the same stream as @other. */
 void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *other);
 
-/** endpoints_open() - one more. Return: false after an error, which was logged. */
+/** endpoints_open() - open an endpoint. Return: false after an error, which was logged. */
 bool endpoints_open(struct endpoints *endpoints, const char *text);
 
-/** endpoints_number() - how many there are that were opened with this text. */
+/** endpoints_number() - return the number of endpoints that were opened with this text. */
 size_t endpoints_number(const struct endpoints *endpoints, const char *text);
 
 /**
@@ -40,19 +40,19 @@ size_t endpoints_number(const struct endpoints *endpoints, const char *text);
 bool endpoints_blocks_port(const struct endpoints *endpoints, const char *text,
 			   const struct text_list *wanted);
 
-/** endpoints_move() - hand one of this text over, if @from has one. Return: false without memory. */
+/** endpoints_move() - move an endpoint of this text, if @from has one. Return: false without memory. */
 bool endpoints_move(struct endpoints *to, struct endpoints *from, const char *text);
 
-/** endpoints_move_all() - hand all over. Return: false without memory. */
+/** endpoints_move_all() - move all endpoints. Return: false without memory. */
 bool endpoints_move_all(struct endpoints *to, struct endpoints *from);
 
-/** endpoints_close_others() - close those that are not in @wanted. */
+/** endpoints_close_others() - close endpoints that are not in @wanted. */
 void endpoints_close_others(struct endpoints *endpoints, const struct text_list *wanted);
 
-/** endpoints_close_all() - there are none after that. */
+/** endpoints_close_all() - close all endpoints. */
 void endpoints_close_all(struct endpoints *endpoints);
 
-/** text_list_number() - how many items before @end are this text. */
+/** text_list_number() - return the number of items before @end that are this text. */
 size_t text_list_number(const struct text_list *list, size_t end, const char *text);
 
 #endif

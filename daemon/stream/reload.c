@@ -13,23 +13,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What becomes of a stream of the new configuration. */
+/* What happens to a stream of the new configuration. */
 enum change_kind {
-	CHANGE_NONE,	/* it goes on as it is, or has ended and stays so */
-	CHANGE_ADAPT,	/* it goes on with other settings */
-	CHANGE_RESTART, /* it ends, and another one takes its place */
-	CHANGE_OPEN,	/* there is none yet */
+	CHANGE_NONE,	/* it continues unchanged, or it has ended by itself */
+	CHANGE_ADAPT,	/* it continues with other settings */
+	CHANGE_RESTART, /* it ends, and a new stream takes its place */
+	CHANGE_OPEN,	/* it is new */
 };
 
-/* Where each of the wanted endpoints comes from. */
-enum origin { ORIGIN_HERE, ORIGIN_STREAM, ORIGIN_NEW, ORIGIN_LATER };
+/* The origin of a wanted endpoint. */
+enum origin {
+	ORIGIN_HERE,   /* the running stream, which keeps it */
+	ORIGIN_STREAM, /* a running stream, which hands it over */
+	ORIGIN_NEW,    /* opened before the change */
+	ORIGIN_LATER,  /* opened after an endpoint that blocks its port is closed */
+};
 
 struct change {
 	enum change_kind kind;
 	const struct stream_settings *wanted;
-	struct stream *running;	 /* NULL: of CHANGE_OPEN */
-	struct stream *prepared; /* of CHANGE_RESTART and CHANGE_OPEN */
-	struct endpoints added;	 /* new ones, not in place yet */
+	struct stream *running;	 /* NULL for CHANGE_OPEN */
+	struct stream *prepared; /* for CHANGE_RESTART and CHANGE_OPEN */
+	struct endpoints added;	 /* ORIGIN_NEW, before they are moved */
 	enum origin *origin;	 /* of each item of wanted->listen */
 	char options[OPTION_NAMES_TEXT];
 };
@@ -42,7 +47,7 @@ struct plan {
 	unsigned int removed;
 };
 
-/* ---- what is to be done ---- */
+/* ---- deciding ---- */
 
 static const struct change *reload_find_change(const struct plan *plan, const char *name)
 {
@@ -70,7 +75,7 @@ static enum change_kind reload_decide(const struct plan *plan, struct change *ch
 	if (!change->running) {
 		if (!streams_is_finished(plan->streams, wanted))
 			return CHANGE_OPEN;
-		log_info("stream %s: has ended, and is not changed; it stays so", wanted->name);
+		log_info("stream %s: already ended and unchanged; not restarted", wanted->name);
 		return CHANGE_NONE;
 	}
 	settings = stream_settings(change->running);
@@ -79,7 +84,7 @@ static enum change_kind reload_decide(const struct plan *plan, struct change *ch
 		return CHANGE_RESTART;
 	if (option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, settings, wanted, change->options))
 		return CHANGE_ADAPT;
-	/* One could not be opened the last time. */
+	/* An endpoint could not be opened at the last reload. */
 	if (!reload_has_endpoints(change->running, &wanted->listen)) {
 		strlcpy(change->options, "listen", sizeof(change->options));
 		return CHANGE_ADAPT;
@@ -95,7 +100,7 @@ struct search {
 	bool found;
 };
 
-/* Does a running stream have it, but not want it any more? Nothing else wants the same. */
+/* Search for a stream that has this endpoint. It no longer wants it, since no two streams may. */
 static void reload_search_endpoint(void *argument, struct stream *stream)
 {
 	struct search *search = argument;
@@ -130,10 +135,10 @@ static enum origin reload_find_origin(const struct plan *plan, const struct chan
 	if (change->running && endpoints_number(stream_endpoints(change->running), text) >
 				       text_list_number(listen, index, text))
 		return change->kind == CHANGE_RESTART ? ORIGIN_STREAM : ORIGIN_HERE;
-	/* Port 0 is the same as itself in no other stream, and no second time. */
+	/* An endpoint with port 0 never equals another one, not even of the same text. */
 	if (endpoint_is_same(text, text) && reload_is_found(plan, text, reload_search_endpoint))
 		return ORIGIN_STREAM;
-	/* In the way is one that will be closed, such as localhost:7000 of :7000. */
+	/* An endpoint that will be closed may block the port, as localhost:7000 does for :7000. */
 	return reload_is_found(plan, text, reload_search_port) ? ORIGIN_LATER : ORIGIN_NEW;
 }
 
@@ -197,13 +202,13 @@ static void change_open_late_endpoints(struct change *change)
 	const struct text_list *listen = &change->wanted->listen;
 
 	for (size_t i = 0; change->origin && i < listen->count; i++) {
-		/* What cannot be had is logged, and tried again when the configuration is read again. */
+		/* A failure is logged, and the next reload tries again. */
 		if (change->origin[i] == ORIGIN_LATER)
 			endpoints_open(stream_endpoints(change_target(change)), listen->item[i]);
 	}
 }
 
-/* ---- the two halves ---- */
+/* ---- preparing and committing ---- */
 
 static bool change_prepare(struct plan *plan, struct change *change)
 {

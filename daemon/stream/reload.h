@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From one configuration of the streams to another one. What can fail is done first, with everything
- * that is there untouched: new rings, new sources, new endpoints. Then the change itself follows.
+ * The change from one configuration of the streams to another one. All steps that can fail come first
+ * and leave running streams alone: opening rings, sources and endpoints. The change itself follows.
  */
 #ifndef DMACAST_RELOAD_H
 #define DMACAST_RELOAD_H
@@ -15,11 +15,11 @@
 struct streams;
 
 /**
- * reload_streams() - make the streams those of @wanted. Those that are the same are not touched.
- * @wanted: checked before, by config_check()
- * @drain_us: how long the clients of streams that end may take to get the rest
+ * reload_streams() - replace the streams by those of @wanted. Unchanged streams are not touched.
+ * @wanted: has passed config_check()
+ * @drain_us: time for clients of streams that end to get the remaining blocks
  *
- * Return: false when something could not be had; that is logged, and nothing has changed.
+ * Return: false after an error, which was logged; nothing has changed then.
  */
 bool reload_streams(struct streams *streams, const struct stream_settings *wanted, size_t count,
 		    uint64_t drain_us);

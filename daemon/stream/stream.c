@@ -25,22 +25,22 @@
 #include <stdlib.h>
 
 /*
- * What one client may send before the next one's turn. With many of them little at a time: then the
- * bytes that all of them get are still in the CPU's nearest cache for the last one. With few of them
- * more: then it is calls and wake-ups that count.
+ * Bytes that one client may send before the next one. With many clients the budget is small: the bytes
+ * that all of them get are still in the CPU's nearest cache for the last one. With few clients it is
+ * large, because system calls and wake-ups cost more.
  */
 #define MAX_BUDGET (896ULL << 10)
 #define MIN_BUDGET (448ULL << 10)
 #define TOTAL_BUDGET (7ULL << 20)
 
-/* The same of a client that is sent no copies, at most: its bytes need not be in any cache. */
+/* Upper bound of the budget in bytes if the kernel does not copy: the cache does not matter then. */
 #define UNCOPIED_BUDGET (4480ULL << 10)
 
 /*
- * What a source may hand on before it is sent. For few clients so little that it is still in that
- * cache, where the blocks that were free last are filled next. Many clients have it there anyway, and
- * a single one that is sent no copies does not need it: then more, for fewer calls and fewer packets
- * that are not full.
+ * Bytes that a source may hand on before they are sent. With few clients keep this small: recently freed
+ * blocks are refilled while they are still in the cache. With many clients they are in the cache anyway,
+ * and a single client that gets no copies does not need it. Then a large budget saves system calls and
+ * packets that are not full.
  */
 #define MIN_SOURCE_BUDGET (768U << 10)
 #define MAX_SOURCE_BUDGET (4U << 20)
@@ -100,7 +100,6 @@ static void client_again(void *argument, struct client *client)
 
 /* ---- the source ---- */
 
-/* The source is about to run dry. */
 static void stream_make_room(void *argument)
 {
 	struct stream *stream = argument;
@@ -132,10 +131,7 @@ static void stream_source_starved(void *argument)
 	stream->stats->waits++;
 }
 
-/*
- * Of all who are sent blocks by zero-copy, and of whom the kernel has said anything: is it that it
- * copies? So it is on loopback.
- */
+/* Return true if the kernel copies for every client that it has reported on, as on loopback. */
 static bool kernel_copies(const struct stream *stream)
 {
 	return stream->verdicts.count[ZEROCOPY_COPIED] &&
@@ -281,7 +277,7 @@ static void stream_run_deferred(evutil_socket_t fd, short what, void *argument)
 	stream_end_if_empty(stream);
 }
 
-/* ---- start and stop ---- */
+/* ---- opening, starting and stopping ---- */
 
 static bool stream_open_source(struct stream *stream)
 {
@@ -322,7 +318,7 @@ static bool stream_open_memory_ring(struct stream *stream)
 	return stream->ring && stream_open_source(stream);
 }
 
-/* Return: false with stream->device_error set. */
+/* Return false with device_error set. */
 static bool stream_open_device_ring(struct stream *stream)
 {
 	char wrong[RING_DEVICE_WRONG] = "no memory";
@@ -339,7 +335,7 @@ static bool stream_open_device_ring(struct stream *stream)
 	return false;
 }
 
-/* Try the device, and if it is not there, again later. */
+/* Open the device. If that fails, schedule the next attempt. */
 static void stream_try_device(struct stream *stream)
 {
 	char before[RING_DEVICE_WRONG];
@@ -386,7 +382,7 @@ static bool stream_open_ring(struct stream *stream, enum stream_device device)
 	return false;
 }
 
-/* A stream without endpoints, ring and source. */
+/* Create a stream without endpoints, ring and source. */
 static struct stream *stream_create(struct event_base *base, const struct stream_settings *settings,
 				    struct stream_stats *stats,
 				    const struct stream_callbacks *callbacks, void *argument)
@@ -478,7 +474,7 @@ struct stream *stream_open_successor(struct stream *lost, const struct stream_ca
 		stream->backoff = lost->backoff;
 	delay = backoff_take(&stream->backoff);
 	evtimer_add(stream->retry, &delay);
-	log_notice("stream %s: waiting for device %s; new clients wait with it",
+	log_notice("stream %s: waiting for device %s; new clients wait until it is back",
 		   stream->settings->name, stream->settings->device);
 	return stream;
 }
@@ -537,7 +533,7 @@ void stream_start(struct stream *stream)
 		return;
 	stream->started = true;
 	if (stream->settings->hold)
-		log_info("stream %s: holding until %" PRIu64 " clients are there",
+		log_info("stream %s: holding until %" PRIu64 " clients have joined",
 			 stream->settings->name, stream->settings->hold);
 	stream_start_source(stream);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A stream: one source, its ring, the window of blocks on their way, the endpoints, the clients.
+ * A stream: one source, its ring, the window of blocks that clients still need, endpoints and clients.
  *
  *   WAITING ─ device opened ─▶ HOLDING ─ enough clients ─▶ RUNNING
  *       └──────────────────────────┴────────────┬────────────┘
@@ -8,8 +8,8 @@
  *                                               ▼
  *                                             ENDING ─ no client ─▶ ENDED
  *
- * Streams begin at HOLDING, except where a device is waited for. When a device is gone, its ring has
- * to stay until everyone who is sent from it is done. So the stream ends like any other, and a
+ * A stream starts in HOLDING, or in WAITING if its device is missing. When a device is gone, its ring
+ * must stay until the last send from it is complete. So the stream ends as on every other end, and a
  * successor takes its endpoints and waits for the device.
  */
 #ifndef DMACAST_STREAM_H
@@ -32,11 +32,11 @@ struct stream_callbacks {
 	void (*device_lost)(void *argument, struct stream *stream);
 };
 
-/* How a stream's device is opened. */
+/* When a stream's device is opened. */
 enum stream_device {
-	STREAM_DEVICE_NOW,	  /* it has to be there, but where `on-end` says to wait for it */
-	STREAM_DEVICE_WAITED_FOR, /* it may be missing, as before */
-	STREAM_DEVICE_HELD,	  /* it is another stream's still: with stream_retry_device() */
+	STREAM_DEVICE_NOW,	  /* at once; if it is missing, `on-end` decides whether to wait */
+	STREAM_DEVICE_WAITED_FOR, /* at once; if it is missing, wait as the stream before did */
+	STREAM_DEVICE_HELD,	  /* when another stream has closed it: stream_retry_device() */
 };
 
 /**
@@ -52,14 +52,14 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
 			   void *argument, enum stream_device device);
 
 /**
- * stream_listen() - open every endpoint of the settings. Clients are accepted from the event loop's
- * next turn on.
+ * stream_listen() - open every endpoint of the settings. Clients are accepted from the next iteration
+ * of the event loop on.
  *
  * Return: false after an error, which was logged.
  */
 bool stream_listen(struct stream *stream);
 
-/** stream_endpoints() - to hand them over, or to add some. */
+/** stream_endpoints() - return the endpoints, to add some or to move them to another stream. */
 struct endpoints *stream_endpoints(struct stream *stream);
 
 /**
@@ -72,18 +72,18 @@ struct endpoints *stream_endpoints(struct stream *stream);
 struct stream *stream_open_successor(struct stream *lost, const struct stream_callbacks *callbacks,
 				     void *argument);
 
-/** stream_name() - as in the configuration. */
+/** stream_name() - return the name from the configuration. */
 const char *stream_name(const struct stream *stream);
 
-/** stream_is_same() - have both the same name? */
+/** stream_is_same() - return true if both have the same name. */
 bool stream_is_same(const struct stream *a, const struct stream *b);
 
-/** stream_settings() - those in effect. */
+/** stream_settings() - return the settings in effect. */
 const struct stream_settings *stream_settings(const struct stream *stream);
 
 /**
- * stream_adapt() - take over what may change in a running stream; what needs a new start is ignored.
- * Endpoints are the matter of the caller.
+ * stream_adapt() - apply the settings that can change in a running stream, and ignore the others. The
+ * caller opens and closes endpoints.
  */
 void stream_adapt(struct stream *stream, const struct stream_settings *settings);
 
@@ -93,42 +93,42 @@ void stream_adapt(struct stream *stream, const struct stream_settings *settings)
  */
 void stream_retry_device(struct stream *stream);
 
-/** stream_has_command() - is its input one, which runs until the stream is closed? */
+/** stream_has_command() - return true if the input is a command; it runs until the stream is closed. */
 bool stream_has_command(const struct stream *stream);
 
-/** stream_has_ring() - does it have its device, or memory? If not, it waits for the device. */
+/** stream_has_ring() - return false while the stream waits for its device. */
 bool stream_has_ring(const struct stream *stream);
 
-/** stream_start() - start the source, now or when `hold` clients are there. May be repeated. */
+/** stream_start() - start the source as soon as `hold` clients have joined. May be repeated. */
 void stream_start(struct stream *stream);
 
-/** stream_stop() - no new clients, no more input; those who are here get what was read so far. */
+/** stream_stop() - stop listening and reading; clients get the blocks that were read so far. */
 void stream_stop(struct stream *stream);
 
 /**
- * stream_kick() - reset the client at @address, as the log shows it, or with NULL every one: the
- * operator wants it.
+ * stream_kick() - reset clients because the operator wants it.
+ * @address: of the client, as the log shows it; NULL: all clients
  *
- * Return: how many there were.
+ * Return: the number of clients that were reset.
  */
 uint64_t stream_kick(struct stream *stream, const char *address);
 
-/** stream_kick_all() - reset every client that is left; see client_kick(). */
+/** stream_kick_all() - reset the remaining clients; see client_kick(). */
 void stream_kick_all(struct stream *stream, enum leave_reason reason, const char *text);
 
-/** stream_clients() - how many there are, those included who are on their way out. */
+/** stream_clients() - return the number of clients, including those that are ending. */
 uint64_t stream_clients(const struct stream *stream);
 
-/** stream_bytes() - so many came from the source. */
+/** stream_bytes() - return the number of bytes that came from the source. */
 uint64_t stream_bytes(const struct stream *stream);
 
-/** stream_is_ending() - is it ENDING or ENDED? */
+/** stream_is_ending() - return true in ENDING and in ENDED. */
 bool stream_is_ending(const struct stream *stream);
 
-/** stream_has_ended() - is it ENDED? */
+/** stream_has_ended() - return true in ENDED. */
 bool stream_has_ended(const struct stream *stream);
 
-/** stream_close() - free a stream that is ENDED, or was never started. */
+/** stream_close() - free a stream that is ENDED or was never started. */
 void stream_close(struct stream *stream);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A stream from within: for stream.c, which owns it, and for stream_report.c, which reads it. */
+/* The members of a stream, for stream.c, which owns them, and stream_report.c, which reads them. */
 #ifndef DMACAST_STREAM_INTERNAL_H
 #define DMACAST_STREAM_INTERNAL_H
 
@@ -23,18 +23,18 @@ enum stream_state { STREAM_WAITING, STREAM_HOLDING, STREAM_RUNNING, STREAM_ENDIN
 struct stream {
 	struct event_base *base;
 	struct stream_settings *settings;
-	struct stream_stats *stats; /* of all streams of this name, so far */
+	struct stream_stats *stats; /* totals of the name */
 	const struct stream_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	enum stream_state state;
-	bool started; /* or would be, were it not for the device or for `hold` */
+	bool started; /* stream_start() was called; the device or `hold` may delay the source */
 
-	/* Those of a device are not there while it is waited for. */
+	/* NULL while the stream waits for its device. */
 	struct ring *ring;
 	struct source *source;
-	struct event *retry; /* to open the device */
+	struct event *retry; /* next attempt to open the device */
 	struct backoff backoff;
-	char device_error[RING_DEVICE_WRONG]; /* with it, the last time */
+	char device_error[RING_DEVICE_WRONG]; /* at the last attempt */
 	uint64_t opened_ns;
 
 	struct window *window;
@@ -44,12 +44,12 @@ struct stream {
 	struct stream_admission admission;
 
 	struct client_owner client_owner;
-	struct client_list clients; /* every one that is not GONE */
+	struct client_list clients; /* all clients that are not GONE */
 	uint64_t client_count;
 	struct zerocopy_verdicts verdicts; /* of the clients */
 	struct client_list dead;
-	struct client_list again; /* by again_entry: had their turn, have more to send */
-	struct event *deferred;	  /* for both lists above, at the next turn of the event loop */
+	struct client_list again; /* by again_entry: used up their budget, have more to send */
+	struct event *deferred;	  /* handles both lists in the next iteration of the event loop */
 };
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The clients of a stream and its ring: offering new blocks to clients, and keeping the ring from
- * running dry on account of slow ones.
+ * How slow clients are kept from using up the ring: offering blocks, and the lag policy.
  *
  * When free blocks reach the low-water mark, the lag policy is applied to the clients at the tail of
  * the window. That frees blocks that have not been sent yet. Blocks in flight to a stalled client are

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The state of a stream, as plain values for others to show. */
+/* The state of a stream as plain values, for JSON and metrics. */
 #ifndef DMACAST_STREAM_REPORT_H
 #define DMACAST_STREAM_REPORT_H
 
@@ -13,38 +13,38 @@
 struct client;
 struct stream;
 
-/* What there is to say about a stream. The pointers are good until the stream is closed. */
+/* The state of a stream at one moment. The pointers are valid until the stream is closed. */
 struct stream_report {
 	const char *name;
-	const char *state;  /* a word */
-	const char *source; /* what it is, for people */
-	const char *memory; /* the ring's, for people; "": there is no ring now */
-	/* The ring: each block is in one of these states. */
+	const char *state;  /* one word */
+	const char *source; /* description */
+	const char *memory; /* description of the ring's memory; "" without a ring */
+	/* The ring. Each block is counted in one of the states. */
 	uint64_t block_size; /* bytes */
 	uint32_t blocks;
-	uint32_t blocks_free;	 /* of a device: those that the kernel has */
+	uint32_t blocks_free;	 /* for a device: in the kernel */
 	uint32_t blocks_filling; /* with the source */
-	uint32_t blocks_window;	 /* some client needs them, pinned or not */
-	uint32_t blocks_pinned;	 /* only sends that are not complete need them */
-	bool has_kernel;	 /* is there a device, to say: */
+	uint32_t blocks_window;	 /* needed by a client that has not sent them, pinned or not */
+	uint32_t blocks_pinned;	 /* needed only by incomplete sends */
+	bool has_kernel;	 /* `kernel` is valid: there is a device */
 	struct ring_kernel_report kernel;
 	/* Since its ring was opened. */
-	uint64_t head;	/* the sequence that the next block gets */
-	uint64_t bytes; /* before that one */
-	/* Clients, those included whose end is under way. */
+	uint64_t head;	/* sequence of the next block */
+	uint64_t bytes; /* before the next block */
+	/* Clients, including those that are ending. */
 	uint64_t clients;
 	struct client_totals present;
 	uint64_t outstanding_sends;
-	uint64_t most_lag_bytes; /* of the one that is farthest behind */
+	uint64_t most_lag_bytes; /* of the slowest client */
 	uint64_t most_lag_ns;
 	const struct stream_settings *settings;
-	const struct stream_stats *stats; /* by name; `present` is not in there yet */
+	const struct stream_stats *stats; /* totals of the name, without `present` */
 };
 
-/** stream_report() - fill in @report. Looks at every client. */
+/** stream_report() - fill in @report. Takes time proportional to the number of clients. */
 void stream_report(const struct stream *stream, struct stream_report *report);
 
-/** stream_each_client() - call @each for every client; see client_report(). It must not kick them. */
+/** stream_each_client() - call @each for every client; see client_report(). @each must not kick. */
 void stream_each_client(const struct stream *stream,
 			void (*each)(void *argument, const struct client *client), void *argument);
 

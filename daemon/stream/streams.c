@@ -11,12 +11,13 @@
 #include <string.h>
 
 /*
- * From stream_open() to its end. Those of one name follow each other: each has its own settings.
+ * A stream from stream_open() to its end. Generations of one name follow each other, each with its own
+ * settings.
  *
  *   PREPARED ─ streams_begin() ─▶ CURRENT ─ streams_retire(), device lost ─▶ FORMER
  *
- * A stream that ends by itself stays CURRENT until it is closed; then its settings are kept, so that
- * it does not start again only because the configuration is read again.
+ * A stream that ends by itself stays CURRENT until it is closed. Then stream_names.c remembers its
+ * settings, so that a reload does not start it again.
  */
 enum generation_state { GENERATION_PREPARED, GENERATION_CURRENT, GENERATION_FORMER };
 
@@ -26,7 +27,7 @@ struct generation {
 	struct name_totals *totals;
 	struct stream *stream;
 	enum generation_state state;
-	struct event drain_timer; /* FORMER: the end of patience with its clients */
+	struct event drain_timer; /* FORMER: resets the remaining clients */
 };
 
 TAILQ_HEAD(generation_list, generation);
@@ -36,9 +37,9 @@ struct streams {
 	const struct streams_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	struct stream_names names;
-	struct generation_list generations; /* those that are FORMER at the end */
-	bool running;			    /* clients may be there */
-	struct event *sweep;		    /* closes what has ended */
+	struct generation_list generations; /* FORMER ones at the end */
+	bool running;			    /* streams_start() was called */
+	struct event *sweep;		    /* closes streams that have ended */
 };
 
 static void generation_remove(struct generation *generation)
@@ -49,9 +50,9 @@ static void generation_remove(struct generation *generation)
 	free(generation);
 }
 
-/* ---- the end of streams ---- */
+/* ---- ending ---- */
 
-/* Does another stream of ours have, or wait for, this device? */
+/* Return true if a stream of the daemon has this device open. */
 static bool streams_hold_device(const struct streams *streams, const char *device)
 {
 	const struct generation *generation;
@@ -66,7 +67,7 @@ static bool streams_hold_device(const struct streams *streams, const char *devic
 	return false;
 }
 
-/* Is what a former one of the same name reads from still in use, and can have one user only? */
+/* Return true if a former generation still runs its command, which may run once at a time only. */
 static bool streams_must_wait(const struct streams *streams, const struct stream *stream)
 {
 	const struct generation *generation;
@@ -91,7 +92,7 @@ static void streams_start_waiting(struct streams *streams)
 	}
 }
 
-/* A device is free: whoever waits for it need not wait longer. */
+/* The device was closed: open it for the stream that waits for it. */
 static void streams_retry_device(struct streams *streams, const char *device)
 {
 	struct generation *generation;
@@ -122,7 +123,7 @@ static void generation_close_ended(struct generation *generation)
 	streams_start_waiting(streams);
 }
 
-/* Not from within a callback of the stream. */
+/* Close streams that have ended. Not to be called from within a callback of a stream. */
 static void streams_sweep(evutil_socket_t fd, short what, void *argument)
 {
 	struct streams *streams = argument;
@@ -171,7 +172,7 @@ static struct generation *generation_add(struct streams *streams, const char *na
 		return NULL;
 	generation = calloc(1, sizeof(*generation));
 	if (!generation) {
-		log_error("no memory for one more stream");
+		log_error("no memory for a stream");
 		name_totals_release(totals);
 		return NULL;
 	}
@@ -195,7 +196,7 @@ static struct generation *generation_find(const struct streams *streams,
 	return generation;
 }
 
-/* Of the former ones one only may drain: who is left of those before is reset. */
+/* Only one former generation may drain: reset the remaining clients of older ones. */
 static void generation_make_former(struct generation *generation, enum leave_reason reason,
 				   const char *text)
 {
@@ -235,7 +236,7 @@ static void generation_device_lost(void *argument, struct stream *lost)
 		generation_remove(successor);
 }
 
-/* Does the current stream of this name wait for the same device? */
+/* Return true if the current stream of this name waits for the same device. */
 static bool streams_wait_for_device(const struct streams *streams,
 				    const struct stream_settings *settings)
 {
@@ -288,11 +289,11 @@ void streams_begin(struct streams *streams, struct stream *stream)
 {
 	struct generation *begun = generation_find(streams, stream), *generation, *next;
 
-	/* One that is ending by itself may be there still. */
+	/* A stream that is ending by itself may still be current. */
 	TAILQ_FOREACH_SAFE (generation, &streams->generations, entry, next) {
 		if (generation->state == GENERATION_CURRENT &&
 		    stream_is_same(generation->stream, stream))
-			generation_make_former(generation, LEAVE_STOPPING, "started again");
+			generation_make_former(generation, LEAVE_STOPPING, "stream restarted");
 	}
 	stream_names_started(&streams->names, stream_name(stream));
 	begun->state = GENERATION_CURRENT;
@@ -305,12 +306,12 @@ void streams_retire(struct streams *streams, struct stream *stream, uint64_t dra
 	struct generation *generation = generation_find(streams, stream);
 	const struct timeval patience = clock_timeval(drain_us);
 
-	generation_make_former(generation, LEAVE_STOPPING, "restarted again");
+	generation_make_former(generation, LEAVE_STOPPING, "stream restarted again");
 	event_add(&generation->drain_timer, &patience);
 	stream_stop(stream);
 }
 
-/* ---- looking for some ---- */
+/* ---- searching ---- */
 
 struct stream *streams_find(const struct streams *streams, const char *name)
 {
@@ -368,7 +369,7 @@ void streams_each_current(struct streams *streams,
 	}
 }
 
-/* ---- all of them ---- */
+/* ---- all streams ---- */
 
 static bool streams_open_one(struct streams *streams, const struct stream_settings *settings)
 {
@@ -468,7 +469,7 @@ bool streams_close(struct streams *streams)
 	bool complete = !streams->running || TAILQ_EMPTY(&streams->generations);
 	struct generation *generation;
 
-	/* Totals that streams still count into stay, with these streams. */
+	/* Streams that have not ended still count into their totals, so both stay. */
 	if (!complete)
 		stream_names_free(&streams->names);
 	while ((generation = TAILQ_FIRST(&streams->generations))) {

@@ -422,7 +422,7 @@ daemon_run -c "$config"
 feed_ok "a file, once" --from-start --until-end --expect-bytes 20M "127.0.0.1:$a"
 wait_until 5 grep -q 'stream file: ended after' "$log"
 reload
-matches "a stream that has ended stays so" "$reload_log" 'stream file: has ended, and is not changed'
+matches "a stream that has ended stays so" "$reload_log" 'stream file: already ended and unchanged; not restarted'
 check "... and nobody listens there" is_refused "$a"
 sed -i 's/^hold=1/hold=2/' "$config"
 reload
