@@ -155,7 +155,7 @@ static void generation_drain_expired(evutil_socket_t fd, short what, void *argum
 	(void)what;
 	if (stream_has_ended(generation->stream))
 		return;
-	log_notice("stream %s: drain-timeout is over, resetting its clients that are left",
+	log_notice("stream %s: drain-timeout is over; resetting its remaining clients",
 		   stream_settings(generation->stream)->name);
 	stream_kick_all(generation->stream, LEAVE_STOPPING, "drain-timeout is over");
 }
