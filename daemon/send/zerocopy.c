@@ -2,9 +2,9 @@
 #include "send/zerocopy.h"
 
 #include "lib/clock.h"
+#include "send/errqueue.h"
 
 #include <errno.h>
-#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -31,10 +31,6 @@
 #define COPYING_MOST (4ULL << 30)
 
 #define HOLD_OFF_SENDS 64
-
-/* Notifications that are read by one system call. */
-#define REAP_BATCH 16
-#define CONTROL_BYTES 128
 
 /* Bytes of payload in a packet, for now. */
 static uint32_t packet_bytes(int fd)
@@ -304,68 +300,36 @@ static void adapt(struct zerocopy *zerocopy, uint64_t sends, bool copied)
 		zerocopy->copying_next *= 2;
 }
 
-/* The kernel reports these numbers. Return: how many of them were outstanding. */
-static uint64_t complete(struct zerocopy *zerocopy, uint32_t low, uint32_t high, uint64_t now_ns)
+/* Release the blocks of the sends in @range. Return: how many of them were outstanding. */
+static uint64_t complete_sends(struct zerocopy *zerocopy, const struct send_range *range,
+			       uint64_t now_ns)
 {
 	struct histogram *latency =
 		zerocopy->was_reset ? NULL : &zerocopy->latency->to_acknowledged;
-	uint64_t foreign = completions_complete(&zerocopy->completions, low, high, latency, now_ns);
-	uint64_t sends = (uint64_t)(high - low) + 1 - foreign;
+	uint64_t foreign = completions_complete(&zerocopy->completions, range->low, range->high,
+						latency, now_ns);
+	uint64_t sends = (uint64_t)(range->high - range->low) + 1 - foreign;
 
 	zerocopy->stats.foreign_completions += foreign;
 	zerocopy->stats.completed += sends;
+	if (sends)
+		adapt(zerocopy, sends, range->copied);
 	return sends;
-}
-
-/* The notification in @message, if it is one of zero-copy. Return: how many sends it covers. */
-static uint64_t take_notification(struct zerocopy *zerocopy, struct msghdr *message,
-				  uint64_t now_ns)
-{
-	for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control;
-	     control = CMSG_NXTHDR(message, control)) {
-		const struct sock_extended_err *error = (const void *)CMSG_DATA(control);
-		uint64_t sends;
-
-		/* By the family of the socket, not of the peer. */
-		if (!(control->cmsg_level == SOL_IP && control->cmsg_type == IP_RECVERR) &&
-		    !(control->cmsg_level == SOL_IPV6 && control->cmsg_type == IPV6_RECVERR))
-			continue;
-		if (control->cmsg_len < CMSG_LEN(sizeof(*error)) ||
-		    error->ee_origin != SO_EE_ORIGIN_ZEROCOPY || error->ee_errno)
-			continue;
-		sends = complete(zerocopy, error->ee_info, error->ee_data, now_ns);
-		if (sends)
-			adapt(zerocopy, sends, error->ee_code & SO_EE_CODE_ZEROCOPY_COPIED);
-		return sends;
-	}
-	return 0;
 }
 
 uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 {
-	union {
-		char bytes[CONTROL_BYTES];
-		struct cmsghdr align;
-	} control[REAP_BATCH];
-	struct mmsghdr batch[REAP_BATCH];
+	struct errqueue_batch batch;
 	uint64_t sends = 0, now_ns;
-	int received;
+	bool more;
 
 	do {
-		memset(batch, 0, sizeof(batch));
-		for (int i = 0; i < REAP_BATCH; i++) {
-			batch[i].msg_hdr.msg_control = &control[i];
-			batch[i].msg_hdr.msg_controllen = sizeof(control[i]);
-		}
-		received = recvmmsg(zerocopy->fd, batch, REAP_BATCH, MSG_ERRQUEUE | MSG_DONTWAIT,
-				    NULL);
-		now_ns = received > 0 ? clock_monotonic_ns() : 0;
-		for (int i = 0; i < received; i++) {
-			if (batch[i].msg_hdr.msg_flags & MSG_CTRUNC)
-				zerocopy->stats.truncated++;
-			sends += take_notification(zerocopy, &batch[i].msg_hdr, now_ns);
-		}
-	} while (received == REAP_BATCH);
+		more = errqueue_read(zerocopy->fd, &batch);
+		now_ns = batch.ranges ? clock_monotonic_ns() : 0;
+		zerocopy->stats.truncated += batch.truncated;
+		for (unsigned int i = 0; i < batch.ranges; i++)
+			sends += complete_sends(zerocopy, &batch.range[i], now_ns);
+	} while (more);
 	if (sends) {
 		zerocopy->hold_off = 0;
 		/* A send that was short for another reason than a full socket is not followed by EPOLLOUT. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One TCP socket that sends blocks, with MSG_ZEROCOPY where that pays: the numbering of sends, the
- * error queue, the fall-backs. No event loop in here.
+ * One TCP socket that sends blocks, with MSG_ZEROCOPY where that pays: the numbering of sends, their
+ * completions, the fall-backs. No event loop in here.
  *
  * The socket goes through three phases:
  *
