@@ -11,26 +11,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Below this many bytes pinning pages costs more than copying them (kernel: msg_zerocopy.rst). */
-#define WORTH_PINNING 10240
-
 /*
  * The kernel hands packets of many segments to the network card: of as many whole ones as fit into 64 KiB
  * less this (sk_setup_caps(): MAX_TCP_HEADER and the terminating byte), but of one at least.
  */
 #define PACKET_MOST 65536U
 #define PACKET_HEADERS 321U
-
-/* ZEROCOPY_AUTO: so much, one at a time, until it is known whether it pays. Where the kernel copies
- * after all that is slow, and many clients have to find out. */
-#define PROBE_BYTES ((size_t)64 << 10)
-
-/* ZEROCOPY_AUTO: so many "copied" in a row end it, and so many bytes later it is tried again. */
-#define COPIED_LIMIT 4
-#define COPYING_FIRST (64ULL << 20)
-#define COPYING_MOST (4ULL << 30)
-
-#define HOLD_OFF_SENDS 64
 
 /* Bytes of payload in a packet, for now. */
 static uint32_t packet_bytes(int fd)
@@ -52,15 +38,13 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 
 	memset(zerocopy, 0, sizeof(*zerocopy));
 	zerocopy->fd = fd;
-	zerocopy->mode = mode;
 	zerocopy->latency = latency;
 	zerocopy->verdicts = verdicts;
-	verdicts->count[ZEROCOPY_UNTOLD]++;
-	zerocopy->copying_next = COPYING_FIRST;
+	verdicts->count[ZEROCOPY_UNKNOWN]++;
 	completions_init(&zerocopy->completions);
 	if (mode != ZEROCOPY_NEVER && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
-		zerocopy->mode = ZEROCOPY_NEVER;
-	zerocopy->wanted = zerocopy->mode != ZEROCOPY_NEVER;
+		mode = ZEROCOPY_NEVER;
+	zerocopy_probe_init(&zerocopy->probe, mode);
 }
 
 /*
@@ -164,25 +148,6 @@ static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_requ
 	return n;
 }
 
-static bool is_proven(const struct zerocopy *zerocopy)
-{
-	return zerocopy->verdict == ZEROCOPY_UNCOPIED;
-}
-
-/* Is it still to be found out whether zero-copy pays? */
-static bool is_probing(const struct zerocopy *zerocopy)
-{
-	return zerocopy->mode == ZEROCOPY_AUTO && !is_proven(zerocopy);
-}
-
-enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy)
-{
-	if (zerocopy->mode == ZEROCOPY_NEVER || zerocopy->hold_off ||
-	    (zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->wanted && zerocopy->copying_left))
-		return ZEROCOPY_WAY_COPIES;
-	return is_probing(zerocopy) ? ZEROCOPY_WAY_PROBES : ZEROCOPY_WAY_PINS;
-}
-
 static uint64_t whole_packets(struct zerocopy *zerocopy, uint64_t bytes)
 {
 	/*
@@ -198,8 +163,8 @@ static uint64_t whole_packets(struct zerocopy *zerocopy, uint64_t bytes)
 
 static bool avoids_copies(const struct zerocopy *zerocopy)
 {
-	return is_proven(zerocopy) && !zerocopy->stats.no_buffer &&
-	       zerocopy_way(zerocopy) == ZEROCOPY_WAY_PINS;
+	return zerocopy->probe.copy_state == ZEROCOPY_UNCOPIED && !zerocopy->stats.no_buffer &&
+	       zerocopy_probe_way(&zerocopy->probe) == ZEROCOPY_WAY_PINS;
 }
 
 uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncopied_bytes)
@@ -213,31 +178,17 @@ uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncop
 	return whole_packets(zerocopy, wanted);
 }
 
-static bool should_pin(struct zerocopy *zerocopy, const struct zerocopy_request *request,
-		       size_t length)
+static enum zerocopy_way choose_way(struct zerocopy *zerocopy,
+				    const struct zerocopy_request *request, size_t length)
 {
-	if (!request->may_pin || zerocopy->mode == ZEROCOPY_NEVER || length < WORTH_PINNING)
-		return false;
-	if (zerocopy->hold_off) {
-		zerocopy->hold_off--;
-		return false;
-	}
-	if (zerocopy->mode == ZEROCOPY_AUTO && !zerocopy->wanted) {
-		if (zerocopy->copying_left)
-			return false;
-		/* Try again. If nothing has changed, one more "copied" ends it, for longer. */
-		zerocopy->wanted = true;
-		zerocopy->copied_in_a_row = COPIED_LIMIT - 1;
-	}
-	if (is_probing(zerocopy) && zerocopy_outstanding(zerocopy))
-		return false;
-	return completions_reserve(&zerocopy->completions);
-}
+	enum zerocopy_way way = ZEROCOPY_WAY_COPIES;
 
-static void count_copied_bytes(struct zerocopy *zerocopy, uint64_t bytes)
-{
-	zerocopy->stats.copied_sends++;
-	zerocopy->copying_left -= bytes < zerocopy->copying_left ? bytes : zerocopy->copying_left;
+	if (request->may_pin)
+		way = zerocopy_probe_choose(&zerocopy->probe, length,
+					    zerocopy_outstanding(zerocopy));
+	if (way != ZEROCOPY_WAY_COPIES && !completions_reserve(&zerocopy->completions))
+		way = ZEROCOPY_WAY_COPIES;
+	return way;
 }
 
 ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *request)
@@ -245,11 +196,12 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	struct iovec piece[ZEROCOPY_PIECES];
 	struct msghdr message = { .msg_iov = piece };
 	size_t length = fill_pieces(request, piece, &message.msg_iovlen);
+	enum zerocopy_way way = choose_way(zerocopy, request, length);
 	ssize_t n;
 
-	if (should_pin(zerocopy, request, length)) {
-		if (is_probing(zerocopy)) {
-			length = length < PROBE_BYTES ? length : PROBE_BYTES;
+	if (way != ZEROCOPY_WAY_COPIES) {
+		if (way == ZEROCOPY_WAY_PROBES && length > ZEROCOPY_PROBE_BYTES) {
+			length = ZEROCOPY_PROBE_BYTES;
 			cut_pieces(&message, length);
 		}
 		n = send_pinned(zerocopy, request, &message, length);
@@ -261,43 +213,25 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 			if (n >= 0 || errno != ENOBUFS)
 				return n;
 		}
-		/* No event reports free option memory: these bytes go by copying. */
 		zerocopy->stats.no_buffer++;
-		zerocopy->hold_off = HOLD_OFF_SENDS;
+		zerocopy_probe_no_buffer(&zerocopy->probe);
 	}
 	n = send_message(zerocopy, &message, length, 0);
 	if (n > 0) {
-		count_copied_bytes(zerocopy, (uint64_t)n);
+		zerocopy->stats.copied_sends++;
+		zerocopy_probe_copied(&zerocopy->probe, (uint64_t)n);
 		take_reach(zerocopy, request, (size_t)n);
 	}
 	return n;
 }
 
-void zerocopy_set_verdict(struct zerocopy *zerocopy, enum zerocopy_verdict verdict)
+static void note_copied(struct zerocopy *zerocopy, uint64_t sends, bool copied)
 {
-	zerocopy->verdicts->count[zerocopy->verdict]--;
-	zerocopy->verdict = verdict;
-	zerocopy->verdicts->count[verdict]++;
-}
-
-static void adapt(struct zerocopy *zerocopy, uint64_t sends, bool copied)
-{
-	zerocopy_set_verdict(zerocopy, copied ? ZEROCOPY_COPIED : ZEROCOPY_UNCOPIED);
-	if (!copied) {
-		zerocopy->copied_in_a_row = 0;
-		zerocopy->copying_next = COPYING_FIRST;
-		return;
-	}
-	zerocopy->stats.completed_copied += sends;
-	if (!zerocopy->wanted || zerocopy->mode != ZEROCOPY_AUTO)
-		return;
-	zerocopy->copied_in_a_row += (uint32_t)sends;
-	if (zerocopy->copied_in_a_row < COPIED_LIMIT)
-		return;
-	zerocopy->wanted = false;
-	zerocopy->copying_left = zerocopy->copying_next;
-	if (zerocopy->copying_next < COPYING_MOST)
-		zerocopy->copying_next *= 2;
+	zerocopy->verdicts->count[zerocopy->probe.copy_state]--;
+	zerocopy_probe_complete(&zerocopy->probe, sends, copied);
+	zerocopy->verdicts->count[zerocopy->probe.copy_state]++;
+	if (copied)
+		zerocopy->stats.completed_copied += sends;
 }
 
 /* Release the blocks of the sends in @range. Return: how many of them were outstanding. */
@@ -313,7 +247,7 @@ static uint64_t complete_sends(struct zerocopy *zerocopy, const struct send_rang
 	zerocopy->stats.foreign_completions += foreign;
 	zerocopy->stats.completed += sends;
 	if (sends)
-		adapt(zerocopy, sends, range->copied);
+		note_copied(zerocopy, sends, range->copied);
 	return sends;
 }
 
@@ -330,12 +264,9 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 		for (unsigned int i = 0; i < batch.ranges; i++)
 			sends += complete_sends(zerocopy, &batch.range[i], now_ns);
 	} while (more);
-	if (sends) {
-		zerocopy->hold_off = 0;
-		/* A send that was short for another reason than a full socket is not followed by EPOLLOUT. */
-		if (!zerocopy_outstanding(zerocopy))
-			zerocopy->full = false;
-	}
+	/* A send that was short for another reason than a full socket is not followed by EPOLLOUT. */
+	if (sends && !zerocopy_outstanding(zerocopy))
+		zerocopy->full = false;
 	return sends;
 }
 
@@ -350,7 +281,7 @@ void zerocopy_reset(struct zerocopy *zerocopy)
 
 void zerocopy_close(struct zerocopy *zerocopy)
 {
-	zerocopy->verdicts->count[zerocopy->verdict]--;
+	zerocopy->verdicts->count[zerocopy->probe.copy_state]--;
 	completions_free(&zerocopy->completions);
 	close(zerocopy->fd);
 	zerocopy->fd = -1;

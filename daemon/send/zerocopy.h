@@ -18,38 +18,28 @@
 #include "lib/stats.h"
 #include "ring/block.h"
 #include "send/completion.h"
+#include "send/zerocopy_probe.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What the last completion that was read said of a connection: was it copied? */
-enum zerocopy_verdict { ZEROCOPY_UNTOLD, ZEROCOPY_COPIED, ZEROCOPY_UNCOPIED };
-
-/* How many connections there are of each. */
+/* Connections by their enum zerocopy_copy_state. */
 struct zerocopy_verdicts {
 	uint64_t count[ZEROCOPY_UNCOPIED + 1];
 };
 
 struct zerocopy {
 	int fd;
-	enum zerocopy_mode mode;
 	uint32_t packet; /* bytes of payload in the largest packet that the kernel makes */
 	uint32_t turns;	 /* so often zerocopy_turn() was asked */
-	bool wanted;	 /* now, under ZEROCOPY_AUTO */
 	bool full; /* the last send left no room: until EPOLLOUT, when the owner is to clear it */
 	uint64_t taken; /* bytes of zero-copy sends: of the largest one, lately */
+	struct zerocopy_probe probe;
 	struct completions completions;
-	/* ZEROCOPY_AUTO: how many completions in a row said "copied", and when to try again. */
-	uint32_t copied_in_a_row;
-	uint64_t copying_left; /* bytes */
-	uint64_t copying_next; /* bytes, of the next time */
-	/* After ENOBUFS: no zero-copy until a completion was read, or so many sends. */
-	uint32_t hold_off;
 	bool was_reset; /* what completes from now on was purged, not acknowledged */
 	struct latency *latency;
-	enum zerocopy_verdict verdict;
 	struct zerocopy_verdicts *verdicts; /* with those of others that are sent the same */
 	struct zerocopy_stats stats;
 };
@@ -76,9 +66,6 @@ struct zerocopy_request {
 void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 		   struct latency *latency, struct zerocopy_verdicts *verdicts);
 
-/** zerocopy_set_verdict() - for zerocopy.c, and for tests: the kernel said so. */
-void zerocopy_set_verdict(struct zerocopy *zerocopy, enum zerocopy_verdict verdict);
-
 /**
  * zerocopy_send() - send what the socket takes, without waiting.
  *
@@ -103,12 +90,6 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy);
  *	taken or not
  */
 uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncopied_bytes);
-
-/* How it sends just now: by zero-copy, by copying, or trying out whether zero-copy pays. */
-enum zerocopy_way { ZEROCOPY_WAY_PINS, ZEROCOPY_WAY_COPIES, ZEROCOPY_WAY_PROBES };
-
-/** zerocopy_way() - how would a large send go now? Limits of others may still make it copy. */
-enum zerocopy_way zerocopy_way(const struct zerocopy *zerocopy);
 
 /** zerocopy_outstanding() - sends whose completion was not read yet. */
 static inline uint32_t zerocopy_outstanding(const struct zerocopy *zerocopy)

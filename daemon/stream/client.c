@@ -411,7 +411,7 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 		.totals = { .stats = client->stats, .sends = client->zerocopy.stats },
 		.outstanding = zerocopy_outstanding(&client->zerocopy),
 		.pinned_blocks = completions_blocks(&client->zerocopy.completions),
-		.sending = way_word[zerocopy_way(&client->zerocopy)],
+		.sending = way_word[zerocopy_probe_way(&client->zerocopy.probe)],
 	};
 	report_endpoint(client, report->endpoint);
 }
