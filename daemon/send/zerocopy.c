@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 /*
- * The kernel hands packets of many segments to the network card: of as many whole ones as fit into 64 KiB
- * less this (sk_setup_caps(): MAX_TCP_HEADER and the terminating byte), but of one at least.
+ * The kernel passes packets of many segments to the network card: as many whole segments as fit into
+ * 64 KiB less the headers (sk_setup_caps(): MAX_TCP_HEADER and the terminating byte), but at least one.
  */
-#define PACKET_MOST 65536U
+#define MAX_PACKET 65536U
 #define PACKET_HEADERS 321U
 
-/* Bytes of payload in a packet, for now. */
+/* Return the bytes of payload in the largest packet of now. */
 static uint32_t packet_bytes(int fd)
 {
 	socklen_t length = sizeof(int);
@@ -26,9 +26,9 @@ static uint32_t packet_bytes(int fd)
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, &length) || segment <= 0)
 		return 1;
-	if ((uint32_t)segment > PACKET_MOST - PACKET_HEADERS)
+	if ((uint32_t)segment > MAX_PACKET - PACKET_HEADERS)
 		return (uint32_t)segment;
-	return (PACKET_MOST - PACKET_HEADERS) / (uint32_t)segment * (uint32_t)segment;
+	return (MAX_PACKET - PACKET_HEADERS) / (uint32_t)segment * (uint32_t)segment;
 }
 
 void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
@@ -48,14 +48,14 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 }
 
 /*
- * Blocks that are next to each other in memory are one piece: the kernel looks up the pages of each piece
- * by itself. Return: how many bytes; @pieces: out: in how many pieces.
+ * Put the blocks of a request into @piece. Blocks that are next to each other in memory are one piece,
+ * because the kernel looks up the pages of each piece separately. Return: bytes; *@pieces: their pieces.
  */
 static size_t fill_pieces(const struct zerocopy_request *request, struct iovec *piece,
 			  size_t *pieces)
 {
 	const struct block *block = request->first;
-	uint64_t left = request->most_bytes;
+	uint64_t left = request->max_bytes;
 	unsigned char *end = NULL;
 	size_t count = 0;
 
@@ -72,45 +72,45 @@ static size_t fill_pieces(const struct zerocopy_request *request, struct iovec *
 		left -= length;
 	}
 	*pieces = count;
-	return request->most_bytes - left;
+	return request->max_bytes - left;
 }
 
-/* Leave out what is beyond @most bytes. */
-static void cut_pieces(struct msghdr *message, size_t most)
+/* Shorten @message to @bytes. */
+static void message_truncate(struct msghdr *message, size_t bytes)
 {
 	size_t pieces = 0;
 
-	while (pieces < message->msg_iovlen && most) {
+	while (pieces < message->msg_iovlen && bytes) {
 		struct iovec *piece = &message->msg_iov[pieces++];
 
-		if (piece->iov_len > most)
-			piece->iov_len = most;
-		most -= piece->iov_len;
+		if (piece->iov_len > bytes)
+			piece->iov_len = bytes;
+		bytes -= piece->iov_len;
 	}
 	message->msg_iovlen = pieces;
 }
 
-/* What the first bytes of a request mean for its blocks. */
-struct reach {
-	uint32_t blocks; /* so many they reach into */
-	uint32_t ended;	 /* of these, to the end */
+/* The blocks that the first bytes of a request are in. */
+struct block_span {
+	uint32_t blocks;
+	uint32_t whole_blocks; /* blocks of these that were sent to their end */
 };
 
-/* The first @bytes were accepted. */
-static struct reach take_reach(struct zerocopy *zerocopy, const struct zerocopy_request *request,
-			       size_t bytes)
+/* Record the latency of each block that ends within the first @bytes, which were accepted. */
+static struct block_span account_sent(struct zerocopy *zerocopy,
+				      const struct zerocopy_request *request, size_t bytes)
 {
 	const struct block *block = request->first;
 	uint64_t left = (uint64_t)request->offset + bytes, now = 0;
-	uint32_t ended = 0;
+	uint32_t whole = 0;
 
-	for (; ended < request->blocks && left >= block->length; ended++, block = block->next) {
-		if (!ended)
+	for (; whole < request->blocks && left >= block->length; whole++, block = block->next) {
+		if (!whole)
 			now = clock_monotonic_ns();
 		histogram_add(&zerocopy->latency->to_send, block_age(block, now));
 		left -= block->length;
 	}
-	return (struct reach){ .blocks = ended + (left > 0), .ended = ended };
+	return (struct block_span){ .blocks = whole + (left > 0), .whole_blocks = whole };
 }
 
 /* A short send means that the socket is full; do not call again just to get EAGAIN. */
@@ -119,63 +119,65 @@ static ssize_t send_message(struct zerocopy *zerocopy, const struct msghdr *mess
 {
 	ssize_t n = sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
 
-	zerocopy->full = n < 0 ? errno == EAGAIN : (size_t)n < length;
+	zerocopy->send_blocked = n < 0 ? errno == EAGAIN : (size_t)n < length;
 	return n;
 }
 
-/* How much the socket takes at once: fewer bytes than before count only if there was no room for more. */
-static void learn_taken(struct zerocopy *zerocopy, uint64_t bytes)
+/* Adapt the peak to a send of @bytes. A smaller send lowers it only if it filled the socket. */
+static void note_accepted(struct zerocopy *zerocopy, uint64_t bytes)
 {
-	if (bytes > zerocopy->taken)
-		zerocopy->taken = bytes;
-	else if (zerocopy->full)
-		zerocopy->taken = bytes > zerocopy->taken / 2 ? bytes : zerocopy->taken / 2;
+	uint64_t half = zerocopy->accepted_peak / 2;
+
+	if (bytes > zerocopy->accepted_peak)
+		zerocopy->accepted_peak = bytes;
+	else if (zerocopy->send_blocked)
+		zerocopy->accepted_peak = bytes > half ? bytes : half;
 }
 
-/* Send with the flag. The kernel numbers each call that takes bytes. */
-static ssize_t send_pinned(struct zerocopy *zerocopy, const struct zerocopy_request *request,
-			   const struct msghdr *message, size_t length)
+/* Send with MSG_ZEROCOPY. The kernel numbers each call that accepts bytes. */
+static ssize_t send_zerocopy(struct zerocopy *zerocopy, const struct zerocopy_request *request,
+			     const struct msghdr *message, size_t length)
 {
 	ssize_t n = send_message(zerocopy, message, length, MSG_ZEROCOPY);
-	struct reach reach;
+	struct block_span span;
 
 	if (n <= 0)
 		return n;
-	reach = take_reach(zerocopy, request, (size_t)n);
-	completions_add(&zerocopy->completions, request->first, reach.blocks, reach.ended);
+	span = account_sent(zerocopy, request, (size_t)n);
+	completions_add(&zerocopy->completions, request->first, span.blocks, span.whole_blocks);
 	zerocopy->stats.zerocopy_sends++;
-	learn_taken(zerocopy, (uint64_t)n);
+	note_accepted(zerocopy, (uint64_t)n);
 	return n;
 }
 
 static uint64_t whole_packets(struct zerocopy *zerocopy, uint64_t bytes)
 {
 	/*
-	 * Segments are not larger than half of the largest window that the peer has offered so far: of
-	 * loopback's 64 KiB one that was just accepted has half. So look more than once, at the 1st,
-	 * 2nd, 4th...
+	 * Segments are at most half of the largest window that the peer has offered so far, so they are
+	 * smaller at first: on loopback half of 64 KiB. Update the size at the 1st, 2nd, 4th... call.
 	 */
-	zerocopy->turns++;
-	if (!(zerocopy->turns & (zerocopy->turns - 1)))
+	zerocopy->budgets++;
+	if (!(zerocopy->budgets & (zerocopy->budgets - 1)))
 		zerocopy->packet = packet_bytes(zerocopy->fd);
 	return bytes < zerocopy->packet ? bytes : bytes - bytes % zerocopy->packet;
 }
 
+/* Return true if the kernel does not copy, and no limit of locked memory was met. */
 static bool avoids_copies(const struct zerocopy *zerocopy)
 {
 	return zerocopy->probe.copy_state == ZEROCOPY_UNCOPIED && !zerocopy->stats.no_buffer &&
 	       zerocopy_probe_way(&zerocopy->probe) == ZEROCOPY_WAY_PINS;
 }
 
-uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncopied_bytes)
+uint64_t zerocopy_budget(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncopied_bytes)
 {
-	uint64_t wanted = 2 * zerocopy->taken;
+	uint64_t budget = 2 * zerocopy->accepted_peak;
 
-	if (wanted > uncopied_bytes)
-		wanted = uncopied_bytes;
-	if (wanted < bytes || !avoids_copies(zerocopy))
-		wanted = bytes;
-	return whole_packets(zerocopy, wanted);
+	if (budget > uncopied_bytes)
+		budget = uncopied_bytes;
+	if (budget < bytes || !avoids_copies(zerocopy))
+		budget = bytes;
+	return whole_packets(zerocopy, budget);
 }
 
 static enum zerocopy_way choose_way(struct zerocopy *zerocopy,
@@ -202,14 +204,14 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	if (way != ZEROCOPY_WAY_COPIES) {
 		if (way == ZEROCOPY_WAY_PROBES && length > ZEROCOPY_PROBE_BYTES) {
 			length = ZEROCOPY_PROBE_BYTES;
-			cut_pieces(&message, length);
+			message_truncate(&message, length);
 		}
-		n = send_pinned(zerocopy, request, &message, length);
+		n = send_zerocopy(zerocopy, request, &message, length);
 		if (n >= 0 || errno != ENOBUFS)
 			return n;
-		/* Unread notifications use up the option memory; reading them may free enough. */
+		/* Unread notifications use up the socket's option memory; reading them may free enough. */
 		if (zerocopy_reap(zerocopy) && completions_reserve(&zerocopy->completions)) {
-			n = send_pinned(zerocopy, request, &message, length);
+			n = send_zerocopy(zerocopy, request, &message, length);
 			if (n >= 0 || errno != ENOBUFS)
 				return n;
 		}
@@ -220,7 +222,7 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 	if (n > 0) {
 		zerocopy->stats.copied_sends++;
 		zerocopy_probe_copied(&zerocopy->probe, (uint64_t)n);
-		take_reach(zerocopy, request, (size_t)n);
+		account_sent(zerocopy, request, (size_t)n);
 	}
 	return n;
 }
@@ -264,9 +266,9 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 		for (unsigned int i = 0; i < batch.ranges; i++)
 			sends += complete_sends(zerocopy, &batch.range[i], now_ns);
 	} while (more);
-	/* A send that was short for another reason than a full socket is not followed by EPOLLOUT. */
+	/* EPOLLOUT does not follow a send that was short for another reason than a full socket. */
 	if (sends && !zerocopy_outstanding(zerocopy))
-		zerocopy->full = false;
+		zerocopy_unblock(zerocopy);
 	return sends;
 }
 
@@ -275,7 +277,7 @@ void zerocopy_reset(struct zerocopy *zerocopy)
 	struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
 
 	zerocopy->was_reset = true;
-	/* Fails only on a socket that has no connection any more, where it is not needed. */
+	/* This fails only if the connection has ended already. */
 	(void)connect(zerocopy->fd, &nowhere, sizeof(nowhere));
 }
 

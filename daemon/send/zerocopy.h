@@ -9,7 +9,7 @@
  *     └──── everything sent and acknowledged, nothing outstanding ────▲
  *
  * The descriptor is never closed while a send is outstanding: the kernel would go on to transmit
- * from the blocks and nobody would ever learn when it is done.
+ * from the blocks, and no completion would say when it has finished.
  */
 #ifndef DMACAST_ZEROCOPY_H
 #define DMACAST_ZEROCOPY_H
@@ -32,34 +32,34 @@ struct zerocopy_verdicts {
 
 struct zerocopy {
 	int fd;
-	uint32_t packet; /* bytes of payload in the largest packet that the kernel makes */
-	uint32_t turns;	 /* so often zerocopy_turn() was asked */
-	bool full; /* the last send left no room: until EPOLLOUT, when the owner is to clear it */
-	uint64_t taken; /* bytes of zero-copy sends: of the largest one, lately */
+	uint32_t packet;	/* bytes of payload in the largest packet that the kernel makes */
+	uint32_t budgets;	/* calls of zerocopy_budget() */
+	uint64_t accepted_peak; /* bytes of the largest recent zero-copy send */
+	bool send_blocked;	/* the last send filled the socket; see zerocopy_unblock() */
+	bool was_reset; /* completions from now on are of purged data, not of acknowledged data */
 	struct zerocopy_probe probe;
 	struct completions completions;
-	bool was_reset; /* what completes from now on was purged, not acknowledged */
 	struct latency *latency;
-	struct zerocopy_verdicts *verdicts; /* with those of others that are sent the same */
+	struct zerocopy_verdicts *verdicts;
 	struct zerocopy_stats stats;
 };
 
-/* As many pieces as one send takes. */
+/* Largest number of pieces of memory in one send. */
 #define ZEROCOPY_PIECES 64
 
-/* A send to do: consecutive blocks, from a place in the first one. */
+/* A send: consecutive blocks, from an offset in the first one. */
 struct zerocopy_request {
 	struct block *first;
-	uint32_t offset;     /* bytes of the first block to leave out */
-	uint32_t blocks;     /* at least 1, at most ZEROCOPY_PIECES */
-	uint64_t most_bytes; /* no more than this, at least 1 */
-	bool may_pin;	     /* false: copy, so that no block is pinned by this send */
+	uint32_t offset;    /* bytes of the first block to skip */
+	uint32_t blocks;    /* at least 1, at most ZEROCOPY_PIECES */
+	uint64_t max_bytes; /* at least 1 */
+	bool may_pin;	    /* false: send by copying, so that the send pins no block */
 };
 
 /**
  * zerocopy_open() - take over a connected socket.
- * @latency: to add to; must outlive the last completion
- * @verdicts: where to count this one's; must outlive zerocopy_close()
+ * @latency: gets the latency of each block; must outlive the last completion
+ * @verdicts: counts the sockets by their copy state; must outlive zerocopy_close()
  *
  * Under ZEROCOPY_AUTO and ZEROCOPY_ALWAYS a socket that refuses SO_ZEROCOPY sends by copying.
  */
@@ -67,29 +67,41 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 		   struct latency *latency, struct zerocopy_verdicts *verdicts);
 
 /**
- * zerocopy_send() - send what the socket takes, without waiting.
+ * zerocopy_send() - send as much as the socket accepts, without waiting.
  *
  * Return: bytes accepted; or -1 with errno: EAGAIN when the socket is full, anything else when the
- * connection is over. ENOBUFS is dealt with in here.
+ * connection is over. After ENOBUFS the bytes are sent by copying.
  */
 ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *request);
 
 /**
- * zerocopy_reap() - read the whole error queue, let go of the blocks of complete sends.
+ * zerocopy_reap() - read the whole error queue and release the blocks of complete sends.
  *
- * Return: how many sends were complete.
+ * Return: the number of these sends.
  */
 uint64_t zerocopy_reap(struct zerocopy *zerocopy);
 
 /**
- * zerocopy_turn() - how many bytes to send before others have their turn.
- * @bytes: this, or a little less: the rest of a send that does not fill its last packet costs as much as
- *	a full one, and a zero-copy send always begins a packet of its own
- * @uncopied_bytes: up to this instead, by zero-copy that is not copied and has met no limit (ENOBUFS).
- *	Twice as much as the socket took lately, for what a send asks for counts as locked memory,
- *	taken or not
+ * zerocopy_budget() - bytes to send now, before other clients send.
+ * @bytes: the budget, which is rounded down to whole packets: a partly filled last packet costs as much
+ *	as a full one, and a zero-copy send always begins a packet of its own
+ * @uncopied_bytes: upper bound of a larger budget for a socket whose zero-copy sends are not copied and
+ *	that never met ENOBUFS. The budget is twice what the socket accepted recently, because the
+ *	kernel counts all bytes that a send asks for as locked memory, accepted or not
  */
-uint64_t zerocopy_turn(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncopied_bytes);
+uint64_t zerocopy_budget(struct zerocopy *zerocopy, uint64_t bytes, uint64_t uncopied_bytes);
+
+/** zerocopy_is_blocked() - Return: true from when a send fills the socket until it has space again. */
+static inline bool zerocopy_is_blocked(const struct zerocopy *zerocopy)
+{
+	return zerocopy->send_blocked;
+}
+
+/** zerocopy_unblock() - note that the socket has space (EPOLLOUT). */
+static inline void zerocopy_unblock(struct zerocopy *zerocopy)
+{
+	zerocopy->send_blocked = false;
+}
 
 /** zerocopy_outstanding() - sends whose completion was not read yet. */
 static inline uint32_t zerocopy_outstanding(const struct zerocopy *zerocopy)
@@ -100,8 +112,7 @@ static inline uint32_t zerocopy_outstanding(const struct zerocopy *zerocopy)
 /**
  * zerocopy_reset() - abort the connection: the peer gets an RST, the write queue is purged.
  *
- * Completions can be read after it, and mostly at once: call zerocopy_reap() until nothing is
- * outstanding.
+ * Completions follow, mostly at once: call zerocopy_reap() until nothing is outstanding.
  */
 void zerocopy_reset(struct zerocopy *zerocopy);
 

@@ -206,8 +206,8 @@ static void keep_to_allowance(const struct client *client, struct zerocopy_reque
 void client_send(struct client *client)
 {
 	const struct client_owner *owner = client->owner;
-	uint64_t turn =
-		zerocopy_turn(&client->zerocopy, owner->turn_bytes, owner->uncopied_turn_bytes);
+	uint64_t budget =
+		zerocopy_budget(&client->zerocopy, owner->turn_bytes, owner->uncopied_turn_bytes);
 	uint64_t sent = 0;
 
 	while (client_is_active(client)) {
@@ -222,15 +222,15 @@ void client_send(struct client *client)
 				end_in_order(client);
 			return;
 		}
-		if (client->zerocopy.full)
+		if (zerocopy_is_blocked(&client->zerocopy))
 			return;
-		if (sent >= turn) {
+		if (sent >= budget) {
 			owner->again(owner->argument, client);
 			return;
 		}
-		request.most_bytes = turn - sent;
+		request.max_bytes = budget - sent;
 		request.blocks = window_run(client->window, &client->cursor, ZEROCOPY_PIECES,
-					    request.most_bytes);
+					    request.max_bytes);
 		keep_to_allowance(client, &request);
 		n = zerocopy_send(&client->zerocopy, &request);
 		if (n > 0) {
@@ -320,7 +320,7 @@ static void socket_event(evutil_socket_t fd, short what, void *argument)
 	if (ready & POLLERR)
 		zerocopy_reap(&client->zerocopy);
 	if (ready & POLLOUT)
-		client->zerocopy.full = false;
+		zerocopy_unblock(&client->zerocopy);
 	if (client->state == CLIENT_CLOSING)
 		close_if_acknowledged(client);
 	else

@@ -109,7 +109,7 @@ static void check_pins(const struct block *block, const uint32_t *pins_before, u
 	}
 }
 
-static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t most_bytes, bool may_pin)
+static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t max_bytes, bool may_pin)
 {
 	struct zerocopy *zerocopy = &link->zerocopy;
 	uint64_t zerocopy_sends = zerocopy->stats.zerocopy_sends;
@@ -118,7 +118,7 @@ static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t most_bytes
 		.first = window_block(link->window, &link->cursor),
 		.offset = link->cursor.offset,
 		.blocks = window_run(link->window, &link->cursor, blocks, UINT64_MAX),
-		.most_bytes = most_bytes,
+		.max_bytes = max_bytes,
 		.may_pin = may_pin,
 	};
 	struct block *block = request.first;
@@ -130,7 +130,7 @@ static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t most_bytes
 	n = zerocopy_send(zerocopy, &request);
 	if (n <= 0)
 		return n;
-	check((uint64_t)n <= most_bytes, "%zd bytes", n);
+	check((uint64_t)n <= max_bytes, "%zd bytes", n);
 	if (zerocopy->stats.zerocopy_sends != zerocopy_sends) {
 		check(zerocopy_outstanding(zerocopy) == outstanding + 1, "%u outstanding, were %u",
 		      zerocopy_outstanding(zerocopy), outstanding);
@@ -267,10 +267,10 @@ static void test_transfer(const struct family *family)
 
 	link_open(&link, family, ZEROCOPY_ALWAYS);
 	check(link.zerocopy.probe.mode == ZEROCOPY_ALWAYS, "SO_ZEROCOPY is refused");
-	check(zerocopy_turn(&link.zerocopy, 1, TURN) == 1, "long turns before anything is known");
+	check(zerocopy_budget(&link.zerocopy, 1, TURN) == 1, "long turns before anything is known");
 	transfer(&link, 16 << 20);
 	settle(&link, true);
-	check(zerocopy_turn(&link.zerocopy, 1, TURN) == 1, "long turns on loopback");
+	check(zerocopy_budget(&link.zerocopy, 1, TURN) == 1, "long turns on loopback");
 	check(link.copied < link.sent / 10, "%" PRIu64 " of %" PRIu64 " bytes without the flag",
 	      link.copied, link.sent);
 	check(zerocopy_reap(&link.zerocopy) == 0, "completed twice");
@@ -372,7 +372,7 @@ static void test_choice(void)
 	static const struct {
 		const char *title;
 		uint32_t blocks;
-		uint64_t most_bytes;
+		uint64_t max_bytes;
 		bool may_pin, pinned;
 	} table[] = {
 		{ "one byte", 1, 1, true, false },
@@ -392,7 +392,7 @@ static void test_choice(void)
 		/* Not from the start of a block. */
 		n = send_some(&link, 1, 100, true);
 		check(n == 100, "%zd bytes", n);
-		n = send_some(&link, table[i].blocks, table[i].most_bytes, table[i].may_pin);
+		n = send_some(&link, table[i].blocks, table[i].max_bytes, table[i].may_pin);
 		check(n > 0, "%s: %s", table[i].title, strerror(errno));
 		check(link.zerocopy.stats.zerocopy_sends == table[i].pinned,
 		      "%s: %" PRIu64 " with the flag", table[i].title,
@@ -424,13 +424,13 @@ static void test_refused(void)
 }
 
 /* Transfer until the socket asks for zero-copy, or does not any more. */
-static void transfer_until(struct link *link, bool wanted, uint64_t most_bytes)
+static void transfer_until(struct link *link, bool wanted, uint64_t max_bytes)
 {
-	uint64_t end = link->sent + most_bytes;
+	uint64_t end = link->sent + max_bytes;
 
 	while (link->zerocopy.probe.wanted != wanted && !tap.failed &&
 	       check(link->sent < end, "still %s after %" PRIu64 " bytes",
-		     wanted ? "copying" : "asking", most_bytes))
+		     wanted ? "copying" : "asking", max_bytes))
 		transfer(link, 1);
 }
 
@@ -581,7 +581,7 @@ static uint64_t whole_packets(int segment, uint64_t bytes)
 	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)))
 		err(1, "TCP_MAXSEG");
 	zerocopy_open(&zerocopy, fd, ZEROCOPY_NEVER, &latency, &verdicts);
-	whole = zerocopy_turn(&zerocopy, bytes, bytes);
+	whole = zerocopy_budget(&zerocopy, bytes, bytes);
 	zerocopy_close(&zerocopy);
 	return whole;
 }
@@ -604,10 +604,10 @@ static void test_packets(void)
 	if (!connect_pair(ipv4, 0, &sender, &peer))
 		errx(1, "no connection");
 	link_begin(&link, sender, peer, ZEROCOPY_NEVER);
-	first = zerocopy_turn(&link.zerocopy, 448 << 10, 448 << 10);
+	first = zerocopy_budget(&link.zerocopy, 448 << 10, 448 << 10);
 	for (unsigned int i = 0; i < 100; i++) {
 		transfer(&link, BLOCK_SIZE);
-		later = zerocopy_turn(&link.zerocopy, 448 << 10, 448 << 10);
+		later = zerocopy_budget(&link.zerocopy, 448 << 10, 448 << 10);
 	}
 	check(link.zerocopy.packet > 32768 && link.zerocopy.packet < 65536,
 	      "a packet: %u, first %" PRIu64, link.zerocopy.packet, first);
@@ -641,31 +641,31 @@ static void test_turn(void)
 	n = send_some(&link, 4, 4 * BLOCK_SIZE, true);
 	if (!check(n > (ssize_t)BLOCK_SIZE, "%zd bytes", n))
 		return;
-	check(zerocopy_turn(zerocopy, 1, TURN) == 1, "a long turn before anything is known");
+	check(zerocopy_budget(zerocopy, 1, TURN) == 1, "a long turn before anything is known");
 	pretend_uncopied(&link);
-	first = zerocopy_turn(zerocopy, 1, TURN);
+	first = zerocopy_budget(zerocopy, 1, TURN);
 	check(first <= 2 * (uint64_t)n && first > 2 * (uint64_t)n - zerocopy->packet,
 	      "a turn of %" PRIu64 " after a send of %zd", first, n);
-	turn = zerocopy_turn(zerocopy, 1, (uint64_t)n);
+	turn = zerocopy_budget(zerocopy, 1, (uint64_t)n);
 	check(turn <= (uint64_t)n && turn > (uint64_t)n - zerocopy->packet, "%" PRIu64, turn);
-	turn = zerocopy_turn(zerocopy, TURN, TURN);
+	turn = zerocopy_budget(zerocopy, TURN, TURN);
 	check(turn > TURN - zerocopy->packet, "%" PRIu64 ", though it is to be more", turn);
 	zerocopy->stats.no_buffer = 1;
-	check(zerocopy_turn(zerocopy, 1, TURN) == 1, "a long turn after ENOBUFS");
+	check(zerocopy_budget(zerocopy, 1, TURN) == 1, "a long turn after ENOBUFS");
 	zerocopy->stats.no_buffer = 0;
 	point("long turns for who is sent no copies: of twice as much as the socket took");
 
 	/* The last of these takes what room there is. */
 	send_until_full(&link);
 	pretend_uncopied(&link);
-	turn = zerocopy_turn(zerocopy, 1, TURN);
+	turn = zerocopy_budget(zerocopy, 1, TURN);
 	check(turn < first, "%" PRIu64 ", before %" PRIu64, turn, first);
 	settle(&link, true);
 	fill(&link);
 	pretend_uncopied(&link);
 	send_some(&link, 1, WORTH_A_PIN, true);
-	check(zerocopy_turn(zerocopy, 1, TURN) == turn, "%" PRIu64 ", before %" PRIu64,
-	      zerocopy_turn(zerocopy, 1, TURN), turn);
+	check(zerocopy_budget(zerocopy, 1, TURN) == turn, "%" PRIu64 ", before %" PRIu64,
+	      zerocopy_budget(zerocopy, 1, TURN), turn);
 	settle(&link, true);
 	leave_window(&link);
 	link_close(&link);
@@ -720,14 +720,15 @@ static void test_unreadable(void)
 		err(1, "mprotect");
 	n = send_some(&link, 4, 4 * BLOCK_SIZE, true);
 	check(n > 0 && (size_t)n < 2 * BLOCK_SIZE, "%zd bytes", n);
-	check(link.zerocopy.full, "a short send did not fill the socket");
+	check(zerocopy_is_blocked(&link.zerocopy), "a short send did not fill the socket");
 	do {
 		settle(&link, true);
-		check(!link.zerocopy.full, "still full, and nothing is outstanding");
+		check(!zerocopy_is_blocked(&link.zerocopy),
+		      "still full, and nothing is outstanding");
 		n = send_some(&link, 4, 4 * BLOCK_SIZE, true);
 	} while (n > 0);
 	check(n < 0 && errno == EFAULT, "%zd: %s", n, strerror(errno));
-	check(!link.zerocopy.full, "that is no full socket");
+	check(!zerocopy_is_blocked(&link.zerocopy), "that is no full socket");
 	check(!zerocopy_outstanding(&link.zerocopy), "a send that took nothing is outstanding");
 	if (mprotect(third, BLOCK_SIZE, PROT_READ | PROT_WRITE))
 		err(1, "mprotect");
