@@ -7,12 +7,12 @@
 
 #define FIRST_CAPACITY 8U
 
-static struct completion_record *record_of(const struct completions *completions, uint32_t number)
+static struct send_record *send_record_of(const struct completions *completions, uint32_t number)
 {
 	return &completions->record[number & (completions->capacity - 1)];
 }
 
-static uint32_t record_count(const struct completions *completions)
+static uint32_t send_record_count(const struct completions *completions)
 {
 	return completions->next - completions->oldest;
 }
@@ -31,8 +31,8 @@ void completions_free(struct completions *completions)
 
 bool completions_reserve(struct completions *completions)
 {
-	uint32_t count = record_count(completions), capacity = completions->capacity;
-	struct completion_record *record;
+	uint32_t count = send_record_count(completions), capacity = completions->capacity;
+	struct send_record *record;
 
 	if (count < capacity)
 		return true;
@@ -44,7 +44,7 @@ bool completions_reserve(struct completions *completions)
 		return false;
 	for (uint32_t i = 0; i < count; i++)
 		record[(completions->oldest + i) & (capacity - 1)] =
-			*record_of(completions, completions->oldest + i);
+			*send_record_of(completions, completions->oldest + i);
 	free(completions->record);
 	completions->record = record;
 	completions->capacity = capacity;
@@ -52,30 +52,31 @@ bool completions_reserve(struct completions *completions)
 }
 
 void completions_add(struct completions *completions, struct block *first, uint32_t blocks,
-		     uint32_t ended)
+		     uint32_t whole_blocks)
 {
-	struct completion_record *record;
+	struct send_record *record;
 	struct block *block = first;
 
-	assert(blocks && ended <= blocks && record_count(completions) < completions->capacity);
-	record = record_of(completions, completions->next++);
+	assert(blocks && whole_blocks <= blocks &&
+	       send_record_count(completions) < completions->capacity);
+	record = send_record_of(completions, completions->next++);
 	record->first = first;
 	record->blocks = blocks;
-	record->ended = ended;
+	record->whole_blocks = whole_blocks;
 	completions->outstanding++;
 	for (uint32_t i = 0; i < blocks; i++, block = block->next)
 		block_pin(block);
 }
 
-/* In order, so that only neighbours have blocks in common: the last of one, the first of the next. */
+/* Sends are in order, so only neighbours share a block: the last of one is the first of the next. */
 uint32_t completions_blocks(const struct completions *completions)
 {
 	const struct block *last = NULL;
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < record_count(completions); i++) {
-		const struct completion_record *record =
-			record_of(completions, completions->oldest + i);
+	for (uint32_t i = 0; i < send_record_count(completions); i++) {
+		const struct send_record *record =
+			send_record_of(completions, completions->oldest + i);
 		const struct block *block = record->first;
 
 		for (uint32_t n = 0; block && n < record->blocks; n++, block = block->next) {
@@ -86,9 +87,9 @@ uint32_t completions_blocks(const struct completions *completions)
 	return count;
 }
 
-/* Return: whether the record was outstanding. */
-static bool release(struct completions *completions, struct completion_record *record,
-		    struct histogram *latency, uint64_t now_ns)
+/* Unpin the blocks of a record. Return: true if it was outstanding. */
+static bool send_record_release(struct completions *completions, struct send_record *record,
+				struct histogram *latency, uint64_t now_ns)
 {
 	struct block *block = record->first;
 
@@ -97,9 +98,9 @@ static bool release(struct completions *completions, struct completion_record *r
 	record->first = NULL;
 	completions->outstanding--;
 	for (uint32_t i = 0; i < record->blocks; i++) {
-		struct block *next = block->next; /* the block may be recycled */
+		struct block *next = block->next; /* block_unpin() may recycle the block */
 
-		if (latency && i < record->ended)
+		if (latency && i < record->whole_blocks)
 			histogram_add(latency, block_age(block, now_ns));
 		block_unpin(block);
 		block = next;
@@ -107,10 +108,11 @@ static bool release(struct completions *completions, struct completion_record *r
 	return true;
 }
 
-static void drop_complete(struct completions *completions)
+/* Free the oldest records, up to the first one that is outstanding. */
+static void completions_trim(struct completions *completions)
 {
 	while (completions->oldest != completions->next &&
-	       !record_of(completions, completions->oldest)->first)
+	       !send_record_of(completions, completions->oldest)->first)
 		completions->oldest++;
 }
 
@@ -118,26 +120,27 @@ uint64_t completions_complete(struct completions *completions, uint32_t low, uin
 			      struct histogram *latency, uint64_t now_ns)
 {
 	uint64_t reported = (uint64_t)(high - low) + 1;
-	uint32_t count = record_count(completions);
+	uint32_t count = send_record_count(completions);
 	uint32_t first = low - completions->oldest;
 	uint64_t released = 0;
 
 	if (first < count && reported <= count - first) {
-		/* As it should be: the whole range is within the records. */
+		/* The usual case: the whole range is within the records. */
 		for (uint32_t i = first; i < first + reported; i++)
-			released += release(completions,
-					    record_of(completions, completions->oldest + i),
-					    latency, now_ns);
+			released += send_record_release(
+				completions, send_record_of(completions, completions->oldest + i),
+				latency, now_ns);
 	} else {
-		/* It is not: pick out what is. */
+		/* The range reaches beyond the records: select the records that are in it. */
 		for (uint32_t i = 0; i < count; i++) {
 			uint32_t number = completions->oldest + i;
 
 			if (number - low <= high - low)
-				released += release(completions, record_of(completions, number),
-						    latency, now_ns);
+				released += send_record_release(completions,
+								send_record_of(completions, number),
+								latency, now_ns);
 		}
 	}
-	drop_complete(completions);
+	completions_trim(completions);
 	return reported - released;
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which blocks each zero-copy send of one socket still needs.
+ * Records of the zero-copy sends of one socket, with the blocks that each of them still needs.
  *
  * The kernel numbers the successful zero-copy sends of a socket from 0, modulo 2^32, and reports
- * inclusive ranges of numbers as complete: each number once, several at a time, in any order. This
- * keeps a record for each number from its send on, holding a pin on every block that the send read
- * from, and lets go of it when the number is reported, once. A number that is not outstanding is
- * never acted on; it is counted, because it means that somebody's accounting is wrong.
+ * inclusive ranges of numbers as complete: each number once, several at a time, in any order. Each send
+ * has a record, which pins every block that the send read from until its number is reported. A reported
+ * number that is not outstanding changes nothing; it is counted, because it shows a bug in the
+ * accounting of the kernel or of the daemon.
  *
  *   oldest                     next
- *     │ 17 │ 18 ✓ │ 19 │ 20 ✓ │         18 and 20 are complete already, 17 and 19 are
- *     └── outstanding: 17, 19 ┘         outstanding; records end when the oldest one does
+ *     │ 17 │ 18 ✓ │ 19 │ 20 ✓ │         18 and 20 are complete, 17 and 19 are outstanding;
+ *     └── outstanding: 17, 19 ┘         a record is freed when it and all older ones are complete
  */
 #ifndef DMACAST_COMPLETION_H
 #define DMACAST_COMPLETION_H
@@ -21,52 +21,53 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct completion_record {
-	struct block *first; /* pinned, with those that follow it; NULL: complete */
+struct send_record {
+	struct block
+		*first; /* first pinned block, linked to the others by `next`; NULL: complete */
 	uint32_t blocks;
-	uint32_t ended; /* of these, from the first one: their last byte went with this send */
+	uint32_t whole_blocks; /* blocks, from the first one on, whose last byte is in this send */
 };
 
 struct completions {
-	struct completion_record *record; /* ring buffer; its capacity is a power of two */
+	struct send_record *record; /* ring buffer; its capacity is a power of two */
 	uint32_t capacity;
 	uint32_t oldest; /* number of the oldest record */
-	uint32_t next;	 /* number that the next send gets */
+	uint32_t next;	 /* number of the next send */
 	uint32_t outstanding;
 };
 
-/** completions_init() - nothing sent yet. */
+/** completions_init() - start with send number 0. */
 void completions_init(struct completions *completions);
 
-/** completions_free() - free the memory. Nothing must be outstanding. */
+/** completions_free() - free the memory. No send may be outstanding. */
 void completions_free(struct completions *completions);
 
 /**
- * completions_reserve() - make sure that one more completions_add() has memory.
+ * completions_reserve() - reserve memory for one more completions_add().
  *
- * Return: false when there is none: then do not send with zero-copy.
+ * Return: false without memory; then do not send by zero-copy.
  */
 bool completions_reserve(struct completions *completions);
 
 /**
- * completions_add() - a zero-copy send was accepted: give it the next number, pin its blocks.
- * @first: the first block it read from; the others are @first->next and so on
- * @blocks: how many blocks it read from, at least 1
- * @ended: how many of these it read to their end
+ * completions_add() - record an accepted zero-copy send under the next number, and pin its blocks.
+ * @first: first block that the send read from; the others are @first->next and so on
+ * @blocks: number of blocks that it read from, at least 1
+ * @whole_blocks: number of blocks of these that it read to their end
  *
  * Call completions_reserve() before the send.
  */
 void completions_add(struct completions *completions, struct block *first, uint32_t blocks,
-		     uint32_t ended);
+		     uint32_t whole_blocks);
 
-/** completions_blocks() - how many different blocks the outstanding sends pin. Looks at each. */
+/** completions_blocks() - count the different blocks that the outstanding sends pin. Visits each. */
 uint32_t completions_blocks(const struct completions *completions);
 
 /**
- * completions_complete() - the kernel reports the numbers from @low to @high, both included.
- * @latency: gets the age at @now_ns of each block that is read to its end now; or NULL
+ * completions_complete() - complete the sends from @low to @high, both included, and unpin their blocks.
+ * @latency: gets the age at @now_ns of each block that one of these sends read to its end; or NULL
  *
- * Return: how many of these numbers were not outstanding; 0 when all is well.
+ * Return: how many of these numbers were not outstanding; 0 unless there is a bug.
  */
 uint64_t completions_complete(struct completions *completions, uint32_t low, uint32_t high,
 			      struct histogram *latency, uint64_t now_ns);

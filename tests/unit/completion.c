@@ -2,8 +2,8 @@
 /*
  * Usage: completion [STEPS [SEED]]
  *
- * The tracker of completions beside a naive model: a table of every send with the blocks that it
- * pinned, and a pin count for each block. After every step they must agree.
+ * Compare the records of sends with a naive model after every step: a table of every send with the blocks
+ * that it pinned, and a pin count for each block.
  */
 #include "send/completion.h"
 #include "stream/window.h"
@@ -13,20 +13,20 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define MOST_BLOCKS 6U /* of one send */
-#define SPAN 6000U     /* of numbers from the oldest outstanding one on */
-#define SLOTS 8192U    /* more than SPAN, so that no two outstanding sends share one */
+#define MAX_BLOCKS 6U /* of one send */
+#define SPAN 6000U    /* numbers from the oldest outstanding one on */
+#define SLOTS 8192U   /* more than SPAN, so that outstanding sends never share a slot */
 #define ALL_NUMBERS (1ULL << 32)
 #define NOW 5000000U
 
 struct send {
 	bool outstanding;
-	uint32_t number, blocks, ended;
-	uint32_t block[MOST_BLOCKS]; /* index in the ring */
+	uint32_t number, blocks, whole_blocks;
+	uint32_t block[MAX_BLOCKS]; /* index in the ring */
 };
 
 static struct world {
-	/* What is tested, and what it works on. One cursor keeps blocks in the window. */
+	/* The code under test and its data. One cursor keeps blocks in the window. */
 	struct completions completions;
 	struct histogram latency;
 	struct ring ring;
@@ -35,28 +35,28 @@ static struct world {
 	/* The model. */
 	struct send sent[SLOTS];
 	uint32_t lowest, next, outstanding;
-	uint64_t ended; /* blocks, by sends that are complete */
+	uint64_t whole_blocks; /* of complete sends */
 	uint32_t pins[FAKE_BLOCKS];
 	struct block *queue[FAKE_BLOCKS]; /* in the window, the oldest first */
 	uint32_t queued;
-	/* How far the random run came. */
+	/* Coverage of the random run. */
 	uint32_t most_outstanding, wraps;
 } world;
 
-static void begin(uint32_t start)
+static void sends_begin(uint32_t start)
 {
 	completions_init(&world.completions);
 	world.completions.oldest = world.completions.next = start;
 	world.lowest = world.next = start;
 }
 
-static void begin_world(uint32_t start)
+static void sends_begin_world(uint32_t start)
 {
 	memset(&world, 0, sizeof(world));
 	fake_ring_init(&world.ring);
 	world.window = window_create(FAKE_BLOCKS);
 	window_join(world.window, &world.cursor);
-	begin(start);
+	sends_begin(start);
 }
 
 static struct send *send_of(uint32_t number)
@@ -69,9 +69,9 @@ static bool is_outstanding(uint32_t number)
 	return send_of(number)->outstanding && send_of(number)->number == number;
 }
 
-/* ---- each step, in the model and for real ---- */
+/* ---- each step, in the model and in the code under test ---- */
 
-static void push(struct dice *dice)
+static void sends_push(struct dice *dice)
 {
 	struct block *block = fake_ring_take(&world.ring, dice);
 
@@ -79,8 +79,8 @@ static void push(struct dice *dice)
 	world.queue[world.queued++] = block;
 }
 
-/* The oldest block leaves the window. */
-static void pop(void)
+/* Remove the oldest block from the window. */
+static void sends_pop(void)
 {
 	window_advance(world.window, &world.cursor, world.queue[0]->length);
 	memmove(world.queue, world.queue + 1, --world.queued * sizeof(world.queue[0]));
@@ -91,26 +91,26 @@ static void send_blocks(uint32_t at, uint32_t blocks)
 	struct send *send = send_of(world.next);
 
 	*send = (struct send){ .outstanding = true, .number = world.next++, .blocks = blocks };
-	send->ended = blocks - send->number % 2; /* of every other send, the last block goes on */
+	send->whole_blocks = blocks - send->number % 2; /* every other send ends within a block */
 	for (uint32_t i = 0; i < blocks; i++) {
 		send->block[i] = world.queue[at + i]->index;
 		world.pins[send->block[i]]++;
 	}
 	world.outstanding++;
 	check(completions_reserve(&world.completions), "no memory");
-	completions_add(&world.completions, world.queue[at], blocks, send->ended);
+	completions_add(&world.completions, world.queue[at], blocks, send->whole_blocks);
 }
 
 static void model_release(struct send *send)
 {
 	send->outstanding = false;
-	world.ended += send->ended;
+	world.whole_blocks += send->whole_blocks;
 	world.outstanding--;
 	for (uint32_t i = 0; i < send->blocks; i++)
 		world.pins[send->block[i]]--;
 }
 
-/* Return: how many of the numbers were not outstanding. */
+/* Return how many of the numbers were not outstanding. */
 static uint64_t model_complete(uint32_t low, uint32_t high)
 {
 	uint64_t count = high >= low ? (uint64_t)high - low + 1 : ALL_NUMBERS - low + high + 1;
@@ -149,7 +149,7 @@ static void complete(uint32_t low, uint32_t high)
 	      wrong, expected);
 }
 
-static void compare(void)
+static void sends_compare(void)
 {
 	const struct completions *completions = &world.completions;
 	int pinned = 0, pinned_only = 0;
@@ -174,22 +174,22 @@ static void compare(void)
 		pinned += world.pins[i] != 0;
 		pinned_only += world.pins[i] && !queued;
 	}
-	check(histogram_count(&world.latency) == world.ended,
+	check(histogram_count(&world.latency) == world.whole_blocks,
 	      "latency of %" PRIu64 " blocks, expected %" PRIu64, histogram_count(&world.latency),
-	      world.ended);
+	      world.whole_blocks);
 	check(world.ring.pinned_only_blocks == pinned_only, "%d pinned only, expected %d",
 	      world.ring.pinned_only_blocks, pinned_only);
 	check(world.ring.pinned_blocks == pinned, "%d pinned blocks, expected %d",
 	      world.ring.pinned_blocks, pinned);
 }
 
-static void end_world(void)
+static void sends_end_world(void)
 {
 	if (world.outstanding)
 		complete(world.lowest, world.next - 1);
 	while (world.queued)
-		pop();
-	compare();
+		sends_pop();
+	sends_compare();
 	check(world.ring.free_blocks == FAKE_BLOCKS, "%u blocks came back", world.ring.free_blocks);
 	window_leave(world.window, &world.cursor);
 	window_destroy(world.window);
@@ -200,12 +200,12 @@ static void end_world(void)
 
 struct range {
 	uint32_t low, high;
-	uint64_t wrong; /* numbers in it that are not outstanding */
+	uint64_t wrong; /* numbers in the range that are not outstanding */
 };
 
 #define NEAR_WRAP 0xfffffffeU
 
-/* The numbers that are sent are start, start + 1, ... */
+/* The sends have the numbers start, start + 1, ... */
 static const struct example {
 	const char *title;
 	uint32_t start, sends;
@@ -253,12 +253,12 @@ static void test_example(const struct example *example)
 {
 	struct dice dice = { .state = 1 };
 
-	begin_world(example->start);
+	sends_begin_world(example->start);
 	for (int i = 0; i < 8; i++)
-		push(&dice);
+		sends_push(&dice);
 	for (uint32_t i = 0; i < example->sends; i++)
 		send_blocks(i, 1 + i % 3);
-	compare();
+	sends_compare();
 	for (uint32_t i = 0; i < example->ranges; i++) {
 		const struct range *range = &example->range[i];
 		uint64_t wrong = completions_complete(&world.completions, range->low, range->high,
@@ -267,15 +267,15 @@ static void test_example(const struct example *example)
 		model_complete(range->low, range->high);
 		check(wrong == range->wrong, "[%u, %u] returned %" PRIu64 ", expected %" PRIu64,
 		      range->low, range->high, wrong, range->wrong);
-		compare();
+		sends_compare();
 	}
 	check(world.completions.outstanding == example->left, "%u outstanding, expected %u",
 	      world.completions.outstanding, example->left);
-	end_world();
+	sends_end_world();
 	point("%s", example->title);
 }
 
-/* Two sends and the window hold a block: whatever the order, the last one to let go recycles it. */
+/* Two sends and the window hold a block: the last one to release it recycles it, in any order. */
 static void test_recycling(void)
 {
 	static const char *const orders[] = { "wab", "wba", "awb", "bwa", "abw", "baw" };
@@ -284,34 +284,34 @@ static void test_recycling(void)
 	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
 		const struct block *block;
 
-		begin_world(0);
-		push(&dice);
+		sends_begin_world(0);
+		sends_push(&dice);
 		block = world.queue[0];
 		send_blocks(0, 1);
 		send_blocks(0, 1);
-		for (const char *who = orders[i]; *who; who++) {
+		for (const char *holder = orders[i]; *holder; holder++) {
 			check(!world.ring.is_free[block->index], "%s: too early, at %c", orders[i],
-			      *who);
-			if (*who == 'w')
-				pop();
+			      *holder);
+			if (*holder == 'w')
+				sends_pop();
 			else
-				complete((uint32_t)(*who - 'a'), (uint32_t)(*who - 'a'));
+				complete((uint32_t)(*holder - 'a'), (uint32_t)(*holder - 'a'));
 		}
 		check(world.ring.is_free[block->index], "%s: never", orders[i]);
-		end_world();
+		sends_end_world();
 	}
-	point("the last of window and pins to let go recycles a block, in any order");
+	point("a block is recycled when window and pins have released it, in any order");
 }
 
-/* Blocks that two sends share are one block; holes change nothing. */
+/* A block that two sends share counts once; holes in the records do not matter. */
 static void test_blocks(void)
 {
 	struct dice dice = { .state = 1 };
 
-	begin_world(NEAR_WRAP);
+	sends_begin_world(NEAR_WRAP);
 	for (int i = 0; i < 7; i++)
-		push(&dice);
-	check(completions_blocks(&world.completions) == 0, "some of nothing");
+		sends_push(&dice);
+	check(completions_blocks(&world.completions) == 0, "some are pinned");
 	send_blocks(0, 2);
 	send_blocks(1, 1);
 	send_blocks(1, 3);
@@ -324,19 +324,19 @@ static void test_blocks(void)
 	complete(NEAR_WRAP + 2, NEAR_WRAP + 2);
 	check(completions_blocks(&world.completions) == 4, "%u, expected 4",
 	      completions_blocks(&world.completions));
-	end_world();
+	sends_end_world();
 	check(completions_blocks(&world.completions) == 0, "some are left");
-	point("how many blocks the outstanding sends pin");
+	point("the number of blocks that the outstanding sends pin");
 }
 
-/* The age of each block that a send reads to its end, in order and out of it. */
+/* Ages are recorded of blocks that a send reads to their end, and of no others. */
 static void test_latency(void)
 {
 	struct dice dice = { .state = 1 };
 
-	begin_world(0);
+	sends_begin_world(0);
 	for (uint32_t i = 0; i < 3; i++) {
-		push(&dice);
+		sends_push(&dice);
 		world.queue[i]->monotonic_ns = NOW - 1000000 * i;
 	}
 	send_blocks(0, 3); /* all three to their end */
@@ -344,13 +344,13 @@ static void test_latency(void)
 	completions_complete(&world.completions, 0, 1, NULL, NOW);
 	model_complete(0, 1);
 	check(!histogram_count(&world.latency), "counted without a histogram");
-	world.ended = 0;
+	world.whole_blocks = 0;
 	send_blocks(0, 3);
 	complete(2, 2);
 	check(world.latency.sum_ns == 3000000, "%" PRIu64 " ns", world.latency.sum_ns);
 	check(world.latency.count[0] == 1 && histogram_count(&world.latency) == 3,
 	      "%" PRIu64 " took no time", world.latency.count[0]);
-	end_world();
+	sends_end_world();
 	point("the ages of blocks that were sent to their end");
 }
 
@@ -361,10 +361,10 @@ static void test_growth(void)
 	struct dice dice = { .state = 1 };
 	static uint32_t order[SENDS];
 
-	begin_world(start);
+	sends_begin_world(start);
 	for (int i = 0; i < 8; i++)
-		push(&dice);
-	/* A hole at the front, so that the records begin anywhere when the capacity grows. */
+		sends_push(&dice);
+	/* Complete some sends first, so that the oldest record is not at index 0 when the capacity grows. */
 	for (int i = 0; i < 5; i++)
 		send_blocks(0, 1);
 	complete(start, start + 4);
@@ -375,15 +375,15 @@ static void test_growth(void)
 		order[other] = world.next;
 		send_blocks(i % 4, 1 + i % 5);
 	}
-	compare();
+	sends_compare();
 	check(world.completions.capacity >= SENDS, "capacity %u", world.completions.capacity);
 	for (uint32_t i = 0; i < SENDS; i++) {
 		complete(order[i], order[i]);
 		if (i % 16 == 0)
-			compare();
+			sends_compare();
 	}
 	check(!world.completions.outstanding, "%u left", world.completions.outstanding);
-	end_world();
+	sends_end_world();
 	point("%d outstanding across the wrap, completed in random order", SENDS);
 }
 
@@ -396,7 +396,7 @@ static void complete_something(struct dice *dice)
 	uint32_t low = world.lowest + (span ? dice_roll(dice, 0, span - 1) : 0);
 
 	switch (dice_one_in(dice, 3000) ? 7 : dice_roll(dice, 0, 24)) {
-	default: /* in order, mostly merged; completed ones within count as wrong */
+	default: /* in order, mostly merged; completed numbers in the range count as wrong */
 		if (span)
 			complete(world.lowest, world.lowest + (few < span ? few : span - 1));
 		break;
@@ -407,34 +407,34 @@ static void complete_something(struct dice *dice)
 		if (span)
 			complete(low, world.next - low > few ? low + few : world.next - 1);
 		break;
-	case 4: /* before the oldest, perhaps reaching into the outstanding ones */
+	case 4: /* from before the oldest, perhaps up to outstanding ones */
 		complete(world.lowest - 1 - dice_roll(dice, 0, 10), world.lowest - 1 + few);
 		break;
-	case 5: /* beyond the newest, perhaps beginning within */
+	case 5: /* beyond the newest, perhaps from outstanding ones on */
 		complete(world.next - dice_roll(dice, 0, 3), world.next + few);
 		break;
-	case 6: /* nowhere near */
+	case 6: /* anywhere */
 		low = dice_roll(dice, 0, UINT32_MAX);
 		complete(low, low + few);
 		break;
-	case 7: /* a huge one */
+	case 7: /* a huge range */
 		low = dice_one_in(dice, 2) ? low : dice_roll(dice, 0, UINT32_MAX);
 		complete(low, dice_one_in(dice, 2) ? low - 1 : dice_roll(dice, 0, UINT32_MAX));
 		break;
 	}
 }
 
-static void random_step(struct dice *dice, bool filling)
+static void sends_random_step(struct dice *dice, bool filling)
 {
 	uint32_t roll = dice_roll(dice, 0, 99);
 
 	if (roll < 15 && world.ring.free_blocks) {
-		push(dice);
+		sends_push(dice);
 	} else if (roll < 28 && world.queued > (filling ? FAKE_BLOCKS / 2 : 0)) {
-		pop();
+		sends_pop();
 	} else if (roll < (filling ? 97 : 60) && world.queued && world.next - world.lowest < SPAN) {
 		uint32_t at = dice_roll(dice, 0, world.queued - 1);
-		uint32_t most = world.queued - at < MOST_BLOCKS ? world.queued - at : MOST_BLOCKS;
+		uint32_t most = world.queued - at < MAX_BLOCKS ? world.queued - at : MAX_BLOCKS;
 
 		send_blocks(at, dice_roll(dice, 1, most));
 	} else {
@@ -442,26 +442,26 @@ static void random_step(struct dice *dice, bool filling)
 	}
 }
 
-static void test_random(uint64_t steps, uint64_t seed)
+static void test_random_sends(uint64_t steps, uint64_t seed)
 {
 	struct dice dice = { .state = seed };
 	bool filling = true;
 
-	begin_world(0);
+	sends_begin_world(0);
 	for (uint64_t i = 0; i < steps && !tap.failed; i++) {
 		uint32_t next = world.next;
 
 		if (dice_one_in(&dice, 10000))
 			filling = !filling;
 		if (!world.outstanding && dice_one_in(&dice, 16)) {
-			/* The next connection; often one whose numbers wrap soon. */
+			/* Start another connection, often one whose numbers wrap soon. */
 			completions_free(&world.completions);
-			begin(dice_one_in(&dice, 2) ? UINT32_MAX - dice_roll(&dice, 0, 2000)
-						    : dice_roll(&dice, 0, UINT32_MAX));
+			sends_begin(dice_one_in(&dice, 2) ? UINT32_MAX - dice_roll(&dice, 0, 2000)
+							  : dice_roll(&dice, 0, UINT32_MAX));
 			next = world.next;
 		}
-		random_step(&dice, filling);
-		compare();
+		sends_random_step(&dice, filling);
+		sends_compare();
 		world.wraps += world.next < next;
 		if (world.outstanding > world.most_outstanding)
 			world.most_outstanding = world.outstanding;
@@ -470,8 +470,8 @@ static void test_random(uint64_t steps, uint64_t seed)
 	}
 	printf("# %" PRIu64 " steps, seed %" PRIu64 ": up to %u outstanding, %u wraps\n", steps,
 	       seed, world.most_outstanding, world.wraps);
-	end_world();
-	point("the same as the model after each random step");
+	sends_end_world();
+	point("records agree with the model after each random step");
 }
 
 int main(int argc, char **argv)
@@ -485,6 +485,6 @@ int main(int argc, char **argv)
 	test_blocks();
 	test_latency();
 	test_growth();
-	test_random(steps, seed);
+	test_random_sends(steps, seed);
 	return tap_end();
 }
