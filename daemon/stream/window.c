@@ -11,14 +11,14 @@ struct place {
 
 struct window {
 	uint64_t tail, head; /* sequences */
-	uint64_t bytes;	     /* that ever entered */
+	uint64_t bytes;	     /* that entered since window_create() */
 	uint64_t mask;
-	struct place place[]; /* a power of two, more than the ring has blocks */
+	struct place place[]; /* a power of two of them, more than the ring has blocks */
 };
 
 static struct place *place_of(const struct window *window, uint64_t sequence)
 {
-	/* The lists are not part of what const promises. */
+	/* A window is const for its readers, but the lists of its places are not. */
 	return (struct place *)(uintptr_t)&window->place[sequence & window->mask];
 }
 
@@ -38,8 +38,8 @@ struct window *window_create(uint32_t blocks)
 	return window;
 }
 
-/* Let go of the blocks at the tail that no cursor is at. */
-static void trim(struct window *window)
+/* Release the blocks at the tail that no cursor is at. */
+static void window_trim(struct window *window)
 {
 	while (window->tail != window->head) {
 		struct place *place = place_of(window, window->tail);
@@ -54,7 +54,7 @@ static void trim(struct window *window)
 
 void window_destroy(struct window *window)
 {
-	trim(window);
+	window_trim(window);
 	assert(window->tail == window->head);
 	assert(TAILQ_EMPTY(&place_of(window, window->head)->cursors));
 	free(window);
@@ -74,7 +74,7 @@ void window_push(struct window *window, struct block *block)
 		place_of(window, window->head - 1)->block->next = block;
 	window->bytes += block->length;
 	window->head++;
-	trim(window);
+	window_trim(window);
 }
 
 static void place_cursor(struct window *window, struct cursor *cursor, uint64_t sequence)
@@ -95,6 +95,7 @@ void window_join(struct window *window, struct cursor *cursor)
 	place_cursor(window, cursor, window->head);
 }
 
+/* Unpin the held block; the cursor continues at the start of its current block. */
 static void finish_held(struct cursor *cursor)
 {
 	struct block *held = cursor->held;
@@ -109,7 +110,7 @@ void window_leave(struct window *window, struct cursor *cursor)
 	if (cursor->held)
 		finish_held(cursor);
 	lift_cursor(window, cursor);
-	trim(window);
+	window_trim(window);
 }
 
 struct block *window_block(const struct window *window, const struct cursor *cursor)
@@ -121,17 +122,17 @@ struct block *window_block(const struct window *window, const struct cursor *cur
 	return place_of(window, cursor->sequence)->block;
 }
 
-uint32_t window_run(const struct window *window, const struct cursor *cursor, uint32_t most,
+uint32_t window_run(const struct window *window, const struct cursor *cursor, uint32_t max_blocks,
 		    uint64_t bytes)
 {
-	uint64_t available = window->head - cursor->sequence, reach = 0;
+	uint64_t available = window->head - cursor->sequence, run_bytes = 0;
 	const struct block *block = window_block(window, cursor);
 	uint32_t run = 0;
 
 	if (cursor->held)
-		return 1; /* what follows it is not next to it */
-	while (run < most && run < available && reach < bytes) {
-		reach += block->length - (run ? 0 : cursor->offset);
+		return 1; /* the block after a held one is not linked to it */
+	while (run < max_blocks && run < available && run_bytes < bytes) {
+		run_bytes += block->length - (run ? 0 : cursor->offset);
 		block = block->next;
 		run++;
 	}
@@ -155,7 +156,7 @@ void window_advance(struct window *window, struct cursor *cursor, uint64_t bytes
 	if (sequence != cursor->sequence) {
 		lift_cursor(window, cursor);
 		place_cursor(window, cursor, sequence);
-		trim(window);
+		window_trim(window);
 	}
 	cursor->offset = (uint32_t)offset;
 }
@@ -171,7 +172,7 @@ uint64_t window_skip(struct window *window, struct cursor *cursor, bool may_hold
 	from = place_of(window, cursor->sequence)->block->position;
 	to = target == window->head ? window->bytes : place_of(window, target)->block->position;
 	if (cursor->held) {
-		/* Still at the block before the last jump; only the place moves. */
+		/* The cursor still finishes the held block of an earlier skip; only its place moves. */
 	} else if (offset) {
 		struct block *block = place_of(window, cursor->sequence)->block;
 
@@ -187,7 +188,7 @@ uint64_t window_skip(struct window *window, struct cursor *cursor, bool may_hold
 	place_cursor(window, cursor, target);
 	if (cursor->held)
 		cursor->offset = offset;
-	trim(window);
+	window_trim(window);
 	return to - from;
 }
 

@@ -2,8 +2,8 @@
 /*
  * Usage: window [STEPS [SEED]]
  *
- * The window and its cursors beside a naive model: what a cursor still gets is the rest of a held
- * block, if there is one, and then everything from a place in the stream on.
+ * Compare the window and its cursors with a naive model after every step: a cursor still gets the rest of
+ * its held block, if there is one, and then everything from a place in the stream on.
  */
 #include "stream/window.h"
 
@@ -14,31 +14,31 @@
 
 #define CURSORS 40
 
-/* A block as it was when it entered. */
+/* A block, and its length when it entered. */
 struct entry {
 	const struct block *block;
 	uint32_t length;
 };
 
 struct model_cursor {
-	struct cursor cursor; /* what is tested */
+	struct cursor cursor; /* of the code under test */
 	bool joined;
 	uint64_t sequence;
-	struct entry held;		   /* its block is NULL mostly */
-	uint32_t offset;		   /* into the held block if there is one */
+	struct entry held;		   /* with a block, or NULL */
+	uint32_t offset;		   /* in the held block, or else in the current one */
 	uint64_t joined_at, sent, dropped; /* bytes */
 };
 
 static struct world {
 	struct ring ring;
 	struct window *window;
-	struct entry entry[FAKE_BLOCKS]; /* by sequence, as many as the window can have */
+	struct entry entry[FAKE_BLOCKS]; /* of the blocks in the window, by sequence */
 	uint64_t head, bytes;
 	struct model_cursor cursor[CURSORS];
-	uint64_t holds, skips, wholly_drained; /* how much the random run saw */
+	uint64_t holds, skips, wholly_drained; /* coverage of the random run */
 } world;
 
-static void begin_world(void)
+static void window_world_begin(void)
 {
 	memset(&world, 0, sizeof(world));
 	fake_ring_init(&world.ring);
@@ -74,21 +74,22 @@ static uint64_t model_lag(const struct model_cursor *m)
 	return lag - m->offset;
 }
 
-static uint32_t model_run(const struct model_cursor *m, uint32_t most, uint64_t bytes)
+static uint32_t model_run(const struct model_cursor *m, uint32_t max_blocks, uint64_t bytes)
 {
-	uint64_t reach = 0;
+	uint64_t run_bytes = 0;
 	uint32_t run = 0;
 
 	if (m->held.block != NULL)
 		return 1;
-	for (uint64_t s = m->sequence; s < world.head && run < most && reach < bytes; s++, run++)
-		reach += entry_of(s)->length - (s == m->sequence ? m->offset : 0);
+	for (uint64_t s = m->sequence; s < world.head && run < max_blocks && run_bytes < bytes;
+	     s++, run++)
+		run_bytes += entry_of(s)->length - (s == m->sequence ? m->offset : 0);
 	return run;
 }
 
-/* ---- each step, in the model and for real ---- */
+/* ---- each step, in the model and in the code under test ---- */
 
-static void push(struct dice *dice)
+static void world_push(struct dice *dice)
 {
 	struct block *block = fake_ring_take(&world.ring, dice);
 
@@ -100,7 +101,7 @@ static void push(struct dice *dice)
 	check(block->position == world.bytes - block->length, "position %" PRIu64, block->position);
 }
 
-static void join(struct model_cursor *m)
+static void cursor_join(struct model_cursor *m)
 {
 	m->joined = true;
 	m->sequence = world.head;
@@ -111,14 +112,14 @@ static void join(struct model_cursor *m)
 	window_join(world.window, &m->cursor);
 }
 
-static void leave(struct model_cursor *m)
+static void cursor_leave(struct model_cursor *m)
 {
 	m->joined = false;
 	window_leave(world.window, &m->cursor);
 }
 
-/* A part of what follows: within the held block, or any number of blocks in the window. */
-static void advance(struct model_cursor *m, uint64_t bytes)
+/* Advance within the held block, or by any number of blocks in the window. */
+static void cursor_advance(struct model_cursor *m, uint64_t bytes)
 {
 	uint64_t left = bytes;
 
@@ -140,10 +141,10 @@ static void advance(struct model_cursor *m, uint64_t bytes)
 	window_advance(world.window, &m->cursor, bytes);
 }
 
-static void skip(struct model_cursor *m, bool may_hold)
+static void cursor_skip(struct model_cursor *m, bool may_hold)
 {
 	uint64_t target = m->sequence + 1 < world.head ? world.head - 1 : world.head;
-	uint64_t dropped = 0, told;
+	uint64_t dropped = 0, returned;
 
 	world.skips++;
 	for (uint64_t s = m->sequence; s < target; s++)
@@ -160,8 +161,9 @@ static void skip(struct model_cursor *m, bool may_hold)
 	}
 	m->sequence = target;
 	m->dropped += dropped;
-	told = window_skip(world.window, &m->cursor, may_hold);
-	check(told == dropped, "skip dropped %" PRIu64 ", expected %" PRIu64, told, dropped);
+	returned = window_skip(world.window, &m->cursor, may_hold);
+	check(returned == dropped, "skip dropped %" PRIu64 ", expected %" PRIu64, returned,
+	      dropped);
 }
 
 static void compare_cursor(const struct model_cursor *m)
@@ -185,7 +187,7 @@ static void compare_cursor(const struct model_cursor *m)
 	      m->dropped, lag, world.bytes - m->joined_at);
 }
 
-/* The list of each place has the cursors that are there, and nobody else. */
+/* The list of each place must have the cursors that are there, and no others. */
 static void compare_places(uint64_t tail)
 {
 	for (uint64_t s = tail; s <= world.head; s++) {
@@ -201,7 +203,7 @@ static void compare_places(uint64_t tail)
 	}
 }
 
-/* Free are those blocks that are neither in the window nor held, and no others. */
+/* The blocks that are neither in the window nor held must be free, and no others. */
 static void compare_blocks(uint64_t tail)
 {
 	bool needed[FAKE_BLOCKS] = { false };
@@ -217,7 +219,7 @@ static void compare_blocks(uint64_t tail)
 		      needed[i], world.ring.is_free[i]);
 }
 
-static void compare(void)
+static void compare_window(void)
 {
 	uint64_t tail = model_tail();
 	const struct cursor *slowest = window_slowest(world.window);
@@ -237,13 +239,13 @@ static void compare(void)
 	compare_blocks(tail);
 }
 
-static void end_world(void)
+static void window_world_end(void)
 {
 	for (int i = 0; i < CURSORS; i++) {
 		if (world.cursor[i].joined)
-			leave(&world.cursor[i]);
+			cursor_leave(&world.cursor[i]);
 	}
-	compare();
+	compare_window();
 	check(world.ring.free_blocks == FAKE_BLOCKS, "%u blocks came back", world.ring.free_blocks);
 	window_destroy(world.window);
 }
@@ -257,7 +259,7 @@ static void push_length(uint32_t length)
 	struct dice dice = { .state = world.head };
 	struct block *block = fake_ring_take(&world.ring, &dice);
 
-	/* Taken with another length; the model has not seen it yet. */
+	/* fake_ring_take() chose another length, which nothing has seen yet. */
 	block->length = length;
 	*entry_of(world.head) = (struct entry){ block, length };
 	world.bytes += length;
@@ -265,47 +267,47 @@ static void push_length(uint32_t length)
 	window_push(world.window, block);
 }
 
-static void test_nobody(void)
+static void test_no_cursor(void)
 {
-	begin_world();
+	window_world_begin();
 	for (uint32_t i = 1; i <= 3 * FAKE_BLOCKS; i++) {
 		push_length(10);
 		check(window_length(world.window) == 0, "%u blocks", window_length(world.window));
 		check(world.ring.free_blocks == FAKE_BLOCKS, "%u free", world.ring.free_blocks);
-		compare();
+		compare_window();
 	}
 	check(!window_slowest(world.window), "a slowest one");
-	end_world();
+	window_world_end();
 	point("without a cursor blocks are recycled at once");
 }
 
-static void test_full(void)
+static void test_full_window(void)
 {
-	begin_world();
-	join(a);
+	window_world_begin();
+	cursor_join(a);
 	for (uint32_t i = 0; i < FAKE_BLOCKS; i++)
 		push_length(100);
-	compare();
+	compare_window();
 	check(window_length(world.window) == FAKE_BLOCKS, "%u", window_length(world.window));
 	check(window_run(world.window, &a->cursor, 64, UINT64_MAX) == FAKE_BLOCKS, "run");
 	check(window_run(world.window, &a->cursor, 3, UINT64_MAX) == 3, "run of at most 3");
 	check(window_run(world.window, &a->cursor, 64, 1) == 1, "run of at least 1");
 	check(window_run(world.window, &a->cursor, 64, 100) == 1, "run of 100 bytes");
 	check(window_run(world.window, &a->cursor, 64, 101) == 2, "run of 101 bytes");
-	advance(a, 30);
+	cursor_advance(a, 30);
 	check(window_run(world.window, &a->cursor, 64, 71) == 2, "run of 71 bytes from offset 30");
-	compare();
-	advance(a, FAKE_BLOCKS * 100 - 30);
-	compare();
+	compare_window();
+	cursor_advance(a, FAKE_BLOCKS * 100 - 30);
+	compare_window();
 	check(window_run(world.window, &a->cursor, 64, UINT64_MAX) == 0, "run at the head");
-	end_world();
+	window_world_end();
 	point("a window of all the ring's blocks, emptied at once");
 }
 
-/* Skips at 5 blocks of 100 bytes, of which some bytes are done, and what they cost. */
+/* Skips in a window of 5 blocks of 100 bytes, some of which are done. */
 static const struct skip_example {
 	const char *title;
-	uint32_t done; /* bytes before it */
+	uint32_t done; /* bytes before the skip */
 	bool may_hold;
 	uint64_t dropped, sequence, offset, lag;
 } skips[] = {
@@ -326,21 +328,21 @@ static void test_skips(void)
 		const struct skip_example *example = &skips[i];
 		uint64_t dropped;
 
-		begin_world();
-		join(a);
+		window_world_begin();
+		cursor_join(a);
 		for (int n = 0; n < 5; n++)
 			push_length(100);
 		if (example->done)
-			advance(a, example->done);
-		skip(a, example->may_hold);
+			cursor_advance(a, example->done);
+		cursor_skip(a, example->may_hold);
 		dropped = a->dropped;
 		check(dropped == example->dropped, "dropped %" PRIu64, dropped);
 		check(a->cursor.sequence == example->sequence, "at %" PRIu64, a->cursor.sequence);
 		check(a->cursor.offset == example->offset, "offset %u", a->cursor.offset);
 		check(window_lag(world.window, &a->cursor) == example->lag, "lag %" PRIu64,
 		      window_lag(world.window, &a->cursor));
-		compare();
-		end_world();
+		compare_window();
+		window_world_end();
 		point("skip %s", example->title);
 	}
 }
@@ -349,39 +351,38 @@ static void test_held_block(void)
 {
 	const struct block *first;
 
-	begin_world();
-	join(a);
-	join(b);
+	window_world_begin();
+	cursor_join(a);
+	cursor_join(b);
 	for (int n = 0; n < 3; n++)
 		push_length(100);
 	first = entry_of(0)->block;
-	advance(a, 40);
-	advance(b, 300);
-	skip(a, true);
+	cursor_advance(a, 40);
+	cursor_advance(b, 300);
+	cursor_skip(a, true);
 	check(window_block(world.window, &a->cursor) == first, "not held");
 	check(first->pins == 1 && !first->in_window, "%u pins", first->pins);
 	check(window_run(world.window, &a->cursor, 64, UINT64_MAX) == 1, "run beyond the held one");
 	push_length(100);
-	skip(a, false); /* a second time, with the held block still to be finished */
+	cursor_skip(a, false); /* again, while the held block is not finished */
 	check(window_block(world.window, &a->cursor) == first, "not held any more");
 	check(a->dropped == 200, "dropped %" PRIu64, a->dropped);
-	compare();
-	advance(a, 59);
+	compare_window();
+	cursor_advance(a, 59);
 	check(window_block(world.window, &a->cursor) == first, "one byte too early");
 	check(!world.ring.is_free[first->index], "recycled with one byte to go");
-	compare();
-	advance(a, 1);
+	compare_window();
+	cursor_advance(a, 1);
 	check(world.ring.is_free[first->index], "not recycled");
 	check(window_block(world.window, &a->cursor) == entry_of(3)->block, "not at the newest");
-	compare();
-	advance(a, 10);
-	skip(a, true);
+	compare_window();
+	cursor_advance(a, 10);
+	cursor_skip(a, true);
 	check(window_block(world.window, &a->cursor) == entry_of(3)->block, "not held");
-	leave(a);
-	compare();
-	end_world();
-	point("a held block is finished first, survives a second skip, and goes when its client "
-	      "does");
+	cursor_leave(a);
+	compare_window();
+	window_world_end();
+	point("a held block is finished first, survives a second skip, and leaves with its client");
 }
 
 /* ---- random ---- */
@@ -397,11 +398,11 @@ static void random_advance(struct model_cursor *m, struct dice *dice)
 		bytes = entry_of(m->sequence)->length - m->offset;
 	if (dice_one_in(dice, 6))
 		bytes = most;
-	advance(m, bytes < most ? bytes : most);
+	cursor_advance(m, bytes < most ? bytes : most);
 	world.wholly_drained += !model_lag(m);
 }
 
-static void random_step(struct dice *dice)
+static void window_random_step(struct dice *dice)
 {
 	struct model_cursor *m = &world.cursor[dice_roll(dice, 0, CURSORS - 1)];
 	const struct cursor *slowest = window_slowest(world.window);
@@ -409,37 +410,37 @@ static void random_step(struct dice *dice)
 
 	if (roll < 25) {
 		if (world.ring.free_blocks)
-			push(dice);
+			world_push(dice);
 		else if (slowest)
 			m = (struct model_cursor *)(uintptr_t)slowest;
 	}
 	if (!m->joined) {
 		if (dice_one_in(dice, 4))
-			join(m);
+			cursor_join(m);
 	} else if (dice_one_in(dice, 60)) {
-		leave(m);
+		cursor_leave(m);
 	} else if (m->sequence < world.head && dice_one_in(dice, 5)) {
-		skip(m, dice_one_in(dice, 2));
+		cursor_skip(m, dice_one_in(dice, 2));
 	} else {
-		uint32_t most = dice_roll(dice, 1, 64);
+		uint32_t max_blocks = dice_roll(dice, 1, 64);
 		uint64_t bytes = dice_roll(dice, 1, 30 * FAKE_BLOCK_SIZE);
-		uint32_t run = window_run(world.window, &m->cursor, most, bytes);
+		uint32_t run = window_run(world.window, &m->cursor, max_blocks, bytes);
 
-		check(run == model_run(m, most, bytes), "run %u, expected %u", run,
-		      model_run(m, most, bytes));
+		check(run == model_run(m, max_blocks, bytes), "run %u, expected %u", run,
+		      model_run(m, max_blocks, bytes));
 		random_advance(m, dice);
 	}
 }
 
-static void test_random(uint64_t steps, uint64_t seed)
+static void test_random_window(uint64_t steps, uint64_t seed)
 {
 	struct dice dice = { .state = seed };
 	uint32_t longest = 0;
 
-	begin_world();
+	window_world_begin();
 	for (uint64_t i = 0; i < steps && !tap.failed; i++) {
-		random_step(&dice);
-		compare();
+		window_random_step(&dice);
+		compare_window();
 		if (window_length(world.window) > longest)
 			longest = window_length(world.window);
 		if (tap.failed)
@@ -449,8 +450,8 @@ static void test_random(uint64_t steps, uint64_t seed)
 	       " blocks, up to %u in the window, %" PRIu64 " skips, %" PRIu64 " holds, %" PRIu64
 	       " times all done\n",
 	       steps, seed, world.head, longest, world.skips, world.holds, world.wholly_drained);
-	end_world();
-	point("the same as the model after each random step");
+	window_world_end();
+	point("the window agrees with the model after each random step");
 }
 
 int main(int argc, char **argv)
@@ -458,10 +459,10 @@ int main(int argc, char **argv)
 	uint64_t steps = argc > 1 ? strtoull(argv[1], NULL, 10) : 300000;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 
-	test_nobody();
-	test_full();
+	test_no_cursor();
+	test_full_window();
 	test_skips();
 	test_held_block();
-	test_random(steps, seed);
+	test_random_window(steps, seed);
 	return tap_end();
 }
