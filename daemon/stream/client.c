@@ -17,16 +17,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Of what the peer sends, which is dropped: more than any socket holds. */
+/* Upper bound for one recv() that discards client input: more than any socket holds. */
 #define INPUT_BYTES (1UL << 30)
+/* Upper bound for these calls in one socket event. */
 #define INPUT_READS 4
 
 #define KEEPALIVE_PROBES 3
 
-/* So long after a reset every completion should have come. */
+/* All completions should have arrived within this time after a reset. */
 #define OVERDUE_SECONDS 5
 
-static const struct timeval reset_watch = { .tv_sec = 1 };
+static const struct timeval reset_check_interval = { .tv_sec = 1 };
 
 struct client *client_of(struct cursor *cursor)
 {
@@ -36,28 +37,28 @@ struct client *client_of(struct cursor *cursor)
 static const char *const state_word[] = { "streaming", "finishing", "closing", "resetting",
 					  "gone" };
 
-static void set_state(struct client *client, enum client_state state)
+static void client_set_state(struct client *client, enum client_state state)
 {
-	/* Only forwards, and closed only with nothing outstanding. */
+	/* States only advance, and the descriptor is closed only with nothing outstanding. */
 	assert(state > client->state);
 	assert(state != CLIENT_GONE || !zerocopy_outstanding(&client->zerocopy));
-	log_debug("stream %s: client %s is %s, was %s", client->settings->name, client->peer_text,
-		  state_word[state], state_word[client->state]);
+	log_debug("stream %s: client %s is %s, was %s", client->group->settings->name,
+		  client->peer_text, state_word[state], state_word[client->state]);
 	if (client_is_active(client) && state > CLIENT_FINISHING)
-		window_leave(client->window, &client->cursor);
+		window_leave(client->group->window, &client->cursor);
 	client->state = state;
 }
 
-static void set_option(const struct client *client, int level, int option, int value,
-		       const char *name)
+static void client_set_option(const struct client *client, int level, int option, int value,
+			      const char *name)
 {
 	if (setsockopt(client->zerocopy.fd, level, option, &value, sizeof(value)))
-		log_debug("stream %s: client %s: %s: %s", client->settings->name, client->peer_text,
-			  name, strerror(errno));
+		log_debug("stream %s: client %s: %s: %s", client->group->settings->name,
+			  client->peer_text, name, strerror(errno));
 }
 
-/* An unfinished connection is to be reset, not to linger, when this process ends for any reason. */
-static void set_linger(const struct client *client, bool reset_on_close)
+/* With @reset_on_close the connection is reset also if this process ends for any reason. */
+static void client_set_linger(const struct client *client, bool reset_on_close)
 {
 	struct linger linger = { .l_onoff = reset_on_close, .l_linger = 0 };
 
@@ -69,66 +70,67 @@ static int at_least_one_second(uint64_t microseconds)
 	return microseconds < 1000000 ? 1 : (int)(microseconds / 1000000);
 }
 
-static void set_keepalive(const struct client *client)
+static void client_set_keepalive(const struct client *client)
 {
-	uint64_t keepalive = client->settings->keepalive;
+	uint64_t keepalive = client->group->settings->keepalive;
 
 	if (!keepalive)
 		return;
-	set_option(client, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
-	set_option(client, IPPROTO_TCP, TCP_KEEPIDLE, at_least_one_second(keepalive),
-		   "TCP_KEEPIDLE");
-	set_option(client, IPPROTO_TCP, TCP_KEEPINTVL,
-		   at_least_one_second(keepalive / KEEPALIVE_PROBES), "TCP_KEEPINTVL");
-	set_option(client, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES, "TCP_KEEPCNT");
+	client_set_option(client, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
+	client_set_option(client, IPPROTO_TCP, TCP_KEEPIDLE, at_least_one_second(keepalive),
+			  "TCP_KEEPIDLE");
+	client_set_option(client, IPPROTO_TCP, TCP_KEEPINTVL,
+			  at_least_one_second(keepalive / KEEPALIVE_PROBES), "TCP_KEEPINTVL");
+	client_set_option(client, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES, "TCP_KEEPCNT");
 }
 
-static void set_socket_options(const struct client *client)
+static void client_set_socket_options(const struct client *client)
 {
-	const struct stream_settings *settings = client->settings;
+	const struct stream_settings *settings = client->group->settings;
 
-	set_linger(client, true);
-	set_option(client, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
-	set_option(client, IPPROTO_TCP, TCP_NOTSENT_LOWAT, stream_settings_notsent_lowat(settings),
-		   "TCP_NOTSENT_LOWAT");
+	client_set_linger(client, true);
+	client_set_option(client, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+	client_set_option(client, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+			  stream_settings_notsent_lowat(settings), "TCP_NOTSENT_LOWAT");
 	if (settings->send_buffer != SETTING_AUTO)
-		set_option(client, SOL_SOCKET, SO_SNDBUF, (int)settings->send_buffer, "SO_SNDBUF");
+		client_set_option(client, SOL_SOCKET, SO_SNDBUF, (int)settings->send_buffer,
+				  "SO_SNDBUF");
 	if (settings->user_timeout)
-		set_option(client, IPPROTO_TCP, TCP_USER_TIMEOUT,
-			   (int)((settings->user_timeout + 999) / 1000), "TCP_USER_TIMEOUT");
-	set_keepalive(client);
+		client_set_option(client, IPPROTO_TCP, TCP_USER_TIMEOUT,
+				  (int)((settings->user_timeout + 999) / 1000), "TCP_USER_TIMEOUT");
+	client_set_keepalive(client);
 }
 
-static void close_and_go(struct client *client)
+static void client_close(struct client *client)
 {
 	event_del(&client->event);
-	set_state(client, CLIENT_GONE);
+	client_set_state(client, CLIENT_GONE);
 	zerocopy_close(&client->zerocopy);
-	client->owner->gone(client->owner->argument, client);
+	client->group->callbacks->gone(client->group->argument, client);
 }
 
-static void go_on_resetting(struct client *client)
+static void client_advance_reset(struct client *client)
 {
 	zerocopy_reap(&client->zerocopy);
 	if (!zerocopy_outstanding(&client->zerocopy))
-		close_and_go(client);
+		client_close(client);
 	else if (!event_pending(&client->event, EV_TIMEOUT, NULL))
-		event_add(&client->event, &reset_watch);
+		event_add(&client->event, &reset_check_interval);
 }
 
-static void reset_watch_expired(struct client *client)
+static void client_check_reset(struct client *client)
 {
-	go_on_resetting(client);
+	client_advance_reset(client);
 	if (client->state != CLIENT_RESETTING)
 		return;
 	if (++client->overdue == OVERDUE_SECONDS)
 		log_warning("stream %s: client %s: %u sends are not complete %u seconds after the "
 			    "reset; their blocks stay pinned until they are",
-			    client->settings->name, client->peer_text,
+			    client->group->settings->name, client->peer_text,
 			    zerocopy_outstanding(&client->zerocopy), OVERDUE_SECONDS);
 }
 
-static void set_reason(struct client *client, enum leave_reason reason, const char *text)
+static void client_set_reason(struct client *client, enum leave_reason reason, const char *text)
 {
 	client->leave = reason;
 	client->reason = text ? text : leave_reason_text(reason);
@@ -138,13 +140,13 @@ void client_kick(struct client *client, enum leave_reason reason, const char *te
 {
 	if (client->state >= CLIENT_RESETTING)
 		return;
-	set_reason(client, reason, text);
-	set_state(client, CLIENT_RESETTING);
+	client_set_reason(client, reason, text);
+	client_set_state(client, CLIENT_RESETTING);
 	zerocopy_reset(&client->zerocopy);
-	go_on_resetting(client);
+	client_advance_reset(client);
 }
 
-static void connection_failed(struct client *client, int error)
+static void client_fail(struct client *client, int error)
 {
 	switch (error) {
 	case ECONNRESET:
@@ -160,8 +162,8 @@ static void connection_failed(struct client *client, int error)
 	}
 }
 
-/* CLOSING: is the peer's kernel in possession of everything? */
-static void close_if_acknowledged(struct client *client)
+/* Close a client in CLOSING once the peer's kernel has acknowledged everything. */
+static void client_close_if_acknowledged(struct client *client)
 {
 	int unacknowledged = 0;
 
@@ -169,28 +171,28 @@ static void close_if_acknowledged(struct client *client)
 		return;
 	if (ioctl(client->zerocopy.fd, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged)
 		return;
-	set_linger(client, false);
-	close_and_go(client);
+	client_set_linger(client, false);
+	client_close(client);
 }
 
-static void end_in_order(struct client *client)
+static void client_shut_down(struct client *client)
 {
-	set_reason(client, LEAVE_END_OF_STREAM, NULL);
-	set_state(client, CLIENT_CLOSING);
+	client_set_reason(client, LEAVE_END_OF_STREAM, NULL);
+	client_set_state(client, CLIENT_CLOSING);
 	if (shutdown(client->zerocopy.fd, SHUT_WR)) {
-		connection_failed(client, errno);
+		client_fail(client, errno);
 		return;
 	}
-	close_if_acknowledged(client);
+	client_close_if_acknowledged(client);
 }
 
 /*
- * Pin no more than is allowed. A block that someone pins already is not one more; all clients pin it in
- * turn.
+ * Shorten the request to the blocks that may be pinned, or forbid pins if even the first may not be. A
+ * block that has a pin already costs nothing, so that all clients can pin the same blocks.
  */
-static void keep_to_allowance(const struct client *client, struct zerocopy_request *request)
+static void limit_pins(const struct client_group *group, struct zerocopy_request *request)
 {
-	uint32_t allowance = client->owner->pin_allowance(client->owner->argument);
+	uint32_t allowance = group->callbacks->pin_allowance(group->argument);
 	const struct block *block = request->first;
 	uint32_t run = 0;
 
@@ -205,40 +207,41 @@ static void keep_to_allowance(const struct client *client, struct zerocopy_reque
 
 void client_send(struct client *client)
 {
-	const struct client_owner *owner = client->owner;
-	uint64_t budget =
-		zerocopy_budget(&client->zerocopy, owner->turn_bytes, owner->uncopied_turn_bytes);
+	const struct client_group *group = client->group;
+	struct window *window = group->window;
+	uint64_t budget = zerocopy_budget(&client->zerocopy, group->budget_bytes,
+					  group->uncopied_budget_bytes);
 	uint64_t sent = 0;
 
 	while (client_is_active(client)) {
 		struct zerocopy_request request = {
-			.first = window_block(client->window, &client->cursor),
+			.first = window_block(window, &client->cursor),
 			.offset = client->cursor.offset,
 		};
 		ssize_t n;
 
 		if (!request.first) {
 			if (client->state == CLIENT_FINISHING)
-				end_in_order(client);
+				client_shut_down(client);
 			return;
 		}
 		if (zerocopy_is_blocked(&client->zerocopy))
 			return;
 		if (sent >= budget) {
-			owner->again(owner->argument, client);
+			group->callbacks->requeue(group->argument, client);
 			return;
 		}
 		request.max_bytes = budget - sent;
-		request.blocks = window_run(client->window, &client->cursor, ZEROCOPY_PIECES,
-					    request.max_bytes);
-		keep_to_allowance(client, &request);
+		request.blocks =
+			window_run(window, &client->cursor, ZEROCOPY_PIECES, request.max_bytes);
+		limit_pins(group, &request);
 		n = zerocopy_send(&client->zerocopy, &request);
 		if (n > 0) {
 			sent += (uint64_t)n;
 			client->stats.sent_bytes += (uint64_t)n;
-			window_advance(client->window, &client->cursor, (uint64_t)n);
+			window_advance(window, &client->cursor, (uint64_t)n);
 		} else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-			connection_failed(client, errno);
+			client_fail(client, errno);
 		}
 	}
 }
@@ -247,23 +250,23 @@ void client_finish(struct client *client)
 {
 	if (client->state != CLIENT_STREAMING)
 		return;
-	set_state(client, CLIENT_FINISHING);
+	client_set_state(client, CLIENT_FINISHING);
 	client_send(client);
 }
 
-/* After its FIN, recv() does not tell of a reset. */
-static bool has_failed(struct client *client)
+/* Fail a client whose connection has an error. After the FIN of the peer, recv() does not report a reset. */
+static bool client_has_failed(struct client *client)
 {
 	socklen_t length = sizeof(int);
 	int error = 0;
 
 	if (getsockopt(client->zerocopy.fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error)
-		connection_failed(client, error);
+		client_fail(client, error);
 	return error != 0;
 }
 
-/* Drop what the peer sent, and see how it is. Return: false when the connection is over. */
-static bool read_input(struct client *client)
+/* Discard what the peer sent. Return: false if the connection has ended. */
+static bool client_discard_input(struct client *client)
 {
 	for (int i = 0; i < INPUT_READS && !client->input_ended; i++) {
 		/* With MSG_TRUNC the kernel drops TCP data instead of copying it. */
@@ -274,19 +277,19 @@ static bool read_input(struct client *client)
 		} else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
 			return true;
 		} else if (n < 0 && errno != EINTR) {
-			connection_failed(client, errno);
+			client_fail(client, errno);
 			return false;
 		}
 	}
-	return !client->input_ended || !has_failed(client);
+	return !client->input_ended || !client_has_failed(client);
 }
 
 /*
- * What poll() would tell of the socket. libevent tells of an error queue that is not empty as EV_READ |
- * EV_WRITE, as if there was room to send, too. To try costs more than to ask, and if there is a little
- * room, it takes a packet where a little later there would be room for many.
+ * Return what poll() reports for the socket. libevent reports a non-empty error queue as EV_READ | EV_WRITE,
+ * as if the socket had space. poll() is cheaper than a send that fails, and sending into a little space
+ * would waste a packet.
  */
-static int readiness(const struct client *client, short what)
+static int client_poll(const struct client *client, short what)
 {
 	struct pollfd socket = { .fd = client->zerocopy.fd, .events = POLLIN | POLLOUT };
 
@@ -297,7 +300,7 @@ static int readiness(const struct client *client, short what)
 	return socket.revents;
 }
 
-static void socket_event(evutil_socket_t fd, short what, void *argument)
+static void client_socket_event(evutil_socket_t fd, short what, void *argument)
 {
 	struct client *client = argument;
 	int ready;
@@ -305,31 +308,30 @@ static void socket_event(evutil_socket_t fd, short what, void *argument)
 	(void)fd;
 	if (client->state == CLIENT_RESETTING) {
 		if (what & EV_TIMEOUT)
-			reset_watch_expired(client);
+			client_check_reset(client);
 		else
-			go_on_resetting(client);
+			client_advance_reset(client);
 		return;
 	}
-	ready = readiness(client, what);
+	ready = client_poll(client, what);
 	/*
-	 * Is there a connection yet? A reset purges the write queue: what is reported complete then was
-	 * not acknowledged. The error queue before everything else: it may free blocks, and room to send.
+	 * Look for an error of the connection first: a reset purges the write queue, and completions after
+	 * it are no acknowledgements. Read the error queue before sending: it may free blocks and space.
 	 */
-	if (ready & (POLLIN | POLLHUP) && !read_input(client))
+	if (ready & (POLLIN | POLLHUP) && !client_discard_input(client))
 		return;
 	if (ready & POLLERR)
 		zerocopy_reap(&client->zerocopy);
 	if (ready & POLLOUT)
 		zerocopy_unblock(&client->zerocopy);
 	if (client->state == CLIENT_CLOSING)
-		close_if_acknowledged(client);
+		client_close_if_acknowledged(client);
 	else
 		client_send(client);
 }
 
-struct client *client_create(struct event_base *base, int fd, const struct sockaddr *peer,
-			     socklen_t peer_length, const struct stream_settings *settings,
-			     struct window *window, const struct client_owner *owner)
+struct client *client_create(const struct client_group *group, int fd, const struct sockaddr *peer,
+			     socklen_t peer_length)
 {
 	struct client *client = calloc(1, sizeof(*client));
 
@@ -339,21 +341,19 @@ struct client *client_create(struct event_base *base, int fd, const struct socka
 	}
 	memcpy(&client->peer, peer, peer_length);
 	address_format(peer, client->peer_text);
-	client->settings = settings;
-	client->owner = owner;
-	client->window = window;
+	client->group = group;
 	client->joined_ns = clock_monotonic_ns();
-	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)settings->zerocopy, owner->latency,
-		      owner->verdicts);
-	set_socket_options(client);
-	event_assign(&client->event, base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
-		     socket_event, client);
+	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)group->settings->zerocopy,
+		      group->latency, group->verdicts);
+	client_set_socket_options(client);
+	event_assign(&client->event, group->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
+		     client_socket_event, client);
 	if (event_add(&client->event, NULL)) {
 		zerocopy_close(&client->zerocopy);
 		free(client);
 		return NULL;
 	}
-	window_join(window, &client->cursor);
+	window_join(group->window, &client->cursor);
 	return client;
 }
 
@@ -363,7 +363,7 @@ void client_free(struct client *client)
 	free(client);
 }
 
-/* ---- looking at it ---- */
+/* ---- reports ---- */
 
 struct client_lag client_lag(const struct client *client, uint64_t now_ns)
 {
@@ -372,14 +372,14 @@ struct client_lag client_lag(const struct client *client, uint64_t now_ns)
 
 	if (!client_is_active(client))
 		return lag;
-	block = window_block(client->window, &client->cursor);
-	lag.bytes = window_lag(client->window, &client->cursor);
+	block = window_block(client->group->window, &client->cursor);
+	lag.bytes = window_lag(client->group->window, &client->cursor);
 	if (block)
 		lag.ns = block_age(block, now_ns);
 	return lag;
 }
 
-static void report_endpoint(const struct client *client, char text[ADDRESS_TEXT])
+static void client_report_endpoint(const struct client *client, char text[ADDRESS_TEXT])
 {
 	struct sockaddr_storage local;
 	socklen_t length = sizeof(local);
@@ -413,5 +413,5 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 		.pinned_blocks = completions_blocks(&client->zerocopy.completions),
 		.sending = way_word[zerocopy_probe_way(&client->zerocopy.probe)],
 	};
-	report_endpoint(client, report->endpoint);
+	client_report_endpoint(client, report->endpoint);
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A client: one connection that gets a stream's blocks.
+ * A client: one connection that receives the blocks of a stream.
  *
  *   STREAMING ─ client_finish() ─▶ FINISHING ─ all sent, SHUT_WR ─▶ CLOSING
  *       │                             │                                │ all acknowledged
- *       └───────────── client_kick(), error of the connection ──┐      │
+ *       └───────────── client_kick(), connection error ─────────┐      │
  *                                     ▼                         ▼      ▼
  *                                 RESETTING ─ nothing outstanding ─▶ GONE
  *
- * In STREAMING and FINISHING its cursor is in the window. RESETTING begins with an RST to the peer,
- * which purges the write queue; then the error queue is read until every send is complete. The
- * descriptor is closed on the way to GONE, and nowhere else.
+ * In STREAMING and FINISHING the cursor of the client is in the window. RESETTING begins with an RST to
+ * the peer, which purges the write queue; then the error queue is read until every send is complete. The
+ * descriptor is closed on the transition to GONE, and nowhere else.
  *
  * The socket is watched edge-triggered: a half-closed peer, an unread error queue or a dead socket
  * would make a level-triggered event fire without end.
@@ -37,60 +37,64 @@ enum client_state {
 
 struct client;
 
-struct client_owner {
-	void *argument; /* of each of these */
-	/* Bytes that a client may send before others have their turn; and one that needs no copies. */
-	uint64_t turn_bytes, uncopied_turn_bytes;
-	/* Where to count how long blocks take. */
-	struct latency *latency;
-	/* Where to count of whom the kernel says that it copies what is sent by zero-copy. */
-	struct zerocopy_verdicts *verdicts;
-	/* How many blocks that nobody pins may be pinned now. */
+struct client_callbacks {
+	/* Return how many blocks without a pin may be pinned now. */
 	uint32_t (*pin_allowance)(void *argument);
-	/* The client has more to send but had its turn: call client_send() again, later. */
-	void (*again)(void *argument, struct client *client);
-	/* The client is GONE. It may be freed, but not from within this call. */
+	/* The client has used up its budget and has more to send: call client_send() later. */
+	void (*requeue)(void *argument, struct client *client);
+	/* The client is GONE. It may be freed, but not within this call. */
 	void (*gone)(void *argument, struct client *client);
 };
 
+/* What the clients of one stream have in common. */
+struct client_group {
+	struct event_base *base;
+	const struct stream_settings *settings;
+	struct window *window;
+	struct latency *latency;
+	struct zerocopy_verdicts *verdicts;
+	const struct client_callbacks *callbacks;
+	void *argument; /* of the callbacks */
+	/* Bytes that a client may send before others send; of one that the kernel does not copy for. */
+	uint64_t budget_bytes, uncopied_budget_bytes;
+};
+
 struct client {
-	/* The owner's: */
+	/* Written by the stream: */
 	TAILQ_ENTRY(client) entry;
-	TAILQ_ENTRY(client) again_entry;
-	bool waits_for_turn; /* is in the list of again_entry */
+	TAILQ_ENTRY(client) runnable_entry;
+	bool is_runnable; /* is in the list of runnable_entry */
+	/* Written by both: client.c counts what is sent, the stream what is dropped. */
+	struct client_stats stats;
+	/* Written by client.c, read by the stream: */
 	struct sockaddr_storage peer;
 	char peer_text[ADDRESS_TEXT];
-	struct client_stats stats;
-	/* To be looked at by the owner, changed in client.c: */
 	enum client_state state;
 	struct cursor cursor;
 	struct zerocopy zerocopy;
-	enum leave_reason leave; /* why it ended */
-	const char *reason;	 /* the same, for people */
+	enum leave_reason leave; /* why the client left */
+	const char *reason;	 /* the same as text for the log */
 	uint64_t joined_ns;
-	/* Of client.c alone: */
-	const struct stream_settings *settings;
-	const struct client_owner *owner;
-	struct window *window;
+	/* Private to client.c: */
+	const struct client_group *group;
 	struct event event;
-	bool input_ended; /* the peer sends nothing more; it may still receive */
-	uint16_t overdue; /* seconds that completions are awaited after a reset */
+	bool input_ended; /* the peer has shut down its sending side; it may still receive */
+	uint16_t overdue; /* seconds since the reset, while sends are outstanding */
 };
 
 TAILQ_HEAD(client_list, client);
 
 /**
- * client_create() - let a connected, non-blocking socket join @window.
+ * client_create() - let a connected, non-blocking socket join the window of @group.
  * @fd: taken over, also on failure
- * @settings, @window, @owner: must outlive the client
+ * @group: must outlive the client
  *
- * Return: NULL without memory. client_send() is up to the caller.
+ * Return: NULL without memory. Nothing is sent before client_send().
  */
-struct client *client_create(struct event_base *base, int fd, const struct sockaddr *peer,
-			     socklen_t peer_length, const struct stream_settings *settings,
-			     struct window *window, const struct client_owner *owner);
+struct client *client_create(const struct client_group *group, int fd, const struct sockaddr *peer,
+			     socklen_t peer_length);
 
-/** client_send() - send what there is and the socket takes. */
+/** client_send() - send what the window has, up to the budget and to what the socket accepts. */
 void client_send(struct client *client);
 
 /** client_finish() - send what is in the window now, then end the connection in order. */
@@ -98,24 +102,24 @@ void client_finish(struct client *client);
 
 /**
  * client_kick() - end the connection now, with an RST.
- * @text: for the log; a constant text, or NULL: that of @reason
+ * @text: constant text for the log; NULL: leave_reason_text(@reason)
  */
 void client_kick(struct client *client, enum leave_reason reason, const char *text);
 
-/* What there is to say about a client. The texts live as long as the client. */
+/* A client, as plain values. The texts live as long as the client. */
 struct client_report {
 	const char *peer;
-	char endpoint[ADDRESS_TEXT]; /* the address it connected to; "" when that is over */
+	char endpoint[ADDRESS_TEXT]; /* local address; "" after the end of the connection */
 	const char *state;	     /* a word */
 	uint64_t joined_ns;	     /* monotonic */
-	uint64_t sequence;	     /* of the block that it is at, and how much of it is done */
-	uint64_t offset;
+	uint64_t sequence;	     /* of its current block */
+	uint64_t offset;	     /* bytes of that block that are done */
 	uint64_t lag_bytes;
-	uint64_t lag_ns;	     /* the age of that block */
-	struct client_totals totals; /* its own */
-	uint32_t outstanding;	     /* sends that are not complete */
-	uint32_t pinned_blocks;	     /* by these */
-	const char *sending;	     /* how, now; a word */
+	uint64_t lag_ns; /* age of the current block */
+	struct client_totals totals;
+	uint32_t outstanding;	/* sends that are not complete */
+	uint32_t pinned_blocks; /* blocks that these sends pin */
+	const char *sending;	/* how it sends now; a word */
 };
 
 /** client_report() - fill in @report. @now_ns: monotonic */
@@ -123,19 +127,19 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 
 struct client_lag {
 	uint64_t bytes;
-	uint64_t ns; /* the age of the block that it is at; 0: it has everything */
+	uint64_t ns; /* age of its current block; 0: the client has everything */
 };
 
-/** client_lag() - how far behind is it? Nothing, once it gets no more. @now_ns: monotonic */
+/** client_lag() - return how far the client is behind; 0 unless it is active. @now_ns: monotonic */
 struct client_lag client_lag(const struct client *client, uint64_t now_ns);
 
-/** client_is_active() - does it still get data? */
+/** client_is_active() - return true while the client gets blocks. */
 static inline bool client_is_active(const struct client *client)
 {
 	return client->state == CLIENT_STREAMING || client->state == CLIENT_FINISHING;
 }
 
-/** client_of() - the client that has this cursor. */
+/** client_of() - return the client that has this cursor. */
 struct client *client_of(struct cursor *cursor);
 
 /** client_free() - free a client that is GONE. */

@@ -77,7 +77,7 @@ static void stream_set_budget(struct stream *stream)
 
 	if (share < MIN_BUDGET)
 		share = MIN_BUDGET;
-	stream->client_owner.turn_bytes = share < MAX_BUDGET ? share : MAX_BUDGET;
+	stream->client_group.budget_bytes = share < MAX_BUDGET ? share : MAX_BUDGET;
 }
 
 static uint32_t pin_allowance(void *argument)
@@ -87,14 +87,14 @@ static uint32_t pin_allowance(void *argument)
 	return stream_lag_pin_allowance(&stream->lag);
 }
 
-static void client_again(void *argument, struct client *client)
+static void client_requeue(void *argument, struct client *client)
 {
 	struct stream *stream = argument;
 
-	if (client->waits_for_turn)
+	if (client->is_runnable)
 		return;
-	client->waits_for_turn = true;
-	TAILQ_INSERT_TAIL(&stream->again, client, again_entry);
+	client->is_runnable = true;
+	TAILQ_INSERT_TAIL(&stream->runnable, client, runnable_entry);
 	stream_schedule_deferred(stream);
 }
 
@@ -141,7 +141,7 @@ static bool kernel_copies(const struct stream *stream)
 static size_t stream_source_budget(void *argument)
 {
 	const struct stream *stream = argument;
-	bool few = stream->client_owner.turn_bytes > MIN_BUDGET;
+	bool few = stream->client_group.budget_bytes > MIN_BUDGET;
 	bool cached = stream->client_count > 1 || ring_is_cached(stream->ring);
 
 	return few && cached ? MIN_SOURCE_BUDGET : MAX_SOURCE_BUDGET;
@@ -215,14 +215,20 @@ static void client_gone(void *argument, struct client *client)
 	stream_log_left(stream, client);
 	stream->stats->left_for[client->leave]++;
 	client_totals_add(&stream->stats->left, &client->stats, sends);
-	if (client->waits_for_turn)
-		TAILQ_REMOVE(&stream->again, client, again_entry);
+	if (client->is_runnable)
+		TAILQ_REMOVE(&stream->runnable, client, runnable_entry);
 	TAILQ_REMOVE(&stream->clients, client, entry);
 	stream->client_count--;
 	stream_set_budget(stream);
 	TAILQ_INSERT_TAIL(&stream->dead, client, entry);
 	stream_schedule_deferred(stream);
 }
+
+static const struct client_callbacks client_callbacks = {
+	.pin_allowance = pin_allowance,
+	.requeue = client_requeue,
+	.gone = client_gone,
+};
 
 static void stream_client_accepted(void *argument, int fd, const struct sockaddr *peer,
 				   socklen_t length)
@@ -233,8 +239,7 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 	if (!stream_admission_check(&stream->admission, fd, peer, &stream->clients,
 				    stream->client_count))
 		return;
-	client = client_create(stream->base, fd, peer, length, stream->settings, stream->window,
-			       &stream->client_owner);
+	client = client_create(&stream->client_group, fd, peer, length);
 	if (!client) {
 		stream->stats->refused++;
 		log_error("stream %s: no memory for a client", stream->settings->name);
@@ -262,16 +267,16 @@ static void stream_reap_dead(struct stream *stream)
 static void stream_run_deferred(evutil_socket_t fd, short what, void *argument)
 {
 	struct stream *stream = argument;
-	struct client_list again = TAILQ_HEAD_INITIALIZER(again);
+	struct client_list runnable = TAILQ_HEAD_INITIALIZER(runnable);
 	struct client *client;
 
 	(void)fd;
 	(void)what;
 	stream_reap_dead(stream);
-	TAILQ_CONCAT(&again, &stream->again, again_entry);
-	while ((client = TAILQ_FIRST(&again))) {
-		TAILQ_REMOVE(&again, client, again_entry);
-		client->waits_for_turn = false;
+	TAILQ_CONCAT(&runnable, &stream->runnable, runnable_entry);
+	while ((client = TAILQ_FIRST(&runnable))) {
+		TAILQ_REMOVE(&runnable, client, runnable_entry);
+		client->is_runnable = false;
 		client_send(client);
 	}
 	stream_end_if_empty(stream);
@@ -400,24 +405,25 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	stream->stats = stats;
 	stream->callbacks = callbacks;
 	stream->argument = argument;
-	stream->client_owner = (struct client_owner){
-		.argument = stream,
-		.uncopied_turn_bytes = UNCOPIED_BUDGET,
-		.latency = &stats->latency,
-		.verdicts = &stream->verdicts,
-		.pin_allowance = pin_allowance,
-		.again = client_again,
-		.gone = client_gone,
-	};
 	endpoints_init(&stream->endpoints, base, stream->settings->name, &listener_owner);
-	stream_set_budget(stream);
 	backoff_reset(&stream->backoff);
 	TAILQ_INIT(&stream->clients);
 	TAILQ_INIT(&stream->dead);
-	TAILQ_INIT(&stream->again);
+	TAILQ_INIT(&stream->runnable);
 	stream->deferred = evtimer_new(base, stream_run_deferred, stream);
 	stream->retry = evtimer_new(base, stream_retry_due, stream);
 	stream->window = window_create((uint32_t)stream_settings_blocks(settings));
+	stream->client_group = (struct client_group){
+		.base = base,
+		.settings = stream->settings,
+		.window = stream->window,
+		.latency = &stats->latency,
+		.verdicts = &stream->verdicts,
+		.callbacks = &client_callbacks,
+		.argument = stream,
+		.uncopied_budget_bytes = UNCOPIED_BUDGET,
+	};
+	stream_set_budget(stream);
 	if (stream->deferred && stream->retry && stream->window) {
 		stream_lag_init(&stream->lag, stream->settings, stream->window);
 		stream_admission_init(&stream->admission, stream->settings, stats);

@@ -43,13 +43,13 @@ struct stream {
 	struct endpoints endpoints;
 	struct stream_admission admission;
 
-	struct client_owner client_owner;
+	struct client_group client_group;
 	struct client_list clients; /* all clients that are not GONE */
 	uint64_t client_count;
 	struct zerocopy_verdicts verdicts; /* of the clients */
 	struct client_list dead;
-	struct client_list again; /* by again_entry: used up their budget, have more to send */
-	struct event *deferred;	  /* handles both lists in the next iteration of the event loop */
+	struct client_list runnable; /* clients that used up their budget and have more to send */
+	struct event *deferred; /* handles both lists in the next iteration of the event loop */
 };
 
 #endif

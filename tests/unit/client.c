@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Clients in an event loop, over loopback: when they call sendmsg(), and what they pin. Everything that
- * they send with MSG_ZEROCOPY is soon complete there, for the kernel copies it; what is in the socket
- * of a peer that does not read is not.
+ * Clients in an event loop, over loopback: when they call sendmsg(), and what they pin. The kernel copies
+ * there, so zero-copy sends are complete soon, except for data in the socket of a peer that does not read.
  */
 #include "config/option.h"
 #include "lib/clock.h"
@@ -25,19 +24,16 @@
 #define BLOCK_SIZE 65536U
 #define BLOCKS 64U
 #define CLIENTS 2U
-#define TURN (16 << 10)
+#define BUDGET (16 << 10)
 #define SMALL_BUFFER (128 << 10)
 #define PATIENCE_NS 20000000000ULL
-/* So long nothing new happens, if nothing more is to come. */
+/* Time without a send after which no more sends are expected. */
 #define QUIET_NS 200000000ULL
 
 static const struct family ipv4 = { "IPv4", AF_INET, AF_INET };
 
-/* So often it was called. */
-static unsigned int sends;
-
-/* So often was asked what a socket is ready for. */
-static unsigned int polls;
+/* Calls of sendmsg() and of poll(). */
+static unsigned int sends, polls;
 
 int poll(struct pollfd *sockets, nfds_t count, int timeout)
 {
@@ -62,16 +58,16 @@ struct world {
 	struct zerocopy_verdicts verdicts;
 	struct ring *ring;
 	struct window *window;
-	struct client_owner owner;
+	struct client_group group;
 	uint32_t may_be_pinned; /* blocks */
 	struct client *client[CLIENTS];
 	int peer[CLIENTS];
 	uint64_t received[CLIENTS];
 	uint32_t clients, gone;
-	bool kicked; /* nobody gets all of it */
+	bool kicked; /* the clients do not get everything */
 };
 
-static uint32_t pin_allowance(void *argument)
+static uint32_t clients_pin_allowance(void *argument)
 {
 	const struct world *world = argument;
 	uint32_t pinned = ring_pinned_blocks(world->ring);
@@ -81,22 +77,22 @@ static uint32_t pin_allowance(void *argument)
 	return pinned < world->may_be_pinned ? world->may_be_pinned - pinned : 0;
 }
 
-static void have_turn(evutil_socket_t fd, short what, void *argument)
+static void clients_send_again(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd;
 	(void)what;
 	client_send(argument);
 }
 
-static void again(void *argument, struct client *client)
+static void clients_requeue(void *argument, struct client *client)
 {
 	const struct timeval soon = { .tv_usec = 1 };
 	struct world *world = argument;
 
-	event_base_once(world->base, -1, EV_TIMEOUT, have_turn, client, &soon);
+	event_base_once(world->base, -1, EV_TIMEOUT, clients_send_again, client, &soon);
 }
 
-static void gone(void *argument, struct client *client)
+static void clients_gone(void *argument, struct client *client)
 {
 	struct world *world = argument;
 
@@ -104,7 +100,13 @@ static void gone(void *argument, struct client *client)
 	world->gone++;
 }
 
-static void world_begin(struct world *world, uint32_t may_be_pinned)
+static const struct client_callbacks clients_callbacks = {
+	.pin_allowance = clients_pin_allowance,
+	.requeue = clients_requeue,
+	.gone = clients_gone,
+};
+
+static void clients_begin(struct world *world, uint32_t may_be_pinned)
 {
 	memset(world, 0, sizeof(*world));
 	option_set_presets(OPTION_STREAM, &world->settings);
@@ -114,24 +116,25 @@ static void world_begin(struct world *world, uint32_t may_be_pinned)
 	world->settings.ring_size = (uint64_t)BLOCKS * BLOCK_SIZE;
 	world->settings.send_buffer = LOOPBACK_SEND_BUFFER;
 	world->may_be_pinned = may_be_pinned;
-	world->owner = (struct client_owner){
-		.argument = world,
-		.turn_bytes = TURN,
-		.uncopied_turn_bytes = TURN,
-		.latency = &world->latency,
-		.verdicts = &world->verdicts,
-		.pin_allowance = pin_allowance,
-		.again = again,
-		.gone = gone,
-	};
 	world->base = event_base_new();
 	world->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
 	world->window = window_create(BLOCKS);
 	if (!world->base || !world->ring || !world->window)
 		errx(1, "no ring");
+	world->group = (struct client_group){
+		.base = world->base,
+		.settings = &world->settings,
+		.window = world->window,
+		.latency = &world->latency,
+		.verdicts = &world->verdicts,
+		.callbacks = &clients_callbacks,
+		.argument = world,
+		.budget_bytes = BUDGET,
+		.uncopied_budget_bytes = BUDGET,
+	};
 }
 
-static void join(struct world *world)
+static void clients_join(struct world *world)
 {
 	const struct sockaddr_in nobody = { .sin_family = AF_INET };
 	uint32_t i = world->clients++;
@@ -139,15 +142,14 @@ static void join(struct world *world)
 
 	if (!connect_pair(&ipv4, SMALL_BUFFER, &sender, &world->peer[i]))
 		errx(1, "no connection");
-	world->client[i] =
-		client_create(world->base, sender, (const struct sockaddr *)&nobody, sizeof(nobody),
-			      &world->settings, world->window, &world->owner);
+	world->client[i] = client_create(&world->group, sender, (const struct sockaddr *)&nobody,
+					 sizeof(nobody));
 	if (!world->client[i])
 		errx(1, "no client");
 }
 
-/* Fill the ring; who is to have the first of it is up to the caller. */
-static void fill(struct world *world)
+/* Fill the ring. Clients send nothing before the caller makes them. */
+static void clients_fill(struct world *world)
 {
 	struct block *block;
 
@@ -159,7 +161,7 @@ static void fill(struct world *world)
 	}
 }
 
-/* Until nothing happens any more. */
+/* Run the event loop until no client has sent for a while. */
 static void run_until_quiet(struct world *world)
 {
 	uint64_t quiet_since = clock_monotonic_ns(), give_up = quiet_since + PATIENCE_NS;
@@ -175,7 +177,7 @@ static void run_until_quiet(struct world *world)
 	}
 }
 
-/* Until every client has ended. */
+/* Receive, and run the event loop, until every client is GONE. */
 static void run_until_gone(struct world *world)
 {
 	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS;
@@ -189,8 +191,8 @@ static void run_until_gone(struct world *world)
 	}
 }
 
-/* Everything arrives at everyone, and the end of the connection, too. */
-static void world_end(struct world *world)
+/* Finish all clients: each must get everything, unless kicked, and the end of the connection. */
+static void clients_end(struct world *world)
 {
 	for (uint32_t i = 0; i < world->clients; i++)
 		client_finish(world->client[i]);
@@ -210,8 +212,8 @@ static void world_end(struct world *world)
 	option_free_values(OPTION_STREAM, &world->settings);
 }
 
-/* More room in the socket than at first. The kernel tells the client of it. */
-static void make_room(struct world *world, uint32_t i)
+/* Enlarge the send buffer of a client. The kernel reports the new space to it. */
+static void enlarge_send_buffer(struct world *world, uint32_t i)
 {
 	const int send_buffer = LOOPBACK_SEND_BUFFER;
 
@@ -221,39 +223,39 @@ static void make_room(struct world *world, uint32_t i)
 	run_until_quiet(world);
 }
 
-static void test_full(void)
+static void test_full_socket(void)
 {
 	const struct zerocopy *zerocopy;
 	struct world world;
 	unsigned int before;
 
-	world_begin(&world, BLOCKS);
+	clients_begin(&world, BLOCKS);
 	world.settings.send_buffer = LOOPBACK_SEND_BUFFER / 8;
-	join(&world);
+	clients_join(&world);
 	zerocopy = &world.client[0]->zerocopy;
-	fill(&world);
+	clients_fill(&world);
 	client_send(world.client[0]);
 	run_until_quiet(&world);
 	check(zerocopy_is_blocked(zerocopy), "the socket is not full");
 	check(zerocopy_outstanding(zerocopy), "nothing is outstanding");
-	/* As libevent tells of EPOLLERR, and that of a completion. */
+	/* The form in which libevent reports EPOLLERR, and so a completion. */
 	before = sends;
 	event_active(&world.client[0]->event, EV_READ | EV_WRITE, 0);
 	run_until_quiet(&world);
 	check(sends == before, "%u sends", sends - before);
-	check(zerocopy_is_blocked(zerocopy), "the socket has room");
-	check(polls, "nothing was asked");
-	point("a completion does not make a client try whose socket is full");
+	check(zerocopy_is_blocked(zerocopy), "the socket is not full any more");
+	check(polls, "no poll()");
+	point("after a completion, a client with a full socket does not send");
 	before = sends;
 	polls = 0;
-	make_room(&world, 0);
-	check(sends > before && !polls, "%u sends, %u questions", sends - before, polls);
-	point("where there is nothing but room, nothing is asked");
-	world_end(&world);
-	point("and it goes on when there is room");
+	enlarge_send_buffer(&world, 0);
+	check(sends > before && !polls, "%u sends, %u polls", sends - before, polls);
+	point("when a socket has space and no completions, poll() is not called");
+	clients_end(&world);
+	point("the client continues when its socket has space");
 }
 
-/* Send until no socket takes any more. */
+/* Send until all sockets are full. */
 static void send_to_all(struct world *world)
 {
 	for (uint32_t i = 0; i < CLIENTS; i++)
@@ -261,18 +263,18 @@ static void send_to_all(struct world *world)
 	run_until_quiet(world);
 }
 
-/* What is sent after the peers' windows are closed is outstanding for as long as nobody reads. */
-static void test_pins(void)
+/* Data that is sent after a peer's window has closed is outstanding until the peer reads. */
+static void test_pin_limit(void)
 {
 	const uint32_t limit = 2;
 	const struct zerocopy *zerocopy;
 	struct world world;
 
-	world_begin(&world, 0);
+	clients_begin(&world, 0);
 	world.settings.send_buffer = LOOPBACK_SEND_BUFFER / 8;
-	join(&world);
-	join(&world);
-	fill(&world);
+	clients_join(&world);
+	clients_join(&world);
+	clients_fill(&world);
 	send_to_all(&world);
 	for (uint32_t i = 0; i < CLIENTS; i++) {
 		zerocopy = &world.client[i]->zerocopy;
@@ -280,7 +282,7 @@ static void test_pins(void)
 		check(!zerocopy->stats.zerocopy_sends, "client %u sends by zero-copy", i);
 		check(zerocopy->stats.copied_sends, "client %u sends nothing", i);
 	}
-	point("where nothing may be pinned, everything is copied");
+	point("with a limit of 0 pinned blocks, everything is copied");
 
 	world.may_be_pinned = limit;
 	for (uint32_t i = 0; i < CLIENTS; i++) {
@@ -288,28 +290,28 @@ static void test_pins(void)
 
 		zerocopy = &world.client[i]->zerocopy;
 		copied = zerocopy->stats.copied_sends;
-		make_room(&world, i);
+		enlarge_send_buffer(&world, i);
 		check(zerocopy_outstanding(zerocopy), "client %u has nothing outstanding", i);
 		check(zerocopy->stats.copied_sends > copied, "client %u was sent no copy", i);
 		check(ring_pinned_blocks(world.ring) == limit, "%u blocks are pinned",
 		      ring_pinned_blocks(world.ring));
-		point(i ? "what is pinned already, others may pin, too"
-			: "no more than may be is pinned, and the rest is copied");
+		point(i ? "a block that is pinned already may be pinned by another client"
+			: "blocks are pinned up to the limit, and the rest is copied");
 	}
-	world_end(&world);
-	point("and everything arrives at both");
+	clients_end(&world);
+	point("everything arrives at both clients");
 }
 
-/* Two clients do not read; what their sockets hold is outstanding. */
+/* Neither peer reads, so the data in both sockets is outstanding. */
 static void test_kicked(void)
 {
 	struct world world;
 
-	world_begin(&world, BLOCKS);
+	clients_begin(&world, BLOCKS);
 	world.kicked = true;
-	join(&world);
-	join(&world);
-	fill(&world);
+	clients_join(&world);
+	clients_join(&world);
+	clients_fill(&world);
 	send_to_all(&world);
 	for (uint32_t i = 0; i < CLIENTS; i++)
 		check(zerocopy_outstanding(&world.client[i]->zerocopy),
@@ -319,14 +321,14 @@ static void test_kicked(void)
 	run_until_gone(&world);
 	check(!ring_pinned_blocks(world.ring), "%u blocks are pinned",
 	      ring_pinned_blocks(world.ring));
-	world_end(&world);
+	clients_end(&world);
 	point("kicked clients end when no send is outstanding");
 }
 
 int main(void)
 {
-	test_full();
-	test_pins();
+	test_full_socket();
+	test_pin_limit();
 	test_kicked();
 	return tap_end();
 }

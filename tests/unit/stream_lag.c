@@ -40,7 +40,7 @@ struct world {
 	struct zerocopy_verdicts verdicts;
 	struct ring *ring;
 	struct window *window;
-	struct client_owner owner;
+	struct client_group group;
 	struct stream_lag lag;
 	struct client *client[CLIENTS];
 	int peer[CLIENTS];
@@ -70,7 +70,7 @@ static void world_again(void *argument, struct client *client)
 
 	for (uint32_t i = 0; i < world->clients; i++)
 		world->again[i] += world->client[i] == client;
-	if (world->owner.turn_bytes)
+	if (world->group.budget_bytes)
 		event_base_once(world->base, -1, EV_TIMEOUT, send_again, client, &soon);
 }
 
@@ -81,6 +81,12 @@ static void world_gone(void *argument, struct client *client)
 	(void)client;
 	world->gone++;
 }
+
+static const struct client_callbacks world_callbacks = {
+	.pin_allowance = world_pin_allowance,
+	.requeue = world_again,
+	.gone = world_gone,
+};
 
 static void world_begin(struct world *world, enum lag_policy policy, uint64_t low_water)
 {
@@ -93,21 +99,22 @@ static void world_begin(struct world *world, enum lag_policy policy, uint64_t lo
 	world->settings.ring_size = (uint64_t)BLOCKS * BLOCK_SIZE;
 	world->settings.low_water = low_water;
 	world->settings.send_buffer = SMALL_BUFFER;
-	world->owner = (struct client_owner){
-		.argument = world,
-		.turn_bytes = 1 << 20,
-		.uncopied_turn_bytes = 1 << 20,
-		.latency = &world->latency,
-		.verdicts = &world->verdicts,
-		.pin_allowance = world_pin_allowance,
-		.again = world_again,
-		.gone = world_gone,
-	};
 	world->base = event_base_new();
 	world->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
 	world->window = window_create(BLOCKS);
 	if (!world->base || !world->ring || !world->window)
 		errx(1, "no ring");
+	world->group = (struct client_group){
+		.base = world->base,
+		.settings = &world->settings,
+		.window = world->window,
+		.latency = &world->latency,
+		.verdicts = &world->verdicts,
+		.callbacks = &world_callbacks,
+		.argument = world,
+		.budget_bytes = 1 << 20,
+		.uncopied_budget_bytes = 1 << 20,
+	};
 	stream_lag_init(&world->lag, &world->settings, world->window);
 	world->lag.ring = world->ring;
 }
@@ -120,17 +127,16 @@ static void world_join(struct world *world)
 
 	if (!connect_pair(&ipv4, SMALL_BUFFER, &sender, &world->peer[i]))
 		errx(1, "no connection");
-	world->client[i] =
-		client_create(world->base, sender, (const struct sockaddr *)&nobody, sizeof(nobody),
-			      &world->settings, world->window, &world->owner);
+	world->client[i] = client_create(&world->group, sender, (const struct sockaddr *)&nobody,
+					 sizeof(nobody));
 	if (!world->client[i])
 		errx(1, "no client");
 }
 
-/* Make client_send() call again() instead of sending, so that a test sees each offer. */
+/* Make client_send() call requeue() instead of sending, so that a test sees each offer. */
 static void world_only_offer(struct world *world)
 {
-	world->owner.turn_bytes = world->owner.uncopied_turn_bytes = 0;
+	world->group.budget_bytes = world->group.uncopied_budget_bytes = 0;
 }
 
 static struct block *world_push(struct world *world)
