@@ -6,9 +6,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-bool ring_is_cached(const struct ring *ring)
+enum ring_reuse ring_reuse(const struct ring *ring)
 {
-	return !ring->pinned_blocks || ring->copied;
+	return ring->pinned_blocks ? ring->reuse : RING_LIFO;
 }
 
 static struct block *hand_out(struct ring *ring, struct block *block)
@@ -20,17 +20,12 @@ static struct block *hand_out(struct ring *ring, struct block *block)
 	return block;
 }
 
-/*
- * The one that came back last: its memory is still in the CPU's cache. But not with zero-copy that
- * the kernel does not undo, where no CPU reads it again: then the one behind the last one, so that
- * what follows in the stream is next to it in memory, too, and is sent in one piece; or else the
- * first that came back.
- */
+/* If the block behind the last one is not free, RING_SEQUENTIAL falls back to the one that came back first. */
 static struct block *choose_free(const struct ring *ring)
 {
 	struct block *neighbour = &ring->block[ring->following];
 
-	if (ring_is_cached(ring))
+	if (ring_reuse(ring) == RING_LIFO)
 		return TAILQ_FIRST(&ring->free_list);
 	return neighbour->is_listed ? neighbour : TAILQ_LAST(&ring->free_list, block_list);
 }
@@ -49,9 +44,9 @@ struct block *ring_take(struct ring *ring)
 	return hand_out(ring, block);
 }
 
-void ring_set_copied(struct ring *ring, bool copied)
+void ring_set_reuse(struct ring *ring, enum ring_reuse reuse)
 {
-	ring->copied = copied;
+	ring->reuse = reuse;
 }
 
 void ring_untake(struct ring *ring, struct block *block)

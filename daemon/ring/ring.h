@@ -26,14 +26,22 @@ struct block *ring_take(struct ring *ring);
  */
 void ring_untake(struct ring *ring, struct block *block);
 
-/**
- * ring_set_copied() - the kernel copies what is sent from this ring by zero-copy, or it does not, as at first:
- * ring_take() chooses by that.
- */
-void ring_set_copied(struct ring *ring, bool copied);
+/* Order in which ring_take() gives out free blocks. */
+enum ring_reuse {
+	/*
+	 * The block behind the last one, so that consecutive blocks are one piece of memory and one send.
+	 * Better for zero-copy: no CPU reads the block again.
+	 */
+	RING_SEQUENTIAL,
+	/* The block that came back last: its memory is still in the CPU's cache. Better where data is copied. */
+	RING_LIFO,
+};
 
-/** ring_is_cached() - is what ring_take() gives out next the memory that is in the CPU's cache? */
-bool ring_is_cached(const struct ring *ring);
+/** ring_set_reuse() - set the order while blocks are pinned. At first it is RING_SEQUENTIAL. */
+void ring_set_reuse(struct ring *ring, enum ring_reuse reuse);
+
+/** ring_reuse() - return the order of now: without pinned blocks it is RING_LIFO. */
+enum ring_reuse ring_reuse(const struct ring *ring);
 
 /** ring_put() - give a block back that nobody reads any more. */
 void ring_put(struct ring *ring, struct block *block);

@@ -34,7 +34,7 @@ struct ring {
 	void *notify_argument;
 	uint32_t enough;
 	bool starved;
-	bool copied; /* see ring_set_copied() */
+	enum ring_reuse reuse; /* while blocks are pinned */
 	char text[96];
 };
 

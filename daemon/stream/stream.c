@@ -142,7 +142,7 @@ static size_t stream_source_budget(void *argument)
 {
 	const struct stream *stream = argument;
 	bool few = stream->client_group.budget_bytes > MIN_BUDGET;
-	bool cached = stream->client_count > 1 || ring_is_cached(stream->ring);
+	bool cached = stream->client_count > 1 || ring_reuse(stream->ring) == RING_LIFO;
 
 	return few && cached ? MIN_SOURCE_BUDGET : MAX_SOURCE_BUDGET;
 }
@@ -151,7 +151,7 @@ static void stream_blocks_ready(void *argument)
 {
 	struct stream *stream = argument;
 
-	ring_set_copied(stream->ring, kernel_copies(stream));
+	ring_set_reuse(stream->ring, kernel_copies(stream) ? RING_LIFO : RING_SEQUENTIAL);
 	stream_lag_offer(&stream->lag);
 }
 

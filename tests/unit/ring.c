@@ -114,21 +114,22 @@ static void test_neighbours(void)
 	}
 	/* All but the steps over the end, and over the pinned one, are from one to the next. */
 	check(neighbours == 3 * (BLOCKS - 1) - 3, "%u neighbours", neighbours);
-	ring_set_copied(ring, true);
+	check(ring_reuse(ring) == RING_SEQUENTIAL, "order %d", ring_reuse(ring));
+	ring_set_reuse(ring, RING_LIFO);
 	for (uint32_t i = 0; i < 3; i++) {
-		check(ring_take(ring) == block, "copied, and not the block that is in the cache");
+		check(ring_take(ring) == block, "not the block that came back last");
 		ring_put(ring, block);
 	}
-	ring_set_copied(ring, false);
+	ring_set_reuse(ring, RING_SEQUENTIAL);
 	before = ring_take(ring);
-	check(before != block, "uncopied, and the same block again");
+	check(before != block, "the same block again");
 	ring_put(ring, before);
 	block_unpin(pinned);
-	check(ring_take(ring) == pinned, "not the block that is in the cache");
+	check(ring_reuse(ring) == RING_LIFO, "order %d without pins", ring_reuse(ring));
+	check(ring_take(ring) == pinned, "not the block that came back last");
 	ring_put(ring, pinned);
 	ring_destroy(ring);
-	point("with pins blocks are taken in the order of their memory, but where the kernel "
-	      "copies");
+	point("with pins blocks are taken in the order of memory, unless the order is set to LIFO");
 }
 
 /* The first time, and again after they came back in any order. */
