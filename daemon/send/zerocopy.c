@@ -32,15 +32,18 @@ static uint32_t packet_bytes(int fd)
 }
 
 void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
-		   struct latency *latency, struct zerocopy_verdicts *verdicts)
+		   struct latency *latency,
+		   void (*copy_state_changed)(void *argument, enum zerocopy_copy_state before,
+					      enum zerocopy_copy_state now),
+		   void *argument)
 {
 	int one = 1;
 
 	memset(zerocopy, 0, sizeof(*zerocopy));
 	zerocopy->fd = fd;
 	zerocopy->latency = latency;
-	zerocopy->verdicts = verdicts;
-	verdicts->count[ZEROCOPY_UNKNOWN]++;
+	zerocopy->copy_state_changed = copy_state_changed;
+	zerocopy->argument = argument;
 	completions_init(&zerocopy->completions);
 	if (mode != ZEROCOPY_NEVER && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
 		mode = ZEROCOPY_NEVER;
@@ -229,11 +232,14 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 
 static void note_copied(struct zerocopy *zerocopy, uint64_t sends, bool copied)
 {
-	zerocopy->verdicts->count[zerocopy->probe.copy_state]--;
+	enum zerocopy_copy_state before = zerocopy->probe.copy_state;
+
 	zerocopy_probe_complete(&zerocopy->probe, sends, copied);
-	zerocopy->verdicts->count[zerocopy->probe.copy_state]++;
 	if (copied)
 		zerocopy->stats.completed_copied += sends;
+	if (zerocopy->probe.copy_state != before)
+		zerocopy->copy_state_changed(zerocopy->argument, before,
+					     zerocopy->probe.copy_state);
 }
 
 /* Release the blocks of the sends in @range. Return: how many of them were outstanding. */
@@ -283,7 +289,9 @@ void zerocopy_reset(struct zerocopy *zerocopy)
 
 void zerocopy_close(struct zerocopy *zerocopy)
 {
-	zerocopy->verdicts->count[zerocopy->probe.copy_state]--;
+	if (zerocopy->probe.copy_state != ZEROCOPY_UNKNOWN)
+		zerocopy->copy_state_changed(zerocopy->argument, zerocopy->probe.copy_state,
+					     ZEROCOPY_UNKNOWN);
 	completions_free(&zerocopy->completions);
 	close(zerocopy->fd);
 	zerocopy->fd = -1;

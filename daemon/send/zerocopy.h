@@ -25,11 +25,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Connections by their enum zerocopy_copy_state. */
-struct zerocopy_verdicts {
-	uint64_t count[ZEROCOPY_UNCOPIED + 1];
-};
-
 struct zerocopy {
 	int fd;
 	uint32_t packet;	/* bytes of payload in the largest packet that the kernel makes */
@@ -40,7 +35,9 @@ struct zerocopy {
 	struct zerocopy_probe probe;
 	struct completions completions;
 	struct latency *latency;
-	struct zerocopy_verdicts *verdicts;
+	void (*copy_state_changed)(void *argument, enum zerocopy_copy_state before,
+				   enum zerocopy_copy_state now);
+	void *argument; /* of copy_state_changed() */
 	struct zerocopy_stats stats;
 };
 
@@ -59,12 +56,16 @@ struct zerocopy_request {
 /**
  * zerocopy_open() - take over a connected socket.
  * @latency: gets the latency of each block; must outlive the last completion
- * @verdicts: counts the sockets by their copy state; must outlive zerocopy_close()
+ * @copy_state_changed: called for each change of the copy state: it is ZEROCOPY_UNKNOWN until a
+ *	completion arrives, and again from zerocopy_close() on
  *
  * Under ZEROCOPY_AUTO and ZEROCOPY_ALWAYS a socket that refuses SO_ZEROCOPY sends by copying.
  */
 void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
-		   struct latency *latency, struct zerocopy_verdicts *verdicts);
+		   struct latency *latency,
+		   void (*copy_state_changed)(void *argument, enum zerocopy_copy_state before,
+					      enum zerocopy_copy_state now),
+		   void *argument);
 
 /**
  * zerocopy_send() - send as much as the socket accepts, without waiting.

@@ -344,7 +344,7 @@ struct client *client_create(const struct client_group *group, int fd, const str
 	client->group = group;
 	client->joined_ns = clock_monotonic_ns();
 	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)group->settings->zerocopy,
-		      group->latency, group->verdicts);
+		      group->latency, group->callbacks->copy_state_changed, group->argument);
 	client_set_socket_options(client);
 	event_assign(&client->event, group->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
 		     client_socket_event, client);

@@ -42,6 +42,12 @@ struct client_callbacks {
 	uint32_t (*pin_allowance)(void *argument);
 	/* The client has used up its budget and has more to send: call client_send() later. */
 	void (*requeue)(void *argument, struct client *client);
+	/*
+	 * The kernel begins or stops to copy what a client sends by zero-copy. The state of each client is
+	 * ZEROCOPY_UNKNOWN at first, and again before gone(). Clients must not be touched within this call.
+	 */
+	void (*copy_state_changed)(void *argument, enum zerocopy_copy_state before,
+				   enum zerocopy_copy_state now);
 	/* The client is GONE. It may be freed, but not within this call. */
 	void (*gone)(void *argument, struct client *client);
 };
@@ -52,7 +58,6 @@ struct client_group {
 	const struct stream_settings *settings;
 	struct window *window;
 	struct latency *latency;
-	struct zerocopy_verdicts *verdicts;
 	const struct client_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	/* Bytes that a client may send before others send; of one that the kernel does not copy for. */

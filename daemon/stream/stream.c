@@ -98,6 +98,26 @@ static void client_requeue(void *argument, struct client *client)
 	stream_schedule_deferred(stream);
 }
 
+/* Return true if the kernel copies for every client that it has reported on, as on loopback. */
+static bool kernel_copies(const struct stream *stream)
+{
+	return stream->copied_clients && stream->copied_clients == stream->known_clients;
+}
+
+static void client_copy_state_changed(void *argument, enum zerocopy_copy_state before,
+				      enum zerocopy_copy_state now)
+{
+	struct stream *stream = argument;
+	bool copied = kernel_copies(stream);
+
+	stream->known_clients -= before != ZEROCOPY_UNKNOWN;
+	stream->known_clients += now != ZEROCOPY_UNKNOWN;
+	stream->copied_clients -= before == ZEROCOPY_COPIED;
+	stream->copied_clients += now == ZEROCOPY_COPIED;
+	if (kernel_copies(stream) != copied)
+		ring_set_reuse(stream->ring, copied ? RING_SEQUENTIAL : RING_LIFO);
+}
+
 /* ---- the source ---- */
 
 static void stream_make_room(void *argument)
@@ -131,13 +151,6 @@ static void stream_source_starved(void *argument)
 	stream->stats->waits++;
 }
 
-/* Return true if the kernel copies for every client that it has reported on, as on loopback. */
-static bool kernel_copies(const struct stream *stream)
-{
-	return stream->verdicts.count[ZEROCOPY_COPIED] &&
-	       !stream->verdicts.count[ZEROCOPY_UNCOPIED];
-}
-
 static size_t stream_source_budget(void *argument)
 {
 	const struct stream *stream = argument;
@@ -151,7 +164,6 @@ static void stream_blocks_ready(void *argument)
 {
 	struct stream *stream = argument;
 
-	ring_set_reuse(stream->ring, kernel_copies(stream) ? RING_LIFO : RING_SEQUENTIAL);
 	stream_lag_offer(&stream->lag);
 }
 
@@ -227,6 +239,7 @@ static void client_gone(void *argument, struct client *client)
 static const struct client_callbacks client_callbacks = {
 	.pin_allowance = pin_allowance,
 	.requeue = client_requeue,
+	.copy_state_changed = client_copy_state_changed,
 	.gone = client_gone,
 };
 
@@ -418,7 +431,6 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 		.settings = stream->settings,
 		.window = stream->window,
 		.latency = &stats->latency,
-		.verdicts = &stream->verdicts,
 		.callbacks = &client_callbacks,
 		.argument = stream,
 		.uncopied_budget_bytes = UNCOPIED_BUDGET,

@@ -46,7 +46,8 @@ struct stream {
 	struct client_group client_group;
 	struct client_list clients; /* all clients that are not GONE */
 	uint64_t client_count;
-	struct zerocopy_verdicts verdicts; /* of the clients */
+	/* Clients with a known copy state, and those of them that the kernel copies for. */
+	uint64_t known_clients, copied_clients;
 	struct client_list dead;
 	struct client_list runnable; /* clients that used up their budget and have more to send */
 	struct event *deferred; /* handles both lists in the next iteration of the event loop */

@@ -55,7 +55,8 @@ struct world {
 	struct event_base *base;
 	struct stream_settings settings;
 	struct latency latency;
-	struct zerocopy_verdicts verdicts;
+	/* Clients by their copy state, if it is known, and changes of it. */
+	uint32_t state_count[ZEROCOPY_UNCOPIED + 1], copy_state_changes;
 	struct ring *ring;
 	struct window *window;
 	struct client_group group;
@@ -100,7 +101,21 @@ static void clients_gone(void *argument, struct client *client)
 	world->gone++;
 }
 
+static void clients_copy_state_changed(void *argument, enum zerocopy_copy_state before,
+				       enum zerocopy_copy_state now)
+{
+	struct world *world = argument;
+
+	world->copy_state_changes++;
+	check(before != now, "state %d again", now);
+	if (before != ZEROCOPY_UNKNOWN)
+		world->state_count[before]--;
+	if (now != ZEROCOPY_UNKNOWN)
+		world->state_count[now]++;
+}
+
 static const struct client_callbacks clients_callbacks = {
+	.copy_state_changed = clients_copy_state_changed,
 	.pin_allowance = clients_pin_allowance,
 	.requeue = clients_requeue,
 	.gone = clients_gone,
@@ -126,7 +141,6 @@ static void clients_begin(struct world *world, uint32_t may_be_pinned)
 		.settings = &world->settings,
 		.window = world->window,
 		.latency = &world->latency,
-		.verdicts = &world->verdicts,
 		.callbacks = &clients_callbacks,
 		.argument = world,
 		.budget_bytes = BUDGET,
@@ -197,6 +211,9 @@ static void clients_end(struct world *world)
 	for (uint32_t i = 0; i < world->clients; i++)
 		client_finish(world->client[i]);
 	run_until_gone(world);
+	check(!world->state_count[ZEROCOPY_COPIED] && !world->state_count[ZEROCOPY_UNCOPIED],
+	      "%u clients are copied, %u are not", world->state_count[ZEROCOPY_COPIED],
+	      world->state_count[ZEROCOPY_UNCOPIED]);
 	for (uint32_t i = 0; i < world->clients; i++) {
 		check(world->kicked || world->received[i] == window_bytes(world->window),
 		      "received %" PRIu64 " of %" PRIu64, world->received[i],
@@ -325,10 +342,29 @@ static void test_kicked(void)
 	point("kicked clients end when no send is outstanding");
 }
 
+static void test_copy_states(void)
+{
+	struct world world;
+
+	clients_begin(&world, BLOCKS);
+	clients_join(&world);
+	clients_join(&world);
+	check(!world.copy_state_changes, "%u changes before a send", world.copy_state_changes);
+	clients_fill(&world);
+	send_to_all(&world);
+	check(world.state_count[ZEROCOPY_COPIED] == CLIENTS, "%u clients are copied",
+	      world.state_count[ZEROCOPY_COPIED]);
+	check(world.copy_state_changes == CLIENTS, "%u changes", world.copy_state_changes);
+	point("each client reports once that the kernel copies");
+	clients_end(&world);
+	point("clients that leave report an unknown state");
+}
+
 int main(void)
 {
 	test_full_socket();
 	test_pin_limit();
 	test_kicked();
+	test_copy_states();
 	return tap_end();
 }

@@ -37,7 +37,6 @@ struct world {
 	struct event_base *base;
 	struct stream_settings settings;
 	struct latency latency;
-	struct zerocopy_verdicts verdicts;
 	struct ring *ring;
 	struct window *window;
 	struct client_group group;
@@ -82,7 +81,16 @@ static void world_gone(void *argument, struct client *client)
 	world->gone++;
 }
 
+static void world_copy_state_changed(void *argument, enum zerocopy_copy_state before,
+				     enum zerocopy_copy_state now)
+{
+	(void)argument;
+	(void)before;
+	(void)now;
+}
+
 static const struct client_callbacks world_callbacks = {
+	.copy_state_changed = world_copy_state_changed,
 	.pin_allowance = world_pin_allowance,
 	.requeue = world_again,
 	.gone = world_gone,
@@ -109,7 +117,6 @@ static void world_begin(struct world *world, enum lag_policy policy, uint64_t lo
 		.settings = &world->settings,
 		.window = world->window,
 		.latency = &world->latency,
-		.verdicts = &world->verdicts,
 		.callbacks = &world_callbacks,
 		.argument = world,
 		.budget_bytes = 1 << 20,
