@@ -118,6 +118,18 @@ size_t ring_block_size(const struct ring *ring)
 	return ring->block_size;
 }
 
+void ring_set_max_pinned(struct ring *ring, uint32_t blocks)
+{
+	ring->max_pinned = blocks;
+}
+
+uint32_t ring_pin_allowance(const struct ring *ring)
+{
+	uint32_t pinned = ring->pinned_blocks;
+
+	return pinned < ring->max_pinned ? ring->max_pinned - pinned : 0;
+}
+
 void ring_count_pinned(struct ring *ring, int change)
 {
 	ring->pinned_blocks += (uint32_t)change;
@@ -157,6 +169,7 @@ bool ring_set_up(struct ring *ring, const struct ring_type *type, size_t block_s
 	ring->block_size = block_size;
 	ring->blocks = blocks;
 	ring->free_blocks = blocks;
+	ring->max_pinned = blocks;
 	for (uint32_t i = 0; i < blocks; i++) {
 		ring->block[i].ring = ring;
 		ring->block[i].index = i;

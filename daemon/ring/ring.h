@@ -64,6 +64,12 @@ uint32_t ring_pinned_blocks(const struct ring *ring);
 uint32_t ring_pinned_only_blocks(const struct ring *ring); /* of these, outside of the window */
 size_t ring_block_size(const struct ring *ring);
 
+/** ring_set_max_pinned() - set how many blocks clients may pin; at first, all of them. */
+void ring_set_max_pinned(struct ring *ring, uint32_t blocks);
+
+/** ring_pin_allowance() - return how many blocks without a pin clients may pin now. */
+uint32_t ring_pin_allowance(const struct ring *ring);
+
 /** ring_count_pinned() - for block.c: so many more blocks have pins. */
 void ring_count_pinned(struct ring *ring, int change);
 void ring_count_pinned_only(struct ring *ring, int change);

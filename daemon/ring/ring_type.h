@@ -25,6 +25,7 @@ struct ring {
 	uint32_t blocks;
 	uint32_t free_blocks; /* that neither the source nor anyone behind it has */
 	uint32_t pinned_blocks;
+	uint32_t max_pinned;	     /* blocks; bounds what ring_pin_allowance() returns */
 	uint32_t pinned_only_blocks; /* of these, outside of the window */
 	struct block *block;	     /* all of them, by index */
 	struct block_list free_list; /* those that ring_take() gives out, the newest first */

@@ -3,6 +3,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "ring/ring.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -190,9 +191,9 @@ static void client_shut_down(struct client *client)
  * Shorten the request to the blocks that may be pinned, or forbid pins if even the first may not be. A
  * block that has a pin already costs nothing, so that all clients can pin the same blocks.
  */
-static void limit_pins(const struct client_group *group, struct zerocopy_request *request)
+static void limit_pins(struct zerocopy_request *request)
 {
-	uint32_t allowance = group->callbacks->pin_allowance(group->argument);
+	uint32_t allowance = ring_pin_allowance(request->first->ring);
 	const struct block *block = request->first;
 	uint32_t run = 0;
 
@@ -234,7 +235,7 @@ void client_send(struct client *client)
 		request.max_bytes = budget - sent;
 		request.blocks =
 			window_run(window, &client->cursor, ZEROCOPY_PIECES, request.max_bytes);
-		limit_pins(group, &request);
+		limit_pins(&request);
 		n = zerocopy_send(&client->zerocopy, &request);
 		if (n > 0) {
 			sent += (uint64_t)n;

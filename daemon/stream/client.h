@@ -38,8 +38,6 @@ enum client_state {
 struct client;
 
 struct client_callbacks {
-	/* Return how many blocks without a pin may be pinned now. */
-	uint32_t (*pin_allowance)(void *argument);
 	/* The client has used up its budget and has more to send: call client_send() later. */
 	void (*requeue)(void *argument, struct client *client);
 	/*

@@ -80,13 +80,6 @@ static void stream_set_budget(struct stream *stream)
 	stream->client_group.budget_bytes = share < MAX_BUDGET ? share : MAX_BUDGET;
 }
 
-static uint32_t pin_allowance(void *argument)
-{
-	const struct stream *stream = argument;
-
-	return stream_lag_pin_allowance(&stream->lag);
-}
-
 static void client_requeue(void *argument, struct client *client)
 {
 	struct stream *stream = argument;
@@ -237,7 +230,6 @@ static void client_gone(void *argument, struct client *client)
 }
 
 static const struct client_callbacks client_callbacks = {
-	.pin_allowance = pin_allowance,
 	.requeue = client_requeue,
 	.copy_state_changed = client_copy_state_changed,
 	.gone = client_gone,
@@ -316,7 +308,7 @@ static bool stream_open_source(struct stream *stream)
 	stream->source = source_open(stream->base, settings, stream->ring, &owner);
 	if (!stream->source)
 		return false;
-	stream->lag.ring = stream->ring;
+	stream_lag_set_ring(&stream->lag, stream->ring);
 	stream->opened_ns = clock_monotonic_ns();
 	log_info("stream %s: %s; ring of %s: %u blocks of %s, %s", settings->name,
 		 source_text(stream->source),

@@ -22,8 +22,16 @@ void stream_lag_adapt(struct stream_lag *lag)
 	uint32_t blocks = (uint32_t)stream_settings_blocks(settings);
 
 	lag->low_water = (uint32_t)stream_settings_low_water(settings);
-	lag->max_pinned =
-		settings->lag_policy == LAG_POLICY_BLOCK ? blocks : blocks / PINNED_DIVISOR;
+	if (settings->lag_policy != LAG_POLICY_BLOCK)
+		blocks /= PINNED_DIVISOR;
+	if (lag->ring)
+		ring_set_max_pinned(lag->ring, blocks);
+}
+
+void stream_lag_set_ring(struct stream_lag *lag, struct ring *ring)
+{
+	lag->ring = ring;
+	stream_lag_adapt(lag);
 }
 
 void stream_lag_offer(struct stream_lag *lag)
@@ -45,19 +53,12 @@ void stream_lag_offer(struct stream_lag *lag)
 	}
 }
 
-uint32_t stream_lag_pin_allowance(const struct stream_lag *lag)
-{
-	uint32_t pinned = ring_pinned_blocks(lag->ring);
-
-	return pinned < lag->max_pinned ? lag->max_pinned - pinned : 0;
-}
-
 static void lag_drop_for(struct stream_lag *lag, struct client *client)
 {
 	uint64_t now = clock_monotonic_ns();
 	struct client_lag behind = client_lag(client, now);
 	uint64_t dropped =
-		window_skip(lag->window, &client->cursor, stream_lag_pin_allowance(lag) > 0);
+		window_skip(lag->window, &client->cursor, ring_pin_allowance(lag->ring) > 0);
 	unsigned int suppressed;
 
 	if (!dropped)

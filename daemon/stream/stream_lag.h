@@ -22,19 +22,21 @@
 struct stream_lag {
 	const struct stream_settings *settings;
 	struct window *window;
-	struct ring *ring;   /* NULL while the stream waits for its device */
-	uint32_t low_water;  /* blocks */
-	uint32_t max_pinned; /* blocks */
-	uint64_t offered;    /* sequence up to which every client was offered the blocks */
+	struct ring *ring;  /* NULL while the stream waits for its device */
+	uint32_t low_water; /* blocks */
+	uint64_t offered;   /* sequence up to which every client was offered the blocks */
 	struct log_limit drop_log, kick_log;
 };
 
 /**
- * stream_lag_init() - start without a ring; the owner sets and clears `ring`.
+ * stream_lag_init() - start without a ring.
  * @settings, @window: must outlive @lag; the cursors in @window are those of clients
  */
 void stream_lag_init(struct stream_lag *lag, const struct stream_settings *settings,
 		     struct window *window);
+
+/** stream_lag_set_ring() - use @ring from now on, and set how many of its blocks may be pinned. */
+void stream_lag_set_ring(struct stream_lag *lag, struct ring *ring);
 
 /** stream_lag_adapt() - apply changed settings. */
 void stream_lag_adapt(struct stream_lag *lag);
@@ -47,8 +49,5 @@ void stream_lag_offer(struct stream_lag *lag);
  * the slowest clients until more blocks than the low-water mark are free.
  */
 void stream_lag_make_room(struct stream_lag *lag);
-
-/** stream_lag_pin_allowance() - return how many blocks without a pin may be pinned now. */
-uint32_t stream_lag_pin_allowance(const struct stream_lag *lag);
 
 #endif

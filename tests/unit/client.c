@@ -60,7 +60,7 @@ struct world {
 	struct ring *ring;
 	struct window *window;
 	struct client_group group;
-	uint32_t may_be_pinned; /* blocks */
+	uint32_t max_pinned; /* blocks */
 	struct client *client[CLIENTS];
 	int peer[CLIENTS];
 	uint64_t received[CLIENTS];
@@ -68,14 +68,16 @@ struct world {
 	bool kicked; /* the clients do not get everything */
 };
 
-static uint32_t clients_pin_allowance(void *argument)
+static void limit_pinned(struct world *world, uint32_t blocks)
 {
-	const struct world *world = argument;
-	uint32_t pinned = ring_pinned_blocks(world->ring);
+	world->max_pinned = blocks;
+	ring_set_max_pinned(world->ring, blocks);
+}
 
-	check(pinned <= world->may_be_pinned, "%u blocks are pinned, of %u", pinned,
-	      world->may_be_pinned);
-	return pinned < world->may_be_pinned ? world->may_be_pinned - pinned : 0;
+static void check_pinned(const struct world *world)
+{
+	check(ring_pinned_blocks(world->ring) <= world->max_pinned, "%u blocks are pinned, of %u",
+	      ring_pinned_blocks(world->ring), world->max_pinned);
 }
 
 static void clients_send_again(evutil_socket_t fd, short what, void *argument)
@@ -116,12 +118,11 @@ static void clients_copy_state_changed(void *argument, enum zerocopy_copy_state 
 
 static const struct client_callbacks clients_callbacks = {
 	.copy_state_changed = clients_copy_state_changed,
-	.pin_allowance = clients_pin_allowance,
 	.requeue = clients_requeue,
 	.gone = clients_gone,
 };
 
-static void clients_begin(struct world *world, uint32_t may_be_pinned)
+static void clients_begin(struct world *world, uint32_t max_pinned)
 {
 	memset(world, 0, sizeof(*world));
 	option_set_presets(OPTION_STREAM, &world->settings);
@@ -130,12 +131,12 @@ static void clients_begin(struct world *world, uint32_t may_be_pinned)
 	world->settings.block_size = BLOCK_SIZE;
 	world->settings.ring_size = (uint64_t)BLOCKS * BLOCK_SIZE;
 	world->settings.send_buffer = LOOPBACK_SEND_BUFFER;
-	world->may_be_pinned = may_be_pinned;
 	world->base = event_base_new();
 	world->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
 	world->window = window_create(BLOCKS);
 	if (!world->base || !world->ring || !world->window)
 		errx(1, "no ring");
+	limit_pinned(world, max_pinned);
 	world->group = (struct client_group){
 		.base = world->base,
 		.settings = &world->settings,
@@ -184,6 +185,7 @@ static void run_until_quiet(struct world *world)
 	while (clock_monotonic_ns() - quiet_since < QUIET_NS &&
 	       check(clock_monotonic_ns() < give_up, "no end")) {
 		event_base_loop(world->base, EVLOOP_NONBLOCK);
+		check_pinned(world);
 		if (sends != before)
 			quiet_since = clock_monotonic_ns();
 		before = sends;
@@ -202,6 +204,7 @@ static void run_until_gone(struct world *world)
 		for (uint32_t i = 0; i < world->clients; i++)
 			receive_pattern(world->peer[i], &world->received[i]);
 		event_base_loop(world->base, EVLOOP_NONBLOCK);
+		check_pinned(world);
 	}
 }
 
@@ -301,7 +304,7 @@ static void test_pin_limit(void)
 	}
 	point("with a limit of 0 pinned blocks, everything is copied");
 
-	world.may_be_pinned = limit;
+	limit_pinned(&world, limit);
 	for (uint32_t i = 0; i < CLIENTS; i++) {
 		uint64_t copied;
 

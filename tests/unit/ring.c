@@ -212,6 +212,11 @@ static void test_pins(void)
 	check(ring_pinned_blocks(ring) == 1, "%u pinned", ring_pinned_blocks(ring));
 	block_pin(b);
 	check(ring_pinned_blocks(ring) == 2, "%u pinned", ring_pinned_blocks(ring));
+	check(ring_pin_allowance(ring) == BLOCKS - 2, "%u may be pinned", ring_pin_allowance(ring));
+	ring_set_max_pinned(ring, 3);
+	check(ring_pin_allowance(ring) == 1, "%u may be pinned", ring_pin_allowance(ring));
+	ring_set_max_pinned(ring, 1);
+	check(ring_pin_allowance(ring) == 0, "%u may be pinned", ring_pin_allowance(ring));
 	block_leave_window(a);
 	block_unpin(a);
 	check(ring_pinned_blocks(ring) == 2 && ring_free_blocks(ring) == BLOCKS - 2,

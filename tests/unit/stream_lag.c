@@ -48,13 +48,6 @@ struct world {
 	uint32_t clients, gone;
 };
 
-static uint32_t world_pin_allowance(void *argument)
-{
-	const struct world *world = argument;
-
-	return stream_lag_pin_allowance(&world->lag);
-}
-
 static void send_again(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd;
@@ -91,7 +84,6 @@ static void world_copy_state_changed(void *argument, enum zerocopy_copy_state be
 
 static const struct client_callbacks world_callbacks = {
 	.copy_state_changed = world_copy_state_changed,
-	.pin_allowance = world_pin_allowance,
 	.requeue = world_again,
 	.gone = world_gone,
 };
@@ -123,7 +115,7 @@ static void world_begin(struct world *world, enum lag_policy policy, uint64_t lo
 		.uncopied_budget_bytes = 1 << 20,
 	};
 	stream_lag_init(&world->lag, &world->settings, world->window);
-	world->lag.ring = world->ring;
+	stream_lag_set_ring(&world->lag, world->ring);
 }
 
 static void world_join(struct world *world)
@@ -418,32 +410,30 @@ static void test_pin_allowance(void)
 	world_begin(&world, LAG_POLICY_DROP, LOW_WATER);
 	world_only_offer(&world);
 	world_join(&world);
-	check(stream_lag_pin_allowance(&world.lag) == BLOCKS / 2, "%u may be pinned",
-	      stream_lag_pin_allowance(&world.lag));
+	check(ring_pin_allowance(world.ring) == BLOCKS / 2, "%u may be pinned",
+	      ring_pin_allowance(world.ring));
 	block = world_push(&world);
 	block_pin(block);
-	check(stream_lag_pin_allowance(&world.lag) == BLOCKS / 2 - 1, "%u may be pinned",
-	      stream_lag_pin_allowance(&world.lag));
+	check(ring_pin_allowance(world.ring) == BLOCKS / 2 - 1, "%u may be pinned",
+	      ring_pin_allowance(world.ring));
 	block_pin(block);
-	check(stream_lag_pin_allowance(&world.lag) == BLOCKS / 2 - 1, "a block counts twice");
+	check(ring_pin_allowance(world.ring) == BLOCKS / 2 - 1, "a block counts twice");
 	point("half of the ring may be pinned");
 
 	world.settings.lag_policy = LAG_POLICY_BLOCK;
 	world.settings.low_water = 3;
 	stream_lag_adapt(&world.lag);
-	check(stream_lag_pin_allowance(&world.lag) == BLOCKS - 1, "%u may be pinned",
-	      stream_lag_pin_allowance(&world.lag));
+	check(ring_pin_allowance(world.ring) == BLOCKS - 1, "%u may be pinned",
+	      ring_pin_allowance(world.ring));
 	check(world.lag.low_water == 3, "low water at %u", world.lag.low_water);
 	point("block: the whole ring may be pinned, as soon as the policy is changed");
 
 	for (uint32_t i = 1; i < BLOCKS; i++)
 		block_pin(world_push(&world));
-	check(!stream_lag_pin_allowance(&world.lag), "%u may be pinned",
-	      stream_lag_pin_allowance(&world.lag));
+	check(!ring_pin_allowance(world.ring), "%u may be pinned", ring_pin_allowance(world.ring));
 	world.settings.lag_policy = LAG_POLICY_DROP;
 	stream_lag_adapt(&world.lag);
-	check(!stream_lag_pin_allowance(&world.lag), "%u may be pinned",
-	      stream_lag_pin_allowance(&world.lag));
+	check(!ring_pin_allowance(world.ring), "%u may be pinned", ring_pin_allowance(world.ring));
 	block_unpin(block);
 	for (struct block *next; block; block = next) {
 		next = block->next;
