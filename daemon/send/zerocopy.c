@@ -153,6 +153,7 @@ static ssize_t send_zerocopy(struct zerocopy *zerocopy, const struct zerocopy_re
 	return n;
 }
 
+/* Round @bytes down to whole packets, but not to 0. */
 static uint64_t whole_packets(struct zerocopy *zerocopy, uint64_t bytes)
 {
 	/*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the code under test writes to a descriptor, as a text. */
+/* Capture of the text that the code under test writes to a descriptor. */
 #ifndef DMACAST_TEST_CAPTURE_H
 #define DMACAST_TEST_CAPTURE_H
 
@@ -11,7 +11,7 @@
 
 struct capture {
 	int fd, saved, file;
-	char text[16384]; /* what is more is left out */
+	char text[16384]; /* longer texts are cut */
 };
 
 static inline void capture_begin(struct capture *capture, int fd)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Parsing of error queue messages: made by hand, each as the kernel could make it; and reading them from a
- * socket, in batches.
+ * Error queue messages made by hand, in all forms that the kernel could use; and the queue of real
+ * connections over loopback.
  */
 #include "send/errqueue.h"
 
@@ -61,7 +61,7 @@ static void message_init(struct sample_message *message)
 		.ee_code = (code)                                                        \
 	}
 
-/* What one message with one control message means. */
+/* Messages with one control message each, and the ranges that they report. */
 static const struct sample {
 	const char *title;
 	struct sample_control control;
@@ -91,7 +91,7 @@ static const struct sample {
 	{ "cut short", { SOL_IP, IP_RECVERR, 8, ZEROCOPY_ERROR(3, 7, 0) }, false, { 0 } },
 };
 
-static void test_parse(void)
+static void test_notifications(void)
 {
 	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
 		const struct sample *sample = &samples[i];
@@ -111,7 +111,7 @@ static void test_parse(void)
 	}
 }
 
-static void test_parse_several(void)
+static void test_several_controls(void)
 {
 	const struct sample_control ttl = { .level = SOL_IP,
 					    .type = IP_TTL,
@@ -128,8 +128,8 @@ static void test_parse_several(void)
 	point("a notification behind other control data");
 }
 
-/* Each byte sent by zero-copy completes; loopback copies, so each range says so. */
-static void test_read(const struct family *family)
+/* Every zero-copy send completes; loopback copies, and each range says it. */
+static void test_read_queue(const struct family *family)
 {
 	static char data[SMALL_SEND];
 	const uint32_t sends = 3;
@@ -172,9 +172,9 @@ static void test_read(const struct family *family)
 
 int main(void)
 {
-	test_parse();
-	test_parse_several();
+	test_notifications();
+	test_several_controls();
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-		test_read(&families[i]);
+		test_read_queue(&families[i]);
 	return tap_end();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Two ends of a TCP connection over loopback, and what arrives at one of them. */
+/* Both ends of a TCP connection over loopback, and a check of the data that arrives at one of them. */
 #ifndef DMACAST_TEST_LOOPBACK_H
 #define DMACAST_TEST_LOOPBACK_H
 
@@ -23,7 +23,7 @@ union any_address {
 	struct sockaddr_in6 in6;
 };
 
-/* Where the sending side listens, and where the peer connects to. */
+/* Address families of the socket that listens, and of the address that the peer connects to. */
 struct family {
 	const char *name;
 	int listening, connecting;
@@ -45,8 +45,8 @@ static inline socklen_t loopback(union any_address *address, int family, in_port
 }
 
 /*
- * The sender has a small buffer, the peer one of @receive_buffer bytes, by 0 one that grows. Return: false
- * without the family.
+ * Connect @peer to @sender, which does not block and has a small send buffer. @receive_buffer: bytes of the
+ * peer's receive buffer; 0: one that grows. Return: false if the family is not available.
  */
 static inline bool connect_pair(const struct family *family, int receive_buffer, int *sender,
 				int *peer)
@@ -69,7 +69,7 @@ static inline bool connect_pair(const struct family *family, int receive_buffer,
 		close(listener);
 		return false;
 	}
-	/* The port is at the same place in both. */
+	/* The port has the same offset in both kinds of address. */
 	length = loopback(&address, family->connecting, address.in.sin_port);
 	*peer = socket(family->connecting, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (receive_buffer)
@@ -84,8 +84,8 @@ static inline bool connect_pair(const struct family *family, int receive_buffer,
 }
 
 /*
- * Read what has arrived of a stream of the pattern, of which @received bytes came before. Return: as recv()
- * when nothing more has.
+ * Read everything that has arrived of the pattern, after the first *@received bytes, and check it. Return: the
+ * result of the last recv(), which found nothing more.
  */
 static inline ssize_t receive_pattern(int fd, uint64_t *received)
 {

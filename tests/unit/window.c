@@ -89,7 +89,7 @@ static uint32_t model_run(const struct model_cursor *m, uint32_t max_blocks, uin
 
 /* ---- each step, in the model and in the code under test ---- */
 
-static void world_push(struct dice *dice)
+static void window_world_push(struct dice *dice)
 {
 	struct block *block = fake_ring_take(&world.ring, dice);
 
@@ -410,7 +410,7 @@ static void window_random_step(struct dice *dice)
 
 	if (roll < 25) {
 		if (world.ring.free_blocks)
-			world_push(dice);
+			window_world_push(dice);
 		else if (slowest)
 			m = (struct model_cursor *)(uintptr_t)slowest;
 	}

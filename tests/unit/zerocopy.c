@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Sending on real connections over loopback, from a real ring: what arrives, and which blocks are
- * held until when. The kernel copies there, but only when the data goes out: what waits in the
- * socket of a peer that does not read is outstanding for as long as one likes.
+ * Sends on real connections over loopback, from a real ring: the bytes that arrive, and how long blocks
+ * are pinned. The kernel copies there, but only when the data leaves the socket: data for a peer that does
+ * not read is outstanding until it reads.
  */
 #include "lib/clock.h"
 #include "lib/pattern.h"
@@ -28,12 +28,12 @@
 
 #define BLOCK_SIZE 65536U
 #define BLOCKS 64U
-/* A peer that does not read is felt soon. */
+/* Receive buffer of a peer: small, so that the sender is blocked soon when the peer does not read. */
 #define SMALL_BUFFER (128 << 10)
-/* Longer than what anything takes at once. */
-#define TURN (16ULL << 20)
-/* Is pinned, but is little. */
-#define WORTH_A_PIN 16384U
+/* More bytes than any socket accepts at once. */
+#define LARGE_BUDGET (16ULL << 20)
+/* Bytes of a small send that is still worth zero-copy. */
+#define SMALL_PINNED 16384U
 #define PATIENCE_NS 20000000000ULL
 
 static const struct family families[] = {
@@ -52,8 +52,9 @@ struct link {
 	struct latency latency;
 	enum zerocopy_copy_state copy_state; /* as reported */
 	int peer;
-	uint64_t ended;			 /* blocks whose last byte was sent with the flag */
-	uint64_t sent, received, copied; /* bytes; the last: sent without the flag */
+	uint64_t whole_blocks;	 /* blocks whose last byte was sent by zero-copy */
+	uint64_t sent, received; /* bytes */
+	uint64_t copied;	 /* bytes that were sent by copying */
 };
 
 /* ---- connections ---- */
@@ -90,8 +91,8 @@ static bool link_open(struct link *link, const struct family *family, enum zeroc
 	return true;
 }
 
-/* Fill every free block with what comes next in the stream; the lengths differ. */
-static void fill(struct link *link)
+/* Fill every free block with the pattern; the lengths differ. */
+static void link_fill(struct link *link)
 {
 	struct block *block;
 
@@ -104,7 +105,7 @@ static void fill(struct link *link)
 	}
 }
 
-/* The first blocks that a send of @bytes has read from must be pinned by it, and no others. */
+/* Check that a send has pinned the blocks up to the byte @end, and no others. */
 static void check_pins(const struct block *block, const uint32_t *pins_before, uint32_t blocks,
 		       uint64_t end)
 {
@@ -155,47 +156,47 @@ static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t max_bytes,
 	      "%" PRIu64 " blocks sent to their end, expected %" PRIu64,
 	      histogram_count(&link->latency.to_send), link->cursor.sequence);
 	if (zerocopy->stats.zerocopy_sends != zerocopy_sends)
-		link->ended += link->cursor.sequence - sequence;
+		link->whole_blocks += link->cursor.sequence - sequence;
 	return n;
 }
 
-static ssize_t receive(struct link *link)
+static ssize_t link_receive(struct link *link)
 {
 	return receive_pattern(link->peer, &link->received);
 }
 
-/* Fill, send and receive until so many more bytes were sent. */
+/* Fill, send and receive until @bytes more bytes were sent. */
 static void transfer(struct link *link, uint64_t bytes)
 {
 	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS, end = link->sent + bytes;
-	unsigned int turn = 0;
+	unsigned int calls = 0;
 
 	while (link->sent < end && !tap.failed) {
-		fill(link);
+		link_fill(link);
 		while (window_lag(link->window, &link->cursor) &&
-		       send_some(link, 1 + turn++ % 5, 512 << 10, true) > 0)
+		       send_some(link, 1 + calls++ % 5, 512 << 10, true) > 0)
 			;
-		receive(link);
+		link_receive(link);
 		zerocopy_reap(&link->zerocopy);
 		if (!check(clock_monotonic_ns() < give_up, "%" PRIu64 " bytes sent", link->sent))
 			return;
 	}
 }
 
-/* Send until the socket takes no more. */
+/* Send until the socket is full. */
 static void send_until_full(struct link *link)
 {
 	ssize_t n;
 
-	fill(link);
+	link_fill(link);
 	do {
 		n = send_some(link, 4, 512 << 10, true);
 	} while (n > 0);
 	check(n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK), "%zd: %s", n, strerror(errno));
-	check(window_lag(link->window, &link->cursor), "it took everything");
+	check(window_lag(link->window, &link->cursor), "everything was accepted");
 }
 
-/* Read completions until there is nothing outstanding; the peer takes what comes if @receiving. */
+/* Read completions until nothing is outstanding. The peer receives everything if @receiving. */
 static void settle(struct link *link, bool receiving)
 {
 	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS;
@@ -204,7 +205,7 @@ static void settle(struct link *link, bool receiving)
 		struct pollfd readable = { .fd = link->peer, .events = POLLIN };
 
 		poll(&readable, 1, 100);
-		if (receive(link) == 0)
+		if (link_receive(link) == 0)
 			break;
 	}
 	zerocopy_reap(&link->zerocopy);
@@ -212,15 +213,15 @@ static void settle(struct link *link, bool receiving)
 		struct pollfd error = { .fd = link->zerocopy.fd };
 
 		if (poll(&error, 1, 100) > 0 && !zerocopy_reap(&link->zerocopy))
-			usleep(1000); /* a reset socket always reports something */
+			usleep(1000); /* a reset socket always has POLLERR */
 	}
 	check(!zerocopy_outstanding(&link->zerocopy), "%u outstanding",
 	      zerocopy_outstanding(&link->zerocopy));
 	check(!ring_pinned_blocks(link->ring), "%u blocks pinned", ring_pinned_blocks(link->ring));
 	if (receiving)
-		check(histogram_count(&link->latency.to_acknowledged) == link->ended,
+		check(histogram_count(&link->latency.to_acknowledged) == link->whole_blocks,
 		      "%" PRIu64 " blocks acknowledged, expected %" PRIu64,
-		      histogram_count(&link->latency.to_acknowledged), link->ended);
+		      histogram_count(&link->latency.to_acknowledged), link->whole_blocks);
 	if (receiving)
 		check(link->received == link->sent, "received %" PRIu64 " of %" PRIu64,
 		      link->received, link->sent);
@@ -233,7 +234,7 @@ static void leave_window(struct link *link)
 	      "%u free, %u pinned", ring_free_blocks(link->ring), ring_pinned_blocks(link->ring));
 }
 
-/* The cursor has left, nothing is outstanding. */
+/* Close a link whose cursor has left, with nothing outstanding. */
 static void link_close(struct link *link)
 {
 	const struct zerocopy_stats *stats = &link->zerocopy.stats;
@@ -275,16 +276,17 @@ static void test_transfer(const struct family *family)
 
 	link_open(&link, family, ZEROCOPY_ALWAYS);
 	check(link.zerocopy.probe.mode == ZEROCOPY_ALWAYS, "SO_ZEROCOPY is refused");
-	check(zerocopy_budget(&link.zerocopy, 1, TURN) == 1, "long turns before anything is known");
+	check(zerocopy_budget(&link.zerocopy, 1, LARGE_BUDGET) == 1,
+	      "a large budget before the first completion");
 	transfer(&link, 16 << 20);
 	settle(&link, true);
-	check(zerocopy_budget(&link.zerocopy, 1, TURN) == 1, "long turns on loopback");
-	check(link.copied < link.sent / 10, "%" PRIu64 " of %" PRIu64 " bytes without the flag",
+	check(zerocopy_budget(&link.zerocopy, 1, LARGE_BUDGET) == 1, "a large budget on loopback");
+	check(link.copied < link.sent / 10, "%" PRIu64 " of %" PRIu64 " bytes by copying",
 	      link.copied, link.sent);
 	check(zerocopy_reap(&link.zerocopy) == 0, "completed twice");
 	leave_window(&link);
 	link_close(&link);
-	point("%s: all arrives, every send completes, every block comes back", family->name);
+	point("%s: everything arrives, every send completes, every block comes back", family->name);
 }
 
 static void test_reset(const struct family *family)
@@ -307,10 +309,10 @@ static void test_reset(const struct family *family)
 	zerocopy_reset(&link.zerocopy);
 	settle(&link, false);
 	check(histogram_count(&link.latency.to_acknowledged) == acknowledged,
-	      "what was purged was acknowledged");
-	/* The blocks are ours again: what arrives now must not come from them. */
+	      "purged data counts as acknowledged");
+	/* No send needs the blocks any more: data that arrives now must not come from them. */
 	overwrite_all(link.ring);
-	n = receive(&link);
+	n = link_receive(&link);
 	check(n < 0 && errno == ECONNRESET, "%zd: %s", n, strerror(errno));
 	check(link.received < link.sent, "everything arrived");
 	link_close(&link);
@@ -354,7 +356,7 @@ static void test_family(const struct family *family)
 	test_peer_resets(family);
 }
 
-/* ---- what is sent how ---- */
+/* ---- zero-copy or copying ---- */
 
 static void test_never(void)
 {
@@ -362,8 +364,8 @@ static void test_never(void)
 
 	link_open(&link, ipv4, ZEROCOPY_NEVER);
 	transfer(&link, 4 << 20);
-	check(link.copied == link.sent, "%" PRIu64 " bytes with the flag", link.sent - link.copied);
-	check(link.zerocopy.completions.next == 0, "numbers are counted");
+	check(link.copied == link.sent, "%" PRIu64 " bytes by zero-copy", link.sent - link.copied);
+	check(link.zerocopy.completions.next == 0, "sends were numbered");
 	settle(&link, true);
 	send_until_full(&link);
 	check(!zerocopy_outstanding(&link.zerocopy) && !ring_pinned_blocks(link.ring),
@@ -374,7 +376,7 @@ static void test_never(void)
 	point("never: no send is numbered, no block is pinned");
 }
 
-/* One send each from the start of a stream, and whether it goes with the flag. */
+/* The second send of a stream, and whether it goes by zero-copy. */
 static void test_choice(void)
 {
 	static const struct {
@@ -396,25 +398,27 @@ static void test_choice(void)
 		ssize_t n;
 
 		link_open(&link, ipv4, ZEROCOPY_ALWAYS);
-		fill(&link);
-		/* Not from the start of a block. */
+		link_fill(&link);
+		/* The second send begins within a block. */
 		n = send_some(&link, 1, 100, true);
 		check(n == 100, "%zd bytes", n);
 		n = send_some(&link, table[i].blocks, table[i].max_bytes, table[i].may_pin);
 		check(n > 0, "%s: %s", table[i].title, strerror(errno));
 		check(link.zerocopy.stats.zerocopy_sends == table[i].pinned,
-		      "%s: %" PRIu64 " with the flag", table[i].title,
+		      "%s: %" PRIu64 " by zero-copy", table[i].title,
 		      link.zerocopy.stats.zerocopy_sends);
 		check(link.zerocopy.stats.copied_sends == 2U - table[i].pinned,
-		      "%s: %" PRIu64 " without", table[i].title, link.zerocopy.stats.copied_sends);
+		      "%s: %" PRIu64 " by copying", table[i].title,
+		      link.zerocopy.stats.copied_sends);
 		settle(&link, true);
 		leave_window(&link);
 		link_close(&link);
 	}
-	point("only what is large and may be pinned is, and only the blocks that it touches");
+	point("a send pins blocks only if it is large and may pin, and only those that it reads "
+	      "from");
 }
 
-static void test_refused(void)
+static void test_refused_zerocopy(void)
 {
 	struct link link;
 	int pair[2];
@@ -424,21 +428,21 @@ static void test_refused(void)
 	link_begin(&link, pair[0], pair[1], ZEROCOPY_ALWAYS);
 	check(link.zerocopy.probe.mode == ZEROCOPY_NEVER, "mode %d", link.zerocopy.probe.mode);
 	transfer(&link, 4 << 20);
-	check(link.copied == link.sent, "%" PRIu64 " bytes with the flag", link.sent - link.copied);
+	check(link.copied == link.sent, "%" PRIu64 " bytes by zero-copy", link.sent - link.copied);
 	settle(&link, true);
 	leave_window(&link);
 	link_close(&link);
-	point("a socket that refuses zero-copy is sent copies");
+	point("on a socket that refuses zero-copy, data is sent by copying");
 }
 
-/* Transfer until the socket asks for zero-copy, or does not any more. */
+/* Transfer until zero-copy is wanted, or until it is not. */
 static void transfer_until(struct link *link, bool wanted, uint64_t max_bytes)
 {
 	uint64_t end = link->sent + max_bytes;
 
 	while (link->zerocopy.probe.wanted != wanted && !tap.failed &&
 	       check(link->sent < end, "still %s after %" PRIu64 " bytes",
-		     wanted ? "copying" : "asking", max_bytes))
+		     wanted ? "copying" : "zero-copy", max_bytes))
 		transfer(link, 1);
 }
 
@@ -448,16 +452,16 @@ static void test_auto(void)
 	uint64_t pause, asked, copied;
 
 	link_open(&link, ipv4, ZEROCOPY_AUTO);
-	check(link.zerocopy.probe.wanted, "does not begin with zero-copy");
+	check(link.zerocopy.probe.wanted, "zero-copy is not wanted at first");
 	transfer_until(&link, false, 64 << 20);
 	settle(&link, true);
 	check(link.zerocopy.stats.completed_copied == link.zerocopy.stats.zerocopy_sends,
 	      "%" PRIu64 " of %" PRIu64 " were copied", link.zerocopy.stats.completed_copied,
 	      link.zerocopy.stats.zerocopy_sends);
 	pause = link.zerocopy.probe.pause_left;
-	point("auto stops asking for zero-copy where the kernel copies");
+	point("auto stops zero-copy where the kernel copies");
 
-	/* Almost all of the pause at once, the rest send by send. */
+	/* Send most of the pause at once, and the rest send by send. */
 	check(pause > 16 << 20 && pause < 1 << 30, "pause of %" PRIu64, pause);
 	asked = link.zerocopy.stats.zerocopy_sends;
 	copied = link.copied;
@@ -466,25 +470,25 @@ static void test_auto(void)
 		transfer(&link, 1);
 	while (link.zerocopy.stats.zerocopy_sends == asked && !tap.failed &&
 	       check(link.copied - copied < pause + BLOCK_SIZE, "still copying")) {
-		fill(&link);
+		link_fill(&link);
 		send_some(&link, 1, BLOCK_SIZE, true);
 		settle(&link, true);
 	}
-	check(link.copied - copied >= pause, "already after %" PRIu64 " bytes of %" PRIu64,
+	check(link.copied - copied >= pause, "zero-copy after %" PRIu64 " bytes of %" PRIu64,
 	      link.copied - copied, pause);
-	point("auto asks again after the pause, not before");
+	point("auto tries zero-copy again after the pause, not before");
 
-	check(!link.zerocopy.probe.wanted, "goes on asking");
+	check(!link.zerocopy.probe.wanted, "zero-copy is still wanted");
 	check(link.zerocopy.stats.zerocopy_sends == asked + 1, "%" PRIu64 " sends",
 	      link.zerocopy.stats.zerocopy_sends - asked);
 	check(link.zerocopy.probe.pause_left > pause, "pause of %" PRIu64 ", before %" PRIu64,
 	      link.zerocopy.probe.pause_left, pause);
 	leave_window(&link);
 	link_close(&link);
-	point("auto stops again after one more copy, for longer");
+	point("auto stops again after one more copy, for a longer pause");
 }
 
-/* Timestamps come by the same queue, and keep the kernel from merging notifications. */
+/* Timestamps are in the same queue, and keep the kernel from merging notifications. */
 static void test_full_queue(void)
 {
 	const int timestamps = SOF_TIMESTAMPING_TX_ACK | SOF_TIMESTAMPING_SOFTWARE |
@@ -498,13 +502,13 @@ static void test_full_queue(void)
 	if (setsockopt(link.zerocopy.fd, SOL_SOCKET, SO_TIMESTAMPING, &timestamps,
 		       sizeof(timestamps)))
 		err(1, "SO_TIMESTAMPING");
-	fill(&link);
+	link_fill(&link);
 	for (uint64_t i = 0; i < sends; i++) {
 		check(send_some(&link, 2, BLOCK_SIZE / 4, true) == BLOCK_SIZE / 4, "not sent");
-		receive(&link);
+		link_receive(&link);
 	}
 	usleep(50000);
-	receive(&link);
+	link_receive(&link);
 	complete = zerocopy_reap(&link.zerocopy);
 	check(complete == sends, "%" PRIu64 " sends are complete", complete);
 	error = (struct pollfd){ .fd = link.zerocopy.fd };
@@ -512,10 +516,10 @@ static void test_full_queue(void)
 	settle(&link, true);
 	leave_window(&link);
 	link_close(&link);
-	point("the whole error queue is read at once, and what else is in it is passed over");
+	point("the whole error queue is read at once, and other messages in it are skipped");
 }
 
-/* ---- no room for notifications ---- */
+/* ---- no memory for notifications ---- */
 
 static void test_no_buffer(void)
 {
@@ -525,60 +529,60 @@ static void test_no_buffer(void)
 	allow_locking(false, 0);
 	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
 	stats = &link.zerocopy.stats;
-	fill(&link);
+	link_fill(&link);
 	check(send_some(&link, 2, 2 * BLOCK_SIZE, true) > 0, "%s", strerror(errno));
 	check(stats->no_buffer == 1 && stats->copied_sends == 1 && !stats->zerocopy_sends,
 	      "ENOBUFS %" PRIu64 " times, %" PRIu64 " copied", stats->no_buffer,
 	      stats->copied_sends);
 	while (stats->no_buffer < 3 && !tap.failed &&
-	       check(link.sent < 256 << 20, "not tried again"))
+	       check(link.sent < 256 << 20, "zero-copy was not tried again"))
 		transfer(&link, 1);
-	check(!stats->zerocopy_sends, "%" PRIu64 " with the flag", stats->zerocopy_sends);
+	check(!stats->zerocopy_sends, "%" PRIu64 " by zero-copy", stats->zerocopy_sends);
 	check(stats->no_buffer < stats->copied_sends / 16, "tried %" PRIu64 " times in %" PRIu64,
 	      stats->no_buffer, stats->copied_sends);
 	check(!zerocopy_outstanding(&link.zerocopy), "something is outstanding");
 	settle(&link, true);
-	point("ENOBUFS: everything goes by copying, and zero-copy is tried now and then");
+	point("after ENOBUFS data is sent by copying, and zero-copy is tried now and then");
 
 	allow_locking(true, 0);
 	while (!stats->zerocopy_sends && !tap.failed &&
-	       check(link.sent < 512 << 20, "never tried again"))
+	       check(link.sent < 512 << 20, "zero-copy was never tried again"))
 		transfer(&link, 1);
 	settle(&link, true);
 	leave_window(&link);
 	link_close(&link);
-	point("zero-copy goes on when there is room again");
+	point("zero-copy continues when memory may be locked again");
 }
 
-static void test_room_again(void)
+static void test_buffer_again(void)
 {
 	struct link link;
 	uint64_t sends;
 
-	/* The peer does not read: the last of these are outstanding. */
+	/* The peer does not read, so the last of these sends stay outstanding. */
 	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
-	fill(&link);
+	link_fill(&link);
 	for (int i = 0; i < 4; i++)
 		send_some(&link, 1, BLOCK_SIZE, true);
 	sends = link.zerocopy.stats.zerocopy_sends;
-	check(sends == 4, "%" PRIu64 " with the flag", sends);
+	check(sends == 4, "%" PRIu64 " by zero-copy", sends);
 	allow_locking(false, 0);
 	check(send_some(&link, 1, BLOCK_SIZE, true) > 0, "%s", strerror(errno));
 	check(link.zerocopy.stats.no_buffer == 1, "no ENOBUFS");
 	check(zerocopy_outstanding(&link.zerocopy), "nothing is outstanding");
 	allow_locking(true, 0);
 	settle(&link, true);
-	fill(&link);
+	link_fill(&link);
 	send_some(&link, 2, BLOCK_SIZE, true);
-	check(link.zerocopy.stats.zerocopy_sends == sends + 1, "not tried at once");
+	check(link.zerocopy.stats.zerocopy_sends == sends + 1, "zero-copy was not tried at once");
 	settle(&link, true);
 	leave_window(&link);
 	link_close(&link);
-	point("a completion makes room: zero-copy is tried again at once");
+	point("after a completion zero-copy is tried again at once");
 }
 
-/* By a socket whose segments are that large. */
-static uint64_t whole_packets(int segment, uint64_t bytes)
+/* Return the budget of a socket with segments of this size. */
+static uint64_t packets_budget(int segment, uint64_t bytes)
 {
 	struct latency latency;
 	struct zerocopy zerocopy;
@@ -599,15 +603,15 @@ static void test_packets(void)
 	struct link link;
 	int sender, peer;
 
-	/* By the kernel: tcp_xmit_size_goal(). */
-	check(whole_packets(1448, 448 << 10) == 7 * 45 * 1448, "448 KiB");
-	check(whole_packets(1448, 45 * 1448) == 45 * 1448, "one packet");
-	check(whole_packets(1448, 45 * 1448 - 1) == 45 * 1448 - 1, "less than a packet");
-	check(whole_packets(1448, 0) == 0, "nothing");
-	check(whole_packets(8948, 448 << 10) == 7 * 7 * 8948, "jumbo frames");
-	point("sends of whole packets");
+	/* The expected sizes are those of tcp_xmit_size_goal() in the kernel. */
+	check(packets_budget(1448, 448 << 10) == 7 * 45 * 1448, "448 KiB");
+	check(packets_budget(1448, 45 * 1448) == 45 * 1448, "one packet");
+	check(packets_budget(1448, 45 * 1448 - 1) == 45 * 1448 - 1, "less than a packet");
+	check(packets_budget(1448, 0) == 0, "nothing");
+	check(packets_budget(8948, 448 << 10) == 7 * 7 * 8948, "jumbo frames");
+	point("a budget is rounded down to whole packets");
 
-	/* Loopback's segments are larger than what would be put together of several, but not from the start. */
+	/* On loopback one segment is larger than a packet of several, but not at first. */
 	if (!connect_pair(ipv4, 0, &sender, &peer))
 		errx(1, "no connection");
 	link_begin(&link, sender, peer, ZEROCOPY_NEVER);
@@ -622,61 +626,63 @@ static void test_packets(void)
 	settle(&link, true);
 	leave_window(&link);
 	link_close(&link);
-	point("sends of whole packets, when they become larger");
+	point("the size of a packet follows the connection");
 }
 
-/* As if the last completion had said "not copied". */
+/* Note a completion that says "not copied". */
 static void pretend_uncopied(struct link *link)
 {
 	zerocopy_probe_complete(&link->zerocopy.probe, 1, false);
 	link->copy_state = ZEROCOPY_UNCOPIED;
 }
 
-static void test_turn(void)
+static void test_budget(void)
 {
 	struct zerocopy *zerocopy;
 	struct link link;
-	uint64_t turn, first;
+	uint64_t budget, first;
 	ssize_t n;
 
 	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
 	zerocopy = &link.zerocopy;
-	fill(&link);
+	link_fill(&link);
 	n = send_some(&link, 4, 4 * BLOCK_SIZE, true);
 	if (!check(n > (ssize_t)BLOCK_SIZE, "%zd bytes", n))
 		return;
-	check(zerocopy_budget(zerocopy, 1, TURN) == 1, "a long turn before anything is known");
+	check(zerocopy_budget(zerocopy, 1, LARGE_BUDGET) == 1,
+	      "a large budget before the first completion");
 	pretend_uncopied(&link);
-	first = zerocopy_budget(zerocopy, 1, TURN);
+	first = zerocopy_budget(zerocopy, 1, LARGE_BUDGET);
 	check(first <= 2 * (uint64_t)n && first > 2 * (uint64_t)n - zerocopy->packet,
-	      "a turn of %" PRIu64 " after a send of %zd", first, n);
-	turn = zerocopy_budget(zerocopy, 1, (uint64_t)n);
-	check(turn <= (uint64_t)n && turn > (uint64_t)n - zerocopy->packet, "%" PRIu64, turn);
-	turn = zerocopy_budget(zerocopy, TURN, TURN);
-	check(turn > TURN - zerocopy->packet, "%" PRIu64 ", though it is to be more", turn);
+	      "a budget of %" PRIu64 " after a send of %zd", first, n);
+	budget = zerocopy_budget(zerocopy, 1, (uint64_t)n);
+	check(budget <= (uint64_t)n && budget > (uint64_t)n - zerocopy->packet, "%" PRIu64, budget);
+	budget = zerocopy_budget(zerocopy, LARGE_BUDGET, LARGE_BUDGET);
+	check(budget > LARGE_BUDGET - zerocopy->packet,
+	      "%" PRIu64 ", expected at least the lower bound", budget);
 	zerocopy->stats.no_buffer = 1;
-	check(zerocopy_budget(zerocopy, 1, TURN) == 1, "a long turn after ENOBUFS");
+	check(zerocopy_budget(zerocopy, 1, LARGE_BUDGET) == 1, "a large budget after ENOBUFS");
 	zerocopy->stats.no_buffer = 0;
-	point("long turns for who is sent no copies: of twice as much as the socket took");
+	point("without copies the budget is twice what the socket accepted");
 
-	/* The last of these takes what room there is. */
+	/* The last of these sends fills the socket. */
 	send_until_full(&link);
 	pretend_uncopied(&link);
-	turn = zerocopy_budget(zerocopy, 1, TURN);
-	check(turn < first, "%" PRIu64 ", before %" PRIu64, turn, first);
+	budget = zerocopy_budget(zerocopy, 1, LARGE_BUDGET);
+	check(budget < first, "%" PRIu64 ", before %" PRIu64, budget, first);
 	settle(&link, true);
-	fill(&link);
+	link_fill(&link);
 	pretend_uncopied(&link);
-	send_some(&link, 1, WORTH_A_PIN, true);
-	check(zerocopy_budget(zerocopy, 1, TURN) == turn, "%" PRIu64 ", before %" PRIu64,
-	      zerocopy_budget(zerocopy, 1, TURN), turn);
+	send_some(&link, 1, SMALL_PINNED, true);
+	check(zerocopy_budget(zerocopy, 1, LARGE_BUDGET) == budget, "%" PRIu64 ", before %" PRIu64,
+	      zerocopy_budget(zerocopy, 1, LARGE_BUDGET), budget);
 	settle(&link, true);
 	leave_window(&link);
 	link_close(&link);
-	point("less when it took less, but not because there was no more to send");
+	point("the budget falls with a send that filled the socket, not with a small send");
 }
 
-/* Every other block is behind the next one: no two that follow each other are one piece. */
+/* Blocks in pairs that are swapped in memory, so that no two consecutive blocks are one piece. */
 static void test_pieces(void)
 {
 	struct block *block[BLOCKS];
@@ -701,10 +707,10 @@ static void test_pieces(void)
 	settle(&link, true);
 	leave_window(&link);
 	link_close(&link);
-	point("several small pieces go in one system call");
+	point("several small pieces are sent by one system call");
 }
 
-/* The third block cannot be read for a while. Packets before it are sent all the same. */
+/* The kernel cannot read the third block for a while, and sends the packets before it. */
 static void test_unreadable(void)
 {
 	const char *title = "a send that ends where memory cannot be read is tried again";
@@ -714,26 +720,26 @@ static void test_unreadable(void)
 	ssize_t n;
 
 	if (preload && strstr(preload, "vgpreload")) {
-		tap_skip(title, "valgrind looks at the memory itself");
+		tap_skip(title, "valgrind reads the memory itself");
 		return;
 	}
 	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
-	fill(&link);
+	link_fill(&link);
 	third = window_block(link.window, &link.cursor)->next->next->data;
 	if (mprotect(third, BLOCK_SIZE, PROT_NONE))
 		err(1, "mprotect");
 	n = send_some(&link, 4, 4 * BLOCK_SIZE, true);
 	check(n > 0 && (size_t)n < 2 * BLOCK_SIZE, "%zd bytes", n);
-	check(zerocopy_is_blocked(&link.zerocopy), "a short send did not fill the socket");
+	check(zerocopy_is_blocked(&link.zerocopy), "a short send does not block");
 	do {
 		settle(&link, true);
 		check(!zerocopy_is_blocked(&link.zerocopy),
-		      "still full, and nothing is outstanding");
+		      "still blocked with nothing outstanding");
 		n = send_some(&link, 4, 4 * BLOCK_SIZE, true);
 	} while (n > 0);
 	check(n < 0 && errno == EFAULT, "%zd: %s", n, strerror(errno));
-	check(!zerocopy_is_blocked(&link.zerocopy), "that is no full socket");
-	check(!zerocopy_outstanding(&link.zerocopy), "a send that took nothing is outstanding");
+	check(!zerocopy_is_blocked(&link.zerocopy), "EFAULT blocks");
+	check(!zerocopy_outstanding(&link.zerocopy), "a failed send is outstanding");
 	if (mprotect(third, BLOCK_SIZE, PROT_READ | PROT_WRITE))
 		err(1, "mprotect");
 	transfer(&link, 4 << 20);
@@ -749,14 +755,14 @@ int main(void)
 		test_family(&families[i]);
 	test_never();
 	test_choice();
-	test_refused();
+	test_refused_zerocopy();
 	test_auto();
 	test_full_queue();
 	test_no_buffer();
-	test_room_again();
+	test_buffer_again();
 	test_unreadable();
 	test_packets();
-	test_turn();
+	test_budget();
 	test_pieces();
 	return tap_end();
 }

@@ -17,8 +17,8 @@ static const char *const way_names[] = {
 };
 
 /* Choose for a send of @bytes; the choice must be @expected. */
-static void choose(struct zerocopy_probe *probe, uint64_t bytes, uint32_t outstanding,
-		   enum zerocopy_way expected)
+static void choose_way_for(struct zerocopy_probe *probe, uint64_t bytes, uint32_t outstanding,
+			   enum zerocopy_way expected)
 {
 	enum zerocopy_way way = zerocopy_probe_choose(probe, bytes, outstanding);
 
@@ -39,7 +39,7 @@ static void sit_out(struct zerocopy_probe *probe, uint64_t bytes)
 	      probe->pause_left, bytes);
 	for (uint64_t sent = 0; sent < bytes; sent += 16 * MIB) {
 		check_way(probe, ZEROCOPY_WAY_COPIES);
-		choose(probe, LARGE, 0, ZEROCOPY_WAY_COPIES);
+		choose_way_for(probe, LARGE, 0, ZEROCOPY_WAY_COPIES);
 		zerocopy_probe_copied(probe, 16 * MIB);
 	}
 	check_way(probe, ZEROCOPY_WAY_PROBES);
@@ -51,17 +51,17 @@ static void test_fixed_modes(void)
 
 	zerocopy_probe_init(&probe, ZEROCOPY_NEVER);
 	check_way(&probe, ZEROCOPY_WAY_COPIES);
-	choose(&probe, LARGE, 0, ZEROCOPY_WAY_COPIES);
+	choose_way_for(&probe, LARGE, 0, ZEROCOPY_WAY_COPIES);
 	point("never: copies");
 
 	zerocopy_probe_init(&probe, ZEROCOPY_ALWAYS);
 	check_way(&probe, ZEROCOPY_WAY_PINS);
-	choose(&probe, SMALL, 0, ZEROCOPY_WAY_COPIES);
-	choose(&probe, SMALL + 1, 0, ZEROCOPY_WAY_PINS);
+	choose_way_for(&probe, SMALL, 0, ZEROCOPY_WAY_COPIES);
+	choose_way_for(&probe, SMALL + 1, 0, ZEROCOPY_WAY_PINS);
 	for (int i = 0; i < 100; i++)
 		zerocopy_probe_complete(&probe, 1, true);
 	check_way(&probe, ZEROCOPY_WAY_PINS);
-	choose(&probe, LARGE, 1, ZEROCOPY_WAY_PINS);
+	choose_way_for(&probe, LARGE, 1, ZEROCOPY_WAY_PINS);
 	point("always: pins all but small sends, whatever completions say");
 }
 
@@ -71,22 +71,22 @@ static void test_proven(void)
 
 	zerocopy_probe_init(&probe, ZEROCOPY_AUTO);
 	check_way(&probe, ZEROCOPY_WAY_PROBES);
-	choose(&probe, LARGE, 0, ZEROCOPY_WAY_PROBES);
-	choose(&probe, LARGE, 1, ZEROCOPY_WAY_COPIES);
+	choose_way_for(&probe, LARGE, 0, ZEROCOPY_WAY_PROBES);
+	choose_way_for(&probe, LARGE, 1, ZEROCOPY_WAY_COPIES);
 	check_way(&probe, ZEROCOPY_WAY_PROBES);
 	point("auto: one probe is outstanding at a time");
 
 	zerocopy_probe_complete(&probe, 3, true);
 	zerocopy_probe_complete(&probe, 1, false);
 	check_way(&probe, ZEROCOPY_WAY_PINS);
-	choose(&probe, LARGE, 10, ZEROCOPY_WAY_PINS);
-	choose(&probe, SMALL, 0, ZEROCOPY_WAY_COPIES);
+	choose_way_for(&probe, LARGE, 10, ZEROCOPY_WAY_PINS);
+	choose_way_for(&probe, SMALL, 0, ZEROCOPY_WAY_COPIES);
 	point("auto: pins after one completion without a copy");
 
 	zerocopy_probe_complete(&probe, 3, true);
 	check_way(&probe, ZEROCOPY_WAY_PROBES);
-	choose(&probe, LARGE, 1, ZEROCOPY_WAY_COPIES);
-	choose(&probe, LARGE, 0, ZEROCOPY_WAY_PROBES);
+	choose_way_for(&probe, LARGE, 1, ZEROCOPY_WAY_COPIES);
+	choose_way_for(&probe, LARGE, 0, ZEROCOPY_WAY_PROBES);
 	point("auto: probes again when the kernel begins to copy");
 }
 
@@ -102,16 +102,16 @@ static void test_pauses(void)
 	point("auto: pauses after four copies in a row");
 
 	for (uint64_t pause = 128 * MIB; pause <= 4096 * MIB; pause *= 2) {
-		choose(&probe, LARGE, 0, ZEROCOPY_WAY_PROBES);
+		choose_way_for(&probe, LARGE, 0, ZEROCOPY_WAY_PROBES);
 		zerocopy_probe_complete(&probe, 1, true);
 		sit_out(&probe, pause);
 	}
-	choose(&probe, LARGE, 0, ZEROCOPY_WAY_PROBES);
+	choose_way_for(&probe, LARGE, 0, ZEROCOPY_WAY_PROBES);
 	zerocopy_probe_complete(&probe, 1, true);
 	sit_out(&probe, 4096 * MIB);
 	point("auto: each further pause takes one copy and is twice as long, up to 4 GiB");
 
-	choose(&probe, LARGE, 0, ZEROCOPY_WAY_PROBES);
+	choose_way_for(&probe, LARGE, 0, ZEROCOPY_WAY_PROBES);
 	zerocopy_probe_complete(&probe, 1, false);
 	check_way(&probe, ZEROCOPY_WAY_PINS);
 	zerocopy_probe_complete(&probe, 4, true);
@@ -127,16 +127,16 @@ static void test_hold_off(void)
 	zerocopy_probe_no_buffer(&probe);
 	for (int i = 0; i < 64; i++) {
 		check_way(&probe, ZEROCOPY_WAY_COPIES);
-		choose(&probe, SMALL, 0, ZEROCOPY_WAY_COPIES); /* does not count */
-		choose(&probe, LARGE, 0, ZEROCOPY_WAY_COPIES);
+		choose_way_for(&probe, SMALL, 0, ZEROCOPY_WAY_COPIES); /* does not count */
+		choose_way_for(&probe, LARGE, 0, ZEROCOPY_WAY_COPIES);
 	}
-	choose(&probe, LARGE, 0, ZEROCOPY_WAY_PINS);
+	choose_way_for(&probe, LARGE, 0, ZEROCOPY_WAY_PINS);
 	point("after ENOBUFS 64 sends are copied");
 
 	zerocopy_probe_no_buffer(&probe);
-	choose(&probe, LARGE, 0, ZEROCOPY_WAY_COPIES);
+	choose_way_for(&probe, LARGE, 0, ZEROCOPY_WAY_COPIES);
 	zerocopy_probe_complete(&probe, 1, true);
-	choose(&probe, LARGE, 0, ZEROCOPY_WAY_PINS);
+	choose_way_for(&probe, LARGE, 0, ZEROCOPY_WAY_PINS);
 	point("a completion ends that");
 }
 
