@@ -27,8 +27,8 @@
 #define BUDGET (16 << 10)
 #define SMALL_BUFFER (128 << 10)
 #define PATIENCE_NS 20000000000ULL
-/* Time without a send after which no more sends are expected. */
-#define QUIET_NS 200000000ULL
+/* Iterations of about 1 ms without a send after which no more sends are expected. */
+#define QUIET_ROUNDS 200
 
 static const struct family ipv4 = { "IPv4", AF_INET, AF_INET };
 
@@ -176,18 +176,16 @@ static void clients_fill(struct world *world)
 	}
 }
 
-/* Run the event loop until no client has sent for a while. */
+/* Run the event loop until no client has sent for QUIET_ROUNDS iterations. */
 static void run_until_quiet(struct world *world)
 {
-	uint64_t quiet_since = clock_monotonic_ns(), give_up = quiet_since + PATIENCE_NS;
-	unsigned int before = sends;
+	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS;
+	unsigned int quiet = 0, before = sends;
 
-	while (clock_monotonic_ns() - quiet_since < QUIET_NS &&
-	       check(clock_monotonic_ns() < give_up, "no end")) {
+	while (quiet < QUIET_ROUNDS && check(clock_monotonic_ns() < give_up, "no end")) {
 		event_base_loop(world->base, EVLOOP_NONBLOCK);
 		check_pinned(world);
-		if (sends != before)
-			quiet_since = clock_monotonic_ns();
+		quiet = sends == before ? quiet + 1 : 0;
 		before = sends;
 		usleep(1000);
 	}
