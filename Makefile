@@ -71,20 +71,24 @@ library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*
 manuals := $(wildcard daemon/man/*)
 unit_sources := $(wildcard tests/unit/*.c)
 tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
+feedclient_sources := $(wildcard tests/feedclient/*.c)
 nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
 bench_shared := $(addprefix bench/,cpu_time.c block_reader.c daemon_option.c request.c samples.c slice.c)
 bench_sources := $(filter-out $(bench_shared) bench/nullpeer%,$(wildcard bench/*.c))
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
 tool_programs := $(tool_sources:%.c=$(BUILD)/%)
+feedclient := $(BUILD)/tests/feedclient
 bench_programs := $(bench_sources:%.c=$(BUILD)/%)
 service_sources := $(wildcard tests/service/*.c)
 service_programs := $(service_sources:%.c=$(BUILD)/%)
 abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources)))
 library := $(BUILD)/libdmacast.a
-sources := $(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) $(tool_sources) $(bench_sources) \
-	$(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources)
-objects := $(sources:%.c=$(BUILD)/%.o)
+sources := $(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) $(tool_sources) $(feedclient_sources) \
+	$(bench_sources) $(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources)
+# The program has the name of the folder with its sources, so its objects are beside it.
+feedclient_objects := $(feedclient_sources:tests/feedclient/%.c=$(BUILD)/tests/feedclient-%.o)
+objects := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(feedclient_sources),$(sources)))
 
 # The null peer has a BPF program, which is a part of it.
 BPF_CLANG ?= clang
@@ -102,14 +106,14 @@ daemon: $(BUILD)/dmacastd
 
 ctl: $(BUILD)/dmacastctl
 
-test-programs: daemon ctl $(unit_programs) $(tool_programs)
+test-programs: daemon ctl $(unit_programs) $(tool_programs) $(feedclient)
 
-bench-programs: daemon $(bench_programs) $(tool_programs) $(nullpeer)
+bench-programs: daemon $(bench_programs) $(tool_programs) $(feedclient) $(nullpeer)
 	$(if $(nullpeer),,@echo "bench/nullpeer is not built: it takes clang and libbpf-dev")
 
-vm-programs: daemon $(abi_programs) $(tool_programs)
+vm-programs: daemon $(abi_programs) $(tool_programs) $(feedclient)
 
-service-programs: all $(tool_programs) $(service_programs)
+service-programs: all $(tool_programs) $(feedclient) $(service_programs)
 
 $(BUILD)/dmacastd: $(BUILD)/daemon/main.o $(library) $(BUILD)/flags
 	$(say) LINK $@
@@ -125,10 +129,14 @@ $(library): $(library_sources:%.c=$(BUILD)/%.o)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(unit_programs) $(tool_programs) $(bench_programs) $(service_programs): $(BUILD)/%: $(BUILD)/%.o \
-		$(library) $(BUILD)/flags
+one_source_programs := $(unit_programs) $(tool_programs) $(bench_programs) $(service_programs)
+$(one_source_programs) $(feedclient): $(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(LIBS) -lm
+
+$(one_source_programs): $(BUILD)/%: $(BUILD)/%.o
+
+$(feedclient): $(feedclient_objects)
 
 $(bench_programs): $(bench_shared:%.c=$(BUILD)/%.o)
 
@@ -151,10 +159,17 @@ $(nullpeer_bpf): bench/nullpeer.bpf.c bench/nullpeer_report.h $(BUILD)/flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(BPF_CLANG) -target bpf $(WARNINGS) -O2 -g -isystem /usr/include/$(shell gcc -print-multiarch) -c -o $@ $<
 
-$(objects): $(BUILD)/%.o: %.c $(BUILD)/flags
+define compile
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+endef
+
+$(objects): $(BUILD)/%.o: %.c $(BUILD)/flags
+	$(compile)
+
+$(feedclient_objects): $(BUILD)/tests/feedclient-%.o: tests/feedclient/%.c $(BUILD)/flags
+	$(compile)
 
 # Other flags, or another compiler, build everything again.
 flags_now = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS)
@@ -165,7 +180,7 @@ $(BUILD)/flags: FORCE
 .PHONY: FORCE
 FORCE:
 
--include $(objects:.o=.d)
+-include $(objects:.o=.d) $(feedclient_objects:.o=.d)
 
 clean:
 	$(say) CLEAN $(BUILD)
@@ -255,7 +270,7 @@ check-quick:
 
 demo:
 	@tests/packages demo
-	+@$(MAKE) --no-print-directory daemon $(BUILD)/tests/feedclient
+	+@$(MAKE) --no-print-directory daemon $(feedclient)
 	@BUILD=$(BUILD) tests/demo
 
 deps:
@@ -272,8 +287,7 @@ bench bench-quick:
 	+@$(MAKE) --no-print-directory bench-programs
 	@$(call measure,$(if $(filter bench-quick,$@),--quick))
 
-c_files = $(wildcard daemon/*.[ch] daemon/*/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/vm/*.[ch] tests/vm/abi/*.[ch] \
-	tests/service/*.[ch] bench/*.[ch])
+c_files = $(wildcard daemon/*.[ch] daemon/*/*.[ch] tests/*.[ch] tests/*/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch])
 
 format:
 	$(Q)clang-format -i $(c_files)

@@ -42,7 +42,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "command_line.h"
+#include "../command_line.h"
 #include "lib/pattern.h"
 #include "lib/units.h"
 
