@@ -451,7 +451,7 @@ static const struct settings settings = {
 	.count = sizeof(setting_table) / sizeof(setting_table[0]),
 };
 
-_Static_assert(sizeof(setting_table) / sizeof(setting_table[0]) <= SETTINGS_MOST, "too many");
+_Static_assert(sizeof(setting_table) / sizeof(setting_table[0]) <= MAX_SETTINGS, "too many");
 
 static void nullpeer_print_help(void)
 {

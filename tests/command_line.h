@@ -38,12 +38,12 @@ struct setting {
 	const char *help;
 };
 
-#define SETTINGS_MOST 64
+#define MAX_SETTINGS 64
 
 /* What one call does: all of them, with what is to be said when a value is bad; NULL: what all say. */
 struct settings {
 	const struct setting *item;
-	size_t count; /* at most SETTINGS_MOST */
+	size_t count; /* at most MAX_SETTINGS */
 	void (*bad_value)(const char *name, const char *value) __attribute__((noreturn));
 };
 
@@ -94,7 +94,7 @@ static inline bool settings_apply(const struct setting *setting, const char *tex
 /** settings_parse() - take the options of the command line; optind is behind them. Exits with 2. */
 static inline void settings_parse(const struct settings *settings, int argc, char **argv)
 {
-	struct option options[SETTINGS_MOST + 1] = { 0 };
+	struct option options[MAX_SETTINGS + 1] = { 0 };
 	int index, result;
 
 	for (size_t i = 0; i < settings->count; i++) {
