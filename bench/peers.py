@@ -356,7 +356,7 @@ def _end_on_signal(number: int, _frame: object) -> None:
 
 
 def main() -> int:
-    """The check, for manual use and for tests/t/38-peers.t."""
+    """The check, for manual use and for tests/t/52-peers.t."""
     servers = {peer.server.name: peer.server for peer in PEERS} | {"dmacastd": FED_DAEMON}
     obstacles = {peer.server.name: peer.obstacle for peer in PEERS}
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[1])

@@ -21,14 +21,14 @@ declare -A left_out=(
 	[29-messages]="log and arguments, the same with every source"
 	[30-control]="the control socket, which knows of no source"
 	[31-top]="dmacastctl in a terminal"
-	[32-completion]="the shell's completion"
 	[32-metrics]="the HTTP listener; 10-stream looks at a device's metrics from outside"
 	[33-reload]="54-reload is about devices"
-	[34-units]="the units alone"
-	[35-service]="the service manager's side; the service tests run with a device"
-	[38-peers]="other servers than the daemon"
-	[36-nullpeer]="completions by TCP, whose memory is not looked at; tests/vm has real cards"
-	[37-bench]="the benchmark: how it measures, and its arithmetic"
+	[34-completion]="the shell's completion"
+	[40-units]="the units alone"
+	[41-service]="the service manager's side; the service tests run with a device"
+	[50-nullpeer]="completions by TCP, whose memory is not looked at; tests/vm has real cards"
+	[51-bench]="the benchmark: how it measures, and its arithmetic"
+	[52-peers]="other servers than the daemon"
 )
 
 for test in tests/t/*.t; do
