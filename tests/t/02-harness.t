@@ -75,4 +75,14 @@ rm "$work/tap/one.tap" "$work/tap/three.tap"
 is "without failures it is one line" "$(tests/summary "$work/tap" 0)" "1 passed, 0 failed, 0 skipped"
 is "a test that ended early is a failure" "$(tests/summary "$work/tap" 1)" "1 passed, 1 failed, 0 skipped"
 
+# --- names of tests ---
+for folder in tests/t tests/vm/t tests/service/t; do
+	find "$folder" -type f -printf '%f\n' | sort | awk '
+		!/^[0-9][0-9]-[a-z0-9-]+\.t$/ { print $0 " is not NN-NAME.t" }
+		{ number = substr($0, 1, 2) }
+		number == last { print name " and " $0 " have the same number" }
+		{ last = number; name = $0 }' >"$work/names"
+	is "$folder: each test has a number of its own" "$(cat "$work/names")" ""
+done
+
 done_testing
