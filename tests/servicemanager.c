@@ -54,7 +54,7 @@ static void pass(int fd, const char *name)
 	strcat(passed.names, name);
 }
 
-static int listen_at(const char *endpoint)
+static int listen_to_pass(const char *endpoint)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *info;
 	struct address address;
@@ -80,7 +80,7 @@ static void pass_listening(char *text)
 	if (!endpoint)
 		errx(2, "%s: expected NAME=HOST:PORT", text);
 	*endpoint++ = '\0';
-	pass(listen_at(endpoint), text);
+	pass(listen_to_pass(endpoint), text);
 }
 
 static void pass_connected(const char *name)
@@ -177,7 +177,7 @@ static void start_writer(const char *path)
 
 /* ---- the environment of the command ---- */
 
-static void set_number(const char *name, long number)
+static void set_variable(const char *name, long number)
 {
 	char text[32];
 
@@ -185,7 +185,7 @@ static void set_number(const char *name, long number)
 	setenv(name, text, 1);
 }
 
-static void hand_over(void)
+static void install_passed(void)
 {
 	if (!passed.count)
 		return;
@@ -193,8 +193,8 @@ static void hand_over(void)
 		if (dup2(passed.fd[i], FIRST_PASSED + (int)i) < 0)
 			err(2, "dup2");
 	}
-	set_number("LISTEN_PID", getpid());
-	set_number("LISTEN_FDS", passed.count);
+	set_variable("LISTEN_PID", getpid());
+	set_variable("LISTEN_FDS", passed.count);
 	setenv("LISTEN_FDNAMES", passed.names, 1);
 }
 
@@ -217,7 +217,7 @@ int main(int argc, char **argv)
 			break;
 		case 'w':
 			setenv("WATCHDOG_USEC", optarg, 1);
-			set_number("WATCHDOG_PID", getpid());
+			set_variable("WATCHDOG_PID", getpid());
 			break;
 		case 't':
 			start_writer(optarg);
@@ -228,7 +228,7 @@ int main(int argc, char **argv)
 	}
 	if (optind == argc)
 		errx(2, "expected a command");
-	hand_over();
+	install_passed();
 	execvp(argv[optind], argv + optind);
 	err(2, "%s", argv[optind]);
 }

@@ -106,7 +106,7 @@ static const struct call_attempt {
 
 /* ---- what takes more than one call ---- */
 
-static int make_device(void)
+static int probe_make_device(void)
 {
 	int result = mknod("/tmp/probe-device", S_IFBLK | 0600, makedev(254, 0)), error = errno;
 
@@ -174,7 +174,7 @@ static const struct other_attempt {
 	const char *what;
 	int (*run)(void);
 } others[] = {
-	{ "make a device", make_device },
+	{ "make a device", probe_make_device },
 	{ "map code that it can write", map_writable_code },
 	{ "make code of data", make_code_of_data },
 	{ "run in real time", run_in_real_time },
@@ -195,7 +195,7 @@ struct attempt {
 };
 
 /* Return: 0, or the error. */
-static int run(const struct attempt *attempt)
+static int attempt_run(const struct attempt *attempt)
 {
 	const struct call_attempt *call = attempt->call;
 	const long *a;
@@ -235,7 +235,7 @@ static void try(const struct attempt *attempt, bool denied)
 	fflush(stdout);
 	child = fork();
 	if (!child)
-		_exit(run(attempt));
+		_exit(attempt_run(attempt));
 	check(child > 0 && waitpid(child, &status, 0) == child, "no process: %s", strerror(errno));
 	if (WIFSIGNALED(status)) {
 		check(denied && WTERMSIG(status) == SIGSYS, "killed by signal %d",

@@ -34,30 +34,30 @@
 
 static volatile sig_atomic_t stopping;
 
-static void stop(int number)
+static void serial_stop(int number)
 {
 	(void)number;
 	stopping = 1;
 }
 
-static void __attribute__((noreturn)) fail(const char *what)
+static void __attribute__((noreturn)) serial_fail(const char *what)
 {
 	fprintf(stderr, "serialfeed: %s: %s\n", what, strerror(errno));
 	exit(1);
 }
 
-static int connect_to(const char *path)
+static int connect_to_qemu(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		fail(path);
+		serial_fail(path);
 	return fd;
 }
 
-static void send_all(int fd, const void *data, size_t length)
+static void serial_send(int fd, const void *data, size_t length)
 {
 	const char *at = data;
 
@@ -67,7 +67,7 @@ static void send_all(int fd, const void *data, size_t length)
 		if (sent < 0 && errno == EINTR)
 			continue;
 		if (sent < 0)
-			fail("send");
+			serial_fail("send");
 		at += sent;
 		length -= (size_t)sent;
 	}
@@ -84,7 +84,7 @@ static void wait_until_read(int serial)
 
 	for (;;) {
 		if (ioctl(serial, SIOCOUTQ, &unread))
-			fail("SIOCOUTQ");
+			serial_fail("SIOCOUTQ");
 		if (!unread || stopping)
 			return;
 		pause_briefly();
@@ -92,7 +92,7 @@ static void wait_until_read(int serial)
 }
 
 /* Ask for a register; what the monitor says before, such as its prompt and an echo, is no answer. */
-static uint32_t read_register(int monitor, const char *address)
+static uint32_t monitor_read_register(int monitor, const char *address)
 {
 	char command[64], answer[4096], wanted[32];
 	size_t length = 0;
@@ -100,7 +100,7 @@ static uint32_t read_register(int monitor, const char *address)
 	snprintf(command, sizeof(command), "xp /1wx %s\n", address);
 	snprintf(wanted, sizeof(wanted), "%016" PRIx64 ": 0x",
 		 (uint64_t)strtoull(address, NULL, 0));
-	send_all(monitor, command, strlen(command));
+	serial_send(monitor, command, strlen(command));
 	while (length < sizeof(answer) - 1) {
 		ssize_t got = recv(monitor, answer + length, sizeof(answer) - 1 - length, 0);
 		const char *value;
@@ -108,7 +108,7 @@ static uint32_t read_register(int monitor, const char *address)
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
-			fail("monitor");
+			serial_fail("monitor");
 		length += (size_t)got;
 		answer[length] = '\0';
 		value = strstr(answer, wanted);
@@ -116,12 +116,12 @@ static uint32_t read_register(int monitor, const char *address)
 			return (uint32_t)strtoul(value + strlen(wanted), NULL, 16);
 	}
 	errno = EPROTO;
-	fail("monitor");
+	serial_fail("monitor");
 }
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = stop };
+	struct sigaction action = { .sa_handler = serial_stop };
 	unsigned char piece[PIECE];
 	uint64_t offset = 0;
 	int serial, monitor;
@@ -132,14 +132,14 @@ int main(int argc, char **argv)
 	}
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
-	serial = connect_to(argv[1]);
-	monitor = connect_to(argv[2]);
+	serial = connect_to_qemu(argv[1]);
+	monitor = connect_to_qemu(argv[2]);
 	while (!stopping) {
 		pattern_fill(piece, sizeof(piece), offset);
-		send_all(serial, piece, sizeof(piece));
+		serial_send(serial, piece, sizeof(piece));
 		offset += sizeof(piece);
 		wait_until_read(serial);
-		while (!stopping && (read_register(monitor, argv[3]) & FIFO_BYTES))
+		while (!stopping && (monitor_read_register(monitor, argv[3]) & FIFO_BYTES))
 			pause_briefly();
 	}
 	printf("%" PRIu64 "\n", offset);

@@ -27,7 +27,7 @@
 
 /* ---- The faults ---- */
 
-static void arm(unsigned int nth)
+static void allocation_arm(unsigned int nth)
 {
 	char text[16];
 
@@ -35,23 +35,24 @@ static void arm(unsigned int nth)
 	need(write_file(PARAMETERS "fail_nth", text), PARAMETERS "fail_nth: %m");
 }
 
-static bool has_failed(void)
+static bool allocation_has_failed(void)
 {
 	return number_from(PARAMETERS "fail_nth") == 0;
 }
 
 /* disarm() - Return: has it failed? */
-static bool disarm(void)
+static bool allocation_disarm(void)
 {
-	bool failed = has_failed();
+	bool failed = allocation_has_failed();
 
-	arm(0);
+	allocation_arm(0);
 	return failed;
 }
 
 /* ---- The ring works ---- */
 
-static void check_works(struct channel *channel, uint64_t size, uint32_t count, uint32_t flags)
+static void allocation_check_works(struct channel *channel, uint64_t size, uint32_t count,
+				   uint32_t flags)
 {
 	channel_setup(channel, size, count, flags | DMACAST_SETUP_STALL);
 	check_held(size * count, "set up again");
@@ -62,7 +63,7 @@ static void check_works(struct channel *channel, uint64_t size, uint32_t count, 
 	channel_unmap(channel);
 }
 
-static void free_ring(struct channel *channel)
+static void allocation_free_ring(struct channel *channel)
 {
 	channel_setup(channel, 0, 0, 0);
 	check_held(0, "freed");
@@ -74,22 +75,22 @@ static void free_ring(struct channel *channel)
  * Where a large run cannot be had, smaller ones do: of a scattered block, so many of the failures may
  * do no harm.
  */
-static void test_setup(uint64_t size, uint32_t flags, unsigned int harmless)
+static void test_allocation_setup(uint64_t size, uint32_t flags, unsigned int harmless)
 {
 	static unsigned int told;
 	struct channel channel = channel_open();
 	unsigned int nth, failures = 0, successes = 0;
 	int kmsg = kmsg_open();
 
-	free_ring(&channel);
+	allocation_free_ring(&channel);
 	for (nth = 1; nth < ENOUGH; nth++) {
 		int result, error;
 		bool failed;
 
-		arm(nth);
+		allocation_arm(nth);
 		result = try_setup(&channel, size, BLOCK_COUNT, flags);
 		error = errno;
-		failed = disarm();
+		failed = allocation_disarm();
 		if (!failed && check(!result, "SETUP without a fault: %s", strerror(error)))
 			break;
 		if (result) {
@@ -103,8 +104,8 @@ static void test_setup(uint64_t size, uint32_t flags, unsigned int harmless)
 			check_held(size * BLOCK_COUNT, "with smaller runs");
 			successes++;
 		}
-		check_works(&channel, size, BLOCK_COUNT, flags);
-		free_ring(&channel);
+		allocation_check_works(&channel, size, BLOCK_COUNT, flags);
+		allocation_free_ring(&channel);
 	}
 	check(nth < ENOUGH, "there is no end of allocations");
 	/* The ring's own, and for each block two lists, the table, the mapping, and its pages. */
@@ -133,7 +134,7 @@ static void test_submission(void)
 		channel_map(&channel);
 		for (unsigned int i = 0; i < BLOCK_COUNT; i++)
 			touch(channel.map + i * channel.stride);
-		arm(nth);
+		allocation_arm(nth);
 		errno = 0;
 		result = ioctl(channel.fd, DMACAST_IOC_START);
 		if (result) {
@@ -154,18 +155,18 @@ static void test_submission(void)
 			check_content(&channel, &block);
 			recycle(&channel, block.index);
 		}
-		retried += has_failed() && !result;
+		retried += allocation_has_failed() && !result;
 		channel_go_round(&channel);
 		check_held(BLOCK_SIZE * BLOCK_COUNT, "running");
 		channel_stop(&channel);
 		channel_unmap(&channel);
-		if (!disarm())
+		if (!allocation_disarm())
 			break;
 	}
 	check(nth < ENOUGH, "there is no end of transfers");
 	check(refused == 1, "START failed %u times", refused);
 	check(retried >= BLOCK_COUNT, "only %u times a transfer was prepared again", retried);
-	free_ring(&channel);
+	allocation_free_ring(&channel);
 	close(kmsg);
 	channel_close(&channel);
 	point("transfers that cannot be prepared: START, and %u times while it runs", retried);
@@ -180,18 +181,18 @@ static void test_submission_in_callback(void)
 
 	for (nth = BLOCK_COUNT + 1; nth <= 3 * BLOCK_COUNT; nth++) {
 		channel_setup(&channel, BLOCK_SIZE, BLOCK_COUNT, 0);
-		arm(nth);
+		allocation_arm(nth);
 		channel_start(&channel);
 		check(wait_for(&channel, overruns, 3 * BLOCK_COUNT, 20), "it has stopped");
-		hits += disarm();
+		hits += allocation_disarm();
 		channel_stop(&channel);
 		stats = channel_stats(&channel);
 		check(stats.blocks_free + stats.blocks_ready == BLOCK_COUNT,
 		      "%u free and %u ready blocks", stats.blocks_free, stats.blocks_ready);
 	}
 	check(hits == 2 * BLOCK_COUNT, "only %u were hit", hits);
-	check_works(&channel, BLOCK_SIZE, BLOCK_COUNT, 0);
-	free_ring(&channel);
+	allocation_check_works(&channel, BLOCK_SIZE, BLOCK_COUNT, 0);
+	allocation_free_ring(&channel);
 	channel_close(&channel);
 	point("transfers that cannot be prepared in a callback");
 }
@@ -205,11 +206,11 @@ static void test_mapping(uint32_t flags)
 
 	channel_setup(&channel, BLOCK_SIZE, 2, flags | DMACAST_SETUP_STALL);
 	for (nth = 1; nth < ENOUGH; nth++) {
-		arm(nth);
+		allocation_arm(nth);
 		channel_map(&channel);
 		for (unsigned int i = 0; i < channel.block_count; i++)
 			check(!touch(channel.map + i * channel.stride), "a signal");
-		if (!disarm())
+		if (!allocation_disarm())
 			break;
 		channel_start(&channel);
 		channel_go_round(&channel);
@@ -222,7 +223,7 @@ static void test_mapping(uint32_t flags)
 	}
 	check(nth == 2 * BLOCK_SIZE / page_size + 1, "%u pages were mapped", nth - 1);
 	channel_unmap(&channel);
-	free_ring(&channel);
+	allocation_free_ring(&channel);
 	channel_close(&channel);
 	point("%u page faults%s: the next one is right", nth - 1,
 	      flags & DMACAST_SETUP_CONTIGUOUS ? ", contiguous" : "");
@@ -232,10 +233,10 @@ static void test_open(void)
 {
 	struct channel channel;
 
-	arm(1);
+	allocation_arm(1);
 	channel = channel_open();
 	channel_close(&channel);
-	check(!disarm(), "open() allocates: what if that fails?");
+	check(!allocation_disarm(), "open() allocates: what if that fails?");
 	point("open() and close() allocate nothing");
 }
 
@@ -278,7 +279,7 @@ static void end_waiting(struct waiting *waiting)
 	check_held(BLOCK_SIZE * BLOCK_COUNT, "at the end");
 	channel_unmap(&waiting->channel);
 	channel_stop(&waiting->channel);
-	free_ring(&waiting->channel);
+	allocation_free_ring(&waiting->channel);
 	channel_close(&waiting->channel);
 }
 
@@ -291,13 +292,13 @@ static bool replace_failing(uint32_t flags, unsigned int nth, unsigned int *fail
 	bool failed, late;
 	uint64_t left;
 
-	arm(nth);
+	allocation_arm(nth);
 	late = clock_ns(CLOCK_MONOTONIC) - start > 900 * NS_PER_MS;
 	check(wait_for(&waiting.channel, replaced, 1, 20), "no fresh pages");
 	left = channel_stats(&waiting.channel).left_behind;
 	check(left >= page_size && left <= BLOCK_SIZE, "%" PRIu64 " bytes are left behind", left);
 	check_held(BLOCK_SIZE * BLOCK_COUNT + left, "with fresh pages");
-	failed = disarm();
+	failed = allocation_disarm();
 	*failures += kmsg_says(kmsg, "no memory for fresh pages");
 	close(kmsg);
 	end_waiting(&waiting);
@@ -344,10 +345,10 @@ static unsigned int test_binding(void)
 		bool bound, failed;
 		int error;
 
-		arm(nth);
+		allocation_arm(nth);
 		bound = write_file(DRIVER "/bind", platform_device);
 		error = errno;
-		failed = disarm();
+		failed = allocation_disarm();
 		if (!failed && check(bound, "without a fault: %s", strerror(error)))
 			break;
 		check(!bound, "allocation %u: bound nevertheless", nth);
@@ -361,7 +362,7 @@ static unsigned int test_binding(void)
 		check(access(device, F_OK), "%s is there", device);
 		bind_again();
 		channel = channel_open();
-		check_works(&channel, BLOCK_SIZE, BLOCK_COUNT, 0);
+		allocation_check_works(&channel, BLOCK_SIZE, BLOCK_COUNT, 0);
 		channel_close(&channel);
 		unbind();
 		check_held(0, "unbound");
@@ -413,9 +414,9 @@ static void check_small(bool (*fail)(const struct channel *channel), const struc
 		uint64_t before = small_objects(least);
 
 		for (unsigned int n = 0; n < rounds; n++) {
-			arm(nth);
+			allocation_arm(nth);
 			check(fail(channel), "it works without allocation %u", nth);
-			check(disarm(), "there is no allocation %u", nth);
+			check(allocation_disarm(), "there is no allocation %u", nth);
 		}
 		more = small_objects(least) - before;
 	}
@@ -438,7 +439,7 @@ static void test_small_memory(unsigned int of_binding)
 {
 	struct channel channel = channel_open();
 
-	free_ring(&channel);
+	allocation_free_ring(&channel);
 	for (unsigned int nth = 1; nth <= 1 + 2 * 5; nth++)
 		check_small(fail_setup, &channel, nth, 2000, 16);
 	channel_close(&channel);
@@ -481,7 +482,7 @@ static void test_much_memory(void)
 	struct channel channel = channel_open();
 	uint64_t before, during, after;
 
-	free_ring(&channel);
+	allocation_free_ring(&channel);
 	before = free_memory();
 	channel_setup(&channel, BIG_SIZE, BIG_COUNT, 0);
 	channel_map(&channel);
@@ -492,7 +493,7 @@ static void test_much_memory(void)
 	check(during + BIG_SIZE * BIG_COUNT < before + BIG_BOUND, "%llu MiB are free, %llu before",
 	      during / MIB, before / MIB);
 	channel_unmap(&channel);
-	free_ring(&channel);
+	allocation_free_ring(&channel);
 	channel_close(&channel);
 	after = free_memory();
 	check(after + BIG_BOUND > before, "%llu MiB are free, %llu before", after / MIB,
@@ -504,10 +505,10 @@ int main(int argc, char **argv)
 {
 	begin(argc, argv);
 	need(!access(PARAMETERS "fail_nth", F_OK), "the module has no fault points");
-	test_setup(page_size, 0, 0);
-	test_setup(BLOCK_SIZE, 0, 2);
-	test_setup(64 * KIB, DMACAST_SETUP_CONTIGUOUS, 0);
-	test_setup(BLOCK_SIZE, DMACAST_SETUP_CONTIGUOUS, 0);
+	test_allocation_setup(page_size, 0, 0);
+	test_allocation_setup(BLOCK_SIZE, 0, 2);
+	test_allocation_setup(64 * KIB, DMACAST_SETUP_CONTIGUOUS, 0);
+	test_allocation_setup(BLOCK_SIZE, DMACAST_SETUP_CONTIGUOUS, 0);
 	test_submission();
 	test_submission_in_callback();
 	test_open();

@@ -47,13 +47,13 @@ static struct held_ring hold_all(const struct channel *channel)
 }
 
 /* release() - the first @count of those that are still held. */
-static void release(struct held_ring *held, unsigned int count)
+static void bounded_release(struct held_ring *held, unsigned int count)
 {
 	for (; count; count--)
 		check(release_page(&held->pages[--held->count]), "a page changed in its pipe");
 }
 
-static void check_whole(const struct channel *channel)
+static void bounded_check_whole(const struct channel *channel)
 {
 	struct dmacast_block blocks[BLOCK_COUNT];
 	unsigned int count = channel_read(channel, blocks, channel->block_count, 10);
@@ -104,7 +104,7 @@ static void test_cap(void)
 	check(kmsg_count(kmsg, "still referenced") == 1, "not one line of the log tells of it");
 	point("and no more after that: they wait, and the log says so once");
 
-	release(&first, BLOCK_COUNT / 2);
+	bounded_release(&first, BLOCK_COUNT / 2);
 	check(wait_for(&channel, replaced, BLOCK_COUNT + BLOCK_COUNT / 2, 10), "replaced: %llu",
 	      channel_stats(&channel).replaced);
 	sleep_ms(1500);
@@ -114,12 +114,12 @@ static void test_cap(void)
 	check(held_bytes() <= 2 * RING, "%" PRIu64 " bytes are held", held_bytes());
 	point("some pipes are read: as many blocks get fresh pages");
 
-	release(&first, first.count);
-	release(&second, second.count);
+	bounded_release(&first, first.count);
+	bounded_release(&second, second.count);
 	check(wait_while(&channel, blocks_quarantine, 0, 10), "blocks stay in quarantine");
 	wait_for_left(&channel, 0);
-	check_whole(&channel);
-	check_whole(&channel);
+	bounded_check_whole(&channel);
+	bounded_check_whole(&channel);
 	check_held(RING, "all pipes read");
 	close(kmsg);
 	channel_close(&channel);
@@ -127,7 +127,7 @@ static void test_cap(void)
 }
 
 /* A ring that is left by SETUP counts like blocks that got fresh pages. */
-static void test_setup(void)
+static void test_bounded_setup(void)
 {
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct held_ring first = hold_all(&channel), second;
@@ -139,7 +139,7 @@ static void test_setup(void)
 	check_held(2 * RING, "another ring");
 	channel_map(&channel);
 	channel_start(&channel);
-	check_whole(&channel);
+	bounded_check_whole(&channel);
 	point("SETUP leaves a ring whose pages are held");
 
 	second = hold_all(&channel);
@@ -156,17 +156,17 @@ static void test_setup(void)
 	      "the same geometry: %m");
 	point("EBUSY when more than the larger ring would be left behind");
 
-	release(&first, first.count);
+	bounded_release(&first, first.count);
 	check(wait_for(&channel, replaced, BLOCK_COUNT / 2, 10), "replaced: %llu",
 	      channel_stats(&channel).replaced);
 	wait_for_left(&channel, RING);
 	channel_setup(&channel, BLOCK_SIZE / 2, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	check_held(RING + RING / 2, "a smaller ring");
-	release(&second, second.count);
+	bounded_release(&second, second.count);
 	wait_for_left(&channel, 0);
 	channel_map(&channel);
 	channel_start(&channel);
-	check_whole(&channel);
+	bounded_check_whole(&channel);
 	channel_close(&channel);
 	check_held(RING / 2, "all pipes read");
 	channel = channel_open();
@@ -199,14 +199,14 @@ static void test_owners(void)
 	      "the first two had %u and %u blocks", held[0].count, held[1].count);
 	check(!held[5].count, "the last one had %u blocks", held[5].count);
 	for (unsigned int n = 0; n < 6; n++)
-		release(&held[n], held[n].count);
+		bounded_release(&held[n], held[n].count);
 	point("six owners, one after the other, die with all blocks in use");
 
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 
 	check(wait_while(&channel, blocks_quarantine, 0, 10), "blocks stay in quarantine");
 	wait_for_left(&channel, 0);
-	check_whole(&channel);
+	bounded_check_whole(&channel);
 	channel_close(&channel);
 	check_held(RING, "all pipes read");
 	point("and when all is read, the ring is whole");
@@ -228,7 +228,7 @@ static void test_charge(const char *directory)
 	/* The kernel charges in batches. */
 	check(number_from(path) >= before + 15 * RING,
 	      "%" PRIu64 " bytes are charged, before it were %" PRIu64, number_from(path), before);
-	release(&held, held.count);
+	bounded_release(&held, held.count);
 	channel_close(&channel);
 	point("fresh pages are charged to the group of the process that set up the ring");
 }
@@ -251,7 +251,7 @@ int main(int argc, char **argv)
 	channel_close(&channel);
 	point("the ABI has left_behind and left_refused");
 	test_cap();
-	test_setup();
+	test_bounded_setup();
 	test_owners();
 	return tap_end();
 }

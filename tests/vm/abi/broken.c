@@ -43,7 +43,7 @@
 static uint64_t completions, copied;
 
 /* Read what the kernel tells of sends, so that its memory for that does not run out. */
-static void read_completions(int client)
+static void broken_read_completions(int client)
 {
 	char control[256];
 
@@ -79,7 +79,7 @@ static size_t send_block(int client, const unsigned char *data, size_t length, i
 		ssize_t n = send(client, data + sent, length - sent,
 				 MSG_ZEROCOPY | MSG_DONTWAIT | MSG_NOSIGNAL);
 
-		read_completions(client);
+		broken_read_completions(client);
 		if (n > 0) {
 			sent += n;
 			continue;

@@ -341,7 +341,7 @@ static void write_register(unsigned int offset, uint32_t value)
 	registers[offset / sizeof(*registers)] = value;
 }
 
-static uint32_t read_register(unsigned int offset)
+static uint32_t engine_read_register(unsigned int offset)
 {
 	return registers[offset / sizeof(*registers)];
 }
@@ -352,11 +352,12 @@ static void drain_port(const char *address)
 	unsigned int bytes = 0;
 
 	map_registers(address);
-	while ((read_register(UFSTAT) & UFSTAT_RECEIVED) && bytes < 256) {
-		read_register(URXH);
+	while ((engine_read_register(UFSTAT) & UFSTAT_RECEIVED) && bytes < 256) {
+		engine_read_register(URXH);
 		bytes++;
 	}
-	check(!(read_register(UFSTAT) & UFSTAT_RECEIVED), "it is not empty after %u bytes", bytes);
+	check(!(engine_read_register(UFSTAT) & UFSTAT_RECEIVED), "it is not empty after %u bytes",
+	      bytes);
 	point("the port is empty");
 }
 
@@ -489,7 +490,7 @@ static void test_port(const char *address)
 
 /* ---- A stream from outside ---- */
 
-static void check_stream(void)
+static void engine_check_stream(void)
 {
 	uint32_t words[4096], last = 0;
 	uint64_t total = 0;
@@ -512,7 +513,7 @@ int main(int argc, char **argv)
 {
 	is_strict = argc > 2 && !strcmp(argv[argc - 1], "strict");
 	if (argc > 1 && !strcmp(argv[1], "check")) {
-		check_stream();
+		engine_check_stream();
 		return tap_end();
 	}
 	begin_without_sim(argc, argv);

@@ -52,7 +52,7 @@ static void be_realtime(void)
 		_exit(3);
 }
 
-static void rest(unsigned int number)
+static void exact_rest(unsigned int number)
 {
 	struct timespec time = { .tv_nsec = 100000 + 70000 * number };
 
@@ -72,11 +72,11 @@ static void toggle(const unsigned char *map, size_t stride, unsigned int number)
 
 		(void)*(const volatile unsigned char *)high;
 		madvise((void *)(uintptr_t)low, page_size, MADV_DONTNEED);
-		rest(number);
+		exact_rest(number);
 		(void)*(const volatile unsigned char *)low;
 		madvise((void *)(uintptr_t)high, page_size, MADV_DONTNEED);
 		shared->toggles++;
-		rest(number);
+		exact_rest(number);
 	}
 }
 

@@ -30,7 +30,7 @@ static int fail_nth;
 /* ---- Faults ---- */
 
 /* arm() - writing the number is itself a copy that can fail, if another number was left. */
-static void arm(unsigned int nth)
+static void failnth_arm(unsigned int nth)
 {
 	char text[16];
 	int length = snprintf(text, sizeof(text), "%u", nth), tries;
@@ -41,12 +41,12 @@ static void arm(unsigned int nth)
 }
 
 /* disarm() - return true if the fault was injected. A read that fails was the n-th copy itself. */
-static bool disarm(void)
+static bool failnth_disarm(void)
 {
 	char text[16] = "";
 	ssize_t length = pread(fail_nth, text, sizeof(text) - 1, 0);
 
-	arm(0);
+	failnth_arm(0);
 	return length > 0 && atoi(text) == 0;
 }
 
@@ -108,7 +108,7 @@ static void open_empty(struct attempt *attempt)
 	channel_setup(&attempt->channel, 0, 0, 0);
 }
 
-static void open_ring(struct attempt *attempt)
+static void failnth_open_ring(struct attempt *attempt)
 {
 	open_only(attempt);
 	channel_setup(&attempt->channel, BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
@@ -116,7 +116,7 @@ static void open_ring(struct attempt *attempt)
 
 static void open_mapped(struct attempt *attempt)
 {
-	open_ring(attempt);
+	failnth_open_ring(attempt);
 	channel_map(&attempt->channel);
 }
 
@@ -138,7 +138,7 @@ static void open_lent(struct attempt *attempt)
 }
 
 /* go_on() - the whole ring works, from the state that the call left: no block is lent. */
-static void go_on(struct attempt *attempt)
+static void failnth_continue(struct attempt *attempt)
 {
 	struct channel *channel = &attempt->channel;
 
@@ -155,7 +155,7 @@ static void go_on(struct attempt *attempt)
 
 /* ---- open, close ---- */
 
-static void nothing(struct attempt *attempt)
+static void failnth_nothing(struct attempt *attempt)
 {
 	attempt->channel = (struct channel){ .fd = -1 };
 }
@@ -171,8 +171,8 @@ static void finish_open(struct attempt *attempt, long result, int error)
 	(void)error;
 	if (result >= 0)
 		channel_close(&attempt->channel);
-	open_ring(attempt);
-	go_on(attempt);
+	failnth_open_ring(attempt);
+	failnth_continue(attempt);
 }
 
 /* A mapping would keep the file open. */
@@ -207,7 +207,7 @@ static void finish_with_ring(struct attempt *attempt, long result, int error)
 {
 	(void)result;
 	(void)error;
-	go_on(attempt);
+	failnth_continue(attempt);
 }
 
 static void finish_with_lent(struct attempt *attempt, long result, int error)
@@ -241,7 +241,7 @@ static void finish_setup(struct attempt *attempt, long result, int error)
 		check_held(0, "after the failure");
 	channel_setup(&attempt->channel, BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	held(attempt, "set up again");
-	go_on(attempt);
+	failnth_continue(attempt);
 }
 
 static long make_start(struct attempt *attempt)
@@ -255,7 +255,7 @@ static void finish_start(struct attempt *attempt, long result, int error)
 
 	(void)error;
 	check(stats.running == (result == 0), "running is %u", stats.running);
-	go_on(attempt);
+	failnth_continue(attempt);
 }
 
 static long make_stop(struct attempt *attempt)
@@ -383,10 +383,10 @@ static void test_call(const struct call *call)
 		int error;
 
 		call->prepare(&attempt);
-		arm(nth);
+		failnth_arm(nth);
 		result = call->make(&attempt);
 		error = result < 0 ? errno : 0;
-		injected = disarm();
+		injected = failnth_disarm();
 		if (error) {
 			check(injected, "without a fault: %s", strerror(error));
 			check(is_documented(call, error), "fault %u: %s", nth, strerror(error));
@@ -403,13 +403,13 @@ static void test_call(const struct call *call)
 static void finish_close(struct attempt *attempt, long result, int error)
 {
 	check(!result, "close: %s", strerror(error));
-	open_ring(attempt);
-	go_on(attempt);
+	failnth_open_ring(attempt);
+	failnth_continue(attempt);
 }
 
 static const struct call calls[] = {
-	{ "open", nothing, make_open, finish_open, { ENOMEM, ENFILE, EFAULT } },
-	{ "INFO", open_ring, make_info, finish_with_ring, { EFAULT } },
+	{ "open", failnth_nothing, make_open, finish_open, { ENOMEM, ENFILE, EFAULT } },
+	{ "INFO", failnth_open_ring, make_info, finish_with_ring, { EFAULT } },
 	{ "STATS", open_lent, make_stats, finish_with_lent, { EFAULT } },
 	{ "SETUP", open_empty, make_setup, finish_setup, { ENOMEM, EFAULT } },
 	{ "SETUP, contiguous",
@@ -418,12 +418,12 @@ static const struct call calls[] = {
 	  finish_setup,
 	  { ENOMEM, EFAULT } },
 	{ "SETUP of another ring",
-	  open_ring,
+	  failnth_open_ring,
 	  make_setup_contiguous,
 	  finish_setup,
 	  { ENOMEM, EFAULT } },
-	{ "SETUP of nothing", open_ring, make_setup_free, finish_setup, { EFAULT } },
-	{ "mmap", open_ring, make_mmap, finish_with_ring, { ENOMEM } },
+	{ "SETUP of nothing", failnth_open_ring, make_setup_free, finish_setup, { EFAULT } },
+	{ "mmap", failnth_open_ring, make_mmap, finish_with_ring, { ENOMEM } },
 	{ "page faults", open_mapped, make_touch, finish_touch, { 0 } },
 	{ "START", open_mapped, make_start, finish_start, { EIO } },
 	{ "poll", open_running, make_poll, finish_with_ring, { ENOMEM, EFAULT, EAGAIN } },

@@ -12,13 +12,13 @@
 #define BLOCK_COUNT 12U
 
 /* Nothing is lost for want of a block: what is lost, is lost by a fault. */
-static struct channel run(void)
+static struct channel faults_run(void)
 {
 	return channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 }
 
 /* drain() - read and give back until @count blocks have come whose record is as always. */
-static void drain(const struct channel *channel, unsigned int count)
+static void faults_drain(const struct channel *channel, unsigned int count)
 {
 	for (unsigned int n = 0; n < count; n++) {
 		struct dmacast_block block = read_one(channel);
@@ -30,9 +30,9 @@ static void drain(const struct channel *channel, unsigned int count)
 	}
 }
 
-static void test_errors(unsigned int errors)
+static void test_faults_errors(unsigned int errors)
 {
-	struct channel channel = run();
+	struct channel channel = faults_run();
 	struct dmacast_block block;
 	struct dmacast_stats stats;
 	uint64_t last = 0, lost = 0;
@@ -64,7 +64,7 @@ static void test_errors(unsigned int errors)
 	}
 	check(lost == errors, "lost %" PRIu64, lost);
 	check(after_error >= 1, "no record says so");
-	drain(&channel, 2 * BLOCK_COUNT);
+	faults_drain(&channel, 2 * BLOCK_COUNT);
 	channel_stop(&channel);
 	stats = channel_stats(&channel);
 	check(stats.errors == errors, "%llu errors", stats.errors);
@@ -80,7 +80,7 @@ static void test_errors(unsigned int errors)
 
 static void test_short(unsigned int count, unsigned int length)
 {
-	struct channel channel = run();
+	struct channel channel = faults_run();
 	struct dmacast_block block;
 	struct dmacast_stats stats;
 	uint64_t last = 0, records = 0, gone = 0, bytes = 0;
@@ -120,7 +120,7 @@ static void test_short(unsigned int count, unsigned int length)
 	else
 		check(!records && gone == count, "%" PRIu64 " records, lost %" PRIu64, records,
 		      gone);
-	drain(&channel, BLOCK_COUNT);
+	faults_drain(&channel, BLOCK_COUNT);
 	bytes += BLOCK_COUNT * BLOCK_SIZE;
 	channel_stop(&channel);
 	while (read(channel.fd, &block, sizeof(block)) == sizeof(block))
@@ -135,7 +135,7 @@ static void test_short(unsigned int count, unsigned int length)
 
 static void test_mixed(void)
 {
-	struct channel channel = run();
+	struct channel channel = faults_run();
 	struct dmacast_block block;
 	uint64_t next = 0, lost = 0, shorts = 0;
 	struct dmacast_stats stats;
@@ -215,22 +215,22 @@ static void test_with_overrun(void)
 
 static void test_pause(void)
 {
-	struct channel channel = run();
+	struct channel channel = faults_run();
 	uint64_t before;
 
-	drain(&channel, BLOCK_COUNT);
+	faults_drain(&channel, BLOCK_COUNT);
 	sim("stall", "700");
 	before = clock_ns(CLOCK_MONOTONIC);
-	drain(&channel, 3 * BLOCK_COUNT);
+	faults_drain(&channel, 3 * BLOCK_COUNT);
 	check(clock_ns(CLOCK_MONOTONIC) - before > 400 * NS_PER_MS, "there was no pause");
 	channel_close(&channel);
 	point("a pause");
 
 	sim("rate", "%u", 200000);
-	channel = run();
-	drain(&channel, 1);
+	channel = faults_run();
+	faults_drain(&channel, 1);
 	sim("burst", "%u", BLOCK_COUNT - 2);
-	drain(&channel, 2 * BLOCK_COUNT);
+	faults_drain(&channel, 2 * BLOCK_COUNT);
 	channel_close(&channel);
 	sim("rate", "0");
 	point("a burst");
@@ -239,10 +239,10 @@ static void test_pause(void)
 int main(int argc, char **argv)
 {
 	begin(argc, argv);
-	test_errors(1);
-	test_errors(3);
-	test_errors(BLOCK_COUNT);
-	test_errors(200);
+	test_faults_errors(1);
+	test_faults_errors(3);
+	test_faults_errors(BLOCK_COUNT);
+	test_faults_errors(200);
 	test_short(1, 4096);
 	test_short(3, 1000);
 	test_short(2, 8);

@@ -26,8 +26,8 @@ struct pinned {
 };
 
 /* pin() - the part of the block from @from on, into a pipe. */
-static struct pinned pin(const struct channel *channel, const struct dmacast_block *block,
-			 size_t from, size_t size)
+static struct pinned guard_pin(const struct channel *channel, const struct dmacast_block *block,
+			       size_t from, size_t size)
 {
 	struct pinned pinned = { .size = size };
 	const unsigned char *start = content(channel, block) + from;
@@ -41,7 +41,7 @@ static struct pinned pin(const struct channel *channel, const struct dmacast_blo
 }
 
 /* unpin() - the pipe still has what was put into it. */
-static void unpin(struct pinned *pinned)
+static void guard_unpin(struct pinned *pinned)
 {
 	unsigned char *copy = malloc(pinned->size);
 	size_t have = 0;
@@ -66,7 +66,7 @@ static void go_round(const struct channel *channel, unsigned int rounds)
 }
 
 /* All blocks can be lent at once (of a ring that stalls): none is missing. */
-static void check_whole(const struct channel *channel)
+static void guard_check_whole(const struct channel *channel)
 {
 	struct dmacast_block blocks[BLOCK_COUNT];
 	unsigned int count = channel_read(channel, blocks, BLOCK_COUNT, 10);
@@ -82,7 +82,7 @@ static void test_short_wait(size_t from, size_t size, const char *what)
 {
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block block = read_one(&channel);
-	struct pinned pinned = pin(&channel, &block, from, size);
+	struct pinned pinned = guard_pin(&channel, &block, from, size);
 	uint64_t start = clock_ns(CLOCK_MONOTONIC);
 	struct dmacast_stats stats;
 
@@ -93,14 +93,14 @@ static void test_short_wait(size_t from, size_t size, const char *what)
 	      stats.blocks_quarantine);
 	refused(try_recycle(&channel, block.index), EINVAL);
 	sleep_ms(200);
-	unpin(&pinned);
+	guard_unpin(&pinned);
 	check(wait_while(&channel, blocks_quarantine, 0, 5), "it stays in quarantine");
 	stats = channel_stats(&channel);
 	/* An emulated machine may be slow: then fresh pages are right, too. */
 	if (clock_ns(CLOCK_MONOTONIC) - start < 800 * NS_PER_MS)
 		check(!stats.replaced, "%llu replaced", stats.replaced);
 	check(stats.quarantined == 1, "%llu quarantined", stats.quarantined);
-	check_whole(&channel);
+	guard_check_whole(&channel);
 	channel_close(&channel);
 	point("given back too early: it waits (%s)", what);
 }
@@ -109,7 +109,7 @@ static void test_long_wait(void)
 {
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block block = read_one(&channel);
-	struct pinned pinned = pin(&channel, &block, 0, BLOCK_SIZE);
+	struct pinned pinned = guard_pin(&channel, &block, 0, BLOCK_SIZE);
 	uint64_t start = clock_ns(CLOCK_MONOTONIC);
 	struct dmacast_stats stats;
 
@@ -121,10 +121,10 @@ static void test_long_wait(void)
 	check(stats.replaced == 1 && stats.quarantined == 1, "replaced %llu, quarantined %llu",
 	      stats.replaced, stats.quarantined);
 	check(sysfs_value("replaced") == 1, "sysfs: %" PRIu64, sysfs_value("replaced"));
-	check_whole(&channel);
+	guard_check_whole(&channel);
 	go_round(&channel, 5);
-	unpin(&pinned);
-	check_whole(&channel);
+	guard_unpin(&pinned);
+	guard_check_whole(&channel);
 	check(channel_stats(&channel).replaced == 1, "more were replaced");
 	channel_close(&channel);
 	point("after a second it gets fresh pages, at the same place of the mapping");
@@ -134,7 +134,7 @@ static void test_fresh_is_zeroed(void)
 {
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block block = read_one(&channel);
-	struct pinned pinned = pin(&channel, &block, 0, page_size);
+	struct pinned pinned = guard_pin(&channel, &block, 0, page_size);
 	static const unsigned char zeroes[BLOCK_SIZE];
 	void *second = mmap(NULL, channel.map_size, PROT_READ, MAP_SHARED, channel.fd, 0);
 
@@ -150,11 +150,11 @@ static void test_fresh_is_zeroed(void)
 	check(!memcmp(content(&channel, &block), zeroes, BLOCK_SIZE), "they are not zeroed");
 	check(!memcmp((unsigned char *)second + block.index * channel.stride, zeroes, BLOCK_SIZE),
 	      "not in the second mapping");
-	unpin(&pinned);
+	guard_unpin(&pinned);
 	munmap(second, channel.map_size);
 	sim("rate", "0");
 	channel_start(&channel);
-	check_whole(&channel);
+	guard_check_whole(&channel);
 	channel_close(&channel);
 	point("fresh pages are zeroed, and in every mapping");
 }
@@ -167,20 +167,20 @@ static void test_all(void)
 
 	need(channel_read(&channel, blocks, BLOCK_COUNT, 20) == BLOCK_COUNT, "not all came");
 	for (unsigned int i = 0; i < BLOCK_COUNT; i++)
-		pinned[i] = pin(&channel, &blocks[i], 0, BLOCK_SIZE);
+		pinned[i] = guard_pin(&channel, &blocks[i], 0, BLOCK_SIZE);
 	for (unsigned int i = 0; i < BLOCK_COUNT; i++)
 		recycle(&channel, blocks[i].index);
 	check(wait_for(&channel, replaced, BLOCK_COUNT, 20), "not all got fresh pages");
-	check_whole(&channel);
+	guard_check_whole(&channel);
 	go_round(&channel, 3);
 	for (unsigned int i = 0; i < BLOCK_COUNT; i++)
-		unpin(&pinned[i]);
+		guard_unpin(&pinned[i]);
 	check(channel_stats(&channel).replaced == BLOCK_COUNT, "more were replaced");
 	channel_close(&channel);
 	point("all blocks at once");
 }
 
-static void test_close(void)
+static void test_guard_close(void)
 {
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block blocks[3];
@@ -188,33 +188,33 @@ static void test_close(void)
 
 	need(channel_read(&channel, blocks, 3, 20) == 3, "not all came");
 	for (unsigned int i = 0; i < 3; i++)
-		pinned[i] = pin(&channel, &blocks[i], i * page_size, (i + 1) * 5 * page_size);
+		pinned[i] = guard_pin(&channel, &blocks[i], i * page_size, (i + 1) * 5 * page_size);
 	channel_close(&channel);
 	channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	go_round(&channel, 3);
 	check(wait_while(&channel, blocks_quarantine, 0, 10), "blocks stay in quarantine");
-	check_whole(&channel);
+	guard_check_whole(&channel);
 	go_round(&channel, 3);
 	for (unsigned int i = 0; i < 3; i++)
-		unpin(&pinned[i]);
+		guard_unpin(&pinned[i]);
 	channel_close(&channel);
 	point("close() with lent blocks, and the same ring again");
 
 	channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	need(channel_read(&channel, blocks, 1, 20) == 1, "none came");
-	pinned[0] = pin(&channel, &blocks[0], 0, BLOCK_SIZE);
+	pinned[0] = guard_pin(&channel, &blocks[0], 0, BLOCK_SIZE);
 	channel_close(&channel);
 	channel = channel_run(2 * BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	go_round(&channel, 3);
 	channel_close(&channel);
 	channel = channel_open();
 	need(!try_setup(&channel, 0, 0, 0), "SETUP 0, 0: %m");
-	unpin(&pinned[0]);
+	guard_unpin(&pinned[0]);
 	channel_close(&channel);
 	point("close(), and another ring");
 }
 
-static void test_kill(void)
+static void test_guard_kill(void)
 {
 	int status, from_child[2];
 	struct channel channel;
@@ -251,10 +251,10 @@ static void test_kill(void)
 	check(read(from_child[0], &one, 1) == 0, "the child lives");
 	close(from_child[0]);
 	channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
-	check_whole(&channel);
+	guard_check_whole(&channel);
 	go_round(&channel, 5);
-	unpin(&pinned);
-	check_whole(&channel);
+	guard_unpin(&pinned);
+	guard_check_whole(&channel);
 	channel_close(&channel);
 	point("kill -9");
 }
@@ -269,7 +269,7 @@ int main(int argc, char **argv)
 	test_long_wait();
 	test_fresh_is_zeroed();
 	test_all();
-	test_close();
-	test_kill();
+	test_guard_close();
+	test_guard_kill();
 	return tap_end();
 }

@@ -39,7 +39,7 @@ static void begin_transfers(struct channel *channel, unsigned int round)
 	sleep_ms(round % 4 * late_ms / 3);
 }
 
-static void test_stop(void)
+static void test_late_stop(void)
 {
 	struct channel channel = channel_open();
 	struct dmacast_stats before, after;
@@ -66,7 +66,7 @@ static void test_stop(void)
 	point("STOP, and START again at once or later");
 }
 
-static void test_setup(void)
+static void test_late_setup(void)
 {
 	struct channel channel = channel_open();
 
@@ -86,7 +86,7 @@ static void test_setup(void)
 	point("SETUP of another geometry");
 }
 
-static void test_unbind(void)
+static void test_late_unbind(void)
 {
 	for (unsigned int n = 0; n < ROUNDS; n++) {
 		struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
@@ -119,8 +119,8 @@ int main(int argc, char **argv)
 	}
 	begin(argc, argv);
 	late_ms = strtoul(argv[2], NULL, 10);
-	test_stop();
-	test_setup();
-	test_unbind();
+	test_late_stop();
+	test_late_setup();
+	test_late_unbind();
 	return tap_end();
 }

@@ -127,7 +127,7 @@ static void check_zeroed(const struct channel *channel, uint32_t index)
 	check(!block[0] && !memcmp(block, block + 1, page_size - 1), "its first page");
 }
 
-static void check_ring(struct channel *channel, uint32_t flags)
+static void limits_check_ring(struct channel *channel, uint32_t flags)
 {
 	channel_map(channel);
 	for (uint32_t i = 0; i < channel->block_count; i++) {
@@ -175,7 +175,7 @@ static void test_size(uint64_t size, uint32_t flags)
 		channel_setup(&channel, size, count, flags | DMACAST_SETUP_STALL);
 		check(!must_fail(size, flags), "%" PRIu64 " bytes: it cannot be, and is", size);
 		check_held(size * count, "set up");
-		check_ring(&channel, flags);
+		limits_check_ring(&channel, flags);
 	}
 	channel_setup(&channel, 0, 0, 0);
 	check_held(0, "freed");
@@ -183,7 +183,7 @@ static void test_size(uint64_t size, uint32_t flags)
 	channel_close(&channel);
 }
 
-static void test_sizes(uint64_t most, uint32_t flags)
+static void test_limits_sizes(uint64_t most, uint32_t flags)
 {
 	static const uint64_t pages[] = { 1,   2,   3,	 4,    5,    7,	   8,	 16,
 					  17,  25,  31,	 32,   33,   64,   65,	 100,
@@ -221,7 +221,7 @@ int main(int argc, char **argv)
 	channel_close(&channel);
 	check(info.max_segment_size <= number_from(SEGMENT_SIZE), "segments of %u bytes",
 	      info.max_segment_size);
-	test_sizes(strtoull(argv[2], NULL, 10), 0);
-	test_sizes(strtoull(argv[2], NULL, 10), DMACAST_SETUP_CONTIGUOUS);
+	test_limits_sizes(strtoull(argv[2], NULL, 10), 0);
+	test_limits_sizes(strtoull(argv[2], NULL, 10), DMACAST_SETUP_CONTIGUOUS);
 	return tap_end();
 }

@@ -79,7 +79,7 @@ static void give_all_back(struct lent_ring *ring)
 	channel_close(channel);
 }
 
-static void test_refused(void)
+static void test_mapping_refused(void)
 {
 	struct channel channel = channel_open();
 	const int shared = MAP_SHARED, private = MAP_PRIVATE;
@@ -429,7 +429,7 @@ static void test_readers(void)
 int main(int argc, char **argv)
 {
 	begin(argc, argv);
-	test_refused();
+	test_mapping_refused();
 	test_protection();
 	test_parts();
 	test_move();

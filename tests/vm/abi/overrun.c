@@ -157,7 +157,7 @@ static void test_stall(void)
 /* STATS from another thread, as fast as it can, while blocks go round. */
 static atomic_bool watching;
 
-static void *watch(void *argument)
+static void *overrun_watch(void *argument)
 {
 	const struct channel *channel = argument;
 	unsigned long wrong = 0, looks = 0;
@@ -179,7 +179,7 @@ static void *watch(void *argument)
 	return (void *)(looks ? wrong : -2UL);
 }
 
-static void test_sum(uint32_t flags)
+static void test_overrun_sum(uint32_t flags)
 {
 	struct channel channel = channel_run(4 * KIB, 32, flags);
 	struct dmacast_block blocks[32];
@@ -188,7 +188,7 @@ static void test_sum(uint32_t flags)
 	void *wrong;
 
 	watching = true;
-	need(!pthread_create(&thread, NULL, watch, &channel), "no thread");
+	need(!pthread_create(&thread, NULL, overrun_watch, &channel), "no thread");
 	for (unsigned int n = 0; clock_ns(CLOCK_MONOTONIC) < end; n++) {
 		unsigned int count = channel_read(&channel, blocks, 1 + n % 32, 20);
 
@@ -271,7 +271,7 @@ static void test_lossy(void)
 }
 
 /* The simulator complains, in the kernel's log, of what was prepared before and submitted after a stop. */
-static void test_stop(void)
+static void test_overrun_stop(void)
 {
 	struct channel channel = channel_open();
 
@@ -287,10 +287,10 @@ int main(int argc, char **argv)
 	test_drop_oldest();
 	test_all_lent();
 	test_stall();
-	test_sum(0);
-	test_sum(DMACAST_SETUP_STALL);
+	test_overrun_sum(0);
+	test_overrun_sum(DMACAST_SETUP_STALL);
 	test_sysfs();
 	test_lossy();
-	test_stop();
+	test_overrun_stop();
 	return tap_end();
 }

@@ -168,7 +168,7 @@ static void *stop_in_thread(void *argument)
 }
 
 /* STOP ends the wait for a block, because none will come. */
-static void test_stop_wakes(void)
+static void test_polling_stop_wakes(void)
 {
 	struct channel channel = channel_open();
 	struct dmacast_block block;
@@ -201,7 +201,7 @@ int main(int argc, char **argv)
 {
 	begin(argc, argv);
 	test_poll();
-	test_stop_wakes();
+	test_polling_stop_wakes();
 	test_epoll();
 	test_wakes();
 	return tap_end();

@@ -248,7 +248,7 @@ static void note_lent(struct racer *racer, const struct dmacast_block *block)
 		racer->lent[racer->lent_count++] = lent;
 }
 
-static void check_lent(struct racer *racer, const struct lent *lent)
+static void racer_check_lent(struct racer *racer, const struct lent *lent)
 {
 	if (lent->sum && is_checkable(racer, &lent->block))
 		expect(racer, block_sum(racer, &lent->block) == lent->sum,
@@ -264,7 +264,7 @@ static void forget_lent(struct racer *racer, unsigned int count)
 
 /* ---- Pages in pipes ---- */
 
-static void unpin(struct racer *racer, struct pin *pin)
+static void racer_unpin(struct racer *racer, struct pin *pin)
 {
 	static unsigned char copy[PIPE_BYTES];
 	size_t have = 0;
@@ -314,7 +314,7 @@ static void do_pin(struct racer *racer)
 	struct pin *pin = &racer->pins[roll(racer, 0, MAX_PINS - 1)];
 
 	if (pin->size) {
-		unpin(racer, pin);
+		racer_unpin(racer, pin);
 	} else if (racer->map && racer->lent_count && !one_in(racer, 4)) {
 		const struct lent *lent = &racer->lent[roll(racer, 0, racer->lent_count - 1)];
 
@@ -384,13 +384,13 @@ static void do_open(struct racer *racer)
 		unmap(racer);
 }
 
-static void give_back(struct racer *racer, unsigned int count)
+static void racer_give_back(struct racer *racer, unsigned int count)
 {
 	uint32_t indices[MAX_BLOCKS + 1];
 	ssize_t written;
 
 	for (unsigned int i = 0; i < count; i++) {
-		check_lent(racer, &racer->lent[i]);
+		racer_check_lent(racer, &racer->lent[i]);
 		indices[i] = racer->lent[i].block.index;
 	}
 	written = write(racer->fd, indices, count * sizeof(indices[0]));
@@ -414,7 +414,7 @@ static void close_file(struct racer *racer)
 	if (racer->fd < 0)
 		return;
 	if (racer->lent_count && !one_in(racer, 4))
-		give_back(racer, racer->lent_count);
+		racer_give_back(racer, racer->lent_count);
 	/* A mapping keeps the file open. */
 	if (!one_in(racer, 8))
 		unmap(racer);
@@ -562,7 +562,7 @@ static void do_read(struct racer *racer)
 static void do_write(struct racer *racer)
 {
 	if (racer->lent_count)
-		give_back(racer, roll(racer, 1, racer->lent_count));
+		racer_give_back(racer, roll(racer, 1, racer->lent_count));
 }
 
 static void do_wrong_write(struct racer *racer)
@@ -586,7 +586,7 @@ static void do_wrong_write(struct racer *racer)
 		if (!racer->lent_count || racer->anarchic)
 			break;
 		indices[0] = indices[1] = racer->lent[0].block.index;
-		check_lent(racer, &racer->lent[0]);
+		racer_check_lent(racer, &racer->lent[0]);
 		if (OUTCOME(racer, write(racer->fd, indices, sizeof(indices)), 0))
 			forget_lent(racer, 1);
 		break;
@@ -953,14 +953,14 @@ static void run_process(uint64_t seed, unsigned int number, uint64_t end)
 		shared->process[number].doing = "end";
 		for (unsigned int i = 0; i < MAX_PINS; i++) {
 			if (racer.pins[i].size)
-				unpin(&racer, &racer.pins[i]);
+				racer_unpin(&racer, &racer.pins[i]);
 		}
 		close_file(&racer);
 		_exit(racer.failed);
 	}
 	for (unsigned int i = 0; i < MAX_PINS; i++) {
 		if (racer.pins[i].size && racer.pins[i].checked)
-			unpin(&racer, &racer.pins[i]);
+			racer_unpin(&racer, &racer.pins[i]);
 	}
 	if (racer.failed)
 		_exit(1);

@@ -23,7 +23,7 @@ static int64_t distance(uint64_t from, uint64_t to)
 	return (int64_t)(to - from);
 }
 
-static void test_records(void)
+static void test_reading_records(void)
 {
 	uint64_t start = clock_ns(CLOCK_MONOTONIC), last = start, end, next_offset = 0;
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
@@ -95,7 +95,7 @@ static void test_records(void)
 	point("times of completion");
 }
 
-static void test_several(void)
+static void test_reading_several(void)
 {
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block blocks[2 * BLOCK_COUNT];
@@ -186,7 +186,7 @@ static void signal_after(unsigned int ms, int flags)
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-static void test_waiting(void)
+static void test_reading_waiting(void)
 {
 	struct channel channel = channel_open();
 	struct dmacast_block block;
@@ -224,7 +224,7 @@ static void test_waiting(void)
 	point("a signal, and read() goes on waiting");
 }
 
-static void test_stopped(void)
+static void test_reading_stopped(void)
 {
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block block;
@@ -272,7 +272,7 @@ static void *read_in_thread(void *argument)
 	return NULL;
 }
 
-static void test_stop_wakes(void)
+static void test_reading_stop_wakes(void)
 {
 	struct reader reader;
 
@@ -347,12 +347,12 @@ static void test_two_readers(void)
 int main(int argc, char **argv)
 {
 	begin(argc, argv);
-	test_records();
-	test_several();
+	test_reading_records();
+	test_reading_several();
 	test_bad_buffers();
-	test_waiting();
-	test_stopped();
-	test_stop_wakes();
+	test_reading_waiting();
+	test_reading_stopped();
+	test_reading_stop_wakes();
 	test_two_readers();
 	return tap_end();
 }

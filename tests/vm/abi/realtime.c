@@ -32,7 +32,7 @@
 
 static unsigned int processor;
 
-static void pin(pid_t pid)
+static void realtime_pin(pid_t pid)
 {
 	cpu_set_t set;
 
@@ -84,7 +84,7 @@ static void *feed(void *argument)
 	struct dmacast_block blocks[BLOCK_COUNT];
 	uint32_t index[BLOCK_COUNT];
 
-	pin(0);
+	realtime_pin(0);
 	while (!ended) {
 		ssize_t got = read(channel->fd, blocks, sizeof(blocks));
 		size_t count = got > 0 ? got / sizeof(*blocks) : 0;
@@ -152,7 +152,7 @@ static void test_hog(void)
 	file = open(path, O_RDONLY | O_CLOEXEC);
 	need(file >= 0, "%s: %m", path);
 	need(!pthread_create(&thread, NULL, feed, &channel), "no thread");
-	pin(0);
+	realtime_pin(0);
 	set_priority(0, PRIORITY_HOG);
 	for (unsigned int n = 0; n < ROUNDS && starved + late < 5; n++) {
 		struct timespec pause = { .tv_nsec = 100000 + random() % 3000000 };
@@ -199,7 +199,7 @@ int main(int argc, char **argv)
 	/* Without a rest for others: they would feed in it. */
 	need(write_file(RT_RUNTIME, "-1"), RT_RUNTIME ": %m");
 	set_priority(engine, PRIORITY_ENGINE);
-	pin(engine);
+	realtime_pin(engine);
 	/*
 	 * The engine calls back by a tasklet, which a PREEMPT_RT kernel runs in the first thread, and not as
 	 * long as the second one is preempted.

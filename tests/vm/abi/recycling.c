@@ -20,7 +20,8 @@ static struct channel lend(struct dmacast_block *blocks, unsigned int count)
 	return channel;
 }
 
-static void check_lent(const struct channel *channel, unsigned int lent, unsigned int recycled)
+static void recycling_check_lent(const struct channel *channel, unsigned int lent,
+				 unsigned int recycled)
 {
 	struct dmacast_stats stats = channel_stats(channel);
 
@@ -44,12 +45,12 @@ static void test_bad(void)
 	refused(write(channel.fd, indices, 5), EINVAL);
 	refused(write(channel.fd, indices, 7), EINVAL);
 	check(write(channel.fd, indices, 0) == 0, "nothing to write: %m");
-	check_lent(&channel, 4, 0);
+	recycling_check_lent(&channel, 4, 0);
 	point("sizes that are no multiple of 4");
 
 	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++)
 		refused(try_recycle(&channel, outside[i]), EINVAL);
-	check_lent(&channel, 4, 0);
+	recycling_check_lent(&channel, 4, 0);
 	point("indices out of range");
 
 	for (unsigned int i = 0; i < 4; i++)
@@ -57,32 +58,32 @@ static void test_bad(void)
 	for (uint32_t i = 0; i < BLOCK_COUNT; i++)
 		if (!lent[i])
 			refused(try_recycle(&channel, i), EINVAL);
-	check_lent(&channel, 4, 0);
+	recycling_check_lent(&channel, 4, 0);
 	check(channel_stats(&channel).blocks_ready == BLOCK_COUNT - 4, "another one is not ready");
 	point("blocks that were never lent");
 
 	refused(write(channel.fd, null_pointer, 4), EFAULT);
 	refused(write(channel.fd, wild_pointer, 8), EFAULT);
 	refused(write(channel.fd, guarded(0), 4), EFAULT);
-	check_lent(&channel, 4, 0);
+	recycling_check_lent(&channel, 4, 0);
 	point("bad pointers");
 
 	recycle(&channel, blocks[0].index);
-	check_lent(&channel, 3, 1);
+	recycling_check_lent(&channel, 3, 1);
 	refused(try_recycle(&channel, blocks[0].index), EINVAL);
-	check_lent(&channel, 3, 1);
+	recycling_check_lent(&channel, 3, 1);
 	indices[0] = indices[1] = blocks[1].index;
 	check(write(channel.fd, indices, 8) == 4, "twice in one write(): %m");
-	check_lent(&channel, 2, 2);
+	recycling_check_lent(&channel, 2, 2);
 	point("twice");
 
 	indices[0] = blocks[2].index;
 	indices[1] = BLOCK_COUNT;
 	indices[2] = blocks[3].index;
 	check(write(channel.fd, indices, 12) == 4, "a good and a bad one: %m");
-	check_lent(&channel, 1, 3);
+	recycling_check_lent(&channel, 1, 3);
 	check(write(channel.fd, indices + 2, 4) == 4, "the rest: %m");
-	check_lent(&channel, 0, 4);
+	recycling_check_lent(&channel, 0, 4);
 	channel_close(&channel);
 	point("a good index, then a bad one");
 }
@@ -172,7 +173,7 @@ static void test_rounds(void)
 	point("50 rounds of all blocks, given back in any order");
 }
 
-static void test_stopped(void)
+static void test_recycling_stopped(void)
 {
 	struct dmacast_block blocks[BLOCK_COUNT];
 	struct channel channel = lend(blocks, 4);
@@ -210,6 +211,6 @@ int main(int argc, char **argv)
 	test_half_bad();
 	test_many();
 	test_rounds();
-	test_stopped();
+	test_recycling_stopped();
 	return tap_end();
 }

@@ -230,7 +230,7 @@ static void test_too_much(void)
 	point("a ring larger than memory is refused, and the next one works");
 }
 
-static void test_sizes(void)
+static void test_setup_sizes(void)
 {
 	const struct {
 		uint64_t block_size;
@@ -362,7 +362,7 @@ static void test_busy(void)
 }
 
 /* fill() - let every block be filled, stop, and return what the first one has. */
-static uint64_t fill(struct channel *channel)
+static uint64_t setup_fill(struct channel *channel)
 {
 	uint64_t sum;
 
@@ -387,7 +387,7 @@ static void test_same_again(void)
 	channel_map(&channel);
 	zeroes = hash(channel.map, channel.block_size);
 	channel_unmap(&channel);
-	before = fill(&channel);
+	before = setup_fill(&channel);
 	check(before != zeroes, "nothing was filled");
 	check(channel_stats(&channel).blocks_ready == 6, "not all are ready");
 	channel_setup(&channel, 20 * KIB, 6, DMACAST_SETUP_STALL);
@@ -407,7 +407,7 @@ static void test_same_again(void)
 	recycle(&channel, block.index);
 	point("the same SETUP again keeps the memory, and counts from 0");
 
-	before = fill(&channel);
+	before = setup_fill(&channel);
 	channel_close(&channel);
 	channel = channel_open();
 	channel_setup(&channel, 20 * KIB, 6, DMACAST_SETUP_STALL);
@@ -415,10 +415,10 @@ static void test_same_again(void)
 	check(channel_stats(&channel).blocks_free == 6, "not all are free");
 	point("also after close() and open()");
 
-	fill(&channel);
+	setup_fill(&channel);
 	channel_setup(&channel, 20 * KIB, 7, DMACAST_SETUP_STALL);
 	check_unchanged(&channel, zeroes);
-	fill(&channel);
+	setup_fill(&channel);
 	channel_setup(&channel, 24 * KIB, 7, DMACAST_SETUP_STALL);
 	channel_map(&channel);
 	for (uint32_t b = 0; b < 7; b++)
@@ -499,7 +499,7 @@ int main(int argc, char **argv)
 	test_no_ring();
 	test_refused_setups();
 	test_too_much();
-	test_sizes();
+	test_setup_sizes();
 	test_busy();
 	test_same_again();
 	test_owner();

@@ -37,7 +37,7 @@ static struct channel half_full(struct dmacast_block *lent)
  * The device is unbound: close it, and see what stays. Its DMA channel is never given back, so it cannot be
  * bound again.
  */
-static void leave(struct channel *channel, uint32_t queued)
+static void stuck_leave(struct channel *channel, uint32_t queued)
 {
 	channel_close(channel);
 	leaked += queued * BLOCK_SIZE;
@@ -49,7 +49,7 @@ static void leave(struct channel *channel, uint32_t queued)
 	check(access(device, F_OK), "%s is there", device);
 }
 
-static void test_stop(void)
+static void test_stuck_stop(void)
 {
 	struct dmacast_block lent, block;
 	struct channel channel = half_full(&lent);
@@ -98,11 +98,11 @@ static void test_stop(void)
 	point("START fails from then on");
 
 	unbind();
-	leave(&channel, queued);
+	stuck_leave(&channel, queued);
 	point("unbind and close(): the leaked pages stay, and no others");
 }
 
-static void test_close(void)
+static void test_stuck_close(void)
 {
 	struct dmacast_block lent;
 	struct channel channel = half_full(&lent);
@@ -116,11 +116,11 @@ static void test_close(void)
 	check(queued >= 1 && queued < BLOCK_COUNT, "%u queued", queued);
 	refused(ioctl(channel.fd, DMACAST_IOC_START), EIO);
 	unbind();
-	leave(&channel, queued);
+	stuck_leave(&channel, queued);
 	point("close() while it runs");
 }
 
-static void test_unbind(void)
+static void test_stuck_unbind(void)
 {
 	struct dmacast_block lent;
 	struct channel channel = half_full(&lent);
@@ -134,7 +134,7 @@ static void test_unbind(void)
 	unbind();
 	check(kmsg_says(kmsg, "leaked"), "no word of it in the log");
 	check_content(&channel, &lent);
-	leave(&channel, queued);
+	stuck_leave(&channel, queued);
 	point("unbind while it runs");
 }
 
@@ -145,11 +145,11 @@ int main(int argc, char **argv)
 	begin(argc, argv);
 	leaked = number_from("/sys/module/dmacast/parameters/held_pages") * page_size;
 	if (!strcmp(test, "stop"))
-		test_stop();
+		test_stuck_stop();
 	else if (!strcmp(test, "close"))
-		test_close();
+		test_stuck_close();
 	else if (!strcmp(test, "unbind"))
-		test_unbind();
+		test_stuck_unbind();
 	else
 		need(false, "usage: stuck DEVICE stop|close|unbind");
 	return tap_end();

@@ -35,7 +35,7 @@ struct reader {
 	uint64_t lost_at_all;
 };
 
-static void take(struct reader *reader, const struct dmacast_block *block)
+static void suspend_take(struct reader *reader, const struct dmacast_block *block)
 {
 	check(block->sequence == reader->next + block->lost,
 	      "sequence %llu, lost %llu, after %" PRIu64, block->sequence, block->lost,
@@ -62,7 +62,7 @@ static void *read_all(void *argument)
 
 		if (!check(got == RECORD, "read gave %zd: %m", got))
 			break;
-		take(reader, &block);
+		suspend_take(reader, &block);
 		recycle(reader->channel, block.index);
 	}
 	return NULL;
@@ -105,7 +105,7 @@ static void test_running(uint32_t flags, const char *name)
 	point("%s", name);
 }
 
-static void test_waiting(void)
+static void test_suspend_waiting(void)
 {
 	struct channel channel;
 	struct reader reader = { .channel = &channel, .ended = false };
@@ -126,7 +126,7 @@ static void test_waiting(void)
 	point("read() waits across it, and gets a block");
 }
 
-static void test_stopped(void)
+static void test_suspend_stopped(void)
 {
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);
 	struct dmacast_block block;
@@ -170,7 +170,7 @@ int main(int argc, char **argv)
 	}
 	test_running(0, "running, drop-oldest");
 	test_running(DMACAST_SETUP_STALL, "running, stall");
-	test_waiting();
-	test_stopped();
+	test_suspend_waiting();
+	test_suspend_stopped();
 	return tap_end();
 }

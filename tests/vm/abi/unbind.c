@@ -60,7 +60,7 @@ static void check_no_node(void)
 }
 
 /* The device that is there again works, whatever its predecessor was doing. */
-static void check_works(void)
+static void unbind_check_works(void)
 {
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, 0);
 
@@ -78,7 +78,7 @@ static void test_states(void)
 	unbind();
 	check_no_node();
 	bind_again();
-	check_works();
+	unbind_check_works();
 	point("closed");
 
 	channel = channel_open();
@@ -87,10 +87,10 @@ static void test_states(void)
 	check_no_node();
 	check_gone(&channel);
 	bind_again();
-	check_works();
+	unbind_check_works();
 	check_gone(&channel);
 	channel_close(&channel);
-	check_works();
+	unbind_check_works();
 	point("open, without a ring");
 
 	channel = channel_open();
@@ -99,7 +99,7 @@ static void test_states(void)
 	check_gone(&channel);
 	channel_close(&channel);
 	bind_again();
-	check_works();
+	unbind_check_works();
 	point("with a ring");
 
 	channel = channel_open();
@@ -114,7 +114,7 @@ static void test_states(void)
 	for (uint64_t at = 0; at < channel.map_size; at += page_size)
 		check(!touch(channel.map + at), "page %" PRIu64 " is gone", at / page_size);
 	bind_again();
-	check_works();
+	unbind_check_works();
 	check(!touch(channel.map), "gone when the device came back");
 	channel_close(&channel);
 	point("mapped");
@@ -130,7 +130,7 @@ static void test_states(void)
 	for (unsigned int i = 0; i < 3; i++)
 		check_content(&channel, &blocks[i]);
 	bind_again();
-	check_works();
+	unbind_check_works();
 	for (unsigned int i = 0; i < 3; i++)
 		check_content(&channel, &blocks[i]);
 	check(hash(content(&channel, &blocks[0]), BLOCK_SIZE) == sum, "other content");
@@ -147,7 +147,7 @@ static void test_states(void)
 	check_gone(&channel);
 	channel_close(&channel);
 	bind_again();
-	check_works();
+	unbind_check_works();
 	point("stopped, with ready blocks");
 }
 
@@ -226,7 +226,7 @@ static void test_waiters(void)
 		channel_close(&channel);
 		bind_again();
 		sim("rate", "0");
-		check_works();
+		unbind_check_works();
 		point("while %s waits", waiters[i].name);
 	}
 }
@@ -246,8 +246,8 @@ static void test_pinned(void)
 	unbind();
 	channel_close(&channel);
 	bind_again();
-	check_works();
-	check_works();
+	unbind_check_works();
+	unbind_check_works();
 	check(read(ends[0], copy, BLOCK_SIZE) == BLOCK_SIZE, "read: %m");
 	check(hash(copy, BLOCK_SIZE) == sum, "other content");
 	close(ends[0]);
@@ -259,7 +259,7 @@ static atomic_bool loading;
 static atomic_uint loads;
 
 /* A user of the device who takes it as it comes. */
-static void *load(void *argument)
+static void *unbind_load(void *argument)
 {
 	(void)argument;
 	while (loading) {
@@ -297,7 +297,7 @@ static void test_under_load(void)
 	pthread_t thread;
 
 	loading = true;
-	need(!pthread_create(&thread, NULL, load, NULL), "no thread");
+	need(!pthread_create(&thread, NULL, unbind_load, NULL), "no thread");
 	for (unsigned int n = 0; n < 20; n++) {
 		before = loads;
 		for (unsigned int ms = 0; ms < 10000 && loads < before + 20; ms++)
@@ -311,7 +311,7 @@ static void test_under_load(void)
 	}
 	loading = false;
 	pthread_join(thread, NULL);
-	check_works();
+	unbind_check_works();
 	point("20 times while it is used");
 }
 
@@ -347,15 +347,15 @@ static void test_unplug(void)
 		check_content(&channel, &blocks[i]);
 	sleep_ms(300);
 	wait_for_node();
-	check_works();
+	unbind_check_works();
 	for (unsigned int i = 0; i < 3; i++)
 		check_content(&channel, &blocks[i]);
 	channel_close(&channel);
-	check_works();
+	unbind_check_works();
 	point("the engine is unplugged while it runs, and comes back");
 
 	loading = true;
-	need(!pthread_create(&thread, NULL, load, NULL), "no thread");
+	need(!pthread_create(&thread, NULL, unbind_load, NULL), "no thread");
 	for (unsigned int n = 0; n < 8; n++) {
 		before = loads;
 		for (unsigned int ms = 0; ms < 10000 && loads < before + 20; ms++)
@@ -367,7 +367,7 @@ static void test_unplug(void)
 	}
 	loading = false;
 	pthread_join(thread, NULL);
-	check_works();
+	unbind_check_works();
 	point("again and again under load");
 }
 

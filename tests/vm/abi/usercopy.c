@@ -44,7 +44,7 @@ static char *held_back(void)
 	return pages + page_size;
 }
 
-static void hold_back(void)
+static void usercopy_hold_back(void)
 {
 	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 
@@ -227,7 +227,7 @@ static void test_read(unsigned int before)
 	struct call call;
 
 	/* The first records are on the ordinary page. */
-	hold_back();
+	usercopy_hold_back();
 	call_start(&call, READ, &channel, held_back() - before * RECORD, 4 * RECORD);
 	wait_for_fault();
 	check_others(&channel, "a read()");
@@ -267,7 +267,7 @@ static void test_overrun(void)
 	struct call call;
 
 	need(wait_for(&channel, overruns, BLOCK_COUNT, 20), "no overrun");
-	hold_back();
+	usercopy_hold_back();
 	call_start(&call, READ, &channel, held_back(), RECORD);
 	wait_for_fault();
 	sleep_ms(200);
@@ -307,7 +307,7 @@ static void test_resolved(void)
 	struct dmacast_block block;
 	struct call call;
 
-	hold_back();
+	usercopy_hold_back();
 	call_start(&call, READ, &channel, held_back(), RECORD);
 	wait_for_fault();
 	let_go(zeroes);
@@ -321,7 +321,7 @@ static void test_resolved(void)
 	point("read(), and the page comes");
 
 	block = read_one(&channel);
-	hold_back();
+	usercopy_hold_back();
 	memcpy(zeroes, &block.index, sizeof(block.index));
 	call_start(&call, WRITE, &channel, held_back(), sizeof(block.index));
 	wait_for_fault();
@@ -348,7 +348,7 @@ static void test_ioctls(void)
 		struct channel channel = full_ring();
 		struct call call;
 
-		hold_back();
+		usercopy_hold_back();
 		call_start(&call, ioctls[i].kind, &channel, held_back(), page_size);
 		wait_for_fault();
 		check_others(&channel, ioctls[i].name);
@@ -364,12 +364,12 @@ static void test_ioctls(void)
 	}
 }
 
-static void test_unbind(void)
+static void test_usercopy_unbind(void)
 {
 	struct channel channel = full_ring();
 	struct call call, other = { 0 };
 
-	hold_back();
+	usercopy_hold_back();
 	call_start(&call, READ, &channel, held_back(), RECORD);
 	wait_for_fault();
 	need(!pthread_create(&other.thread, NULL, unbind_in_thread, &other), "no thread");
@@ -389,7 +389,7 @@ static void test_unbind(void)
 }
 
 /* The reader, of another process, dies of SIGKILL; what it did not get is there for its parent. */
-static void test_kill(void)
+static void test_usercopy_kill(void)
 {
 	struct channel channel = full_ring();
 	struct call other;
@@ -407,7 +407,7 @@ static void test_kill(void)
 		/* A descriptor of its own: it is for one address space. */
 		if (!open_userfaultfd())
 			_exit(1);
-		hold_back();
+		usercopy_hold_back();
 		call_start(&call, READ, &channel, held_back(), RECORD);
 		wait_for_fault();
 		if (write(ready[1], "", 1) != 1)
@@ -441,7 +441,7 @@ int main(int argc, char **argv)
 	test_overrun();
 	test_resolved();
 	test_ioctls();
-	test_unbind();
-	test_kill();
+	test_usercopy_unbind();
+	test_usercopy_kill();
 	return tap_end();
 }

@@ -66,7 +66,7 @@ static uint64_t count_small_frames(void)
 	return count;
 }
 
-static void read_completions(void)
+static void sender_read_completions(void)
 {
 	char control[256];
 
@@ -97,7 +97,7 @@ static void read_completions(void)
 	}
 }
 
-static void send_all(const unsigned char *data, size_t length, size_t chunk)
+static void sender_send_all(const unsigned char *data, size_t length, size_t chunk)
 {
 	while (length) {
 		size_t part = length < chunk ? length : chunk;
@@ -110,7 +110,7 @@ static void send_all(const unsigned char *data, size_t length, size_t chunk)
 			data += n;
 			length -= n;
 		}
-		read_completions();
+		sender_read_completions();
 		if (n > 0)
 			continue;
 		need(n < 0 && (error == EAGAIN || error == ENOBUFS), "send: %zd, %s", n,
@@ -158,13 +158,14 @@ static void send_ring(const char *path, uint64_t block_size, uint64_t bytes, siz
 		need(count > 0, "read: %zd, %m", got);
 		for (size_t i = 0; i < count; i++) {
 			indices[i] = blocks[i].index;
-			send_all(map + blocks[i].index * setup.stride, blocks[i].length, chunk);
+			sender_send_all(map + blocks[i].index * setup.stride, blocks[i].length,
+					chunk);
 			sent += blocks[i].length;
 		}
 		for (end = clock_ns(CLOCK_MONOTONIC) + 60 * NS_PER_S;
 		     completions < sends && clock_ns(CLOCK_MONOTONIC) < end;) {
 			usleep(1000);
-			read_completions();
+			sender_read_completions();
 		}
 		need(completions == sends, "%" PRIu64 " of %" PRIu64 " completions", completions,
 		     sends);
