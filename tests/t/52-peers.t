@@ -50,7 +50,8 @@ for name in ncat socat icecast2 nginx dmacastd; do
 	timeout 60 bench/peers.py --clients 2 --bytes 2M "$name" >"$work/peer.out" 2>&1 || status=$?
 	if grep -q "$name: not installed" "$work/peer.out"; then
 		case $name in
-		icecast2 | nginx) skip "$name" "$(sed "s/^$name: //" "$work/peer.out")" ;;
+		# Installing these two starts services, so make check does not; make bench does.
+		icecast2 | nginx) diag "$name is not tested: it is not installed" ;;
 		*) ok 1 "$name is installed" ;;
 		esac
 		continue
