@@ -244,7 +244,8 @@ daemon_run()
 	daemon_number=$((daemon_number + 1))
 	log=$work/daemon.$daemon_number.log
 	: >"$log" # what a daemon of a subshell left there is not this one's
-	"${daemon_prefix[@]}" "$BUILD/dmacastd" "${source[@]}" "$@" <"$daemon_input" 2>"$log" &
+	# shellcheck disable=SC2086 # a list of words
+	"${daemon_prefix[@]}" ${DMACAST_TEST_WRAPPER-} "$BUILD/dmacastd" "${source[@]}" "$@" <"$daemon_input" 2>"$log" &
 	daemon=$!
 	will_end "$daemon"
 	wait_until 20 daemon_settled || diag "dmacastd does not come up"
