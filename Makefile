@@ -5,6 +5,7 @@
 # make demo                  see it work: a pattern, three nc clients, a check of what they got
 # make kmod                  build the kernel modules, in build/kmod/RELEASE
 # make kmod KDIR=DIRECTORY   for the kernel of these headers; by default, for the running one
+# make deps                  install what the tests need; without root, print the command. See tests/packages
 # make check                 all tests (installs what is missing, as root); make check-quick: under a minute
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make check-kernels         each of these tests on each kernel: about an hour
