@@ -40,14 +40,14 @@ struct setting {
 
 #define MAX_SETTINGS 64
 
-/* What one call does: all of them, with what is to be said when a value is bad; NULL: what all say. */
+/* All settings of a tool; @bad_value, if not NULL, reports a bad value instead of the usual message. */
 struct settings {
 	const struct setting *item;
 	size_t count; /* at most MAX_SETTINGS */
 	void (*bad_value)(const char *name, const char *value) __attribute__((noreturn));
 };
 
-/** settings_print() - a line for each, for --help. */
+/** settings_print() - print a line of --help for each. */
 static inline void settings_print(const struct settings *settings)
 {
 	static const char *const kind_names[] = {
@@ -91,7 +91,7 @@ static inline bool settings_apply(const struct setting *setting, const char *tex
 	return false;
 }
 
-/** settings_parse() - take the options of the command line; optind is behind them. Exits with 2. */
+/** settings_parse() - parse the options, up to optind; exit with 2 if one is wrong. */
 static inline void settings_parse(const struct settings *settings, int argc, char **argv)
 {
 	struct option options[MAX_SETTINGS + 1] = { 0 };

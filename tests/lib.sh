@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# For the end-to-end tests: TAP, a daemon to talk to, and things to look at it with. Each test runs
-# from the top of the tree; BUILD names the build directory. What a test starts, it ends.
+# For the end-to-end tests: TAP, a daemon, clients, and measurements. Each test runs from the top of the
+# tree; BUILD names the build directory. A test ends each process that it starts.
 
 set -u
 
 BUILD=${BUILD:-build}
-# On a machine that is so many times slower, what clients and sources do is divided by this. What a test
-# then expects of them in bytes it divides itself.
+# Divisor for rates and amounts of clients and sources, on slower machines. A test divides the bytes that it
+# expects itself.
 scale=${DMACAST_TEST_SCALE:-1}
 # Factor for the time limits of wait_until.
 patience=${DMACAST_TEST_PATIENCE:-1}
@@ -17,12 +17,12 @@ test_number=0
 test_failures=0
 declare -A started # process ids to end, and when these began
 
-# Whatever is left when a test ends, however it ends.
+# End all processes that are left, however the test ends.
 clean_up()
 {
 	local pid
 
-	# The shell would tell of each that was killed.
+	# The shell would print a line for each that was killed.
 	{
 		for pid in "${!started[@]}"; do
 			signal_to KILL "$pid"
@@ -34,14 +34,13 @@ clean_up()
 trap clean_up EXIT
 trap 'exit 1' INT TERM
 
-# will_end PID: it is ended with the test.
+# will_end PID: end this process with the test.
 will_end()
 {
 	started[$1]=$(process_began "$1")
 }
 
-# signal_to SIGNAL PID: to one of will_end. Its number may long be that of another process, of another test:
-# that one gets nothing.
+# signal_to SIGNAL PID: send it to a process of will_end, unless its number belongs to another process by now.
 signal_to()
 {
 	local began
@@ -50,7 +49,7 @@ signal_to()
 	[ -n "$began" ] && [ "$began" = "${started[$2]-}" ] && kill "-$1" "$2" 2>/dev/null
 }
 
-# process_began PID: when, in clock ticks since the boot; nothing if it is gone.
+# process_began PID: print its start in clock ticks since the boot; nothing if it is gone.
 process_began()
 {
 	local stat
@@ -61,7 +60,7 @@ process_began()
 	echo "${stat[19]}"
 }
 
-# ok STATUS TEXT: one test. STATUS 0 is right.
+# ok STATUS TEXT: one result; it passes if STATUS is 0.
 ok()
 {
 	local status=$1 text=$2
@@ -76,7 +75,7 @@ ok()
 	return "$status"
 }
 
-# check TEXT COMMAND...: the command is to succeed.
+# check TEXT COMMAND...: the command must succeed.
 check()
 {
 	local text=$1 status=0
@@ -148,7 +147,7 @@ done_testing()
 	exit
 }
 
-# wait_until SECONDS COMMAND...: until it succeeds; longer where the command itself takes time, or with patience.
+# wait_until SECONDS COMMAND...: repeat it until it succeeds; the time it takes itself is added, patience multiplies.
 wait_until()
 {
 	local tries=$(($1 * 50 * patience))
@@ -161,7 +160,7 @@ wait_until()
 	done
 }
 
-# bytes_of SIZE: 24M, as a number.
+# bytes_of SIZE: print a size like 24M as a number.
 bytes_of()
 {
 	case $1 in
@@ -182,10 +181,10 @@ sim_set()
 	{ echo "$2" >"$channel/$1"; } 2>/dev/null || ok 1 "$channel, the sim of $device, takes $1 = $2"
 }
 
-# source_of RATE: sets source, the daemon's arguments for the pattern at that rate, from its first word
+# source_of RATE: set source, the daemon's arguments for the pattern at that rate, from its first word
 # on: by its own generator, or with DMACAST_TEST_DEVICE=/dev/dmacast/NAME by dmacast_sim.ko through the
-# kernel ring. Like the generator, the device waits while nobody takes its data. With RATE "none", nothing
-# comes but by source_pour.
+# kernel ring. Like the generator, the device waits while its data is not read. With RATE "none", only
+# source_pour makes data.
 source_of()
 {
 	local device=${DMACAST_TEST_DEVICE-} rate=0
@@ -214,7 +213,7 @@ source_of()
 	fi
 }
 
-# source_pour SIZE: a source of the rate "none" gives so many bytes, or a little more, and stops again.
+# source_pour SIZE: let a source of the rate "none" produce this many bytes, or a few more.
 source_pour()
 {
 	if [ -z "${DMACAST_TEST_DEVICE-}" ]; then
@@ -227,9 +226,9 @@ source_pour()
 	sim_set stall $sim_silent_ms
 }
 
-# daemon_run ARGUMENT...: start dmacastd, in $daemon_prefix if that is set; wait until it listens or
-# ends. Sets daemon, its process id; port, of its first endpoint; log. If the first arguments are
-# "--feed RATE", the source is whatever the tests are run with: see source_of.
+# daemon_run ARGUMENT...: start dmacastd, after $daemon_prefix and DMACAST_TEST_WRAPPER; wait until it
+# listens or ends. Sets daemon, its process id; port, of its first endpoint; log. If the first arguments are
+# "--feed RATE", the source is that of source_of.
 daemon_prefix=()
 daemon_input=/dev/null
 daemon_number=0
@@ -243,7 +242,7 @@ daemon_run()
 	fi
 	daemon_number=$((daemon_number + 1))
 	log=$work/daemon.$daemon_number.log
-	: >"$log" # what a daemon of a subshell left there is not this one's
+	: >"$log" # a daemon of a subshell may have left lines there
 	# shellcheck disable=SC2086 # a list of words
 	"${daemon_prefix[@]}" ${DMACAST_TEST_WRAPPER-} "$BUILD/dmacastd" "${source[@]}" "$@" <"$daemon_input" 2>"$log" &
 	daemon=$!
@@ -257,14 +256,14 @@ daemon_settled()
 	grep -q 'listening on' "$log" || ! kill -0 "$daemon"
 }
 
-# daemon_stop [SIGNAL]: and wait for the end. Sets status. Says so if the log has what it must not.
+# daemon_stop [SIGNAL]: end the daemon and wait for that. Sets status. Fails if the log reports a bug.
 daemon_stop()
 {
 	signal_to "${1:-TERM}" "$daemon"
 	daemon_wait 30
 }
 
-# daemon_wait SECONDS: for the daemon's end by itself.
+# daemon_wait SECONDS: wait until the daemon ends by itself.
 daemon_wait()
 {
 	if ! wait_until "$1" process_ended "$daemon"; then
@@ -279,7 +278,7 @@ daemon_wait()
 	fi
 }
 
-# open_fds: how many descriptors the daemon has.
+# open_fds: print the number of the daemon's descriptors.
 open_fds()
 {
 	find "/proc/$daemon/fd" -type l | wc -l
@@ -296,7 +295,7 @@ process_state()
 	sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null
 }
 
-# feed_scale ARGUMENT...: sets scaled, these with --bytes, --rate and --send as on a slow machine.
+# feed_scale ARGUMENT...: set scaled, the arguments with --bytes, --rate and --send divided by scale.
 feed_scale()
 {
 	local i
@@ -311,7 +310,7 @@ feed_scale()
 	done
 }
 
-# feed ARGUMENT...: run the checking client against the daemon, wait for it. Sets report, status.
+# feed ARGUMENT...: run feedclient until it ends. Sets report, status.
 feed()
 {
 	local scaled
@@ -322,7 +321,7 @@ feed()
 	report=$(cat "$work/feed.out")
 }
 
-# feed_ok TEXT ARGUMENT...: it is to find everything right.
+# feed_ok TEXT ARGUMENT...: run feedclient, which must find nothing wrong.
 feed_ok()
 {
 	local text=$1
@@ -336,7 +335,7 @@ feed_ok()
 	}
 }
 
-# feed_start NAME ARGUMENT...: run it in the background, until it has all its connections.
+# feed_start NAME ARGUMENT...: start feedclient in the background, wait for all its connections.
 feed_start()
 {
 	local name=$1 scaled
@@ -353,11 +352,11 @@ feed_start()
 
 declare -A feed_pid
 
-# feed_end NAME [SIGNAL]: end it by a signal if one is given; wait. Sets report, status.
+# feed_end NAME [SIGNAL]: wait for its end, after this signal if one is given. Sets report, status.
 feed_end()
 {
 	[ $# -lt 2 ] || signal_to "$2" "${feed_pid[$1]}"
-	# The shell would tell of a process that was killed.
+	# The shell would print a line for a process that was killed.
 	{ wait "${feed_pid[$1]}"; } 2>/dev/null
 	status=$?
 	report=$(cat "$work/$1.out")
@@ -377,19 +376,19 @@ feed_end_ok()
 	}
 }
 
-# field NAME: a number of the report.
+# field NAME: print a number of the report.
 field()
 {
 	sed -n "s/.*\b$1=\([0-9.]*\).*/\1/p" <<<"$report" | cut -d. -f1
 }
 
-# CPU time of a process so far, in clock ticks (mostly 10 ms).
+# cpu_ticks PID: print its CPU time, in clock ticks (mostly 10 ms).
 cpu_ticks()
 {
 	awk "{ print \$14 + \$15 }" "/proc/$1/stat"
 }
 
-# How often the process went to sleep: for the daemon, about the returns of epoll_wait().
+# sleeps PID: print the number of its voluntary context switches: about the returns of epoll_wait().
 sleeps()
 {
 	awk '/^voluntary_ctxt_switches/ { print $2 }' "/proc/$1/status"

@@ -1,17 +1,16 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# For the tests with imaginary clients (bench/nullpeer), to which nothing is ever copied; to tests/lib.sh.
-# Each send's completion comes back once, none of them says "copied", and at the end nothing is
-# outstanding, whatever the clients do. Nobody reads the payload, so whether it is right is not seen
-# here: that is for the other tests.
+# For the tests with imaginary clients (bench/nullpeer), to which the kernel never copies; adds to tests/lib.sh.
+# Each send completes once, no completion says "copied", and at the end nothing is outstanding,
+# whatever the clients do. The payload is not read: the other tests check it.
 #
-#   in_nullnet "$@"               go on in the namespace that has the wire
-#   stream_run ARGUMENT...        a daemon for them, with the ring of `ring`
-#   peer_start, peer_end, peer_ok and what they found: field NAME
+#   in_nullnet "$@"               continue in the namespace that has the wire
+#   stream_run ARGUMENT...        start a daemon for them, with the ring of `ring`
+#   peer_start, peer_end, peer_ok  run the clients; their results: field NAME
 #   scrape, value NAME            metrics of the stream
 #   all_came_back, all_left, stream_end
-#   adversities, stragglers, input_ends    what clients do, and the source, as many tests
+#   adversities, stragglers, input_ends    groups of tests
 
 . tests/lib.sh
 
@@ -46,7 +45,7 @@ peer_start()
 	wait_until 60 test -e "$work/ready"
 }
 
-# peer_end TEXT [SIGNAL]: it is to have found everything right. Sets report.
+# peer_end TEXT [SIGNAL]: wait for its end; it must have found nothing wrong. Sets report.
 peer_end()
 {
 	[ $# -lt 2 ] || signal_to "$2" "$peer"
@@ -92,13 +91,13 @@ nobody_left()
 	scrape && [ "$(value clients)" = 0 ]
 }
 
-# logged EXPRESSION: what the lines of clients that left say, added up.
+# logged EXPRESSION: print the sum of this number in the lines of clients that left.
 logged()
 {
 	sed -nE "s/.* left: .*$1.*/\1/p" "$log" | awk '{ sum += $1 } END { print sum + 0 }'
 }
 
-# all_came_back TEXT: of the clients, who are gone, by the metrics and by the log.
+# all_came_back TEXT: all sends of the clients, which have left, are complete, by the metrics and by the log.
 all_came_back()
 {
 	wait_until 30 nobody_left
@@ -112,7 +111,7 @@ all_came_back()
 	all_left "$1"
 }
 
-# all_left TEXT: by the log alone.
+# all_left TEXT: the same by the log alone.
 all_left()
 {
 	is "$1: everyone who joined left" "$(grep -c ' left: ' "$log")" "$(grep -c ' joined, ' "$log")"
@@ -120,7 +119,7 @@ all_left()
 	is "$1: of which none was copied" "$(logged '\(([0-9]+) copied by the kernel\)')" 0
 }
 
-# stream_end TEXT: the daemon's end finds nothing outstanding; daemon_stop looks for what it would say.
+# stream_end TEXT: stop the daemon; nothing may be outstanding, which daemon_stop would find in the log.
 stream_end()
 {
 	daemon_stop
@@ -129,7 +128,7 @@ stream_end()
 		"$(grep -Ec 'not complete|still has their blocks' "$log")" 0
 }
 
-# adversities: what clients do, and what the network does.
+# adversities: clients that lose packets, pause, reset, end and send.
 adversities()
 {
 	local clients bytes sends bytes_before=0 sends_before=0
@@ -143,7 +142,7 @@ adversities()
 		sends=$(($(value zerocopy_sends_total) - sends_before))
 		bytes_before=$(value sent_bytes_total)
 		sends_before=$(value zerocopy_sends_total)
-		# Turns of clients that are sent copies are of 448 KiB, if there are many.
+		# With many clients the budget for sends that copy is 448 KiB.
 		compare "$clients clients: large sends, for nothing is copied" $((bytes / sends)) -gt $((512 << 10))
 	done
 
@@ -181,7 +180,7 @@ adversities()
 	compare "half-closed: all of them" "$(field bytes_min)" -gt $((4 << 20))
 	all_came_back "half-closed"
 
-	# What clients send, the daemon takes and forgets.
+	# The daemon reads and discards what clients send.
 	head -c 59999 /dev/urandom >"$work/request"
 	peer_ok "requests: all is acknowledged" --clients 8 --seconds 1 --send "$work/request" --lose 40
 	compare "requests: the stream goes on" "$(field bytes_min)" -gt $((4 << 20))
@@ -190,12 +189,12 @@ adversities()
 	peer_start --clients 8 --until-end
 	sleep 0.5
 	stream_end "stopped while clients receive"
-	peer_end "stopped while clients receive: they were told so in order"
+	peer_end "stopped while clients receive: their connections ended in order"
 	is "stopped while clients receive: all of them" "$(field ended)" 8
 	all_left "stopped while clients receive"
 }
 
-# stragglers: beside clients that do not go on, others do.
+# stragglers: clients that stop reading do not stop others.
 stragglers()
 {
 	stream_run --zerocopy always --lag-policy drop --drain-timeout 1s
@@ -204,7 +203,7 @@ stragglers()
 	compare "stalls: the others went on" "$(field bytes_min)" -gt $((8 << 20))
 	all_came_back "stalls"
 
-	# The end of those takes a reset, after which what the kernel still has of theirs is complete, too.
+	# Only a reset ends these; it completes their outstanding sends.
 	peer_start --clients 8 --stall 4 --mute 4 --allow-reset --until-end
 	sleep 0.5
 	stream_end "stopped beside stalled and mute clients"
@@ -222,7 +221,7 @@ stragglers()
 	stream_end "mute"
 }
 
-# input_ends TEXT: while sends are outstanding: everyone gets all of it, and the daemon ends by itself.
+# input_ends TEXT: the input ends while sends are outstanding; every client gets all of it, and the daemon ends.
 input_ends()
 {
 	local text=$1
@@ -234,7 +233,7 @@ input_ends()
 	peer_start --clients 8 --rate 32M/s --window 1M --lose 40 --until-end
 	daemon_wait 30
 	is "$text: exit status" "$status" 0
-	peer_end "$text: clients were told so in order"
+	peer_end "$text: the clients' connections ended in order"
 	is "$text: all of them" "$(field ended)" 8
 	is "$text: after all of it" "$(logged 'sent ([0-9]+) bytes')" $((8 * (32 << 20)))
 	compare "$text: though packets were lost" "$(field lost)" -gt 0

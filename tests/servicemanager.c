@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * servicemanager - what systemd is to a service, for tests: passes sockets, and writes down what it
- * is told.
+ * servicemanager - plays systemd for a service under test: passes sockets, and records its
+ * notifications.
  *
  *	servicemanager [--listen NAME=HOST:PORT]... [--connected NAME] [--watchdog USEC]
  *	               [--told FILE] COMMAND...
@@ -30,12 +30,12 @@
 #include <unistd.h>
 
 #define FIRST_PASSED 3
-/* Sockets are kept above those numbers until they are put there. */
+/* Sockets are kept from this descriptor on until they are installed. */
 #define FIRST_KEPT 100
-#define MOST 32
+#define MAX_PASSED 32
 
 static struct {
-	int fd[MOST];
+	int fd[MAX_PASSED];
 	char names[1024];
 	unsigned int count;
 } passed;
@@ -44,7 +44,7 @@ static void pass(int fd, const char *name)
 {
 	int kept = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_KEPT);
 
-	if (passed.count == MOST || kept < 0 ||
+	if (passed.count == MAX_PASSED || kept < 0 ||
 	    strlen(passed.names) + strlen(name) + 2 > sizeof(passed.names))
 		errx(2, "%s: too many sockets", name);
 	close(fd);
@@ -58,11 +58,11 @@ static int listen_to_pass(const char *endpoint)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *info;
 	struct address address;
-	const char *wrong;
+	const char *expected;
 	int one = 1, fd;
 
-	if (!address_parse(endpoint, &address, &wrong))
-		errx(2, "%s: expected %s", endpoint, wrong);
+	if (!address_parse(endpoint, &address, &expected))
+		errx(2, "%s: expected %s", endpoint, expected);
 	if (getaddrinfo(*address.host ? address.host : NULL, address.port, &hints, &info))
 		errx(2, "%s: unknown", endpoint);
 	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -94,7 +94,7 @@ static void pass_connected(const char *name)
 
 /* ---- notifications ---- */
 
-/* In the abstract namespace, so that nothing is left behind. */
+/* Create it in the abstract namespace, so that no file remains. */
 static int open_notifications(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# The tests' harness: what a test started ends with it, however it ends; and nothing else does.
+# The tests' harness: processes that a test started end with it, however it ends, and no others; summary; numbers.
 
 . tests/lib.sh
 
@@ -21,7 +21,7 @@ for how in exits TERM INT; do
 	check "a process of a test ($how) ends with it" ended_soon
 done
 
-# --- another's that has the same number ---
+# --- a process of another test with the same number ---
 # In a namespace, the next process's number can be chosen.
 cat >"$work/reused" <<'END'
 . tests/lib.sh
@@ -49,7 +49,7 @@ case $? in
 *) ok $? "one of another test with a number that is free again is left alone" ;;
 esac
 
-# --- what is said in the end ---
+# --- summary ---
 mkdir "$work/tap"
 {
 	printf '%s\n' "ok 1 - right" "not ok 2 - wrong" "# because" "ok 3 - not now # SKIP no time"

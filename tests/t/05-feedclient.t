@@ -135,7 +135,7 @@ judged "one byte too many" 1 'received 32768 bytes, expected 32767' --expect-byt
 
 for offset in 0 1 7 8 15; do
 	overwrite $offset '\x55'
-	judged "a wrong byte $offset, where the stream is to be located" 1 ' bad=1 ' --allow-gaps
+	judged "a wrong byte $offset, where the stream is located" 1 ' bad=1 ' --allow-gaps
 done
 for offset in 16 17 4095 4096 20003 32751; do
 	overwrite $offset '\x55'

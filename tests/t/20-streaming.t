@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# Every byte to every client, whatever their number, the way they connect and the way it is sent.
+# Every client gets every byte, for any number of clients, kind of connection and way of sending.
 
 . tests/lib.sh
 

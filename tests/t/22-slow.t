@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# Slow clients under each policy, and that under drop and disconnect nobody else notices.
+# Slow clients under each policy; under drop and disconnect other clients do not notice.
 
 . tests/lib.sh
 

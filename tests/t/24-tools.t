@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# The tools that people really use as clients.
+# The tools that people use as clients.
 
 . tests/lib.sh
 

@@ -13,7 +13,7 @@ no_room()
 		awk '{ sum += $1 } END { print sum + 0 }'
 }
 
-# --- locked memory. Root is not limited, so it is to be somebody else. ---
+# --- locked memory; root is not limited, so another user runs the daemon ---
 cp "$BUILD/dmacastd" "$work/dmacastd"
 chmod 755 "$work" "$work/dmacastd"
 if [ "$(id -u)" -eq 0 ]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# Stopping: clients get what was read so far, then the end; who takes too long is reset.
+# Stopping: clients get all that was read, then the end; those that take too long are reset.
 
 . tests/lib.sh
 

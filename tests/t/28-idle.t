@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# Nothing to do is nothing done: no busy loop with stalled, half-closed, reset or dead clients.
+# Without work the daemon sleeps: no busy loop with stalled, half-closed, reset or dead clients.
 
 . tests/lib.sh
 

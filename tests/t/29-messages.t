@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# What the operator sees: priorities for journald, verbosity, errors before anything is started.
+# Messages for the operator: priorities for journald, verbosity, errors before anything is started.
 
 . tests/lib.sh
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# dmacastctl and the control socket: every command, who may do what, the socket's life, and clients of
+# dmacastctl and the control socket: every command, permissions, the socket's life, and clients of
 # it that mean harm, while streams go on.
 
 . tests/lib.sh
@@ -320,7 +320,7 @@ users()
 }
 
 if [ "$(id -u)" -ne 0 ] || ! unshare --mount true 2>/dev/null; then
-	skip "users: who may do what" "needs root"
+	skip "users: permissions" "needs root"
 else
 	users
 fi

@@ -57,7 +57,7 @@ sees()
 	look && grep -Eq -- "$1" "$screen"
 }
 
-# shows TEXT REGEX: it is to be there soon.
+# shows TEXT REGEX: it must appear soon.
 shows()
 {
 	local status=0
@@ -128,19 +128,19 @@ wait_until 8 sees '^CLIENT.*PINNED.*COPIED'
 is "80x24: columns of a client" "$(grep ^CLIENT "$screen")" \
 	"$(grep ^CLIENT "$screen" | grep -E '^CLIENT +STREAM +OUT/S +LAG +BEHIND +PINNED +COPIED')"
 stalled=$("${ctl[@]}" --json clients | jq -r '.clients | max_by(.lag_seconds).peer')
-shows "80x24: who reads nothing gets nothing" "^$stalled +adc +0 .*[0-9]ms "
-comes_first "80x24: who reads nothing is the first one"
+shows "80x24: a client that reads nothing gets nothing" "^$stalled +adc +0 .*[0-9]ms "
+comes_first "80x24: the client that reads nothing is first"
 compare "80x24: no line is wider" "$(widest)" -le 80
 matches "80x24: the last line has the keys" <(tail -n 1 "$screen") '^q quit .*: lag'
 
 keys r
 shows "r: by rate" 'pinned: rate'
-is "r: who reads nothing has no rate, and is not first" "$(first_client | grep -c "^$stalled\$")" 0
+is "r: the client that reads nothing has no rate, and is not first" "$(first_client | grep -c "^$stalled\$")" 0
 keys p
 shows "p: by pinned blocks" 'pinned: pinned'
 keys d
 shows "d: by dropped bytes" 'pinned: dropped'
-comes_first "d: who reads nothing is the first one"
+comes_first "d: the client that reads nothing is first"
 keys Down
 hides()
 {

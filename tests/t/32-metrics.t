@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# /metrics and /status.json: the format, the numbers, and HTTP clients that mean no good.
+# /metrics and /status.json: the format, the numbers, and HTTP clients that misbehave.
 
 . tests/lib.sh
 
@@ -337,7 +337,7 @@ scrape
 live='stream="live"'
 is "no counter ever falls" "$(falls <"$work/scrapes")" ""
 compare "in many scrapes" "$(grep -c '^dmacast_build_info' "$work/scrapes")" -gt 20
-# left FIELD: of all clients of that stream, by the log.
+# left FIELD: sum over all clients of that stream, by the log.
 left()
 {
 	sed -n "s/.*stream live: client .* left: $1.*/\1/p" "$log" | awk '{ n += $1 } END { print n + 0 }'

@@ -161,7 +161,7 @@ sed -i 's/^on-end=wait/&\nblock-size=64K/' "$config"
 reload
 matches "while a device is waited for: its ring changes" "$reload_log" \
 	'stream new: restarted because block-size changed'
-feed_end_ok "... who waited has an end in order" waiting
+feed_end_ok "... waiting clients have an end in order" waiting
 cp "$work/good.conf" "$config"
 reload
 is "while a device is waited for: it is removed" "$(summary)" \
@@ -234,7 +234,7 @@ reload
 is "streams exchange endpoints: without opening one" "$(grep -c 'listening on' "$reload_log")" 0
 feed_start exchanged --clients 1 --until-end --expect-end end "127.0.0.1:$wide"
 wait_until 5 test -s "$log"
-is "streams exchange endpoints: who comes is with the new one" \
+is "streams exchange endpoints: a new client joins the new one" \
 	"$(grep ' joined, ' "$log" | tail -n 1 | grep -c 'stream a: ')" 1
 feed_end exchanged TERM
 

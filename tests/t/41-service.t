@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# What the service manager is told and passes: readiness, status, reload, watchdog, sockets by name.
+# Notifications to the service manager, and sockets from it: readiness, status, reload, watchdog, sockets by name.
 
 . tests/lib.sh
 
@@ -150,7 +150,7 @@ is_told "sockets: ready" ' READY=1$'
 for port in "$one" "$two"; do
 	check "sockets: every one of the name is served" is_served "$port"
 done
-matches "sockets: who has none is warned of" "$log" \
+matches "sockets: one without a stream is warned of" "$log" \
 	'warning: socket systemd:sdr was passed by systemd but no stream uses it, .*add listen = systemd:sdr'
 
 # Another stream has it after a reload, and clients that came before are served then.
@@ -158,7 +158,7 @@ feed_start early --clients 1 --bytes 1M "127.0.0.1:$three"
 feed_start same --clients 2 --until-end --expect-end end "127.0.0.1:$one"
 section b systemd:sdr >>"$config"
 kill -HUP "$daemon"
-feed_end_ok "sockets: who waits is served when a stream has it" early
+feed_end_ok "sockets: waiting clients are served when a stream has it" early
 section b systemd:adc >"$config"
 section a systemd:sdr >>"$config"
 kill -HUP "$daemon"

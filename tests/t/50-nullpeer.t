@@ -30,7 +30,7 @@ compare "auto: nearly all sends were zero-copy" "$(value zerocopy_sends_total)" 
 	$((10 * $(value copied_sends_total)))
 stream_end "auto"
 
-# --- a server that reads gets from each client what is to be sent, after it was lost, too ---
+# --- a server that reads gets each client's request, also after packets were lost ---
 mkdir "$work/got"
 socat -u TCP-LISTEN:5000,bind=10.78.0.1,fork,reuseaddr,backlog=64 "SYSTEM:cat >\"$work\"/got/\$\$" &
 will_end "$!"

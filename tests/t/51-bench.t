@@ -32,7 +32,7 @@ while child.poll() is None:
     log.text()
 assert log.text().split() == [str(i) for i in range(20000)], log.text()[:200]'
 
-# run ARGUMENT...: bench/run with few words. Sets status; what it said is in $work/said.
+# run ARGUMENT...: run bench/run. Sets status; its output is in $work/said.
 run()
 {
 	status=0
@@ -53,7 +53,7 @@ refused()
 	matches "$1: says why" "$work/said" "$3"
 }
 
-# ---- bench/sink: what it checks ----
+# ---- bench/sink: its checks ----
 
 # sink OPTION...: two clients of the server that runs. Sets status; its line is in $work/sink, complaints in $work/said.
 sink()
@@ -164,7 +164,7 @@ have_slices
 wait $sink
 ok $? "slices: a run" || diag_file "$work/said"
 # The program gets as much of the machine as it can, and a slice ends where it can: some are longer.
-compare "slices: there are so many" "$slices" -ge 8
+compare "slices: there are enough" "$slices" -ge 8
 compare "... and no more" "$slices" -le 21
 is "slices: with each the server stops, too" "$together" 0
 is "slices: ... and with the last one" "$(process_state "$pid")" T
@@ -270,7 +270,7 @@ sane()
 	is "$1: and the blocks that were asked for" "$(column block transport="$1" | sort -u)" 65536
 	is "$1: servers say what their ring is in" "$(column memory transport="$1" | sort -u)" \
 		"memfd, 4 KiB pages"
-	is "$1: about so long" \
+	is "$1: the duration is about right" \
 		"$(column seconds transport="$1" | awk '$1 < 0.4 || $1 > 4' | wc -l)" 0
 	is "$1: data came" "$(column bytes transport="$1" | awk '$1 < 1000000' | wc -l)" 0
 	is "$1: CPU time of the server is there, of no more than one CPU" \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# The servers that the benchmarks compare dmacastd with deliver what they are fed, and nothing of them
-# is left; and the feed itself. How fast any of it is is not looked at.
+# The servers that the benchmarks compare dmacastd with deliver what they are fed, and leave no process or
+# file; and the feed itself. Speed is not tested.
 
 . tests/lib.sh
 
@@ -62,7 +62,7 @@ done
 bench/peers.py nobody >"$work/out" 2>&1
 is "a peer that nobody knows" $? 2
 
-# One that is ended by a signal.
+# A check that a signal ends.
 bench/peers.py --clients 2 --bytes 1G socat >"$work/out" 2>&1 &
 checker=$!
 will_end "$checker"
@@ -71,7 +71,7 @@ serves()
 	[ -n "$(compgen -G "/dev/shm/dmacast-bench-$checker-*")" ] || [ -n "$(ls "$TMPDIR")" ]
 }
 wait_until 20 serves
-# What it starts are leaders of process groups, in which all descendants are.
+# Its children lead process groups, which contain all descendants.
 wait_until 20 pgrep -P "$checker"
 mapfile -t groups < <(pgrep -P "$checker")
 kill -TERM "$checker"

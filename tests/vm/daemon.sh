@@ -6,9 +6,9 @@
 #   daemon_start <CONFIGURATION   start it, wait until it listens everywhere
 #   daemon_with OPTION...         the same with options, and one endpoint
 #   daemon_end SIGNAL [SECONDS]   and wait for its end: 30
-#   said REGEX                    is that in its log?
-#   says TEXT REGEX               a test: it is there, or will be soon
-#   logged REGEX                  what it logged last that matches
+#   said REGEX                    true if its log matches
+#   says TEXT REGEX               a test: its log matches, or will soon
+#   logged REGEX                  print the last line of its log that matches
 #   at PORT                       the address of the guest's PORT, for a client
 #   metric NAME [LABEL]           of its metrics at port 7001, from outside; all samples of it together
 #   counter CHANNEL NAME...       numbers of /sys/class/dmacast, each followed by a space
@@ -101,7 +101,7 @@ counter()
 	guest cat "${@/#//sys/class/dmacast/$channel/}" | tr '\n' ' '
 }
 
-# whole TEXT CHANNEL...: no block of these is with anyone.
+# whole TEXT CHANNEL...: check that no block of these channels is lent or waits.
 whole()
 {
 	local text=$1 channel

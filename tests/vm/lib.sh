@@ -5,7 +5,7 @@
 # modules and programs; commands run in it; and its ports, for clients outside. To tests/lib.sh it adds:
 #
 #   vm_start [OPTION]...        boot it, wait until it takes commands; one at a time
-#   vm_stop                     power it off; one test: its kernel had nothing to complain of; with a debug
+#   vm_stop                     power it off; one test: its kernel reported no error; with a debug
 #                               kernel, tests of what that kernel counted
 #   vm_port PORT                the port of 127.0.0.1 that leads to the guest's PORT
 #   guest COMMAND ARGUMENT...   run it in the guest, in the top directory of a tree with programs in
@@ -26,7 +26,7 @@ vm_seconds=300
 guest_seconds=120
 declare -A vm_ports
 
-# What a kernel says when something takes too long, and what when anything is wrong.
+# Messages of a kernel about something that takes too long, and about any error.
 vm_late='NETDEV WATCHDOG|WARNING: .* dev_watchdog|INFO: task|rcu: INFO|rcu_.*detected stalls|soft lockup|Call Trace|Tainted:'
 vm_alarming="$vm_late|WARNING:|BUG:|Oops|Kernel panic|general protection fault|page allocation failure"
 vm_alarming+='|Bad page|Out of memory|oom-kill|segfault at'
@@ -37,7 +37,7 @@ vm_alarming+='|deprecated workqueue|dmacast.*deprecated'
 vm_alarming+='|DMA-API:|KASAN|UBSAN|unable to handle|list_(add|del) corruption'
 # How the former names a function of our modules, or a program of ours.
 vm_ours='\[dmacast|INFO: task dmacast|task:dmacast|Comm: dmacast'
-# What a debug kernel says at boot.
+# Messages of a debug kernel at boot.
 vm_harmless='DMA-API: (preallocated [0-9]* debug entries|debugging enabled by kernel config)$'
 vm_harmless+='|RCU lockdep checking is enabled\.$'
 # Y: the test lets the kernel's check of DMA end itself.
@@ -86,7 +86,7 @@ vm_start()
 		shift 2
 	done
 	[ $# -eq 0 ] || {
-		echo "vm_start: what is $1?" >&2
+		echo "vm_start: unknown option $1" >&2
 		exit 2
 	}
 	[ -n "${DMACAST_VM_READY-}" ] || [ -n "$archive" ] || tests/vm/prepare "$series" >"$work/prepare" 2>&1 || {
@@ -173,7 +173,7 @@ vm_options()
 	[ -z "$device_tree" ] || vm_devices+=(-dtb "$build/vm/device-tree.dtb")
 }
 
-# QEMU chose free ports: ask it.
+# Ask QEMU for the ports, which it chose.
 vm_find_ports()
 {
 	local from to
@@ -206,7 +206,7 @@ vm_settled()
 	grep -q 'the guest is up' "$vm.console" || vm_ended
 }
 
-# QEMU takes connections for a guest that does not yet: only its word counts.
+# QEMU accepts connections before the guest does, so only an answer counts.
 vm_answers()
 {
 	local tries
@@ -224,15 +224,14 @@ vm_port()
 	echo "${vm_ports[$1]}"
 }
 
-# Now and then the emulation stalls: for seconds nothing comes from the machine, or its network card hangs, on a kernel
-# that has nothing to complain of otherwise. Whoever runs the tests (tests/vm/run) may want to know, to do this one again.
+# vm_stalled REASON: note that the emulation stalled, so that tests/vm/run repeats the test. Sometimes nothing comes from
+# the machine for seconds, or its network card hangs, on a kernel that reports nothing else.
 vm_stalled()
 {
 	[ -z "${DMACAST_VM_STALLED-}" ] || echo "$1" >>"$DMACAST_VM_STALLED"
 }
 
-# A machine with a complaint did not just stall, unless that is only of the time something takes, and nothing of ours
-# is in it.
+# Decide whether a complaint is a stall of the emulation: it is about time only, and names nothing of ours.
 vm_judge_stall()
 {
 	[ -s "$vm.complaints" ] || return
@@ -252,7 +251,7 @@ vm_said()
 	cat "$vm.console" "$vm.dmesg" 2>/dev/null | tr -d '\r'
 }
 
-# What the kernel has to complain of, in the console log so far.
+# Print the kernel's complaints in the console log so far.
 vm_complaints()
 {
 	vm_complaints_in_order | sort -u
@@ -273,7 +272,7 @@ vm_stop()
 		[ "$slowdown" -eq 1 ] || vm_debug_report
 		guest_seconds=20 guest dmesg >"$vm.dmesg" 2>/dev/null
 		tainted=$(guest_seconds=5 guest cat /proc/sys/kernel/tainted 2>/dev/null)
-		# Bad page, oops, warning, lock-up; that our modules are not Debian's is no news.
+		# Bad page, oops, warning, lock-up; modules that are not Debian's always taint it.
 		[ $((${tainted:-0} & (32 | 128 | 512 | 16384))) -eq 0 ] || problem="the kernel is tainted: $tainted"
 		if [ -n "$powers_off" ]; then
 			guest_seconds=5 guest poweroff -f >/dev/null 2>&1
@@ -334,7 +333,7 @@ vm_kill()
 	wait_until 5 vm_ended
 }
 
-# A machine that nobody asked how it was is a failed test.
+# A machine that was not stopped by vm_stop is a failed test.
 done_testing()
 {
 	[ -z "$vm_running" ] || {

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# machine SERIES: what the machine with this kernel is. Sets
+# machine SERIES: describe the machine with this kernel. Sets
 #
 #   triplet        of its programs and libraries; empty: they are this machine's own
 #   build          the build directory of its programs and modules
@@ -15,7 +15,7 @@
 #   slowdown       factor for time limits: how many times slower it is than one with a plain kernel
 #   memory         of the machine
 #   smaller        divisor of what tests send and receive there
-#   powers_off     can the guest end QEMU?
+#   powers_off     not empty if the guest can end QEMU
 
 # The caller uses these.
 # shellcheck disable=SC2034

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# Looking at the service and telling it what to do: who may use dmacastctl, what it does to the service; metrics,
+# Observing and controlling the service: permissions of dmacastctl, its effect on the service; metrics,
 # from outside. All of it in the sandbox.
 
 . tests/service/lib.sh

@@ -12,7 +12,7 @@ chmod 644 /tmp/probe /home/probe /root/probe
 chmod 755 /root
 mknod -m 666 /dev/probe b $((0x$(stat -c %t /dev/vda))) $((0x$(stat -c %T /dev/vda)))
 END
-# What it changes is to be its own: mounts, the host's name.
+# Changes must stay in its own namespaces: mounts, the host's name.
 guest_tap "without a sandbox" unshare --mount --uts build/tests/service/probe allowed
 
 for unit in dmacastd.service dmacastd@probe.service; do

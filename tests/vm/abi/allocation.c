@@ -72,8 +72,8 @@ static void allocation_free_ring(struct channel *channel)
 /* ---- SETUP ---- */
 
 /*
- * Where a large run cannot be had, smaller ones do: of a scattered block, so many of the failures may
- * do no harm.
+ * If a large run is not available, smaller ones suffice: up to @harmless failures may have no effect on
+ * a scattered block.
  */
 static void test_allocation_setup(uint64_t size, uint32_t flags, unsigned int harmless)
 {
@@ -377,8 +377,8 @@ static unsigned int test_binding(void)
 /* ---- Small memory ---- */
 
 /*
- * small_objects() - of at least so many bytes, that the kernel has from kmalloc(). What each CPU has at
- * hand counts as used: a cache of small ones is wrong by some hundred.
+ * small_objects() - return the number of kmalloc() objects of at least @least bytes. Free objects that a
+ * CPU keeps count as used: a cache of small ones is wrong by some hundred.
  */
 static uint64_t small_objects(unsigned int least)
 {
@@ -403,7 +403,7 @@ static uint64_t small_objects(unsigned int least)
 	return sum;
 }
 
-/* check_small() - fail() with the n-th allocation failing, so often, leaves nothing behind. */
+/* check_small() - check that @rounds calls of fail(), whose n-th allocation fails, leak nothing. */
 static void check_small(bool (*fail)(const struct channel *channel), const struct channel *channel,
 			unsigned int nth, unsigned int rounds, unsigned int least)
 {

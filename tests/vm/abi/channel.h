@@ -157,16 +157,16 @@ bool release_page(struct held_page *held);
 void __attribute__((format(printf, 2, 3))) sim(const char *file, const char *format, ...);
 uint64_t sim_value(const char *file);
 
-/* number_from() - the number that is in a file. */
+/* number_from() - return the number in a file. */
 uint64_t number_from(const char *path);
 
-/* check_held() - rings have so many bytes of pages; of a module with fault points (kmod/fault.h). */
+/* check_held() - check the bytes of pages that rings have, in a module with fault points (kmod/fault.h). */
 void check_held(uint64_t bytes, const char *when);
 
-/* sim_unplug() - the engine goes away, and comes back after so many milliseconds; 0: never. */
+/* sim_unplug() - remove the engine, and restore it after @ms milliseconds; 0: never. */
 void sim_unplug(unsigned int ms);
 
-/* sysfs_value() - a number of /sys/class/dmacast/NAME. Return: UINT64_MAX when there is none. */
+/* sysfs_value() - return a number of /sys/class/dmacast/NAME, UINT64_MAX if there is none. */
 uint64_t sysfs_value(const char *attribute);
 
 bool write_file(const char *path, const char *text);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The kernel's own fault injection (/proc/thread-self/fail-nth): in each call, the n-th allocation or copy of
+ * The fault injection of the kernel (/proc/thread-self/fail-nth) for each call: the n-th allocation or copy of
  * user memory fails, for n = 1, 2, ..., until the call has no n-th one. The error is one that dmacast.h or the
  * call's manual names, nothing is lost by it, and the ring works after it. The faults in fault.h reach the
  * module's own allocations only; these reach everything that the kernel does for it.

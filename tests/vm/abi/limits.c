@@ -2,7 +2,7 @@
 /*
  * What the DMA engine can take, and blocks of many sizes, one page to 64 MiB:
  *
- *	limits DEVICE PAGES		blocks of up to so many pages
+ *	limits DEVICE PAGES		blocks of up to PAGES pages
  *
  * SETUP makes blocks that the engine takes, or fails and says why. Where the pages of a block are is
  * looked up in /proc/self/pagemap; the simulated engine counts what is against its limits. The module is
@@ -31,7 +31,7 @@
 static struct dmacast_info info;
 static uint64_t dma_mask;
 
-/* ---- What is to be expected ---- */
+/* ---- Expected results ---- */
 
 /* fewest_pieces() - of a block that is one run of pages. */
 static uint64_t fewest_pieces(uint64_t size)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# The machines' harness itself: what goes wrong in a guest is a failed test outside, and soon.
+# The machines' harness: a failure in a guest soon becomes a failed test outside.
 
 . tests/vm/lib.sh
 

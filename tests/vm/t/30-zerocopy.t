@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# The network sends from the ring's pages, in truth without a copy, and lets go of them; from memory that
-# is mapped as drivers mostly do it, it refuses to.
+# The network sends from the ring's pages without a copy, and releases them; it refuses memory that is mapped
+# as most drivers do it.
 # On every kernel.
 
 . tests/vm/lib.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# A ring in memory, sent in truth without a copy from pages that are filled again and again: what arrives outside
+# A ring in memory, sent without a copy from pages that are refilled again and again: the data that arrives outside
 # is right.
 
 . tests/vm/daemon.sh

@@ -7,7 +7,7 @@
 # Those of tests/t that need a source that any kind can be.
 suite="20-streaming 21-churn 22-slow 26-network 27-stop 28-idle"
 
-# And the others, each with what it is about instead.
+# The others, each with the reason.
 declare -A left_out=(
 	[01-tree]="the sources and their build"
 	[02-harness]="the tests' own means"

@@ -27,7 +27,7 @@ counts()
 	test "$(counter "$1" "$2" | tr -d ' ')" "$3" "$4"
 }
 
-# goes_on CHANNEL NUMBER: so many more blocks are lent.
+# goes_on CHANNEL NUMBER: wait until this many more blocks are lent.
 goes_on()
 {
 	local lent
