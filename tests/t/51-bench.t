@@ -186,7 +186,7 @@ server_end
 
 # ---- CPU time of ksoftirqd ----
 
-# Of all CPUs, in seconds.
+# Sum over all CPUs, in seconds.
 ksoftirqd_cpu()
 {
 	local pid

@@ -141,7 +141,7 @@ static uint64_t send_and_keep(int client, const struct channel *channel, uint64_
 	return sent;
 }
 
-/* Whoever has the channel next. */
+/* The next owner of the channel. */
 static void reuse(void)
 {
 	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT, DMACAST_SETUP_STALL);

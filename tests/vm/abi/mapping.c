@@ -308,7 +308,7 @@ static void test_fork(void)
 	give_all_back(&ring);
 	point("a child has no mapping");
 
-	/* Who asks for it may be refused or get it; right it must be. */
+	/* Mapping may be refused or succeed, and must be correct if it succeeds. */
 	ring = lend_all();
 	map = (char *)(uintptr_t)ring.channel.map;
 	result = madvise(map, size, MADV_DOFORK);
