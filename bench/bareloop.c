@@ -43,7 +43,7 @@
 
 #include <linux/errqueue.h>
 
-#include "config/option.h"
+#include "config/option_table.h"
 #include "daemon_option.h"
 #include "lib/address.h"
 #include "lib/clock.h"

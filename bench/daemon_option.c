@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon_option.h"
 
-#include "config/option.h"
+#include "config/option_table.h"
 
 #include <err.h>
 

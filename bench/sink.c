@@ -54,7 +54,7 @@
 #include <unistd.h>
 
 #include "block_reader.h"
-#include "config/option.h"
+#include "config/option_table.h"
 #include "cpu_time.h"
 #include "daemon_option.h"
 #include "lib/address.h"

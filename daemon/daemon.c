@@ -2,7 +2,7 @@
 #include "daemon.h"
 
 #include "config/arguments.h"
-#include "config/option.h"
+#include "config/option_table.h"
 #include "control/control.h"
 #include "control/control_socket.h"
 #include "host/heartbeat.h"

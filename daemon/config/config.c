@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "config/config.h"
 
-#include "config/option.h"
+#include "config/option_table.h"
 #include "lib/endpoint.h"
 #include "lib/input.h"
 #include "lib/log.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/request.h"
 
-#include "config/option.h"
+#include "config/option_table.h"
 #include "control/control.h"
 #include "lib/clock.h"
 #include "lib/log.h"

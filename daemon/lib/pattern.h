@@ -16,7 +16,7 @@
 #define PATTERN_WORD 8
 
 /*
- * What the test pattern looks like, in the order of the words in option.c. The last two are for
+ * What the test pattern looks like, in the order of the words in option_table.c. The last two are for
  * benchmarks: of each block, which must be whole, the first word is its offset in the stream as ever,
  * and the second one the time, CLOCK_MONOTONIC in nanoseconds, when the block was full. The rest is
  */

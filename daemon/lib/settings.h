@@ -2,8 +2,8 @@
 /*
  * What the operator asked for, as plain values. The configuration layer fills these structs, every
  * other layer may read them. When the configuration is read again, a stream's own copy changes, but
- * not in what needs a new start (option.h). The meaning of each option is in
- * dmacastd.conf(5); its default and range are in option.c.
+ * not in what needs a new start (option_table.h). The meaning of each option is in
+ * dmacastd.conf(5); its default and range are in option_table.c.
  */
 #ifndef DMACAST_SETTINGS_H
 #define DMACAST_SETTINGS_H
@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* In the order of the words in option.c. */
+/* In the order of the words in option_table.c. */
 enum lag_policy { LAG_POLICY_DROP, LAG_POLICY_DISCONNECT, LAG_POLICY_BLOCK };
 enum zerocopy_mode { ZEROCOPY_AUTO, ZEROCOPY_ALWAYS, ZEROCOPY_NEVER };
 enum on_end { ON_END_AUTO, ON_END_CLOSE, ON_END_WAIT };
@@ -59,7 +59,7 @@ struct stream_settings {
 };
 
 struct daemon_settings {
-	unsigned int log_level; /* index into the words in option.c */
+	unsigned int log_level; /* index into the words in option_table.c */
 	uint64_t drain_timeout; /* microseconds */
 	bool strict;
 	char *control; /* path of the control socket; NULL: see control_socket_path() */

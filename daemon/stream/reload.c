@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stream/reload.h"
 
-#include "config/option.h"
+#include "config/option_table.h"
 #include "lib/endpoint.h"
 #include "lib/log.h"
 #include "stream/endpoints.h"

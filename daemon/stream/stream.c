@@ -10,7 +10,7 @@
 #include "stream/stream.h"
 
 #include "config/config.h"
-#include "config/option.h"
+#include "config/option_table.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/units.h"

@@ -2,7 +2,7 @@
 #include "stream/stream_names.h"
 
 #include "config/config.h"
-#include "config/option.h"
+#include "config/option_table.h"
 #include "lib/log.h"
 
 #include <assert.h>

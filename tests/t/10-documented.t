@@ -109,7 +109,7 @@ nothing_in "dmacastd.conf.5 has the range of each number" "$work/ranges"
 # effects_of WORD...: the stream's, and the daemon's unless it is a new start, in any order.
 effects_of()
 {
-	tr '\n' ' ' <daemon/config/option.c | sed 's/{ \(DAEMON\|STREAM\)(/\n&/g' |
+	tr '\n' ' ' <daemon/config/option_table.c | sed 's/{ \(DAEMON\|STREAM\)(/\n&/g' |
 		sed -nE 's/^\{ (DAEMON|STREAM)\("([a-z-]+)"[^}]*/\1 \2 &/p' |
 		awk -v word="$1" '
 			{ effect = "AT_START" }

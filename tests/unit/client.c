@@ -3,7 +3,7 @@
  * Clients in an event loop, over loopback: when they call sendmsg(), and what they pin. The kernel copies
  * there, so zero-copy sends are complete soon, except for data in the socket of a peer that does not read.
  */
-#include "config/option.h"
+#include "config/option_table.h"
 #include "lib/clock.h"
 #include "lib/pattern.h"
 #include "ring/ring_memory.h"

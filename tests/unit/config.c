@@ -5,7 +5,7 @@
  */
 #include "config/arguments.h"
 #include "config/config.h"
-#include "config/option.h"
+#include "config/option_table.h"
 #include "lib/log.h"
 #include "lib/pattern.h"
 

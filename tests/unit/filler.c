@@ -7,7 +7,7 @@
  */
 #include "source/filler.h"
 
-#include "config/option.h"
+#include "config/option_table.h"
 #include "dice.h"
 #include "ring/ring_memory.h"
 #include "tap.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The table of options makes sense: what every user of it relies on. */
-#include "config/option.h"
+#include "config/option_table.h"
 #include "lib/settings.h"
 #include "lib/units.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The pattern source: how much it makes in a turn, as its owner asks for. */
-#include "config/option.h"
+#include "config/option_table.h"
 #include "lib/pattern.h"
 #include "lib/units.h"
 #include "ring/ring_memory.h"

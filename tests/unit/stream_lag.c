@@ -3,7 +3,7 @@
  * Lag policies on a real ring with clients over loopback: which client a policy meets, how much it
  * frees, and how many blocks may be pinned.
  */
-#include "config/option.h"
+#include "config/option_table.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "ring/ring_memory.h"

@@ -2,7 +2,7 @@
 /* What outlives the streams of a name: their totals, and that one of them ended by itself. */
 #include "stream/stream_names.h"
 
-#include "config/option.h"
+#include "config/option_table.h"
 
 #include "tap.h"
 

@@ -6,7 +6,7 @@
 #ifndef DMACAST_TEST_STREAMWORLD_H
 #define DMACAST_TEST_STREAMWORLD_H
 
-#include "config/option.h"
+#include "config/option_table.h"
 #include "lib/clock.h"
 #include "lib/settings.h"
 #include "stream/streams.h"

@@ -3,8 +3,8 @@
  * The one table of options. Parsing, defaults, ranges, --help, --check and the tests that every
  * option is documented all come from it.
  */
-#ifndef DMACAST_OPTION_H
-#define DMACAST_OPTION_H
+#ifndef DMACAST_OPTION_TABLE_H
+#define DMACAST_OPTION_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "config/option.h"
+#include "config/option_table.h"
 
 #include "lib/endpoint.h"
 #include "lib/input.h"
