@@ -484,39 +484,17 @@ void config_print(const struct config *config, FILE *file)
 	}
 }
 
-static void free_values(struct stream_settings *settings)
-{
-	option_free_values(OPTION_STREAM, settings);
-	free(settings->name);
-}
-
-struct stream_settings *config_copy_stream(const struct stream_settings *settings)
-{
-	struct stream_settings *copy = calloc(1, sizeof(*copy));
-
-	if (!copy || !(copy->name = strdup(settings->name)))
-		err(1, "configuration");
-	option_copy_values(OPTION_STREAM, copy, settings);
-	return copy;
-}
-
-void config_free_stream(struct stream_settings *settings)
-{
-	free_values(settings);
-	free(settings);
-}
-
 static void free_streams(struct config *config)
 {
 	while (config->stream_count)
-		free_values(&config->streams[--config->stream_count]);
+		stream_settings_clear(&config->streams[--config->stream_count]);
 	free(config->streams);
 	config->streams = NULL;
 }
 
 void config_renew(struct config *config, struct config *from)
 {
-	option_adapt_values(OPTION_DAEMON, &config->daemon, &from->daemon);
+	daemon_settings_adapt(&config->daemon, &from->daemon);
 	config->log_level = from->log_level;
 	free_streams(config);
 	config->streams = from->streams;
@@ -527,6 +505,6 @@ void config_renew(struct config *config, struct config *from)
 
 void config_free(struct config *config)
 {
-	option_free_values(OPTION_DAEMON, &config->daemon);
+	daemon_settings_clear(&config->daemon);
 	free_streams(config);
 }

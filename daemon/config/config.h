@@ -49,12 +49,6 @@ bool config_check(const struct config *config, const char *origin);
 /** config_print() - write the effective configuration as a file that can be read again. */
 void config_print(const struct config *config, FILE *file);
 
-/** config_copy_stream() - a copy of all that belongs to @settings. */
-struct stream_settings *config_copy_stream(const struct stream_settings *settings);
-
-/** config_free_stream() - free a copy. */
-void config_free_stream(struct stream_settings *settings);
-
 /**
  * config_renew() - make of a configuration in effect what @from says, but for those options of the
  * daemon that need a new start. @from has no streams afterwards.

@@ -333,95 +333,11 @@ void option_set_presets(enum option_scope scope, void *settings)
 	}
 }
 
-static bool is_text(enum option_type type)
-{
-	return type == OPTION_INPUT || type == OPTION_PATH || type == OPTION_ADDRESS;
-}
-
-static void free_value(const struct option_definition *option, void *field)
-{
-	struct text_list *list = field;
-
-	if (is_text(option->type)) {
-		free(*(char **)field);
-		*(char **)field = NULL;
-	} else if (option->type == OPTION_LISTEN) {
-		while (list->count)
-			free(list->item[--list->count]);
-		free(list->item);
-		list->item = NULL;
-	}
-}
-
-void option_free_values(enum option_scope scope, void *settings)
-{
-	for (size_t i = 0; i < option_count; i++) {
-		if (option_table[i].scope == scope)
-			free_value(&option_table[i], (char *)settings + option_table[i].field);
-	}
-}
-
-static void copy_list(struct text_list *to, const struct text_list *from)
-{
-	*to = (struct text_list){ 0 };
-	if (!from->count)
-		return;
-	to->item = reallocarray(NULL, from->count, sizeof(*to->item));
-	if (!to->item)
-		err(1, "configuration");
-	while (to->count < from->count) {
-		to->item[to->count] = must_copy(from->item[to->count]);
-		to->count++;
-	}
-}
-
 static size_t plain_size(enum option_type type)
 {
 	if (type == OPTION_BOOL)
 		return sizeof(bool);
 	return type == OPTION_CHOICE ? sizeof(unsigned int) : sizeof(uint64_t);
-}
-
-static void copy_value(const struct option_definition *option, void *to, const void *from)
-{
-	const char *text;
-
-	switch (option->type) {
-	case OPTION_INPUT:
-	case OPTION_PATH:
-	case OPTION_ADDRESS:
-		text = *(char *const *)from;
-		*(char **)to = text ? must_copy(text) : NULL;
-		break;
-	case OPTION_LISTEN:
-		copy_list(to, from);
-		break;
-	default:
-		memcpy(to, from, plain_size(option->type));
-	}
-}
-
-void option_copy_values(enum option_scope scope, void *to, const void *from)
-{
-	for (size_t i = 0; i < option_count; i++) {
-		const struct option_definition *option = &option_table[i];
-
-		if (option->scope == scope)
-			copy_value(option, (char *)to + option->field,
-				   (const char *)from + option->field);
-	}
-}
-
-void option_adapt_values(enum option_scope scope, void *to, const void *from)
-{
-	for (size_t i = 0; i < option_count; i++) {
-		const struct option_definition *option = &option_table[i];
-
-		if (option->scope != scope || option->effect == OPTION_AT_START)
-			continue;
-		free_value(option, (char *)to + option->field);
-		copy_value(option, (char *)to + option->field, (const char *)from + option->field);
-	}
 }
 
 static bool same_list(const struct text_list *a, const struct text_list *b)

@@ -68,15 +68,6 @@ bool option_set(const struct option_definition *option, void *settings, const ch
 /** option_set_presets() - give every option of @scope its default. @settings: all zero before. */
 void option_set_presets(enum option_scope scope, void *settings);
 
-/** option_free_values() - free what the options of @scope own in @settings. */
-void option_free_values(enum option_scope scope, void *settings);
-
-/** option_copy_values() - copy what the options of @scope say. @to: zero, or freed, before. */
-void option_copy_values(enum option_scope scope, void *to, const void *from);
-
-/** option_adapt_values() - the same for those that need no new start. @to: has values already. */
-void option_adapt_values(enum option_scope scope, void *to, const void *from);
-
 /* Sets of effects. */
 #define OPTION_EFFECT(effect) (1U << (effect))
 #define OPTION_EFFECTS_ALL (~0U)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the operator asked for, as plain values. The configuration layer fills these structs, every
- * other layer may read them. When the configuration is read again, a stream's own copy changes, but
- * not in what needs a new start (option_table.h). The meaning of each option is in
+ * other layer may read them. Each stream has a copy of its own. When the configuration is read again,
+ * members in the first part of a struct keep their values until a restart; the others change in place. The meaning of each option is in
  * dmacastd.conf(5); its default and range are in option_table.c.
  */
 #ifndef DMACAST_SETTINGS_H
@@ -29,29 +29,32 @@ struct text_list {
 };
 
 struct stream_settings {
+	/* Fixed while the stream runs, so that its source and its endpoints can keep pointers. */
 	char *name;
-	/* The source: exactly one of these three is set. */
+	/* The source: exactly one of input, pattern and device is set. */
 	char *input;
 	uint64_t pattern;	   /* bytes a second; 0: not asked for */
 	unsigned int pattern_form; /* enum pattern_form */
 	char *device;		   /* path of a node of dmacast.ko */
 	bool loop;
 	unsigned int on_end;  /* enum on_end */
-	uint64_t hold;	      /* clients */
-	uint64_t flush;	      /* microseconds */
 	unsigned int overrun; /* enum overrun */
 	bool contiguous;
-	struct text_list listen;
 	/* The ring. */
 	uint64_t block_size;	 /* bytes */
 	uint64_t ring_size;	 /* bytes */
-	uint64_t low_water;	 /* blocks, or SETTING_AUTO */
 	unsigned int huge_pages; /* enum huge_pages */
-	/* The clients. */
+
+	/* All members from `listen` to the end can change while the stream runs. */
+	struct text_list listen;
+	uint64_t hold;		 /* clients */
+	uint64_t flush;		 /* microseconds */
+	uint64_t low_water;	 /* blocks, or SETTING_AUTO */
 	unsigned int lag_policy; /* enum lag_policy */
-	unsigned int zerocopy;	 /* enum zerocopy_mode */
+	/* The clients. */
+	unsigned int zerocopy; /* enum zerocopy_mode */
 	uint64_t max_clients;
-	uint64_t max_clients_per_address; /* 0: as many as max_clients */
+	uint64_t max_clients_per_address; /* 0: the same as max_clients */
 	uint64_t send_buffer;		  /* bytes, or SETTING_AUTO: the kernel adapts it */
 	uint64_t notsent_lowat;		  /* bytes, or SETTING_AUTO */
 	uint64_t keepalive;		  /* microseconds; 0: off */
@@ -59,13 +62,43 @@ struct stream_settings {
 };
 
 struct daemon_settings {
+	/* Fixed while the daemon runs. */
+	char *control; /* path of the control socket; NULL: see control_socket_path() */
+	char *metrics; /* address of the HTTP listener; NULL: none */
+	bool metrics_per_client;
+
+	/* All members from `log_level` to the end can change while the daemon runs. */
 	unsigned int log_level; /* index into the words in option_table.c */
 	uint64_t drain_timeout; /* microseconds */
 	bool strict;
-	char *control; /* path of the control socket; NULL: see control_socket_path() */
-	char *metrics; /* where to listen for HTTP; NULL: nowhere */
-	bool metrics_per_client;
 };
+
+/* Size of the fixed part in bytes: members at this offset and behind it can change. */
+#define STREAM_SETTINGS_FIXED offsetof(struct stream_settings, listen)
+#define DAEMON_SETTINGS_FIXED offsetof(struct daemon_settings, log_level)
+
+/** stream_settings_copy() - copy @settings and all that they own. Return: NULL without memory. */
+struct stream_settings *stream_settings_copy(const struct stream_settings *settings);
+
+/** stream_settings_free() - free a copy. NULL is allowed. */
+void stream_settings_free(struct stream_settings *settings);
+
+/** stream_settings_clear() - free what @settings own, and set all members to zero. */
+void stream_settings_clear(struct stream_settings *settings);
+
+/** daemon_settings_clear() - free what @settings own, and set all members to zero. */
+void daemon_settings_clear(struct daemon_settings *settings);
+
+/**
+ * stream_settings_adapt() - give the settings of a running stream the values of @wanted.
+ *
+ * Exchanges the members that can change, so @wanted has the old values afterwards. The fixed members
+ * of both stay as they are. Cannot fail.
+ */
+void stream_settings_adapt(struct stream_settings *settings, struct stream_settings *wanted);
+
+/** daemon_settings_adapt() - do the same with the settings of the running daemon. */
+void daemon_settings_adapt(struct daemon_settings *settings, struct daemon_settings *wanted);
 
 /** stream_settings_blocks() - how many blocks the ring of @settings has. */
 static inline uint64_t stream_settings_blocks(const struct stream_settings *settings)

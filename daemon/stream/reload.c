@@ -32,10 +32,11 @@ enum origin {
 struct change {
 	enum change_kind kind;
 	const struct stream_settings *wanted;
-	struct stream *running;	 /* NULL for CHANGE_OPEN */
-	struct stream *prepared; /* for CHANGE_RESTART and CHANGE_OPEN */
-	struct endpoints added;	 /* ORIGIN_NEW, before they are moved */
-	enum origin *origin;	 /* of each item of wanted->listen */
+	struct stream *running;		 /* NULL for CHANGE_OPEN */
+	struct stream *prepared;	 /* for CHANGE_RESTART and CHANGE_OPEN */
+	struct stream_settings *adapted; /* copy of `wanted`, for CHANGE_ADAPT */
+	struct endpoints added;		 /* ORIGIN_NEW, before they are moved */
+	enum origin *origin;		 /* of each item of wanted->listen */
 	char options[OPTION_NAMES_TEXT];
 };
 
@@ -214,7 +215,13 @@ static bool change_prepare(struct plan *plan, struct change *change)
 {
 	if (change->kind == CHANGE_NONE)
 		return true;
-	if (change->kind != CHANGE_ADAPT) {
+	if (change->kind == CHANGE_ADAPT) {
+		change->adapted = stream_settings_copy(change->wanted);
+		if (!change->adapted) {
+			log_error("stream %s: no memory for its settings", change->wanted->name);
+			return false;
+		}
+	} else {
 		change->prepared = streams_prepare(plan->streams, change->wanted);
 		if (!change->prepared)
 			return false;
@@ -251,7 +258,7 @@ static void change_apply(struct plan *plan, struct change *change)
 	} else if (change->kind == CHANGE_ADAPT) {
 		log_notice("stream %s: %s changed", name, change->options);
 		endpoints_close_others(stream_endpoints(change->running), &change->wanted->listen);
-		stream_adapt(change->running, change->wanted);
+		stream_adapt(change->running, change->adapted);
 	} else if (change->kind == CHANGE_OPEN) {
 		log_notice("stream %s: new", name);
 	}
@@ -305,6 +312,7 @@ static void reload_free_plan(struct plan *plan)
 {
 	for (size_t i = 0; plan->change && i < plan->count; i++) {
 		endpoints_close_all(&plan->change[i].added);
+		stream_settings_free(plan->change[i].adapted);
 		free(plan->change[i].origin);
 	}
 	free(plan->change);

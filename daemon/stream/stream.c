@@ -9,8 +9,6 @@
  */
 #include "stream/stream.h"
 
-#include "config/config.h"
-#include "config/option_table.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/units.h"
@@ -401,12 +399,12 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	const struct listener_owner listener_owner = { .argument = stream,
 						       .accepted = stream_client_accepted };
 
-	if (!stream) {
+	if (!stream || !(stream->settings = stream_settings_copy(settings))) {
 		log_error("stream %s: no memory", settings->name);
+		free(stream);
 		return NULL;
 	}
 	stream->base = base;
-	stream->settings = config_copy_stream(settings);
 	stream->stats = stats;
 	stream->callbacks = callbacks;
 	stream->argument = argument;
@@ -509,9 +507,9 @@ const struct stream_settings *stream_settings(const struct stream *stream)
 	return stream->settings;
 }
 
-void stream_adapt(struct stream *stream, const struct stream_settings *settings)
+void stream_adapt(struct stream *stream, struct stream_settings *wanted)
 {
-	option_adapt_values(OPTION_STREAM, stream->settings, settings);
+	stream_settings_adapt(stream->settings, wanted);
 	stream_lag_adapt(&stream->lag);
 	if (stream->source)
 		source_adapt(stream->source);
@@ -613,6 +611,6 @@ void stream_close(struct stream *stream)
 		event_free(stream->retry);
 	if (stream->deferred)
 		event_free(stream->deferred);
-	config_free_stream(stream->settings);
+	stream_settings_free(stream->settings);
 	free(stream);
 }

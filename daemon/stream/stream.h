@@ -82,10 +82,10 @@ bool stream_is_same(const struct stream *a, const struct stream *b);
 const struct stream_settings *stream_settings(const struct stream *stream);
 
 /**
- * stream_adapt() - apply the settings that can change in a running stream, and ignore the others. The
- * caller opens and closes endpoints.
+ * stream_adapt() - apply the settings that can change in a running stream; see stream_settings_adapt().
+ * The caller opens and closes endpoints.
  */
-void stream_adapt(struct stream *stream, const struct stream_settings *settings);
+void stream_adapt(struct stream *stream, struct stream_settings *wanted);
 
 /**
  * stream_retry_device() - open a device that another stream held until now. Does nothing if the stream

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stream/stream_names.h"
 
-#include "config/config.h"
 #include "config/option_table.h"
 #include "lib/log.h"
 
@@ -75,7 +74,7 @@ static void names_remove_totals(struct stream_names *names, struct name_totals *
 static void names_remove_finished(struct stream_names *names, struct finished_stream *finished)
 {
 	TAILQ_REMOVE(&names->finished, finished, entry);
-	config_free_stream(finished->settings);
+	stream_settings_free(finished->settings);
 	free(finished);
 }
 
@@ -83,9 +82,10 @@ void stream_names_finished(struct stream_names *names, const struct stream_setti
 {
 	struct finished_stream *finished = calloc(1, sizeof(*finished));
 
-	if (!finished)
+	if (!finished || !(finished->settings = stream_settings_copy(settings))) {
+		free(finished);
 		return; /* the next reload starts the stream again */
-	finished->settings = config_copy_stream(settings);
+	}
 	TAILQ_INSERT_TAIL(&names->finished, finished, entry);
 }
 

@@ -234,7 +234,6 @@ static void clients_end(struct world *world)
 	window_destroy(world->window);
 	ring_destroy(world->ring);
 	event_base_free(world->base);
-	option_free_values(OPTION_STREAM, &world->settings);
 }
 
 /* Enlarge the send buffer of a client. The kernel reports the new space to it. */

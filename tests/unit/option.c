@@ -237,56 +237,108 @@ static const char *other_value(const struct option_definition *option)
 	return option->choices[strcmp(option->choices[0], option->preset) ? 0 : 1];
 }
 
-static void *new_settings(enum option_scope scope)
-{
-	void *settings = calloc(1, scope == OPTION_DAEMON ? sizeof(struct daemon_settings)
-							  : sizeof(struct stream_settings));
-
-	option_set_presets(scope, settings);
-	return settings;
-}
-
-static void free_settings(enum option_scope scope, void *settings)
-{
-	option_free_values(scope, settings);
-	free(settings);
-}
-
-/* With every option set in turn: what is copied, what is adapted, and what is called a change. */
-static void test_copies(void)
+/* An option in the part of the struct that its effect does not allow could change under its users. */
+static void test_fixed_part(void)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *option = &option_table[i];
-		void *a = new_settings(option->scope), *b = new_settings(option->scope);
-		void *copy =
-			calloc(1, option->scope == OPTION_DAEMON ? sizeof(struct daemon_settings)
-								 : sizeof(struct stream_settings));
+		size_t fixed = option->scope == OPTION_DAEMON ? DAEMON_SETTINGS_FIXED
+							      : STREAM_SETTINGS_FIXED;
+
+		check((option->effect == OPTION_AT_START) == (option->field < fixed),
+		      "%s is in the wrong part of its struct", option->name);
+	}
+	point("options that need a restart, and no others, are in the fixed part of their struct");
+}
+
+/* Settings of either scope. */
+union any_settings {
+	struct stream_settings stream;
+	struct daemon_settings daemon;
+};
+
+static void clear_settings(enum option_scope scope, union any_settings *settings)
+{
+	if (scope == OPTION_DAEMON)
+		daemon_settings_clear(&settings->daemon);
+	else
+		stream_settings_clear(&settings->stream);
+}
+
+/* Set each option alone: it differs, and an adaptation changes it unless it needs a restart. */
+static void test_changes(void)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+		union any_settings a = { 0 }, b = { 0 }, before;
 		char names[OPTION_NAMES_TEXT], expected[OPTION_ERROR_TEXT];
 		bool adapts = option->effect != OPTION_AT_START;
 
-		check(!option_changes(option->scope, OPTION_EFFECTS_ALL, a, b, names),
+		option_set_presets(option->scope, &a);
+		option_set_presets(option->scope, &b);
+		check(!option_changes(option->scope, OPTION_EFFECTS_ALL, &a, &b, names),
 		      "%s changed by themselves", names);
-		check(option_set(option, b, other_value(option), expected), "%s: expected %s",
+		check(option_set(option, &b, other_value(option), expected), "%s: expected %s",
 		      option->name, expected);
-		check(option_changes(option->scope, OPTION_EFFECTS_ALL, a, b, names) &&
+		check(option_changes(option->scope, OPTION_EFFECTS_ALL, &a, &b, names) &&
 			      !strcmp(names, option->name),
 		      "%s changed, not \"%s\"", option->name, names);
-		check(option_changes(option->scope, OPTION_EFFECT(OPTION_AT_START), a, b, names) ==
-			      !adapts,
+		check(option_changes(option->scope, OPTION_EFFECT(OPTION_AT_START), &a, &b,
+				     names) == !adapts,
 		      "%s is of another effect", option->name);
 
-		option_copy_values(option->scope, copy, b);
-		check(!option_changes(option->scope, OPTION_EFFECTS_ALL, copy, b, names),
-		      "%s not copied", names);
-		option_adapt_values(option->scope, a, b);
-		check(option_changes(option->scope, OPTION_EFFECTS_ALL, a, b, names) == !adapts,
+		before = b;
+		if (option->scope == OPTION_DAEMON)
+			daemon_settings_adapt(&a.daemon, &b.daemon);
+		else
+			stream_settings_adapt(&a.stream, &b.stream);
+		check(!option_changes(option->scope, OPTION_EFFECTS_ALL, &a, &before, names) ==
+			      adapts,
 		      "%s: %s", option->name, adapts ? "not adapted" : "adapted");
-		/* Each owns what it has. */
-		free_settings(option->scope, b);
-		free_settings(option->scope, a);
-		free_settings(option->scope, copy);
+		check(option_changes(option->scope, OPTION_EFFECTS_ALL, &a, &b, names),
+		      "%s: no exchange", option->name);
+		/* Each still owns what it has. */
+		clear_settings(option->scope, &b);
+		clear_settings(option->scope, &a);
 	}
-	point("every option is compared and copied, and adapted unless it needs a new start");
+	point("every option is compared, and adapted unless it needs a restart");
+}
+
+/* The copy of a stream's settings: equal in every option, and without a pointer of the original. */
+static void test_copies(void)
+{
+	struct stream_settings settings = { .name = strdup("a") }, *copy;
+	char names[OPTION_NAMES_TEXT], expected[OPTION_ERROR_TEXT];
+
+	for (size_t i = 0; i < option_count; i++) {
+		if (option_table[i].scope == OPTION_STREAM)
+			option_set(&option_table[i], &settings, other_value(&option_table[i]),
+				   expected);
+	}
+	copy = stream_settings_copy(&settings);
+	check(!option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, copy, &settings, names),
+	      "%s not copied", names);
+	check(!strcmp(copy->name, "a"), "the copy is called %s", copy->name);
+	/* Settings that are cleared are all zero; the copy must not notice. */
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+		const char *one = (const char *)&settings + option->field;
+
+		check(option->scope != OPTION_STREAM || field_size(option) != sizeof(char *) ||
+			      is_number(option) ||
+			      memcmp(one, (const char *)copy + option->field, sizeof(char *)) != 0,
+		      "%s is shared", option->name);
+	}
+	check(copy->name != settings.name && copy->listen.item != settings.listen.item &&
+		      copy->listen.item[0] != settings.listen.item[0],
+	      "the name or the endpoints are shared");
+	stream_settings_clear(&settings);
+	check(!option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, &settings,
+			      &(struct stream_settings){ 0 }, names),
+	      "%s not cleared", names);
+	stream_settings_free(copy);
+	stream_settings_free(NULL);
+	point("a copy of a stream's settings has every value, and memory of its own");
 }
 
 /* Two lists differ in their length, their items, and the order of these. */
@@ -297,7 +349,7 @@ static void test_lists(void)
 	};
 	const struct option_definition *option = option_find(OPTION_STREAM, "listen");
 	char names[OPTION_NAMES_TEXT], expected[OPTION_ERROR_TEXT];
-	struct stream_settings settings[4] = { 0 }, copy = { 0 };
+	struct stream_settings settings[4] = { 0 }, *copy;
 
 	for (size_t i = 0; i < 4; i++) {
 		for (size_t j = 0; list[i][j]; j++)
@@ -307,18 +359,14 @@ static void test_lists(void)
 					     &settings[j], names),
 			      "lists %zu and %zu are the same", i, j);
 	}
-	option_copy_values(OPTION_STREAM, &copy, &settings[0]);
-	check(copy.listen.count == 2 && !strcmp(copy.listen.item[1], ":2"), "not the list");
-	check(copy.listen.item[0] != settings[0].listen.item[0], "not a copy");
 	for (size_t i = 0; i < 4; i++) {
-		option_adapt_values(OPTION_STREAM, &copy, &settings[i]);
-		check(!option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, &copy, &settings[i],
-				      names),
-		      "list %zu is not taken over", i);
-		option_free_values(OPTION_STREAM, &settings[i]);
+		copy = stream_settings_copy(&settings[i]);
+		check(!option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, copy, &settings[i], names),
+		      "list %zu is not copied", i);
+		stream_settings_free(copy);
+		stream_settings_clear(&settings[i]);
 	}
-	option_free_values(OPTION_STREAM, &copy);
-	point("lists are copied with what is in them");
+	point("lists are compared and copied with all of their items");
 }
 
 int main(void)
@@ -329,6 +377,8 @@ int main(void)
 	test_presets();
 	test_choices();
 	test_ranges();
+	test_fixed_part();
+	test_changes();
 	test_copies();
 	test_lists();
 	return tap_end();

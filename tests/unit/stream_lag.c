@@ -195,7 +195,6 @@ static void world_end(struct world *world)
 	window_destroy(world->window);
 	ring_destroy(world->ring);
 	event_base_free(world->base);
-	option_free_values(OPTION_STREAM, &world->settings);
 }
 
 static void world_kick_all(struct world *world)

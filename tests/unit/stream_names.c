@@ -21,8 +21,7 @@ static struct stream_settings names_settings(const char *name)
 
 static void names_free_settings(struct stream_settings *settings)
 {
-	free(settings->name);
-	option_free_values(OPTION_STREAM, settings);
+	stream_settings_clear(settings);
 }
 
 static const struct name_totals *first_totals(const struct stream_names *names)

@@ -58,8 +58,7 @@ static inline void settings_begin(struct stream_settings *settings, const char *
 
 static inline void settings_end(struct stream_settings *settings)
 {
-	free(settings->name);
-	option_free_values(OPTION_STREAM, settings);
+	stream_settings_clear(settings);
 }
 
 /* ---- the event loop ---- */
