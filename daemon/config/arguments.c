@@ -110,7 +110,7 @@ static void set_table_option(struct parser *parser, size_t index, const char *te
 
 	if (option->scope == OPTION_STREAM)
 		settings = command_line_stream(parser);
-	if (parser->is_set[index] && option->type != OPTION_LISTEN) {
+	if (parser->is_set[index] && !option->type->repeats) {
 		log_error("--%s %s: set before; expected once", option->name, text);
 		parser->errors++;
 	} else if (!option_set(option, settings, text, expected)) {

@@ -222,7 +222,7 @@ static int handle_option(void *user, const char *section, const char *name, cons
 		return 1;
 	}
 	set_on_line = &reader->set_on_line[option - option_table];
-	if (*set_on_line && option->type != OPTION_LISTEN) {
+	if (*set_on_line && !option->type->repeats) {
 		reader_error(reader, "[%s] %s: set before, on line %u; expected once", section,
 			     name, *set_on_line);
 		return 1;

@@ -6,6 +6,8 @@
 #ifndef DMACAST_OPTION_TABLE_H
 #define DMACAST_OPTION_TABLE_H
 
+#include "config/option_value.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,19 +16,6 @@
 enum option_scope {
 	OPTION_DAEMON, /* a field of struct daemon_settings, in [daemon] */
 	OPTION_STREAM, /* a field of struct stream_settings, in [stream NAME] */
-};
-
-enum option_type {
-	OPTION_COUNT,	 /* uint64_t */
-	OPTION_SIZE,	 /* uint64_t, bytes */
-	OPTION_DURATION, /* uint64_t, microseconds */
-	OPTION_RATE,	 /* uint64_t, bytes a second */
-	OPTION_BOOL,	 /* bool */
-	OPTION_CHOICE,	 /* unsigned int, index into choices */
-	OPTION_INPUT,	 /* char *, see input.h */
-	OPTION_PATH,	 /* char *, absolute */
-	OPTION_ADDRESS,	 /* char *, see address.h */
-	OPTION_LISTEN,	 /* struct text_list of addresses; may be given several times */
 };
 
 /* When a change of the option in a configuration that is read again takes effect. */
@@ -39,21 +28,18 @@ enum option_effect {
 struct option_definition {
 	const char *name;
 	enum option_scope scope;
-	enum option_type type;
+	const struct option_type *type;
 	enum option_effect effect;
 	size_t field;		    /* offset in the settings struct */
 	const char *preset;	    /* the default as one would write it; NULL: none */
 	uint64_t minimum, maximum;  /* of a number */
 	bool has_auto;		    /* a number that may be "auto": SETTING_AUTO */
-	const char *const *choices; /* of OPTION_CHOICE, ends with NULL */
+	const char *const *choices; /* of a choice, ends with NULL */
 	const char *help;	    /* one line */
 };
 
 extern const struct option_definition option_table[];
 extern const size_t option_count;
-
-/* Enough for every text that option_set() writes. */
-#define OPTION_ERROR_TEXT 256
 
 /** option_find() - the option of that name and scope, or NULL. */
 const struct option_definition *option_find(enum option_scope scope, const char *name);

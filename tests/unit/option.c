@@ -11,26 +11,7 @@
 
 static bool is_number(const struct option_definition *option)
 {
-	return option->type == OPTION_COUNT || option->type == OPTION_SIZE ||
-	       option->type == OPTION_DURATION || option->type == OPTION_RATE;
-}
-
-static size_t field_size(const struct option_definition *option)
-{
-	switch (option->type) {
-	case OPTION_BOOL:
-		return sizeof(bool);
-	case OPTION_CHOICE:
-		return sizeof(unsigned int);
-	case OPTION_INPUT:
-	case OPTION_PATH:
-	case OPTION_ADDRESS:
-		return sizeof(char *);
-	case OPTION_LISTEN:
-		return sizeof(struct text_list);
-	default:
-		return sizeof(uint64_t);
-	}
+	return option->type->parse_number;
 }
 
 static void test_names(void)
@@ -61,7 +42,7 @@ static void test_fields(void)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *a = &option_table[i];
-		size_t end = a->field + field_size(a);
+		size_t end = a->field + a->type->size;
 
 		check(end <= (a->scope == OPTION_DAEMON ? sizeof(struct daemon_settings)
 							: sizeof(struct stream_settings)),
@@ -69,7 +50,7 @@ static void test_fields(void)
 		for (size_t j = 0; j < i; j++) {
 			const struct option_definition *b = &option_table[j];
 
-			check(a->scope != b->scope || a->field >= b->field + field_size(b) ||
+			check(a->scope != b->scope || a->field >= b->field + b->type->size ||
 				      b->field >= end,
 			      "%s and %s share a field", a->name, b->name);
 		}
@@ -176,7 +157,7 @@ static void test_choices(void)
 
 		if (!option)
 			option = option_find(OPTION_DAEMON, table[i].name);
-		if (!check(option && option->type == OPTION_CHOICE, "%s", table[i].name))
+		if (!check(option && option->type == &option_type_choice, "%s", table[i].name))
 			continue;
 		check(option_set(option, &any, table[i].word, expected), "%s = %s", table[i].name,
 		      table[i].word);
@@ -205,11 +186,11 @@ static void test_ranges(void)
 			if ((v == 0 && !option->minimum) ||
 			    (v == 3 && option->maximum == UINT64_MAX))
 				continue;
-			if (option->type == OPTION_COUNT)
+			if (option->type == &option_type_count)
 				snprintf(text, sizeof(text), "%llu", (unsigned long long)value[v]);
-			else if (option->type == OPTION_SIZE)
+			else if (option->type == &option_type_size)
 				units_format_size(value[v], text);
-			else if (option->type == OPTION_DURATION)
+			else if (option->type == &option_type_duration)
 				units_format_duration(value[v], text);
 			else
 				units_format_rate(value[v], text);
@@ -226,14 +207,21 @@ static void test_ranges(void)
 /* A value that the option takes and that is not its preset. */
 static const char *other_value(const struct option_definition *option)
 {
-	static const char *const value[] = {
-		[OPTION_COUNT] = "7",  [OPTION_SIZE] = "1M",	[OPTION_DURATION] = "7s",
-		[OPTION_RATE] = "7/s", [OPTION_BOOL] = "yes",	[OPTION_INPUT] = "/other",
-		[OPTION_PATH] = "/o",  [OPTION_ADDRESS] = ":7", [OPTION_LISTEN] = ":7",
+	static const struct {
+		const struct option_type *type;
+		const char *text;
+	} value[] = {
+		{ &option_type_count, "7" },	 { &option_type_size, "1M" },
+		{ &option_type_duration, "7s" }, { &option_type_rate, "7/s" },
+		{ &option_type_boolean, "yes" }, { &option_type_input, "/other" },
+		{ &option_type_path, "/o" },	 { &option_type_address, ":7" },
+		{ &option_type_endpoint, ":7" },
 	};
 
-	if (option->type != OPTION_CHOICE)
-		return value[option->type];
+	for (size_t i = 0; i < sizeof(value) / sizeof(value[0]); i++) {
+		if (value[i].type == option->type)
+			return value[i].text;
+	}
 	return option->choices[strcmp(option->choices[0], option->preset) ? 0 : 1];
 }
 
@@ -324,7 +312,7 @@ static void test_copies(void)
 		const struct option_definition *option = &option_table[i];
 		const char *one = (const char *)&settings + option->field;
 
-		check(option->scope != OPTION_STREAM || field_size(option) != sizeof(char *) ||
+		check(option->scope != OPTION_STREAM || option->type->size != sizeof(char *) ||
 			      is_number(option) ||
 			      memcmp(one, (const char *)copy + option->field, sizeof(char *)) != 0,
 		      "%s is shared", option->name);

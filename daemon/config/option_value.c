@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "config/option_value.h"
+
+#include "config/option_table.h"
+#include "lib/endpoint.h"
+#include "lib/input.h"
+#include "lib/settings.h"
+
+#include <bsd/string.h>
+#include <ctype.h>
+#include <err.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_value(const struct option_definition *option, const char *value, FILE *file)
+{
+	fprintf(file, "%s = %s\n", option->name, value);
+}
+
+static void describe_word(const struct option_definition *option, FILE *file)
+{
+	fputs(option->type->word, file);
+}
+
+/* ---- numbers ---- */
+
+static bool parse_number(const struct option_definition *option, void *field, const char *text,
+			 char expected[OPTION_ERROR_TEXT])
+{
+	const struct option_type *type = option->type;
+	char low[UNITS_TEXT], high[UNITS_TEXT];
+	uint64_t number;
+
+	if (option->has_auto && !strcmp(text, "auto")) {
+		*(uint64_t *)field = SETTING_AUTO;
+		return true;
+	}
+	if (type->parse_number(text, &number) && number >= option->minimum &&
+	    number <= option->maximum) {
+		*(uint64_t *)field = number;
+		return true;
+	}
+	snprintf(expected, OPTION_ERROR_TEXT, "%s, from %s to %s%s", type->expect,
+		 type->format_number(option->minimum, low),
+		 type->format_number(option->maximum, high), option->has_auto ? ", or auto" : "");
+	return false;
+}
+
+/* Below the minimum is only a number that was never set. */
+static void print_number(const struct option_definition *option, const void *field, FILE *file)
+{
+	uint64_t number = *(const uint64_t *)field;
+	char text[UNITS_TEXT];
+
+	if (option->has_auto && number == SETTING_AUTO)
+		print_value(option, "auto", file);
+	else if (number >= option->minimum)
+		print_value(option, option->type->format_number(number, text), file);
+}
+
+static bool is_equal_number(const struct option_definition *option, const void *a, const void *b)
+{
+	(void)option;
+	return *(const uint64_t *)a == *(const uint64_t *)b;
+}
+
+static const char *format_count(uint64_t number, char text[UNITS_TEXT])
+{
+	snprintf(text, UNITS_TEXT, "%" PRIu64, number);
+	return text;
+}
+
+#define NUMBER_FUNCTIONS                                                        \
+	.size = sizeof(uint64_t), .parse = parse_number, .print = print_number, \
+	.is_equal = is_equal_number, .describe = describe_word
+
+const struct option_type option_type_count = {
+	NUMBER_FUNCTIONS,
+	.word = "N",
+	.expect = "a whole number",
+	.parse_number = units_parse_count,
+	.format_number = format_count,
+};
+
+const struct option_type option_type_size = {
+	NUMBER_FUNCTIONS,
+	.word = "SIZE",
+	.expect = "a size such as 256K or 4M",
+	.parse_number = units_parse_size,
+	.format_number = units_format_size,
+};
+
+const struct option_type option_type_duration = {
+	NUMBER_FUNCTIONS,
+	.word = "DURATION",
+	.expect = "a duration such as 500ms or 10s",
+	.parse_number = units_parse_duration,
+	.format_number = units_format_duration,
+};
+
+const struct option_type option_type_rate = {
+	NUMBER_FUNCTIONS,
+	.word = "RATE",
+	.expect = "a rate such as 100M/s, or max",
+	.parse_number = units_parse_rate,
+	.format_number = units_format_rate,
+};
+
+/* ---- yes or no ---- */
+
+static bool parse_boolean(const struct option_definition *option, void *field, const char *text,
+			  char expected[OPTION_ERROR_TEXT])
+{
+	bool yes = !strcmp(text, "yes");
+
+	(void)option;
+	if (!yes && strcmp(text, "no")) {
+		strlcpy(expected, "yes or no", OPTION_ERROR_TEXT);
+		return false;
+	}
+	*(bool *)field = yes;
+	return true;
+}
+
+static void print_boolean(const struct option_definition *option, const void *field, FILE *file)
+{
+	print_value(option, *(const bool *)field ? "yes" : "no", file);
+}
+
+static bool is_equal_boolean(const struct option_definition *option, const void *a, const void *b)
+{
+	(void)option;
+	return *(const bool *)a == *(const bool *)b;
+}
+
+const struct option_type option_type_boolean = {
+	.size = sizeof(bool),
+	.word = "yes|no",
+	.parse = parse_boolean,
+	.print = print_boolean,
+	.is_equal = is_equal_boolean,
+	.describe = describe_word,
+};
+
+/* ---- one word of several ---- */
+
+static bool parse_choice(const struct option_definition *option, void *field, const char *text,
+			 char expected[OPTION_ERROR_TEXT])
+{
+	for (unsigned int i = 0; option->choices[i]; i++) {
+		if (!strcmp(option->choices[i], text)) {
+			*(unsigned int *)field = i;
+			return true;
+		}
+	}
+	strlcpy(expected, "one of", OPTION_ERROR_TEXT);
+	for (unsigned int i = 0; option->choices[i]; i++) {
+		strlcat(expected, i ? ", " : " ", OPTION_ERROR_TEXT);
+		strlcat(expected, option->choices[i], OPTION_ERROR_TEXT);
+	}
+	return false;
+}
+
+static void print_choice(const struct option_definition *option, const void *field, FILE *file)
+{
+	print_value(option, option->choices[*(const unsigned int *)field], file);
+}
+
+static bool is_equal_choice(const struct option_definition *option, const void *a, const void *b)
+{
+	(void)option;
+	return *(const unsigned int *)a == *(const unsigned int *)b;
+}
+
+static void describe_choice(const struct option_definition *option, FILE *file)
+{
+	for (unsigned int i = 0; option->choices[i]; i++)
+		fprintf(file, "%s%s", i ? "|" : "", option->choices[i]);
+}
+
+const struct option_type option_type_choice = {
+	.size = sizeof(unsigned int),
+	.parse = parse_choice,
+	.print = print_choice,
+	.is_equal = is_equal_choice,
+	.describe = describe_choice,
+};
+
+/* ---- texts ---- */
+
+static char *must_copy(const char *text)
+{
+	char *copy = strdup(text);
+
+	if (!copy)
+		err(1, "configuration");
+	return copy;
+}
+
+static bool parse_text(const struct option_definition *option, void *field, const char *text,
+		       char expected[OPTION_ERROR_TEXT])
+{
+	char **owned = field;
+
+	if (!option->type->accepts(text, expected))
+		return false;
+	free(*owned);
+	*owned = must_copy(text);
+	return true;
+}
+
+static void print_text(const struct option_definition *option, const void *field, FILE *file)
+{
+	const char *text = *(char *const *)field;
+
+	if (text)
+		print_value(option, text, file);
+}
+
+static bool is_equal_text(const struct option_definition *option, const void *a, const void *b)
+{
+	const char *one = *(char *const *)a, *other = *(char *const *)b;
+
+	(void)option;
+	return one && other ? !strcmp(one, other) : one == other;
+}
+
+/* A file must be able to hold what --check prints. */
+static bool is_one_line(const char *text, char expected[OPTION_ERROR_TEXT])
+{
+	for (const char *p = text; *p; p++) {
+		if (iscntrl((unsigned char)*p)) {
+			strlcpy(expected, "no control characters", OPTION_ERROR_TEXT);
+			return false;
+		}
+	}
+	if (*text &&
+	    (isspace((unsigned char)*text) || isspace((unsigned char)text[strlen(text) - 1]))) {
+		strlcpy(expected, "no blank at either end", OPTION_ERROR_TEXT);
+		return false;
+	}
+	return true;
+}
+
+static bool accepts_input(const char *text, char expected[OPTION_ERROR_TEXT])
+{
+	struct input input;
+	const char *form;
+
+	if (!is_one_line(text, expected))
+		return false;
+	if (input_parse(text, &input, &form))
+		return true;
+	strlcpy(expected, form, OPTION_ERROR_TEXT);
+	return false;
+}
+
+static bool accepts_path(const char *text, char expected[OPTION_ERROR_TEXT])
+{
+	if (!is_one_line(text, expected))
+		return false;
+	if (*text == '/' && text[1] != '\0')
+		return true;
+	strlcpy(expected, "an absolute path such as /dev/dmacast/adc", OPTION_ERROR_TEXT);
+	return false;
+}
+
+static bool accepts_address(const char *text, char expected[OPTION_ERROR_TEXT])
+{
+	struct address address;
+	const char *form;
+
+	if (address_parse(text, &address, &form))
+		return true;
+	strlcpy(expected, form, OPTION_ERROR_TEXT);
+	return false;
+}
+
+#define TEXT_FUNCTIONS                                                    \
+	.size = sizeof(char *), .parse = parse_text, .print = print_text, \
+	.is_equal = is_equal_text, .describe = describe_word
+
+const struct option_type option_type_input = {
+	TEXT_FUNCTIONS,
+	.word = "INPUT",
+	.accepts = accepts_input,
+};
+
+const struct option_type option_type_path = {
+	TEXT_FUNCTIONS,
+	.word = "PATH",
+	.accepts = accepts_path,
+};
+
+const struct option_type option_type_address = {
+	TEXT_FUNCTIONS,
+	.word = "HOST:PORT",
+	.accepts = accepts_address,
+};
+
+/* ---- lists of texts ---- */
+
+static bool accepts_endpoint(const char *text, char expected[OPTION_ERROR_TEXT])
+{
+	struct endpoint endpoint;
+	const char *form;
+
+	if (endpoint_parse(text, &endpoint, &form))
+		return true;
+	strlcpy(expected, form, OPTION_ERROR_TEXT);
+	return false;
+}
+
+static bool parse_list(const struct option_definition *option, void *field, const char *text,
+		       char expected[OPTION_ERROR_TEXT])
+{
+	struct text_list *list = field;
+	char **item;
+
+	if (!option->type->accepts(text, expected))
+		return false;
+	item = reallocarray(list->item, list->count + 1, sizeof(*item));
+	if (!item)
+		err(1, "configuration");
+	list->item = item;
+	list->item[list->count++] = must_copy(text);
+	return true;
+}
+
+static void print_list(const struct option_definition *option, const void *field, FILE *file)
+{
+	const struct text_list *list = field;
+
+	for (size_t i = 0; i < list->count; i++)
+		print_value(option, list->item[i], file);
+}
+
+static bool is_equal_list(const struct option_definition *option, const void *a, const void *b)
+{
+	const struct text_list *one = a, *other = b;
+	bool equal = one->count == other->count;
+
+	(void)option;
+	for (size_t i = 0; equal && i < one->count; i++)
+		equal = !strcmp(one->item[i], other->item[i]);
+	return equal;
+}
+
+const struct option_type option_type_endpoint = {
+	.size = sizeof(struct text_list),
+	.repeats = true,
+	.word = "HOST:PORT",
+	.parse = parse_list,
+	.print = print_list,
+	.is_equal = is_equal_list,
+	.describe = describe_word,
+	.accepts = accepts_endpoint,
+};
