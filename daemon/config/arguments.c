@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "config/arguments.h"
 
+#include "config/config_check.h"
+#include "config/config_file.h"
 #include "config/option_table.h"
 #include "lib/log.h"
 
@@ -140,7 +142,7 @@ static void read_named_file(struct parser *parser, int argc, char **argv,
 		parser->file = optarg;
 	}
 	optind = 1;
-	if (parser->file && !help && !config_read_file(parser->config, parser->file))
+	if (parser->file && !help && !config_file_read(parser->config, parser->file))
 		parser->errors++;
 }
 

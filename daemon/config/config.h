@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The configuration: a file in ini format, or the options of a single stream on the command line.
- * Every error is logged with file, line and key (or the long option) and what would be right; what
- * concerns a stream as a whole, with file and stream.
+ * The configuration: the settings of the daemon and of its streams. They come from a file, see
+ * config_file.h, or from the command line, see arguments.h. config_check.h has the checks of the whole.
  */
 #ifndef DMACAST_CONFIG_H
 #define DMACAST_CONFIG_H
@@ -26,9 +25,6 @@ struct config {
 /** config_init() - an empty configuration: defaults for the daemon, no streams. */
 void config_init(struct config *config);
 
-/** config_read_file() - add what the file says. Return: false after errors, all of them logged. */
-bool config_read_file(struct config *config, const char *path);
-
 /**
  * config_add_stream() - add a stream with the default settings.
  *
@@ -37,14 +33,6 @@ bool config_read_file(struct config *config, const char *path);
  */
 struct stream_settings *config_add_stream(struct config *config, const char *name,
 					  const char **wrong);
-
-/**
- * config_check() - check what concerns several options together.
- * @origin: named in the errors: the file, or "command line"
- *
- * Return: false after errors, all of them logged.
- */
-bool config_check(const struct config *config, const char *origin);
 
 /** config_print() - write the effective configuration as a file that can be read again. */
 void config_print(const struct config *config, FILE *file);

@@ -5,6 +5,8 @@
  */
 #include "config/arguments.h"
 #include "config/config.h"
+#include "config/config_check.h"
+#include "config/config_file.h"
 #include "config/option_table.h"
 #include "lib/log.h"
 #include "lib/pattern.h"
@@ -39,7 +41,7 @@ static bool read_config(struct config *config, const char *from)
 
 	config_init(config);
 	capture_begin(&capture, STDERR_FILENO);
-	right = config_read_file(config, from) && config_check(config, from);
+	right = config_file_read(config, from) && config_check(config, from);
 	capture_end(&capture);
 	return right;
 }

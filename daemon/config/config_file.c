@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "config/config_file.h"
+
+#include "config/option_table.h"
+#include "lib/log.h"
+
+#include <bsd/string.h>
+#include <ctype.h>
+#include <err.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLANKS " \t\n\v\f\r"
+#define NO_SECTION (-1)
+#define DAEMON_SECTION (-2)
+
+/* What is known while a file is read. inih splits the lines, this keeps where they came from. */
+struct reader {
+	struct config *config;
+	const char *path;
+	FILE *file;
+	char *line;
+	size_t line_capacity;
+	unsigned int line_number;
+	int section;	    /* index into config->streams, or NO_SECTION, DAEMON_SECTION */
+	bool section_begun; /* any, known or not */
+	bool section_known;
+	unsigned int *set_on_line; /* for each option of the table, in this section; 0: not yet */
+	bool daemon_seen;
+	unsigned int errors;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+reader_error(struct reader *reader, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	log_error("%s:%u: %s", reader->path, reader->line_number, text);
+	reader->errors++;
+}
+
+/* The first of @wanted in @line that is not in a comment, by inih's rules; or NULL. */
+static const char *find_outside_comment(const char *line, const char *wanted)
+{
+	for (const char *p = line; *p; p++) {
+		if (strchr(wanted, *p))
+			return p;
+		if (*p == ';' && (p == line || isspace((unsigned char)p[-1])))
+			return NULL;
+	}
+	return NULL;
+}
+
+static bool is_blank_or_comment(const char *text)
+{
+	text += strspn(text, BLANKS);
+	return !*text || *text == ';' || *text == '#';
+}
+
+/* A section begins: inih tells of it only with its first key, which may never come. */
+static void begin_section(struct reader *reader, const char *line)
+{
+	const char *end = find_outside_comment(line, "]"), *wrong;
+	char name[128];
+
+	memset(reader->set_on_line, 0, option_count * sizeof(*reader->set_on_line));
+	reader->section_begun = true;
+	reader->section_known = false;
+	if (!end || !is_blank_or_comment(end + 1)) {
+		reader_error(reader,
+			     "%s: expected [daemon] or [stream NAME], and nothing behind it", line);
+		return;
+	}
+	snprintf(name, sizeof(name), "%.*s", (int)(end - line - 1), line + 1);
+
+	if (!strcmp(name, "daemon")) {
+		if (reader->daemon_seen)
+			reader_error(reader, "[daemon]: expected only one such section");
+		reader->daemon_seen = true;
+		reader->section = DAEMON_SECTION;
+		reader->section_known = true;
+	} else if (!strncmp(name, "stream ", 7)) {
+		if (config_add_stream(reader->config, name + 7 + strspn(name + 7, " "), &wrong)) {
+			reader->section = (int)reader->config->stream_count - 1;
+			reader->section_known = true;
+		} else {
+			reader_error(reader, "[%s]: expected %s", name, wrong);
+		}
+	} else {
+		reader_error(reader, "[%s]: unknown section; expected [daemon] or [stream NAME]",
+			     name);
+	}
+}
+
+/* Look at a line before inih does. Return: whether inih is to have it. */
+static bool look_at_line(struct reader *reader, const char *line, size_t longest)
+{
+	if (is_blank_or_comment(line))
+		return false;
+	if (strlen(line) > longest) {
+		reader_error(reader, "line too long; expected at most %zu bytes", longest);
+		return false;
+	}
+	if (*line == '[') {
+		begin_section(reader, line);
+		return reader->section_known;
+	}
+	if (!find_outside_comment(line, "=:")) {
+		reader_error(reader, "%s: expected [section] or key = value", line);
+		return false;
+	}
+	return true;
+}
+
+/* inih's reader: like fgets(), but it counts lines, and keeps no white space at either end: an
+ * indented line would continue the option before it. */
+static char *read_line(char *buffer, int size, void *stream)
+{
+	struct reader *reader = stream;
+	ssize_t length = getline(&reader->line, &reader->line_capacity, reader->file);
+	char *line = reader->line;
+
+	if (length < 0)
+		return NULL;
+	reader->line_number++;
+	buffer[0] = '\0';
+	if (strlen(line) != (size_t)length) {
+		reader_error(reader, "NUL byte; expected text");
+		return buffer;
+	}
+	while (length && isspace((unsigned char)line[length - 1]))
+		line[--length] = '\0';
+	if (reader->line_number == 1 && !strncmp(line, "\xef\xbb\xbf", 3))
+		line += 3; /* a byte order mark */
+	line += strspn(line, BLANKS);
+	if (look_at_line(reader, line, (size_t)size - 1))
+		strlcpy(buffer, line, (size_t)size);
+	return buffer;
+}
+
+static void *section_settings(struct reader *reader)
+{
+	if (reader->section == DAEMON_SECTION)
+		return &reader->config->daemon;
+	return &reader->config->streams[reader->section];
+}
+
+/* inih's handler: one "key = value". Always 1: errors are counted here, inih's own are of syntax. */
+static int handle_option(void *user, const char *section, const char *name, const char *value)
+{
+	struct reader *reader = user;
+	const struct option_definition *option;
+	char expected[OPTION_ERROR_TEXT];
+	enum option_scope scope;
+	unsigned int *set_on_line;
+
+	if (!reader->section_begun)
+		reader_error(reader, "%s: expected [daemon] or [stream NAME] before it", name);
+	if (!reader->section_known)
+		return 1; /* the section itself was reported */
+	scope = reader->section == DAEMON_SECTION ? OPTION_DAEMON : OPTION_STREAM;
+	option = option_find(scope, name);
+	if (!option) {
+		if (option_find(scope == OPTION_DAEMON ? OPTION_STREAM : OPTION_DAEMON, name))
+			reader_error(reader, "[%s] %s: expected in %s", section, name,
+				     scope == OPTION_DAEMON ? "a section [stream NAME]"
+							    : "the section [daemon]");
+		else
+			reader_error(reader, "[%s] %s: unknown option; see dmacastd.conf(5)",
+				     section, name);
+		return 1;
+	}
+	set_on_line = &reader->set_on_line[option - option_table];
+	if (*set_on_line && !option->type->repeats) {
+		reader_error(reader, "[%s] %s: set before, on line %u; expected once", section,
+			     name, *set_on_line);
+		return 1;
+	}
+	*set_on_line = reader->line_number;
+	if (!option_set(option, section_settings(reader), value, expected))
+		reader_error(reader, "[%s] %s = %s: expected %s", section, name, value, expected);
+	return 1;
+}
+
+bool config_file_read(struct config *config, const char *path)
+{
+	struct reader reader = { .config = config, .path = path, .section = NO_SECTION };
+	int syntax_error;
+
+	reader.file = fopen(path, "re");
+	if (!reader.file) {
+		log_error("%s: %s; expected a configuration file", path, strerror(errno));
+		return false;
+	}
+	reader.set_on_line = calloc(option_count, sizeof(*reader.set_on_line));
+	if (!reader.set_on_line)
+		err(1, "configuration");
+	syntax_error = ini_parse_stream(read_line, &reader, handle_option, &reader);
+	if (ferror(reader.file)) {
+		log_error("%s: %s; expected a configuration file", path, strerror(errno));
+		reader.errors++;
+	}
+	if (syntax_error) {
+		reader.line_number = (unsigned int)syntax_error;
+		reader_error(&reader, "expected [section] or key = value");
+	}
+	free(reader.set_on_line);
+	free(reader.line);
+	fclose(reader.file);
+	return reader.errors == 0;
+}
+
+bool config_file_can_hold(const char *name, const char *value)
+{
+	return !strstr(value, " ;") &&
+	       strlen(name) + strlen(" = ") + strlen(value) <= INI_MAX_LINE - 2;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Configuration files in ini format, as inih reads them. Every error is logged with file, line and key,
+ * and with what would be right.
+ */
+#ifndef DMACAST_CONFIG_FILE_H
+#define DMACAST_CONFIG_FILE_H
+
+#include "config/config.h"
+
+#include <stdbool.h>
+
+/** config_file_read() - add what the file at @path says. Return: false after errors, all of them logged. */
+bool config_file_read(struct config *config, const char *path);
+
+/** config_file_can_hold() - return true if a line "@name = @value" is read back as it is. */
+bool config_file_can_hold(const char *name, const char *value);
+
+#endif
