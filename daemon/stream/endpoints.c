@@ -18,16 +18,20 @@ void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *
 	endpoints_init(endpoints, other->base, other->name, &other->owner);
 }
 
-static bool endpoints_make_place(struct endpoints *endpoints)
+bool endpoints_reserve(struct endpoints *endpoints, size_t more)
 {
-	size_t size = sizeof(*endpoints->listener);
-	struct listener **more = reallocarray(endpoints->listener, endpoints->count + 1, size);
+	size_t capacity = endpoints->count + more;
+	struct listener **listener;
 
-	if (!more) {
+	if (capacity <= endpoints->capacity)
+		return true;
+	listener = reallocarray(endpoints->listener, capacity, sizeof(struct listener *));
+	if (!listener) {
 		log_error("stream %s: no memory for an endpoint", endpoints->name);
 		return false;
 	}
-	endpoints->listener = more;
+	endpoints->listener = listener;
+	endpoints->capacity = capacity;
 	return true;
 }
 
@@ -35,7 +39,7 @@ bool endpoints_open(struct endpoints *endpoints, const char *text)
 {
 	struct listener *listener;
 
-	if (!endpoints_make_place(endpoints))
+	if (!endpoints_reserve(endpoints, 1))
 		return false;
 	listener = listener_open(endpoints->base, endpoints->name, text, &endpoints->owner);
 	if (listener)
@@ -84,7 +88,7 @@ static bool endpoints_move_at(struct endpoints *to, struct endpoints *from, size
 {
 	struct listener *listener;
 
-	if (!endpoints_make_place(to))
+	if (!endpoints_reserve(to, 1))
 		return false;
 	listener = endpoints_take(from, index);
 	listener_set_owner(listener, to->name, &to->owner);
@@ -129,6 +133,7 @@ void endpoints_close_all(struct endpoints *endpoints)
 		listener_close(endpoints->listener[--endpoints->count]);
 	free(endpoints->listener);
 	endpoints->listener = NULL;
+	endpoints->capacity = 0;
 }
 
 size_t text_list_number(const struct text_list *list, size_t end, const char *text)

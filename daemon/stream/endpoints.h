@@ -17,6 +17,7 @@ struct endpoints {
 	struct listener_owner owner;
 	struct listener **listener;
 	size_t count;
+	size_t capacity; /* of `listener`, in items */
 };
 
 /** endpoints_init() - start without endpoints. @name: must outlive them */
@@ -25,6 +26,12 @@ void endpoints_init(struct endpoints *endpoints, struct event_base *base, const 
 
 /** endpoints_init_beside() - start without endpoints, for the same stream as @other. */
 void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *other);
+
+/**
+ * endpoints_reserve() - allocate memory for @more endpoints, so that this many moves to @endpoints cannot
+ * fail. Return: false without memory, which was logged.
+ */
+bool endpoints_reserve(struct endpoints *endpoints, size_t more);
 
 /** endpoints_open() - open an endpoint. Return: false after an error, which was logged. */
 bool endpoints_open(struct endpoints *endpoints, const char *text);

@@ -151,13 +151,17 @@ static struct stream *change_target(const struct change *change)
 static bool change_prepare_endpoints(const struct plan *plan, struct change *change)
 {
 	const struct text_list *listen = &change->wanted->listen;
+	struct endpoints *target = stream_endpoints(change_target(change));
 
-	endpoints_init_beside(&change->added, stream_endpoints(change_target(change)));
+	endpoints_init_beside(&change->added, target);
 	change->origin = calloc(listen->count, sizeof(*change->origin));
 	if (!change->origin) {
 		log_error("stream %s: no memory for its endpoints", change->wanted->name);
 		return false;
 	}
+	/* Nothing may fail any more when they are moved there. */
+	if (!endpoints_reserve(target, listen->count))
+		return false;
 	for (size_t i = 0; i < listen->count; i++) {
 		change->origin[i] = reload_find_origin(plan, change, i);
 		if (change->origin[i] == ORIGIN_NEW &&
