@@ -183,6 +183,17 @@ FORCE:
 
 -include $(objects:.o=.d) $(feedclient_objects:.o=.d)
 
+# Libraries for LD_PRELOAD. A sanitizer would have to be loaded before them, so they are built without.
+preload_sources := $(wildcard tests/preload/*.c)
+preload_libraries := $(preload_sources:%.c=$(BUILD)/%.so)
+sources += $(preload_sources)
+test-programs: $(preload_libraries)
+
+$(preload_libraries): $(BUILD)/%.so: %.c $(BUILD)/flags
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) -std=gnu11 $(WARNINGS) $(CFLAGS) -fPIC -shared $(LDFLAGS) -o $@ $<
+
 clean:
 	$(say) CLEAN $(BUILD)
 	$(Q)rm -rf $(BUILD)

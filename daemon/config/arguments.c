@@ -6,7 +6,6 @@
 #include "config/option_table.h"
 #include "lib/log.h"
 
-#include <err.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +47,7 @@ static struct option *long_options(void)
 	struct option *options = calloc(FIXED_OPTIONS + option_count + 1, sizeof(*options));
 
 	if (!options)
-		err(1, "arguments");
+		return NULL;
 	memcpy(options, fixed_options, sizeof(fixed_options));
 	for (size_t i = 0; i < option_count; i++) {
 		options[FIXED_OPTIONS + i].name = option_table[i].name;
@@ -93,14 +92,13 @@ static void print_help(void)
 	       "See dmacastd(8) and dmacastd.conf(5).\n");
 }
 
-/* The stream of the command line, made when it is first needed. */
+/* Return the stream of the command line, created when it is first needed; NULL without memory. */
 static struct stream_settings *command_line_stream(struct parser *parser)
 {
-	const char *wrong;
+	const char *expected;
 
-	if (!parser->config->stream_count &&
-	    !config_add_stream(parser->config, DEFAULT_STREAM_NAME, &wrong))
-		errx(1, "stream name %s: expected %s", DEFAULT_STREAM_NAME, wrong);
+	if (!parser->config->stream_count)
+		config_add_stream(parser->config, DEFAULT_STREAM_NAME, &expected);
 	return parser->config->streams;
 }
 
@@ -112,11 +110,15 @@ static void set_table_option(struct parser *parser, size_t index, const char *te
 
 	if (option->scope == OPTION_STREAM)
 		settings = command_line_stream(parser);
+	expected[0] = '\0';
 	if (parser->is_set[index] && !option->type->repeats) {
 		log_error("--%s %s: set before; expected once", option->name, text);
 		parser->errors++;
-	} else if (!option_set(option, settings, text, expected)) {
-		log_error("--%s %s: expected %s", option->name, text, expected);
+	} else if (!settings || !option_set(option, settings, text, expected)) {
+		if (*expected)
+			log_error("--%s %s: expected %s", option->name, text, expected);
+		else
+			log_error("--%s %s: no memory", option->name, text);
 		parser->errors++;
 	}
 	parser->is_set[index] = true;
@@ -216,8 +218,8 @@ static bool take_options(struct parser *parser, int argc, char **argv, const str
 
 static void name_stream(struct parser *parser)
 {
-	struct config named;
-	const char *wrong;
+	struct stream_settings *stream;
+	const char *expected = NULL;
 
 	if (!parser->name)
 		return;
@@ -226,19 +228,14 @@ static void name_stream(struct parser *parser)
 		parser->errors++;
 		return;
 	}
-	/* By way of a second configuration: the rules for names are there. */
-	config_init(&named);
-	if (!config_add_stream(&named, parser->name, &wrong)) {
-		log_error("--name %s: expected %s", parser->name, wrong);
-		parser->errors++;
-	} else {
-		struct stream_settings *stream = command_line_stream(parser);
-		char *name = stream->name;
-
-		stream->name = named.streams->name;
-		named.streams->name = name;
-	}
-	config_free(&named);
+	stream = command_line_stream(parser);
+	if (stream && config_rename_stream(parser->config, stream, parser->name, &expected))
+		return;
+	if (expected)
+		log_error("--name %s: expected %s", parser->name, expected);
+	else
+		log_error("--name %s: no memory", parser->name);
+	parser->errors++;
 }
 
 static void set_verbosity(const struct parser *parser)
@@ -257,21 +254,31 @@ static void set_verbosity(const struct parser *parser)
 	parser->config->log_level = (enum log_level)level;
 }
 
+/* Read the arguments and the file. Return: false if there is nothing more to do. */
+static bool read_all(struct parser *parser, int argc, char **argv, const struct option *options)
+{
+	opterr = 0;
+	optind = 0; /* whatever an earlier call left behind */
+	read_named_file(parser, argc, argv, options);
+	if (!take_options(parser, argc, argv, options))
+		return false;
+	name_stream(parser);
+	return true;
+}
+
 enum arguments_outcome arguments_parse(int argc, char **argv, struct config *config)
 {
 	struct parser parser = { .config = config };
 	struct option *options = long_options();
-	bool go_on;
+	bool go_on = true;
 
 	parser.is_set = calloc(option_count, sizeof(*parser.is_set));
-	if (!parser.is_set)
-		err(1, "arguments");
-	opterr = 0;
-	optind = 0; /* whatever an earlier call left behind */
-	read_named_file(&parser, argc, argv, options);
-	go_on = take_options(&parser, argc, argv, options);
-	if (go_on)
-		name_stream(&parser);
+	if (options && parser.is_set) {
+		go_on = read_all(&parser, argc, argv, options);
+	} else {
+		log_error("no memory to read the arguments");
+		parser.errors++;
+	}
 	free(options);
 	free(parser.is_set);
 	if (!go_on)

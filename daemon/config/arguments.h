@@ -11,7 +11,7 @@ enum arguments_outcome {
 	ARGUMENTS_RUN,	 /* the configuration is complete and right */
 	ARGUMENTS_CHECK, /* the same, but it is only to be printed */
 	ARGUMENTS_DONE,	 /* nothing more to do: help or version was printed */
-	ARGUMENTS_WRONG, /* errors were logged */
+	ARGUMENTS_WRONG, /* errors were logged, or there was no memory */
 };
 
 /**

@@ -5,11 +5,10 @@
 #include "config/option_table.h"
 #include "lib/log.h"
 
-#include <err.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STREAM_NAME_MAX 32
+#define MAX_STREAM_NAME 32
 
 void config_init(struct config *config)
 {
@@ -17,33 +16,63 @@ void config_init(struct config *config)
 	option_set_presets(OPTION_DAEMON, &config->daemon);
 }
 
-struct stream_settings *config_add_stream(struct config *config, const char *name,
-					  const char **wrong)
+static bool is_well_formed(const char *name)
 {
-	struct stream_settings *streams;
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 	size_t length = strlen(name);
 
-	*wrong = "a stream name of 1 to 32 letters, digits, '.', '_' or '-'";
-	if (length == 0 || length > STREAM_NAME_MAX ||
-	    strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") !=
-		    length)
+	return length && length <= MAX_STREAM_NAME && strspn(name, allowed) == length;
+}
+
+/* Return a copy of a new stream's name, or NULL with @expected as of config_add_stream(). */
+static char *copy_stream_name(const struct config *config, const char *name, const char **expected)
+{
+	*expected = "a stream name of 1 to 32 letters, digits, '.', '_' or '-'";
+	if (!is_well_formed(name))
 		return NULL;
-	*wrong = "each stream once, under a name of its own";
+	*expected = "each stream once, under a name of its own";
 	for (size_t i = 0; i < config->stream_count; i++) {
 		if (!strcmp(config->streams[i].name, name))
 			return NULL;
 	}
+	*expected = NULL;
+	return strdup(name);
+}
+
+struct stream_settings *config_add_stream(struct config *config, const char *name,
+					  const char **expected)
+{
+	char *copy = copy_stream_name(config, name, expected);
+	struct stream_settings *streams;
+
+	if (!copy)
+		return NULL;
 	streams = reallocarray(config->streams, config->stream_count + 1, sizeof(*streams));
-	if (!streams)
-		err(1, "configuration");
+	if (!streams) {
+		free(copy);
+		return NULL;
+	}
 	config->streams = streams;
 	streams += config->stream_count++;
-	memset(streams, 0, sizeof(*streams));
+	*streams = (struct stream_settings){ .name = copy };
 	option_set_presets(OPTION_STREAM, streams);
-	streams->name = strdup(name);
-	if (!streams->name)
-		err(1, "configuration");
 	return streams;
+}
+
+bool config_rename_stream(struct config *config, struct stream_settings *stream, const char *name,
+			  const char **expected)
+{
+	char *copy;
+
+	if (!strcmp(stream->name, name))
+		return true;
+	copy = copy_stream_name(config, name, expected);
+	if (!copy)
+		return false;
+	free(stream->name);
+	stream->name = copy;
+	return true;
 }
 
 /* A command line can say what a file cannot. */

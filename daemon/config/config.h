@@ -28,11 +28,16 @@ void config_init(struct config *config);
 /**
  * config_add_stream() - add a stream with the default settings.
  *
- * Return: it, until the next call; or NULL when the name is malformed or taken, and @wrong says
- * what would be right.
+ * @expected: out: on failure, what name would be right; NULL: there was no memory
+ *
+ * Return: its settings, valid until the next call, or NULL.
  */
 struct stream_settings *config_add_stream(struct config *config, const char *name,
-					  const char **wrong);
+					  const char **expected);
+
+/** config_rename_stream() - rename a stream of @config; failures are those of config_add_stream(). */
+bool config_rename_stream(struct config *config, struct stream_settings *stream, const char *name,
+			  const char **expected);
 
 /** config_print() - write the effective configuration as a file that can be read again. */
 void config_print(const struct config *config, FILE *file);

@@ -6,7 +6,6 @@
 
 #include <bsd/string.h>
 #include <ctype.h>
-#include <err.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdarg.h>
@@ -30,6 +29,7 @@ struct reader {
 	bool section_known;
 	unsigned int *set_on_line; /* for each option of the table, in this section; 0: not yet */
 	bool daemon_seen;
+	int read_error; /* errno of the read that ended the file early; 0: it was read to its end */
 	unsigned int errors;
 };
 
@@ -67,7 +67,7 @@ static bool is_blank_or_comment(const char *text)
 /* A section begins: inih tells of it only with its first key, which may never come. */
 static void begin_section(struct reader *reader, const char *line)
 {
-	const char *end = find_outside_comment(line, "]"), *wrong;
+	const char *end = find_outside_comment(line, "]"), *expected;
 	char name[128];
 
 	memset(reader->set_on_line, 0, option_count * sizeof(*reader->set_on_line));
@@ -87,11 +87,14 @@ static void begin_section(struct reader *reader, const char *line)
 		reader->section = DAEMON_SECTION;
 		reader->section_known = true;
 	} else if (!strncmp(name, "stream ", 7)) {
-		if (config_add_stream(reader->config, name + 7 + strspn(name + 7, " "), &wrong)) {
+		if (config_add_stream(reader->config, name + 7 + strspn(name + 7, " "),
+				      &expected)) {
 			reader->section = (int)reader->config->stream_count - 1;
 			reader->section_known = true;
+		} else if (expected) {
+			reader_error(reader, "[%s]: expected %s", name, expected);
 		} else {
-			reader_error(reader, "[%s]: expected %s", name, wrong);
+			reader_error(reader, "[%s]: no memory", name);
 		}
 	} else {
 		reader_error(reader, "[%s]: unknown section; expected [daemon] or [stream NAME]",
@@ -127,8 +130,12 @@ static char *read_line(char *buffer, int size, void *stream)
 	ssize_t length = getline(&reader->line, &reader->line_capacity, reader->file);
 	char *line = reader->line;
 
-	if (length < 0)
+	if (length < 0) {
+		/* Also without memory for the line: the rest of the file is missing. */
+		if (!feof(reader->file))
+			reader->read_error = errno;
 		return NULL;
+	}
 	reader->line_number++;
 	buffer[0] = '\0';
 	if (strlen(line) != (size_t)length) {
@@ -184,15 +191,19 @@ static int handle_option(void *user, const char *section, const char *name, cons
 		return 1;
 	}
 	*set_on_line = reader->line_number;
-	if (!option_set(option, section_settings(reader), value, expected))
+	if (option_set(option, section_settings(reader), value, expected))
+		return 1;
+	if (*expected)
 		reader_error(reader, "[%s] %s = %s: expected %s", section, name, value, expected);
+	else
+		reader_error(reader, "[%s] %s: no memory", section, name);
 	return 1;
 }
 
 bool config_file_read(struct config *config, const char *path)
 {
 	struct reader reader = { .config = config, .path = path, .section = NO_SECTION };
-	int syntax_error;
+	int result;
 
 	reader.file = fopen(path, "re");
 	if (!reader.file) {
@@ -200,16 +211,23 @@ bool config_file_read(struct config *config, const char *path)
 		return false;
 	}
 	reader.set_on_line = calloc(option_count, sizeof(*reader.set_on_line));
-	if (!reader.set_on_line)
-		err(1, "configuration");
-	syntax_error = ini_parse_stream(read_line, &reader, handle_option, &reader);
-	if (ferror(reader.file)) {
-		log_error("%s: %s; expected a configuration file", path, strerror(errno));
+	if (!reader.set_on_line) {
+		log_error("%s: no memory to read it", path);
+		fclose(reader.file);
+		return false;
+	}
+	result = ini_parse_stream(read_line, &reader, handle_option, &reader);
+	if (reader.read_error) {
+		log_error("%s: %s; expected a configuration file", path,
+			  strerror(reader.read_error));
 		reader.errors++;
 	}
-	if (syntax_error) {
-		reader.line_number = (unsigned int)syntax_error;
+	if (result > 0) {
+		reader.line_number = (unsigned int)result;
 		reader_error(&reader, "expected [section] or key = value");
+	} else if (result < 0) {
+		log_error("%s: no memory to read it", path);
+		reader.errors++;
 	}
 	free(reader.set_on_line);
 	free(reader.line);

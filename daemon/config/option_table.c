@@ -4,8 +4,8 @@
 #include "lib/settings.h"
 #include "lib/units.h"
 
+#include <assert.h>
 #include <bsd/string.h>
-#include <err.h>
 #include <string.h>
 
 #define KIB (1ULL << 10)
@@ -121,13 +121,16 @@ bool option_set(const struct option_definition *option, void *settings, const ch
 void option_set_presets(enum option_scope scope, void *settings)
 {
 	char expected[OPTION_ERROR_TEXT];
+	bool accepted;
 
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *option = &option_table[i];
 
-		if (option->scope == scope && option->preset &&
-		    !option_set(option, settings, option->preset, expected))
-			errx(1, "default of %s: expected %s", option->name, expected);
+		if (option->scope != scope || !option->preset)
+			continue;
+		/* A unit test checks that each default is accepted, and that none needs memory. */
+		accepted = option_set(option, settings, option->preset, expected);
+		assert(accepted);
 	}
 }
 

@@ -46,12 +46,13 @@ const struct option_definition *option_find(enum option_scope scope, const char 
 
 /**
  * option_set() - parse @text into the option's field of @settings.
- * @expected: out: when false is returned, what would be right, as in "a size such as 256K"
+ * @expected: out: when false is returned, what would be right, as in "a size such as 256K"; empty: there
+ * was no memory for the value
  */
 bool option_set(const struct option_definition *option, void *settings, const char *text,
 		char expected[OPTION_ERROR_TEXT]);
 
-/** option_set_presets() - give every option of @scope its default. @settings: all zero before. */
+/** option_set_presets() - give every option of @scope its default. @settings: all zero before. Cannot fail. */
 void option_set_presets(enum option_scope scope, void *settings);
 
 /* Sets of effects. */

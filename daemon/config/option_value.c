@@ -8,7 +8,6 @@
 
 #include <bsd/string.h>
 #include <ctype.h>
-#include <err.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,24 +188,22 @@ const struct option_type option_type_choice = {
 
 /* ---- texts ---- */
 
-static char *must_copy(const char *text)
+/* Return: NULL with @expected empty, without memory. */
+static char *copy_text(const char *text, char expected[OPTION_ERROR_TEXT])
 {
-	char *copy = strdup(text);
-
-	if (!copy)
-		err(1, "configuration");
-	return copy;
+	expected[0] = '\0';
+	return strdup(text);
 }
 
 static bool parse_text(const struct option_definition *option, void *field, const char *text,
 		       char expected[OPTION_ERROR_TEXT])
 {
-	char **owned = field;
+	char **owned = field, *copy;
 
-	if (!option->type->accepts(text, expected))
+	if (!option->type->accepts(text, expected) || !(copy = copy_text(text, expected)))
 		return false;
 	free(*owned);
-	*owned = must_copy(text);
+	*owned = copy;
 	return true;
 }
 
@@ -316,15 +313,17 @@ static bool parse_list(const struct option_definition *option, void *field, cons
 		       char expected[OPTION_ERROR_TEXT])
 {
 	struct text_list *list = field;
-	char **item;
+	char **item, *copy;
 
-	if (!option->type->accepts(text, expected))
+	if (!option->type->accepts(text, expected) || !(copy = copy_text(text, expected)))
 		return false;
 	item = reallocarray(list->item, list->count + 1, sizeof(*item));
-	if (!item)
-		err(1, "configuration");
+	if (!item) {
+		free(copy);
+		return false;
+	}
+	item[list->count++] = copy;
 	list->item = item;
-	list->item[list->count++] = must_copy(text);
 	return true;
 }
 

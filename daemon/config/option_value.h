@@ -27,7 +27,7 @@ struct option_type {
 
 	/**
 	 * parse() - set @field from @text; on failure leave it as it is and return false.
-	 * @expected: out: on failure, what would be right, as in "a size such as 256K"
+	 * @expected: out: on failure, what would be right, as in "a size such as 256K"; empty: no memory
 	 */
 	bool (*parse)(const struct option_definition *option, void *field, const char *text,
 		      char expected[OPTION_ERROR_TEXT]);

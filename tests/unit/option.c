@@ -92,6 +92,9 @@ static void test_presets(void)
 			continue;
 		check(option_set(option, &any, option->preset, expected), "%s = %s: expected %s",
 		      option->name, option->preset, expected);
+		check(is_number(option) || option->type == &option_type_boolean ||
+			      option->type == &option_type_choice,
+		      "the default of %s needs memory", option->name);
 		if (!is_number(option))
 			continue;
 		value = *(const uint64_t *)((const char *)&any + option->field);
@@ -102,7 +105,7 @@ static void test_presets(void)
 		/* Else a number would be mistaken for it. */
 		check(!option->has_auto || option->maximum < SETTING_AUTO, "%s", option->name);
 	}
-	point("each preset is a value that the option takes");
+	point("each preset is a value that the option takes, and needs no memory");
 
 	option_set_presets(OPTION_DAEMON, &daemon_settings);
 	option_set_presets(OPTION_STREAM, &stream_settings);

@@ -23,6 +23,7 @@ declare -A left_out=(
 	[31-top]="dmacastctl in a terminal"
 	[32-metrics]="the HTTP listener; 10-stream looks at a device's metrics from outside"
 	[33-reload]="54-reload is about devices"
+	[39-allocation]="a reload without memory; the ring of a device is not allocated"
 	[34-completion]="the shell's completion"
 	[40-units]="the units alone"
 	[41-service]="the service manager's side; the service tests run with a device"

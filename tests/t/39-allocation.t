@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# A reload without memory: each of its allocations fails once. Every time either nothing has changed, and
+# the log says why, or everything has.
+
+. tests/lib.sh
+
+library=$BUILD/tests/preload/failalloc.so
+[[ $BUILD != *san* ]] || skip_all "a sanitizer has an allocator of its own"
+[ -e "$library" ] || skip_all "no $library"
+
+config=$work/dmacastd.conf
+counter=$work/counter
+
+# fail_allocation N: the Nth from now on, once; 0: none.
+fail_allocation()
+{
+	# In place: the file is mapped. A byte each, the lowest first, as on all machines that Debian 12 is for.
+	printf '%b' "$(printf '\\x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) 0)" 1<>"$counter"
+}
+
+allocations_left()
+{
+	od -An -tu4 -N4 "$counter" | tr -d ' '
+}
+
+finished_reloads()
+{
+	grep -cE 'streams: .* as before$|previous configuration stays in effect' "$log"
+}
+
+reload_is_over()
+{
+	[ "$(finished_reloads)" -gt "$1" ] || ! kill -0 "$daemon"
+}
+
+# reload FILE: and wait until that is over. Sets summary, what changed; it is empty if the file was refused.
+reload_log=$work/reload.log
+reload()
+{
+	local before lines
+
+	cp "$1" "$config"
+	before=$(finished_reloads)
+	lines=$(wc -l <"$log")
+	kill -HUP "$daemon" 2>/dev/null
+	wait_until 20 reload_is_over "$before" || diag "no reload"
+	tail -n +$((lines + 1)) "$log" >"$reload_log"
+	summary=$(sed -n 's/.*streams: \(.* as before\)$/\1/p' "$reload_log")
+}
+
+# gives_data PORT
+gives_data()
+{
+	local bytes
+
+	bytes=$( (timeout 5 head -c 4096 <"/dev/tcp/127.0.0.1/$1") 2>/dev/null | wc -c)
+	[ "$bytes" = 4096 ]
+}
+
+# stream NAME PORT LINE...: a section.
+stream()
+{
+	printf '[stream %s]\nlisten = 127.0.0.1:%s\npattern = 10M/s\nlag-policy = block\n' "$1" "$2"
+	shift 2
+	printf '%s\n' "$@"
+}
+
+arguments=()
+for _ in 1 2 3 4 5 6; do
+	arguments+=(--listen 127.0.0.1:0)
+done
+daemon_run --pattern 1K/s "${arguments[@]}"
+daemon_stop
+mapfile -t ports < <(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$log")
+
+# Huge pages only in the last stream: what the kernel gives decides how many allocations there are.
+small=(ring-size=1M block-size=64K huge-pages=never)
+
+# Every kind of change: an endpoint more and another limit, another ring, one stream more, and one less.
+{
+	printf '[daemon]\ndrain-timeout = 1s\ncontrol = %s\n' "$work/control"
+	stream steady "${ports[0]}" "${small[@]}"
+	stream adapted "${ports[1]}" "${small[@]}"
+	stream restarted "${ports[2]}" "${small[@]}"
+	stream removed "${ports[3]}" "${small[@]}"
+} >"$work/old.conf"
+{
+	printf '[daemon]\ndrain-timeout = 2s\ncontrol = %s\nlog-level = debug\n' "$work/control"
+	stream steady "${ports[0]}" "${small[@]}"
+	stream adapted "${ports[1]}" "${small[@]}" max-clients=99 "listen=127.0.0.1:${ports[4]}"
+	stream restarted "${ports[2]}" "${small[@]:1}" ring-size=2M
+	stream added "${ports[5]}" ring-size=1M block-size=64K
+} >"$work/new.conf"
+
+truncate -s 4 "$counter"
+cp "$work/old.conf" "$config"
+daemon_prefix=(env "LD_PRELOAD=$library" "DMACAST_FAIL_ALLOCATION=$counter")
+daemon_run -c "$config"
+daemon_prefix=()
+fail_allocation 1000000
+reload "$work/old.conf"
+compare "allocations are counted" "$(allocations_left)" -lt 1000000
+fail_allocation 0
+feed_start steady --clients 2 --until-end --expect-end end "127.0.0.1:${ports[0]}"
+feed_start adapted --clients 2 --until-end --expect-end end "127.0.0.1:${ports[1]}"
+
+# What is wrong, one line each, with the number of the allocation.
+for list in silent changed starved half; do
+	: >"$work/$list"
+done
+refused=0 tolerated=0 allocation=0 summary=
+while [ $allocation -lt 2000 ]; do
+	allocation=$((allocation + 1))
+	fail_allocation $allocation
+	reload "$work/new.conf"
+	left=$(allocations_left)
+	fail_allocation 0
+	kill -0 "$daemon" 2>/dev/null || break
+	[ "$left" = 0 ] || break # it needed fewer
+	if [ -z "$summary" ]; then
+		refused=$((refused + 1))
+		grep -Eqi 'error: .*(memory|allocat)' "$reload_log" ||
+			{ echo "$allocation:" && cat "$reload_log"; } >>"$work/silent"
+		reload "$work/old.conf"
+		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 4 as before" ] ||
+			echo "$allocation: $summary" >>"$work/changed"
+		for port in "${ports[@]:1:3}"; do
+			gives_data "$port" || echo "$allocation: port $port" >>"$work/starved"
+		done
+	else
+		tolerated=$((tolerated + 1))
+		for port in "${ports[1]}" "${ports[2]}" "${ports[4]}" "${ports[5]}"; do
+			gives_data "$port" || echo "$allocation: port $port" >>"$work/starved"
+		done
+		reload "$work/new.conf"
+		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 4 as before" ] ||
+			echo "$allocation: $summary" >>"$work/half"
+		! gives_data "${ports[3]}" || echo "$allocation: port ${ports[3]}" >>"$work/half"
+		reload "$work/old.conf"
+	fi
+	! gives_data "${ports[5]}" || echo "$allocation: port ${ports[5]}" >>"$work/half"
+done
+check "the daemon still runs" kill -0 "$daemon"
+diag "$((allocation - 1)) allocations failed; $refused reloads were refused, $tolerated did without"
+compare "allocations of a reload failed" "$refused" -ge 50
+is "a refused reload says that memory is missing" "$(cat "$work/silent")" ""
+is "... and changes nothing" "$(cat "$work/changed")" ""
+is "... and one that did without memory is complete" "$(cat "$work/half")" ""
+is "clients get data after each of them" "$(cat "$work/starved")" ""
+is "with enough memory the reload takes place" "$summary" \
+	"1 new, 1 removed, 1 restarted, 1 changed, 1 as before"
+daemon_stop
+is "exit status" "$status" 0
+feed_end_ok "the clients of the stream that stayed as it was have every byte" steady
+feed_end_ok "... and so have those of the stream that was adapted" adapted
+
+done_testing
