@@ -428,7 +428,7 @@ static uint64_t bare_size_argument(const char *option)
 
 static void bare_set_defaults(void)
 {
-	option_set_presets(OPTION_STREAM, &server.settings);
+	option_set_defaults(OPTION_STREAM, &server.settings);
 	daemon_option_set(&server.settings, "hold", "1");
 	daemon_option_set(&server.settings, "pattern", "max");
 }

@@ -423,7 +423,7 @@ int main(int argc, char **argv)
 	struct sink sink = { .clients = 1, .seconds_us = 2000000, .warmup_us = 500000 };
 	struct rlimit files;
 
-	option_set_presets(OPTION_STREAM, &sink.settings);
+	option_set_defaults(OPTION_STREAM, &sink.settings);
 	sink_parse_arguments(&sink, argc, argv);
 	cpu_time_init();
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

@@ -57,7 +57,7 @@ static struct option *long_options(void)
 	return options;
 }
 
-static void print_table(enum option_scope scope)
+static void print_options(enum option_scope scope)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *option = &option_table[i];
@@ -67,13 +67,13 @@ static void print_table(enum option_scope scope)
 		printf("  --%s ", option->name);
 		option_describe_value(option, stdout);
 		printf("\n        %s", option->help);
-		if (option->preset)
-			printf(" (default %s)", option->preset);
+		if (option->default_text)
+			printf(" (default %s)", option->default_text);
 		putchar('\n');
 	}
 }
 
-static void print_help(void)
+static void print_daemon_help(void)
 {
 	printf("Usage: dmacastd [--check] -c FILE\n"
 	       "       dmacastd [--check] --input INPUT --listen HOST:PORT [OPTION]...\n"
@@ -85,9 +85,9 @@ static void print_help(void)
 	       "  -v, --verbose      log more, -q, --quiet: log less\n"
 	       "  -h, --help         print this, -V, --version: print the version\n\n"
 	       "The daemon, with a file or without one:\n");
-	print_table(OPTION_DAEMON);
+	print_options(OPTION_DAEMON);
 	printf("\nA single stream, without a file:\n");
-	print_table(OPTION_STREAM);
+	print_options(OPTION_STREAM);
 	printf("\nExample: some-command | dmacastd --input - --listen :7000\n"
 	       "See dmacastd(8) and dmacastd.conf(5).\n");
 }
@@ -184,7 +184,7 @@ static bool take_options(struct parser *parser, int argc, char **argv, const str
 			parser->verbosity--;
 			break;
 		case 'h':
-			print_help();
+			print_daemon_help();
 			return false;
 		case 'V':
 			printf("dmacastd %s\n", DMACAST_VERSION);
@@ -255,7 +255,8 @@ static void set_verbosity(const struct parser *parser)
 }
 
 /* Read the arguments and the file. Return: false if there is nothing more to do. */
-static bool read_all(struct parser *parser, int argc, char **argv, const struct option *options)
+static bool read_arguments(struct parser *parser, int argc, char **argv,
+			   const struct option *options)
 {
 	opterr = 0;
 	optind = 0; /* whatever an earlier call left behind */
@@ -274,7 +275,7 @@ enum arguments_outcome arguments_parse(int argc, char **argv, struct config *con
 
 	parser.is_set = calloc(option_count, sizeof(*parser.is_set));
 	if (options && parser.is_set) {
-		go_on = read_all(&parser, argc, argv, options);
+		go_on = read_arguments(&parser, argc, argv, options);
 	} else {
 		log_error("no memory to read the arguments");
 		parser.errors++;

@@ -13,10 +13,10 @@
 void config_init(struct config *config)
 {
 	memset(config, 0, sizeof(*config));
-	option_set_presets(OPTION_DAEMON, &config->daemon);
+	option_set_defaults(OPTION_DAEMON, &config->daemon);
 }
 
-static bool is_well_formed(const char *name)
+static bool is_stream_name(const char *name)
 {
 	static const char allowed[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -29,7 +29,7 @@ static bool is_well_formed(const char *name)
 static char *copy_stream_name(const struct config *config, const char *name, const char **expected)
 {
 	*expected = "a stream name of 1 to 32 letters, digits, '.', '_' or '-'";
-	if (!is_well_formed(name))
+	if (!is_stream_name(name))
 		return NULL;
 	*expected = "each stream once, under a name of its own";
 	for (size_t i = 0; i < config->stream_count; i++) {
@@ -56,7 +56,7 @@ struct stream_settings *config_add_stream(struct config *config, const char *nam
 	config->streams = streams;
 	streams += config->stream_count++;
 	*streams = (struct stream_settings){ .name = copy };
-	option_set_presets(OPTION_STREAM, streams);
+	option_set_defaults(OPTION_STREAM, streams);
 	return streams;
 }
 
@@ -76,7 +76,7 @@ bool config_rename_stream(struct config *config, struct stream_settings *stream,
 }
 
 /* A command line can say what a file cannot. */
-static void warn_of_input(const struct stream_settings *stream)
+static void config_warn_of_input(const struct stream_settings *stream)
 {
 	const char *input = stream->input;
 
@@ -87,7 +87,7 @@ static void warn_of_input(const struct stream_settings *stream)
 			stream->name, input);
 }
 
-static void print_section(enum option_scope scope, const void *settings, FILE *file)
+static void config_print_section(enum option_scope scope, const void *settings, FILE *file)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		if (option_table[i].scope == scope)
@@ -98,15 +98,15 @@ static void print_section(enum option_scope scope, const void *settings, FILE *f
 void config_print(const struct config *config, FILE *file)
 {
 	fprintf(file, "[daemon]\n");
-	print_section(OPTION_DAEMON, &config->daemon, file);
+	config_print_section(OPTION_DAEMON, &config->daemon, file);
 	for (size_t i = 0; i < config->stream_count; i++) {
 		fprintf(file, "\n[stream %s]\n", config->streams[i].name);
-		print_section(OPTION_STREAM, &config->streams[i], file);
-		warn_of_input(&config->streams[i]);
+		config_print_section(OPTION_STREAM, &config->streams[i], file);
+		config_warn_of_input(&config->streams[i]);
 	}
 }
 
-static void free_streams(struct config *config)
+static void config_free_streams(struct config *config)
 {
 	while (config->stream_count)
 		stream_settings_clear(&config->streams[--config->stream_count]);
@@ -118,7 +118,7 @@ void config_renew(struct config *config, struct config *from)
 {
 	daemon_settings_adapt(&config->daemon, &from->daemon);
 	config->log_level = from->log_level;
-	free_streams(config);
+	config_free_streams(config);
 	config->streams = from->streams;
 	config->stream_count = from->stream_count;
 	from->streams = NULL;
@@ -128,5 +128,5 @@ void config_renew(struct config *config, struct config *from)
 void config_free(struct config *config)
 {
 	daemon_settings_clear(&config->daemon);
-	free_streams(config);
+	config_free_streams(config);
 }

@@ -11,10 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MINIMUM_BLOCKS 4
+#define MIN_BLOCKS 4
 
 /* The errors of one stream: each line says which option, and what would be right. */
-static unsigned int check_ring(const struct stream_settings *stream, const char *where)
+static unsigned int check_ring_size(const struct stream_settings *stream, const char *where)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t blocks = stream_settings_blocks(stream);
@@ -28,12 +28,12 @@ static unsigned int check_ring(const struct stream_settings *stream, const char 
 			  where, block, page);
 		errors++;
 	}
-	if (blocks < MINIMUM_BLOCKS) {
+	if (blocks < MIN_BLOCKS) {
 		log_error("%s ring-size = %s: holds %" PRIu64
 			  " blocks of block-size = %s; expected "
 			  "at least %s, or smaller blocks",
 			  where, size, blocks, block,
-			  units_format_size(MINIMUM_BLOCKS * stream->block_size, need));
+			  units_format_size(MIN_BLOCKS * stream->block_size, need));
 		errors++;
 	} else if (stream_settings_low_water(stream) > blocks / 2) {
 		log_error("%s low-water = %" PRIu64 ": expected at most half of the ring's %" PRIu64
@@ -99,14 +99,14 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 	return check_device(stream, where);
 }
 
-static unsigned int check_stream(const struct stream_settings *stream, const char *origin)
+static unsigned int check_stream_settings(const struct stream_settings *stream, const char *origin)
 {
 	unsigned int errors = 0;
 	char where[512];
 
 	snprintf(where, sizeof(where), "%s: [stream %s]", origin, stream->name);
 	errors += check_source(stream, where);
-	errors += check_ring(stream, where);
+	errors += check_ring_size(stream, where);
 	if (!stream->listen.count) {
 		log_error("%s: nobody can connect; expected at least one listen = HOST:PORT",
 			  where);
@@ -187,7 +187,7 @@ bool config_check(const struct config *config, const char *origin)
 	for (size_t i = 0; i < config->stream_count; i++) {
 		const struct stream_settings *stream = &config->streams[i], *owner;
 
-		errors += check_stream(stream, origin);
+		errors += check_stream_settings(stream, origin);
 		owner = earlier_owner(config, i);
 		if (!owner)
 			continue;

@@ -33,8 +33,8 @@ struct reader {
 	unsigned int errors;
 };
 
-static void __attribute__((format(printf, 2, 3)))
-reader_error(struct reader *reader, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void reader_error(struct reader *reader,
+							       const char *format, ...)
 {
 	char text[512];
 	va_list args;
@@ -65,7 +65,7 @@ static bool is_blank_or_comment(const char *text)
 }
 
 /* A section begins: inih tells of it only with its first key, which may never come. */
-static void begin_section(struct reader *reader, const char *line)
+static void reader_begin_section(struct reader *reader, const char *line)
 {
 	const char *end = find_outside_comment(line, "]"), *expected;
 	char name[128];
@@ -103,7 +103,7 @@ static void begin_section(struct reader *reader, const char *line)
 }
 
 /* Look at a line before inih does. Return: whether inih is to have it. */
-static bool look_at_line(struct reader *reader, const char *line, size_t longest)
+static bool preprocess_line(struct reader *reader, const char *line, size_t longest)
 {
 	if (is_blank_or_comment(line))
 		return false;
@@ -112,7 +112,7 @@ static bool look_at_line(struct reader *reader, const char *line, size_t longest
 		return false;
 	}
 	if (*line == '[') {
-		begin_section(reader, line);
+		reader_begin_section(reader, line);
 		return reader->section_known;
 	}
 	if (!find_outside_comment(line, "=:")) {
@@ -124,7 +124,7 @@ static bool look_at_line(struct reader *reader, const char *line, size_t longest
 
 /* inih's reader: like fgets(), but it counts lines, and keeps no white space at either end: an
  * indented line would continue the option before it. */
-static char *read_line(char *buffer, int size, void *stream)
+static char *reader_read_line(char *buffer, int size, void *stream)
 {
 	struct reader *reader = stream;
 	ssize_t length = getline(&reader->line, &reader->line_capacity, reader->file);
@@ -147,12 +147,12 @@ static char *read_line(char *buffer, int size, void *stream)
 	if (reader->line_number == 1 && !strncmp(line, "\xef\xbb\xbf", 3))
 		line += 3; /* a byte order mark */
 	line += strspn(line, BLANKS);
-	if (look_at_line(reader, line, (size_t)size - 1))
+	if (preprocess_line(reader, line, (size_t)size - 1))
 		strlcpy(buffer, line, (size_t)size);
 	return buffer;
 }
 
-static void *section_settings(struct reader *reader)
+static void *reader_settings(struct reader *reader)
 {
 	if (reader->section == DAEMON_SECTION)
 		return &reader->config->daemon;
@@ -160,7 +160,8 @@ static void *section_settings(struct reader *reader)
 }
 
 /* inih's handler: one "key = value". Always 1: errors are counted here, inih's own are of syntax. */
-static int handle_option(void *user, const char *section, const char *name, const char *value)
+static int reader_handle_option(void *user, const char *section, const char *name,
+				const char *value)
 {
 	struct reader *reader = user;
 	const struct option_definition *option;
@@ -191,7 +192,7 @@ static int handle_option(void *user, const char *section, const char *name, cons
 		return 1;
 	}
 	*set_on_line = reader->line_number;
-	if (option_set(option, section_settings(reader), value, expected))
+	if (option_set(option, reader_settings(reader), value, expected))
 		return 1;
 	if (*expected)
 		reader_error(reader, "[%s] %s = %s: expected %s", section, name, value, expected);
@@ -216,7 +217,7 @@ bool config_file_read(struct config *config, const char *path)
 		fclose(reader.file);
 		return false;
 	}
-	result = ini_parse_stream(read_line, &reader, handle_option, &reader);
+	result = ini_parse_stream(reader_read_line, &reader, reader_handle_option, &reader);
 	if (reader.read_error) {
 		log_error("%s: %s; expected a configuration file", path,
 			  strerror(reader.read_error));

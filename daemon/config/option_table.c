@@ -33,71 +33,75 @@ static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
 	.field = offsetof(struct stream_settings, field_name)
 
 const struct option_definition option_table[] = {
-	{ DAEMON("log-level", log_level, choice), .effect = OPTION_AT_ONCE, .preset = "info",
+	{ DAEMON("log-level", log_level, choice), .effect = OPTION_AT_ONCE, .default_text = "info",
 	  .choices = log_level_words, .help = "the least important message that is logged" },
 	{ DAEMON("drain-timeout", drain_timeout, duration), .effect = OPTION_AT_ONCE,
-	  .preset = "5s", .maximum = HOUR,
+	  .default_text = "5s", .maximum = HOUR,
 	  .help = "how long clients may take to get the rest when stopping" },
-	{ DAEMON("strict", strict, boolean), .effect = OPTION_AT_ONCE, .preset = "no",
+	{ DAEMON("strict", strict, boolean), .effect = OPTION_AT_ONCE, .default_text = "no",
 	  .help = "refuse to start where the kernel may complete zero-copy sends early" },
 	{ DAEMON("control", control, path), .help = "Unix socket for dmacastctl" },
 	{ DAEMON("metrics", metrics, address),
 	  .help = "serve /metrics and /status.json by HTTP there; :PORT: on the loopback only" },
-	{ DAEMON("metrics-per-client", metrics_per_client, boolean), .preset = "no",
+	{ DAEMON("metrics-per-client", metrics_per_client, boolean), .default_text = "no",
 	  .help = "show each client there, not only all clients of a stream together" },
 
 	{ STREAM("input", input, input),
 	  .help = "source: - (standard input), a path, unix:PATH, tcp:HOST:PORT, exec:COMMAND" },
 	{ STREAM("pattern", pattern, rate), .minimum = 1, .maximum = UNITS_RATE_MAX,
 	  .help = "source: checkable data at this rate, instead of an input" },
-	{ STREAM("pattern-form", pattern_form, choice), .preset = "offsets",
+	{ STREAM("pattern-form", pattern_form, choice), .default_text = "offsets",
 	  .choices = pattern_form_words,
 	  .help = "for benchmarks: blocks with a time stamp; or in memory but for that" },
 	{ STREAM("device", device, path),
 	  .help = "source: the kernel ring of dmacast.ko, such as /dev/dmacast/adc" },
-	{ STREAM("loop", loop, boolean), .preset = "no",
+	{ STREAM("loop", loop, boolean), .default_text = "no",
 	  .help = "start a regular file again at its end" },
-	{ STREAM("on-end", on_end, choice), .preset = "auto", .choices = on_end_words,
+	{ STREAM("on-end", on_end, choice), .default_text = "auto", .choices = on_end_words,
 	  .help = "at the source's end: close the stream, or wait for the source to come back" },
-	{ STREAM("hold", hold, count), .effect = OPTION_AT_ONCE, .preset = "0", .maximum = 100000,
-	  .help = "start to read only when so many clients are there" },
-	{ STREAM("flush", flush, duration), .effect = OPTION_AT_ONCE, .preset = "100ms",
+	{ STREAM("hold", hold, count), .effect = OPTION_AT_ONCE, .default_text = "0",
+	  .maximum = 100000, .help = "start to read only when so many clients are there" },
+	{ STREAM("flush", flush, duration), .effect = OPTION_AT_ONCE, .default_text = "100ms",
 	  .minimum = MILLISECOND, .maximum = HOUR,
 	  .help = "hand a part-filled block on so long after its first byte" },
-	{ STREAM("overrun", overrun, choice), .preset = "drop-oldest", .choices = overrun_words,
+	{ STREAM("overrun", overrun, choice), .default_text = "drop-oldest",
+	  .choices = overrun_words,
 	  .help = "of a device without a free block: lose the oldest one not read, or stall it" },
-	{ STREAM("contiguous", contiguous, boolean), .preset = "no",
+	{ STREAM("contiguous", contiguous, boolean), .default_text = "no",
 	  .help = "each block of a device's ring in one physically contiguous piece" },
 	{ STREAM("listen", listen, endpoint), .effect = OPTION_AT_ONCE,
 	  .help = "endpoint for clients, or systemd:NAME; may be given several times" },
-	{ STREAM("block-size", block_size, size), .preset = "256K", .minimum = 4 * KIB,
+	{ STREAM("block-size", block_size, size), .default_text = "256K", .minimum = 4 * KIB,
 	  .maximum = 64 * MIB, .help = "unit of recycling; a multiple of the page size" },
-	{ STREAM("ring-size", ring_size, size), .preset = "16M", .minimum = 16 * KIB,
+	{ STREAM("ring-size", ring_size, size), .default_text = "16M", .minimum = 16 * KIB,
 	  .maximum = 1024 * GIB, .help = "memory of all blocks together" },
-	{ STREAM("low-water", low_water, count), .effect = OPTION_AT_ONCE, .preset = "auto",
+	{ STREAM("low-water", low_water, count), .effect = OPTION_AT_ONCE, .default_text = "auto",
 	  .has_auto = true, .minimum = 1, .maximum = 1000000,
 	  .help = "free blocks at which the slowest client gives way" },
-	{ STREAM("huge-pages", huge_pages, choice), .preset = "auto", .choices = huge_pages_words,
-	  .help = "use huge pages for the ring" },
-	{ STREAM("lag-policy", lag_policy, choice), .effect = OPTION_AT_ONCE, .preset = "drop",
-	  .choices = lag_policy_words, .help = "what happens to a client that is too slow" },
-	{ STREAM("zerocopy", zerocopy, choice), .effect = OPTION_NEW_CLIENTS, .preset = "auto",
-	  .choices = zerocopy_words, .help = "send with MSG_ZEROCOPY" },
-	{ STREAM("max-clients", max_clients, count), .effect = OPTION_AT_ONCE, .preset = "4096",
-	  .minimum = 1, .maximum = 100000, .help = "clients at the same time" },
+	{ STREAM("huge-pages", huge_pages, choice), .default_text = "auto",
+	  .choices = huge_pages_words, .help = "use huge pages for the ring" },
+	{ STREAM("lag-policy", lag_policy, choice), .effect = OPTION_AT_ONCE,
+	  .default_text = "drop", .choices = lag_policy_words,
+	  .help = "what happens to a client that is too slow" },
+	{ STREAM("zerocopy", zerocopy, choice), .effect = OPTION_NEW_CLIENTS,
+	  .default_text = "auto", .choices = zerocopy_words, .help = "send with MSG_ZEROCOPY" },
+	{ STREAM("max-clients", max_clients, count), .effect = OPTION_AT_ONCE,
+	  .default_text = "4096", .minimum = 1, .maximum = 100000,
+	  .help = "clients at the same time" },
 	{ STREAM("max-clients-per-address", max_clients_per_address, count),
-	  .effect = OPTION_AT_ONCE, .preset = "0", .maximum = 100000,
+	  .effect = OPTION_AT_ONCE, .default_text = "0", .maximum = 100000,
 	  .help = "clients at the same time from one address; 0: no limit" },
-	{ STREAM("send-buffer", send_buffer, size), .effect = OPTION_NEW_CLIENTS, .preset = "auto",
-	  .has_auto = true, .minimum = 4 * KIB, .maximum = 1 * GIB,
+	{ STREAM("send-buffer", send_buffer, size), .effect = OPTION_NEW_CLIENTS,
+	  .default_text = "auto", .has_auto = true, .minimum = 4 * KIB, .maximum = 1 * GIB,
 	  .help = "socket send buffer of each client" },
 	{ STREAM("notsent-lowat", notsent_lowat, size), .effect = OPTION_NEW_CLIENTS,
-	  .preset = "auto", .has_auto = true, .minimum = 4 * KIB, .maximum = 1 * GIB,
+	  .default_text = "auto", .has_auto = true, .minimum = 4 * KIB, .maximum = 1 * GIB,
 	  .help = "bytes a socket may hold that are not sent yet" },
-	{ STREAM("keepalive", keepalive, duration), .effect = OPTION_NEW_CLIENTS, .preset = "30s",
-	  .maximum = 9 * HOUR, .help = "probe a silent client after so long; 0: never" },
+	{ STREAM("keepalive", keepalive, duration), .effect = OPTION_NEW_CLIENTS,
+	  .default_text = "30s", .maximum = 9 * HOUR,
+	  .help = "probe a silent client after so long; 0: never" },
 	{ STREAM("user-timeout", user_timeout, duration), .effect = OPTION_NEW_CLIENTS,
-	  .preset = "60s", .maximum = 9 * HOUR,
+	  .default_text = "60s", .maximum = 9 * HOUR,
 	  .help = "end a client that acknowledges nothing for so long; 0: the kernel's own" },
 };
 
@@ -118,7 +122,7 @@ bool option_set(const struct option_definition *option, void *settings, const ch
 	return option->type->parse(option, (char *)settings + option->field, text, expected);
 }
 
-void option_set_presets(enum option_scope scope, void *settings)
+void option_set_defaults(enum option_scope scope, void *settings)
 {
 	char expected[OPTION_ERROR_TEXT];
 	bool accepted;
@@ -126,10 +130,10 @@ void option_set_presets(enum option_scope scope, void *settings)
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *option = &option_table[i];
 
-		if (option->scope != scope || !option->preset)
+		if (option->scope != scope || !option->default_text)
 			continue;
 		/* A unit test checks that each default is accepted, and that none needs memory. */
-		accepted = option_set(option, settings, option->preset, expected);
+		accepted = option_set(option, settings, option->default_text, expected);
 		assert(accepted);
 	}
 }

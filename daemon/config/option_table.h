@@ -31,7 +31,7 @@ struct option_definition {
 	const struct option_type *type;
 	enum option_effect effect;
 	size_t field;		    /* offset in the settings struct */
-	const char *preset;	    /* the default as one would write it; NULL: none */
+	const char *default_text;   /* the default as one would write it; NULL: none */
 	uint64_t minimum, maximum;  /* of a number */
 	bool has_auto;		    /* a number that may be "auto": SETTING_AUTO */
 	const char *const *choices; /* of a choice, ends with NULL */
@@ -52,8 +52,8 @@ const struct option_definition *option_find(enum option_scope scope, const char 
 bool option_set(const struct option_definition *option, void *settings, const char *text,
 		char expected[OPTION_ERROR_TEXT]);
 
-/** option_set_presets() - give every option of @scope its default. @settings: all zero before. Cannot fail. */
-void option_set_presets(enum option_scope scope, void *settings);
+/** option_set_defaults() - give every option of @scope its default. @settings: all zero before. Cannot fail. */
+void option_set_defaults(enum option_scope scope, void *settings);
 
 /* Sets of effects. */
 #define OPTION_EFFECT(effect) (1U << (effect))

@@ -12,19 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void print_value(const struct option_definition *option, const char *value, FILE *file)
+static void value_print(const struct option_definition *option, const char *value, FILE *file)
 {
 	fprintf(file, "%s = %s\n", option->name, value);
 }
 
-static void describe_word(const struct option_definition *option, FILE *file)
+static void word_describe(const struct option_definition *option, FILE *file)
 {
 	fputs(option->type->word, file);
 }
 
 /* ---- numbers ---- */
 
-static bool parse_number(const struct option_definition *option, void *field, const char *text,
+static bool number_parse(const struct option_definition *option, void *field, const char *text,
 			 char expected[OPTION_ERROR_TEXT])
 {
 	const struct option_type *type = option->type;
@@ -47,18 +47,18 @@ static bool parse_number(const struct option_definition *option, void *field, co
 }
 
 /* Below the minimum is only a number that was never set. */
-static void print_number(const struct option_definition *option, const void *field, FILE *file)
+static void number_print(const struct option_definition *option, const void *field, FILE *file)
 {
 	uint64_t number = *(const uint64_t *)field;
 	char text[UNITS_TEXT];
 
 	if (option->has_auto && number == SETTING_AUTO)
-		print_value(option, "auto", file);
+		value_print(option, "auto", file);
 	else if (number >= option->minimum)
-		print_value(option, option->type->format_number(number, text), file);
+		value_print(option, option->type->format_number(number, text), file);
 }
 
-static bool is_equal_number(const struct option_definition *option, const void *a, const void *b)
+static bool number_is_equal(const struct option_definition *option, const void *a, const void *b)
 {
 	(void)option;
 	return *(const uint64_t *)a == *(const uint64_t *)b;
@@ -71,8 +71,8 @@ static const char *format_count(uint64_t number, char text[UNITS_TEXT])
 }
 
 #define NUMBER_FUNCTIONS                                                        \
-	.size = sizeof(uint64_t), .parse = parse_number, .print = print_number, \
-	.is_equal = is_equal_number, .describe = describe_word
+	.size = sizeof(uint64_t), .parse = number_parse, .print = number_print, \
+	.is_equal = number_is_equal, .describe = word_describe
 
 const struct option_type option_type_count = {
 	NUMBER_FUNCTIONS,
@@ -108,7 +108,7 @@ const struct option_type option_type_rate = {
 
 /* ---- yes or no ---- */
 
-static bool parse_boolean(const struct option_definition *option, void *field, const char *text,
+static bool boolean_parse(const struct option_definition *option, void *field, const char *text,
 			  char expected[OPTION_ERROR_TEXT])
 {
 	bool yes = !strcmp(text, "yes");
@@ -122,12 +122,12 @@ static bool parse_boolean(const struct option_definition *option, void *field, c
 	return true;
 }
 
-static void print_boolean(const struct option_definition *option, const void *field, FILE *file)
+static void boolean_print(const struct option_definition *option, const void *field, FILE *file)
 {
-	print_value(option, *(const bool *)field ? "yes" : "no", file);
+	value_print(option, *(const bool *)field ? "yes" : "no", file);
 }
 
-static bool is_equal_boolean(const struct option_definition *option, const void *a, const void *b)
+static bool boolean_is_equal(const struct option_definition *option, const void *a, const void *b)
 {
 	(void)option;
 	return *(const bool *)a == *(const bool *)b;
@@ -136,15 +136,15 @@ static bool is_equal_boolean(const struct option_definition *option, const void 
 const struct option_type option_type_boolean = {
 	.size = sizeof(bool),
 	.word = "yes|no",
-	.parse = parse_boolean,
-	.print = print_boolean,
-	.is_equal = is_equal_boolean,
-	.describe = describe_word,
+	.parse = boolean_parse,
+	.print = boolean_print,
+	.is_equal = boolean_is_equal,
+	.describe = word_describe,
 };
 
 /* ---- one word of several ---- */
 
-static bool parse_choice(const struct option_definition *option, void *field, const char *text,
+static bool choice_parse(const struct option_definition *option, void *field, const char *text,
 			 char expected[OPTION_ERROR_TEXT])
 {
 	for (unsigned int i = 0; option->choices[i]; i++) {
@@ -161,18 +161,18 @@ static bool parse_choice(const struct option_definition *option, void *field, co
 	return false;
 }
 
-static void print_choice(const struct option_definition *option, const void *field, FILE *file)
+static void choice_print(const struct option_definition *option, const void *field, FILE *file)
 {
-	print_value(option, option->choices[*(const unsigned int *)field], file);
+	value_print(option, option->choices[*(const unsigned int *)field], file);
 }
 
-static bool is_equal_choice(const struct option_definition *option, const void *a, const void *b)
+static bool choice_is_equal(const struct option_definition *option, const void *a, const void *b)
 {
 	(void)option;
 	return *(const unsigned int *)a == *(const unsigned int *)b;
 }
 
-static void describe_choice(const struct option_definition *option, FILE *file)
+static void choice_describe(const struct option_definition *option, FILE *file)
 {
 	for (unsigned int i = 0; option->choices[i]; i++)
 		fprintf(file, "%s%s", i ? "|" : "", option->choices[i]);
@@ -180,42 +180,42 @@ static void describe_choice(const struct option_definition *option, FILE *file)
 
 const struct option_type option_type_choice = {
 	.size = sizeof(unsigned int),
-	.parse = parse_choice,
-	.print = print_choice,
-	.is_equal = is_equal_choice,
-	.describe = describe_choice,
+	.parse = choice_parse,
+	.print = choice_print,
+	.is_equal = choice_is_equal,
+	.describe = choice_describe,
 };
 
 /* ---- texts ---- */
 
 /* Return: NULL with @expected empty, without memory. */
-static char *copy_text(const char *text, char expected[OPTION_ERROR_TEXT])
+static char *value_copy(const char *text, char expected[OPTION_ERROR_TEXT])
 {
 	expected[0] = '\0';
 	return strdup(text);
 }
 
-static bool parse_text(const struct option_definition *option, void *field, const char *text,
+static bool text_parse(const struct option_definition *option, void *field, const char *text,
 		       char expected[OPTION_ERROR_TEXT])
 {
 	char **owned = field, *copy;
 
-	if (!option->type->accepts(text, expected) || !(copy = copy_text(text, expected)))
+	if (!option->type->accepts(text, expected) || !(copy = value_copy(text, expected)))
 		return false;
 	free(*owned);
 	*owned = copy;
 	return true;
 }
 
-static void print_text(const struct option_definition *option, const void *field, FILE *file)
+static void text_print(const struct option_definition *option, const void *field, FILE *file)
 {
 	const char *text = *(char *const *)field;
 
 	if (text)
-		print_value(option, text, file);
+		value_print(option, text, file);
 }
 
-static bool is_equal_text(const struct option_definition *option, const void *a, const void *b)
+static bool text_is_equal(const struct option_definition *option, const void *a, const void *b)
 {
 	const char *one = *(char *const *)a, *other = *(char *const *)b;
 
@@ -275,8 +275,8 @@ static bool accepts_address(const char *text, char expected[OPTION_ERROR_TEXT])
 }
 
 #define TEXT_FUNCTIONS                                                    \
-	.size = sizeof(char *), .parse = parse_text, .print = print_text, \
-	.is_equal = is_equal_text, .describe = describe_word
+	.size = sizeof(char *), .parse = text_parse, .print = text_print, \
+	.is_equal = text_is_equal, .describe = word_describe
 
 const struct option_type option_type_input = {
 	TEXT_FUNCTIONS,
@@ -309,13 +309,13 @@ static bool accepts_endpoint(const char *text, char expected[OPTION_ERROR_TEXT])
 	return false;
 }
 
-static bool parse_list(const struct option_definition *option, void *field, const char *text,
+static bool list_parse(const struct option_definition *option, void *field, const char *text,
 		       char expected[OPTION_ERROR_TEXT])
 {
 	struct text_list *list = field;
 	char **item, *copy;
 
-	if (!option->type->accepts(text, expected) || !(copy = copy_text(text, expected)))
+	if (!option->type->accepts(text, expected) || !(copy = value_copy(text, expected)))
 		return false;
 	item = reallocarray(list->item, list->count + 1, sizeof(*item));
 	if (!item) {
@@ -327,15 +327,15 @@ static bool parse_list(const struct option_definition *option, void *field, cons
 	return true;
 }
 
-static void print_list(const struct option_definition *option, const void *field, FILE *file)
+static void list_print(const struct option_definition *option, const void *field, FILE *file)
 {
 	const struct text_list *list = field;
 
 	for (size_t i = 0; i < list->count; i++)
-		print_value(option, list->item[i], file);
+		value_print(option, list->item[i], file);
 }
 
-static bool is_equal_list(const struct option_definition *option, const void *a, const void *b)
+static bool list_is_equal(const struct option_definition *option, const void *a, const void *b)
 {
 	const struct text_list *one = a, *other = b;
 	bool equal = one->count == other->count;
@@ -350,9 +350,9 @@ const struct option_type option_type_endpoint = {
 	.size = sizeof(struct text_list),
 	.repeats = true,
 	.word = "HOST:PORT",
-	.parse = parse_list,
-	.print = print_list,
-	.is_equal = is_equal_list,
-	.describe = describe_word,
+	.parse = list_parse,
+	.print = list_print,
+	.is_equal = list_is_equal,
+	.describe = word_describe,
 	.accepts = accepts_endpoint,
 };

@@ -21,12 +21,12 @@ static bool parse_port(const char *text, struct address *address)
 	       strlcpy(address->port, text, sizeof(address->port)) < sizeof(address->port);
 }
 
-bool address_parse(const char *text, struct address *address, const char **wrong)
+bool address_parse(const char *text, struct address *address, const char **expected)
 {
 	const char *host = text, *host_end, *colon;
 	size_t length;
 
-	*wrong = "HOST:PORT, [IPV6]:PORT, *:PORT or :PORT";
+	*expected = "HOST:PORT, [IPV6]:PORT, *:PORT or :PORT";
 	if (*text == '[') {
 		host = text + 1;
 		host_end = strchr(host, ']');
@@ -39,12 +39,12 @@ bool address_parse(const char *text, struct address *address, const char **wrong
 			return false;
 		host_end = colon;
 		if (memchr(text, ':', (size_t)(host_end - text))) {
-			*wrong = "an IPv6 address in brackets: [IPV6]:PORT";
+			*expected = "an IPv6 address in brackets: [IPV6]:PORT";
 			return false;
 		}
 	}
 	if (!parse_port(colon + 1, address)) {
-		*wrong = "a port from 0 to 65535 after the last colon";
+		*expected = "a port from 0 to 65535 after the last colon";
 		return false;
 	}
 	length = (size_t)(host_end - host);

@@ -17,9 +17,9 @@ struct address {
 
 /**
  * address_parse() - split "host:port", "1.2.3.4:port", "[v6]:port", "*:port" or ":port".
- * @wrong: out: when false is returned, what would be right
+ * @expected: out: when false is returned, what would be right
  */
-bool address_parse(const char *text, struct address *address, const char **wrong);
+bool address_parse(const char *text, struct address *address, const char **expected);
 
 /** address_format() - "1.2.3.4:80" or "[::1]:80", an IPv4 address in IPv6 clothes as IPv4. */
 const char *address_format(const struct sockaddr *sockaddr, char text[ADDRESS_TEXT]);

@@ -8,7 +8,7 @@
 
 #define SYSTEMD "systemd:"
 /* What systemd.socket(5) allows. */
-#define SOCKET_NAME_MAX 255
+#define MAX_SOCKET_NAME 255
 
 static bool is_socket_name(const char *name)
 {
@@ -18,29 +18,29 @@ static bool is_socket_name(const char *name)
 		if (!isprint((unsigned char)name[i]) || name[i] == ':' || name[i] == ' ')
 			return false;
 	}
-	return length && length <= SOCKET_NAME_MAX;
+	return length && length <= MAX_SOCKET_NAME;
 }
 
-bool endpoint_parse(const char *text, struct endpoint *endpoint, const char **wrong)
+bool endpoint_parse(const char *text, struct endpoint *endpoint, const char **expected)
 {
 	endpoint->socket_name = NULL;
 	if (strncmp(text, SYSTEMD, strlen(SYSTEMD))) {
-		if (address_parse(text, &endpoint->address, wrong))
+		if (address_parse(text, &endpoint->address, expected))
 			return true;
 		if (!strchr(text, ':'))
-			*wrong = "HOST:PORT, [IPV6]:PORT, *:PORT, :PORT or systemd:NAME";
+			*expected = "HOST:PORT, [IPV6]:PORT, *:PORT, :PORT or systemd:NAME";
 		return false;
 	}
-	*wrong = "systemd:NAME with the name of a socket, which has no blank and no colon";
+	*expected = "systemd:NAME with the name of a socket, which has no blank and no colon";
 	endpoint->socket_name = text + strlen(SYSTEMD);
 	return is_socket_name(endpoint->socket_name);
 }
 
 static bool parse_both(const char *a, const char *b, struct endpoint *one, struct endpoint *other)
 {
-	const char *wrong;
+	const char *expected;
 
-	return endpoint_parse(a, one, &wrong) && endpoint_parse(b, other, &wrong) &&
+	return endpoint_parse(a, one, &expected) && endpoint_parse(b, other, &expected) &&
 	       !one->socket_name == !other->socket_name;
 }
 

@@ -15,9 +15,9 @@ struct endpoint {
 
 /**
  * endpoint_parse() - take "HOST:PORT" or "systemd:NAME" apart.
- * @wrong: out: when false is returned, what would be right
+ * @expected: out: when false is returned, what would be right
  */
-bool endpoint_parse(const char *text, struct endpoint *endpoint, const char **wrong);
+bool endpoint_parse(const char *text, struct endpoint *endpoint, const char **expected);
 
 /** endpoint_is_same() - can only one stream have both? Port 0 is another port each time. */
 bool endpoint_is_same(const char *a, const char *b);

@@ -13,11 +13,11 @@ static const char *after_prefix(const char *text, const char *prefix)
 	return strncmp(text, prefix, length) ? NULL : text + length;
 }
 
-bool input_parse(const char *text, struct input *input, const char **wrong)
+bool input_parse(const char *text, struct input *input, const char **expected)
 {
 	const char *argument, *ignored;
 
-	*wrong = "-, a path, unix:PATH, tcp:HOST:PORT or exec:COMMAND";
+	*expected = "-, a path, unix:PATH, tcp:HOST:PORT or exec:COMMAND";
 	input->argument = text;
 	if (!*text)
 		return false;
@@ -28,20 +28,20 @@ bool input_parse(const char *text, struct input *input, const char **wrong)
 	if ((argument = after_prefix(text, "unix:"))) {
 		input->kind = INPUT_UNIX;
 		input->argument = argument;
-		*wrong = "unix:PATH with a path of 1 to 107 bytes";
+		*expected = "unix:PATH with a path of 1 to 107 bytes";
 		return *argument && strlen(argument) < sizeof(((struct sockaddr_un *)0)->sun_path);
 	}
 	if ((argument = after_prefix(text, "tcp:"))) {
 		input->kind = INPUT_TCP;
 		input->argument = argument;
-		*wrong = "tcp:HOST:PORT or tcp:[IPV6]:PORT, with a port from 1 to 65535";
+		*expected = "tcp:HOST:PORT or tcp:[IPV6]:PORT, with a port from 1 to 65535";
 		return address_parse(argument, &input->address, &ignored) &&
 		       input->address.host[0] && atoi(input->address.port);
 	}
 	if ((argument = after_prefix(text, "exec:"))) {
 		input->kind = INPUT_EXEC;
 		input->argument = argument;
-		*wrong = "exec:COMMAND with a command for /bin/sh";
+		*expected = "exec:COMMAND with a command for /bin/sh";
 		return *argument != '\0';
 	}
 	input->kind = INPUT_PATH;

@@ -24,8 +24,8 @@ struct input {
 /**
  * input_parse() - read an "input" text.
  * @text: must outlive @input
- * @wrong: out: when false is returned, what would be right
+ * @expected: out: when false is returned, what would be right
  */
-bool input_parse(const char *text, struct input *input, const char **wrong);
+bool input_parse(const char *text, struct input *input, const char **expected);
 
 #endif

@@ -4,29 +4,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool copy_text(char **copy, const char *text)
+static bool settings_copy_text(char **copy, const char *text)
 {
 	*copy = text ? strdup(text) : NULL;
 	return *copy || !text;
 }
 
-static bool copy_text_list(struct text_list *copy, const struct text_list *list)
+static bool settings_copy_list(struct text_list *copy, const struct text_list *list)
 {
 	*copy = (struct text_list){ 0 };
 	if (!list->count)
 		return true;
 	copy->item = reallocarray(NULL, list->count, sizeof(*copy->item));
 	while (copy->item && copy->count < list->count &&
-	       copy_text(&copy->item[copy->count], list->item[copy->count]))
+	       settings_copy_text(&copy->item[copy->count], list->item[copy->count]))
 		copy->count++;
 	return copy->count == list->count;
 }
 
-static void free_text_list(struct text_list *list)
+static void settings_free_list(struct text_list *list)
 {
 	while (list->count)
 		free(list->item[--list->count]);
 	free(list->item);
+}
+
+size_t text_list_count(const struct text_list *list, size_t end, const char *text)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < end; i++)
+		count += !strcmp(list->item[i], text);
+	return count;
 }
 
 struct stream_settings *stream_settings_copy(const struct stream_settings *settings)
@@ -38,10 +47,10 @@ struct stream_settings *stream_settings_copy(const struct stream_settings *setti
 		return NULL;
 	*copy = *settings;
 	/* All of them, also after a failure: no pointer of @settings may stay in the copy. */
-	complete = copy_text(&copy->name, settings->name);
-	complete &= copy_text(&copy->input, settings->input);
-	complete &= copy_text(&copy->device, settings->device);
-	complete &= copy_text_list(&copy->listen, &settings->listen);
+	complete = settings_copy_text(&copy->name, settings->name);
+	complete &= settings_copy_text(&copy->input, settings->input);
+	complete &= settings_copy_text(&copy->device, settings->device);
+	complete &= settings_copy_list(&copy->listen, &settings->listen);
 	if (complete)
 		return copy;
 	stream_settings_free(copy);
@@ -53,7 +62,7 @@ void stream_settings_clear(struct stream_settings *settings)
 	free(settings->name);
 	free(settings->input);
 	free(settings->device);
-	free_text_list(&settings->listen);
+	settings_free_list(&settings->listen);
 	*settings = (struct stream_settings){ 0 };
 }
 

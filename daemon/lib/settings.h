@@ -77,6 +77,9 @@ struct daemon_settings {
 #define STREAM_SETTINGS_FIXED offsetof(struct stream_settings, listen)
 #define DAEMON_SETTINGS_FIXED offsetof(struct daemon_settings, log_level)
 
+/** text_list_count() - count the items before index @end that are equal to @text. */
+size_t text_list_count(const struct text_list *list, size_t end, const char *text);
+
 /** stream_settings_copy() - copy @settings and all that they own. Return: NULL without memory. */
 struct stream_settings *stream_settings_copy(const struct stream_settings *settings);
 

@@ -37,7 +37,7 @@ static bool parse_digits(const char *text, uint64_t *number, const char **end)
 	return errno == 0;
 }
 
-static bool multiply(uint64_t number, uint64_t factor, uint64_t *product)
+static bool units_multiply(uint64_t number, uint64_t factor, uint64_t *product)
 {
 	return !__builtin_mul_overflow(number, factor, product);
 }
@@ -65,7 +65,7 @@ static bool parse_size_prefix(const char *text, uint64_t *bytes, const char **en
 			*end += 2;
 		else if (**end == 'B')
 			*end += 1;
-		return multiply(number, unit->factor, bytes);
+		return units_multiply(number, unit->factor, bytes);
 	}
 	return false;
 }
@@ -90,7 +90,7 @@ bool units_parse_duration(const char *text, uint64_t *microseconds)
 	}
 	for (const struct unit *unit = duration_units; unit->suffix; unit++) {
 		if (!strcmp(end, unit->suffix))
-			return multiply(number, unit->factor, microseconds);
+			return units_multiply(number, unit->factor, microseconds);
 	}
 	return false;
 }

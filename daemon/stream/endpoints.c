@@ -68,7 +68,7 @@ bool endpoints_blocks_port(const struct endpoints *endpoints, const char *text,
 		const char *other = listener_endpoint(endpoints->listener[i]);
 
 		if (endpoint_shares_port(other, text) &&
-		    !(wanted && text_list_number(wanted, wanted->count, other)))
+		    !(wanted && text_list_count(wanted, wanted->count, other)))
 			return true;
 	}
 	return false;
@@ -120,7 +120,7 @@ void endpoints_close_others(struct endpoints *endpoints, const struct text_list 
 		const char *text = listener_endpoint(endpoints->listener[i]);
 		size_t number = endpoints_number(endpoints, text);
 
-		if (number <= text_list_number(wanted, wanted->count, text))
+		if (number <= text_list_count(wanted, wanted->count, text))
 			continue;
 		log_info("stream %s: no longer listening on %s", endpoints->name, text);
 		listener_close(endpoints_take(endpoints, i));
@@ -134,13 +134,4 @@ void endpoints_close_all(struct endpoints *endpoints)
 	free(endpoints->listener);
 	endpoints->listener = NULL;
 	endpoints->capacity = 0;
-}
-
-size_t text_list_number(const struct text_list *list, size_t end, const char *text)
-{
-	size_t number = 0;
-
-	for (size_t i = 0; i < end; i++)
-		number += !strcmp(list->item[i], text);
-	return number;
 }

@@ -59,7 +59,4 @@ void endpoints_close_others(struct endpoints *endpoints, const struct text_list 
 /** endpoints_close_all() - close all endpoints. */
 void endpoints_close_all(struct endpoints *endpoints);
 
-/** text_list_number() - return the number of items before @end that are this text. */
-size_t text_list_number(const struct text_list *list, size_t end, const char *text);
-
 #endif

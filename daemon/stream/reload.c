@@ -63,7 +63,7 @@ static bool reload_has_endpoints(struct stream *stream, const struct text_list *
 {
 	for (size_t i = 0; i < listen->count; i++) {
 		if (endpoints_number(stream_endpoints(stream), listen->item[i]) <=
-		    text_list_number(listen, i, listen->item[i]))
+		    text_list_count(listen, i, listen->item[i]))
 			return false;
 	}
 	return true;
@@ -134,7 +134,7 @@ static enum origin reload_find_origin(const struct plan *plan, const struct chan
 	const char *text = listen->item[index];
 
 	if (change->running && endpoints_number(stream_endpoints(change->running), text) >
-				       text_list_number(listen, index, text))
+				       text_list_count(listen, index, text))
 		return change->kind == CHANGE_RESTART ? ORIGIN_STREAM : ORIGIN_HERE;
 	/* An endpoint with port 0 never equals another one, not even of the same text. */
 	if (endpoint_is_same(text, text) && reload_is_found(plan, text, reload_search_endpoint))

@@ -24,7 +24,7 @@ help_of()
 	sed -n "/^The daemon/,\$ { /^  --$1 / { p; n; p; } }" "$work/help"
 }
 
-preset_of()
+default_of()
 {
 	help_of "$1" | sed -n 's/.*(default \(.*\))$/\1/p'
 }
@@ -69,22 +69,22 @@ same "dmacastd.8 has the long options of --help" "$work/long-options" "$work/in-
 
 # ---- values: defaults, choices, ranges ----
 
-: >"$work/sample-presets"
-: >"$work/page-presets"
+: >"$work/sample-defaults"
+: >"$work/page-defaults"
 : >"$work/choices"
 : >"$work/ranges"
 for name in "${options[@]}"; do
 	entry=$(entry_of "$name")
-	preset=$(preset_of "$name")
+	default=$(default_of "$name")
 
-	if [ -n "$preset" ]; then
-		grep -Fqx "#$name = $preset" "$sample" || echo "$name" >>"$work/sample-presets"
-		text="The default is .Cm $preset "
+	if [ -n "$default" ]; then
+		grep -Fqx "#$name = $default" "$sample" || echo "$name" >>"$work/sample-defaults"
+		text="The default is .Cm $default "
 	else
 		text="There is no default"
 	fi
 	[[ "${entry//$'\n'/ } " = *"$text"* ]] ||
-		echo "$name: expected: $text" >>"$work/page-presets"
+		echo "$name: expected: $text" >>"$work/page-defaults"
 
 	choices=$(help_of "$name" | sed -nE 's/^  --[a-z-]+ ([a-z-]+(\|[a-z-]+)+)$/\1/p')
 	for choice in ${choices//|/ }; do
@@ -99,8 +99,8 @@ for name in "${options[@]}"; do
 			echo "$name: $bound" >>"$work/ranges"
 	done
 done
-nothing_in "the sample has the default of each option" "$work/sample-presets"
-nothing_in "dmacastd.conf.5 has the default of each option" "$work/page-presets"
+nothing_in "the sample has the default of each option" "$work/sample-defaults"
+nothing_in "dmacastd.conf.5 has the default of each option" "$work/page-defaults"
 nothing_in "dmacastd.conf.5 has the words that an option takes" "$work/choices"
 nothing_in "dmacastd.conf.5 has the range of each number" "$work/ranges"
 

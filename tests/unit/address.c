@@ -67,12 +67,12 @@ static const struct {
 static void test_address_parse(void)
 {
 	struct address address;
-	const char *wrong;
+	const char *expected;
 
 	for (size_t i = 0; i < LENGTH(right_addresses); i++) {
 		const char *text = right_addresses[i].text;
 
-		if (!check(address_parse(text, &address, &wrong), "\"%s\" refused", text))
+		if (!check(address_parse(text, &address, &expected), "\"%s\" refused", text))
 			continue;
 		check(!strcmp(address.host, right_addresses[i].host), "\"%s\": host \"%s\"", text,
 		      address.host);
@@ -83,10 +83,10 @@ static void test_address_parse(void)
 	for (size_t i = 0; i < LENGTH(wrong_addresses); i++) {
 		const char *text = wrong_addresses[i].text;
 
-		wrong = NULL;
-		if (check(!address_parse(text, &address, &wrong), "\"%s\" accepted", text))
-			check(wrong && strstr(wrong, wrong_addresses[i].expected),
-			      "\"%s\": expected %s", text, wrong);
+		expected = NULL;
+		if (check(!address_parse(text, &address, &expected), "\"%s\" accepted", text))
+			check(expected && strstr(expected, wrong_addresses[i].expected),
+			      "\"%s\": expected %s", text, expected);
 	}
 	point("refuse what is no address, and say what would be one");
 }
@@ -127,12 +127,12 @@ static const struct {
 static void test_input_parse(void)
 {
 	struct input input;
-	const char *wrong;
+	const char *expected;
 
 	for (size_t i = 0; i < LENGTH(right_inputs); i++) {
 		const char *text = right_inputs[i].text;
 
-		if (!check(input_parse(text, &input, &wrong), "\"%s\" refused", text))
+		if (!check(input_parse(text, &input, &expected), "\"%s\" refused", text))
 			continue;
 		check(input.kind == right_inputs[i].kind, "\"%s\": kind %d", text, input.kind);
 		check(!strcmp(input.argument, right_inputs[i].argument), "\"%s\": argument \"%s\"",
@@ -146,10 +146,10 @@ static void test_input_parse(void)
 	for (size_t i = 0; i < LENGTH(wrong_inputs); i++) {
 		const char *text = wrong_inputs[i].text;
 
-		wrong = NULL;
-		if (check(!input_parse(text, &input, &wrong), "\"%s\" accepted", text))
-			check(wrong && strstr(wrong, wrong_inputs[i].expected),
-			      "\"%s\": expected %s", text, wrong);
+		expected = NULL;
+		if (check(!input_parse(text, &input, &expected), "\"%s\" accepted", text))
+			check(expected && strstr(expected, wrong_inputs[i].expected),
+			      "\"%s\": expected %s", text, expected);
 	}
 	point("refuse what is no input, and say what would be one");
 }
@@ -161,7 +161,7 @@ union any_address {
 	struct sockaddr_un un;
 };
 
-static union any_address make(const char *host, uint16_t port)
+static union any_address make_address(const char *host, uint16_t port)
 {
 	union any_address address = { 0 };
 
@@ -195,7 +195,7 @@ static void test_address_format(void)
 	};
 
 	for (size_t i = 0; i < LENGTH(table); i++) {
-		union any_address address = make(table[i].host, table[i].port);
+		union any_address address = make_address(table[i].host, table[i].port);
 		char text[ADDRESS_TEXT];
 
 		check(address_format(&address.sockaddr, text) == text, "another pointer");
@@ -226,7 +226,7 @@ static void test_same_host(void)
 	};
 
 	for (size_t i = 0; i < LENGTH(table); i++) {
-		union any_address a = make(table[i].a, 1), b = make(table[i].b, 2);
+		union any_address a = make_address(table[i].a, 1), b = make_address(table[i].b, 2);
 
 		check(address_same_host(&a.sockaddr, &b.sockaddr) == table[i].same, "%s and %s",
 		      table[i].a, table[i].b);

@@ -125,7 +125,7 @@ static const struct client_callbacks clients_callbacks = {
 static void clients_begin(struct world *world, uint32_t max_pinned)
 {
 	memset(world, 0, sizeof(*world));
-	option_set_presets(OPTION_STREAM, &world->settings);
+	option_set_defaults(OPTION_STREAM, &world->settings);
 	world->settings.name = stream_name_text;
 	world->settings.zerocopy = ZEROCOPY_ALWAYS;
 	world->settings.block_size = BLOCK_SIZE;

@@ -26,7 +26,7 @@ static struct capture capture;
 static char directory[] = "/tmp/dmacast-config-XXXXXX";
 static char path[64];
 
-static void write_file(const char *text, size_t length)
+static void write_config_file(const char *text, size_t length)
 {
 	FILE *file = fopen(path, "w");
 
@@ -46,7 +46,7 @@ static bool read_config(struct config *config, const char *from)
 	return right;
 }
 
-static char *printed(const struct config *config)
+static char *printed_config(const struct config *config)
 {
 	char *text;
 	size_t length;
@@ -276,7 +276,7 @@ static void test_wrong_files(void)
 		struct config config;
 		char start[128];
 
-		write_file(wrong_files[i].text, wrong_files[i].length);
+		write_config_file(wrong_files[i].text, wrong_files[i].length);
 		check(!read_config(&config, path), "taken");
 		if (wrong_files[i].line)
 			snprintf(start, sizeof(start), "test: error: %s:%u: ", path,
@@ -306,7 +306,7 @@ static void test_wrong_values(void)
 		snprintf(start, sizeof(start), "test: error: %s:3: [%s] ", path,
 			 in_daemon ? "daemon" : "stream a");
 		snprintf(key, sizeof(key), "] %s = tcp:?: ", option->name);
-		write_file(text, strlen(text));
+		write_config_file(text, strlen(text));
 		check(!read_config(&config, path), "%s: taken", option->name);
 		check(is_logged(start, key, "expected "), "%s", capture.text);
 		check(line_count(capture.text) == 1, "%s", capture.text);
@@ -333,7 +333,7 @@ static void test_no_file(void)
 	point("wrong file: a directory");
 }
 
-static void test_long_lines(void)
+static void test_long_config_lines(void)
 {
 	static const struct {
 		const char *start;
@@ -358,7 +358,7 @@ static void test_long_lines(void)
 			(size_t)sprintf(text + length, "\nhold = %s\n", table[i].right ? "2" : "x");
 		if (table[i].right && *table[i].start != 'i')
 			length += (size_t)sprintf(text + length, "input = -\n");
-		write_file(text, length);
+		write_config_file(text, length);
 		check(read_config(&config, path) == table[i].right, "%s, %zu bytes: %s",
 		      table[i].start, table[i].length, capture.text);
 		snprintf(start, sizeof(start), "test: error: %s:3: ", path);
@@ -381,7 +381,7 @@ static const struct {
 	const char *title;
 	const char *text;
 	size_t length;
-	const char *effective[4]; /* among the lines that are printed */
+	const char *effective[4]; /* among the lines that are printed_config */
 } right_files[] = {
 	{ "defaults",
 	  TEXT(STREAM),
@@ -463,12 +463,12 @@ static const struct {
 /* Written and read again, a configuration is the same. */
 static void check_reread(const struct config *config)
 {
-	char *text = printed(config), *again;
+	char *text = printed_config(config), *again;
 	struct config other;
 
-	write_file(text, strlen(text));
+	write_config_file(text, strlen(text));
 	check(read_config(&other, path), "%s", capture.text);
-	again = printed(&other);
+	again = printed_config(&other);
 	check(!strcmp(text, again), "%s\nread again:\n%s", text, again);
 	free(again);
 	free(text);
@@ -481,10 +481,10 @@ static void test_right_files(void)
 		struct config config;
 		char *text;
 
-		write_file(right_files[i].text, right_files[i].length);
+		write_config_file(right_files[i].text, right_files[i].length);
 		check(read_config(&config, path), "refused");
 		check(!*capture.text, "%s", capture.text);
-		text = printed(&config);
+		text = printed_config(&config);
 		for (int n = 0; n < 4 && right_files[i].effective[n]; n++) {
 			char line[128];
 
@@ -552,7 +552,7 @@ static bool goes_with(size_t i, bool device)
 	return i < INPUT_FIRST || (device ? i >= DEVICE_FIRST && i < PATTERN : i < DEVICE_FIRST);
 }
 
-static const struct option_definition *find(const char *name)
+static const struct option_definition *find_option(const char *name)
 {
 	const struct option_definition *option = option_find(OPTION_DAEMON, name);
 
@@ -561,7 +561,7 @@ static const struct option_definition *find(const char *name)
 
 static void check_value(const struct config *config, const struct set *expected)
 {
-	const struct option_definition *option = find(expected->name);
+	const struct option_definition *option = find_option(expected->name);
 	const void *settings = option->scope == OPTION_DAEMON ? (const void *)&config->daemon
 							      : (const void *)config->streams;
 	const void *field = (const char *)settings + expected->field;
@@ -587,11 +587,11 @@ static void write_set(bool device)
 	for (int scope = OPTION_DAEMON; scope <= OPTION_STREAM; scope++) {
 		strcat(text, scope == OPTION_DAEMON ? "[daemon]\n" : "[stream a]\n");
 		for (size_t i = 0; i < LENGTH(set); i++) {
-			if (goes_with(i, device) && (int)find(set[i].name)->scope == scope)
+			if (goes_with(i, device) && (int)find_option(set[i].name)->scope == scope)
 				sprintf(text + strlen(text), "%s = %s\n", set[i].name, set[i].text);
 		}
 	}
-	write_file(text, strlen(text));
+	write_config_file(text, strlen(text));
 }
 
 static enum arguments_outcome parse_arguments(const char *line, struct config *config);
@@ -614,7 +614,7 @@ static void test_options_with(bool device)
 	check(config.streams[0].listen.count == 1 &&
 		      !strcmp(config.streams[0].listen.item[0], "localhost:7000"),
 	      "another endpoint");
-	from_file = printed(&config);
+	from_file = printed_config(&config);
 	check_reread(&config);
 	config_free(&config);
 	point("each option of a stream of %s in a file", device ? "a device" : "an input");
@@ -624,7 +624,7 @@ static void test_options_with(bool device)
 			sprintf(line + strlen(line), " --%s %s", set[i].name, set[i].text);
 	}
 	check(parse_arguments(line, &config) == ARGUMENTS_CHECK, "%s", capture.text);
-	from_line = printed(&config);
+	from_line = printed_config(&config);
 	check(!strcmp(from_file, from_line), "%s\nfrom the command line:\n%s", from_file,
 	      from_line);
 	config_free(&config);
@@ -645,7 +645,8 @@ static void test_every_option(void)
 				text = set[s].text;
 		}
 		check(text, "%s is missing in this test", option_table[i].name);
-		check(text && (!option_table[i].preset || strcmp(text, option_table[i].preset)),
+		check(text && (!option_table[i].default_text ||
+			       strcmp(text, option_table[i].default_text)),
 		      "%s is its default", option_table[i].name);
 	}
 	point("this test sets each option to another value than the default");
@@ -736,7 +737,7 @@ static const struct {
 
 static void test_wrong_lines(void)
 {
-	write_file(TEXT(STREAM));
+	write_config_file(TEXT(STREAM));
 	for (size_t i = 0; i < LENGTH(wrong_lines); i++) {
 		unsigned int errors = wrong_lines[i].errors ? wrong_lines[i].errors : 1;
 		struct config config;
@@ -756,7 +757,7 @@ static void test_file_and_line(void)
 {
 	struct config config;
 
-	write_file(TEXT("[daemon]\nstrict = yes\ndrain-timeout = 1s\n" STREAM));
+	write_config_file(TEXT("[daemon]\nstrict = yes\ndrain-timeout = 1s\n" STREAM));
 	check(parse_arguments("--drain-timeout 2s -c FILE", &config) == ARGUMENTS_RUN, "%s",
 	      capture.text);
 	check(config.daemon.strict && config.daemon.drain_timeout == 2000000, "%d, %" PRIu64,
@@ -788,7 +789,7 @@ static void test_verbosity(void)
 		{ "-c FILE --log-level debug -q", LOG_LEVEL_WARNING },
 	};
 
-	write_file(TEXT(STREAM));
+	write_config_file(TEXT(STREAM));
 	for (size_t i = 0; i < LENGTH(table); i++) {
 		struct config config;
 		unsigned int lines;
@@ -807,7 +808,7 @@ static void test_verbosity(void)
 	point("log-level, -v and -q");
 }
 
-static void test_help(void)
+static void test_help_and_version(void)
 {
 	static struct capture output;
 	struct config config;
@@ -848,13 +849,13 @@ int main(void)
 	test_wrong_files();
 	test_wrong_values();
 	test_no_file();
-	test_long_lines();
+	test_long_config_lines();
 	test_right_files();
 	test_every_option();
 	test_wrong_lines();
 	test_file_and_line();
 	test_verbosity();
-	test_help();
+	test_help_and_version();
 	unlink(path);
 	rmdir(directory);
 	return tap_end();

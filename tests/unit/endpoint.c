@@ -8,7 +8,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-static void test_parse(void)
+static void test_endpoint_parse(void)
 {
 	static const struct {
 		const char *text, *socket_name, *port;
@@ -30,14 +30,14 @@ static void test_parse(void)
 
 	for (size_t i = 0; i < LENGTH(table); i++) {
 		struct endpoint endpoint;
-		const char *wrong = NULL;
-		bool right = endpoint_parse(table[i].text, &endpoint, &wrong);
+		const char *expected = NULL;
+		bool right = endpoint_parse(table[i].text, &endpoint, &expected);
 
-		if (!check(right == table[i].right, "%s: expected %s", table[i].text, wrong))
+		if (!check(right == table[i].right, "%s: expected %s", table[i].text, expected))
 			continue;
 		if (!right)
-			check(wrong && strstr(wrong, "systemd:NAME"), "%s: expected %s",
-			      table[i].text, wrong);
+			check(expected && strstr(expected, "systemd:NAME"), "%s: expected %s",
+			      table[i].text, expected);
 		else if (table[i].socket_name)
 			check(endpoint.socket_name &&
 				      !strcmp(endpoint.socket_name, table[i].socket_name),
@@ -50,7 +50,7 @@ static void test_parse(void)
 	point("HOST:PORT and systemd:NAME, and what is neither");
 }
 
-static void test_same(void)
+static void test_same_endpoint(void)
 {
 	static const struct {
 		const char *a, *b;
@@ -83,7 +83,7 @@ static void test_same(void)
 
 int main(void)
 {
-	test_parse();
-	test_same();
+	test_endpoint_parse();
+	test_same_endpoint();
 	return tap_end();
 }

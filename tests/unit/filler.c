@@ -90,7 +90,7 @@ static void begin_world(void)
 	};
 
 	memset(&world, 0, sizeof(world));
-	option_set_presets(OPTION_STREAM, &world.settings);
+	option_set_defaults(OPTION_STREAM, &world.settings);
 	world.settings.low_water = LOW_WATER;
 	world.base = event_base_new();
 	world.ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);

@@ -58,7 +58,7 @@ static void test_fields(void)
 	point("each option has a field of its own");
 }
 
-static void test_help(void)
+static void test_option_help(void)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *option = &option_table[i];
@@ -77,7 +77,7 @@ static void test_help(void)
 	point("each option has one line of help, and says what it takes");
 }
 
-static void test_presets(void)
+static void test_defaults(void)
 {
 	struct daemon_settings daemon_settings = { 0 };
 	struct stream_settings stream_settings = { 0 };
@@ -88,10 +88,10 @@ static void test_presets(void)
 		char expected[OPTION_ERROR_TEXT] = "";
 		uint64_t value;
 
-		if (!option->preset)
+		if (!option->default_text)
 			continue;
-		check(option_set(option, &any, option->preset, expected), "%s = %s: expected %s",
-		      option->name, option->preset, expected);
+		check(option_set(option, &any, option->default_text, expected),
+		      "%s = %s: expected %s", option->name, option->default_text, expected);
 		check(is_number(option) || option->type == &option_type_boolean ||
 			      option->type == &option_type_choice,
 		      "the default of %s needs memory", option->name);
@@ -101,14 +101,14 @@ static void test_presets(void)
 		check(option->minimum < option->maximum, "%s", option->name);
 		check((option->has_auto && value == SETTING_AUTO) ||
 			      (value >= option->minimum && value <= option->maximum),
-		      "%s = %s", option->name, option->preset);
+		      "%s = %s", option->name, option->default_text);
 		/* Else a number would be mistaken for it. */
 		check(!option->has_auto || option->maximum < SETTING_AUTO, "%s", option->name);
 	}
-	point("each preset is a value that the option takes, and needs no memory");
+	point("each default is a value that the option takes, and needs no memory");
 
-	option_set_presets(OPTION_DAEMON, &daemon_settings);
-	option_set_presets(OPTION_STREAM, &stream_settings);
+	option_set_defaults(OPTION_DAEMON, &daemon_settings);
+	option_set_defaults(OPTION_STREAM, &stream_settings);
 	check(daemon_settings.log_level == 3, "log-level %u", daemon_settings.log_level);
 	check(stream_settings.block_size == 256 << 10 && stream_settings.ring_size == 16 << 20,
 	      "another ring");
@@ -124,7 +124,7 @@ static void test_presets(void)
 	check(stream_settings_blocks(&stream_settings) == 64 &&
 		      stream_settings_low_water(&stream_settings) == 8,
 	      "another low-water mark");
-	point("a new stream has the presets");
+	point("a new stream has the defaults");
 }
 
 /* The words of each choice against the enum that the daemon reads. */
@@ -207,7 +207,7 @@ static void test_ranges(void)
 	point("numbers are taken from the minimum to the maximum, and errors name both");
 }
 
-/* A value that the option takes and that is not its preset. */
+/* A value that the option takes and that is not its default. */
 static const char *other_value(const struct option_definition *option)
 {
 	static const struct {
@@ -225,7 +225,7 @@ static const char *other_value(const struct option_definition *option)
 		if (value[i].type == option->type)
 			return value[i].text;
 	}
-	return option->choices[strcmp(option->choices[0], option->preset) ? 0 : 1];
+	return option->choices[strcmp(option->choices[0], option->default_text) ? 0 : 1];
 }
 
 /* An option in the part of the struct that its effect does not allow could change under its users. */
@@ -265,8 +265,8 @@ static void test_changes(void)
 		char names[OPTION_NAMES_TEXT], expected[OPTION_ERROR_TEXT];
 		bool adapts = option->effect != OPTION_AT_START;
 
-		option_set_presets(option->scope, &a);
-		option_set_presets(option->scope, &b);
+		option_set_defaults(option->scope, &a);
+		option_set_defaults(option->scope, &b);
 		check(!option_changes(option->scope, OPTION_EFFECTS_ALL, &a, &b, names),
 		      "%s changed by themselves", names);
 		check(option_set(option, &b, other_value(option), expected), "%s: expected %s",
@@ -364,8 +364,8 @@ int main(void)
 {
 	test_names();
 	test_fields();
-	test_help();
-	test_presets();
+	test_option_help();
+	test_defaults();
 	test_choices();
 	test_ranges();
 	test_fixed_part();

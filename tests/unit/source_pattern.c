@@ -74,7 +74,7 @@ static void begin_world(uint64_t rate, size_t turn_bytes)
 
 	memset(&world, 0, sizeof(world));
 	world.turn_bytes = turn_bytes;
-	option_set_presets(OPTION_STREAM, &world.settings);
+	option_set_defaults(OPTION_STREAM, &world.settings);
 	world.settings.pattern = rate;
 	world.settings.pattern_form = PATTERN_RESIDENT;
 	/* No more than two blocks are made up for at once. */

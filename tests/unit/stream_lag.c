@@ -91,7 +91,7 @@ static const struct client_callbacks world_callbacks = {
 static void world_begin(struct world *world, enum lag_policy policy, uint64_t low_water)
 {
 	memset(world, 0, sizeof(*world));
-	option_set_presets(OPTION_STREAM, &world->settings);
+	option_set_defaults(OPTION_STREAM, &world->settings);
 	world->settings.name = stream_name_text;
 	world->settings.lag_policy = policy;
 	world->settings.zerocopy = ZEROCOPY_NEVER;

@@ -14,7 +14,7 @@ static struct stream_settings names_settings(const char *name)
 {
 	struct stream_settings settings = { 0 };
 
-	option_set_presets(OPTION_STREAM, &settings);
+	option_set_defaults(OPTION_STREAM, &settings);
 	settings.name = strdup(name);
 	return settings;
 }

@@ -49,7 +49,7 @@ static inline void settings_begin(struct stream_settings *settings, const char *
 				  const char *endpoint, const char *ring_size)
 {
 	memset(settings, 0, sizeof(*settings));
-	option_set_presets(OPTION_STREAM, settings);
+	option_set_defaults(OPTION_STREAM, settings);
 	settings->name = strdup(name);
 	settings_set(settings, "listen", endpoint);
 	settings_set(settings, "block-size", WORLD_BLOCK);

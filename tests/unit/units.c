@@ -199,7 +199,7 @@ static const struct {
 	{ units_format_short, UINT64_MAX, "16777216.0T" },
 };
 
-static void test_format(void)
+static void test_units_format(void)
 {
 	for (size_t i = 0; i < LENGTH(formatted); i++) {
 		char text[UNITS_TEXT];
@@ -248,7 +248,7 @@ int main(int argc, char **argv)
 	TEST_PARSER("size", units_parse_size, sizes, wrong_sizes);
 	TEST_PARSER("duration", units_parse_duration, durations, wrong_durations);
 	TEST_PARSER("rate", units_parse_rate, rates, wrong_rates);
-	test_format();
+	test_units_format();
 	test_round_trips(steps, seed);
 	return tap_end();
 }
