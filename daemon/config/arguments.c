@@ -17,7 +17,7 @@
 
 #define DEFAULT_STREAM_NAME "main"
 
-/* getopt_long() values: of the table's options from OPTION_BASE on. */
+/* Values for getopt_long(). Those of the option table start at OPTION_BASE. */
 enum { OPTION_CHECK_ONLY = 256, OPTION_NAME, OPTION_BASE };
 
 struct parser {
@@ -124,7 +124,7 @@ static void set_table_option(struct parser *parser, size_t index, const char *te
 	parser->is_set[index] = true;
 }
 
-/* Options of the file come first, so that the command line's own can replace them. */
+/* Read the file before the other arguments, so that these replace its options. */
 static void read_named_file(struct parser *parser, int argc, char **argv,
 			    const struct option *options)
 {
@@ -148,7 +148,7 @@ static void read_named_file(struct parser *parser, int argc, char **argv,
 		parser->errors++;
 }
 
-/* After getopt_long() gave '?': optopt says what it knows. */
+/* Log why getopt_long() returned '?'; optopt has a short option, or the value of a long one. */
 static void log_wrong_option(const char *argument)
 {
 	if (strncmp(argument, "--", 2))
@@ -242,7 +242,7 @@ static void set_verbosity(const struct parser *parser)
 {
 	int level = (int)parser->config->daemon.log_level + LOG_LEVEL_ERROR;
 
-	/* -q leaves warnings and errors. */
+	/* -q keeps warnings and errors, -qq only errors. */
 	if (parser->verbosity >= 0)
 		level += parser->verbosity;
 	else if (level > LOG_LEVEL_WARNING)
@@ -254,12 +254,12 @@ static void set_verbosity(const struct parser *parser)
 	parser->config->log_level = (enum log_level)level;
 }
 
-/* Read the arguments and the file. Return: false if there is nothing more to do. */
+/* Read the arguments and the file. Return: false if help or version was printed. */
 static bool read_arguments(struct parser *parser, int argc, char **argv,
 			   const struct option *options)
 {
 	opterr = 0;
-	optind = 0; /* whatever an earlier call left behind */
+	optind = 0; /* reset the state of an earlier call */
 	read_named_file(parser, argc, argv, options);
 	if (!take_options(parser, argc, argv, options))
 		return false;
@@ -271,18 +271,18 @@ enum arguments_outcome arguments_parse(int argc, char **argv, struct config *con
 {
 	struct parser parser = { .config = config };
 	struct option *options = long_options();
-	bool go_on = true;
+	bool parsed = true;
 
 	parser.is_set = calloc(option_count, sizeof(*parser.is_set));
 	if (options && parser.is_set) {
-		go_on = read_arguments(&parser, argc, argv, options);
+		parsed = read_arguments(&parser, argc, argv, options);
 	} else {
 		log_error("no memory to read the arguments");
 		parser.errors++;
 	}
 	free(options);
 	free(parser.is_set);
-	if (!go_on)
+	if (!parsed)
 		return ARGUMENTS_DONE;
 	if (!parser.errors && !parser.file && !config->stream_count) {
 		log_error("nothing to do; expected -c FILE, or --input INPUT --listen HOST:PORT; "

@@ -8,15 +8,15 @@
 #include <stdbool.h>
 
 enum arguments_outcome {
-	ARGUMENTS_RUN,	 /* the configuration is complete and right */
-	ARGUMENTS_CHECK, /* the same, but it is only to be printed */
-	ARGUMENTS_DONE,	 /* nothing more to do: help or version was printed */
+	ARGUMENTS_RUN,	 /* the configuration is complete and valid */
+	ARGUMENTS_CHECK, /* the same, and should only be printed */
+	ARGUMENTS_DONE,	 /* help or version was printed */
 	ARGUMENTS_WRONG, /* errors were logged, or there was no memory */
 };
 
 /**
- * arguments_parse() - fill @config from the command line and the file that it names. May be repeated,
- * to read the file again, with the same arguments.
+ * arguments_parse() - fill @config from the command line and the file that it names. Call it again with the
+ * same arguments to read the file again.
  */
 enum arguments_outcome arguments_parse(int argc, char **argv, struct config *config);
 

@@ -75,14 +75,14 @@ bool config_rename_stream(struct config *config, struct stream_settings *stream,
 	return true;
 }
 
-/* A command line can say what a file cannot. */
+/* A command line can set values that a file cannot hold. */
 static void config_warn_of_input(const struct stream_settings *stream)
 {
 	const char *input = stream->input;
 
 	if (input && !config_file_can_hold("input", input))
 		log_warning(
-			"stream %s: input = %s: a file cannot hold this, put the command into a "
+			"stream %s: input = %s: a file cannot hold this; put the command into a "
 			"script",
 			stream->name, input);
 }

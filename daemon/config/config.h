@@ -13,16 +13,16 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* What is not in the settings is the command line's to say. */
+/* `file` and `log_level` come from the command line. */
 struct config {
-	const char *file;	  /* that it was read from; NULL: it is the command line's alone */
-	enum log_level log_level; /* of the settings, with -v and -q */
+	const char *file;	  /* path of the file that was read; NULL: none */
+	enum log_level log_level; /* daemon.log_level, changed by -v and -q */
 	struct daemon_settings daemon;
 	struct stream_settings *streams;
 	size_t stream_count;
 };
 
-/** config_init() - an empty configuration: defaults for the daemon, no streams. */
+/** config_init() - set @config to the defaults of the daemon and no streams. */
 void config_init(struct config *config);
 
 /**
@@ -43,8 +43,8 @@ bool config_rename_stream(struct config *config, struct stream_settings *stream,
 void config_print(const struct config *config, FILE *file);
 
 /**
- * config_renew() - make of a configuration in effect what @from says, but for those options of the
- * daemon that need a new start. @from has no streams afterwards.
+ * config_renew() - replace a configuration in effect by @from. Options of the daemon that need a restart
+ * keep their values. @from has no streams afterwards. Cannot fail.
  */
 void config_renew(struct config *config, struct config *from);
 

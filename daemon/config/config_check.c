@@ -13,7 +13,6 @@
 
 #define MIN_BLOCKS 4
 
-/* The errors of one stream: each line says which option, and what would be right. */
 static unsigned int check_ring_size(const struct stream_settings *stream, const char *where)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -44,20 +43,21 @@ static unsigned int check_ring_size(const struct stream_settings *stream, const 
 	return errors;
 }
 
-/* What only a device, or anything but a device, can do. */
+/* Check the options that only a device has, or only other sources. */
 static unsigned int check_device(const struct stream_settings *stream, const char *where)
 {
 	unsigned int errors = 0;
 
 	if (stream->device && stream->huge_pages == HUGE_PAGES_REQUIRE) {
-		log_error("%s huge-pages = require: expected no device; its ring is the kernel's",
+		log_error("%s huge-pages = require: expected no device; the kernel allocates its "
+			  "ring",
 			  where);
 		errors++;
 	}
 	if (!stream->device && stream->overrun != OVERRUN_DROP_OLDEST) {
-		log_error(
-			"%s overrun = stall: expected a device; others wait when the ring is full",
-			where);
+		log_error("%s overrun = stall: expected a device; other sources wait when the ring "
+			  "is full",
+			  where);
 		errors++;
 	}
 	if (!stream->device && stream->contiguous) {
@@ -108,7 +108,7 @@ static unsigned int check_stream_settings(const struct stream_settings *stream, 
 	errors += check_source(stream, where);
 	errors += check_ring_size(stream, where);
 	if (!stream->listen.count) {
-		log_error("%s: nobody can connect; expected at least one listen = HOST:PORT",
+		log_error("%s: clients cannot connect; expected at least one listen = HOST:PORT",
 			  where);
 		errors++;
 	}
@@ -120,7 +120,7 @@ static unsigned int check_stream_settings(const struct stream_settings *stream, 
 	return errors;
 }
 
-/* The stream that has the endpoint @index of stream @number, before it, or NULL. */
+/* Return the stream before stream @number, or itself, that already has its endpoint @index; or NULL. */
 static const struct stream_settings *earlier_user(const struct config *config, size_t number,
 						  size_t index)
 {
@@ -137,7 +137,7 @@ static const struct stream_settings *earlier_user(const struct config *config, s
 	return NULL;
 }
 
-/* The same endpoint twice can only fail later, and less clearly. */
+/* An endpoint that is used twice would fail later, with a less clear message. */
 static unsigned int check_endpoints(const struct config *config, const char *origin)
 {
 	unsigned int errors = 0;
@@ -159,7 +159,7 @@ static unsigned int check_endpoints(const struct config *config, const char *ori
 	return errors;
 }
 
-/* Who else has what only one stream can have, or NULL. */
+/* Return an earlier stream with the same source, where only one stream can have it; or NULL. */
 static const struct stream_settings *earlier_owner(const struct config *config, size_t number)
 {
 	const struct stream_settings *stream = &config->streams[number];

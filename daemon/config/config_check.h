@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Checks of a whole configuration: of options that depend on each other, and of streams among each other. */
+/* Checks of a whole configuration: of options that depend on each other, and of streams that conflict. */
 #ifndef DMACAST_CONFIG_CHECK_H
 #define DMACAST_CONFIG_CHECK_H
 

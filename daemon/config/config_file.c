@@ -16,7 +16,7 @@
 #define NO_SECTION (-1)
 #define DAEMON_SECTION (-2)
 
-/* What is known while a file is read. inih splits the lines, this keeps where they came from. */
+/* State while a file is read: inih splits the lines, this records where they came from. */
 struct reader {
 	struct config *config;
 	const char *path;
@@ -25,11 +25,12 @@ struct reader {
 	size_t line_capacity;
 	unsigned int line_number;
 	int section;	    /* index into config->streams, or NO_SECTION, DAEMON_SECTION */
-	bool section_begun; /* any, known or not */
+	bool section_begun; /* a known one or not */
 	bool section_known;
-	unsigned int *set_on_line; /* for each option of the table, in this section; 0: not yet */
+	unsigned int *
+		set_on_line; /* line number for each option of the table in this section; 0: not set */
 	bool daemon_seen;
-	int read_error; /* errno of the read that ended the file early; 0: it was read to its end */
+	int read_error; /* errno of the read that failed; 0: the whole file was read */
 	unsigned int errors;
 };
 
@@ -46,7 +47,7 @@ __attribute__((format(printf, 2, 3))) static void reader_error(struct reader *re
 	reader->errors++;
 }
 
-/* The first of @wanted in @line that is not in a comment, by inih's rules; or NULL. */
+/* Find the first of the characters @wanted in @line that is outside a comment, by inih's rules. */
 static const char *find_outside_comment(const char *line, const char *wanted)
 {
 	for (const char *p = line; *p; p++) {
@@ -64,7 +65,7 @@ static bool is_blank_or_comment(const char *text)
 	return !*text || *text == ';' || *text == '#';
 }
 
-/* A section begins: inih tells of it only with its first key, which may never come. */
+/* Begin a section. inih reports a section only with its first key, and there may be none. */
 static void reader_begin_section(struct reader *reader, const char *line)
 {
 	const char *end = find_outside_comment(line, "]"), *expected;
@@ -74,8 +75,8 @@ static void reader_begin_section(struct reader *reader, const char *line)
 	reader->section_begun = true;
 	reader->section_known = false;
 	if (!end || !is_blank_or_comment(end + 1)) {
-		reader_error(reader,
-			     "%s: expected [daemon] or [stream NAME], and nothing behind it", line);
+		reader_error(reader, "%s: expected [daemon] or [stream NAME], and nothing after it",
+			     line);
 		return;
 	}
 	snprintf(name, sizeof(name), "%.*s", (int)(end - line - 1), line + 1);
@@ -102,7 +103,7 @@ static void reader_begin_section(struct reader *reader, const char *line)
 	}
 }
 
-/* Look at a line before inih does. Return: whether inih is to have it. */
+/* Check a line before inih parses it. Return: true if inih should get it. */
 static bool preprocess_line(struct reader *reader, const char *line, size_t longest)
 {
 	if (is_blank_or_comment(line))
@@ -122,8 +123,8 @@ static bool preprocess_line(struct reader *reader, const char *line, size_t long
 	return true;
 }
 
-/* inih's reader: like fgets(), but it counts lines, and keeps no white space at either end: an
- * indented line would continue the option before it. */
+/* Read a line for inih, like fgets(). Strip white space at both ends: an indented line would continue the
+ * option before it. */
 static char *reader_read_line(char *buffer, int size, void *stream)
 {
 	struct reader *reader = stream;
@@ -131,7 +132,7 @@ static char *reader_read_line(char *buffer, int size, void *stream)
 	char *line = reader->line;
 
 	if (length < 0) {
-		/* Also without memory for the line: the rest of the file is missing. */
+		/* Without memory for a line the end is not reached, and no error flag is set. */
 		if (!feof(reader->file))
 			reader->read_error = errno;
 		return NULL;
@@ -159,7 +160,7 @@ static void *reader_settings(struct reader *reader)
 	return &reader->config->streams[reader->section];
 }
 
-/* inih's handler: one "key = value". Always 1: errors are counted here, inih's own are of syntax. */
+/* Set an option, for inih. Return: always 1; errors are counted here, and inih counts those of syntax. */
 static int reader_handle_option(void *user, const char *section, const char *name,
 				const char *value)
 {

@@ -10,10 +10,10 @@
 
 #include <stdbool.h>
 
-/** config_file_read() - add what the file at @path says. Return: false after errors, all of them logged. */
+/** config_file_read() - add the file at @path to @config. Return: false after errors, which were logged. */
 bool config_file_read(struct config *config, const char *path);
 
-/** config_file_can_hold() - return true if a line "@name = @value" is read back as it is. */
+/** config_file_can_hold() - return true if a line "@name = @value" would be read as it is. */
 bool config_file_can_hold(const char *name, const char *value);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The one table of options. Parsing, defaults, ranges, --help, --check and the tests that every
- * option is documented all come from it.
+ * The table of all options. Parsing, defaults, ranges, --help, --check, and the tests that every option is
+ * documented, come from it. To add an option, add a row, and a member to lib/settings.h.
  */
 #ifndef DMACAST_OPTION_TABLE_H
 #define DMACAST_OPTION_TABLE_H
@@ -18,11 +18,11 @@ enum option_scope {
 	OPTION_STREAM, /* a field of struct stream_settings, in [stream NAME] */
 };
 
-/* When a change of the option in a configuration that is read again takes effect. */
+/* When a change of the option takes effect after the configuration is read again. */
 enum option_effect {
-	OPTION_AT_START,    /* for what it belongs to to start again: the stream, or the daemon */
-	OPTION_AT_ONCE,	    /* now */
-	OPTION_NEW_CLIENTS, /* now, for those who come from now on */
+	OPTION_AT_START,    /* when the stream, or the daemon, is restarted */
+	OPTION_AT_ONCE,	    /* immediately */
+	OPTION_NEW_CLIENTS, /* for clients that connect from then on */
 };
 
 struct option_definition {
@@ -30,8 +30,8 @@ struct option_definition {
 	enum option_scope scope;
 	const struct option_type *type;
 	enum option_effect effect;
-	size_t field;		    /* offset in the settings struct */
-	const char *default_text;   /* the default as one would write it; NULL: none */
+	size_t field;		    /* offset in the settings struct, in bytes */
+	const char *default_text;   /* the default, as in a file; NULL: none */
 	uint64_t minimum, maximum;  /* of a number */
 	bool has_auto;		    /* a number that may be "auto": SETTING_AUTO */
 	const char *const *choices; /* of a choice, ends with NULL */
@@ -41,18 +41,17 @@ struct option_definition {
 extern const struct option_definition option_table[];
 extern const size_t option_count;
 
-/** option_find() - the option of that name and scope, or NULL. */
+/** option_find() - find an option by its scope and name. Return: NULL if there is none. */
 const struct option_definition *option_find(enum option_scope scope, const char *name);
 
 /**
- * option_set() - parse @text into the option's field of @settings.
- * @expected: out: when false is returned, what would be right, as in "a size such as 256K"; empty: there
- * was no memory for the value
+ * option_set() - set the option's member of @settings from @text.
+ * @expected: out: on failure, what would be right, as in "a size such as 256K"; empty: no memory
  */
 bool option_set(const struct option_definition *option, void *settings, const char *text,
 		char expected[OPTION_ERROR_TEXT]);
 
-/** option_set_defaults() - give every option of @scope its default. @settings: all zero before. Cannot fail. */
+/** option_set_defaults() - set every option of @scope in @settings, which are all zero, to its default. */
 void option_set_defaults(enum option_scope scope, void *settings);
 
 /* Sets of effects. */
@@ -63,16 +62,16 @@ void option_set_defaults(enum option_scope scope, void *settings);
 #define OPTION_NAMES_TEXT 512
 
 /**
- * option_changes() - do options of @scope with one of these @effects differ?
- * @names: out: which do, for people; empty for none
+ * option_changes() - return true if any option of @scope with one of these @effects differs.
+ * @names: out: the names of those that differ, separated by commas
  */
 bool option_changes(enum option_scope scope, unsigned int effects, const void *a, const void *b,
 		    char names[OPTION_NAMES_TEXT]);
 
-/** option_print() - write "name = value" lines as a configuration file has them; none if unset. */
+/** option_print() - write the option as a configuration file has it; write nothing if it is unset. */
 void option_print(const struct option_definition *option, const void *settings, FILE *file);
 
-/** option_describe_value() - write what the option takes, as in "SIZE" or "drop|block". */
+/** option_describe_value() - write what values the option accepts, as in "SIZE" or "drop|block". */
 void option_describe_value(const struct option_definition *option, FILE *file);
 
 #endif

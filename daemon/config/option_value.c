@@ -46,7 +46,7 @@ static bool number_parse(const struct option_definition *option, void *field, co
 	return false;
 }
 
-/* Below the minimum is only a number that was never set. */
+/* Only a number that was never set is below the minimum. */
 static void number_print(const struct option_definition *option, const void *field, FILE *file)
 {
 	uint64_t number = *(const uint64_t *)field;
@@ -223,7 +223,7 @@ static bool text_is_equal(const struct option_definition *option, const void *a,
 	return one && other ? !strcmp(one, other) : one == other;
 }
 
-/* A file must be able to hold what --check prints. */
+/* What --check prints must be readable as a file. */
 static bool is_one_line(const char *text, char expected[OPTION_ERROR_TEXT])
 {
 	for (const char *p = text; *p; p++) {

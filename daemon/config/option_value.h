@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The types of values that options have. A type is one struct of functions, which the option table
- * refers to. Its functions get the option for what differs among options of one type, such as the range.
+ * The types of option values. Each type is a struct of functions, which the option table refers to. The
+ * functions get the option because its range and its choices differ within a type.
  */
 #ifndef DMACAST_OPTION_VALUE_H
 #define DMACAST_OPTION_VALUE_H
@@ -19,11 +19,10 @@
 struct option_definition;
 
 struct option_type {
-	size_t size;  /* of the field, in bytes */
-	bool repeats; /* the option may be given several times, and the values are collected */
-	const char *
-		word; /* placeholder for the value in --help; NULL: describe() writes the choices */
-	const char *expect; /* of a number: what is expected, in errors */
+	size_t size;	    /* of the field, in bytes */
+	bool repeats;	    /* may be given several times; the values are collected */
+	const char *word;   /* placeholder in --help; NULL for choices, which are listed */
+	const char *expect; /* of a number: what errors say is expected */
 
 	/**
 	 * parse() - set @field from @text; on failure leave it as it is and return false.
@@ -35,13 +34,13 @@ struct option_type {
 	void (*print)(const struct option_definition *option, const void *field, FILE *file);
 	/** is_equal() - return true if two fields have the same value. */
 	bool (*is_equal)(const struct option_definition *option, const void *a, const void *b);
-	/** describe() - write what the option takes, as in "SIZE" or "drop|block". */
+	/** describe() - write what values the option accepts, as in "SIZE" or "drop|block". */
 	void (*describe)(const struct option_definition *option, FILE *file);
 
-	/* Of numbers only: from and to text, by unit. */
+	/* Numbers only: conversion from and to text with the unit. */
 	bool (*parse_number)(const char *text, uint64_t *number);
 	const char *(*format_number)(uint64_t number, char text[UNITS_TEXT]);
-	/* Of texts only: return true if @text is well-formed, else write what is expected. */
+	/* Texts only: return true if @text is well-formed, else write what is expected. */
 	bool (*accepts)(const char *text, char expected[OPTION_ERROR_TEXT]);
 };
 

@@ -64,7 +64,7 @@ bool address_parse(const char *text, struct address *address, const char **expec
 	return true;
 }
 
-/* The IPv4 address of @sockaddr, also when it is one in IPv6 clothes; NULL when it has none. */
+/* Return the IPv4 address of @sockaddr, also if it is IPv4-mapped; NULL if it has none. */
 static const struct in_addr *ipv4_of(const struct sockaddr *sockaddr)
 {
 	if (sockaddr->sa_family == AF_INET)

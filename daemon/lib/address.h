@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* "HOST:PORT" as people write it, and addresses for people to read. */
+/* "HOST:PORT" from and to text. */
 #ifndef DMACAST_ADDRESS_H
 #define DMACAST_ADDRESS_H
 
@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 struct address {
-	char host[256]; /* empty: every local address */
+	char host[256]; /* empty: all local addresses */
 	char port[32];
 };
 
@@ -17,14 +17,14 @@ struct address {
 
 /**
  * address_parse() - split "host:port", "1.2.3.4:port", "[v6]:port", "*:port" or ":port".
- * @expected: out: when false is returned, what would be right
+ * @expected: out: on failure, what would be right
  */
 bool address_parse(const char *text, struct address *address, const char **expected);
 
-/** address_format() - "1.2.3.4:80" or "[::1]:80", an IPv4 address in IPv6 clothes as IPv4. */
+/** address_format() - write "1.2.3.4:80" or "[::1]:80"; an IPv4-mapped address as IPv4. Return: @text. */
 const char *address_format(const struct sockaddr *sockaddr, char text[ADDRESS_TEXT]);
 
-/** address_same_host() - do both belong to the same host, whatever the port? */
+/** address_same_host() - return true if both have the same IP address, whatever the port. */
 bool address_same_host(const struct sockaddr *a, const struct sockaddr *b);
 
 #endif

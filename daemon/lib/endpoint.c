@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #define SYSTEMD "systemd:"
-/* What systemd.socket(5) allows. */
+/* Longest FileDescriptorName= in bytes, see systemd.socket(5). */
 #define MAX_SOCKET_NAME 255
 
 static bool is_socket_name(const char *name)

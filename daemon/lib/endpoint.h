@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where clients connect, as people write it: "HOST:PORT", or "systemd:NAME" for sockets of that name
- * that the service manager opened. */
+/* The text of an endpoint, where clients connect: "HOST:PORT", or "systemd:NAME" for the sockets that
+ * the service manager passes under that name. */
 #ifndef DMACAST_ENDPOINT_H
 #define DMACAST_ENDPOINT_H
 
@@ -9,20 +9,21 @@
 #include <stdbool.h>
 
 struct endpoint {
-	const char *socket_name; /* within the text that was parsed; or NULL: */
+	const char *socket_name; /* within the parsed text; NULL: `address` is valid */
 	struct address address;
 };
 
 /**
- * endpoint_parse() - take "HOST:PORT" or "systemd:NAME" apart.
- * @expected: out: when false is returned, what would be right
+ * endpoint_parse() - parse "HOST:PORT" or "systemd:NAME".
+ * @text: must outlive @endpoint
+ * @expected: out: on failure, what would be right
  */
 bool endpoint_parse(const char *text, struct endpoint *endpoint, const char **expected);
 
-/** endpoint_is_same() - can only one stream have both? Port 0 is another port each time. */
+/** endpoint_is_same() - return true if only one stream can have both. Port 0 differs from itself. */
 bool endpoint_is_same(const char *a, const char *b);
 
-/** endpoint_shares_port() - may it be that one can be opened only when the other one is closed? */
+/** endpoint_shares_port() - return true if one may have to be closed before the other can be opened. */
 bool endpoint_shares_port(const char *a, const char *b);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the text of an "input" option means. */
+/* The text of an "input" option, parsed. */
 #ifndef DMACAST_INPUT_H
 #define DMACAST_INPUT_H
 
@@ -17,14 +17,14 @@ enum input_kind {
 
 struct input {
 	enum input_kind kind;
-	const char *argument;	/* path or command, inside the text that was parsed */
-	struct address address; /* of INPUT_TCP */
+	const char *argument;	/* path or command, within the parsed text */
+	struct address address; /* for INPUT_TCP */
 };
 
 /**
- * input_parse() - read an "input" text.
+ * input_parse() - parse the text of an "input" option.
  * @text: must outlive @input
- * @expected: out: when false is returned, what would be right
+ * @expected: out: on failure, what would be right
  */
 bool input_parse(const char *text, struct input *input, const char **expected);
 

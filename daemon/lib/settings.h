@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the operator asked for, as plain values. The configuration layer fills these structs, every
- * other layer may read them. Each stream has a copy of its own. When the configuration is read again,
- * members in the first part of a struct keep their values until a restart; the others change in place. The meaning of each option is in
+ * The settings of the daemon and of its streams, as plain values. The configuration layer fills these
+ * structs, all other layers may read them. Each stream has a copy of its own. When the configuration is
+ * read again, members in the first part of a struct keep their values until a restart; the others change
+ * in place. The meaning of each option is in
  * dmacastd.conf(5); its default and range are in option_table.c.
  */
 #ifndef DMACAST_SETTINGS_H
@@ -12,14 +13,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* In the order of the words in option_table.c. */
+/* Same order as the words in option_table.c. */
 enum lag_policy { LAG_POLICY_DROP, LAG_POLICY_DISCONNECT, LAG_POLICY_BLOCK };
 enum zerocopy_mode { ZEROCOPY_AUTO, ZEROCOPY_ALWAYS, ZEROCOPY_NEVER };
 enum on_end { ON_END_AUTO, ON_END_CLOSE, ON_END_WAIT };
 enum overrun { OVERRUN_DROP_OLDEST, OVERRUN_STALL };
 enum huge_pages { HUGE_PAGES_AUTO, HUGE_PAGES_NEVER, HUGE_PAGES_REQUIRE };
 
-/* Stands for "auto" in a number. */
+/* "auto", in a number. */
 #define SETTING_AUTO UINT64_MAX
 
 /* A list of texts, each owned. */
@@ -103,19 +104,19 @@ void stream_settings_adapt(struct stream_settings *settings, struct stream_setti
 /** daemon_settings_adapt() - do the same with the settings of the running daemon. */
 void daemon_settings_adapt(struct daemon_settings *settings, struct daemon_settings *wanted);
 
-/** stream_settings_blocks() - how many blocks the ring of @settings has. */
+/** stream_settings_blocks() - return the number of blocks in the ring. */
 static inline uint64_t stream_settings_blocks(const struct stream_settings *settings)
 {
 	return settings->ring_size / settings->block_size;
 }
 
-/** stream_settings_device_returns() - is the device waited for when it is gone? */
+/** stream_settings_device_returns() - return true if the stream waits for a device that has gone. */
 static inline bool stream_settings_device_returns(const struct stream_settings *settings)
 {
 	return settings->device && settings->on_end != ON_END_CLOSE;
 }
 
-/** stream_settings_low_water() - the low-water mark in blocks, "auto" worked out. */
+/** stream_settings_low_water() - return the low-water mark in blocks, with "auto" resolved. */
 static inline uint64_t stream_settings_low_water(const struct stream_settings *settings)
 {
 	uint64_t blocks = stream_settings_blocks(settings);
@@ -126,10 +127,10 @@ static inline uint64_t stream_settings_low_water(const struct stream_settings *s
 }
 
 /**
- * stream_settings_notsent_lowat() - TCP_NOTSENT_LOWAT in bytes, "auto" worked out.
+ * stream_settings_notsent_lowat() - return TCP_NOTSENT_LOWAT in bytes, with "auto" resolved.
  *
- * What a stalled client can pin is what its socket took and did not send. A sixteenth of the ring is
- * enough for speed, and little enough for several such clients.
+ * A stalled client pins what its socket has accepted and not sent. A sixteenth of the ring is enough for
+ * full speed, and small enough for several stalled clients.
  */
 static inline int stream_settings_notsent_lowat(const struct stream_settings *settings)
 {

@@ -13,7 +13,7 @@ struct unit {
 	uint64_t factor;
 };
 
-/* Largest first: the format functions take the first unit that divides the value. */
+/* Largest first: the format functions use the first unit that divides the value. */
 static const struct unit duration_units[] = {
 	{ "h", 3600000000ULL }, { "m", 60000000ULL }, { "s", 1000000ULL },
 	{ "ms", 1000ULL },	{ "us", 1ULL },	      { NULL, 0 },
@@ -24,7 +24,7 @@ static const struct unit size_units[] = {
 	{ "K", 1ULL << 10 }, { "", 1ULL },	  { NULL, 0 },
 };
 
-/* The digits at the start of @text; *end is what follows them. */
+/* Parse the digits at the start of @text; *end is the text after them. */
 static bool parse_digits(const char *text, uint64_t *number, const char **end)
 {
 	char *stop;
@@ -145,7 +145,7 @@ const char *units_format_rate(uint64_t bytes_per_second, char text[UNITS_TEXT])
 	return text;
 }
 
-/* What rounds to 1024.0 of a unit is 1.0 of the next one. */
+/* A value that would round to 1024.0 of a unit gets the next one, as 1.0. */
 static const struct unit *rounded_unit(uint64_t number)
 {
 	const struct unit *unit = size_units;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Configuration files and command lines: what they come to when they are right, and when they are
- * wrong, whether the error says where, what, and what would be right.
+ * Configuration files and command lines: the settings that valid ones give, and for invalid ones, whether
+ * the error says where, what, and what would be right.
  */
 #include "config/arguments.h"
 #include "config/config.h"
@@ -119,9 +119,9 @@ static const struct {
 	/* Lines */
 	{ "no equals sign", TEXT(STREAM "hold\n"), 4, "", "[section] or key = value", 0 },
 	{ "a section that does not end", TEXT(STREAM "\n[stream b\nhold = 1\n"), 5, "[stream b",
-	  "[stream NAME], and nothing behind it", 0 },
+	  "[stream NAME], and nothing after it", 0 },
 	{ "an option behind a section", TEXT("[daemon] strict = yes\n" STREAM), 1, "[daemon]",
-	  "nothing behind it", 0 },
+	  "nothing after it", 0 },
 	{ "a byte order mark, then a blank", TEXT("\xef\xbb\xbf [daemon]\nbogus = 1\n" STREAM), 2,
 	  "[daemon] bogus", "dmacastd.conf(5)", 0 },
 	{ "a form feed before a line", TEXT(STREAM "hold = 1\n\fbogus = 1\n"), 5,
