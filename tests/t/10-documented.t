@@ -106,7 +106,7 @@ nothing_in "dmacastd.conf.5 has the range of each number" "$work/ranges"
 
 # ---- when a change takes effect, as the table says it ----
 
-# effects_of WORD...: the stream's, and the daemon's unless it is a new start, in any order.
+# effects_of WORD: options with this effect, in any order; those of the daemon only if they need no restart.
 effects_of()
 {
 	tr '\n' ' ' <daemon/config/option_table.c | sed 's/{ \(DAEMON\|STREAM\)(/\n&/g' |
@@ -128,8 +128,8 @@ in_section()
 		inside && /^\.Cm / { for (i = 2; i <= NF; i++) if ($i ~ /[a-z]/) print $i }' "$page_5" | sort
 }
 
-for effect in AT_ONCE:Immediately "NEW_CLIENTS:For clients who come from then on" \
-	"AT_START:With a new start of this stream alone"; do
+for effect in AT_ONCE:Immediately "NEW_CLIENTS:For clients that connect from then on" \
+	"AT_START:With a restart of this stream alone"; do
 	effects_of "${effect%%:*}" >"$work/in-table"
 	in_section "${effect#*:}" >"$work/in-page"
 	compare "the table has options with the effect ${effect%%:*}" "$(wc -l <"$work/in-table")" -ge 3

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Addresses, and the "input" texts of which some contain one. */
+/* Addresses, and the texts of inputs, some of which contain one. */
 #include "lib/address.h"
 #include "lib/input.h"
 
@@ -35,7 +35,7 @@ static const struct {
 };
 
 static const struct {
-	const char *text, *expected; /* a part of what is said to be right */
+	const char *text, *expected; /* a part of what the error says is expected */
 } wrong_addresses[] = {
 	{ "", "HOST:PORT" },
 	{ "80", "HOST:PORT" },
@@ -88,7 +88,7 @@ static void test_address_parse(void)
 			check(expected && strstr(expected, wrong_addresses[i].expected),
 			      "\"%s\": expected %s", text, expected);
 	}
-	point("refuse what is no address, and say what would be one");
+	point("refuse invalid addresses, and say what is expected");
 }
 
 static const struct {
@@ -151,7 +151,7 @@ static void test_input_parse(void)
 			check(expected && strstr(expected, wrong_inputs[i].expected),
 			      "\"%s\": expected %s", text, expected);
 	}
-	point("refuse what is no input, and say what would be one");
+	point("refuse invalid inputs, and say what is expected");
 }
 
 union any_address {
@@ -233,7 +233,7 @@ static void test_same_host(void)
 		check(address_same_host(&b.sockaddr, &a.sockaddr) == table[i].same, "%s and %s",
 		      table[i].b, table[i].a);
 	}
-	point("the same host, whatever the port and the family");
+	point("compare hosts, whatever the port and the family");
 }
 
 int main(void)

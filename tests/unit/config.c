@@ -34,7 +34,7 @@ static void write_config_file(const char *text, size_t length)
 		err(1, "%s", path);
 }
 
-/* What reading and checking the file logs is left in capture.text. */
+/* Read and check a file. What this logs is in capture.text afterwards. */
 static bool read_config(struct config *config, const char *from)
 {
 	bool right;
@@ -66,7 +66,7 @@ static unsigned int line_count(const char *text)
 	return lines;
 }
 
-/* Is there a line that begins with @start and has @key and @right in it? */
+/* Return true if a captured line begins with @start and contains @key and @right. */
 static bool is_logged(const char *start, const char *key, const char *right)
 {
 	char *text = strdup(capture.text), *rest = text;
@@ -89,7 +89,7 @@ static const struct {
 	const char *title;
 	const char *text;
 	size_t length;
-	unsigned int line; /* 0: concerns several */
+	unsigned int line; /* 0: the error concerns several lines */
 	const char *key, *right;
 	unsigned int errors; /* 0: one */
 } wrong_files[] = {
@@ -292,7 +292,7 @@ static void test_wrong_files(void)
 	}
 }
 
-/* Each option of the table refuses a value, and says so. */
+/* Each option of the table refuses this value with an error. */
 static void test_wrong_values(void)
 {
 	for (size_t i = 0; i < option_count; i++) {
@@ -364,7 +364,7 @@ static void test_long_config_lines(void)
 		snprintf(start, sizeof(start), "test: error: %s:3: ", path);
 		check(is_logged(start, "too long", "at most 199 bytes") == !table[i].right, "%s",
 		      capture.text);
-		/* Neither a long comment nor a long line moves the numbers of those after it. */
+		/* Neither a long comment nor a long line changes the numbers of the lines after it. */
 		snprintf(start, sizeof(start), "test: error: %s:4: ", path);
 		check(is_logged(start, "hold = x", "a whole number") == !table[i].right, "%s",
 		      capture.text);
@@ -381,7 +381,7 @@ static const struct {
 	const char *title;
 	const char *text;
 	size_t length;
-	const char *effective[4]; /* among the lines that are printed_config */
+	const char *effective[4]; /* lines that are printed */
 } right_files[] = {
 	{ "defaults",
 	  TEXT(STREAM),
@@ -460,7 +460,7 @@ static const struct {
 	  { "block-size = 64K", "ring-size = 1G", "flush = 1ms", "keepalive = 90s" } },
 };
 
-/* Written and read again, a configuration is the same. */
+/* A configuration that is printed and read again is the same. */
 static void check_reread(const struct config *config)
 {
 	char *text = printed_config(config), *again;
@@ -504,7 +504,7 @@ static void test_right_files(void)
 #define FIELD_OF(type, field) offsetof(struct type, field), sizeof(((struct type *)0)->field)
 
 static const struct set {
-	const char *name, *text; /* another one than the default */
+	const char *name, *text; /* not the default */
 	size_t field, size;
 	uint64_t value; /* 0: a text */
 } set[] = {
@@ -542,7 +542,7 @@ static const struct set {
 	{ "pattern-form", "resident", FIELD_OF(stream_settings, pattern_form), PATTERN_RESIDENT },
 };
 
-/* Which of these go together. */
+/* The options of `set` that exclude each other: those from these indices on. */
 #define PATTERN (LENGTH(set) - 2)
 #define DEVICE_FIRST (PATTERN - 3)
 #define INPUT_FIRST (DEVICE_FIRST - 3)
@@ -579,7 +579,7 @@ static void check_value(const struct config *config, const struct set *expected)
 	      value);
 }
 
-/* The options of set, in a file. */
+/* Write the options of `set` to the file. */
 static void write_set(bool device)
 {
 	char text[2048] = "";
@@ -774,7 +774,7 @@ static void test_verbosity(void)
 {
 	static const struct {
 		const char *line;
-		enum log_level last; /* the least important that is logged */
+		enum log_level last; /* least important level that is logged */
 	} table[] = {
 		{ "-c FILE", LOG_LEVEL_INFO },
 		{ "-c FILE -v", LOG_LEVEL_DEBUG },

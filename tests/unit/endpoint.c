@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Endpoints as people write them: which are taken, which are the same, which are in each other's way. */
+/* Texts of endpoints: which are valid, which are the same, and which exclude each other. */
 #include "lib/endpoint.h"
 
 #include "tap.h"
@@ -47,7 +47,7 @@ static void test_endpoint_parse(void)
 				      !strcmp(endpoint.address.port, table[i].port),
 			      "%s: port %s", table[i].text, endpoint.address.port);
 	}
-	point("HOST:PORT and systemd:NAME, and what is neither");
+	point("parse HOST:PORT and systemd:NAME, and refuse anything else");
 }
 
 static void test_same_endpoint(void)
@@ -78,7 +78,7 @@ static void test_same_endpoint(void)
 			      endpoint_shares_port(b, a) == table[i].shares_port,
 		      "%s and %s: a shared port is %d", a, b, endpoint_shares_port(a, b));
 	}
-	point("the same endpoint, and the same port");
+	point("compare endpoints, and their ports");
 }
 
 int main(void)

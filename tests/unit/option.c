@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The table of options makes sense: what every user of it relies on. */
+/* The option table: what its users rely on. */
 #include "config/option_table.h"
 #include "lib/settings.h"
 #include "lib/units.h"
@@ -23,7 +23,7 @@ static void test_names(void)
 		check(*option->name && strspn(option->name, "abcdefghijklmnopqrstuvwxyz-") ==
 					       strlen(option->name),
 		      "%s", option->name);
-		/* Also across the scopes: on the command line they are side by side. */
+		/* Also across the scopes: the command line has options of both. */
 		for (size_t j = 0; j < option_count; j++)
 			same += !strcmp(option->name, option_table[j].name);
 		check(same == 1, "%zu are called %s", same, option->name);
@@ -74,7 +74,7 @@ static void test_option_help(void)
 			check(strlen(option->help) <= 88, "%s: %zu columns", option->name,
 			      strlen(option->help));
 	}
-	point("each option has one line of help, and says what it takes");
+	point("each option has one line of help, and says what it accepts");
 }
 
 static void test_defaults(void)
@@ -102,10 +102,10 @@ static void test_defaults(void)
 		check((option->has_auto && value == SETTING_AUTO) ||
 			      (value >= option->minimum && value <= option->maximum),
 		      "%s = %s", option->name, option->default_text);
-		/* Else a number would be mistaken for it. */
+		/* Otherwise a number could mean "auto". */
 		check(!option->has_auto || option->maximum < SETTING_AUTO, "%s", option->name);
 	}
-	point("each default is a value that the option takes, and needs no memory");
+	point("each default is a value that the option accepts, and needs no memory");
 
 	option_set_defaults(OPTION_DAEMON, &daemon_settings);
 	option_set_defaults(OPTION_STREAM, &stream_settings);
@@ -127,7 +127,7 @@ static void test_defaults(void)
 	point("a new stream has the defaults");
 }
 
-/* The words of each choice against the enum that the daemon reads. */
+/* The words of each choice have the values of the enum that the daemon uses. */
 static void test_choices(void)
 {
 	static const struct {
@@ -168,10 +168,10 @@ static void test_choices(void)
 		check(value == table[i].value, "%s = %s is %u", table[i].name, table[i].word,
 		      value);
 	}
-	point("the words of choices stand for what the daemon reads");
+	point("the words of choices have the values that the daemon uses");
 }
 
-/* The smallest and the largest number are taken, those beside them are not. */
+/* The smallest and the largest number are accepted, the numbers beyond them are not. */
 static void test_ranges(void)
 {
 	for (size_t i = 0; i < option_count; i++) {
@@ -204,10 +204,10 @@ static void test_ranges(void)
 			      "%s = %s: expected %s", option->name, text, expected);
 		}
 	}
-	point("numbers are taken from the minimum to the maximum, and errors name both");
+	point("numbers are accepted from the minimum to the maximum, and errors name both");
 }
 
-/* A value that the option takes and that is not its default. */
+/* Return a value that the option accepts and that is not its default. */
 static const char *other_value(const struct option_definition *option)
 {
 	static const struct {
@@ -228,7 +228,7 @@ static const char *other_value(const struct option_definition *option)
 	return option->choices[strcmp(option->choices[0], option->default_text) ? 0 : 1];
 }
 
-/* An option in the part of the struct that its effect does not allow could change under its users. */
+/* An option that needs a restart must not be in the part of its struct that a reload changes. */
 static void test_fixed_part(void)
 {
 	for (size_t i = 0; i < option_count; i++) {
@@ -288,7 +288,7 @@ static void test_changes(void)
 		      "%s: %s", option->name, adapts ? "not adapted" : "adapted");
 		check(option_changes(option->scope, OPTION_EFFECTS_ALL, &a, &b, names),
 		      "%s: no exchange", option->name);
-		/* Each still owns what it has. */
+		/* Each still owns its values. */
 		clear_settings(option->scope, &b);
 		clear_settings(option->scope, &a);
 	}
@@ -310,7 +310,7 @@ static void test_copies(void)
 	check(!option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, copy, &settings, names),
 	      "%s not copied", names);
 	check(!strcmp(copy->name, "a"), "the copy is called %s", copy->name);
-	/* Settings that are cleared are all zero; the copy must not notice. */
+	/* No text is shared between the two. */
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *option = &option_table[i];
 		const char *one = (const char *)&settings + option->field;
@@ -332,7 +332,7 @@ static void test_copies(void)
 	point("a copy of a stream's settings has every value, and memory of its own");
 }
 
-/* Two lists differ in their length, their items, and the order of these. */
+/* Lists differ by their length, by their items and by the order of these. */
 static void test_lists(void)
 {
 	static const char *const list[][3] = {

@@ -9,15 +9,15 @@
 #include <string.h>
 
 #define ALIGNMENTS 16
-#define MOST 67
+#define MAX_LENGTH 67
 #define GUARD 0xa5
 
-/* Offsets of a stream with something to carry, and with bytes in all places of the word. */
+/* Offsets near which a carry reaches the next byte, and offsets with bytes in all places of the word. */
 static const uint64_t bases[] = {
 	0, 0xf8, 0xfff8, 0xfffffff8, 0x123456789abcdef0, INT64_MAX - 31, UINT64_MAX - 127,
 };
 
-/* @try at these and the next 15 offsets. */
+/* Call @try at these and the next 15 offsets. */
 static void at_each_offset(void (*try)(uint64_t offset))
 {
 	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
@@ -26,7 +26,7 @@ static void at_each_offset(void (*try)(uint64_t offset))
 	}
 }
 
-/* By the definition: byte i of the word at w is bits 8 i and up of the number w. */
+/* By the definition: byte i of the word at w has the bits from 8 * i on of the number w. */
 static unsigned char pattern_at(uint64_t offset)
 {
 	uint64_t word = offset - offset % 8;
@@ -38,7 +38,7 @@ static unsigned char pattern_at(uint64_t offset)
 
 static void try_fill(uint64_t offset, size_t start, size_t length)
 {
-	unsigned char buffer[ALIGNMENTS + MOST + 1];
+	unsigned char buffer[ALIGNMENTS + MAX_LENGTH + 1];
 	size_t right = 0;
 
 	memset(buffer, GUARD, sizeof(buffer));
@@ -58,21 +58,21 @@ static void try_fill(uint64_t offset, size_t start, size_t length)
 static void try_fills(uint64_t offset)
 {
 	for (size_t start = 0; start < ALIGNMENTS; start++) { /* in memory */
-		for (size_t length = 0; length <= MOST; length++)
+		for (size_t length = 0; length <= MAX_LENGTH; length++)
 			try_fill(offset, start, length);
 	}
 }
 
 static void try_flips(uint64_t offset)
 {
-	unsigned char buffer[MOST];
+	unsigned char buffer[MAX_LENGTH];
 
-	for (size_t bit = 0; bit < 8 * MOST; bit++) {
+	for (size_t bit = 0; bit < 8 * MAX_LENGTH; bit++) {
 		size_t right;
 
-		pattern_fill(buffer, MOST, offset);
+		pattern_fill(buffer, MAX_LENGTH, offset);
 		buffer[bit / 8] ^= (unsigned char)(1 << bit % 8);
-		right = pattern_check(buffer, MOST, offset);
+		right = pattern_check(buffer, MAX_LENGTH, offset);
 		check(right == bit / 8, "offset %" PRIu64 ": bit %zu seen at %zu", offset, bit,
 		      right);
 		check(pattern_check(buffer, bit / 8, offset) == bit / 8, "bit %zu seen before it",
@@ -129,10 +129,10 @@ static void test_no_pattern(void)
 	check(!pattern_locate(buffer, &offset), "poison");
 	memcpy(buffer, (uint64_t[]){ htole64(3), htole64(3 + PATTERN_WORD) }, sizeof(buffer));
 	check(!pattern_locate(buffer, &offset), "a word that is no start of one");
-	point("no offset in what is no pattern");
+	point("find no offset in bytes that are not from the pattern");
 }
 
-/* A block of a form with a head, and what was in its memory before. */
+/* A block of a form with a head, and the former content of its memory. */
 static void try_block(enum pattern_form form, uint64_t before, const char *what)
 {
 	unsigned char block[256 + PATTERN_WORD];

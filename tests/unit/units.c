@@ -153,7 +153,7 @@ static void test_parser(const char *name, parser *parse, const struct right *rig
 
 		check(!parse(wrong[i], &value), "\"%s\" accepted", wrong[i]);
 	}
-	point("refuse what is no %s", name);
+	point("refuse an invalid %s", name);
 }
 
 static const struct {
@@ -220,7 +220,7 @@ static void test_round_trips(uint64_t steps, uint64_t seed)
 	struct dice dice = { .state = seed };
 
 	for (uint64_t i = 0; i < steps; i++) {
-		/* Of every magnitude, and often a multiple of a unit. */
+		/* All magnitudes, and often a multiple of a unit. */
 		uint64_t value = (dice_bits(&dice) >> dice_roll(&dice, 0, 63)) *
 				 factors[dice_roll(&dice, 0, LENGTH(factors) - 1)];
 		uint64_t again;
@@ -234,7 +234,7 @@ static void test_round_trips(uint64_t steps, uint64_t seed)
 		check(units_parse_rate(units_format_rate(value, text), &again) && again == value,
 		      "rate %" PRIu64 " is \"%s\"", value, text);
 	}
-	point("what is written can be read to the same value");
+	point("a quantity that is written is parsed to the same value");
 }
 
 int main(int argc, char **argv)
