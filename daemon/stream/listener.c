@@ -98,15 +98,23 @@ static bool add_socket(struct listener *listener, struct event_base *base, int f
 	struct sockaddr_storage bound;
 	socklen_t length = sizeof(bound);
 	char text[ADDRESS_TEXT];
+	struct evconnlistener *connections;
 
-	listener->socket[listener->sockets] =
-		evconnlistener_new(base, connection_accepted, listener,
-				   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (!listener->socket[listener->sockets]) {
+	/* Enabled below: evconnlistener_new() ignores that it has no memory to watch the socket. */
+	connections = evconnlistener_new(
+		base, connection_accepted, listener,
+		LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_DISABLED, 0, fd);
+	if (!connections) {
 		close(fd);
 		return false;
 	}
-	evconnlistener_set_error_cb(listener->socket[listener->sockets++], accept_failed);
+	if (evconnlistener_enable(connections)) {
+		evconnlistener_free(connections);
+		errno = ENOMEM;
+		return false;
+	}
+	evconnlistener_set_error_cb(connections, accept_failed);
+	listener->socket[listener->sockets++] = connections;
 	if (getsockname(fd, (struct sockaddr *)&bound, &length) == 0)
 		log_info("stream %s: listening on %s", listener->name,
 			 address_format((const struct sockaddr *)&bound, text));

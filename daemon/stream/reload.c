@@ -326,7 +326,7 @@ bool reload_streams(struct streams *streams, const struct stream_settings *wante
 		    uint64_t drain_us)
 {
 	struct plan plan = { .streams = streams, .count = count, .drain_us = drain_us };
-	bool ready = reload_plan(&plan, wanted);
+	bool ready = reload_plan(&plan, wanted) && streams_reserve_timers(streams, count);
 
 	for (size_t i = 0; ready && i < count; i++)
 		ready = change_prepare(&plan, &plan.change[i]);

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Upper bound for the timers of one stream that can be pending, without those of its clients. */
+#define MAX_STREAM_TIMERS 8
+
 /*
  * A stream from stream_open() to its end. Generations of one name follow each other, each with its own
  * settings.
@@ -255,6 +258,31 @@ static enum stream_device streams_device_open_mode(const struct streams *streams
 		return STREAM_DEVICE_HELD;
 	return streams_wait_for_device(streams, settings) ? STREAM_DEVICE_WAITED_FOR
 							  : STREAM_DEVICE_NOW;
+}
+
+bool streams_reserve_timers(struct streams *streams, size_t more)
+{
+	static const struct timeval far_off = { .tv_sec = 3600 };
+	const struct generation *generation;
+	size_t count = more * MAX_STREAM_TIMERS, added = 0;
+	struct event *timers;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry)
+		count += MAX_STREAM_TIMERS;
+	/* libevent's heap of timers grows when they are added, and never shrinks. */
+	timers = calloc(count, sizeof(*timers));
+	for (; timers && added < count; added++) {
+		evtimer_assign(&timers[added], streams->base, NULL, NULL);
+		if (evtimer_add(&timers[added], &far_off))
+			break;
+	}
+	for (size_t i = 0; i < added; i++)
+		evtimer_del(&timers[i]);
+	free(timers);
+	if (added == count)
+		return true;
+	log_error("no memory for the timers of the streams");
+	return false;
 }
 
 struct stream *streams_prepare(struct streams *streams, const struct stream_settings *settings)

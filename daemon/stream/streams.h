@@ -58,6 +58,12 @@ void streams_each_current(struct streams *streams,
 
 /* The following functions are for reload.c. */
 
+/**
+ * streams_reserve_timers() - allocate libevent's memory for the timers of the present streams and of @more
+ * ones, so that starting and retiring these cannot fail for it. Return: false without memory, which was logged.
+ */
+bool streams_reserve_timers(struct streams *streams, size_t more);
+
 /** streams_find() - return the current stream of that name; NULL if there is none or it is ending. */
 struct stream *streams_find(const struct streams *streams, const char *name);
 

@@ -93,11 +93,82 @@ small=(ring-size=1M block-size=64K huge-pages=never)
 	stream added "${ports[5]}" ring-size=1M block-size=64K
 } >"$work/new.conf"
 
+# start_daemon: with the old configuration.
 truncate -s 4 "$counter"
-cp "$work/old.conf" "$config"
-daemon_prefix=(env "LD_PRELOAD=$library" "DMACAST_FAIL_ALLOCATION=$counter")
-daemon_run -c "$config"
-daemon_prefix=()
+start_daemon()
+{
+	fail_allocation 0
+	cp "$work/old.conf" "$config"
+	daemon_prefix=(env "LD_PRELOAD=$library" "DMACAST_FAIL_ALLOCATION=$counter")
+	daemon_run -c "$config"
+	daemon_prefix=()
+	wait_until 20 grep -q 'control socket' "$log"
+}
+
+# reload_without N: a reload whose Nth allocation fails. Afterwards the old configuration is in effect, or the
+# new one if the reload did without. What is wrong is added to the lists. Return: 1 if it needed fewer.
+refused=0 tolerated=0
+reload_without()
+{
+	local port left
+
+	fail_allocation "$1"
+	reload "$work/new.conf"
+	left=$(allocations_left)
+	fail_allocation 0
+	process_ended "$daemon" && { echo "$1" >>"$work/ended"; return 1; }
+	[ "$left" = 0 ] || return 1
+	if [ -z "$summary" ]; then
+		refused=$((refused + 1))
+		grep -Eqi 'error: .*(memory|allocat)' "$reload_log" ||
+			{ echo "$1:" && cat "$reload_log"; } >>"$work/silent"
+		reload "$work/old.conf"
+		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 4 as before" ] ||
+			echo "$1: $summary" >>"$work/changed"
+		listening=("${ports[@]:0:4}")
+		closed=("${ports[@]:4:2}")
+	else
+		tolerated=$((tolerated + 1))
+		reload "$work/new.conf"
+		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 4 as before" ] ||
+			echo "$1: $summary" >>"$work/half"
+		listening=("${ports[@]:0:3}" "${ports[@]:4:2}")
+		closed=("${ports[3]}")
+	fi
+	for port in "${listening[@]}"; do
+		gives_data "$port" || echo "$1: port $port" >>"$work/starved"
+	done
+	for port in "${closed[@]}"; do
+		! gives_data "$port" || echo "$1: port $port" >>"$work/half"
+	done
+	return 0
+}
+
+# begin_checks, end_checks TEXT: around a series of these.
+begin_checks()
+{
+	for list in ended silent changed half starved; do
+		: >"$work/$list"
+	done
+	refused=0 tolerated=0
+}
+
+end_checks()
+{
+	diag "$refused reloads were refused, $tolerated did without"
+	compare "$1: reloads were refused" "$refused" -ge 50
+	is "$1: the daemon still runs" "$(cat "$work/ended")" ""
+	is "$1: a refused reload says that memory is missing" "$(cat "$work/silent")" ""
+	is "$1: a refused reload changes nothing" "$(cat "$work/changed")" ""
+	is "$1: a reload that did without is complete" "$(cat "$work/half")" ""
+	is "$1: clients get data after each of them" "$(cat "$work/starved")" ""
+	is "$1: with enough memory the reload takes place" "$summary" \
+		"1 new, 1 removed, 1 restarted, 1 changed, 1 as before"
+}
+
+# ---- one daemon, all the time, with clients ----
+
+start_daemon
 fail_allocation 1000000
 reload "$work/old.conf"
 compare "allocations are counted" "$(allocations_left)" -lt 1000000
@@ -105,54 +176,31 @@ fail_allocation 0
 feed_start steady --clients 2 --until-end --expect-end end "127.0.0.1:${ports[0]}"
 feed_start adapted --clients 2 --until-end --expect-end end "127.0.0.1:${ports[1]}"
 
-# What is wrong, one line each, with the number of the allocation.
-for list in silent changed starved half; do
-	: >"$work/$list"
-done
-refused=0 tolerated=0 allocation=0 summary=
-while [ $allocation -lt 2000 ]; do
+begin_checks
+allocation=1
+while [ $allocation -lt 1000 ] && reload_without $allocation; do
+	# Where it did without, the new configuration is in effect.
+	reload "$work/old.conf"
 	allocation=$((allocation + 1))
-	fail_allocation $allocation
-	reload "$work/new.conf"
-	left=$(allocations_left)
-	fail_allocation 0
-	kill -0 "$daemon" 2>/dev/null || break
-	[ "$left" = 0 ] || break # it needed fewer
-	if [ -z "$summary" ]; then
-		refused=$((refused + 1))
-		grep -Eqi 'error: .*(memory|allocat)' "$reload_log" ||
-			{ echo "$allocation:" && cat "$reload_log"; } >>"$work/silent"
-		reload "$work/old.conf"
-		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 4 as before" ] ||
-			echo "$allocation: $summary" >>"$work/changed"
-		for port in "${ports[@]:1:3}"; do
-			gives_data "$port" || echo "$allocation: port $port" >>"$work/starved"
-		done
-	else
-		tolerated=$((tolerated + 1))
-		for port in "${ports[1]}" "${ports[2]}" "${ports[4]}" "${ports[5]}"; do
-			gives_data "$port" || echo "$allocation: port $port" >>"$work/starved"
-		done
-		reload "$work/new.conf"
-		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 4 as before" ] ||
-			echo "$allocation: $summary" >>"$work/half"
-		! gives_data "${ports[3]}" || echo "$allocation: port ${ports[3]}" >>"$work/half"
-		reload "$work/old.conf"
-	fi
-	! gives_data "${ports[5]}" || echo "$allocation: port ${ports[5]}" >>"$work/half"
 done
-check "the daemon still runs" kill -0 "$daemon"
-diag "$((allocation - 1)) allocations failed; $refused reloads were refused, $tolerated did without"
-compare "allocations of a reload failed" "$refused" -ge 50
-is "a refused reload says that memory is missing" "$(cat "$work/silent")" ""
-is "... and changes nothing" "$(cat "$work/changed")" ""
-is "... and one that did without memory is complete" "$(cat "$work/half")" ""
-is "clients get data after each of them" "$(cat "$work/starved")" ""
-is "with enough memory the reload takes place" "$summary" \
-	"1 new, 1 removed, 1 restarted, 1 changed, 1 as before"
+end_checks "one daemon"
 daemon_stop
 is "exit status" "$status" 0
 feed_end_ok "the clients of the stream that stayed as it was have every byte" steady
 feed_end_ok "... and so have those of the stream that was adapted" adapted
+
+# ---- a new daemon each time: libevent allocates what it needs for a descriptor once ----
+
+begin_checks
+allocation=1
+while [ $allocation -lt 1000 ]; do
+	start_daemon
+	reload_without $allocation || break
+	daemon_stop
+	[ "$status" = 0 ] || echo "$allocation: exit status $status" >>"$work/ended"
+	allocation=$((allocation + 1))
+done
+end_checks "a new daemon"
+daemon_stop
 
 done_testing
