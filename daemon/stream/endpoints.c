@@ -8,14 +8,14 @@
 #include <string.h>
 
 void endpoints_init(struct endpoints *endpoints, struct event_base *base, const char *name,
-		    const struct listener_owner *owner)
+		    const struct listener_callbacks *callbacks)
 {
-	*endpoints = (struct endpoints){ .base = base, .name = name, .owner = *owner };
+	*endpoints = (struct endpoints){ .base = base, .name = name, .callbacks = *callbacks };
 }
 
 void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *other)
 {
-	endpoints_init(endpoints, other->base, other->name, &other->owner);
+	endpoints_init(endpoints, other->base, other->name, &other->callbacks);
 }
 
 bool endpoints_reserve(struct endpoints *endpoints, size_t more)
@@ -41,7 +41,7 @@ bool endpoints_open(struct endpoints *endpoints, const char *text)
 
 	if (!endpoints_reserve(endpoints, 1))
 		return false;
-	listener = listener_open(endpoints->base, endpoints->name, text, &endpoints->owner);
+	listener = listener_open(endpoints->base, endpoints->name, text, &endpoints->callbacks);
 	if (listener)
 		endpoints->listener[endpoints->count++] = listener;
 	return listener;
@@ -91,7 +91,7 @@ static bool endpoints_move_at(struct endpoints *to, struct endpoints *from, size
 	if (!endpoints_reserve(to, 1))
 		return false;
 	listener = endpoints_take(from, index);
-	listener_set_owner(listener, to->name, &to->owner);
+	listener_hand_over(listener, to->name, &to->callbacks);
 	to->listener[to->count++] = listener;
 	return true;
 }

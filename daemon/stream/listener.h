@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An endpoint: the listening sockets of one "HOST:PORT" or "systemd:NAME". */
+/* An endpoint of a stream: the listening sockets of one "HOST:PORT" or "systemd:NAME". */
 #ifndef DMACAST_LISTENER_H
 #define DMACAST_LISTENER_H
 
@@ -8,9 +8,9 @@
 struct event_base;
 struct listener;
 
-struct listener_owner {
+struct listener_callbacks {
 	void *argument;
-	/* A new connection, non-blocking, now the owner's. */
+	/* Take over @fd, a new connection, which is non-blocking. */
 	void (*accepted)(void *argument, int fd, const struct sockaddr *peer, socklen_t length);
 };
 
@@ -20,24 +20,24 @@ struct listener_owner {
  * @name: the stream, for the log; must outlive the listener
  * @text: the endpoint; is copied
  *
- * When there are no descriptors left, accepting pauses and goes on by itself.
+ * While there are no descriptors left, accepting pauses.
  *
  * Return: NULL after an error, which was logged.
  */
 struct listener *listener_open(struct event_base *base, const char *name, const char *text,
-			       const struct listener_owner *owner);
+			       const struct listener_callbacks *callbacks);
 
 /**
- * listener_set_owner() - hand it over: who is told of new connections from now on.
+ * listener_hand_over() - give new connections to another stream from now on.
  * @name: as for listener_open()
  */
-void listener_set_owner(struct listener *listener, const char *name,
-			const struct listener_owner *owner);
+void listener_hand_over(struct listener *listener, const char *name,
+			const struct listener_callbacks *callbacks);
 
-/** listener_endpoint() - the text that it was opened with. */
+/** listener_endpoint() - return the text that it was opened with. */
 const char *listener_endpoint(const struct listener *listener);
 
-/** listener_close() - stop to listen, and free the listener. */
+/** listener_close() - stop listening, and free the listener. */
 void listener_close(struct listener *listener);
 
 #endif

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "lib/listen.h"
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/service.h"
+
+#include <bsd/sys/queue.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <event2/listener.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Time without accepting after an accept() that failed. */
+static const struct timeval pause_time = { .tv_usec = 500000 };
+
+/* A pause is logged only if there was none for this long. */
+#define QUIET_NS 60000000000ULL
+
+struct listen_set {
+	LIST_ENTRY(listen_set) entry;
+	struct listen_callbacks callbacks;
+	void *argument;
+	struct event_base *base;
+	struct evconnlistener *socket[MAX_LISTEN_SOCKETS];
+	unsigned int sockets;
+	bool held;   /* by the owner */
+	bool paused; /* until the timer expires */
+	struct event resume_timer;
+	uint64_t paused_ns; /* time of the last pause; 0: never */
+};
+
+/*
+ * All sets. libevent has one argument for both callbacks of a listener, and where a library accepts
+ * by itself the argument is the library's: so the set is found by its socket.
+ */
+static LIST_HEAD(, listen_set) sets = LIST_HEAD_INITIALIZER(sets);
+
+static struct listen_set *listen_find(const struct evconnlistener *socket)
+{
+	struct listen_set *set;
+
+	LIST_FOREACH (set, &sets, entry) {
+		for (unsigned int i = 0; i < set->sockets; i++) {
+			if (set->socket[i] == socket)
+				return set;
+		}
+	}
+	return NULL;
+}
+
+static void listen_switch(struct listen_set *set)
+{
+	for (unsigned int i = 0; i < set->sockets; i++) {
+		if (set->held || set->paused)
+			evconnlistener_disable(set->socket[i]);
+		else
+			evconnlistener_enable(set->socket[i]);
+	}
+}
+
+static void listen_accepted(struct evconnlistener *socket, evutil_socket_t fd,
+			    struct sockaddr *peer, int length, void *argument)
+{
+	struct listen_set *set = argument;
+
+	(void)socket;
+	set->callbacks.accepted(set->argument, fd, peer, (socklen_t)length);
+}
+
+static void listen_log_pause(const struct listen_set *set, int error)
+{
+	char what[512];
+
+	set->callbacks.describe(set->argument, what, sizeof(what));
+	log_warning("%s: accept: %s; new clients have to wait%s", what, strerror(error),
+		    error == EMFILE ? "; raise the limit of open files (LimitNOFILE=)" : "");
+}
+
+static void listen_accept_failed(struct evconnlistener *socket, void *argument)
+{
+	int error = EVUTIL_SOCKET_ERROR();
+	uint64_t now = clock_monotonic_ns();
+	struct listen_set *set = listen_find(socket);
+
+	(void)argument; /* see `sets` */
+	if (!set)
+		return;
+	/* Pauses follow each other as long as there are too few descriptors, even if single clients
+	 * are accepted in between, when others leave: log the first one only. */
+	if (!set->paused_ns || now - set->paused_ns > QUIET_NS)
+		listen_log_pause(set, error);
+	set->paused_ns = now;
+	set->paused = true;
+	listen_switch(set);
+	event_add(&set->resume_timer, &pause_time);
+}
+
+static void listen_resume_timer_expired(evutil_socket_t fd, short what, void *argument)
+{
+	struct listen_set *set = argument;
+
+	(void)fd;
+	(void)what;
+	set->paused = false;
+	listen_switch(set);
+}
+
+struct listen_set *listen_create(struct event_base *base, const struct listen_callbacks *callbacks,
+				 void *argument)
+{
+	struct listen_set *set = calloc(1, sizeof(*set));
+
+	if (!set)
+		return NULL;
+	set->base = base;
+	set->callbacks = *callbacks;
+	set->argument = argument;
+	evtimer_assign(&set->resume_timer, base, listen_resume_timer_expired, set);
+	LIST_INSERT_HEAD(&sets, set, entry);
+	return set;
+}
+
+static void listen_report_opened(const struct listen_set *set, int fd)
+{
+	struct sockaddr_storage bound;
+	socklen_t length = sizeof(bound);
+	char text[ADDRESS_TEXT];
+
+	if (set->callbacks.opened && getsockname(fd, (struct sockaddr *)&bound, &length) == 0)
+		set->callbacks.opened(set->argument,
+				      address_format((const struct sockaddr *)&bound, text));
+}
+
+/* Accept on @fd, which listens. Return: false with errno set and @fd closed. */
+static bool listen_add_socket(struct listen_set *set, int fd)
+{
+	struct evconnlistener *socket;
+
+	if (set->callbacks.attach)
+		socket = set->callbacks.attach(set->argument, fd);
+	else
+		/* Enabled below: this ignores that there is no memory to watch the socket. */
+		socket = evconnlistener_new(set->base, listen_accepted, set,
+					    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC |
+						    LEV_OPT_DISABLED,
+					    0, fd);
+	if (!socket) {
+		close(fd);
+		errno = ENOMEM;
+		return false;
+	}
+	if (!set->callbacks.attach && evconnlistener_enable(socket)) {
+		evconnlistener_free(socket);
+		errno = ENOMEM;
+		return false;
+	}
+	evconnlistener_set_error_cb(socket, listen_accept_failed);
+	set->socket[set->sockets++] = socket;
+	listen_report_opened(set, fd);
+	return true;
+}
+
+const char *listen_on_bound(struct listen_set *set, int fd, int backlog)
+{
+	int error;
+
+	if (listen(fd, backlog)) {
+		error = errno;
+		close(fd);
+		return strerror(error);
+	}
+	return listen_add_socket(set, fd) ? NULL : strerror(errno);
+}
+
+/* Return: a listening socket, or -1 with errno set. */
+static int listen_open_socket(const struct addrinfo *address, int backlog, bool every_family)
+{
+	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1, only = !every_family, error;
+
+	if (fd < 0)
+		return -1;
+	/* A client that is still being drained holds the port. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (address->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
+	if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, backlog) == 0)
+		return fd;
+	error = errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+/* Return: false with errno set. */
+static bool listen_on_one(struct listen_set *set, const struct addrinfo *address, int backlog,
+			  bool every_family)
+{
+	int fd = listen_open_socket(address, backlog, every_family);
+
+	return fd >= 0 && listen_add_socket(set, fd);
+}
+
+static bool listen_is_missing(int error)
+{
+	return error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
+}
+
+/* Return: 0 or an errno. */
+static int listen_on_everything(struct listen_set *set, const struct addrinfo *addresses,
+				const struct listen_options *options)
+{
+	static const int family[] = { AF_INET6, AF_INET };
+	int error = EADDRNOTAVAIL;
+
+	for (size_t i = 0; i < 2; i++) {
+		for (const struct addrinfo *address = addresses; address;
+		     address = address->ai_next) {
+			if (address->ai_family != family[i])
+				continue;
+			if (listen_on_one(set, address, options->backlog, true))
+				return 0;
+			error = errno;
+			if (!listen_is_missing(error))
+				return error;
+		}
+	}
+	return error;
+}
+
+/* Return: 0 or an errno. */
+static int listen_on_each(struct listen_set *set, const struct addrinfo *addresses,
+			  const struct listen_options *options)
+{
+	int error = EADDRNOTAVAIL;
+
+	for (const struct addrinfo *address = addresses; address; address = address->ai_next) {
+		if (set->sockets == MAX_LISTEN_SOCKETS)
+			break;
+		if (listen_on_one(set, address, options->backlog, false))
+			continue;
+		error = errno;
+		if (!options->skip_missing || !listen_is_missing(error))
+			return error;
+	}
+	return set->sockets ? 0 : error;
+}
+
+const char *listen_on_address(struct listen_set *set, const struct address *address,
+			      const struct listen_options *options)
+{
+	bool everywhere = !address->host[0] && !options->loopback;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+				  .ai_flags = options->loopback ? 0 : AI_PASSIVE };
+	struct addrinfo *addresses = NULL;
+	int error;
+
+	error = getaddrinfo(address->host[0] ? address->host : NULL, address->port, &hints,
+			    &addresses);
+	if (error)
+		return gai_strerror(error);
+	if (everywhere)
+		error = listen_on_everything(set, addresses, options);
+	else
+		error = listen_on_each(set, addresses, options);
+	freeaddrinfo(addresses);
+	return error ? strerror(error) : NULL;
+}
+
+/* The descriptors are duplicates: the end of a stream is not the end of its sockets. */
+const char *listen_on_passed(struct listen_set *set, const char *name)
+{
+	int fd;
+
+	while ((fd = service_socket(name, set->sockets)) >= 0) {
+		if (set->sockets == MAX_LISTEN_SOCKETS)
+			return "too many sockets of this name";
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (fd < 0 || !listen_add_socket(set, fd))
+			return strerror(errno);
+	}
+	if (set->sockets)
+		return NULL;
+	return "no socket of this name was passed; expected a started socket unit with "
+	       "FileDescriptorName= this name and Service= this service";
+}
+
+void listen_hold(struct listen_set *set)
+{
+	set->held = true;
+	listen_switch(set);
+}
+
+void listen_release(struct listen_set *set)
+{
+	set->held = false;
+	listen_switch(set);
+}
+
+void listen_close(struct listen_set *set)
+{
+	event_del(&set->resume_timer);
+	for (unsigned int i = 0; i < set->sockets && !set->callbacks.attach; i++)
+		evconnlistener_free(set->socket[i]);
+	LIST_REMOVE(set, entry);
+	free(set);
+}

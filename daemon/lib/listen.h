@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The listening sockets of one endpoint, and accepting on them. While the process has no descriptor
+ * left, accepting pauses, since the socket would stay readable and the event loop would spin:
+ *
+ *   ACCEPTING ─ accept() fails ─▶ PAUSED ─ half a second ─▶ ACCEPTING
+ *
+ * The owner can also hold them, for reasons of its own. They accept when neither applies.
+ */
+#ifndef DMACAST_LISTEN_H
+#define DMACAST_LISTEN_H
+
+#include "lib/address.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+struct event_base;
+struct evconnlistener;
+struct listen_set;
+
+/* An address of a name that resolves to more addresses is ignored. */
+#define MAX_LISTEN_SOCKETS 16U
+
+struct listen_callbacks {
+	/* Take over @fd, a new connection: non-blocking and close-on-exec. Not used with attach(). */
+	void (*accepted)(void *argument, int fd, const struct sockaddr *peer, socklen_t length);
+	/*
+	 * Optional: make the listener of @fd, for a library that accepts by itself. It owns @fd and
+	 * itself from then on, and must exist as long as the set is used. Return: NULL without memory;
+	 * the caller closes @fd.
+	 */
+	struct evconnlistener *(*attach)(void *argument, int fd);
+	/* Optional: report one more socket that listens. @address: as address_format() writes it */
+	void (*opened)(void *argument, const char *address);
+	/* Write what listens, for the log: "stream adc: endpoint :7000". */
+	void (*describe)(void *argument, char *text, size_t size);
+};
+
+struct listen_options {
+	int backlog; /* of sockets that are opened here */
+	/* The meaning of an address without a host: this machine only, instead of every address. */
+	bool loopback;
+	/* Ignore addresses that this machine does not have, such as those of IPv6, if another listens. */
+	bool skip_missing;
+};
+
+/** listen_create() - return a set without sockets; NULL without memory. */
+struct listen_set *listen_create(struct event_base *base, const struct listen_callbacks *callbacks,
+				 void *argument);
+
+/**
+ * listen_on_address() - listen on every address that @address stands for. Every address of the
+ * machine is one IPv6 socket for both families, or an IPv4 one where there is no IPv6.
+ *
+ * Return: NULL, or why not.
+ */
+const char *listen_on_address(struct listen_set *set, const struct address *address,
+			      const struct listen_options *options);
+
+/**
+ * listen_on_passed() - listen on every socket @name that the service manager passed. These stay open
+ * when the set is closed.
+ *
+ * Return: NULL, or why not.
+ */
+const char *listen_on_passed(struct listen_set *set, const char *name);
+
+/**
+ * listen_on_bound() - listen on the bound socket @fd, and take it over.
+ *
+ * Return: NULL, or why not; @fd is closed then, too.
+ */
+const char *listen_on_bound(struct listen_set *set, int fd, int backlog);
+
+/** listen_hold() - accept nothing until listen_release(). */
+void listen_hold(struct listen_set *set);
+
+/** listen_release() - undo listen_hold(). */
+void listen_release(struct listen_set *set);
+
+/** listen_close() - close the sockets, except those of attach(), and free the set. */
+void listen_close(struct listen_set *set);
+
+#endif
