@@ -301,6 +301,8 @@ void listen_hold(struct listen_set *set)
 
 void listen_release(struct listen_set *set)
 {
+	if (!set->held)
+		return;
 	set->held = false;
 	listen_switch(set);
 }

@@ -8,34 +8,30 @@
  *   evhttp needs one ─ make_connection() ─▶ open ─ evhttp frees it ─▶ seen by the next sweep, closed
  *                                             └─ its time is over: shutdown(), and evhttp frees it
  *
- * The sweep runs while there are connections. When they are too many, the listeners rest until then: so
+ * The sweep runs while there are connections. When they are too many, none is accepted until then: so
  * this is a limit for connections a second, too.
  */
 #include "observe/metrics.h"
 
 #include "lib/address.h"
 #include "lib/clock.h"
+#include "lib/listen.h"
 #include "lib/log.h"
 #include "observe/exposition.h"
 #include "observe/report.h"
 
 #include <bsd/sys/queue.h>
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define CONNECTIONS_MOST 32U
-#define SOCKETS_MAX 8U
 #define BACKLOG 128
 #define HEADER_BYTES 8192
 #define BODY_BYTES 1024
@@ -70,14 +66,13 @@ enum page_kind { PAGE_METRICS, PAGE_STATUS, PAGE_KINDS };
 
 struct metrics {
 	const struct streams *streams;
+	char *address; /* as configured */
 	bool per_client;
 	struct event_base *base;
 	struct evhttp *http;
-	struct evconnlistener *socket[SOCKETS_MAX]; /* evhttp's */
-	unsigned int sockets;
+	struct listen_set *set;		    /* its listeners are evhttp's */
 	struct connection_list connections; /* the oldest first */
 	unsigned int connection_count;
-	bool resting; /* the sockets, because of too many connections or too few descriptors */
 	struct event *sweep;
 	struct page *newest[PAGE_KINDS];
 };
@@ -88,27 +83,6 @@ static void start_sweep(struct metrics *metrics)
 {
 	if (!evtimer_pending(metrics->sweep, NULL))
 		evtimer_add(metrics->sweep, &sweep_time);
-}
-
-static void rest(struct metrics *metrics)
-{
-	metrics->resting = true;
-	for (unsigned int i = 0; i < metrics->sockets; i++)
-		evconnlistener_disable(metrics->socket[i]);
-	start_sweep(metrics);
-}
-
-static void go_on(struct metrics *metrics)
-{
-	metrics->resting = false;
-	for (unsigned int i = 0; i < metrics->sockets; i++)
-		evconnlistener_enable(metrics->socket[i]);
-}
-
-static void accept_failed(struct evconnlistener *socket, void *argument)
-{
-	(void)socket;
-	rest(argument);
 }
 
 /* For evhttp, which has accepted one. */
@@ -128,7 +102,7 @@ static struct bufferevent *make_connection(struct event_base *base, void *argume
 	connection->since_ns = clock_monotonic_ns();
 	TAILQ_INSERT_TAIL(&metrics->connections, connection, entry);
 	if (++metrics->connection_count >= CONNECTIONS_MOST)
-		rest(metrics);
+		listen_hold(metrics->set);
 	start_sweep(metrics);
 	return connection->buffer;
 }
@@ -167,9 +141,9 @@ static void sweep(evutil_socket_t fd, short what, void *argument)
 		else if (now - connection->since_ns > longest)
 			shutdown(bufferevent_getfd(connection->buffer), SHUT_RDWR);
 	}
-	if (metrics->resting && metrics->connection_count < CONNECTIONS_MOST)
-		go_on(metrics);
-	if (metrics->connection_count || metrics->resting)
+	if (metrics->connection_count < CONNECTIONS_MOST)
+		listen_release(metrics->set);
+	if (metrics->connection_count)
 		start_sweep(metrics);
 }
 
@@ -341,107 +315,52 @@ static bool set_up_http(struct metrics *metrics)
 	return true;
 }
 
-/* Return: false with errno set. */
-static bool add_socket(struct metrics *metrics, int fd)
+static struct evconnlistener *metrics_attach(void *argument, int fd)
 {
+	struct metrics *metrics = argument;
 	struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(metrics->http, fd);
-	struct sockaddr_storage address;
-	socklen_t length = sizeof(address);
-	char text[ADDRESS_TEXT];
 
-	if (!bound) {
-		close(fd);
-		errno = ENOMEM;
-		return false;
-	}
-	metrics->socket[metrics->sockets] = evhttp_bound_socket_get_listener(bound);
-	evconnlistener_set_error_cb(metrics->socket[metrics->sockets++], accept_failed);
-	if (getsockname(fd, (struct sockaddr *)&address, &length) == 0)
-		log_info("metrics at http://%s/metrics",
-			 address_format((const struct sockaddr *)&address, text));
-	return true;
+	return bound ? evhttp_bound_socket_get_listener(bound) : NULL;
 }
 
-static bool listen_on(struct metrics *metrics, const struct addrinfo *address, bool every_family)
+static void metrics_opened(void *argument, const char *address)
 {
-	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int one = 1, only = !every_family, error;
-
-	if (fd < 0)
-		return false;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (address->ai_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
-	if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
-		return add_socket(metrics, fd);
-	error = errno;
-	close(fd);
-	errno = error;
-	return false;
+	(void)argument;
+	log_info("metrics at http://%s/metrics", address);
 }
 
-static bool listen_on_each(struct metrics *metrics, const struct addrinfo *addresses)
+static void metrics_describe(void *argument, char *text, size_t size)
 {
-	int error = EADDRNOTAVAIL;
+	const struct metrics *metrics = argument;
 
-	for (const struct addrinfo *address = addresses; address; address = address->ai_next) {
-		if (metrics->sockets < SOCKETS_MAX && !listen_on(metrics, address, false))
-			error = errno;
-		/* A machine may have only one of the families, whatever a name stands for. */
-		if (error != EAFNOSUPPORT && error != EADDRNOTAVAIL)
-			break;
-	}
-	errno = error;
-	return metrics->sockets && (error == EAFNOSUPPORT || error == EADDRNOTAVAIL);
+	snprintf(text, size, "metrics = %s", metrics->address);
 }
 
-/* One IPv6 socket for both families, or IPv4 where there is no other. */
-static bool listen_everywhere(struct metrics *metrics, const struct addrinfo *addresses)
-{
-	static const int family[] = { AF_INET6, AF_INET };
+static const struct listen_callbacks metrics_listen_callbacks = {
+	.attach = metrics_attach,
+	.opened = metrics_opened,
+	.describe = metrics_describe,
+};
 
-	errno = EADDRNOTAVAIL;
-	for (size_t i = 0; i < 2; i++) {
-		for (const struct addrinfo *address = addresses; address;
-		     address = address->ai_next) {
-			if (address->ai_family != family[i])
-				continue;
-			if (listen_on(metrics, address, true))
-				return true;
-			if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)
-				return false;
-		}
-	}
-	return false;
-}
-
-/* As `metrics` says: without a host on the loopback; * is everywhere. */
-static bool open_sockets(struct metrics *metrics, const char *text)
+/* Listen as `metrics` says: on the loopback if it names no host, everywhere for *. */
+static bool metrics_listen(struct metrics *metrics)
 {
-	bool everywhere = *text == '*', listening;
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-				  .ai_flags = everywhere ? AI_PASSIVE : 0 };
-	struct addrinfo *addresses = NULL;
+	const struct listen_options options = {
+		.backlog = BACKLOG,
+		.loopback = *metrics->address != '*',
+		.skip_missing = true, /* a machine may have only one of the families */
+	};
 	struct address address;
-	const char *wrong;
-	int error;
+	const char *error;
 
-	if (!address_parse(text, &address, &wrong)) {
-		log_error("metrics = %s: expected %s", text, wrong);
+	if (!address_parse(metrics->address, &address, &error)) {
+		log_error("metrics = %s: expected %s", metrics->address, error);
 		return false;
 	}
-	error = getaddrinfo(address.host[0] ? address.host : NULL, address.port, &hints,
-			    &addresses);
-	if (error) {
-		log_error("metrics = %s: %s", text, gai_strerror(error));
-		return false;
-	}
-	listening = everywhere ? listen_everywhere(metrics, addresses)
-			       : listen_on_each(metrics, addresses);
-	if (!listening)
-		log_error("metrics = %s: %s", text, strerror(errno));
-	freeaddrinfo(addresses);
-	return listening;
+	error = listen_on_address(metrics->set, &address, &options);
+	if (error)
+		log_error("metrics = %s: %s", metrics->address, error);
+	return !error;
 }
 
 struct metrics *metrics_open(struct event_base *base, const char *address, bool per_client,
@@ -456,14 +375,16 @@ struct metrics *metrics_open(struct event_base *base, const char *address, bool 
 	metrics->base = base;
 	metrics->streams = streams;
 	metrics->per_client = per_client;
+	metrics->address = strdup(address);
+	metrics->set = listen_create(base, &metrics_listen_callbacks, metrics);
 	TAILQ_INIT(&metrics->connections);
 	metrics->sweep = evtimer_new(base, sweep, metrics);
-	if (!metrics->sweep || !set_up_http(metrics)) {
+	if (!metrics->address || !metrics->set || !metrics->sweep || !set_up_http(metrics)) {
 		log_error("metrics = %s: no memory", address);
 		metrics_close(metrics);
 		return NULL;
 	}
-	if (open_sockets(metrics, address))
+	if (metrics_listen(metrics))
 		return metrics;
 	metrics_close(metrics);
 	return NULL;
@@ -479,7 +400,10 @@ void metrics_close(struct metrics *metrics)
 		remove_connection(metrics, connection);
 	for (size_t i = 0; i < PAGE_KINDS; i++)
 		release_page(metrics->newest[i]);
+	if (metrics->set)
+		listen_close(metrics->set);
 	if (metrics->sweep)
 		event_free(metrics->sweep);
+	free(metrics->address);
 	free(metrics);
 }

@@ -390,4 +390,24 @@ daemon_stop
 is "stopped with a request under way: exit status" "$status" 0
 exec {half}>&-
 
+# --- no descriptor left ---
+daemon_prefix=(prlimit --nofile=32:32 --)
+metrics_run --pattern 4M/s --listen 127.0.0.1:0
+for ((i = 0; i < 31; i++)); do
+	exec {fd}<>"/dev/tcp/127.0.0.1/$http"
+	connections+=("$fd")
+done
+wait_until 5 grep -q 'accept: Too many open files' "$log"
+matches "no descriptor left: logged" "$log" \
+	'metrics = :0: accept: Too many open files; new clients have to wait'
+for fd in "${connections[@]}"; do
+	exec {fd}>&-
+done
+scrape
+compare "no descriptor left: when others have gone, requests are answered" \
+	"$(value dmacast_stream_clients)" -eq 0
+daemon_stop
+is "no descriptor left: exit status" "$status" 0
+daemon_prefix=()
+
 done_testing
