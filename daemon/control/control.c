@@ -16,6 +16,7 @@
 #include "control/control_socket.h"
 #include "control/request.h"
 #include "lib/clock.h"
+#include "lib/listen.h"
 #include "lib/log.h"
 
 #include <assert.h>
@@ -24,7 +25,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <event2/listener.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -37,9 +38,6 @@
 #define PAUSE_RATIO 9
 
 static const struct timeval patience = { .tv_sec = 10 };
-
-/* Without descriptors: so long until the next try. */
-static const struct timeval accept_pause = { .tv_usec = 500000 };
 
 enum connection_state {
 	CONNECTION_READING,
@@ -65,15 +63,14 @@ struct control {
 	struct event_base *base;
 	struct control_owner owner;
 	struct control_socket socket;
-	struct evconnlistener *listener;
-	struct event *resume; /* to accept */
+	bool is_bound; /* the socket exists */
+	struct listen_set *set;
 	struct connection_list connections;
 	struct connection_list dead;
 	unsigned int count; /* of connections that are not dead */
 	struct event *turn;
 	uint64_t next_turn_ns; /* not before */
 	struct event *sweep;   /* frees the dead */
-	struct log_limit accept_log;
 };
 
 /* ---- one connection ---- */
@@ -348,14 +345,13 @@ static bool open_connection(struct connection *connection, int fd)
 	return !bufferevent_enable(connection->buffer, EV_READ | EV_WRITE);
 }
 
-static void accepted(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
-		     int length, void *argument)
+static void control_accepted(void *argument, int fd, const struct sockaddr *address,
+			     socklen_t length)
 {
 	struct control *control = argument;
 	struct connection *connection;
 	struct request_peer peer;
 
-	(void)listener;
 	(void)address;
 	(void)length;
 	connection = calloc(1, sizeof(*connection));
@@ -376,45 +372,32 @@ static void accepted(struct evconnlistener *listener, evutil_socket_t fd, struct
 	control->count++;
 }
 
-static void accept_failed(struct evconnlistener *listener, void *argument)
+static void control_describe(void *argument, char *text, size_t size)
 {
-	struct control *control = argument;
-	int error = EVUTIL_SOCKET_ERROR();
-	unsigned int suppressed;
+	const struct control *control = argument;
 
-	if (log_limit_pass(&control->accept_log, clock_monotonic_ns(), &suppressed))
-		log_warning("control: accept: %s", strerror(error));
-	evconnlistener_disable(listener);
-	evtimer_add(control->resume, &accept_pause);
+	snprintf(text, size, "control socket %s", control->socket.address.sun_path);
 }
 
-static void resume_accepting(evutil_socket_t fd, short what, void *argument)
-{
-	struct control *control = argument;
+static const struct listen_callbacks control_listen_callbacks = {
+	.accepted = control_accepted,
+	.describe = control_describe,
+};
 
-	(void)fd;
-	(void)what;
-	evconnlistener_enable(control->listener);
-}
-
-static bool listen_on(struct control *control, const char *path)
+static bool control_listen(struct control *control, const char *path)
 {
 	int fd = control_socket_open(&control->socket, path);
+	const char *error;
 
 	if (fd < 0)
 		return false;
-	control->listener = evconnlistener_new(control->base, accepted, control,
-					       LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC,
-					       CONNECTIONS_MOST, fd);
-	if (!control->listener) {
-		log_error("control = %s: %s", path, strerror(errno));
-		close(fd);
-		control_socket_remove(&control->socket);
-		return false;
-	}
-	evconnlistener_set_error_cb(control->listener, accept_failed);
-	log_info("control socket %s", path);
-	return true;
+	control->is_bound = true;
+	error = listen_on_bound(control->set, fd, CONNECTIONS_MOST);
+	if (error)
+		log_error("control = %s: %s", path, error);
+	else
+		log_info("control socket %s", path);
+	return !error;
 }
 
 struct control *control_open(struct event_base *base, const char *path,
@@ -430,10 +413,10 @@ struct control *control_open(struct event_base *base, const char *path,
 	control->owner = *owner;
 	TAILQ_INIT(&control->connections);
 	TAILQ_INIT(&control->dead);
-	control->resume = evtimer_new(base, resume_accepting, control);
+	control->set = listen_create(base, &control_listen_callbacks, control);
 	control->turn = evtimer_new(base, turn, control);
 	control->sweep = evtimer_new(base, sweep, control);
-	if (control->resume && control->turn && control->sweep && listen_on(control, path))
+	if (control->set && control->turn && control->sweep && control_listen(control, path))
 		return control;
 	control_close(control);
 	return NULL;
@@ -452,10 +435,10 @@ void control_close(struct control *control)
 {
 	struct connection *connection;
 
-	if (control->listener) {
+	if (control->is_bound)
 		control_socket_remove(&control->socket);
-		evconnlistener_free(control->listener);
-	}
+	if (control->set)
+		listen_close(control->set);
 	while ((connection = TAILQ_FIRST(&control->connections))) {
 		send_at_once(connection);
 		bury(connection, "stopping");
@@ -466,7 +449,5 @@ void control_close(struct control *control)
 	}
 	if (control->turn)
 		event_free(control->turn);
-	if (control->resume)
-		event_free(control->resume);
 	free(control);
 }
