@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/log.h"
 
+#include "lib/clock.h"
+
 #include <bsd/string.h>
 #include <errno.h>
 #include <poll.h>
@@ -107,24 +109,23 @@ static void collect(const char *line)
 	strlcat(collected, line, collected_size);
 }
 
-void log_message(enum log_level level, const char *format, ...)
+/* @note: appended, also where the message is cut */
+static void log_line(enum log_level level, const char *note, const char *format, va_list args)
 {
 	int saved_errno = errno;
 	char line[LINE_BYTES];
-	size_t length, start;
-	va_list args;
+	size_t length, start, room;
 	int n;
 
 	if (level > threshold && !(collected && level <= LOG_LEVEL_WARNING))
 		return;
 	start = length = prefix(line, level);
-	va_start(args, format);
-	n = vsnprintf(line + length, sizeof(line) - length, format, args);
-	va_end(args);
+	/* For the end of line, too. */
+	room = sizeof(line) - 1 - length - strlen(note);
+	n = vsnprintf(line + length, room + 1, format, args);
 	if (n > 0)
-		length += (size_t)n;
-	if (length > sizeof(line) - 1)
-		length = sizeof(line) - 1;
+		length += (size_t)n < room ? (size_t)n : room;
+	length += strlcpy(line + length, note, sizeof(line) - length);
 	for (size_t i = 0; i < length; i++) {
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = '?';
@@ -136,6 +137,30 @@ void log_message(enum log_level level, const char *format, ...)
 	if (level <= threshold)
 		write_or_count(line, length);
 	errno = saved_errno;
+}
+
+void log_message(enum log_level level, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_line(level, "", format, args);
+	va_end(args);
+}
+
+void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
+{
+	unsigned int suppressed;
+	char note[40] = "";
+	va_list args;
+
+	if (!log_limit_pass(limit, clock_monotonic_ns(), &suppressed))
+		return;
+	if (suppressed)
+		snprintf(note, sizeof(note), " (%u more suppressed)", suppressed);
+	va_start(args, format);
+	log_line(level, note, format, args);
+	va_end(args);
 }
 
 bool log_limit_pass(struct log_limit *limit, uint64_t now_ns, unsigned int *suppressed)

@@ -49,23 +49,29 @@ void log_message(enum log_level level, const char *format, ...)
 #define log_debug(...) log_message(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 /*
- * A limit for events that a peer can cause as often as it likes: so many lines an interval, and the
- * number of those left out with the first line after it.
+ * A limit for events that a peer can cause as often as it likes: a burst of lines an interval. The
+ * first line after it says how many were suppressed: "... (12 more suppressed)".
  */
 struct log_limit {
-	uint64_t interval_start_ns;
-	unsigned int passed;
-	unsigned int suppressed;
+	uint64_t interval_start_ns; /* monotonic */
+	unsigned int passed;	    /* lines of this interval */
+	unsigned int suppressed;    /* lines since the last one that passed */
 };
 
 #define LOG_LIMIT_BURST 10
 #define LOG_LIMIT_INTERVAL_NS 5000000000ULL
 
 /**
- * log_limit_pass() - may this event be logged now?
+ * log_limited() - write one line as log_message() does, unless @limit suppresses it.
  * @limit: one for each kind of event and each stream; all zero at first
+ */
+void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/**
+ * log_limit_pass() - return true if @limit lets a line pass, and count it.
  * @now_ns: monotonic time
- * @suppressed: out: how many events before this one were left out; 0 mostly
+ * @suppressed: out: number of lines suppressed since the last one that passed
  */
 bool log_limit_pass(struct log_limit *limit, uint64_t now_ns, unsigned int *suppressed);
 

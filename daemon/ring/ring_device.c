@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ring/ring_device.h"
 
-#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/units.h"
 #include "ring/ring_type.h"
@@ -58,17 +57,15 @@ static struct device_ring *device_of(struct ring *ring)
 static void __attribute__((format(printf, 2, 3)))
 report_fault(struct device_ring *device, const char *format, ...)
 {
-	unsigned int suppressed;
 	char text[128];
 	va_list args;
 
-	if (!log_limit_pass(&device->fault_log, clock_monotonic_ns(), &suppressed))
-		return;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	log_error("stream %s: device %s: %s; please report this", device->settings->name,
-		  device->settings->device, text);
+	log_limited(&device->fault_log, LOG_LEVEL_ERROR,
+		    "stream %s: device %s: %s; please report this", device->settings->name,
+		    device->settings->device, text);
 }
 
 /* ---- giving back ---- */

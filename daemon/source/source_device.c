@@ -20,7 +20,6 @@
  */
 #include "source/source_type.h"
 
-#include "lib/clock.h"
 #include "lib/log.h"
 #include "ring/ring_device.h"
 
@@ -64,17 +63,11 @@ static const char *why_lost(const struct ring_device_block *filled)
 
 static void report_lost(struct device_source *device, const struct ring_device_block *filled)
 {
-	unsigned int suppressed;
-
 	device->lost += filled->lost;
 	device->owner.lost(device->owner.argument, filled->lost);
-	if (!log_limit_pass(&device->lost_log, clock_monotonic_ns(), &suppressed))
-		return;
-	log_warning("stream %s: device %s: %" PRIu64 " blocks lost: %s", device->settings->name,
+	log_limited(&device->lost_log, LOG_LEVEL_WARNING,
+		    "stream %s: device %s: %" PRIu64 " blocks lost: %s", device->settings->name,
 		    device->settings->device, filled->lost, why_lost(filled));
-	if (suppressed)
-		log_warning("stream %s: %u more losses were not logged", device->settings->name,
-			    suppressed);
 }
 
 /* Where a device sends packets, every block is short; it is news only once. */

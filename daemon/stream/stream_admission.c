@@ -2,7 +2,6 @@
 #include "stream/stream_admission.h"
 
 #include "lib/address.h"
-#include "lib/clock.h"
 
 #include <unistd.h>
 
@@ -40,18 +39,12 @@ static void admission_refuse(struct stream_admission *admission, int fd,
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	char text[ADDRESS_TEXT];
-	unsigned int suppressed;
 
 	admission->stats->refused++;
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(fd);
-	if (!log_limit_pass(&admission->refuse_log, clock_monotonic_ns(), &suppressed))
-		return;
-	log_warning("stream %s: client %s refused: %s", admission->settings->name,
-		    address_format(peer, text), why);
-	if (suppressed)
-		log_warning("stream %s: %u more refusals were not logged",
-			    admission->settings->name, suppressed);
+	log_limited(&admission->refuse_log, LOG_LEVEL_WARNING, "stream %s: client %s refused: %s",
+		    admission->settings->name, address_format(peer, text), why);
 }
 
 bool stream_admission_check(struct stream_admission *admission, int fd, const struct sockaddr *peer,

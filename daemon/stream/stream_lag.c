@@ -55,42 +55,29 @@ void stream_lag_offer(struct stream_lag *lag)
 
 static void lag_drop_for(struct stream_lag *lag, struct client *client)
 {
-	uint64_t now = clock_monotonic_ns();
-	struct client_lag behind = client_lag(client, now);
+	struct client_lag behind = client_lag(client, clock_monotonic_ns());
 	uint64_t dropped =
 		window_skip(lag->window, &client->cursor, ring_pin_allowance(lag->ring) > 0);
-	unsigned int suppressed;
 
 	if (!dropped)
 		return;
 	client->stats.dropped_bytes += dropped;
 	client->stats.drops++;
-	if (!log_limit_pass(&lag->drop_log, now, &suppressed))
-		return;
-	log_notice("stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64 " ms: dropped %" PRIu64
-		   " bytes for it (lag-policy = drop)",
-		   lag->settings->name, client->peer_text, behind.bytes, behind.ns / 1000000,
-		   dropped);
-	if (suppressed)
-		log_notice("stream %s: %u more drops were not logged", lag->settings->name,
-			   suppressed);
+	log_limited(&lag->drop_log, LOG_LEVEL_NOTICE,
+		    "stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64 " ms: dropped %" PRIu64
+		    " bytes for it (lag-policy = drop)",
+		    lag->settings->name, client->peer_text, behind.bytes, behind.ns / 1000000,
+		    dropped);
 }
 
 static void lag_disconnect(struct stream_lag *lag, struct client *client)
 {
-	uint64_t now = clock_monotonic_ns();
-	struct client_lag behind = client_lag(client, now);
-	unsigned int suppressed;
+	struct client_lag behind = client_lag(client, clock_monotonic_ns());
 
-	if (log_limit_pass(&lag->kick_log, now, &suppressed)) {
-		log_notice("stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64
-			   " ms: kicked (lag-policy = disconnect)",
-			   lag->settings->name, client->peer_text, behind.bytes,
-			   behind.ns / 1000000);
-		if (suppressed)
-			log_notice("stream %s: %u more kicks were not logged", lag->settings->name,
-				   suppressed);
-	}
+	log_limited(&lag->kick_log, LOG_LEVEL_NOTICE,
+		    "stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64
+		    " ms: kicked (lag-policy = disconnect)",
+		    lag->settings->name, client->peer_text, behind.bytes, behind.ns / 1000000);
 	client_kick(client, LEAVE_TOO_SLOW, NULL);
 }
 

@@ -221,6 +221,48 @@ static void test_limit(void)
 	point("the next interval has a burst of its own");
 }
 
+/* Return: what a line with @text becomes. */
+static const char *limited(struct log_limit *limit, const char *text)
+{
+	capture_begin(&capture, STDERR_FILENO);
+	log_limited(limit, LOG_LEVEL_WARNING, "%s", text);
+	return capture_end(&capture);
+}
+
+static void test_limited(void)
+{
+	const char *const end = " (7 more suppressed)\n";
+	struct log_limit limit = { 0 };
+	unsigned int lines = 0;
+	char text[2000];
+	size_t length;
+
+	for (unsigned int i = 0; i < LOG_LIMIT_BURST + 5; i++) {
+		lines += *limited(&limit, "text") != '\0';
+		check(!*capture.text || !strcmp(capture.text, "prog: warning: text\n"), "%s",
+		      capture.text);
+	}
+	check(lines == LOG_LIMIT_BURST, "%u lines", lines);
+	point("a burst is logged as it is");
+
+	/* As if the interval was over. */
+	limit.interval_start_ns -= LOG_LIMIT_INTERVAL_NS;
+	check(!strcmp(limited(&limit, "text"), "prog: warning: text (5 more suppressed)\n"), "%s",
+	      capture.text);
+	check(!strcmp(limited(&limit, "text"), "prog: warning: text\n"), "%s", capture.text);
+	point("the first line after the interval says how many were suppressed, once");
+
+	while (limit.suppressed < 7)
+		limited(&limit, "text");
+	limit.interval_start_ns -= LOG_LIMIT_INTERVAL_NS;
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	length = strlen(limited(&limit, text));
+	check(length == LINE_BYTES && !strcmp(capture.text + length - strlen(end), end), "%s",
+	      capture.text);
+	point("also where the line is cut");
+}
+
 int main(void)
 {
 	unsetenv("JOURNAL_STREAM");
@@ -233,5 +275,6 @@ int main(void)
 	test_errno();
 	test_lost();
 	test_limit();
+	test_limited();
 	return tap_end();
 }
