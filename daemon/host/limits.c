@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "host/limits.h"
 
-#include "lib/kernel_number.h"
+#include "lib/read_proc_integer.h"
 #include "lib/locked_memory.h"
 #include "lib/log.h"
 #include "lib/units.h"

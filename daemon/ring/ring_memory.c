@@ -9,7 +9,7 @@
  */
 #include "ring/ring_memory.h"
 
-#include "lib/kernel_number.h"
+#include "lib/read_proc_integer.h"
 #include "lib/log.h"
 #include "lib/units.h"
 #include "ring/ring_type.h"

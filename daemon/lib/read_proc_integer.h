@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Numbers that the kernel has in files, below /proc/sys and /sys. */
-#ifndef DMACAST_KERNEL_NUMBER_H
-#define DMACAST_KERNEL_NUMBER_H
+#ifndef DMACAST_READ_PROC_INTEGER_H
+#define DMACAST_READ_PROC_INTEGER_H
 
 #include <stdint.h>
 

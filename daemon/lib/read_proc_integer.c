@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "lib/kernel_number.h"
+#include "lib/read_proc_integer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
