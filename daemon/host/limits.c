@@ -71,7 +71,7 @@ static void report_locked_memory(uint64_t ring_bytes, uint64_t device_bytes, uin
 
 static void report_option_memory(void)
 {
-	int64_t optmem = kernel_number("/proc/sys/net/core/optmem_max");
+	int64_t optmem = read_proc_integer("/proc/sys/net/core/optmem_max");
 
 	if (optmem < 0)
 		return;
@@ -100,7 +100,7 @@ static void report_files(uint64_t clients)
 /* With MTU probing, kernels from about 6.5 on may report a send as complete before its data was sent. */
 static bool report_mtu_probing(bool strict)
 {
-	int64_t probing = kernel_number("/proc/sys/net/ipv4/tcp_mtu_probing");
+	int64_t probing = read_proc_integer("/proc/sys/net/ipv4/tcp_mtu_probing");
 
 	if (probing <= 0)
 		return true;

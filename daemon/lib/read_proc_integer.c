@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-int64_t kernel_number(const char *path)
+int64_t read_proc_integer(const char *path)
 {
 	FILE *file = fopen(path, "re");
 	int64_t number;

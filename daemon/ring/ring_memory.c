@@ -112,7 +112,7 @@ static size_t transparent_huge_bytes(const void *memory)
 /* The size of a transparent huge page in bytes; 0 when this kernel has none. */
 static size_t transparent_huge_size(void)
 {
-	int64_t size = kernel_number("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+	int64_t size = read_proc_integer("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
 
 	return size > 0 ? (size_t)size : 0;
 }
