@@ -35,7 +35,7 @@ struct block *ring_take(struct ring *ring)
 	struct block *block = choose_free(ring);
 
 	if (!block) {
-		ring->starved = true;
+		ring->wants_free = true;
 		return NULL;
 	}
 	TAILQ_REMOVE(&ring->free_list, block, free_entry);
@@ -49,7 +49,7 @@ void ring_set_reuse(struct ring *ring, enum ring_reuse reuse)
 	ring->reuse = reuse;
 }
 
-void ring_untake(struct ring *ring, struct block *block)
+void ring_return_unused(struct ring *ring, struct block *block)
 {
 	ring_put(ring, block);
 	ring->following = block->index;
@@ -61,11 +61,11 @@ struct block *ring_take_block(struct ring *ring, uint32_t index)
 	return hand_out(ring, &ring->block[index]);
 }
 
-static void notify_if_enough(struct ring *ring)
+static void ring_notify_if_due(struct ring *ring)
 {
-	if (!ring->starved || ring->free_blocks < ring->enough)
+	if (!ring->wants_free || ring->free_blocks < ring->notify_at)
 		return;
-	ring->starved = false;
+	ring->wants_free = false;
 	if (ring->notify)
 		ring->notify(ring->notify_argument);
 }
@@ -76,21 +76,21 @@ void ring_put(struct ring *ring, struct block *block)
 	assert(ring->free_blocks < ring->blocks);
 	ring->type->give_back(ring, block);
 	ring->free_blocks++;
-	notify_if_enough(ring);
+	ring_notify_if_due(ring);
 }
 
-void ring_starve(struct ring *ring)
+void ring_want_free(struct ring *ring)
 {
-	ring->starved = true;
+	ring->wants_free = true;
 }
 
-void ring_on_free(struct ring *ring, uint32_t enough, void (*notify)(void *argument),
+void ring_on_free(struct ring *ring, uint32_t notify_at, void (*notify)(void *argument),
 		  void *argument)
 {
-	ring->enough = enough;
+	ring->notify_at = notify_at;
 	ring->notify = notify;
 	ring->notify_argument = argument;
-	notify_if_enough(ring);
+	ring_notify_if_due(ring);
 }
 
 uint32_t ring_blocks(const struct ring *ring)

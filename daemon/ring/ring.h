@@ -21,10 +21,10 @@ struct ring;
 struct block *ring_take(struct ring *ring);
 
 /**
- * ring_untake() - the block that ring_take() gave out last is not needed after all: it is the next again. Several go
- * back in the opposite order.
+ * ring_return_unused() - give back the block that ring_take() gave out last; it is the next one again.
+ * Return several in the opposite order.
  */
-void ring_untake(struct ring *ring, struct block *block);
+void ring_return_unused(struct ring *ring, struct block *block);
 
 /* Order in which ring_take() gives out free blocks. */
 enum ring_reuse {
@@ -47,15 +47,16 @@ enum ring_reuse ring_reuse(const struct ring *ring);
 void ring_put(struct ring *ring, struct block *block);
 
 /**
- * ring_on_free() - be told, once, when blocks are free after ring_take() found none or ring_starve().
- * @enough: so many free blocks at once are worth a call
+ * ring_on_free() - call @notify once when blocks are free after ring_take() found none, or after
+ * ring_want_free().
+ * @notify_at: number of free blocks at which it is called
  * @notify: called from within ring_put(), or from here; must not take blocks itself
  */
-void ring_on_free(struct ring *ring, uint32_t enough, void (*notify)(void *argument),
+void ring_on_free(struct ring *ring, uint32_t notify_at, void (*notify)(void *argument),
 		  void *argument);
 
-/** ring_starve() - there are too few free blocks for the caller: see ring_on_free(). */
-void ring_starve(struct ring *ring);
+/** ring_want_free() - ask for one call of the function of ring_on_free(). */
+void ring_want_free(struct ring *ring);
 
 /* Sizes, in blocks but for the block size, which is in bytes. */
 uint32_t ring_blocks(const struct ring *ring);

@@ -33,8 +33,8 @@ struct ring {
 	/* Whoever found no free block and waits for one. */
 	void (*notify)(void *argument);
 	void *notify_argument;
-	uint32_t enough;
-	bool starved;
+	uint32_t notify_at;    /* free blocks */
+	bool wants_free;       /* call notify() at that number */
 	enum ring_reuse reuse; /* while blocks are pinned */
 	char text[96];
 };

@@ -204,7 +204,7 @@ void filler_flush(struct filler *filler)
 static void give_back(struct filler *filler, unsigned int kept)
 {
 	while (filler->blocks > kept)
-		ring_untake(filler->ring, filler->block[--filler->blocks]);
+		ring_return_unused(filler->ring, filler->block[--filler->blocks]);
 }
 
 void filler_ready(struct filler *filler)

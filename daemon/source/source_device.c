@@ -145,7 +145,7 @@ static void read_blocks(evutil_socket_t fd, short what, void *argument)
 		event_del(&device->readable);
 		device->state = DEVICE_STARVED;
 		device->owner.waits(device->owner.argument);
-		ring_starve(device->ring);
+		ring_want_free(device->ring);
 		return; /* resume follows */
 	}
 	most -= device->reserve;
@@ -258,13 +258,13 @@ static void device_adapt(struct source *source)
 {
 	struct device_source *device = (struct device_source *)source;
 	const struct stream_settings *settings = device->settings;
-	uint32_t enough;
+	uint32_t notify_at;
 
 	device->low_water = (uint32_t)stream_settings_low_water(settings);
 	device->reserve = reserve_of(ring_blocks(device->ring), device->low_water);
 	/* Where nobody gives way, a few at once are worth more. */
-	enough = settings->lag_policy == LAG_POLICY_BLOCK ? device->low_water : device->reserve;
-	ring_on_free(device->ring, enough + 1, ring_has_room, device);
+	notify_at = settings->lag_policy == LAG_POLICY_BLOCK ? device->low_water : device->reserve;
+	ring_on_free(device->ring, notify_at + 1, ring_has_room, device);
 }
 
 static const struct source_type device_type = {

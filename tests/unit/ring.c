@@ -165,12 +165,12 @@ static void count_call(void *argument)
 
 static void test_notify(void)
 {
-	for (uint32_t enough = 1; enough <= BLOCKS; enough++) {
+	for (uint32_t notify_at = 1; notify_at <= BLOCKS; notify_at++) {
 		struct ring *ring = create(4096, BLOCKS, HUGE_PAGES_NEVER);
 		struct block *block[BLOCKS];
 		int calls = 0;
 
-		ring_on_free(ring, enough, count_call, &calls);
+		ring_on_free(ring, notify_at, count_call, &calls);
 		for (int round = 0; round < 3; round++) {
 			bool starve = round != 1; /* the middle round takes the last, no more */
 
@@ -180,11 +180,11 @@ static void test_notify(void)
 			if (starve)
 				check(!ring_take(ring) && !ring_take(ring), "more blocks");
 			for (uint32_t i = 0; i < BLOCKS; i++) {
-				int expected = starve && i + 1 >= enough;
+				int expected = starve && i + 1 >= notify_at;
 
 				ring_put(ring, block[i]);
-				check(calls == expected, "%d calls at %u free, enough is %u", calls,
-				      i + 1, enough);
+				check(calls == expected, "%d calls at %u free, notify_at is %u",
+				      calls, i + 1, notify_at);
 			}
 		}
 		ring_on_free(ring, 1, NULL, NULL); /* nobody waits any more */
