@@ -12,7 +12,8 @@
 struct filler {
 	const struct stream_settings *settings;
 	struct ring *ring;
-	struct source_owner owner;
+	const struct source_callbacks *callbacks;
+	void *argument; /* of the callbacks */
 	uint32_t low_water;
 	struct block *block[FILLER_BLOCKS]; /* the first is being filled, others are empty */
 	unsigned int blocks;
@@ -34,7 +35,7 @@ static void hand_on(struct filler *filler)
 	block->monotonic_ns = clock_monotonic_ns();
 	block->realtime_ns = clock_ns(CLOCK_REALTIME);
 	filler->handed_on = true;
-	filler->owner.block(filler->owner.argument, block);
+	filler->callbacks->block_filled(filler->argument, block);
 }
 
 static void flush_timer_expired(evutil_socket_t fd, short what, void *argument)
@@ -77,8 +78,9 @@ void filler_adapt(struct filler *filler)
 }
 
 struct filler *filler_create(struct event_base *base, const struct stream_settings *settings,
-			     struct ring *ring, const struct source_owner *owner,
-			     void (*resume)(void *argument), void *argument)
+			     struct ring *ring, const struct source_callbacks *callbacks,
+			     void *argument, void (*resume)(void *resume_argument),
+			     void *resume_argument)
 {
 	struct filler *filler = calloc(1, sizeof(*filler));
 
@@ -86,9 +88,10 @@ struct filler *filler_create(struct event_base *base, const struct stream_settin
 		return NULL;
 	filler->settings = settings;
 	filler->ring = ring;
-	filler->owner = *owner;
+	filler->callbacks = callbacks;
+	filler->argument = argument;
 	filler->resume = resume;
-	filler->resume_argument = argument;
+	filler->resume_argument = resume_argument;
 	evtimer_assign(&filler->flush_timer, base, flush_timer_expired, filler);
 	event_assign(&filler->resume_event, base, -1, 0, resume_event_active, filler);
 	filler_adapt(filler);
@@ -116,10 +119,10 @@ static bool have_block(struct filler *filler)
 	if (filler->blocks)
 		return true;
 	if (ring_free_blocks(filler->ring) <= filler->low_water)
-		filler->owner.make_room(filler->owner.argument);
+		filler->callbacks->make_room(filler->argument);
 	if (take_block(filler))
 		return true;
-	filler->owner.waits(filler->owner.argument);
+	filler->callbacks->starved(filler->argument);
 	return false;
 }
 
@@ -213,12 +216,12 @@ void filler_ready(struct filler *filler)
 	if (!filler->handed_on)
 		return;
 	filler->handed_on = false;
-	filler->owner.ready(filler->owner.argument);
+	filler->callbacks->ready(filler->argument);
 }
 
-size_t filler_turn(const struct filler *filler)
+size_t filler_budget(const struct filler *filler)
 {
-	return filler->owner.turn(filler->owner.argument);
+	return filler->callbacks->budget(filler->argument);
 }
 
 static void silence(struct filler *filler)

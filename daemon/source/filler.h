@@ -23,8 +23,9 @@ struct filler;
  * Return: NULL without memory.
  */
 struct filler *filler_create(struct event_base *base, const struct stream_settings *settings,
-			     struct ring *ring, const struct source_owner *owner,
-			     void (*resume)(void *argument), void *argument);
+			     struct ring *ring, const struct source_callbacks *callbacks,
+			     void *argument, void (*resume)(void *resume_argument),
+			     void *resume_argument);
 
 /** filler_adapt() - the settings have changed: have regard to them from now on. */
 void filler_adapt(struct filler *filler);
@@ -62,8 +63,8 @@ void filler_stop(struct filler *filler);
 /** filler_ready() - the turn is over: tell the owner once that blocks were handed on, if there were any. */
 void filler_ready(struct filler *filler);
 
-/** filler_turn() - bytes that are worth filling in before filler_ready(), if there are so many at once. */
-size_t filler_turn(const struct filler *filler);
+/** filler_budget() - bytes that are worth filling in before filler_ready(), if there are so many at once. */
+size_t filler_budget(const struct filler *filler);
 
 /** filler_destroy() - an unfinished block goes back to the ring. */
 void filler_destroy(struct filler *filler);

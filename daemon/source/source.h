@@ -16,34 +16,35 @@
 struct event_base;
 struct source;
 
-/* What a source tells its owner, which must not free the source from within. */
-struct source_owner {
-	void *argument; /* of each of these */
-	/* The ring is at its low-water mark: make room if your policy can. */
+/* What a source reports. The source must not be freed within these calls. */
+struct source_callbacks {
+	/* The ring is at its low-water mark: free blocks, where the lag policy can. */
 	void (*make_room)(void *argument);
-	/* A filled block, now the owner's. Further ones may follow before ready(). */
-	void (*block)(void *argument, struct block *block);
-	/* So many blocks were lost before the one that follows. */
-	void (*lost)(void *argument, uint64_t blocks);
-	/* The source has to wait: no block is free. */
-	void (*waits)(void *argument);
-	/* Now is the time to send what was handed on. */
+	/* Take over a filled block. More may follow before ready(). */
+	void (*block_filled)(void *argument, struct block *block);
+	/* Optional for sources that lose none: @blocks were lost before the one that follows. */
+	void (*blocks_lost)(void *argument, uint64_t blocks);
+	/* No block is free; the source waits for one. */
+	void (*starved)(void *argument);
+	/* Send the blocks that were handed on. */
 	void (*ready)(void *argument);
-	/* Bytes that are worth making or reading before that, if there are so many at once. */
-	size_t (*turn)(void *argument);
-	/* The last block was handed on; nothing follows. @why: for people */
-	void (*end)(void *argument, const char *why);
+	/* Return how many bytes are worth making or reading before the next ready(). */
+	size_t (*budget)(void *argument);
+	/* The last block was handed on; nothing follows. @why: text for the log */
+	void (*ended)(void *argument, const char *why);
 };
 
 /**
  * source_open() - open the source that @settings ask for; it does not fill anything yet.
  * @settings: must outlive the source
+ * @callbacks: must outlive the source
  * @ring: becomes this source's to take from; of the kind that @settings ask for
  *
  * Return: NULL after an error, which was logged with the stream's name.
  */
 struct source *source_open(struct event_base *base, const struct stream_settings *settings,
-			   struct ring *ring, const struct source_owner *owner);
+			   struct ring *ring, const struct source_callbacks *callbacks,
+			   void *argument);
 
 /** source_start() - begin to fill blocks. Once. */
 void source_start(struct source *source);

@@ -40,7 +40,8 @@ enum device_state { DEVICE_IDLE, DEVICE_READING, DEVICE_STARVED, DEVICE_ENDED };
 struct device_source {
 	struct source source;
 	const struct stream_settings *settings;
-	struct source_owner owner;
+	const struct source_callbacks *callbacks;
+	void *argument; /* of the callbacks */
 	struct ring *ring;
 	enum device_state state;
 	uint32_t low_water, reserve; /* blocks */
@@ -64,7 +65,7 @@ static const char *why_lost(const struct ring_device_block *filled)
 static void report_lost(struct device_source *device, const struct ring_device_block *filled)
 {
 	device->lost += filled->lost;
-	device->owner.lost(device->owner.argument, filled->lost);
+	device->callbacks->blocks_lost(device->argument, filled->lost);
 	log_limited(&device->lost_log, LOG_LEVEL_WARNING,
 		    "stream %s: device %s: %" PRIu64 " blocks lost: %s", device->settings->name,
 		    device->settings->device, filled->lost, why_lost(filled));
@@ -87,16 +88,16 @@ static void hand_on(struct device_source *device, const struct ring_device_block
 			report_lost(device, &filled[i]);
 		if (filled[i].is_short)
 			report_short(device, &filled[i]);
-		device->owner.block(device->owner.argument, filled[i].block);
+		device->callbacks->block_filled(device->argument, filled[i].block);
 	}
 	if (count)
-		device->owner.ready(device->owner.argument);
+		device->callbacks->ready(device->argument);
 }
 
 static void make_room_if_low(struct device_source *device)
 {
 	if (ring_free_blocks(device->ring) <= device->low_water)
-		device->owner.make_room(device->owner.argument);
+		device->callbacks->make_room(device->argument);
 }
 
 static void set_ended(struct device_source *device)
@@ -127,7 +128,7 @@ static void end(struct device_source *device, int error)
 			    device->settings->device, why);
 	}
 	set_ended(device);
-	device->owner.end(device->owner.argument, why);
+	device->callbacks->ended(device->argument, why);
 }
 
 static void read_blocks(evutil_socket_t fd, short what, void *argument)
@@ -144,7 +145,7 @@ static void read_blocks(evutil_socket_t fd, short what, void *argument)
 	if (most <= device->reserve) {
 		event_del(&device->readable);
 		device->state = DEVICE_STARVED;
-		device->owner.waits(device->owner.argument);
+		device->callbacks->starved(device->argument);
 		ring_want_free(device->ring);
 		return; /* resume follows */
 	}
@@ -275,7 +276,8 @@ static const struct source_type device_type = {
 };
 
 struct source *source_device_open(struct event_base *base, const struct stream_settings *settings,
-				  struct ring *ring, const struct source_owner *owner)
+				  struct ring *ring, const struct source_callbacks *callbacks,
+				  void *argument)
 {
 	struct device_source *device = calloc(1, sizeof(*device));
 
@@ -286,7 +288,8 @@ struct source *source_device_open(struct event_base *base, const struct stream_s
 	device->source.type = &device_type;
 	device->source.text = settings->device;
 	device->settings = settings;
-	device->owner = *owner;
+	device->callbacks = callbacks;
+	device->argument = argument;
 	device->ring = ring;
 	device->turn_blocks = (uint32_t)(TURN_BYTES / ring_block_size(ring));
 	if (device->turn_blocks < 1)

@@ -49,7 +49,8 @@ struct input_source {
 	struct source source;
 	struct event_base *base;
 	const struct stream_settings *settings;
-	struct source_owner owner;
+	const struct source_callbacks *callbacks;
+	void *argument; /* of the callbacks */
 	struct filler *filler;
 	struct input input;
 	enum input_state state;
@@ -139,7 +140,7 @@ static void end_of_input(struct input_source *input, const char *why)
 	if (!input->reopens) {
 		close_descriptor(input);
 		set_state(input, INPUT_ENDED);
-		input->owner.end(input->owner.argument, why);
+		input->callbacks->ended(input->argument, why);
 		return;
 	}
 	if (input->is_fifo) {
@@ -187,7 +188,7 @@ static bool has_more(const struct input_source *input)
 static void read_input(evutil_socket_t fd, short what, void *argument)
 {
 	struct input_source *input = argument;
-	size_t budget = filler_turn(input->filler);
+	size_t budget = filler_budget(input->filler);
 	bool more = true;
 
 	(void)what;
@@ -407,7 +408,8 @@ static const struct source_type input_type = {
 };
 
 struct source *source_input_open(struct event_base *base, const struct stream_settings *settings,
-				 struct ring *ring, const struct source_owner *owner)
+				 struct ring *ring, const struct source_callbacks *callbacks,
+				 void *argument)
 {
 	struct input_source *input = calloc(1, sizeof(*input));
 	const char *wrong = "no memory";
@@ -418,11 +420,12 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 	input->source.text = settings->input;
 	input->base = base;
 	input->settings = settings;
-	input->owner = *owner;
+	input->callbacks = callbacks;
+	input->argument = argument;
 	input->fd = -1;
 	backoff_reset(&input->backoff);
 	evtimer_assign(&input->retry, base, retry_due, input);
-	input->filler = filler_create(base, settings, ring, owner, resume, input);
+	input->filler = filler_create(base, settings, ring, callbacks, argument, resume, input);
 	if (!input->filler)
 		goto fail;
 	if (!input_parse(settings->input, &input->input, &wrong))

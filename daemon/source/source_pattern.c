@@ -89,7 +89,7 @@ static void make(struct pattern_source *pattern)
 
 	if (pattern->credit > pattern->least)
 		pattern->credit = pattern->least;
-	pattern->credit += filler_turn(pattern->filler);
+	pattern->credit += filler_budget(pattern->filler);
 	while (due >= pattern->least && pattern->credit >= pattern->least) {
 		size_t space;
 		unsigned char *p = filler_space(pattern->filler, &space);
@@ -167,14 +167,16 @@ static const struct source_type pattern_type = {
 };
 
 struct source *source_pattern_open(struct event_base *base, const struct stream_settings *settings,
-				   struct ring *ring, const struct source_owner *owner)
+				   struct ring *ring, const struct source_callbacks *callbacks,
+				   void *argument)
 {
 	struct pattern_source *pattern = calloc(1, sizeof(*pattern));
 	char rate[UNITS_TEXT];
 	uint64_t tick_us;
 
 	if (pattern)
-		pattern->filler = filler_create(base, settings, ring, owner, resume, pattern);
+		pattern->filler =
+			filler_create(base, settings, ring, callbacks, argument, resume, pattern);
 	if (!pattern || !pattern->filler) {
 		log_error("stream %s: no memory for the pattern source", settings->name);
 		free(pattern);

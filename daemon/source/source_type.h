@@ -20,10 +20,13 @@ struct source {
 
 /* The openers of the kinds, with the contract of source_open(). */
 struct source *source_input_open(struct event_base *base, const struct stream_settings *settings,
-				 struct ring *ring, const struct source_owner *owner);
+				 struct ring *ring, const struct source_callbacks *callbacks,
+				 void *argument);
 struct source *source_pattern_open(struct event_base *base, const struct stream_settings *settings,
-				   struct ring *ring, const struct source_owner *owner);
+				   struct ring *ring, const struct source_callbacks *callbacks,
+				   void *argument);
 struct source *source_device_open(struct event_base *base, const struct stream_settings *settings,
-				  struct ring *ring, const struct source_owner *owner);
+				  struct ring *ring, const struct source_callbacks *callbacks,
+				  void *argument);
 
 #endif

@@ -290,20 +290,19 @@ static void stream_run_deferred(evutil_socket_t fd, short what, void *argument)
 static bool stream_open_source(struct stream *stream)
 {
 	const struct stream_settings *settings = stream->settings;
-	const struct source_owner owner = {
-		.argument = stream,
+	static const struct source_callbacks callbacks = {
 		.make_room = stream_make_room,
-		.block = stream_block_filled,
-		.lost = stream_blocks_lost,
-		.waits = stream_source_starved,
+		.block_filled = stream_block_filled,
+		.blocks_lost = stream_blocks_lost,
+		.starved = stream_source_starved,
 		.ready = stream_blocks_ready,
-		.turn = stream_source_budget,
-		.end = stream_source_ended,
+		.budget = stream_source_budget,
+		.ended = stream_source_ended,
 	};
 	uint32_t blocks = ring_blocks(stream->ring);
 	char size[UNITS_TEXT], block_size[UNITS_TEXT];
 
-	stream->source = source_open(stream->base, settings, stream->ring, &owner);
+	stream->source = source_open(stream->base, settings, stream->ring, &callbacks, stream);
 	if (!stream->source)
 		return false;
 	stream_lag_set_ring(&stream->lag, stream->ring);

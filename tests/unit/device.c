@@ -440,20 +440,20 @@ static void sink_end(void *argument, const char *why)
 
 static void open_source(uint32_t blocks, uint64_t low_water, enum lag_policy policy)
 {
-	static const struct source_owner owner = {
+	static const struct source_callbacks callbacks = {
 		.make_room = sink_make_room,
-		.block = sink_block,
-		.lost = sink_lost,
-		.waits = sink_waits,
+		.block_filled = sink_block,
+		.blocks_lost = sink_lost,
+		.starved = sink_waits,
 		.ready = sink_ready,
-		.end = sink_end,
+		.ended = sink_end,
 	};
 
 	memset(&sink, 0, sizeof(sink));
 	sink.ring = open_ring(blocks);
 	settings.low_water = low_water;
 	settings.lag_policy = policy;
-	sink.source = source_open(base, &settings, sink.ring, &owner);
+	sink.source = source_open(base, &settings, sink.ring, &callbacks, NULL);
 	if (!sink.source)
 		errx(1, "no source");
 }

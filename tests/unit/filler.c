@@ -21,7 +21,7 @@
 #define BLOCK_SIZE ((size_t)4096)
 #define LOW_WATER 3U
 
-/* The owner: takes blocks, has some of them for a while, and compares each byte with what was written. */
+/* The user of the filler: takes blocks, has some of them for a while, and compares each byte with what was written. */
 static struct world {
 	struct event_base *base;
 	struct stream_settings settings;
@@ -81,12 +81,12 @@ static void resume(void *argument)
 
 static void begin_world(void)
 {
-	struct source_owner owner = {
-		.block = take_filled,
+	static const struct source_callbacks callbacks = {
+		.block_filled = take_filled,
 		.make_room = make_room,
-		.waits = source_waits,
+		.starved = source_waits,
 		.ready = blocks_ready,
-		.turn = turn,
+		.budget = turn,
 	};
 
 	memset(&world, 0, sizeof(world));
@@ -96,7 +96,8 @@ static void begin_world(void)
 	world.ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
 	if (!world.base || !world.ring)
 		errx(1, "no ring");
-	world.filler = filler_create(world.base, &world.settings, world.ring, &owner, resume, NULL);
+	world.filler = filler_create(world.base, &world.settings, world.ring, &callbacks, NULL,
+				     resume, NULL);
 	if (!world.filler)
 		errx(1, "no filler");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The pattern source: how much it makes in a turn, as its owner asks for. */
+/* The pattern source: how much it makes in a turn, as the budget allows. */
 #include "config/option_table.h"
 #include "lib/pattern.h"
 #include "lib/units.h"
@@ -15,7 +15,7 @@
 #define BLOCK_SIZE ((size_t)65536)
 #define BLOCKS 16U
 
-/* The owner: has no block for longer than a turn. */
+/* The user of the source: has no block for longer than a turn. */
 static struct world {
 	struct event_base *base;
 	struct stream_settings settings;
@@ -63,12 +63,12 @@ static void blocks_ready(void *argument)
 
 static void begin_world(uint64_t rate, size_t turn_bytes)
 {
-	struct source_owner owner = {
-		.block = take_filled,
+	static const struct source_callbacks callbacks = {
+		.block_filled = take_filled,
 		.make_room = nothing,
-		.waits = nothing,
+		.starved = nothing,
 		.ready = blocks_ready,
-		.turn = turn,
+		.budget = turn,
 	};
 	struct event_config *config = event_config_new();
 
@@ -85,7 +85,7 @@ static void begin_world(uint64_t rate, size_t turn_bytes)
 	world.ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
 	if (!world.base || !world.ring)
 		errx(1, "no ring");
-	world.source = source_open(world.base, &world.settings, world.ring, &owner);
+	world.source = source_open(world.base, &world.settings, world.ring, &callbacks, NULL);
 	if (!world.source)
 		errx(1, "no source");
 	source_start(world.source);
