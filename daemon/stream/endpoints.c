@@ -8,14 +8,16 @@
 #include <string.h>
 
 void endpoints_init(struct endpoints *endpoints, struct event_base *base, const char *name,
-		    const struct listener_callbacks *callbacks)
+		    const struct listener_callbacks *callbacks, void *argument)
 {
-	*endpoints = (struct endpoints){ .base = base, .name = name, .callbacks = *callbacks };
+	*endpoints = (struct endpoints){
+		.base = base, .name = name, .callbacks = callbacks, .argument = argument
+	};
 }
 
 void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *other)
 {
-	endpoints_init(endpoints, other->base, other->name, &other->callbacks);
+	endpoints_init(endpoints, other->base, other->name, other->callbacks, other->argument);
 }
 
 bool endpoints_reserve(struct endpoints *endpoints, size_t more)
@@ -41,7 +43,8 @@ bool endpoints_open(struct endpoints *endpoints, const char *text)
 
 	if (!endpoints_reserve(endpoints, 1))
 		return false;
-	listener = listener_open(endpoints->base, endpoints->name, text, &endpoints->callbacks);
+	listener = listener_open(endpoints->base, endpoints->name, text, endpoints->callbacks,
+				 endpoints->argument);
 	if (listener)
 		endpoints->listener[endpoints->count++] = listener;
 	return listener;
@@ -91,7 +94,7 @@ static bool endpoints_move_at(struct endpoints *to, struct endpoints *from, size
 	if (!endpoints_reserve(to, 1))
 		return false;
 	listener = endpoints_take(from, index);
-	listener_hand_over(listener, to->name, &to->callbacks);
+	listener_hand_over(listener, to->name, to->callbacks, to->argument);
 	to->listener[to->count++] = listener;
 	return true;
 }

@@ -14,7 +14,8 @@ struct event_base;
 struct endpoints {
 	struct event_base *base;
 	const char *name; /* of the stream */
-	struct listener_callbacks callbacks;
+	const struct listener_callbacks *callbacks;
+	void *argument; /* of the callbacks */
 	struct listener **listener;
 	size_t count;
 	size_t capacity; /* of `listener`, in items */
@@ -22,7 +23,7 @@ struct endpoints {
 
 /** endpoints_init() - start without endpoints. @name: must outlive them */
 void endpoints_init(struct endpoints *endpoints, struct event_base *base, const char *name,
-		    const struct listener_callbacks *callbacks);
+		    const struct listener_callbacks *callbacks, void *argument);
 
 /** endpoints_init_beside() - start without endpoints, for the same stream as @other. */
 void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *other);

@@ -12,7 +12,8 @@
 struct listener {
 	const char *name; /* of the stream */
 	char *endpoint;
-	struct listener_callbacks callbacks;
+	const struct listener_callbacks *callbacks;
+	void *argument; /* of the callbacks */
 	struct listen_set *set;
 };
 
@@ -20,7 +21,7 @@ static void listener_accepted(void *argument, int fd, const struct sockaddr *pee
 {
 	const struct listener *listener = argument;
 
-	listener->callbacks.accepted(listener->callbacks.argument, fd, peer, length);
+	listener->callbacks->accepted(listener->argument, fd, peer, length);
 }
 
 static void listener_opened(void *argument, const char *address)
@@ -44,14 +45,15 @@ static const struct listen_callbacks listener_listen_callbacks = {
 };
 
 static struct listener *listener_create(struct event_base *base, const char *name, const char *text,
-					const struct listener_callbacks *callbacks)
+					const struct listener_callbacks *callbacks, void *argument)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
 
 	if (!listener)
 		return NULL;
 	listener->name = name;
-	listener->callbacks = *callbacks;
+	listener->callbacks = callbacks;
+	listener->argument = argument;
 	listener->endpoint = strdup(text);
 	listener->set = listen_create(base, &listener_listen_callbacks, listener);
 	if (listener->endpoint && listener->set)
@@ -75,9 +77,9 @@ static const char *listener_listen(struct listener *listener)
 }
 
 struct listener *listener_open(struct event_base *base, const char *name, const char *text,
-			       const struct listener_callbacks *callbacks)
+			       const struct listener_callbacks *callbacks, void *argument)
 {
-	struct listener *listener = listener_create(base, name, text, callbacks);
+	struct listener *listener = listener_create(base, name, text, callbacks, argument);
 	const char *error = listener ? listener_listen(listener) : "no memory";
 
 	if (!error)
@@ -89,10 +91,11 @@ struct listener *listener_open(struct event_base *base, const char *name, const 
 }
 
 void listener_hand_over(struct listener *listener, const char *name,
-			const struct listener_callbacks *callbacks)
+			const struct listener_callbacks *callbacks, void *argument)
 {
 	listener->name = name;
-	listener->callbacks = *callbacks;
+	listener->callbacks = callbacks;
+	listener->argument = argument;
 }
 
 const char *listener_endpoint(const struct listener *listener)

@@ -9,7 +9,6 @@ struct event_base;
 struct listener;
 
 struct listener_callbacks {
-	void *argument;
 	/* Take over @fd, a new connection, which is non-blocking. */
 	void (*accepted)(void *argument, int fd, const struct sockaddr *peer, socklen_t length);
 };
@@ -19,20 +18,21 @@ struct listener_callbacks {
  * that the service manager passed. These stay open when the listener is closed.
  * @name: the stream, for the log; must outlive the listener
  * @text: the endpoint; is copied
+ * @callbacks: must outlive the listener
  *
  * While there are no descriptors left, accepting pauses.
  *
  * Return: NULL after an error, which was logged.
  */
 struct listener *listener_open(struct event_base *base, const char *name, const char *text,
-			       const struct listener_callbacks *callbacks);
+			       const struct listener_callbacks *callbacks, void *argument);
 
 /**
  * listener_hand_over() - give new connections to another stream from now on.
- * @name: as for listener_open()
+ * @name, @callbacks: as for listener_open()
  */
 void listener_hand_over(struct listener *listener, const char *name,
-			const struct listener_callbacks *callbacks);
+			const struct listener_callbacks *callbacks, void *argument);
 
 /** listener_endpoint() - return the text that it was opened with. */
 const char *listener_endpoint(const struct listener *listener);

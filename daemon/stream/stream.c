@@ -395,8 +395,9 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 				    const struct stream_callbacks *callbacks, void *argument)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
-	const struct listener_callbacks listener_callbacks = { .argument = stream,
-							       .accepted = stream_client_accepted };
+	static const struct listener_callbacks listener_callbacks = {
+		.accepted = stream_client_accepted
+	};
 
 	if (!stream || !(stream->settings = stream_settings_copy(settings))) {
 		log_error("stream %s: no memory", settings->name);
@@ -407,7 +408,8 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	stream->stats = stats;
 	stream->callbacks = callbacks;
 	stream->argument = argument;
-	endpoints_init(&stream->endpoints, base, stream->settings->name, &listener_callbacks);
+	endpoints_init(&stream->endpoints, base, stream->settings->name, &listener_callbacks,
+		       stream);
 	backoff_reset(&stream->backoff);
 	TAILQ_INIT(&stream->clients);
 	TAILQ_INIT(&stream->dead);
