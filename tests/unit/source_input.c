@@ -1,0 +1,636 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The sources that read bytes, from real pipes, FIFOs, files, sockets and commands: which blocks they
+ * make, what they do at the end of the input, and when they try again.
+ */
+#include "capture.h"
+#include "lib/backoff.h"
+#include "lib/log.h"
+#include "loopback.h"
+#include "ring/ring_memory.h"
+#include "source/source.h"
+#include "tap.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#define BLOCK_SIZE ((size_t)4096)
+#define BLOCKS 16U
+#define MAX_BYTES (256U << 10)
+#define PATIENCE_MS 10000
+#define FLUSH_MS 200
+
+static char directory[] = "/tmp/dmacast-source.XXXXXX";
+static char stream_name[] = "adc";
+
+/* One source, and what it handed on. */
+static struct world {
+	struct event_base *base;
+	struct stream_settings settings;
+	struct ring *ring;
+	struct source *source;
+	char input[256];
+	struct capture log;
+	/* Blocks are given back at once, or kept. */
+	bool keeps;
+	struct block *held[BLOCKS];
+	uint32_t held_count;
+	unsigned char byte[MAX_BYTES];
+	size_t bytes;
+	uint32_t length[MAX_BYTES / BLOCK_SIZE]; /* of the first blocks */
+	uint32_t blocks, readies, starved, ends;
+	char why[128];
+} world;
+
+static void block_taken(void *argument, struct block *block)
+{
+	(void)argument;
+	if (world.bytes + block->length > MAX_BYTES || world.blocks == MAX_BYTES / BLOCK_SIZE)
+		errx(1, "more than a test gives");
+	memcpy(world.byte + world.bytes, block->data, block->length);
+	world.bytes += block->length;
+	world.length[world.blocks++] = block->length;
+	if (world.keeps)
+		world.held[world.held_count++] = block;
+	else
+		ring_put(world.ring, block);
+}
+
+static void room_wanted(void *argument)
+{
+	(void)argument;
+}
+
+static void source_starved(void *argument)
+{
+	(void)argument;
+	world.starved++;
+}
+
+static void all_taken(void *argument)
+{
+	(void)argument;
+	world.readies++;
+}
+
+static size_t whole_ring(void *argument)
+{
+	(void)argument;
+	return BLOCKS * BLOCK_SIZE;
+}
+
+static void input_ended(void *argument, const char *why)
+{
+	(void)argument;
+	world.ends++;
+	snprintf(world.why, sizeof(world.why), "%s", why);
+}
+
+static const struct source_callbacks callbacks = {
+	.make_room = room_wanted,
+	.block_filled = block_taken,
+	.starved = source_starved,
+	.ready = all_taken,
+	.budget = whole_ring,
+	.ended = input_ended,
+};
+
+/* Open the source of `input = ...`. What is logged until world_end() is in world.log.text then. */
+static bool world_begin(enum on_end on_end, bool loop, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static bool world_begin(enum on_end on_end, bool loop, const char *format, ...)
+{
+	va_list args;
+
+	memset(&world, 0, sizeof(world));
+	va_start(args, format);
+	vsnprintf(world.input, sizeof(world.input), format, args);
+	va_end(args);
+	world.settings.name = stream_name;
+	world.settings.input = world.input;
+	world.settings.on_end = on_end;
+	world.settings.loop = loop;
+	world.settings.flush = FLUSH_MS * 1000;
+	world.settings.block_size = BLOCK_SIZE;
+	world.settings.ring_size = BLOCKS * BLOCK_SIZE;
+	world.settings.low_water = 1;
+	world.base = event_base_new();
+	world.ring = ring_memory_create(stream_name, BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
+	if (!world.base || !world.ring)
+		errx(1, "no ring");
+	capture_begin(&world.log, STDERR_FILENO);
+	world.source = source_open(world.base, &world.settings, world.ring, &callbacks, NULL);
+	if (world.source)
+		source_start(world.source);
+	return world.source;
+}
+
+static void give_back(void)
+{
+	while (world.held_count)
+		ring_put(world.ring, world.held[--world.held_count]);
+}
+
+/* Return: what was logged. */
+static const char *world_end(void)
+{
+	if (world.source)
+		source_close(world.source);
+	capture_end(&world.log);
+	give_back();
+	check(ring_free_blocks(world.ring) == BLOCKS, "%u of %u blocks are free at the end",
+	      ring_free_blocks(world.ring), BLOCKS);
+	ring_destroy(world.ring);
+	event_base_free(world.base);
+	return world.log.text;
+}
+
+static void time_is_over(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	*(bool *)argument = true;
+}
+
+static void run_for(const uint32_t *count, uint32_t least, const size_t *bytes, size_t least_bytes,
+		    int ms)
+{
+	const struct timeval time = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+	bool over = false;
+	struct event *timer = evtimer_new(world.base, time_is_over, &over);
+
+	evtimer_add(timer, &time);
+	while (!over && (!count || *count < least) && (!bytes || *bytes < least_bytes))
+		event_base_loop(world.base, EVLOOP_ONCE);
+	event_free(timer);
+}
+
+static void run_until_bytes(size_t bytes)
+{
+	run_for(NULL, 0, &world.bytes, bytes, PATIENCE_MS);
+	check(world.bytes == bytes, "%zu bytes, expected %zu", world.bytes, bytes);
+}
+
+static void run_until_end(void)
+{
+	run_for(&world.ends, 1, NULL, 0, PATIENCE_MS);
+	check(world.ends == 1, "%" PRIu32 " ends", world.ends);
+}
+
+static void run_ms(int ms)
+{
+	run_for(NULL, 0, NULL, 0, ms);
+}
+
+static unsigned char byte_at(size_t offset)
+{
+	return (unsigned char)(offset * 167 + offset / 256 * 13);
+}
+
+/* Write bytes @from to @to of the test's stream. */
+static void write_bytes(int fd, size_t from, size_t to)
+{
+	unsigned char byte[4096];
+
+	while (from < to) {
+		size_t length = to - from < sizeof(byte) ? to - from : sizeof(byte);
+		ssize_t n;
+
+		for (size_t i = 0; i < length; i++)
+			byte[i] = byte_at(from + i);
+		n = write(fd, byte, length);
+		if (n <= 0)
+			err(1, "write");
+		from += (size_t)n;
+	}
+}
+
+/* See that the bytes from @at on are those from @from on of the test's stream. */
+static void check_bytes(size_t at, size_t from, size_t to)
+{
+	for (size_t i = 0; i < to - from; i++) {
+		if (!check(world.byte[at + i] == byte_at(from + i), "byte %zu is wrong", at + i))
+			return;
+	}
+}
+
+static unsigned int count_of(const char *text, const char *wanted)
+{
+	unsigned int count = 0;
+
+	for (; (text = strstr(text, wanted)); text++)
+		count++;
+	return count;
+}
+
+/* ---- standard input, and blocks ---- */
+
+/* Return: the end of a new pipe to write to, whose other one is standard input. */
+static int pipe_to_stdin(void)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) || dup2(ends[0], STDIN_FILENO) < 0)
+		err(1, "pipe");
+	close(ends[0]);
+	return ends[1];
+}
+
+static void test_blocks(void)
+{
+	int fd = pipe_to_stdin();
+
+	check(world_begin(ON_END_AUTO, false, "-"), "not open");
+	write_bytes(fd, 0, 2 * BLOCK_SIZE + 100);
+	run_until_bytes(2 * BLOCK_SIZE);
+	check(world.readies == 1, "%" PRIu32 " times ready", world.readies);
+	check(world.blocks == 2 && world.length[0] == BLOCK_SIZE && world.length[1] == BLOCK_SIZE,
+	      "%" PRIu32 " blocks", world.blocks);
+	point("full blocks are handed on at once");
+
+	run_ms(FLUSH_MS / 10);
+	check(world.blocks == 2, "%" PRIu32 " blocks", world.blocks);
+	run_until_bytes(2 * BLOCK_SIZE + 100);
+	check(world.length[2] == 100 && world.readies == 2, "block of %" PRIu32 " bytes",
+	      world.length[2]);
+	check_bytes(0, 0, 2 * BLOCK_SIZE + 100);
+	point("a part of a block follows when `flush` is over");
+
+	write_bytes(fd, 2 * BLOCK_SIZE + 100, 3 * BLOCK_SIZE);
+	close(fd);
+	run_until_end();
+	check(world.bytes == 3 * BLOCK_SIZE, "%zu bytes", world.bytes);
+	check_bytes(0, 0, 3 * BLOCK_SIZE);
+	check(!strcmp(world.why, "end of input"), "%s", world.why);
+	check(!*world_end(), "%s", world.log.text);
+	point("at the end of standard input the rest is handed on, and the source ends");
+}
+
+static void test_stop(void)
+{
+	int fd = pipe_to_stdin();
+
+	world_begin(ON_END_AUTO, false, "-");
+	write_bytes(fd, 0, 100);
+	run_ms(FLUSH_MS / 10);
+	check(world.blocks == 0, "%" PRIu32 " blocks", world.blocks);
+	source_stop(world.source);
+	check(world.bytes == 100 && world.readies == 1, "%zu bytes", world.bytes);
+	write_bytes(fd, 100, 200);
+	run_ms(2 * FLUSH_MS);
+	check(world.bytes == 100 && !world.ends, "%zu bytes, %" PRIu32 " ends", world.bytes,
+	      world.ends);
+	world_end();
+	close(fd);
+	point("when it is stopped, it hands on what it has, and reads no more");
+}
+
+/* Nobody gives blocks back: the writer is held up, and loses nothing. */
+static void test_starved(void)
+{
+	int fd = pipe_to_stdin(), unread = 0;
+	const size_t bytes = (BLOCKS + 2) * BLOCK_SIZE;
+
+	world_begin(ON_END_AUTO, false, "-");
+	world.keeps = true;
+	write_bytes(fd, 0, bytes / 2);
+	run_until_bytes(bytes / 2 / BLOCK_SIZE * BLOCK_SIZE);
+	write_bytes(fd, bytes / 2, bytes);
+	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
+	check(world.starved == 1 && world.bytes == BLOCKS * BLOCK_SIZE, "%zu bytes", world.bytes);
+	run_ms(FLUSH_MS);
+	ioctl(STDIN_FILENO, FIONREAD, &unread);
+	check(unread == 2 * BLOCK_SIZE, "%d bytes are not read", unread);
+	check(world.starved == 1, "starved %" PRIu32 " times", world.starved);
+	point("without a free block nothing is read");
+
+	ring_put(world.ring, world.held[--world.held_count]);
+	run_ms(FLUSH_MS);
+	check(world.blocks == BLOCKS, "%" PRIu32 " blocks", world.blocks);
+	give_back();
+	run_until_bytes(bytes);
+	check_bytes(0, 0, bytes);
+	close(fd);
+	run_until_end();
+	world_end();
+	point("with more free blocks than the low-water mark it goes on, and nothing is lost");
+}
+
+/* ---- paths ---- */
+
+static void test_fifo(void)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/fifo", directory);
+	if (mkfifo(path, 0600))
+		err(1, "%s", path);
+	world_begin(ON_END_WAIT, false, "%s", path);
+	run_ms(FLUSH_MS);
+	check(!world.ends, "ended before there is a writer");
+	for (size_t writer = 0; writer < 3; writer++) {
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		write_bytes(fd, writer * 1000, (writer + 1) * 1000);
+		close(fd);
+		run_until_bytes((writer + 1) * 1000);
+		check(world.length[writer] == 1000, "block of %" PRIu32 " bytes",
+		      world.length[writer]);
+	}
+	check_bytes(0, 0, 3000);
+	check(!world.ends, "ended");
+	world_end();
+	check(count_of(world.log.text, "end of input; waiting for the next writer") == 3, "%s",
+	      world.log.text);
+	point("on-end = wait: a FIFO is read from one writer after the other");
+
+	world_begin(ON_END_AUTO, false, "%s", path);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	write_bytes(fd, 0, 1000);
+	close(fd);
+	run_until_end();
+	check(world.bytes == 1000, "%zu bytes", world.bytes);
+	world_end();
+	point("without it, it ends with the first writer");
+}
+
+static void test_file(void)
+{
+	const size_t size = 3 * BLOCK_SIZE + 10;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	write_bytes(fd, 0, size);
+	close(fd);
+	world_begin(ON_END_AUTO, false, "%s", path);
+	run_until_end();
+	check(world.bytes == size, "%zu bytes", world.bytes);
+	check_bytes(0, 0, size);
+	world_end();
+	point("a file is read once");
+
+	world_begin(ON_END_AUTO, true, "%s", path);
+	world.keeps = true; /* or there would be no end of it */
+	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
+	check(world.bytes == BLOCKS * BLOCK_SIZE && !world.ends, "%zu bytes", world.bytes);
+	for (size_t at = 0; at + size < world.bytes; at += size)
+		check_bytes(at, 0, size);
+	check(world.length[3] == BLOCK_SIZE, "block of %" PRIu32 " bytes", world.length[3]);
+	world_end();
+	point("loop = yes: again and again, without a gap");
+
+	check(!world_begin(ON_END_WAIT, false, "%s", path), "open");
+	check(strstr(world_end(), "is a regular file; on-end = wait needs a FIFO"), "%s",
+	      world.log.text);
+	check(!world_begin(ON_END_AUTO, false, "%s", directory), "open");
+	check(strstr(world_end(), "is a directory"), "%s", world.log.text);
+	check(!world_begin(ON_END_AUTO, false, "%s/none", directory), "open");
+	check(strstr(world_end(), "stream adc: input = /tmp/") &&
+		      strstr(world.log.text, "/none: No such file or directory\n"),
+	      "%s", world.log.text);
+	point("what cannot be read is an error when it is opened");
+
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	close(fd);
+	world_begin(ON_END_AUTO, true, "%s", path);
+	run_until_end();
+	check(!world.bytes, "%zu bytes", world.bytes);
+	world_end();
+	point("loop = yes: an empty file ends");
+}
+
+/* ---- sockets ---- */
+
+static int listen_at(const struct sockaddr *address, socklen_t length)
+{
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, address, length) || listen(fd, 8))
+		err(1, "listen");
+	return fd;
+}
+
+/* Accept the connection of the source, whose event loop runs meanwhile. */
+static int accept_running(int listening)
+{
+	int fd = -1;
+
+	fcntl(listening, F_SETFL, O_NONBLOCK);
+	for (int ms = 0; fd < 0 && ms < PATIENCE_MS; ms += 5) {
+		run_ms(5);
+		fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	}
+	check(fd >= 0, "nobody connects");
+	return fd;
+}
+
+static void test_tcp(void)
+{
+	union any_address address;
+	socklen_t length = loopback(&address, AF_INET, 0);
+	int listening = listen_at(&address.sockaddr, length), fd;
+	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	getsockname(listening, &address.sockaddr, &length);
+	world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
+	fd = accept_running(listening);
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
+	close(fd);
+	run_until_bytes(BLOCK_SIZE + 100);
+	fd = accept_running(listening);
+	write_bytes(fd, BLOCK_SIZE + 100, 2 * BLOCK_SIZE);
+	run_until_bytes(2 * BLOCK_SIZE);
+	check_bytes(0, 0, 2 * BLOCK_SIZE);
+	check(world.length[1] == 100, "block of %" PRIu32 " bytes", world.length[1]);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(fd);
+	fd = accept_running(listening);
+	close(fd);
+	check(!world.ends, "ended");
+	world_end();
+	check(count_of(world.log.text, ": open\n") == 3, "%s", world.log.text);
+	check(strstr(world.log.text, "end of input; trying again in 100ms\n"), "%s",
+	      world.log.text);
+	check(strstr(world.log.text, "Connection reset by peer; trying again in 200ms\n"), "%s",
+	      world.log.text);
+	point("a TCP input connects again when the connection ended or was reset");
+
+	world_begin(ON_END_CLOSE, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
+	fd = accept_running(listening);
+	close(fd);
+	run_until_end();
+	check(!strcmp(world.why, "end of input"), "%s", world.why);
+	world_end();
+	close(listening);
+	point("on-end = close: it does not");
+}
+
+static void test_backoff(void)
+{
+	union any_address address;
+	socklen_t length = loopback(&address, AF_INET, 0);
+	int listening = listen_at(&address.sockaddr, length);
+
+	getsockname(listening, &address.sockaddr, &length);
+	close(listening);
+	world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
+	/* 0, 100, 300 and 700 ms after the start; the next one is 800 ms later. */
+	run_ms(1300);
+	check(!world.ends && !world.bytes, "%" PRIu32 " ends, %zu bytes", world.ends, world.bytes);
+	world_end();
+	for (unsigned int ms = 100; ms <= 400; ms *= 2) {
+		char wanted[64];
+
+		snprintf(wanted, sizeof(wanted), "Connection refused; trying again in %ums\n", ms);
+		check(count_of(world.log.text, wanted) == 1, "%s%s", wanted, world.log.text);
+	}
+	check(count_of(world.log.text, "trying again") <= 4, "%s", world.log.text);
+	point("each try comes later than the one before");
+
+	struct backoff backoff;
+	struct timeval delay = { 0 };
+
+	backoff_reset(&backoff);
+	for (int i = 0; i < 20; i++)
+		delay = backoff_take(&backoff);
+	check(delay.tv_sec == 10 && !delay.tv_usec, "%ld s", (long)delay.tv_sec);
+	backoff_reset(&backoff);
+	delay = backoff_take(&backoff);
+	check(!delay.tv_sec && delay.tv_usec == 100000, "%ld us", (long)delay.tv_usec);
+	point("by at most 10 seconds; and a reset begins with 100 ms");
+}
+
+static void test_unix(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listening, fd;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", directory);
+	world_begin(ON_END_AUTO, false, "unix:%s", address.sun_path);
+	run_ms(50);
+	listening = listen_at((const struct sockaddr *)&address, sizeof(address));
+	fd = accept_running(listening);
+	write_bytes(fd, 0, 500);
+	run_until_bytes(500);
+	check_bytes(0, 0, 500);
+	world_end();
+	close(fd);
+	close(listening);
+	check(strstr(world.log.text, "No such file or directory; trying again in 100ms\n"), "%s",
+	      world.log.text);
+	point("a Unix socket that is not there yet is tried again");
+}
+
+/* ---- commands ---- */
+
+static void test_command(void)
+{
+	world_begin(ON_END_AUTO, false, "exec:printf abc; echo note >&2; exit 3");
+	run_until_bytes(6);
+	check(!memcmp(world.byte, "abcabc", 6), "%.6s", (const char *)world.byte);
+	check(world.length[0] == 3, "block of %" PRIu32 " bytes", world.length[0]);
+	check(!world.ends, "ended");
+	world_end();
+	check(strstr(world.log.text, "stream adc: command: note\n"), "%s", world.log.text);
+	check(strstr(world.log.text, "stream adc: command ended with status 3\n"), "%s",
+	      world.log.text);
+	check(strstr(world.log.text, "end of input; trying again in 100ms\n"), "%s",
+	      world.log.text);
+	point("a command runs again when it ended; its errors and its status are logged");
+
+	world_begin(ON_END_CLOSE, false, "exec:kill -9 $$");
+	run_until_end();
+	run_ms(300); /* it closes its output before it is a zombie */
+	world_end();
+	check(strstr(world.log.text, "command ended by signal 9"), "%s", world.log.text);
+	point("on-end = close: it does not");
+}
+
+/* Return: does it exist, also as a zombie of somebody else's? */
+static bool is_running(pid_t pid)
+{
+	char path[64], state = 'X';
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (fscanf(file, "%*d %*s %c", &state) != 1)
+		state = 'X';
+	fclose(file);
+	return state != 'Z' && state != 'X';
+}
+
+static void test_command_group(void)
+{
+	pid_t shell = 0, child = 0;
+
+	world_begin(ON_END_AUTO, false,
+		    "exec:sleep 600 & echo $$ $! end; trap '' TERM; wait; wait");
+	for (int ms = 0; ms < PATIENCE_MS && !memchr(world.byte, 'd', world.bytes); ms += 10)
+		run_ms(10);
+	check(sscanf((const char *)world.byte, "%d %d", &shell, &child) == 2, "%s",
+	      (const char *)world.byte);
+	check(is_running(shell) && is_running(child), "not running");
+	source_stop(world.source);
+	for (int ms = 0; ms < PATIENCE_MS && is_running(child); ms += 10)
+		run_ms(10);
+	check(!is_running(child), "the child still runs");
+	check(!world.ends, "ended");
+	world_end();
+	check(!is_running(shell), "the shell still runs");
+	point("a command and its children are asked to end, and then killed, with the source");
+
+	world_begin(ON_END_AUTO, false,
+		    "exec:(trap '' TERM; exec sleep 600) & echo $$ $! end; wait");
+	for (int ms = 0; ms < PATIENCE_MS && !memchr(world.byte, 'd', world.bytes); ms += 10)
+		run_ms(10);
+	check(sscanf((const char *)world.byte, "%d %d", &shell, &child) == 2, "%s",
+	      (const char *)world.byte);
+	world_end();
+	for (int ms = 0; ms < PATIENCE_MS && is_running(child); ms += 10)
+		usleep(10000);
+	check(!is_running(child), "the child still runs");
+	point("also children that ignore SIGTERM");
+}
+
+int main(void)
+{
+	unsetenv("JOURNAL_STREAM");
+	log_init("test");
+	signal(SIGPIPE, SIG_IGN);
+	alarm(100); /* a FIFO that nobody reads cannot be opened */
+	if (!mkdtemp(directory))
+		err(1, "%s", directory);
+	test_blocks();
+	test_stop();
+	test_starved();
+	test_fifo();
+	test_file();
+	test_tcp();
+	test_backoff();
+	test_unix();
+	test_command();
+	test_command_group();
+	for (const char *const *name = (const char *const[]){ "fifo", "file", "socket", NULL };
+	     *name; name++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "%s/%s", directory, *name);
+		unlink(path);
+	}
+	rmdir(directory);
+	return tap_end();
+}
