@@ -68,14 +68,14 @@ struct control {
 	struct connection_list connections;
 	struct connection_list dead;
 	unsigned int count; /* of connections that are not dead */
-	struct event *turn;
-	uint64_t next_turn_ns; /* not before */
-	struct event *sweep;   /* frees the dead */
+	struct event *answer_timer;
+	uint64_t next_answer_ns;  /* not before */
+	struct event *free_event; /* frees the dead */
 };
 
 /* ---- one connection ---- */
 
-static void set_state(struct connection *connection, enum connection_state state)
+static void control_set_state(struct connection *connection, enum connection_state state)
 {
 	assert(connection->state != CONNECTION_DEAD);
 	connection->state = state;
@@ -89,7 +89,7 @@ static void set_state(struct connection *connection, enum connection_state state
 		event_del(connection->deadline);
 }
 
-static void bury(struct connection *connection, const char *why)
+static void connection_bury(struct connection *connection, const char *why)
 {
 	struct control *control = connection->control;
 
@@ -97,15 +97,15 @@ static void bury(struct connection *connection, const char *why)
 		return;
 	log_debug("control: connection of uid %u, pid %d: %s", (unsigned int)connection->peer.uid,
 		  (int)connection->peer.pid, why);
-	set_state(connection, CONNECTION_DEAD);
+	control_set_state(connection, CONNECTION_DEAD);
 	bufferevent_disable(connection->buffer, EV_WRITE);
 	TAILQ_REMOVE(&control->connections, connection, entry);
 	TAILQ_INSERT_TAIL(&control->dead, connection, entry);
 	control->count--;
-	event_active(control->sweep, EV_TIMEOUT, 0);
+	event_active(control->free_event, EV_TIMEOUT, 0);
 }
 
-static void free_connection(struct connection *connection)
+static void connection_free(struct connection *connection)
 {
 	if (connection->buffer)
 		bufferevent_free(connection->buffer);
@@ -114,7 +114,7 @@ static void free_connection(struct connection *connection)
 	free(connection);
 }
 
-static void sweep(evutil_socket_t fd, short what, void *argument)
+static void control_free_dead(evutil_socket_t fd, short what, void *argument)
 {
 	struct control *control = argument;
 	struct connection *connection;
@@ -123,64 +123,64 @@ static void sweep(evutil_socket_t fd, short what, void *argument)
 	(void)what;
 	while ((connection = TAILQ_FIRST(&control->dead))) {
 		TAILQ_REMOVE(&control->dead, connection, entry);
-		free_connection(connection);
+		connection_free(connection);
 	}
 }
 
-static void schedule_turn(struct control *control)
+static void control_schedule(struct control *control)
 {
 	uint64_t now = clock_monotonic_ns(), microseconds = 0;
 	struct timeval delay;
 
-	if (evtimer_pending(control->turn, NULL))
+	if (evtimer_pending(control->answer_timer, NULL))
 		return;
-	if (control->next_turn_ns > now)
-		microseconds = (control->next_turn_ns - now) / 1000 + 1;
+	if (control->next_answer_ns > now)
+		microseconds = (control->next_answer_ns - now) / 1000 + 1;
 	delay = clock_timeval(microseconds);
-	evtimer_add(control->turn, &delay);
+	evtimer_add(control->answer_timer, &delay);
 }
 
-static void send_answer(struct connection *connection, char *answer)
+static void connection_send_answer(struct connection *connection, char *answer)
 {
 	struct evbuffer *output = bufferevent_get_output(connection->buffer);
 
-	set_state(connection, CONNECTION_ANSWERING);
+	control_set_state(connection, CONNECTION_ANSWERING);
 	if (!answer || evbuffer_add(output, answer, strlen(answer)) ||
 	    evbuffer_add(output, "\n", 1))
-		bury(connection, "no memory for the answer");
+		connection_bury(connection, "no memory for the answer");
 	free(answer);
 }
 
-static void await_turn(struct connection *connection)
+static void control_queue_request(struct connection *connection)
 {
-	set_state(connection, CONNECTION_READY);
-	schedule_turn(connection->control);
+	control_set_state(connection, CONNECTION_READY);
+	control_schedule(connection->control);
 }
 
 /* READING: is there a line? */
-static void look_at_input(struct connection *connection)
+static void connection_check_input(struct connection *connection)
 {
 	struct evbuffer *input = bufferevent_get_input(connection->buffer);
 	struct evbuffer_ptr end = evbuffer_search_eol(input, NULL, NULL, EVBUFFER_EOL_LF);
 	size_t length = evbuffer_get_length(input);
 
 	if (end.pos >= 0 && end.pos <= LINE_MOST) {
-		await_turn(connection);
+		control_queue_request(connection);
 	} else if (end.pos >= 0 || length > LINE_MOST) {
 		evbuffer_drain(input, length);
 		connection->last = true;
-		send_answer(connection, request_refusal("line too long"));
+		connection_send_answer(connection, request_refusal("line too long"));
 	} else if (connection->last && length) {
-		await_turn(connection); /* the end of the input ends the line, too */
+		control_queue_request(connection); /* the end of the input ends the line, too */
 	} else if (connection->last) {
-		bury(connection, "closed by the peer");
+		connection_bury(connection, "closed by the peer");
 	} else if (length && !evtimer_pending(connection->deadline, NULL)) {
 		evtimer_add(connection->deadline, &patience);
 	}
 }
 
 /* Take the line that is there. Return: it, to be freed. */
-static char *take_line(struct connection *connection, size_t *length)
+static char *connection_take_line(struct connection *connection, size_t *length)
 {
 	struct evbuffer *input = bufferevent_get_input(connection->buffer);
 	char *line = evbuffer_readln(input, length, EVBUFFER_EOL_LF);
@@ -194,19 +194,20 @@ static char *take_line(struct connection *connection, size_t *length)
 	return line;
 }
 
-static void answer(struct connection *connection)
+static void connection_answer(struct connection *connection)
 {
 	struct control *control = connection->control;
 	size_t length;
-	char *line = take_line(connection, &length);
+	char *line = connection_take_line(connection, &length);
 
 	connection->active_ns = clock_monotonic_ns();
-	send_answer(connection,
-		    line ? request_answer(&control->owner, &connection->peer, line, length) : NULL);
+	connection_send_answer(
+		connection,
+		line ? request_answer(&control->owner, &connection->peer, line, length) : NULL);
 	free(line);
 }
 
-static struct connection *next_ready(struct control *control)
+static struct connection *control_next_ready(struct control *control)
 {
 	struct connection *connection;
 
@@ -217,10 +218,10 @@ static struct connection *next_ready(struct control *control)
 	return NULL;
 }
 
-static void turn(evutil_socket_t fd, short what, void *argument)
+static void control_answer_next(evutil_socket_t fd, short what, void *argument)
 {
 	struct control *control = argument;
-	struct connection *connection = next_ready(control);
+	struct connection *connection = control_next_ready(control);
 	uint64_t begin = clock_monotonic_ns(), end;
 
 	(void)fd;
@@ -229,34 +230,34 @@ static void turn(evutil_socket_t fd, short what, void *argument)
 		return;
 	TAILQ_REMOVE(&control->connections, connection, entry);
 	TAILQ_INSERT_TAIL(&control->connections, connection, entry);
-	answer(connection);
+	connection_answer(connection);
 	end = clock_monotonic_ns();
-	control->next_turn_ns = end + (end - begin) * PAUSE_RATIO;
-	if (next_ready(control))
-		schedule_turn(control);
+	control->next_answer_ns = end + (end - begin) * PAUSE_RATIO;
+	if (control_next_ready(control))
+		control_schedule(control);
 }
 
-static void input_arrived(struct bufferevent *buffer, void *argument)
+static void connection_input_arrived(struct bufferevent *buffer, void *argument)
 {
 	struct connection *connection = argument;
 
 	(void)buffer;
 	if (connection->state == CONNECTION_READING)
-		look_at_input(connection);
+		connection_check_input(connection);
 }
 
-static void answer_sent(struct bufferevent *buffer, void *argument)
+static void connection_answer_sent(struct bufferevent *buffer, void *argument)
 {
 	struct connection *connection = argument;
 
 	if (connection->state != CONNECTION_ANSWERING)
 		return;
 	if (connection->last && !evbuffer_get_length(bufferevent_get_input(buffer))) {
-		bury(connection, "done");
+		connection_bury(connection, "done");
 		return;
 	}
-	set_state(connection, CONNECTION_READING);
-	look_at_input(connection);
+	control_set_state(connection, CONNECTION_READING);
+	connection_check_input(connection);
 }
 
 static void connection_event(struct bufferevent *buffer, short what, void *argument)
@@ -267,25 +268,26 @@ static void connection_event(struct bufferevent *buffer, short what, void *argum
 	if (what & BEV_EVENT_EOF) {
 		connection->last = true;
 		if (connection->state == CONNECTION_READING)
-			look_at_input(connection);
+			connection_check_input(connection);
 	} else {
-		bury(connection, strerror(EVUTIL_SOCKET_ERROR()));
+		connection_bury(connection, strerror(EVUTIL_SOCKET_ERROR()));
 	}
 }
 
-static void deadline_passed(evutil_socket_t fd, short what, void *argument)
+static void connection_deadline_passed(evutil_socket_t fd, short what, void *argument)
 {
 	struct connection *connection = argument;
 
 	(void)fd;
 	(void)what;
-	bury(connection, connection->state == CONNECTION_ANSWERING ? "does not read its answer"
-								   : "does not end its line");
+	connection_bury(connection, connection->state == CONNECTION_ANSWERING
+					    ? "does not read its answer"
+					    : "does not end its line");
 }
 
 /* ---- all of them ---- */
 
-static unsigned int count_of_user(const struct control *control, uid_t uid)
+static unsigned int control_count_of_user(const struct control *control, uid_t uid)
 {
 	const struct connection *connection;
 	unsigned int count = 0;
@@ -296,7 +298,7 @@ static unsigned int count_of_user(const struct control *control, uid_t uid)
 }
 
 /* One more: the user with the most connections loses the one that has been quiet for the longest. */
-static void make_room(struct control *control)
+static void control_evict_one(struct control *control)
 {
 	struct connection *connection, *least = NULL;
 	unsigned int most = 0;
@@ -304,7 +306,7 @@ static void make_room(struct control *control)
 	if (control->count < CONNECTIONS_MOST)
 		return;
 	TAILQ_FOREACH (connection, &control->connections, entry) {
-		unsigned int count = count_of_user(control, connection->peer.uid);
+		unsigned int count = control_count_of_user(control, connection->peer.uid);
 
 		if (!least || count > most ||
 		    (count == most && connection->active_ns < least->active_ns)) {
@@ -312,10 +314,10 @@ static void make_room(struct control *control)
 			most = count;
 		}
 	}
-	bury(least, "makes room for another one");
+	connection_bury(least, "makes room for another one");
 }
 
-static bool identify(int fd, struct request_peer *peer)
+static bool connection_identify(int fd, struct request_peer *peer)
 {
 	struct ucred credentials;
 	socklen_t length = sizeof(credentials);
@@ -328,18 +330,18 @@ static bool identify(int fd, struct request_peer *peer)
 	return true;
 }
 
-static bool open_connection(struct connection *connection, int fd)
+static bool connection_open(struct connection *connection, int fd)
 {
 	struct control *control = connection->control;
 
-	connection->deadline = evtimer_new(control->base, deadline_passed, connection);
+	connection->deadline = evtimer_new(control->base, connection_deadline_passed, connection);
 	connection->buffer = bufferevent_socket_new(control->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!connection->buffer)
 		close(fd);
 	if (!connection->buffer || !connection->deadline)
 		return false;
-	bufferevent_setcb(connection->buffer, input_arrived, answer_sent, connection_event,
-			  connection);
+	bufferevent_setcb(connection->buffer, connection_input_arrived, connection_answer_sent,
+			  connection_event, connection);
 	/* No more is read than is needed to see that a line is too long. */
 	bufferevent_setwatermark(connection->buffer, EV_READ, 0, LINE_MOST + 1);
 	return !bufferevent_enable(connection->buffer, EV_READ | EV_WRITE);
@@ -355,17 +357,17 @@ static void control_accepted(void *argument, int fd, const struct sockaddr *addr
 	(void)address;
 	(void)length;
 	connection = calloc(1, sizeof(*connection));
-	if (!connection || !identify(fd, &peer)) {
+	if (!connection || !connection_identify(fd, &peer)) {
 		free(connection);
 		close(fd);
 		return;
 	}
-	make_room(control);
+	control_evict_one(control);
 	connection->control = control;
 	connection->peer = peer;
 	connection->active_ns = clock_monotonic_ns();
-	if (!open_connection(connection, fd)) {
-		free_connection(connection);
+	if (!connection_open(connection, fd)) {
+		connection_free(connection);
 		return;
 	}
 	TAILQ_INSERT_TAIL(&control->connections, connection, entry);
@@ -414,16 +416,17 @@ struct control *control_open(struct event_base *base, const char *path,
 	TAILQ_INIT(&control->connections);
 	TAILQ_INIT(&control->dead);
 	control->set = listen_create(base, &control_listen_callbacks, control);
-	control->turn = evtimer_new(base, turn, control);
-	control->sweep = evtimer_new(base, sweep, control);
-	if (control->set && control->turn && control->sweep && control_listen(control, path))
+	control->answer_timer = evtimer_new(base, control_answer_next, control);
+	control->free_event = evtimer_new(base, control_free_dead, control);
+	if (control->set && control->answer_timer && control->free_event &&
+	    control_listen(control, path))
 		return control;
 	control_close(control);
 	return NULL;
 }
 
 /* What the socket takes, without the event loop. */
-static void send_at_once(struct connection *connection)
+static void connection_send_at_once(struct connection *connection)
 {
 	struct evbuffer *output = bufferevent_get_output(connection->buffer);
 
@@ -440,14 +443,14 @@ void control_close(struct control *control)
 	if (control->set)
 		listen_close(control->set);
 	while ((connection = TAILQ_FIRST(&control->connections))) {
-		send_at_once(connection);
-		bury(connection, "stopping");
+		connection_send_at_once(connection);
+		connection_bury(connection, "stopping");
 	}
-	if (control->sweep) {
-		sweep(-1, EV_TIMEOUT, control);
-		event_free(control->sweep);
+	if (control->free_event) {
+		control_free_dead(-1, EV_TIMEOUT, control);
+		event_free(control->free_event);
 	}
-	if (control->turn)
-		event_free(control->turn);
+	if (control->answer_timer)
+		event_free(control->answer_timer);
 	free(control);
 }

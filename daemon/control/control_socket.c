@@ -30,15 +30,15 @@ char *control_socket_path(const char *wanted)
 	return path;
 }
 
-static int new_socket(void)
+static int control_socket_create(void)
 {
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
 /* Return: 0 when somebody listens there, though perhaps with a full queue; or why not. */
-static int try_to_connect(const struct sockaddr_un *address)
+static int control_socket_try(const struct sockaddr_un *address)
 {
-	int fd = new_socket(), error = 0;
+	int fd = control_socket_create(), error = 0;
 
 	if (fd < 0)
 		return errno;
@@ -49,7 +49,7 @@ static int try_to_connect(const struct sockaddr_un *address)
 }
 
 /* Return: is there room at the path? */
-static bool make_room(const struct sockaddr_un *address)
+static bool control_socket_clear_path(const struct sockaddr_un *address)
 {
 	const char *path = address->sun_path;
 	struct stat status;
@@ -66,7 +66,7 @@ static bool make_room(const struct sockaddr_un *address)
 			  path);
 		return false;
 	}
-	error = try_to_connect(address);
+	error = control_socket_try(address);
 	if (!error) {
 		log_error("control = %s: another daemon answers there; stop it, or choose another "
 			  "path",
@@ -83,7 +83,7 @@ static bool make_room(const struct sockaddr_un *address)
 }
 
 /* A daemon with another user can give it to a group that this user is in, only. */
-static void admit_group(const char *path)
+static void control_socket_admit_group(const char *path)
 {
 	const struct group *group = getgrnam(CONTROL_SOCKET_GROUP);
 
@@ -95,7 +95,7 @@ static void admit_group(const char *path)
 }
 
 /* Nobody else may connect before the group is right: what no one listens on refuses, besides. */
-static bool bind_to(int fd, const struct sockaddr_un *address)
+static bool control_socket_bind(int fd, const struct sockaddr_un *address)
 {
 	mode_t mask = umask((mode_t)~OWNER_ONLY & 0777);
 	int status = bind(fd, (const struct sockaddr *)address, sizeof(*address));
@@ -106,7 +106,7 @@ static bool bind_to(int fd, const struct sockaddr_un *address)
 	return status == 0;
 }
 
-static const char *mend(int error)
+static const char *hint_for(int error)
 {
 	if (error == ENOENT)
 		return "; make the directory (RuntimeDirectory= of a service does)";
@@ -126,18 +126,18 @@ int control_socket_open(struct control_socket *socket, const char *path)
 			  sizeof(socket->address.sun_path) - 1);
 		return -1;
 	}
-	if (!make_room(&socket->address))
+	if (!control_socket_clear_path(&socket->address))
 		return -1;
-	fd = new_socket();
-	if (fd < 0 || !bind_to(fd, &socket->address) || lstat(path, &status)) {
-		log_error("control = %s: %s%s", path, strerror(errno), mend(errno));
+	fd = control_socket_create();
+	if (fd < 0 || !control_socket_bind(fd, &socket->address) || lstat(path, &status)) {
+		log_error("control = %s: %s%s", path, strerror(errno), hint_for(errno));
 		if (fd >= 0)
 			close(fd);
 		return -1;
 	}
 	socket->device = status.st_dev;
 	socket->inode = status.st_ino;
-	admit_group(path);
+	control_socket_admit_group(path);
 	return fd;
 }
 

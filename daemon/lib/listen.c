@@ -237,8 +237,8 @@ static int listen_on_everything(struct listen_set *set, const struct addrinfo *a
 }
 
 /* Return: 0 or an errno. */
-static int listen_on_each(struct listen_set *set, const struct addrinfo *addresses,
-			  const struct listen_options *options)
+static int listen_on_all(struct listen_set *set, const struct addrinfo *addresses,
+			 const struct listen_options *options)
 {
 	int error = EADDRNOTAVAIL;
 
@@ -270,7 +270,7 @@ const char *listen_on_address(struct listen_set *set, const struct address *addr
 	if (everywhere)
 		error = listen_on_everything(set, addresses, options);
 	else
-		error = listen_on_each(set, addresses, options);
+		error = listen_on_all(set, addresses, options);
 	freeaddrinfo(addresses);
 	return error ? strerror(error) : NULL;
 }

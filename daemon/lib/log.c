@@ -37,7 +37,7 @@ enum log_level log_get_level(void)
 	return threshold;
 }
 
-static const char *level_word(enum log_level level)
+static const char *log_level_word(enum log_level level)
 {
 	switch (level) {
 	case LOG_LEVEL_ERROR:
@@ -52,7 +52,7 @@ static const char *level_word(enum log_level level)
 }
 
 /* Lines are shorter than PIPE_BUF: a pipe that is writable takes one whole, without waiting. */
-static bool write_line(const char *line, size_t length)
+static bool log_write_line(const char *line, size_t length)
 {
 	struct pollfd writable = { .fd = STDERR_FILENO, .events = POLLOUT };
 	ssize_t n;
@@ -65,34 +65,34 @@ static bool write_line(const char *line, size_t length)
 	return n == (ssize_t)length;
 }
 
-static size_t prefix(char line[LINE_BYTES], enum log_level level)
+static size_t log_prefix(char line[LINE_BYTES], enum log_level level)
 {
 	int n;
 
 	if (for_journald)
 		n = snprintf(line, LINE_BYTES, "<%d>", (int)level);
 	else
-		n = snprintf(line, LINE_BYTES, "%s: %s", program_name, level_word(level));
+		n = snprintf(line, LINE_BYTES, "%s: %s", program_name, log_level_word(level));
 	return (size_t)n;
 }
 
-static void write_or_count(const char *line, size_t length)
+static void log_write_or_count(const char *line, size_t length)
 {
 	char note[LINE_BYTES];
 	size_t note_length;
 
 	if (lost) {
-		note_length = prefix(note, LOG_LEVEL_WARNING);
+		note_length = log_prefix(note, LOG_LEVEL_WARNING);
 		note_length +=
 			(size_t)snprintf(note + note_length, sizeof(note) - note_length,
 					 "messages lost because nobody read them: %u\n", lost);
-		if (!write_line(note, note_length)) {
+		if (!log_write_line(note, note_length)) {
 			lost++;
 			return;
 		}
 		lost = 0;
 	}
-	if (!write_line(line, length))
+	if (!log_write_line(line, length))
 		lost++;
 }
 
@@ -102,7 +102,7 @@ void log_collect(char *text, size_t size)
 	collected_size = size;
 }
 
-static void collect(const char *line)
+static void log_collect_line(const char *line)
 {
 	if (*collected)
 		strlcat(collected, "\n", collected_size);
@@ -119,7 +119,7 @@ static void log_line(enum log_level level, const char *note, const char *format,
 
 	if (level > threshold && !(collected && level <= LOG_LEVEL_WARNING))
 		return;
-	start = length = prefix(line, level);
+	start = length = log_prefix(line, level);
 	/* For the end of line, too. */
 	room = sizeof(line) - 1 - length - strlen(note);
 	n = vsnprintf(line + length, room + 1, format, args);
@@ -132,10 +132,10 @@ static void log_line(enum log_level level, const char *note, const char *format,
 	}
 	line[length] = '\0';
 	if (collected && level <= LOG_LEVEL_WARNING)
-		collect(line + start);
+		log_collect_line(line + start);
 	line[length++] = '\n';
 	if (level <= threshold)
-		write_or_count(line, length);
+		log_write_or_count(line, length);
 	errno = saved_errno;
 }
 

@@ -5,7 +5,7 @@
  * a connection begins or ends. So the bufferevents are made here, and a reference to each is kept: one
  * that evhttp has freed has no callbacks any more.
  *
- *   evhttp needs one ─ make_connection() ─▶ open ─ evhttp frees it ─▶ seen by the next sweep, closed
+ *   evhttp needs one ─ metrics_make_connection() ─▶ open ─ evhttp frees it ─▶ seen by the next metrics_sweep, closed
  *                                             └─ its time is over: shutdown(), and evhttp frees it
  *
  * The sweep runs while there are connections. When they are too many, none is accepted until then: so
@@ -73,20 +73,20 @@ struct metrics {
 	struct listen_set *set;		    /* its listeners are evhttp's */
 	struct connection_list connections; /* the oldest first */
 	unsigned int connection_count;
-	struct event *sweep;
+	struct event *sweep_timer;
 	struct page *newest[PAGE_KINDS];
 };
 
 /* ---- connections ---- */
 
-static void start_sweep(struct metrics *metrics)
+static void metrics_start_sweep(struct metrics *metrics)
 {
-	if (!evtimer_pending(metrics->sweep, NULL))
-		evtimer_add(metrics->sweep, &sweep_time);
+	if (!evtimer_pending(metrics->sweep_timer, NULL))
+		evtimer_add(metrics->sweep_timer, &sweep_time);
 }
 
 /* For evhttp, which has accepted one. */
-static struct bufferevent *make_connection(struct event_base *base, void *argument)
+static struct bufferevent *metrics_make_connection(struct event_base *base, void *argument)
 {
 	struct metrics *metrics = argument;
 	struct connection *connection = calloc(1, sizeof(*connection));
@@ -103,11 +103,11 @@ static struct bufferevent *make_connection(struct event_base *base, void *argume
 	TAILQ_INSERT_TAIL(&metrics->connections, connection, entry);
 	if (++metrics->connection_count >= CONNECTIONS_MOST)
 		listen_hold(metrics->set);
-	start_sweep(metrics);
+	metrics_start_sweep(metrics);
 	return connection->buffer;
 }
 
-static bool is_over(const struct connection *connection)
+static bool metrics_connection_is_over(const struct connection *connection)
 {
 	bufferevent_event_cb event_called = NULL;
 
@@ -115,7 +115,7 @@ static bool is_over(const struct connection *connection)
 	return !event_called;
 }
 
-static void remove_connection(struct metrics *metrics, struct connection *connection)
+static void metrics_remove_connection(struct metrics *metrics, struct connection *connection)
 {
 	TAILQ_REMOVE(&metrics->connections, connection, entry);
 	metrics->connection_count--;
@@ -123,7 +123,7 @@ static void remove_connection(struct metrics *metrics, struct connection *connec
 	free(connection);
 }
 
-static void sweep(evutil_socket_t fd, short what, void *argument)
+static void metrics_sweep(evutil_socket_t fd, short what, void *argument)
 {
 	struct metrics *metrics = argument;
 	uint64_t now = clock_monotonic_ns();
@@ -136,15 +136,15 @@ static void sweep(evutil_socket_t fd, short what, void *argument)
 					   ? LONGEST_CROWDED_NS
 					   : LONGEST_NS;
 
-		if (is_over(connection))
-			remove_connection(metrics, connection);
+		if (metrics_connection_is_over(connection))
+			metrics_remove_connection(metrics, connection);
 		else if (now - connection->since_ns > longest)
 			shutdown(bufferevent_getfd(connection->buffer), SHUT_RDWR);
 	}
 	if (metrics->connection_count < CONNECTIONS_MOST)
 		listen_release(metrics->set);
 	if (metrics->connection_count)
-		start_sweep(metrics);
+		metrics_start_sweep(metrics);
 }
 
 /* ---- pages ---- */
@@ -214,7 +214,7 @@ static bool is_new_enough(const struct page *page)
 }
 
 /* Return: NULL without memory. */
-static struct page *page_of(struct metrics *metrics, enum page_kind kind)
+static struct page *metrics_page(struct metrics *metrics, enum page_kind kind)
 {
 	struct page *page = metrics->newest[kind];
 
@@ -263,7 +263,7 @@ static void reply_text(struct evhttp_request *request, int code, const char *rea
 static void reply_page(struct metrics *metrics, struct evhttp_request *request, enum page_kind kind)
 {
 	static const char *const type[] = { EXPOSITION_TYPE, "application/json" };
-	struct page *page = page_of(metrics, kind);
+	struct page *page = metrics_page(metrics, kind);
 	struct evbuffer *body = evbuffer_new();
 
 	if (page && body &&
@@ -298,12 +298,12 @@ static void request_received(struct evhttp_request *request, void *argument)
 
 /* ---- opening ---- */
 
-static bool set_up_http(struct metrics *metrics)
+static bool metrics_set_up_http(struct metrics *metrics)
 {
 	metrics->http = evhttp_new(metrics->base);
 	if (!metrics->http)
 		return false;
-	evhttp_set_bevcb(metrics->http, make_connection, metrics);
+	evhttp_set_bevcb(metrics->http, metrics_make_connection, metrics);
 	evhttp_set_gencb(metrics->http, request_received, metrics);
 	evhttp_set_max_headers_size(metrics->http, HEADER_BYTES);
 	evhttp_set_max_body_size(metrics->http, BODY_BYTES);
@@ -378,8 +378,9 @@ struct metrics *metrics_open(struct event_base *base, const char *address, bool 
 	metrics->address = strdup(address);
 	metrics->set = listen_create(base, &metrics_listen_callbacks, metrics);
 	TAILQ_INIT(&metrics->connections);
-	metrics->sweep = evtimer_new(base, sweep, metrics);
-	if (!metrics->address || !metrics->set || !metrics->sweep || !set_up_http(metrics)) {
+	metrics->sweep_timer = evtimer_new(base, metrics_sweep, metrics);
+	if (!metrics->address || !metrics->set || !metrics->sweep_timer ||
+	    !metrics_set_up_http(metrics)) {
 		log_error("metrics = %s: no memory", address);
 		metrics_close(metrics);
 		return NULL;
@@ -397,13 +398,13 @@ void metrics_close(struct metrics *metrics)
 	if (metrics->http)
 		evhttp_free(metrics->http);
 	while ((connection = TAILQ_FIRST(&metrics->connections)))
-		remove_connection(metrics, connection);
+		metrics_remove_connection(metrics, connection);
 	for (size_t i = 0; i < PAGE_KINDS; i++)
 		release_page(metrics->newest[i]);
 	if (metrics->set)
 		listen_close(metrics->set);
-	if (metrics->sweep)
-		event_free(metrics->sweep);
+	if (metrics->sweep_timer)
+		event_free(metrics->sweep_timer);
 	free(metrics->address);
 	free(metrics);
 }

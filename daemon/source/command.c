@@ -31,7 +31,7 @@ struct command {
 
 /* The status is looked at but not taken: as long as the zombie is there, the process group's id
  * cannot become another's, and what the command left behind in the group can be ended by it. */
-static void pidfd_readable(evutil_socket_t fd, short what, void *argument)
+static void command_pidfd_readable(evutil_socket_t fd, short what, void *argument)
 {
 	struct command *command = argument;
 	siginfo_t info = { 0 };
@@ -52,7 +52,7 @@ static void pidfd_readable(evutil_socket_t fd, short what, void *argument)
 	event_del(command->exited);
 }
 
-static void log_lines(struct command *command, bool rest)
+static void command_log_lines(struct command *command, bool rest)
 {
 	struct evbuffer *input = bufferevent_get_input(command->errors);
 	char *line;
@@ -72,20 +72,20 @@ static void log_lines(struct command *command, bool rest)
 	}
 }
 
-static void errors_readable(struct bufferevent *errors, void *argument)
+static void command_errors_readable(struct bufferevent *errors, void *argument)
 {
 	(void)errors;
-	log_lines(argument, false);
+	command_log_lines(argument, false);
 }
 
-static void errors_ended(struct bufferevent *errors, short what, void *argument)
+static void command_errors_ended(struct bufferevent *errors, short what, void *argument)
 {
 	(void)what;
-	log_lines(argument, true);
+	command_log_lines(argument, true);
 	bufferevent_disable(errors, EV_READ);
 }
 
-static int spawn(const char *text, int output, int errors, pid_t *pid)
+static int command_spawn(const char *text, int output, int errors, pid_t *pid)
 {
 	char shell[] = "/bin/sh", option[] = "-c", *command = strdup(text);
 	char *arguments[] = { shell, option, command, NULL };
@@ -112,17 +112,18 @@ static int spawn(const char *text, int output, int errors, pid_t *pid)
 	return error;
 }
 
-static bool watch(struct event_base *base, struct command *command, int errors)
+static bool command_watch(struct event_base *base, struct command *command, int errors)
 {
 	command->pidfd = pidfd_open(command->pid, 0);
 	if (command->pidfd < 0)
 		return false;
-	command->exited = event_new(base, command->pidfd, EV_READ, pidfd_readable, command);
+	command->exited = event_new(base, command->pidfd, EV_READ, command_pidfd_readable, command);
 	command->errors = bufferevent_socket_new(base, errors, BEV_OPT_CLOSE_ON_FREE);
 	if (!command->exited || !command->errors)
 		return false;
 	event_add(command->exited, NULL);
-	bufferevent_setcb(command->errors, errors_readable, NULL, errors_ended, command);
+	bufferevent_setcb(command->errors, command_errors_readable, NULL, command_errors_ended,
+			  command);
 	bufferevent_enable(command->errors, EV_READ);
 	return true;
 }
@@ -138,14 +139,14 @@ struct command *command_start(struct event_base *base, const char *name, const c
 		goto fail;
 	}
 	command->name = name;
-	error = spawn(text, out[1], errors[1], &command->pid);
+	error = command_spawn(text, out[1], errors[1], &command->pid);
 	if (error)
 		goto fail;
 	close(out[1]);
 	close(errors[1]);
 	fcntl(out[0], F_SETFL, O_NONBLOCK);
 	fcntl(errors[0], F_SETFL, O_NONBLOCK);
-	if (!watch(base, command, errors[0])) {
+	if (!command_watch(base, command, errors[0])) {
 		error = errno;
 		close(out[0]);
 		if (!command->errors)
@@ -177,7 +178,7 @@ void command_terminate(struct command *command)
 void command_destroy(struct command *command)
 {
 	if (command->exited) {
-		pidfd_readable(command->pidfd, 0, command);
+		command_pidfd_readable(command->pidfd, 0, command);
 		event_free(command->exited);
 	}
 	kill(-command->pid, SIGKILL);
@@ -186,7 +187,7 @@ void command_destroy(struct command *command)
 	if (command->pidfd >= 0)
 		close(command->pidfd);
 	if (command->errors) {
-		log_lines(command, true);
+		command_log_lines(command, true);
 		bufferevent_free(command->errors);
 	}
 	free(command);

@@ -30,9 +30,9 @@ struct dialer {
 	const char *error;
 };
 
-static void try_addresses(struct dialer *dialer);
+static void dialer_try_addresses(struct dialer *dialer);
 
-static void drop_socket(struct dialer *dialer)
+static void dialer_drop_socket(struct dialer *dialer)
 {
 	if (dialer->event)
 		event_free(dialer->event);
@@ -42,23 +42,23 @@ static void drop_socket(struct dialer *dialer)
 	dialer->fd = -1;
 }
 
-static void finish(struct dialer *dialer)
+static void dialer_finish(struct dialer *dialer)
 {
 	int fd = dialer->fd;
 
 	dialer->fd = -1; /* the callee's */
-	drop_socket(dialer);
+	dialer_drop_socket(dialer);
 	dialer->connected(dialer->argument, fd, dialer->error);
 }
 
-static void fail_attempt(struct dialer *dialer, int error)
+static void dialer_fail_attempt(struct dialer *dialer, int error)
 {
 	dialer->error = strerror(error);
-	drop_socket(dialer);
-	try_addresses(dialer);
+	dialer_drop_socket(dialer);
+	dialer_try_addresses(dialer);
 }
 
-static void socket_ready(evutil_socket_t fd, short what, void *argument)
+static void dialer_socket_ready(evutil_socket_t fd, short what, void *argument)
 {
 	struct dialer *dialer = argument;
 	socklen_t length = sizeof(int);
@@ -67,43 +67,43 @@ static void socket_ready(evutil_socket_t fd, short what, void *argument)
 	if (!(what & EV_TIMEOUT) && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length))
 		error = errno;
 	if (error)
-		fail_attempt(dialer, error);
+		dialer_fail_attempt(dialer, error);
 	else
-		finish(dialer);
+		dialer_finish(dialer);
 }
 
 /* Start to connect to one address; the outcome comes through the event loop. 0 or an errno. */
-static int connect_to(struct dialer *dialer, const struct sockaddr *address, socklen_t length)
+static int dialer_connect(struct dialer *dialer, const struct sockaddr *address, socklen_t length)
 {
 	dialer->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (dialer->fd < 0)
 		return errno;
 	if (connect(dialer->fd, address, length) && errno != EINPROGRESS)
 		return errno;
-	dialer->event = event_new(dialer->base, dialer->fd, EV_WRITE, socket_ready, dialer);
+	dialer->event = event_new(dialer->base, dialer->fd, EV_WRITE, dialer_socket_ready, dialer);
 	if (!dialer->event || event_add(dialer->event, &connect_timeout))
 		return ENOMEM;
 	return 0;
 }
 
-static void try_addresses(struct dialer *dialer)
+static void dialer_try_addresses(struct dialer *dialer)
 {
 	while (dialer->next) {
 		struct evutil_addrinfo *address = dialer->next;
 		int error;
 
 		dialer->next = address->ai_next;
-		error = connect_to(dialer, address->ai_addr, address->ai_addrlen);
+		error = dialer_connect(dialer, address->ai_addr, address->ai_addrlen);
 		if (!error)
 			return;
 		dialer->error = strerror(error);
-		drop_socket(dialer);
+		dialer_drop_socket(dialer);
 	}
-	finish(dialer);
+	dialer_finish(dialer);
 }
 
 /* Go on with @step from the event loop, outside of whoever calls now. */
-static bool go_on(struct dialer *dialer, void (*step)(evutil_socket_t, short, void *))
+static bool dialer_continue(struct dialer *dialer, void (*step)(evutil_socket_t, short, void *))
 {
 	static const struct timeval at_once;
 
@@ -111,21 +111,21 @@ static bool go_on(struct dialer *dialer, void (*step)(evutil_socket_t, short, vo
 	return dialer->event && evtimer_add(dialer->event, &at_once) == 0;
 }
 
-static void after_resolving(evutil_socket_t fd, short what, void *argument)
+static void dialer_after_resolving(evutil_socket_t fd, short what, void *argument)
 {
 	struct dialer *dialer = argument;
 
 	(void)fd;
 	(void)what;
-	drop_socket(dialer);
+	dialer_drop_socket(dialer);
 	if (dialer->cancelled)
 		dialer_cancel(dialer);
 	else
-		try_addresses(dialer);
+		dialer_try_addresses(dialer);
 }
 
 /* In evdns, whose base must not be freed here. */
-static void resolved(int error, struct evutil_addrinfo *addresses, void *argument)
+static void dialer_resolved(int error, struct evutil_addrinfo *addresses, void *argument)
 {
 	struct dialer *dialer = argument;
 
@@ -134,10 +134,10 @@ static void resolved(int error, struct evutil_addrinfo *addresses, void *argumen
 		dialer->error = evutil_gai_strerror(error);
 	dialer->addresses = addresses;
 	dialer->next = addresses;
-	go_on(dialer, after_resolving);
+	dialer_continue(dialer, dialer_after_resolving);
 }
 
-static void resolve(struct dialer *dialer)
+static void dialer_resolve(struct dialer *dialer)
 {
 	const struct address *address = &dialer->input->address;
 	struct evutil_addrinfo hints = {
@@ -148,7 +148,7 @@ static void resolve(struct dialer *dialer)
 
 	if (evutil_getaddrinfo(address->host, address->port, &hints, &dialer->addresses) == 0) {
 		dialer->next = dialer->addresses;
-		try_addresses(dialer);
+		dialer_try_addresses(dialer);
 		return;
 	}
 	hints.ai_flags = EVUTIL_AI_ADDRCONFIG;
@@ -156,36 +156,36 @@ static void resolve(struct dialer *dialer)
 							   EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 	if (!dialer->dns) {
 		dialer->error = "no usable name server in /etc/resolv.conf";
-		finish(dialer);
+		dialer_finish(dialer);
 		return;
 	}
 	dialer->resolving = true;
 	dialer->request = evdns_getaddrinfo(dialer->dns, address->host, address->port, &hints,
-					    resolved, dialer);
+					    dialer_resolved, dialer);
 }
 
-static void dial_unix(struct dialer *dialer)
+static void dialer_connect_unix(struct dialer *dialer)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int error;
 
 	strlcpy(address.sun_path, dialer->input->argument, sizeof(address.sun_path));
-	error = connect_to(dialer, (const struct sockaddr *)&address, sizeof(address));
+	error = dialer_connect(dialer, (const struct sockaddr *)&address, sizeof(address));
 	if (error)
-		fail_attempt(dialer, error);
+		dialer_fail_attempt(dialer, error);
 }
 
-static void begin(evutil_socket_t fd, short what, void *argument)
+static void dialer_begin(evutil_socket_t fd, short what, void *argument)
 {
 	struct dialer *dialer = argument;
 
 	(void)fd;
 	(void)what;
-	drop_socket(dialer);
+	dialer_drop_socket(dialer);
 	if (dialer->input->kind == INPUT_UNIX)
-		dial_unix(dialer);
+		dialer_connect_unix(dialer);
 	else
-		resolve(dialer);
+		dialer_resolve(dialer);
 }
 
 struct dialer *dialer_start(struct event_base *base, const struct input *input,
@@ -202,7 +202,7 @@ struct dialer *dialer_start(struct event_base *base, const struct input *input,
 	dialer->argument = argument;
 	dialer->fd = -1;
 	dialer->error = "no address";
-	if (!go_on(dialer, begin)) {
+	if (!dialer_continue(dialer, dialer_begin)) {
 		dialer_cancel(dialer);
 		return NULL;
 	}
@@ -212,12 +212,12 @@ struct dialer *dialer_start(struct event_base *base, const struct input *input,
 void dialer_cancel(struct dialer *dialer)
 {
 	if (dialer->resolving) {
-		/* evdns calls resolved() later, and only then the rest can be freed. */
+		/* evdns calls dialer_resolved() later, and only then the rest can be freed. */
 		dialer->cancelled = true;
 		evdns_getaddrinfo_cancel(dialer->request);
 		return;
 	}
-	drop_socket(dialer);
+	dialer_drop_socket(dialer);
 	if (dialer->addresses)
 		evutil_freeaddrinfo(dialer->addresses);
 	if (dialer->dns)

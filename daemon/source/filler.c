@@ -25,7 +25,7 @@ struct filler {
 	void *resume_argument;
 };
 
-static void hand_on(struct filler *filler)
+static void filler_hand_on(struct filler *filler)
 {
 	struct block *block = filler->block[0];
 
@@ -38,7 +38,7 @@ static void hand_on(struct filler *filler)
 	filler->callbacks->block_filled(filler->argument, block);
 }
 
-static void flush_timer_expired(evutil_socket_t fd, short what, void *argument)
+static void filler_flush_timer_expired(evutil_socket_t fd, short what, void *argument)
 {
 	struct filler *filler = argument;
 
@@ -49,14 +49,14 @@ static void flush_timer_expired(evutil_socket_t fd, short what, void *argument)
 }
 
 /* In ring_put(), deep inside of whoever recycles: only note it, and go on from the event loop. */
-static void ring_has_room(void *argument)
+static void filler_ring_has_free(void *argument)
 {
 	struct filler *filler = argument;
 
 	event_active(&filler->resume_event, EV_TIMEOUT, 0);
 }
 
-static void resume_event_active(evutil_socket_t fd, short what, void *argument)
+static void filler_resume_event_active(evutil_socket_t fd, short what, void *argument)
 {
 	struct filler *filler = argument;
 
@@ -74,7 +74,7 @@ void filler_adapt(struct filler *filler)
 	if (event_pending(&filler->flush_timer, EV_TIMEOUT, NULL))
 		event_add(&filler->flush_timer, &filler->flush);
 	/* More than the low-water mark, or the next block would ask for room again at once. */
-	ring_on_free(filler->ring, filler->low_water + 1, ring_has_room, filler);
+	ring_on_free(filler->ring, filler->low_water + 1, filler_ring_has_free, filler);
 }
 
 struct filler *filler_create(struct event_base *base, const struct stream_settings *settings,
@@ -92,14 +92,14 @@ struct filler *filler_create(struct event_base *base, const struct stream_settin
 	filler->argument = argument;
 	filler->resume = resume;
 	filler->resume_argument = resume_argument;
-	evtimer_assign(&filler->flush_timer, base, flush_timer_expired, filler);
-	event_assign(&filler->resume_event, base, -1, 0, resume_event_active, filler);
+	evtimer_assign(&filler->flush_timer, base, filler_flush_timer_expired, filler);
+	event_assign(&filler->resume_event, base, -1, 0, filler_resume_event_active, filler);
 	filler_adapt(filler);
 	return filler;
 }
 
 /* Return: false when the ring has no block. */
-static bool take_block(struct filler *filler)
+static bool filler_take_block(struct filler *filler)
 {
 	struct block *block = ring_take(filler->ring);
 
@@ -108,19 +108,19 @@ static bool take_block(struct filler *filler)
 	return block != NULL;
 }
 
-static size_t space_of(const struct filler *filler, const struct block *block)
+static size_t filler_space_of(const struct filler *filler, const struct block *block)
 {
 	return ring_block_size(filler->ring) - block->length;
 }
 
 /* Have a first block. Return: false when there is none. */
-static bool have_block(struct filler *filler)
+static bool filler_have_block(struct filler *filler)
 {
 	if (filler->blocks)
 		return true;
 	if (ring_free_blocks(filler->ring) <= filler->low_water)
 		filler->callbacks->make_room(filler->argument);
-	if (take_block(filler))
+	if (filler_take_block(filler))
 		return true;
 	filler->callbacks->starved(filler->argument);
 	return false;
@@ -130,10 +130,10 @@ unsigned char *filler_space(struct filler *filler, size_t *space)
 {
 	struct block *block;
 
-	if (!have_block(filler))
+	if (!filler_have_block(filler))
 		return NULL;
 	block = filler->block[0];
-	*space = space_of(filler, block);
+	*space = filler_space_of(filler, block);
 	return block->data + block->length;
 }
 
@@ -143,11 +143,11 @@ int filler_spaces(struct filler *filler, struct iovec *space, size_t *bytes)
 	int count = 0;
 
 	*bytes = 0;
-	if (!have_block(filler))
+	if (!filler_have_block(filler))
 		return 0;
 	for (;;) {
 		struct block *block = filler->block[count];
-		size_t length = space_of(filler, block);
+		size_t length = filler_space_of(filler, block);
 
 		if (length > most - *bytes)
 			length = most - *bytes;
@@ -159,7 +159,8 @@ int filler_spaces(struct filler *filler, struct iovec *space, size_t *bytes)
 			return count;
 		/* At the low-water mark whoever wants more is to ask for room first. */
 		if ((unsigned int)count == filler->blocks &&
-		    (ring_free_blocks(filler->ring) <= filler->low_water || !take_block(filler)))
+		    (ring_free_blocks(filler->ring) <= filler->low_water ||
+		     !filler_take_block(filler)))
 			return count;
 	}
 }
@@ -170,14 +171,14 @@ uint64_t filler_place(const struct filler *filler)
 }
 
 /* Into the first block, which has room for it. */
-static void commit_to_first(struct filler *filler, size_t bytes)
+static void filler_commit_to_first(struct filler *filler, size_t bytes)
 {
 	struct block *block = filler->block[0];
 	bool first = block->length == 0;
 
 	block->length += (uint32_t)bytes;
-	if (!space_of(filler, block))
-		hand_on(filler);
+	if (!filler_space_of(filler, block))
+		filler_hand_on(filler);
 	else if (first)
 		event_add(&filler->flush_timer, &filler->flush);
 }
@@ -189,10 +190,10 @@ void filler_commit(struct filler *filler, size_t bytes)
 		size_t part;
 
 		assert(filler->blocks);
-		part = space_of(filler, filler->block[0]);
+		part = filler_space_of(filler, filler->block[0]);
 		if (part > bytes)
 			part = bytes;
-		commit_to_first(filler, part);
+		filler_commit_to_first(filler, part);
 		bytes -= part;
 	}
 }
@@ -200,11 +201,11 @@ void filler_commit(struct filler *filler, size_t bytes)
 void filler_flush(struct filler *filler)
 {
 	if (filler->blocks && filler->block[0]->length)
-		hand_on(filler);
+		filler_hand_on(filler);
 }
 
 /* Those behind the first @kept, which are empty, or all. */
-static void give_back(struct filler *filler, unsigned int kept)
+static void filler_return_unused(struct filler *filler, unsigned int kept)
 {
 	while (filler->blocks > kept)
 		ring_return_unused(filler->ring, filler->block[--filler->blocks]);
@@ -212,7 +213,7 @@ static void give_back(struct filler *filler, unsigned int kept)
 
 void filler_ready(struct filler *filler)
 {
-	give_back(filler, 1); /* which is what the next bytes come into */
+	filler_return_unused(filler, 1); /* which is what the next bytes come into */
 	if (!filler->handed_on)
 		return;
 	filler->handed_on = false;
@@ -224,7 +225,7 @@ size_t filler_budget(const struct filler *filler)
 	return filler->callbacks->budget(filler->argument);
 }
 
-static void silence(struct filler *filler)
+static void filler_silence(struct filler *filler)
 {
 	ring_on_free(filler->ring, 0, NULL, NULL);
 	event_del(&filler->flush_timer);
@@ -233,14 +234,14 @@ static void silence(struct filler *filler)
 
 void filler_stop(struct filler *filler)
 {
-	silence(filler);
+	filler_silence(filler);
 	filler_flush(filler);
 	filler_ready(filler);
 }
 
 void filler_destroy(struct filler *filler)
 {
-	silence(filler);
-	give_back(filler, 0);
+	filler_silence(filler);
+	filler_return_unused(filler, 0);
 	free(filler);
 }

@@ -55,24 +55,25 @@ struct device_source {
 	struct log_limit lost_log;
 };
 
-static const char *why_lost(const struct ring_device_block *filled)
+static const char *device_why_lost(const struct ring_device_block *filled)
 {
 	if (filled->after_suspend)
 		return "the machine was suspended, and what came meanwhile is lost, too";
 	return filled->after_error ? "transfers failed" : "no block was free";
 }
 
-static void report_lost(struct device_source *device, const struct ring_device_block *filled)
+static void device_report_lost(struct device_source *device, const struct ring_device_block *filled)
 {
 	device->lost += filled->lost;
 	device->callbacks->blocks_lost(device->argument, filled->lost);
 	log_limited(&device->lost_log, LOG_LEVEL_WARNING,
 		    "stream %s: device %s: %" PRIu64 " blocks lost: %s", device->settings->name,
-		    device->settings->device, filled->lost, why_lost(filled));
+		    device->settings->device, filled->lost, device_why_lost(filled));
 }
 
 /* Where a device sends packets, every block is short; it is news only once. */
-static void report_short(struct device_source *device, const struct ring_device_block *filled)
+static void device_report_short(struct device_source *device,
+				const struct ring_device_block *filled)
 {
 	if (!device->shorter++)
 		log_notice("stream %s: device %s: a transfer ended after %" PRIu32
@@ -80,27 +81,28 @@ static void report_short(struct device_source *device, const struct ring_device_
 			   device->settings->name, device->settings->device, filled->block->length);
 }
 
-static void hand_on(struct device_source *device, const struct ring_device_block *filled, int count)
+static void device_hand_on(struct device_source *device, const struct ring_device_block *filled,
+			   int count)
 {
 	for (int i = 0; i < count; i++) {
 		device->blocks++;
 		if (filled[i].lost)
-			report_lost(device, &filled[i]);
+			device_report_lost(device, &filled[i]);
 		if (filled[i].is_short)
-			report_short(device, &filled[i]);
+			device_report_short(device, &filled[i]);
 		device->callbacks->block_filled(device->argument, filled[i].block);
 	}
 	if (count)
 		device->callbacks->ready(device->argument);
 }
 
-static void make_room_if_low(struct device_source *device)
+static void device_make_room_if_low(struct device_source *device)
 {
 	if (ring_free_blocks(device->ring) <= device->low_water)
 		device->callbacks->make_room(device->argument);
 }
 
-static void set_ended(struct device_source *device)
+static void device_set_ended(struct device_source *device)
 {
 	event_del(&device->readable);
 	event_del(&device->hangup);
@@ -115,7 +117,7 @@ static void set_ended(struct device_source *device)
 	device->state = DEVICE_ENDED;
 }
 
-static void end(struct device_source *device, int error)
+static void device_end(struct device_source *device, int error)
 {
 	const char *why = strerror(error);
 
@@ -127,11 +129,11 @@ static void end(struct device_source *device, int error)
 		log_warning("stream %s: device %s: %s", device->settings->name,
 			    device->settings->device, why);
 	}
-	set_ended(device);
+	device_set_ended(device);
 	device->callbacks->ended(device->argument, why);
 }
 
-static void read_blocks(evutil_socket_t fd, short what, void *argument)
+static void device_read_blocks(evutil_socket_t fd, short what, void *argument)
 {
 	struct device_source *device = argument;
 	struct ring_device_block filled[TURN_BLOCKS];
@@ -140,14 +142,14 @@ static void read_blocks(evutil_socket_t fd, short what, void *argument)
 
 	(void)fd;
 	(void)what;
-	make_room_if_low(device);
+	device_make_room_if_low(device);
 	most = ring_free_blocks(device->ring);
 	if (most <= device->reserve) {
 		event_del(&device->readable);
 		device->state = DEVICE_STARVED;
 		device->callbacks->starved(device->argument);
 		ring_want_free(device->ring);
-		return; /* resume follows */
+		return; /* device_resume() follows */
 	}
 	most -= device->reserve;
 	if (most > device->turn_blocks)
@@ -155,55 +157,55 @@ static void read_blocks(evutil_socket_t fd, short what, void *argument)
 	count = ring_device_read(device->ring, filled, most);
 	if (count < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			end(device, errno);
+			device_end(device, errno);
 		return;
 	}
-	hand_on(device, filled, count);
-	make_room_if_low(device);
+	device_hand_on(device, filled, count);
+	device_make_room_if_low(device);
 }
 
 /*
  * A device is never writable, so this is EPOLLHUP or EPOLLERR, which libevent takes for that. Without
  * it, a source that waits for blocks would learn that its device is gone when they come back.
  */
-static void hung_up(evutil_socket_t fd, short what, void *argument)
+static void device_hung_up(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd;
 	(void)what;
-	end(argument, ENODEV);
+	device_end(argument, ENODEV);
 }
 
-static void watch(struct device_source *device)
+static void device_watch(struct device_source *device)
 {
 	device->state = DEVICE_READING;
 	event_add(&device->readable, NULL);
 }
 
 /* In ring_put(), deep inside of whoever recycles: only note it. */
-static void ring_has_room(void *argument)
+static void device_ring_has_free(void *argument)
 {
 	struct device_source *device = argument;
 
 	event_active(&device->resume, EV_TIMEOUT, 0);
 }
 
-static void resume(evutil_socket_t fd, short what, void *argument)
+static void device_resume(evutil_socket_t fd, short what, void *argument)
 {
 	struct device_source *device = argument;
 
 	(void)fd;
 	(void)what;
 	if (device->state == DEVICE_STARVED)
-		watch(device);
+		device_watch(device);
 }
 
-static void start_failed(evutil_socket_t fd, short what, void *argument)
+static void device_start_failed(evutil_socket_t fd, short what, void *argument)
 {
 	struct device_source *device = argument;
 
 	(void)fd;
 	(void)what;
-	end(device, device->error);
+	device_end(device, device->error);
 }
 
 static void device_start(struct source *source)
@@ -211,7 +213,7 @@ static void device_start(struct source *source)
 	struct device_source *device = (struct device_source *)source;
 
 	if (ring_device_start(device->ring)) {
-		watch(device);
+		device_watch(device);
 		return;
 	}
 	device->error = errno;
@@ -230,9 +232,9 @@ static void device_stop(struct source *source)
 	while (was_running && ring_free_blocks(device->ring) && count > 0) {
 		count = ring_device_read(device->ring, filled, TURN_BLOCKS);
 		if (count > 0)
-			hand_on(device, filled, count);
+			device_hand_on(device, filled, count);
 	}
-	set_ended(device);
+	device_set_ended(device);
 }
 
 static void device_close(struct source *source)
@@ -240,12 +242,12 @@ static void device_close(struct source *source)
 	struct device_source *device = (struct device_source *)source;
 
 	ring_device_stop(device->ring);
-	set_ended(device);
+	device_set_ended(device);
 	free(device);
 }
 
 /* See the top of this file. */
-static uint32_t reserve_of(uint32_t blocks, uint32_t low_water)
+static uint32_t device_reserve(uint32_t blocks, uint32_t low_water)
 {
 	uint32_t reserve = blocks >= RESERVE_SHARE ? blocks / RESERVE_SHARE : 1;
 	uint32_t most = (blocks + 1) / 2 - 2;
@@ -262,10 +264,10 @@ static void device_adapt(struct source *source)
 	uint32_t notify_at;
 
 	device->low_water = (uint32_t)stream_settings_low_water(settings);
-	device->reserve = reserve_of(ring_blocks(device->ring), device->low_water);
+	device->reserve = device_reserve(ring_blocks(device->ring), device->low_water);
 	/* Where nobody gives way, a few at once are worth more. */
 	notify_at = settings->lag_policy == LAG_POLICY_BLOCK ? device->low_water : device->reserve;
-	ring_on_free(device->ring, notify_at + 1, ring_has_room, device);
+	ring_on_free(device->ring, notify_at + 1, device_ring_has_free, device);
 }
 
 static const struct source_type device_type = {
@@ -297,12 +299,12 @@ struct source *source_device_open(struct event_base *base, const struct stream_s
 	if (device->turn_blocks > TURN_BLOCKS)
 		device->turn_blocks = TURN_BLOCKS;
 	event_assign(&device->readable, base, ring_device_fd(ring), EV_READ | EV_PERSIST,
-		     read_blocks, device);
-	event_assign(&device->hangup, base, ring_device_fd(ring), EV_WRITE | EV_PERSIST, hung_up,
-		     device);
+		     device_read_blocks, device);
+	event_assign(&device->hangup, base, ring_device_fd(ring), EV_WRITE | EV_PERSIST,
+		     device_hung_up, device);
 	event_add(&device->hangup, NULL);
-	event_assign(&device->resume, base, -1, 0, resume, device);
-	event_assign(&device->failed, base, -1, 0, start_failed, device);
+	event_assign(&device->resume, base, -1, 0, device_resume, device);
+	event_assign(&device->failed, base, -1, 0, device_start_failed, device);
 	device_adapt(&device->source);
 	return &device->source;
 }

@@ -71,9 +71,9 @@ struct input_source {
 	uint64_t opened_ns;
 };
 
-static void open_again(struct input_source *input);
+static void input_open_again(struct input_source *input);
 
-static void set_state(struct input_source *input, enum input_state state)
+static void input_set_state(struct input_source *input, enum input_state state)
 {
 	static const char *const name[] = { "idle",    "dialing",  "reading",
 					    "starved", "retrying", "ended" };
@@ -85,7 +85,7 @@ static void set_state(struct input_source *input, enum input_state state)
 	input->state = state;
 }
 
-static void close_descriptor(struct input_source *input)
+static void input_close_descriptor(struct input_source *input)
 {
 	if (input->fd < 0)
 		return;
@@ -96,9 +96,9 @@ static void close_descriptor(struct input_source *input)
 }
 
 /* Everything of one connection or run of a command. */
-static void close_input(struct input_source *input)
+static void input_close_all(struct input_source *input)
 {
-	close_descriptor(input);
+	input_close_descriptor(input);
 	if (input->dialer)
 		dialer_cancel(input->dialer);
 	input->dialer = NULL;
@@ -107,23 +107,23 @@ static void close_input(struct input_source *input)
 	input->command = NULL;
 }
 
-static void watch(struct input_source *input)
+static void input_watch(struct input_source *input)
 {
 	static const struct timeval at_once;
 
-	set_state(input, INPUT_READING);
+	input_set_state(input, INPUT_READING);
 	event_add(&input->readable, input->pollable ? NULL : &at_once);
 }
 
-static void retry_later(struct input_source *input)
+static void input_retry_later(struct input_source *input)
 {
 	struct timeval delay = backoff_take(&input->backoff);
 
-	set_state(input, INPUT_RETRYING);
+	input_set_state(input, INPUT_RETRYING);
 	event_add(&input->retry, &delay);
 }
 
-static void log_retry(const struct input_source *input, const char *why)
+static void input_log_retry(const struct input_source *input, const char *why)
 {
 	char delay[UNITS_TEXT];
 
@@ -132,31 +132,31 @@ static void log_retry(const struct input_source *input, const char *why)
 }
 
 /* The input ended, or failed. What was read is handed on. */
-static void end_of_input(struct input_source *input, const char *why)
+static void input_at_end(struct input_source *input, const char *why)
 {
 	filler_flush(input->filler);
 	filler_ready(input->filler);
 	event_del(&input->readable);
 	if (!input->reopens) {
-		close_descriptor(input);
-		set_state(input, INPUT_ENDED);
+		input_close_descriptor(input);
+		input_set_state(input, INPUT_ENDED);
 		input->callbacks->ended(input->argument, why);
 		return;
 	}
 	if (input->is_fifo) {
 		log_info("stream %s: input %s: %s; waiting for the next writer",
 			 input->settings->name, input->source.text, why);
-		open_again(input);
+		input_open_again(input);
 		return;
 	}
-	close_descriptor(input);
+	input_close_descriptor(input);
 	if (clock_monotonic_ns() - input->opened_ns >= BACKOFF_STEADY_NS)
 		backoff_reset(&input->backoff);
-	log_retry(input, why);
-	retry_later(input);
+	input_log_retry(input, why);
+	input_retry_later(input);
 }
 
-static void read_failed(struct input_source *input, int error)
+static void input_read_failed(struct input_source *input, int error)
 {
 	if (error == EINTR)
 		return;
@@ -164,11 +164,11 @@ static void read_failed(struct input_source *input, int error)
 		return;
 	log_warning("stream %s: input %s: %s", input->settings->name, input->source.text,
 		    strerror(error));
-	end_of_input(input, strerror(error));
+	input_at_end(input, strerror(error));
 }
 
 /* The regular file is at its end. Return: false when there is no sense in starting it again. */
-static bool rewind_file(struct input_source *input)
+static bool input_rewind(struct input_source *input)
 {
 	bool again =
 		input->rewinds && input->read_since_rewind && lseek(input->fd, 0, SEEK_SET) == 0;
@@ -178,14 +178,14 @@ static bool rewind_file(struct input_source *input)
 }
 
 /* After a read that filled all the @space: is there more to read at once, without waiting for it? */
-static bool has_more(const struct input_source *input)
+static bool input_has_more(const struct input_source *input)
 {
 	struct pollfd readable = { .fd = input->fd, .events = POLLIN };
 
 	return input->nonblocking || poll(&readable, 1, 0) > 0;
 }
 
-static void read_input(evutil_socket_t fd, short what, void *argument)
+static void input_read(evutil_socket_t fd, short what, void *argument)
 {
 	struct input_source *input = argument;
 	size_t budget = filler_budget(input->filler);
@@ -200,40 +200,40 @@ static void read_input(evutil_socket_t fd, short what, void *argument)
 
 		if (!count) {
 			event_del(&input->readable);
-			set_state(input, INPUT_STARVED);
-			break; /* resume() follows */
+			input_set_state(input, INPUT_STARVED);
+			break; /* input_resume() follows */
 		}
 		n = readv(fd, space, count);
 		if (n < 0) {
 			filler_ready(input->filler);
-			read_failed(input, errno);
+			input_read_failed(input, errno);
 			break;
 		}
 		if (n == 0) {
-			if (rewind_file(input))
+			if (input_rewind(input))
 				continue;
-			end_of_input(input, "end of input");
+			input_at_end(input, "end of input");
 			break;
 		}
 		input->read_since_rewind = true;
 		filler_commit(input->filler, (size_t)n);
 		budget -= (size_t)n;
-		more = budget && (size_t)n == bytes && has_more(input);
+		more = budget && (size_t)n == bytes && input_has_more(input);
 	}
 	filler_ready(input->filler);
 	if (input->state == INPUT_READING && !input->pollable)
-		watch(input);
+		input_watch(input);
 }
 
-static void resume(void *argument)
+static void input_resume(void *argument)
 {
 	struct input_source *input = argument;
 
 	if (input->state == INPUT_STARVED)
-		watch(input);
+		input_watch(input);
 }
 
-static bool is_pollable(int fd)
+static bool input_is_pollable(int fd)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -245,13 +245,13 @@ static bool is_pollable(int fd)
 }
 
 /* Look at what was opened as @fd, and get ready to read it. */
-static void adopt_descriptor(struct input_source *input, int fd, const struct stat *status)
+static void input_adopt(struct input_source *input, int fd, const struct stat *status)
 {
 	/* A FIFO is open all the time, or what the next writer wrote already would be lost. */
-	close_descriptor(input);
+	input_close_descriptor(input);
 	input->fd = fd;
 	input->is_fifo = S_ISFIFO(status->st_mode) && input->input.kind == INPUT_PATH;
-	input->pollable = is_pollable(fd);
+	input->pollable = input_is_pollable(fd);
 	/* The mode of an inherited standard input is shared with others: leave it. */
 	input->nonblocking = !input->pollable || (fcntl(fd, F_GETFL) & O_NONBLOCK);
 	input->rewinds = input->settings->loop && S_ISREG(status->st_mode);
@@ -260,14 +260,14 @@ static void adopt_descriptor(struct input_source *input, int fd, const struct st
 		fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* as good as it gets */
 	input->opened_ns = clock_monotonic_ns();
 	if (input->pollable)
-		event_assign(&input->readable, input->base, fd, EV_READ | EV_PERSIST, read_input,
+		event_assign(&input->readable, input->base, fd, EV_READ | EV_PERSIST, input_read,
 			     input);
 	else
-		event_assign(&input->readable, input->base, fd, 0, read_input, input);
+		event_assign(&input->readable, input->base, fd, 0, input_read, input);
 }
 
 /* Open standard input or a path. Return: NULL, or what is wrong with it. */
-static const char *open_path(struct input_source *input)
+static const char *input_open_path(struct input_source *input)
 {
 	struct stat status;
 	int fd = STDIN_FILENO;
@@ -286,35 +286,35 @@ static const char *open_path(struct input_source *input)
 	if (input->settings->loop && !S_ISREG(status.st_mode))
 		log_warning("stream %s: input %s: loop = yes has no effect; it is no regular file",
 			    input->settings->name, input->source.text);
-	adopt_descriptor(input, fd, &status);
+	input_adopt(input, fd, &status);
 	return NULL;
 }
 
-static void adopt_socket_or_pipe(struct input_source *input, int fd)
+static void input_adopt_connection(struct input_source *input, int fd)
 {
 	struct stat status = { 0 };
 
 	fstat(fd, &status);
-	adopt_descriptor(input, fd, &status);
+	input_adopt(input, fd, &status);
 	log_info("stream %s: input %s: open", input->settings->name, input->source.text);
-	watch(input);
+	input_watch(input);
 }
 
-static void connected(void *argument, int fd, const char *error)
+static void input_connected(void *argument, int fd, const char *error)
 {
 	struct input_source *input = argument;
 
 	dialer_cancel(input->dialer);
 	input->dialer = NULL;
 	if (fd >= 0) {
-		adopt_socket_or_pipe(input, fd);
+		input_adopt_connection(input, fd);
 		return;
 	}
-	log_retry(input, error);
-	retry_later(input);
+	input_log_retry(input, error);
+	input_retry_later(input);
 }
 
-static void open_again(struct input_source *input)
+static void input_open_again(struct input_source *input)
 {
 	const char *wrong;
 	int fd;
@@ -325,17 +325,17 @@ static void open_again(struct input_source *input)
 	switch (input->input.kind) {
 	case INPUT_STDIN:
 	case INPUT_PATH:
-		wrong = open_path(input);
+		wrong = input_open_path(input);
 		if (!wrong) {
-			watch(input);
+			input_watch(input);
 			return;
 		}
 		break;
 	case INPUT_UNIX:
 	case INPUT_TCP:
-		input->dialer = dialer_start(input->base, &input->input, connected, input);
+		input->dialer = dialer_start(input->base, &input->input, input_connected, input);
 		if (input->dialer) {
-			set_state(input, INPUT_DIALING);
+			input_set_state(input, INPUT_DIALING);
 			return;
 		}
 		wrong = "no memory";
@@ -344,7 +344,7 @@ static void open_again(struct input_source *input)
 		input->command = command_start(input->base, input->settings->name,
 					       input->input.argument, &fd);
 		if (input->command) {
-			adopt_socket_or_pipe(input, fd);
+			input_adopt_connection(input, fd);
 			return;
 		}
 		wrong = strerror(errno);
@@ -352,15 +352,15 @@ static void open_again(struct input_source *input)
 	default:
 		wrong = "unknown kind of input";
 	}
-	log_retry(input, wrong);
-	retry_later(input);
+	input_log_retry(input, wrong);
+	input_retry_later(input);
 }
 
-static void retry_due(evutil_socket_t fd, short what, void *argument)
+static void input_retry_due(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd;
 	(void)what;
-	open_again(argument);
+	input_open_again(argument);
 }
 
 static void input_start(struct source *source)
@@ -368,9 +368,9 @@ static void input_start(struct source *source)
 	struct input_source *input = (struct input_source *)source;
 
 	if (input->fd >= 0)
-		watch(input);
+		input_watch(input);
 	else
-		open_again(input);
+		input_open_again(input);
 }
 
 static void input_stop(struct source *source)
@@ -380,8 +380,8 @@ static void input_stop(struct source *source)
 	event_del(&input->retry);
 	if (input->command)
 		command_terminate(input->command);
-	close_descriptor(input);
-	set_state(input, INPUT_ENDED);
+	input_close_descriptor(input);
+	input_set_state(input, INPUT_ENDED);
 	filler_stop(input->filler);
 }
 
@@ -395,7 +395,7 @@ static void input_close(struct source *source)
 	struct input_source *input = (struct input_source *)source;
 
 	event_del(&input->retry);
-	close_input(input);
+	input_close_all(input);
 	filler_destroy(input->filler);
 	free(input);
 }
@@ -424,8 +424,9 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 	input->argument = argument;
 	input->fd = -1;
 	backoff_reset(&input->backoff);
-	evtimer_assign(&input->retry, base, retry_due, input);
-	input->filler = filler_create(base, settings, ring, callbacks, argument, resume, input);
+	evtimer_assign(&input->retry, base, input_retry_due, input);
+	input->filler =
+		filler_create(base, settings, ring, callbacks, argument, input_resume, input);
 	if (!input->filler)
 		goto fail;
 	if (!input_parse(settings->input, &input->input, &wrong))
@@ -435,7 +436,7 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 			  input->input.kind != INPUT_PATH);
 	/* What is missing here and now is an error; what others bring may come later. */
 	if (input->input.kind == INPUT_STDIN || input->input.kind == INPUT_PATH) {
-		wrong = open_path(input);
+		wrong = input_open_path(input);
 		if (wrong)
 			goto fail;
 	}

@@ -39,14 +39,14 @@ struct pattern_source {
 	char text[UNITS_TEXT + sizeof("pattern ")];
 };
 
-static void restart_pace(struct pattern_source *pattern)
+static void pattern_restart_pace(struct pattern_source *pattern)
 {
 	pattern->paced_from_ns = clock_monotonic_ns();
 	pattern->made_since = 0;
 }
 
 /* Exact, and without an overflow on the way: a 32-bit machine has no wider type. */
-static uint64_t bytes_in(uint64_t ns, uint64_t rate)
+static uint64_t pattern_bytes_in(uint64_t ns, uint64_t rate)
 {
 	uint64_t part_ns = ns % NS_PER_S;
 
@@ -54,14 +54,14 @@ static uint64_t bytes_in(uint64_t ns, uint64_t rate)
 	       part_ns * (rate % NS_PER_S) / NS_PER_S;
 }
 
-static uint64_t bytes_due(struct pattern_source *pattern)
+static uint64_t pattern_bytes_due(struct pattern_source *pattern)
 {
 	uint64_t elapsed_ns, due;
 
 	if (pattern->rate == UNITS_RATE_MAX)
 		return UINT64_MAX;
 	elapsed_ns = clock_monotonic_ns() - pattern->paced_from_ns;
-	due = bytes_in(elapsed_ns, pattern->rate) - pattern->made_since;
+	due = pattern_bytes_in(elapsed_ns, pattern->rate) - pattern->made_since;
 	if (due > pattern->most_behind) {
 		/* As if it had been made. */
 		pattern->made_since += due - pattern->most_behind;
@@ -71,7 +71,7 @@ static uint64_t bytes_due(struct pattern_source *pattern)
 }
 
 /* Whole blocks one by one, so that none waits for another: they tell how long they took. */
-static struct timeval until_next(const struct pattern_source *pattern, uint64_t due)
+static struct timeval pattern_until_next(const struct pattern_source *pattern, uint64_t due)
 {
 	if (pattern->form == PATTERN_OFFSETS)
 		return pattern->tick;
@@ -82,10 +82,10 @@ static struct timeval until_next(const struct pattern_source *pattern, uint64_t 
  * Where a block is more than a turn, several turns make one: in the long run a turn is what the
  * owner says.
  */
-static void make(struct pattern_source *pattern)
+static void pattern_make(struct pattern_source *pattern)
 {
 	struct timeval delay = { 0 };
-	uint64_t due = bytes_due(pattern);
+	uint64_t due = pattern_bytes_due(pattern);
 
 	if (pattern->credit > pattern->least)
 		pattern->credit = pattern->least;
@@ -96,7 +96,7 @@ static void make(struct pattern_source *pattern)
 
 		if (!p) {
 			filler_ready(pattern->filler);
-			return; /* resume() follows */
+			return; /* pattern_resume() follows */
 		}
 		if (space > due)
 			space = due;
@@ -114,27 +114,27 @@ static void make(struct pattern_source *pattern)
 	if (due < pattern->least) {
 		/* The next block has waited for the clock: it does not wait for a turn, too. */
 		pattern->credit = pattern->least;
-		delay = until_next(pattern, due);
+		delay = pattern_until_next(pattern, due);
 	}
 	event_add(&pattern->timer, &delay);
 }
 
-static void timer_expired(evutil_socket_t fd, short what, void *argument)
+static void pattern_timer_expired(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd;
 	(void)what;
-	make(argument);
+	pattern_make(argument);
 }
 
-static void resume(void *argument)
+static void pattern_resume(void *argument)
 {
-	restart_pace(argument);
-	make(argument);
+	pattern_restart_pace(argument);
+	pattern_make(argument);
 }
 
 static void pattern_start(struct source *source)
 {
-	resume(source);
+	pattern_resume(source);
 }
 
 static void pattern_stop(struct source *source)
@@ -175,8 +175,8 @@ struct source *source_pattern_open(struct event_base *base, const struct stream_
 	uint64_t tick_us;
 
 	if (pattern)
-		pattern->filler =
-			filler_create(base, settings, ring, callbacks, argument, resume, pattern);
+		pattern->filler = filler_create(base, settings, ring, callbacks, argument,
+						pattern_resume, pattern);
 	if (!pattern || !pattern->filler) {
 		log_error("stream %s: no memory for the pattern source", settings->name);
 		free(pattern);
@@ -197,6 +197,6 @@ struct source *source_pattern_open(struct event_base *base, const struct stream_
 	if (tick_us > LONGEST_TICK_US)
 		tick_us = LONGEST_TICK_US;
 	pattern->tick.tv_usec = (suseconds_t)tick_us;
-	evtimer_assign(&pattern->timer, base, timer_expired, pattern);
+	evtimer_assign(&pattern->timer, base, pattern_timer_expired, pattern);
 	return &pattern->source;
 }
