@@ -31,8 +31,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MOST 32
-#define LINE_MOST 4096
+#define MAX_CONNECTIONS 32
+#define MAX_LINE_BYTES 4096
 
 /* Of the pause to the time that the request before it took. */
 #define PAUSE_RATIO 9
@@ -164,9 +164,9 @@ static void connection_check_input(struct connection *connection)
 	struct evbuffer_ptr end = evbuffer_search_eol(input, NULL, NULL, EVBUFFER_EOL_LF);
 	size_t length = evbuffer_get_length(input);
 
-	if (end.pos >= 0 && end.pos <= LINE_MOST) {
+	if (end.pos >= 0 && end.pos <= MAX_LINE_BYTES) {
 		control_queue_request(connection);
-	} else if (end.pos >= 0 || length > LINE_MOST) {
+	} else if (end.pos >= 0 || length > MAX_LINE_BYTES) {
 		evbuffer_drain(input, length);
 		connection->last = true;
 		connection_send_answer(connection, request_refusal("line too long"));
@@ -303,7 +303,7 @@ static void control_evict_one(struct control *control)
 	struct connection *connection, *least = NULL;
 	unsigned int most = 0;
 
-	if (control->count < CONNECTIONS_MOST)
+	if (control->count < MAX_CONNECTIONS)
 		return;
 	TAILQ_FOREACH (connection, &control->connections, entry) {
 		unsigned int count = control_count_of_user(control, connection->peer.uid);
@@ -343,7 +343,7 @@ static bool connection_open(struct connection *connection, int fd)
 	bufferevent_setcb(connection->buffer, connection_input_arrived, connection_answer_sent,
 			  connection_event, connection);
 	/* No more is read than is needed to see that a line is too long. */
-	bufferevent_setwatermark(connection->buffer, EV_READ, 0, LINE_MOST + 1);
+	bufferevent_setwatermark(connection->buffer, EV_READ, 0, MAX_LINE_BYTES + 1);
 	return !bufferevent_enable(connection->buffer, EV_READ | EV_WRITE);
 }
 
@@ -394,7 +394,7 @@ static bool control_listen(struct control *control, const char *path)
 	if (fd < 0)
 		return false;
 	control->is_bound = true;
-	error = listen_on_bound(control->set, fd, CONNECTIONS_MOST);
+	error = listen_on_bound(control->set, fd, MAX_CONNECTIONS);
 	if (error)
 		log_error("control = %s: %s", path, error);
 	else

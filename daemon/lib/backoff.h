@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <sys/time.h>
 
-#define BACKOFF_SHORTEST_US 100000ULL
-#define BACKOFF_LONGEST_US 10000000ULL
+#define MIN_BACKOFF_US 100000ULL
+#define MAX_BACKOFF_US 10000000ULL
 /* What lived so long is tried again at once when it ends. */
 #define BACKOFF_STEADY_NS 5000000000ULL
 
@@ -20,7 +20,7 @@ struct backoff {
 /** backoff_reset() - begin with the shortest time. */
 static inline void backoff_reset(struct backoff *backoff)
 {
-	backoff->next_us = BACKOFF_SHORTEST_US;
+	backoff->next_us = MIN_BACKOFF_US;
 }
 
 /** backoff_take() - the time to wait now; the next one is longer. */
@@ -29,8 +29,8 @@ static inline struct timeval backoff_take(struct backoff *backoff)
 	struct timeval delay = clock_timeval(backoff->next_us);
 
 	backoff->next_us *= 2;
-	if (backoff->next_us > BACKOFF_LONGEST_US)
-		backoff->next_us = BACKOFF_LONGEST_US;
+	if (backoff->next_us > MAX_BACKOFF_US)
+		backoff->next_us = MAX_BACKOFF_US;
 	return delay;
 }
 

@@ -31,19 +31,19 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define CONNECTIONS_MOST 32U
+#define MAX_CONNECTIONS 32U
 #define BACKLOG 128
-#define HEADER_BYTES 8192
-#define BODY_BYTES 1024
-#define INPUT_BYTES ((size_t)16 << 10)
+#define MAX_HEADER_BYTES 8192
+#define MAX_BODY_BYTES 1024
+#define MAX_INPUT_BYTES ((size_t)16 << 10)
 
 /* So long from the first byte to the last one; less when others wait. */
-#define LONGEST_NS 20000000000ULL
-#define LONGEST_CROWDED_NS 2000000000ULL
+#define MAX_CONNECTION_NS 20000000000ULL
+#define MAX_CROWDED_CONNECTION_NS 2000000000ULL
 static const struct timeval sweep_time = { .tv_usec = 200000 };
 
 /* Making pages may take this part of the time; and while one is still read, it is not made again. */
-#define MAKING_SHARE 20U
+#define MAKING_DIVISOR 20U
 #define STILL_READ_NS 5000000000ULL
 
 struct connection {
@@ -97,11 +97,11 @@ static struct bufferevent *metrics_make_connection(struct event_base *base, void
 		free(connection);
 		return NULL; /* evhttp tries by itself */
 	}
-	bufferevent_setwatermark(connection->buffer, EV_READ, 0, INPUT_BYTES);
+	bufferevent_setwatermark(connection->buffer, EV_READ, 0, MAX_INPUT_BYTES);
 	bufferevent_incref(connection->buffer);
 	connection->since_ns = clock_monotonic_ns();
 	TAILQ_INSERT_TAIL(&metrics->connections, connection, entry);
-	if (++metrics->connection_count >= CONNECTIONS_MOST)
+	if (++metrics->connection_count >= MAX_CONNECTIONS)
 		listen_hold(metrics->set);
 	metrics_start_sweep(metrics);
 	return connection->buffer;
@@ -132,16 +132,16 @@ static void metrics_sweep(evutil_socket_t fd, short what, void *argument)
 	(void)fd;
 	(void)what;
 	TAILQ_FOREACH_SAFE (connection, &metrics->connections, entry, next) {
-		uint64_t longest = metrics->connection_count >= CONNECTIONS_MOST
-					   ? LONGEST_CROWDED_NS
-					   : LONGEST_NS;
+		uint64_t longest = metrics->connection_count >= MAX_CONNECTIONS
+					   ? MAX_CROWDED_CONNECTION_NS
+					   : MAX_CONNECTION_NS;
 
 		if (metrics_connection_is_over(connection))
 			metrics_remove_connection(metrics, connection);
 		else if (now - connection->since_ns > longest)
 			shutdown(bufferevent_getfd(connection->buffer), SHUT_RDWR);
 	}
-	if (metrics->connection_count < CONNECTIONS_MOST)
+	if (metrics->connection_count < MAX_CONNECTIONS)
 		listen_release(metrics->set);
 	if (metrics->connection_count)
 		metrics_start_sweep(metrics);
@@ -210,7 +210,8 @@ static bool is_new_enough(const struct page *page)
 {
 	uint64_t age = clock_monotonic_ns() - page->made_ns;
 
-	return age < page->cost_ns * MAKING_SHARE || (page->references > 1 && age < STILL_READ_NS);
+	return age < page->cost_ns * MAKING_DIVISOR ||
+	       (page->references > 1 && age < STILL_READ_NS);
 }
 
 /* Return: NULL without memory. */
@@ -305,8 +306,8 @@ static bool metrics_set_up_http(struct metrics *metrics)
 		return false;
 	evhttp_set_bevcb(metrics->http, metrics_make_connection, metrics);
 	evhttp_set_gencb(metrics->http, request_received, metrics);
-	evhttp_set_max_headers_size(metrics->http, HEADER_BYTES);
-	evhttp_set_max_body_size(metrics->http, BODY_BYTES);
+	evhttp_set_max_headers_size(metrics->http, MAX_HEADER_BYTES);
+	evhttp_set_max_body_size(metrics->http, MAX_BODY_BYTES);
 	/* All: who uses another one is to be told which are right. */
 	evhttp_set_allowed_methods(
 		metrics->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |

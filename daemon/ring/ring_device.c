@@ -21,11 +21,11 @@
 #include <unistd.h>
 
 /* So many records at once at the most. */
-#define READ_MOST 64U
+#define MAX_RECORDS 64U
 /* So many returned blocks are worth a system call before the turn is over; or this part of the ring,
  * so that the engine of a small one need not wait. */
 #define RETURN_AT 32U
-#define RETURN_SHARE 8U
+#define RETURN_DIVISOR 8U
 
 /* After an error of write() that may pass. */
 static const struct timeval retry_time = { .tv_usec = 10000 };
@@ -168,12 +168,12 @@ static bool accept_record(struct device_ring *device, const struct dmacast_block
 int ring_device_read(struct ring *ring, struct ring_device_block *blocks, uint32_t most)
 {
 	struct device_ring *device = device_of(ring);
-	struct dmacast_block record[READ_MOST];
+	struct dmacast_block record[MAX_RECORDS];
 	int count = 0;
 	ssize_t n;
 
-	if (most > READ_MOST)
-		most = READ_MOST;
+	if (most > MAX_RECORDS)
+		most = MAX_RECORDS;
 	do {
 		n = read(device->fd, record, most * sizeof(*record));
 	} while (n < 0 && errno == EINTR);
@@ -369,7 +369,8 @@ static struct device_ring *allocate(struct event_base *base, const struct stream
 		return NULL;
 	device->fd = -1;
 	device->settings = settings;
-	device->return_at = blocks / RETURN_SHARE < RETURN_AT ? blocks / RETURN_SHARE : RETURN_AT;
+	device->return_at =
+		blocks / RETURN_DIVISOR < RETURN_AT ? blocks / RETURN_DIVISOR : RETURN_AT;
 	device->place = calloc(blocks, sizeof(*device->place));
 	device->returned = calloc(blocks, sizeof(*device->returned));
 	event_assign(&device->turn_over, base, -1, 0, turn_is_over, device);

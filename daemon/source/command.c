@@ -17,20 +17,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LONGEST_LINE 512
+#define MAX_LINE_BYTES 512
 
 struct command {
 	const char *name;
 	pid_t pid;	 /* also the group's */
 	int pidfd;	 /* readable when it exited */
-	bool terminated; /* by us: its status is no news */
+	bool terminated; /* by command_terminate(): do not warn about its status */
 	bool status_logged;
 	struct event *exited; /* of pidfd */
 	struct bufferevent *errors;
 };
 
-/* The status is looked at but not taken: as long as the zombie is there, the process group's id
- * cannot become another's, and what the command left behind in the group can be ended by it. */
+/* Read the status but leave the zombie: as long as it exists, no other process group can get its id,
+ * and what the command left behind in the group can be killed by that id. */
 static void command_pidfd_readable(evutil_socket_t fd, short what, void *argument)
 {
 	struct command *command = argument;
@@ -61,9 +61,9 @@ static void command_log_lines(struct command *command, bool rest)
 		log_info("stream %s: command: %s", command->name, line);
 		free(line);
 	}
-	while (evbuffer_get_length(input) >= (rest ? 1 : LONGEST_LINE)) {
-		char piece[LONGEST_LINE + 1];
-		int n = evbuffer_remove(input, piece, LONGEST_LINE);
+	while (evbuffer_get_length(input) >= (rest ? 1 : MAX_LINE_BYTES)) {
+		char piece[MAX_LINE_BYTES + 1];
+		int n = evbuffer_remove(input, piece, MAX_LINE_BYTES);
 
 		if (n <= 0)
 			break;

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* For one address; then the next one is tried. */
+/* Time for one address, before the next one is tried. */
 static const struct timeval connect_timeout = { .tv_sec = 5 };
 
 struct dialer {
@@ -25,7 +25,7 @@ struct dialer {
 	struct evdns_getaddrinfo_request *request; /* while resolving */
 	bool resolving, cancelled;
 	struct evutil_addrinfo *addresses, *next;
-	struct event *event; /* of fd while connecting, else a timer that goes off at once */
+	struct event *event; /* of fd while connecting, else a timer that expires at once */
 	int fd;
 	const char *error;
 };
@@ -46,7 +46,7 @@ static void dialer_finish(struct dialer *dialer)
 {
 	int fd = dialer->fd;
 
-	dialer->fd = -1; /* the callee's */
+	dialer->fd = -1; /* owned by the callee now */
 	dialer_drop_socket(dialer);
 	dialer->connected(dialer->argument, fd, dialer->error);
 }
@@ -102,7 +102,7 @@ static void dialer_try_addresses(struct dialer *dialer)
 	dialer_finish(dialer);
 }
 
-/* Go on with @step from the event loop, outside of whoever calls now. */
+/* Call @step from the event loop, outside of the current caller. */
 static bool dialer_continue(struct dialer *dialer, void (*step)(evutil_socket_t, short, void *))
 {
 	static const struct timeval at_once;

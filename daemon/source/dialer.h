@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Connecting, without waiting, to a Unix socket or to whichever address of a TCP host answers. */
+/* Connecting, without waiting, to a Unix socket or to the first address of a TCP host that answers. */
 #ifndef DMACAST_DIALER_H
 #define DMACAST_DIALER_H
 
@@ -10,8 +10,8 @@ struct event_base;
 
 /**
  * dialer_start() - connect to @input, which is INPUT_UNIX or INPUT_TCP and must outlive the dialer.
- * @connected: called once from the event loop, and never from within dialer_start(). @fd: the
- *	non-blocking socket, now the callee's; or -1, and @error says why. It may free the dialer.
+ * @connected: called once from the event loop, and never from within dialer_start(). @fd: a
+ *	non-blocking socket, which the callee takes over; or -1, and @error says why. It may free the dialer.
  *
  * Return: NULL without memory.
  */

@@ -17,7 +17,7 @@ struct filler {
 	uint32_t low_water;
 	struct block *block[FILLER_BLOCKS]; /* the first is being filled, others are empty */
 	unsigned int blocks;
-	bool handed_on; /* blocks of which ready() was not told yet */
+	bool handed_on; /* blocks since the last ready() */
 	struct timeval flush;
 	struct event flush_timer;
 	struct event resume_event;
@@ -48,7 +48,7 @@ static void filler_flush_timer_expired(evutil_socket_t fd, short what, void *arg
 	filler_ready(filler);
 }
 
-/* In ring_put(), deep inside of whoever recycles: only note it, and go on from the event loop. */
+/* Called within ring_put(), deep inside the code that recycles: continue from the event loop. */
 static void filler_ring_has_free(void *argument)
 {
 	struct filler *filler = argument;
@@ -73,7 +73,7 @@ void filler_adapt(struct filler *filler)
 	filler->flush = clock_timeval(settings->flush);
 	if (event_pending(&filler->flush_timer, EV_TIMEOUT, NULL))
 		event_add(&filler->flush_timer, &filler->flush);
-	/* More than the low-water mark, or the next block would ask for room again at once. */
+	/* One more than the low-water mark, or the next block would call make_room() at once. */
 	ring_on_free(filler->ring, filler->low_water + 1, filler_ring_has_free, filler);
 }
 
@@ -113,7 +113,7 @@ static size_t filler_space_of(const struct filler *filler, const struct block *b
 	return ring_block_size(filler->ring) - block->length;
 }
 
-/* Have a first block. Return: false when there is none. */
+/* Take a first block, unless there is one. Return: false when the ring has none. */
 static bool filler_have_block(struct filler *filler)
 {
 	if (filler->blocks)
@@ -157,7 +157,7 @@ int filler_spaces(struct filler *filler, struct iovec *space, size_t *bytes)
 		count++;
 		if (*bytes == most || count == FILLER_BLOCKS)
 			return count;
-		/* At the low-water mark whoever wants more is to ask for room first. */
+		/* At the low-water mark make_room() must be called before another block is taken. */
 		if ((unsigned int)count == filler->blocks &&
 		    (ring_free_blocks(filler->ring) <= filler->low_water ||
 		     !filler_take_block(filler)))
@@ -170,7 +170,7 @@ uint64_t filler_place(const struct filler *filler)
 	return (uint64_t)filler->block[0]->index * ring_block_size(filler->ring);
 }
 
-/* Into the first block, which has room for it. */
+/* Commit to the first block, which has space for @bytes. */
 static void filler_commit_to_first(struct filler *filler, size_t bytes)
 {
 	struct block *block = filler->block[0];
@@ -204,7 +204,7 @@ void filler_flush(struct filler *filler)
 		filler_hand_on(filler);
 }
 
-/* Those behind the first @kept, which are empty, or all. */
+/* Return the blocks behind the first @kept ones, or all. */
 static void filler_return_unused(struct filler *filler, unsigned int kept)
 {
 	while (filler->blocks > kept)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What every source that fills blocks itself shares: the block that is being filled, handing it on
- * when it is full or `flush` after its first byte, and waiting when the ring has no free block.
+ * The part that all sources share that fill blocks themselves: the block that is being filled, handing
+ * it on when it is full or `flush` after its first byte, and waiting when the ring has no free block.
  */
 #ifndef DMACAST_FILLER_H
 #define DMACAST_FILLER_H
@@ -12,11 +12,13 @@
 
 struct filler;
 
-/* So many blocks can be filled at once: of 64 KiB, all that a pipe of an unprivileged process may hold. */
+/* Number of blocks that can be filled at once: with 64 KiB each, all that a pipe of an unprivileged
+ * process may hold. */
 #define FILLER_BLOCKS 16
 
 /**
- * filler_create() - for one source.
+ * filler_create() - create the filler of one source.
+ * @callbacks: must outlive the filler
  * @settings: must outlive the filler
  * @resume: called, from the event loop, when blocks are free after filler_space() found none
  *
@@ -27,46 +29,46 @@ struct filler *filler_create(struct event_base *base, const struct stream_settin
 			     void *argument, void (*resume)(void *resume_argument),
 			     void *resume_argument);
 
-/** filler_adapt() - the settings have changed: have regard to them from now on. */
+/** filler_adapt() - apply changed settings. */
 void filler_adapt(struct filler *filler);
 
 /**
- * filler_space() - where the next bytes go.
- * @space: out: how many fit, at least 1
+ * filler_space() - return where to write the next bytes.
+ * @space: out: number of bytes that fit, at least 1
  *
  * Return: NULL when the ring has no free block: wait for resume().
  */
 unsigned char *filler_space(struct filler *filler, size_t *space);
 
 /**
- * filler_spaces() - the same for several blocks, as readv() takes it. Blocks that stay empty are given back by
- * filler_ready().
+ * filler_spaces() - return the same for several blocks, as readv() takes it. filler_ready() gives blocks
+ * back that stay empty.
  * @space: out: FILLER_BLOCKS at most
- * @bytes: at most so many, at least 1; out: how many there are
+ * @bytes: number of bytes wanted, at least 1; out: number of bytes that fit
  *
- * Return: how many spaces; 0 when the ring has no free block: wait for resume().
+ * Return: number of spaces; 0 when the ring has no free block: wait for resume().
  */
 int filler_spaces(struct filler *filler, struct iovec *space, size_t *bytes);
 
-/** filler_place() - where in the ring's memory the block is that filler_space() is about, in bytes. */
+/** filler_place() - return the offset in the ring's memory of the block of filler_space(), in bytes. */
 uint64_t filler_place(const struct filler *filler);
 
-/** filler_commit() - so many bytes were written where filler_space() or filler_spaces() said, in that order. */
+/** filler_commit() - add @bytes that were written to filler_space() or, in order, filler_spaces(). */
 void filler_commit(struct filler *filler, size_t bytes);
 
 /** filler_flush() - hand on a part-filled block now. */
 void filler_flush(struct filler *filler);
 
-/** filler_stop() - hand on what is there, tell the owner, and resume no more. */
+/** filler_stop() - hand on what is there, call ready(), and do not resume any more. */
 void filler_stop(struct filler *filler);
 
-/** filler_ready() - the turn is over: tell the owner once that blocks were handed on, if there were any. */
+/** filler_ready() - call ready() if blocks were handed on since the last call. */
 void filler_ready(struct filler *filler);
 
-/** filler_budget() - bytes that are worth filling in before filler_ready(), if there are so many at once. */
+/** filler_budget() - return how many bytes are worth filling in before filler_ready(). */
 size_t filler_budget(const struct filler *filler);
 
-/** filler_destroy() - an unfinished block goes back to the ring. */
+/** filler_destroy() - return an unfinished block to the ring, and free the filler. */
 void filler_destroy(struct filler *filler);
 
 #endif

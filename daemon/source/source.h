@@ -49,13 +49,13 @@ struct source *source_open(struct event_base *base, const struct stream_settings
 /** source_start() - begin to fill blocks. Once. */
 void source_start(struct source *source);
 
-/** source_stop() - hand on what is there (with no end() after it) and stop. May be repeated. */
+/** source_stop() - hand on what is there and stop, without a call of ended(). May be repeated. */
 void source_stop(struct source *source);
 
-/** source_adapt() - the settings have changed, as far as they may: have regard to them from now on. */
+/** source_adapt() - apply changed settings. */
 void source_adapt(struct source *source);
 
-/** source_text() - what the source is, for people: "exec:command". */
+/** source_text() - return what the source is, for the log: "exec:command". */
 const char *source_text(const struct source *source);
 
 /** source_close() - stop, hand nothing on, and free the source. Its ring stays. */

@@ -2,21 +2,21 @@
 /*
  * The source that fills nothing itself: a DMA engine does, and the kernel says which block is full.
  *
- *   IDLE ─ start ─▶ READING ◀─▶ STARVED (no block to be spared)
+ *   IDLE ─ start ─▶ READING ◀─▶ STARVED (no block can be spared)
  *                      │ device gone, stop()
  *                      ▼
  *                    ENDED
  *
- * Whether the device is still there is watched in every state but ENDED.
+ * A device that goes away is noticed in every state but ENDED.
  *
- * A block that is not lent is free from here. Of these the engine needs some all the time, so:
+ * A block that is not lent is free here. The engine needs some of these all the time, so:
  *
- *   low_water   when no more are free, the slowest clients give way
- *   reserve     so many are never borrowed, though filled ones may wait
+ *   low_water   with this many free blocks or fewer, the slowest clients give way
+ *   reserve     number of blocks that are never borrowed, though filled ones may wait
  *
- * With the reserve, an engine whose blocks nobody gives back still has some in turn: it loses (or
- * stalls, see `overrun`) between whole blocks, and the kernel counts. It is less than the half of the
- * ring that stalled clients can never pin, so that they do not stop the source for the others.
+ * With the reserve, an engine whose blocks nobody gives back still has some to fill: it loses (or
+ * stalls, see `overrun`) between whole blocks, and the kernel counts. The reserve is less than the half
+ * of the ring that stalled clients can never pin, so that they do not stop the source for the others.
  */
 #include "source/source_type.h"
 
@@ -30,10 +30,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So much at once at the most, then others have their turn. */
-#define TURN_BYTES (4U << 20)
-#define TURN_BLOCKS 64U
-#define RESERVE_SHARE 8U
+/* Limits for one read(); then other events are handled. */
+#define MAX_READ_BYTES (4U << 20)
+#define MAX_READ_BLOCKS 64U
+
+/* Part of the ring that is never borrowed. */
+#define RESERVE_DIVISOR 8U
 
 enum device_state { DEVICE_IDLE, DEVICE_READING, DEVICE_STARVED, DEVICE_ENDED };
 
@@ -45,11 +47,11 @@ struct device_source {
 	struct ring *ring;
 	enum device_state state;
 	uint32_t low_water, reserve; /* blocks */
-	uint32_t turn_blocks;
+	uint32_t read_blocks;
 	struct event readable;
 	struct event hangup;
 	struct event resume;
-	struct event failed; /* to start; told of from the event loop */
+	struct event failed; /* reports from the event loop that the start failed */
 	int error;
 	uint64_t blocks, lost, shorter;
 	struct log_limit lost_log;
@@ -71,7 +73,7 @@ static void device_report_lost(struct device_source *device, const struct ring_d
 		    device->settings->device, filled->lost, device_why_lost(filled));
 }
 
-/* Where a device sends packets, every block is short; it is news only once. */
+/* Where a device sends packets, every block is short: log the first one only. */
 static void device_report_short(struct device_source *device,
 				const struct ring_device_block *filled)
 {
@@ -136,7 +138,7 @@ static void device_end(struct device_source *device, int error)
 static void device_read_blocks(evutil_socket_t fd, short what, void *argument)
 {
 	struct device_source *device = argument;
-	struct ring_device_block filled[TURN_BLOCKS];
+	struct ring_device_block filled[MAX_READ_BLOCKS];
 	uint32_t most;
 	int count;
 
@@ -152,8 +154,8 @@ static void device_read_blocks(evutil_socket_t fd, short what, void *argument)
 		return; /* device_resume() follows */
 	}
 	most -= device->reserve;
-	if (most > device->turn_blocks)
-		most = device->turn_blocks;
+	if (most > device->read_blocks)
+		most = device->read_blocks;
 	count = ring_device_read(device->ring, filled, most);
 	if (count < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK)
@@ -165,8 +167,8 @@ static void device_read_blocks(evutil_socket_t fd, short what, void *argument)
 }
 
 /*
- * A device is never writable, so this is EPOLLHUP or EPOLLERR, which libevent takes for that. Without
- * it, a source that waits for blocks would learn that its device is gone when they come back.
+ * A device is never writable, so this is EPOLLHUP or EPOLLERR, which libevent reports as writable.
+ * Without it, a source that waits for blocks would learn that its device is gone when they come back.
  */
 static void device_hung_up(evutil_socket_t fd, short what, void *argument)
 {
@@ -181,7 +183,7 @@ static void device_watch(struct device_source *device)
 	event_add(&device->readable, NULL);
 }
 
-/* In ring_put(), deep inside of whoever recycles: only note it. */
+/* Called within ring_put(), deep inside the code that recycles: only note it. */
 static void device_ring_has_free(void *argument)
 {
 	struct device_source *device = argument;
@@ -223,14 +225,14 @@ static void device_start(struct source *source)
 static void device_stop(struct source *source)
 {
 	struct device_source *device = (struct device_source *)source;
-	struct ring_device_block filled[TURN_BLOCKS];
+	struct ring_device_block filled[MAX_READ_BLOCKS];
 	bool was_running = device->state == DEVICE_READING || device->state == DEVICE_STARVED;
 	int count = 1;
 
 	ring_device_stop(device->ring);
-	/* What is filled by now. The engine needs no reserve any more. */
+	/* Take what is filled by now. The engine needs no reserve any more. */
 	while (was_running && ring_free_blocks(device->ring) && count > 0) {
-		count = ring_device_read(device->ring, filled, TURN_BLOCKS);
+		count = ring_device_read(device->ring, filled, MAX_READ_BLOCKS);
 		if (count > 0)
 			device_hand_on(device, filled, count);
 	}
@@ -249,7 +251,7 @@ static void device_close(struct source *source)
 /* See the top of this file. */
 static uint32_t device_reserve(uint32_t blocks, uint32_t low_water)
 {
-	uint32_t reserve = blocks >= RESERVE_SHARE ? blocks / RESERVE_SHARE : 1;
+	uint32_t reserve = blocks >= RESERVE_DIVISOR ? blocks / RESERVE_DIVISOR : 1;
 	uint32_t most = (blocks + 1) / 2 - 2;
 
 	if (reserve > low_water)
@@ -265,9 +267,10 @@ static void device_adapt(struct source *source)
 
 	device->low_water = (uint32_t)stream_settings_low_water(settings);
 	device->reserve = device_reserve(ring_blocks(device->ring), device->low_water);
-	/* Where nobody gives way, a few at once are worth more. */
+	/* Where clients do not give way, wait for several blocks at once. */
 	notify_at = settings->lag_policy == LAG_POLICY_BLOCK ? device->low_water : device->reserve;
-	ring_on_free(device->ring, notify_at + 1, device_ring_has_free, device);
+	notify_at++;
+	ring_on_free(device->ring, notify_at, device_ring_has_free, device);
 }
 
 static const struct source_type device_type = {
@@ -293,11 +296,11 @@ struct source *source_device_open(struct event_base *base, const struct stream_s
 	device->callbacks = callbacks;
 	device->argument = argument;
 	device->ring = ring;
-	device->turn_blocks = (uint32_t)(TURN_BYTES / ring_block_size(ring));
-	if (device->turn_blocks < 1)
-		device->turn_blocks = 1;
-	if (device->turn_blocks > TURN_BLOCKS)
-		device->turn_blocks = TURN_BLOCKS;
+	device->read_blocks = (uint32_t)(MAX_READ_BYTES / ring_block_size(ring));
+	if (device->read_blocks < 1)
+		device->read_blocks = 1;
+	if (device->read_blocks > MAX_READ_BLOCKS)
+		device->read_blocks = MAX_READ_BLOCKS;
 	event_assign(&device->readable, base, ring_device_fd(ring), EV_READ | EV_PERSIST,
 		     device_read_blocks, device);
 	event_assign(&device->hangup, base, ring_device_fd(ring), EV_WRITE | EV_PERSIST,

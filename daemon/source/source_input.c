@@ -57,8 +57,8 @@ struct input_source {
 	bool reopens; /* at the end of the input, instead of ending */
 
 	int fd;
-	bool pollable;	  /* by epoll; else read in turns of the event loop */
-	bool nonblocking; /* may be read until there is nothing */
+	bool pollable;	  /* by epoll; else read once a turn of the event loop */
+	bool nonblocking; /* read() never waits */
 	bool is_fifo;
 	bool rewinds; /* a regular file, with loop = yes */
 	bool read_since_rewind;
@@ -95,7 +95,7 @@ static void input_close_descriptor(struct input_source *input)
 	input->fd = -1;
 }
 
-/* Everything of one connection or run of a command. */
+/* Close all that belongs to one connection or one run of a command. */
 static void input_close_all(struct input_source *input)
 {
 	input_close_descriptor(input);
@@ -131,7 +131,7 @@ static void input_log_retry(const struct input_source *input, const char *why)
 		    input->source.text, why, units_format_duration(input->backoff.next_us, delay));
 }
 
-/* The input ended, or failed. What was read is handed on. */
+/* The input ended or failed: hand on what was read, then end, or open it again. */
 static void input_at_end(struct input_source *input, const char *why)
 {
 	filler_flush(input->filler);
@@ -167,7 +167,7 @@ static void input_read_failed(struct input_source *input, int error)
 	input_at_end(input, strerror(error));
 }
 
-/* The regular file is at its end. Return: false when there is no sense in starting it again. */
+/* Start a regular file again. Return: false if it does not loop or is empty. */
 static bool input_rewind(struct input_source *input)
 {
 	bool again =
@@ -177,7 +177,7 @@ static bool input_rewind(struct input_source *input)
 	return again;
 }
 
-/* After a read that filled all the @space: is there more to read at once, without waiting for it? */
+/* Return true if another read(), after one that filled its space, does not wait. */
 static bool input_has_more(const struct input_source *input)
 {
 	struct pollfd readable = { .fd = input->fd, .events = POLLIN };
@@ -244,20 +244,21 @@ static bool input_is_pollable(int fd)
 	return pollable;
 }
 
-/* Look at what was opened as @fd, and get ready to read it. */
+/* Read from @fd from now on. */
 static void input_adopt(struct input_source *input, int fd, const struct stat *status)
 {
-	/* A FIFO is open all the time, or what the next writer wrote already would be lost. */
+	/* Close the former descriptor of a FIFO only now: what the next writer has written would be lost
+	 * if nobody had it open. */
 	input_close_descriptor(input);
 	input->fd = fd;
 	input->is_fifo = S_ISFIFO(status->st_mode) && input->input.kind == INPUT_PATH;
 	input->pollable = input_is_pollable(fd);
-	/* The mode of an inherited standard input is shared with others: leave it. */
+	/* Other processes share the mode of an inherited standard input: do not change it. */
 	input->nonblocking = !input->pollable || (fcntl(fd, F_GETFL) & O_NONBLOCK);
 	input->rewinds = input->settings->loop && S_ISREG(status->st_mode);
 	input->read_since_rewind = false;
 	if (S_ISFIFO(status->st_mode))
-		fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* as good as it gets */
+		fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* may fail */
 	input->opened_ns = clock_monotonic_ns();
 	if (input->pollable)
 		event_assign(&input->readable, input->base, fd, EV_READ | EV_PERSIST, input_read,
@@ -266,7 +267,7 @@ static void input_adopt(struct input_source *input, int fd, const struct stat *s
 		event_assign(&input->readable, input->base, fd, 0, input_read, input);
 }
 
-/* Open standard input or a path. Return: NULL, or what is wrong with it. */
+/* Open standard input or a path. Return: NULL, or why not. */
 static const char *input_open_path(struct input_source *input)
 {
 	struct stat status;
@@ -434,7 +435,7 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 	input->reopens = settings->on_end == ON_END_WAIT ||
 			 (settings->on_end == ON_END_AUTO && input->input.kind != INPUT_STDIN &&
 			  input->input.kind != INPUT_PATH);
-	/* What is missing here and now is an error; what others bring may come later. */
+	/* A path that is missing is an error; a peer or a command may come later. */
 	if (input->input.kind == INPUT_STDIN || input->input.kind == INPUT_PATH) {
 		wrong = input_open_path(input);
 		if (wrong)

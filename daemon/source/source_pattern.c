@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The pattern source: checkable data (pattern.h) at a chosen rate. It is paced by the clock, from
- * the moment it started or last found room again: what it could not make while the ring was full,
- * or while this process did not run for long, is not made up for.
+ * the moment it started or last found a free block again: it does not make up for what it could not
+ * make while the ring was full or while this process did not run.
  */
 #include "source/source_type.h"
 
@@ -17,8 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SHORTEST_TICK_US 1000
-#define LONGEST_TICK_US 20000
+#define MIN_TICK_US 1000
+#define MAX_TICK_US 20000
 
 #define NS_PER_S UINT64_C(1000000000)
 #define US_PER_S UINT64_C(1000000)
@@ -28,10 +28,10 @@ struct pattern_source {
 	struct filler *filler;
 	uint64_t rate; /* bytes a second, or UNITS_RATE_MAX */
 	enum pattern_form form;
-	size_t least;	      /* bytes: less is not made at once */
-	size_t credit;	      /* bytes that may be made in this turn, and what is left of it */
+	size_t least;	      /* smallest number of bytes made at once */
+	size_t credit;	      /* bytes left of the budget */
 	uint64_t offset;      /* of the next byte in the stream */
-	uint64_t most_behind; /* bytes: more would be a burst that the ring cannot take */
+	uint64_t most_behind; /* bytes made up for at most: the ring cannot take a larger burst */
 	uint64_t paced_from_ns;
 	uint64_t made_since; /* bytes since paced_from_ns */
 	struct timeval tick;
@@ -63,14 +63,14 @@ static uint64_t pattern_bytes_due(struct pattern_source *pattern)
 	elapsed_ns = clock_monotonic_ns() - pattern->paced_from_ns;
 	due = pattern_bytes_in(elapsed_ns, pattern->rate) - pattern->made_since;
 	if (due > pattern->most_behind) {
-		/* As if it had been made. */
+		/* Account for the rest as if it had been made. */
 		pattern->made_since += due - pattern->most_behind;
 		due = pattern->most_behind;
 	}
 	return due & ~(uint64_t)(PATTERN_WORD - 1);
 }
 
-/* Whole blocks one by one, so that none waits for another: they tell how long they took. */
+/* Make whole blocks one by one, so that none waits for another: they show how long they took. */
 static struct timeval pattern_until_next(const struct pattern_source *pattern, uint64_t due)
 {
 	if (pattern->form == PATTERN_OFFSETS)
@@ -78,10 +78,7 @@ static struct timeval pattern_until_next(const struct pattern_source *pattern, u
 	return clock_timeval((pattern->least - due) * US_PER_S / pattern->rate + 1);
 }
 
-/*
- * Where a block is more than a turn, several turns make one: in the long run a turn is what the
- * owner says.
- */
+/* A block that is larger than the budget takes several calls: on average a call keeps to the budget. */
 static void pattern_make(struct pattern_source *pattern)
 {
 	struct timeval delay = { 0 };
@@ -112,7 +109,7 @@ static void pattern_make(struct pattern_source *pattern)
 	}
 	filler_ready(pattern->filler);
 	if (due < pattern->least) {
-		/* The next block has waited for the clock: it does not wait for a turn, too. */
+		/* The next block waits for the clock only, not for the budget, too. */
 		pattern->credit = pattern->least;
 		delay = pattern_until_next(pattern, due);
 	}
@@ -188,14 +185,14 @@ struct source *source_pattern_open(struct event_base *base, const struct stream_
 		 units_format_rate(settings->pattern, rate));
 	pattern->rate = settings->pattern;
 	pattern->form = (enum pattern_form)settings->pattern_form;
-	/* Those with a head are of whole blocks. */
+	/* Forms with a head need whole blocks. */
 	pattern->least = pattern->form == PATTERN_OFFSETS ? PATTERN_WORD : ring_block_size(ring);
 	pattern->most_behind = settings->ring_size / 2;
 	tick_us = (uint64_t)ring_block_size(ring) * 1000000U / pattern->rate;
-	if (tick_us < SHORTEST_TICK_US)
-		tick_us = SHORTEST_TICK_US;
-	if (tick_us > LONGEST_TICK_US)
-		tick_us = LONGEST_TICK_US;
+	if (tick_us < MIN_TICK_US)
+		tick_us = MIN_TICK_US;
+	if (tick_us > MAX_TICK_US)
+		tick_us = MAX_TICK_US;
 	pattern->tick.tv_usec = (suseconds_t)tick_us;
 	evtimer_assign(&pattern->timer, base, pattern_timer_expired, pattern);
 	return &pattern->source;
