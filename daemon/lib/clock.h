@@ -6,7 +6,7 @@
 #include <sys/time.h>
 #include <time.h>
 
-/** clock_ns() - the time of @clock in nanoseconds. */
+/** clock_ns() - return the time of @clock in nanoseconds. */
 static inline uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
@@ -15,13 +15,13 @@ static inline uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
-/** clock_monotonic_ns() - monotonic time in nanoseconds. */
+/** clock_monotonic_ns() - return the monotonic time in nanoseconds. */
 static inline uint64_t clock_monotonic_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
-/** clock_timeval() - a time span as libevent takes it. */
+/** clock_timeval() - return a time span as libevent takes it. */
 static inline struct timeval clock_timeval(uint64_t microseconds)
 {
 	return (struct timeval){

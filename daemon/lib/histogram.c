@@ -21,7 +21,7 @@ void histogram_add(struct histogram *histogram, uint64_t ns)
 {
 	unsigned int low = 0, high = HISTOGRAM_BOUNDS;
 
-	/* The first bound that is not below. */
+	/* Find the first bound that is not below. */
 	while (low < high) {
 		unsigned int middle = (low + high) / 2;
 

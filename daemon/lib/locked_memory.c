@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A user namespace other than the first one maps less than everything. */
+/* Return true in the first user namespace; any other one maps less than all users. */
 static bool in_first_user_namespace(void)
 {
 	FILE *file = fopen("/proc/self/uid_map", "re");
@@ -23,7 +23,7 @@ static bool in_first_user_namespace(void)
 	return first;
 }
 
-/* Locked memory is not limited for a process with CAP_IPC_LOCK in the first user namespace. */
+/* Return true for a process with CAP_IPC_LOCK in the first user namespace, which has no limit. */
 static bool may_lock_everything(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };

@@ -19,7 +19,7 @@ static enum log_level threshold = LOG_LEVEL_INFO;
 static bool for_journald;
 static char *collected;
 static size_t collected_size;
-static unsigned int lost; /* messages that could not be written, since the last that was */
+static unsigned int lost; /* messages that could not be written since the last one that was */
 
 void log_init(const char *program)
 {

@@ -2,7 +2,7 @@
 /*
  * Messages to standard error, one line an event. Under systemd (JOURNAL_STREAM is set) each line
  * starts with the priority that journald reads, such as "<4>"; elsewhere with the program's name.
- * Whoever reads them too slowly loses messages, and is told so; nothing waits for them.
+ * Nothing waits for a slow reader: messages are lost, and a line says how many.
  */
 #ifndef DMACAST_LOG_H
 #define DMACAST_LOG_H
@@ -21,20 +21,20 @@ enum log_level {
 };
 
 /**
- * log_init() - say who speaks, and look at the environment for journald.
+ * log_init() - set the name of the program, and find out from the environment if journald reads.
  * @program: name before each line; kept, not copied
  */
 void log_init(const char *program);
 
-/** log_set_level() - drop what is less important than @level. The default is LOG_LEVEL_INFO. */
+/** log_set_level() - drop messages less important than @level. The default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 
-/** log_get_level() - the least important level that is logged. */
+/** log_get_level() - return the least important level that is logged. */
 enum log_level log_get_level(void);
 
 /**
- * log_collect() - from now on, put warnings and errors into @text, too, a line each.
- * @text: empty; what does not fit is left out. NULL: no longer
+ * log_collect() - from now on, append warnings and errors to @text, too, a line each.
+ * @text: empty; lines that do not fit are left out. NULL: stop collecting
  */
 void log_collect(char *text, size_t size);
 

@@ -31,7 +31,7 @@ static uint64_t start_ticks(void)
 
 double process_start_time(void)
 {
-	static double start; /* worked out once: the clocks are set, and it is to stay the same */
+	static double start; /* computed once, since it must stay the same when a clock is set */
 
 	if (start == 0)
 		start = (double)(clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME)) / 1e9 +

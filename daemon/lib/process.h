@@ -5,22 +5,22 @@
 
 #include <stdint.h>
 
-/** process_start_time() - seconds since 1970. */
+/** process_start_time() - return when it started, in seconds since 1970. */
 double process_start_time(void);
 
-/** process_cpu_seconds() - that it used so far, user and system. */
+/** process_cpu_seconds() - return the CPU time used until now, user and system. */
 double process_cpu_seconds(void);
 
-/** process_resident_bytes() - memory that it has now, the ring included; 0 if that cannot be told. */
+/** process_resident_bytes() - return the resident memory, with the rings; 0 if unknown. */
 uint64_t process_resident_bytes(void);
 
-/** process_virtual_bytes() - address space that it has now; 0 if that cannot be told. */
+/** process_virtual_bytes() - return the size of the address space; 0 if unknown. */
 uint64_t process_virtual_bytes(void);
 
-/** process_open_fds() - 0 if that cannot be told. */
+/** process_open_fds() - return the number of open descriptors; 0 if unknown. */
 uint64_t process_open_fds(void);
 
-/** process_max_fds() - how many it may have. */
+/** process_max_fds() - return the limit of open descriptors; 0 if unknown. */
 uint64_t process_max_fds(void);
 
 #endif

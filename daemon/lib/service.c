@@ -16,7 +16,7 @@
 
 #define NOTIFY_VARIABLE "NOTIFY_SOCKET"
 
-/* As the environment, which it comes from: one for the process. */
+/* One for the process, as the environment that it comes from. */
 static struct {
 	char *notify_socket;
 	uint64_t watchdog_us;
@@ -24,7 +24,7 @@ static struct {
 	unsigned int sockets;
 } service;
 
-/* MPTCP, among others, is a stream over IP, too, but does not send without copying. */
+/* Exclude MPTCP and others, which are streams over IP, too, but do not send without copying. */
 static bool is_tcp(int fd)
 {
 	int protocol = 0;
@@ -41,7 +41,7 @@ static bool take_sockets(void)
 	bool right = true;
 
 	if (count < 0) {
-		log_error("the sockets of the service manager: %s", strerror(-count));
+		log_error("cannot take the sockets of the service manager: %s", strerror(-count));
 		return false;
 	}
 	service.sockets = (unsigned int)count;
@@ -52,7 +52,7 @@ static bool take_sockets(void)
 		if (is_tcp(fd))
 			continue;
 		log_error(
-			"socket systemd:%s: is no listening TCP socket; expected ListenStream=PORT "
+			"socket systemd:%s: not a listening TCP socket; expected ListenStream=PORT "
 			"or ADDRESS:PORT, and Accept=no, in the socket unit",
 			service.name[i]);
 		right = false;
@@ -93,11 +93,11 @@ void service_tell(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	/* sd_notify() looks there, and takes it out again. */
+	/* sd_notify() reads the variable, and removes it again. */
 	setenv(NOTIFY_VARIABLE, service.notify_socket, 1);
 	error = sd_notify(1, text);
 	if (error < 0)
-		log_debug("the service manager is not told: %s", strerror(-error));
+		log_debug("cannot notify the service manager: %s", strerror(-error));
 }
 
 void service_tell_reloading(void)

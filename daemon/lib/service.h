@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The service manager: what systemd passes to this process, and what it is told. Without one, no
- * sockets are passed, and telling does nothing.
+ * The service manager: the sockets that systemd passes to this process, and notifications to it.
+ * Without a service manager no sockets are passed, and notifications do nothing.
  *
- * Its environment variables are taken out of the environment, so that no command of ours believes
- * that they are for it.
+ * Its environment variables are removed from the environment, so that no command that the daemon
+ * starts takes them for its own.
  */
 #ifndef DMACAST_SERVICE_H
 #define DMACAST_SERVICE_H
@@ -16,28 +16,28 @@
 /**
  * service_init() - take sockets, watchdog and notification from the environment. Once, early.
  *
- * Return: false when a passed descriptor is no listening TCP socket; that is logged.
+ * Return: false after an error, which was logged: a passed descriptor is not a listening TCP socket.
  */
 bool service_init(void);
 
-/** service_is_there() - is somebody told? */
+/** service_is_there() - return true if a service manager gets the notifications. */
 bool service_is_there(void);
 
-/** service_watchdog_us() - WATCHDOG=1 is expected more often than this; 0: never. */
+/** service_watchdog_us() - return the time within which WATCHDOG=1 is expected; 0: never. */
 uint64_t service_watchdog_us(void);
 
 /** service_tell() - send "VARIABLE=VALUE" lines; see sd_notify(3). */
 void service_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/** service_tell_reloading() - service_tell("READY=1") follows when it is done. */
+/** service_tell_reloading() - notify that a reload begins; end it with service_tell("READY=1"). */
 void service_tell_reloading(void);
 
 /**
- * service_socket() - the descriptor of a passed socket, which stays this file's.
+ * service_socket() - return the descriptor of a passed socket, which must not be closed.
  * @name: its FileDescriptorName=
- * @number: of those of this name, from 0
+ * @number: index among the sockets of this name, from 0
  *
- * Return: -1 when there is no such.
+ * Return: -1 if there is none.
  */
 int service_socket(const char *name, unsigned int number);
 

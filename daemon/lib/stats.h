@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What is counted, in plain structs. Of each client while it is there; of each stream, by its name,
- * since the daemon started: whatever becomes of its device, its settings and its clients, these
- * numbers only grow. What a client did is added to its stream's when it leaves, so the total is
- * `left` and those who are there together.
+ * Counters, in plain structs: for each client while it is connected, and for each stream, by its name,
+ * since the daemon started. Whatever happens to its device, its settings and its clients, the numbers
+ * of a stream only grow. The counters of a client are added to those of its stream when it leaves, so
+ * the total is `left` plus those of the connected clients.
  */
 #ifndef DMACAST_STATS_H
 #define DMACAST_STATS_H
@@ -14,21 +14,21 @@
 
 /* Why a client left. */
 enum leave_reason {
-	LEAVE_END_OF_STREAM, /* has everything */
+	LEAVE_END_OF_STREAM, /* it has everything */
 	LEAVE_RESET_BY_PEER,
 	LEAVE_TIMED_OUT,
 	LEAVE_TOO_SLOW,
 	LEAVE_BY_OPERATOR,
-	LEAVE_STOPPING,	   /* the daemon did, before it had everything */
-	LEAVE_DEVICE_GONE, /* again, before it had everything of the time before */
-	LEAVE_ERROR,	   /* of the connection, any other */
+	LEAVE_STOPPING,	   /* the daemon stopped before the client had everything */
+	LEAVE_DEVICE_GONE, /* the device went again before the client had everything from before */
+	LEAVE_ERROR,	   /* any other error of the connection */
 	LEAVE_REASONS
 };
 
-/** leave_reason_word() - for programs: "reset_by_peer". */
+/** leave_reason_word() - return the word for programs: "reset_by_peer". */
 const char *leave_reason_word(enum leave_reason reason);
 
-/** leave_reason_text() - for people: "reset by peer". */
+/** leave_reason_text() - return the text for the log: "reset by peer". */
 const char *leave_reason_text(enum leave_reason reason);
 
 /* One connection's sends; see zerocopy.h. */
@@ -44,8 +44,8 @@ struct zerocopy_stats {
 
 struct client_stats {
 	uint64_t sent_bytes;
-	uint64_t dropped_bytes; /* that it did not get because it was too slow */
-	uint64_t drops;		/* how often */
+	uint64_t dropped_bytes; /* not sent because the client was too slow */
+	uint64_t drops;		/* number of times */
 };
 
 /* Several clients together. */

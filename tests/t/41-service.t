@@ -191,7 +191,7 @@ refused "a socket that was not passed" \
 section a systemd:adc >"$config"
 managed --connected adc
 refused "a socket that does not listen" \
-	'socket systemd:adc: is no listening TCP socket; expected ListenStream=PORT'
+	'socket systemd:adc: not a listening TCP socket; expected ListenStream=PORT'
 daemon_prefix=()
 refused "no manager" 'no socket of this name was passed'
 
