@@ -2,14 +2,14 @@
 /*
  * A connection and what it is doing:
  *
- *   READING ─ a whole line ─▶ READY ─ its turn ─▶ ANSWERING ─ the answer is read ─▶ READING
+ *   READING ─ a whole line ─▶ READY ─ dequeued ─▶ ANSWERING ─ the answer is read ─▶ READING
  *      └───────────────────────┴── too late, too long, the end, an error ──┴──▶ DEAD
  *
- * Only READING reads. The turns go round, one request each, with a pause after each that is nine
- * times as long as the request took. Who is in the middle of a line or of an answer has a time limit;
- * who asks for nothing has none, and makes room for others when there are many.
+ * Only READING reads. Connections are answered in turn, one request each, with a pause after each that
+ * is nine times as long as the request took. A connection in the middle of a line or of an answer has a
+ * time limit; an idle one has none, but is closed in favour of others when there are many.
  *
- * A connection that is DEAD is freed at the next turn of the event loop.
+ * A connection that is DEAD is freed in the next turn of the event loop.
  */
 #include "control/control.h"
 
@@ -34,7 +34,7 @@
 #define MAX_CONNECTIONS 32
 #define MAX_LINE_BYTES 4096
 
-/* Of the pause to the time that the request before it took. */
+/* Ratio of the pause to the duration of the request before it. */
 #define PAUSE_RATIO 9
 
 static const struct timeval patience = { .tv_sec = 10 };
@@ -157,7 +157,7 @@ static void control_queue_request(struct connection *connection)
 	control_schedule(connection->control);
 }
 
-/* READING: is there a line? */
+/* In READING: queue the request if there is a whole line. */
 static void connection_check_input(struct connection *connection)
 {
 	struct evbuffer *input = bufferevent_get_input(connection->buffer);
@@ -179,7 +179,7 @@ static void connection_check_input(struct connection *connection)
 	}
 }
 
-/* Take the line that is there. Return: it, to be freed. */
+/* Return: the line that is there, which the caller frees; NULL without memory. */
 static char *connection_take_line(struct connection *connection, size_t *length)
 {
 	struct evbuffer *input = bufferevent_get_input(connection->buffer);
@@ -297,7 +297,7 @@ static unsigned int control_count_of_user(const struct control *control, uid_t u
 	return count;
 }
 
-/* One more: the user with the most connections loses the one that has been quiet for the longest. */
+/* Make place for one more: close the quietest connection of the user with the most of them. */
 static void control_evict_one(struct control *control)
 {
 	struct connection *connection, *least = NULL;
@@ -314,7 +314,7 @@ static void control_evict_one(struct control *control)
 			most = count;
 		}
 	}
-	connection_bury(least, "makes room for another one");
+	connection_bury(least, "closed in favour of another one");
 }
 
 static bool connection_identify(int fd, struct request_peer *peer)
@@ -342,7 +342,7 @@ static bool connection_open(struct connection *connection, int fd)
 		return false;
 	bufferevent_setcb(connection->buffer, connection_input_arrived, connection_answer_sent,
 			  connection_event, connection);
-	/* No more is read than is needed to see that a line is too long. */
+	/* Read no more than shows that a line is too long. */
 	bufferevent_setwatermark(connection->buffer, EV_READ, 0, MAX_LINE_BYTES + 1);
 	return !bufferevent_enable(connection->buffer, EV_READ | EV_WRITE);
 }
@@ -425,7 +425,7 @@ struct control *control_open(struct event_base *base, const char *path,
 	return NULL;
 }
 
-/* What the socket takes, without the event loop. */
+/* Send what the socket accepts, without the event loop. */
 static void connection_send_at_once(struct connection *connection)
 {
 	struct evbuffer *output = bufferevent_get_output(connection->buffer);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The control socket: connections of dmacastctl and the like, a line for each request and each
- * answer. Nothing that they do, or do not, holds up the streams: a connection has a few KiB of
- * input, one request at a time, one answer that has to be read before the next one; requests of all
- * connections together get a tenth of the time.
+ * answer. They cannot hold up the streams: a connection has a few KiB of input, one request at a time,
+ * and one answer, which must be read before the next one; requests of all connections together get a
+ * tenth of the time.
  */
 #ifndef DMACAST_CONTROL_H
 #define DMACAST_CONTROL_H
@@ -15,17 +15,17 @@ struct control;
 struct event_base;
 struct streams;
 
-/* What requests are about, and what they can ask for. */
+/* The streams that requests are about, and what requests can do besides. */
 struct control_owner {
 	struct streams *streams;
 	void *argument; /* of each of these */
-	/* Is it stopping? */
+	/* Return true while the daemon is stopping. */
 	bool (*is_draining)(void *argument);
 	/* Stop, as for SIGTERM. */
 	void (*drain)(void *argument);
 	/*
-	 * Read the configuration again. @text: out: the errors, else the warnings; lines. Return: false
-	 * when nothing has changed. NULL: there is nothing to read.
+	 * Read the configuration again. @text: out: lines with the errors, or with the warnings. Return:
+	 * false after an error, when nothing has changed. NULL: there is no configuration file.
 	 */
 	bool (*reload)(void *argument, char *text, size_t size);
 };
@@ -39,7 +39,7 @@ struct control_owner {
 struct control *control_open(struct event_base *base, const char *path,
 			     const struct control_owner *owner);
 
-/** control_close() - send what answers can be sent at once, remove the socket, free everything. */
+/** control_close() - send the answers that can be sent at once, remove the socket, free everything. */
 void control_close(struct control *control);
 
 #endif

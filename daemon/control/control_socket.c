@@ -35,7 +35,7 @@ static int control_socket_create(void)
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-/* Return: 0 when somebody listens there, though perhaps with a full queue; or why not. */
+/* Return: 0 if a process listens there, even with a full queue; or an errno. */
 static int control_socket_try(const struct sockaddr_un *address)
 {
 	int fd = control_socket_create(), error = 0;
@@ -48,7 +48,7 @@ static int control_socket_try(const struct sockaddr_un *address)
 	return error;
 }
 
-/* Return: is there room at the path? */
+/* Remove a socket that nothing listens on. Return: false after an error, which was logged. */
 static bool control_socket_clear_path(const struct sockaddr_un *address)
 {
 	const char *path = address->sun_path;
@@ -62,7 +62,7 @@ static bool control_socket_clear_path(const struct sockaddr_un *address)
 		return false;
 	}
 	if (!S_ISSOCK(status.st_mode)) {
-		log_error("control = %s: is there, and is no socket; expected a path of its own",
+		log_error("control = %s: exists and is not a socket; expected a path of its own",
 			  path);
 		return false;
 	}
@@ -74,15 +74,15 @@ static bool control_socket_clear_path(const struct sockaddr_un *address)
 		return false;
 	}
 	if (error != ECONNREFUSED || unlink(path)) {
-		log_error("control = %s: is there, and cannot be replaced: %s", path,
+		log_error("control = %s: exists and cannot be replaced: %s", path,
 			  strerror(error == ECONNREFUSED ? errno : error));
 		return false;
 	}
-	log_info("control socket %s: replaced one that nobody listened on", path);
+	log_info("control socket %s: replaced one that nothing listened on", path);
 	return true;
 }
 
-/* A daemon with another user can give it to a group that this user is in, only. */
+/* A daemon that does not run as root can only give it to a group of its own. */
 static void control_socket_admit_group(const char *path)
 {
 	const struct group *group = getgrnam(CONTROL_SOCKET_GROUP);
@@ -94,7 +94,7 @@ static void control_socket_admit_group(const char *path)
 			 strerror(errno));
 }
 
-/* Nobody else may connect before the group is right: what no one listens on refuses, besides. */
+/* Let no other user connect before the group is set; until listen(), connections are refused anyway. */
 static bool control_socket_bind(int fd, const struct sockaddr_un *address)
 {
 	mode_t mask = umask((mode_t)~OWNER_ONLY & 0777);
@@ -109,7 +109,7 @@ static bool control_socket_bind(int fd, const struct sockaddr_un *address)
 static const char *hint_for(int error)
 {
 	if (error == ENOENT)
-		return "; make the directory (RuntimeDirectory= of a service does)";
+		return "; create the directory (RuntimeDirectory= of a service does)";
 	return "";
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The control socket's place in the file system: where it is, who may connect, and its end. */
+/* The control socket in the file system: its path, its permissions, and its removal. */
 #ifndef DMACAST_CONTROL_SOCKET_H
 #define DMACAST_CONTROL_SOCKET_H
 
 #include <sys/types.h>
 #include <sys/un.h>
 
-/* Whose members may connect, where it exists. */
+/* Group whose members may connect, where it exists. */
 #define CONTROL_SOCKET_GROUP "dmacast"
 
 struct control_socket {
@@ -16,22 +16,22 @@ struct control_socket {
 };
 
 /**
- * control_socket_path() - where it is to be.
+ * control_socket_path() - return the path to use.
  * @wanted: as configured, or NULL: "control" in the first directory of $RUNTIME_DIRECTORY
  *
- * Return: to be freed; NULL: there is to be no socket.
+ * Return: a string that the caller frees; NULL for no socket.
  */
 char *control_socket_path(const char *wanted);
 
 /**
- * control_socket_open() - bind it, in the place of one that nobody listens on any more.
+ * control_socket_open() - bind the socket, and replace one that nothing listens on any more.
  * @socket: out
  *
  * Return: the descriptor, non-blocking, not listening yet; -1 after an error, which was logged.
  */
 int control_socket_open(struct control_socket *socket, const char *path);
 
-/** control_socket_remove() - remove it, unless another one is there by now. */
+/** control_socket_remove() - remove the socket, unless another one has replaced it. */
 void control_socket_remove(const struct control_socket *socket);
 
 #endif

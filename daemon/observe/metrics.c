@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * evhttp does the protocol, and has limits for the size of a request and for silence. What it does not
- * have is a limit for the number of connections and one for their whole time, and it does not tell when
- * a connection begins or ends. So the bufferevents are made here, and a reference to each is kept: one
- * that evhttp has freed has no callbacks any more.
+ * evhttp does the protocol, and limits the size of a request and silence. It limits neither the number
+ * of connections nor their duration, and does not report when one begins or ends. So the bufferevents
+ * are made here, and a reference to each is kept: one that evhttp has freed has no callbacks any more.
  *
  *   evhttp needs one ─ metrics_make_connection() ─▶ open ─ evhttp frees it ─▶ seen by the next metrics_sweep, closed
  *                                             └─ its time is over: shutdown(), and evhttp frees it
@@ -37,12 +36,12 @@
 #define MAX_BODY_BYTES 1024
 #define MAX_INPUT_BYTES ((size_t)16 << 10)
 
-/* So long from the first byte to the last one; less when others wait. */
+/* Limit for the duration of a connection; shorter when others wait. */
 #define MAX_CONNECTION_NS 20000000000ULL
 #define MAX_CROWDED_CONNECTION_NS 2000000000ULL
 static const struct timeval sweep_time = { .tv_usec = 200000 };
 
-/* Making pages may take this part of the time; and while one is still read, it is not made again. */
+/* Part of the time that making pages may take; and age up to which a page that is still read is reused. */
 #define MAKING_DIVISOR 20U
 #define STILL_READ_NS 5000000000ULL
 
@@ -54,7 +53,7 @@ struct connection {
 
 TAILQ_HEAD(connection_list, connection);
 
-/* A page that was made. The newest one of its kind is kept; others as long as someone reads them. */
+/* The newest page of each kind is kept; older ones as long as a client reads them. */
 struct page {
 	char *text;
 	size_t length;
@@ -85,7 +84,7 @@ static void metrics_start_sweep(struct metrics *metrics)
 		evtimer_add(metrics->sweep_timer, &sweep_time);
 }
 
-/* For evhttp, which has accepted one. */
+/* Make the bufferevent of a connection that evhttp has accepted. */
 static struct bufferevent *metrics_make_connection(struct event_base *base, void *argument)
 {
 	struct metrics *metrics = argument;
@@ -205,7 +204,7 @@ static struct page *make_page(const struct metrics *metrics, enum page_kind kind
 	return page;
 }
 
-/* Is it to be sent again as it is? */
+/* Return true if the page can be sent again. */
 static bool is_new_enough(const struct page *page)
 {
 	uint64_t age = clock_monotonic_ns() - page->made_ns;
@@ -308,7 +307,7 @@ static bool metrics_set_up_http(struct metrics *metrics)
 	evhttp_set_gencb(metrics->http, request_received, metrics);
 	evhttp_set_max_headers_size(metrics->http, MAX_HEADER_BYTES);
 	evhttp_set_max_body_size(metrics->http, MAX_BODY_BYTES);
-	/* All: who uses another one is to be told which are right. */
+	/* All methods: other ones get an answer that names the right ones. */
 	evhttp_set_allowed_methods(
 		metrics->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
 				       EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |

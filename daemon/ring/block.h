@@ -8,7 +8,7 @@
  *         ◀─ both gone ────── back to its ring
  *
  * A pin is held by each zero-copy send until its completion was read from the error queue, and by
- * a client that was told to skip ahead but has sent a part of the block. No byte of a block changes
+ * a client that skips ahead but has sent a part of the block. No byte of a block changes
  * while it is in the window or pinned.
  */
 #ifndef DMACAST_BLOCK_H
@@ -28,15 +28,15 @@ struct block {
 	uint64_t position;     /* bytes of the stream before this block */
 	uint64_t monotonic_ns; /* when it was handed on */
 	uint64_t realtime_ns;
-	struct block *next;	       /* in the window: the block of the next sequence, if any */
-	TAILQ_ENTRY(block) free_entry; /* in the ring's list of free blocks: */
-	bool is_listed;
+	struct block *next; /* in the window: the block of the next sequence, if any */
+	TAILQ_ENTRY(block) free_entry;
+	bool is_listed; /* in the ring's list of free blocks */
 	struct ring *ring;
 	uint32_t pins;
 	bool in_window;
 };
 
-/** block_age() - nanoseconds since it was handed on. @now_ns: monotonic */
+/** block_age() - return the nanoseconds since the block was handed on. @now_ns: monotonic */
 static inline uint64_t block_age(const struct block *block, uint64_t now_ns)
 {
 	return now_ns > block->monotonic_ns ? now_ns - block->monotonic_ns : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A ring: the blocks of one channel, and which of them are free. Where the memory comes from, and
- * who fills it, is the matter of the kind of ring behind it: ring_memory.h, ring_device.h.
+ * A ring: the blocks of one channel, and which of them are free. The kind of ring behind it, see
+ * ring_memory.h and ring_device.h, decides where the memory comes from and what fills it.
  */
 #ifndef DMACAST_RING_H
 #define DMACAST_RING_H
@@ -15,8 +15,8 @@
 struct ring;
 
 /**
- * ring_take() - a free block, empty, now the caller's; NULL when there is none. Only of rings whose
- * blocks the daemon fills itself.
+ * ring_take() - return a free block, empty, which the caller owns; NULL when there is none. Only for
+ * rings whose blocks the daemon fills itself.
  */
 struct block *ring_take(struct ring *ring);
 
@@ -43,7 +43,7 @@ void ring_set_reuse(struct ring *ring, enum ring_reuse reuse);
 /** ring_reuse() - return the order of now: without pinned blocks it is RING_LIFO. */
 enum ring_reuse ring_reuse(const struct ring *ring);
 
-/** ring_put() - give a block back that nobody reads any more. */
+/** ring_put() - give back a block that nothing reads any more. */
 void ring_put(struct ring *ring, struct block *block);
 
 /**
@@ -58,11 +58,11 @@ void ring_on_free(struct ring *ring, uint32_t notify_at, void (*notify)(void *ar
 /** ring_want_free() - ask for one call of the function of ring_on_free(). */
 void ring_want_free(struct ring *ring);
 
-/* Sizes, in blocks but for the block size, which is in bytes. */
+/* Sizes in blocks, except the block size, which is in bytes. */
 uint32_t ring_blocks(const struct ring *ring);
 uint32_t ring_free_blocks(const struct ring *ring);
 uint32_t ring_pinned_blocks(const struct ring *ring);
-uint32_t ring_pinned_only_blocks(const struct ring *ring); /* of these, outside of the window */
+uint32_t ring_pinned_only_blocks(const struct ring *ring); /* those outside of the window */
 size_t ring_block_size(const struct ring *ring);
 
 /** ring_set_max_pinned() - set how many blocks clients may pin; at first, all of them. */
@@ -71,14 +71,14 @@ void ring_set_max_pinned(struct ring *ring, uint32_t blocks);
 /** ring_pin_allowance() - return how many blocks without a pin clients may pin now. */
 uint32_t ring_pin_allowance(const struct ring *ring);
 
-/** ring_count_pinned() - for block.c: so many more blocks have pins. */
+/** ring_count_pinned() - for block.c: change the number of blocks with pins by @change. */
 void ring_count_pinned(struct ring *ring, int change);
 void ring_count_pinned_only(struct ring *ring, int change);
 
-/** ring_memory_text() - what the memory is, for people: "memfd, 4 KiB pages". */
+/** ring_memory_text() - return what the memory is, for the log: "memfd, 4 KiB pages". */
 const char *ring_memory_text(const struct ring *ring);
 
-/* What a device's kernel side says: its counters, since its module was loaded, and its blocks. */
+/* The kernel's counters of a device, since its module was loaded, and the states of its blocks. */
 struct ring_kernel_report {
 	uint64_t completed, bytes, lent, recycled;
 	uint64_t overruns, stalls, errors, short_transfers;
@@ -89,7 +89,7 @@ struct ring_kernel_report {
 	bool running;
 };
 
-/** ring_ask_kernel() - Return: false where there is no device, or it is gone. */
+/** ring_ask_kernel() - fill @report. Return: false if there is no device, or it is gone. */
 bool ring_ask_kernel(const struct ring *ring, struct ring_kernel_report *report);
 
 /** ring_destroy() - free the ring. Every block must be free. */

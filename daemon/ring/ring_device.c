@@ -20,14 +20,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* So many records at once at the most. */
+/* Limit for one read(). */
 #define MAX_RECORDS 64U
-/* So many returned blocks are worth a system call before the turn is over; or this part of the ring,
- * so that the engine of a small one need not wait. */
+/* Number of returned blocks that are written before the turn of the event loop ends; or this part of
+ * the ring, so that the engine of a small one need not wait. */
 #define RETURN_AT 32U
 #define RETURN_DIVISOR 8U
 
-/* After an error of write() that may pass. */
+/* Delay after an error of write() that may be temporary. */
 static const struct timeval retry_time = { .tv_usec = 10000 };
 
 enum place { WITH_KERNEL, LENT, RETURNED };
@@ -39,7 +39,7 @@ struct device_ring {
 	unsigned char *memory;
 	size_t mapped;
 	bool running;
-	bool gone;	      /* the device; there is nothing to give back to any more */
+	bool gone;	      /* the device: returned blocks are not written any more */
 	unsigned char *place; /* enum place of each block */
 	uint32_t *returned;   /* indices that are not written yet */
 	uint32_t returned_count;
@@ -53,7 +53,7 @@ static struct device_ring *device_of(struct ring *ring)
 	return (struct device_ring *)ring;
 }
 
-/* The two sides disagree about who has a block. */
+/* Log that the kernel and the daemon disagree about the state of a block. */
 static void __attribute__((format(printf, 2, 3)))
 report_fault(struct device_ring *device, const char *format, ...)
 {
@@ -132,7 +132,7 @@ static void device_give_back(struct ring *ring, struct block *block)
 
 /* ---- borrowing ---- */
 
-/* Return: false when the record makes no sense. */
+/* Return: false if the record contradicts the state of the block. */
 static bool accept_record(struct device_ring *device, const struct dmacast_block *record,
 			  struct ring_device_block *filled)
 {
@@ -251,7 +251,7 @@ static bool check_info(const struct device_ring *device, char wrong[RING_DEVICE_
 	memset(&info, 0, sizeof(info));
 	if (ioctl(device->fd, DMACAST_IOC_INFO, &info))
 		return refuse(wrong, "%s",
-			      errno == ENODEV ? strerror(errno) : "is no device of dmacast.ko");
+			      errno == ENODEV ? strerror(errno) : "not a device of dmacast.ko");
 	if (info.abi_version < DMACAST_ABI_VERSION)
 		return refuse(wrong, "dmacast.ko is too old: its interface is version %u, not %u",
 			      info.abi_version, DMACAST_ABI_VERSION);

@@ -2,7 +2,7 @@
 /*
  * The memory is a memfd, which could be handed to another process, unless it can have transparent
  * huge pages: most systems give those to anonymous memory only (shmem_enabled is "never"), and with
- * them zero-copy takes up to a fifth less CPU time (bench/RESULTS.md). Nobody is handed a ring yet.
+ * them zero-copy takes up to a fifth less CPU time (bench/RESULTS.md). No other process gets it yet.
  *
  *     reserved huge pages ─ none free ─▶ transparent ones ─ none given ─▶ small pages
  *     (memfd)                            (anonymous)                      (memfd)
@@ -35,7 +35,7 @@ struct memory_ring {
 static void memory_give_back(struct ring *ring, struct block *block)
 {
 #ifdef DMACAST_POISON
-	/* A block that comes back too early is seen by whoever still reads it. */
+	/* Show a block that comes back too early at whatever still reads it. */
 	memset(block->data, POISON_BYTE, ring->block_size);
 #endif
 	ring_list_free(ring, block);
@@ -117,7 +117,7 @@ static size_t transparent_huge_size(void)
 	return size > 0 ? (size_t)size : 0;
 }
 
-/* Have every page now, so that a lack of memory shows here and not as SIGBUS later. */
+/* Allocate every page now, so that a lack of memory shows here and not as SIGBUS later. */
 static bool populate_memfd(int fd, void *memory, size_t size)
 {
 	if (madvise(memory, size, MADV_POPULATE_WRITE) == 0)
@@ -262,7 +262,7 @@ static bool map_ring(struct memory_ring *ring, const char *name, enum huge_pages
 			  name, units_format_about(bytes, text), strerror(errno));
 		return false;
 	}
-	/* Asking for more than there is would not fail but wake the OOM killer. */
+	/* A request for more than there is would not fail but wake the OOM killer. */
 	if (!is_addressable || size > meminfo_bytes("MemAvailable"))
 		errno = ENOMEM;
 	else if ((huge_pages == HUGE_PAGES_AUTO && map_transparent(ring, size)) ||
@@ -290,7 +290,7 @@ struct ring *ring_memory_create(const char *name, size_t block_size, uint32_t bl
 		return NULL;
 	}
 	ring_place_blocks(ring, memory_ring->memory, block_size);
-	/* In reverse, for the list begins with the newest. */
+	/* In reverse, since the list begins with the newest. */
 	for (uint32_t i = blocks; i-- > 0;)
 		ring_list_free(ring, &ring->block[i]);
 	return ring;

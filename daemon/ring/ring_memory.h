@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A ring in memory of the daemon's own: of huge pages where they can be had. */
+/* A ring in memory of the daemon, with huge pages where possible. */
 #ifndef DMACAST_RING_MEMORY_H
 #define DMACAST_RING_MEMORY_H
 
@@ -7,9 +7,9 @@
 #include "ring/ring.h"
 
 /**
- * ring_memory_create() - allocate a ring; all its pages are there and zeroed when it returns.
+ * ring_memory_create() - allocate a ring, with all its pages, which are zero.
  * @block_size: bytes, a multiple of the page size
- * @blocks: how many
+ * @blocks: number of blocks
  *
  * Return: NULL after an error, which was logged with @name.
  */

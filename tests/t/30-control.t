@@ -222,13 +222,13 @@ is "what is not its own is left alone" "$(cat "$control")" precious
 daemon_run --pattern 1M/s --listen 127.0.0.1:0 --control "$control"
 daemon_wait 10
 is "what is no socket is not replaced: exit status" "$status" 1
-matches "what is no socket is not replaced: says what is wrong" "$log" 'is no socket'
+matches "what is not a socket is not replaced: says what is wrong" "$log" 'is not a socket'
 is "what is no socket is not replaced" "$(cat "$control")" precious
 rm "$control"
 daemon_run --pattern 1M/s --listen 127.0.0.1:0 --control "$work/none/control"
 daemon_wait 10
 is "a directory that is missing: exit status" "$status" 1
-matches "a directory that is missing: says what to do" "$log" 'No such file.*; make the directory'
+matches "a directory that is missing: says what to do" "$log" 'No such file.*; create the directory'
 daemon_run --pattern 1M/s --listen 127.0.0.1:0 --control "/$(printf '%0200d' 0)"
 daemon_wait 10
 matches "a path that is too long" "$log" 'expected at most 107 bytes'

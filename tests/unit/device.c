@@ -72,7 +72,7 @@ static void test_open_errors(void)
 		{ &fake.open_error, EBUSY, "another process has it open" },
 		{ &fake.open_error, EACCES, "its group may use it" },
 		{ &fake.open_error, EIO, "Input/output error" },
-		{ &fake.info_error, ENOTTY, "is no device of dmacast.ko" },
+		{ &fake.info_error, ENOTTY, "not a device of dmacast.ko" },
 		{ &fake.info_error, ENODEV, "No such device" },
 		{ &fake.setup_error, ENOMEM, "no 64 KiB of memory for the ring; lower ring-size" },
 		{ &fake.setup_error, EINVAL, "the kernel log says why" },
