@@ -20,7 +20,7 @@ static struct capture capture;
 static struct event_base *base;
 static struct stream_settings settings;
 
-static void begin(uint32_t blocks)
+static void device_test_begin(uint32_t blocks)
 {
 	static char name[] = "test", path[] = FAKE_PATH;
 
@@ -34,12 +34,12 @@ static void begin(uint32_t blocks)
 	};
 }
 
-static struct ring *open_ring(uint32_t blocks)
+static struct ring *device_test_open_ring(uint32_t blocks)
 {
 	char wrong[RING_DEVICE_WRONG];
 	struct ring *ring;
 
-	begin(blocks);
+	device_test_begin(blocks);
 	ring = ring_device_open(base, &settings, wrong);
 	if (!ring)
 		errx(1, "no ring: %s", wrong);
@@ -54,14 +54,14 @@ static void close_ring(struct ring *ring)
 	      fake.faults);
 }
 
-static void turn(void)
+static void device_test_turn(void)
 {
 	event_base_loop(base, EVLOOP_NONBLOCK);
 }
 
 /* ---- the ring ---- */
 
-static void test_open_errors(void)
+static void test_device_open_errors(void)
 {
 	static const struct {
 		int *error, value;
@@ -82,24 +82,24 @@ static void test_open_errors(void)
 	char wrong[RING_DEVICE_WRONG];
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		begin(8);
+		device_test_begin(8);
 		*table[i].error = table[i].value;
 		*wrong = '\0';
 		check(!ring_device_open(base, &settings, wrong), "opened: %s", table[i].says);
 		check(strstr(wrong, table[i].says), "%s; not: %s", table[i].says, wrong);
 		check(fake.opens == fake.closes && !fake.mapped, "left open: %s", table[i].says);
 	}
-	begin(8);
+	device_test_begin(8);
 	fake.abi_version = 0;
 	check(!ring_device_open(base, &settings, wrong) && strstr(wrong, "too old"), "%s", wrong);
-	begin(8);
+	device_test_begin(8);
 	fake.stride_lack = FAKE_GAP + 1;
 	check(!ring_device_open(base, &settings, wrong) && strstr(wrong, "a block each 8191"), "%s",
 	      wrong);
-	begin(FAKE_MOST + 1);
+	device_test_begin(FAKE_MOST + 1);
 	check(!ring_device_open(base, &settings, wrong) && strstr(wrong, "expected at most 256"),
 	      "%s", wrong);
-	begin(8);
+	device_test_begin(8);
 	settings.block_size = 2 << 20;
 	settings.ring_size = 16 << 20;
 	check(!ring_device_open(base, &settings, wrong) &&
@@ -111,7 +111,7 @@ static void test_open_errors(void)
 
 static void test_set_up(void)
 {
-	struct ring *ring = open_ring(16);
+	struct ring *ring = device_test_open_ring(16);
 	char wrong[RING_DEVICE_WRONG];
 
 	check(fake.setup.block_size == BLOCK && fake.setup.block_count == 16 && !fake.setup.flags,
@@ -123,7 +123,7 @@ static void test_set_up(void)
 	check(!ring_take(ring), "a block that is the kernel's");
 	check(!fake.running, "runs before the start");
 	close_ring(ring);
-	begin(4);
+	device_test_begin(4);
 	settings.overrun = OVERRUN_STALL;
 	settings.contiguous = true;
 	ring = ring_device_open(base, &settings, wrong);
@@ -135,9 +135,9 @@ static void test_set_up(void)
 	point("the ring is set up as the settings say");
 }
 
-static void test_records(void)
+static void test_device_records(void)
 {
-	struct ring *ring = open_ring(8);
+	struct ring *ring = device_test_open_ring(8);
 	struct ring_device_block got[8];
 
 	ring_device_start(ring);
@@ -176,7 +176,7 @@ static void test_records(void)
 /* What STATS says, field by field. */
 static void test_statistics(void)
 {
-	struct ring *ring = open_ring(16);
+	struct ring *ring = device_test_open_ring(16);
 	struct ring_device_block got[4];
 	struct ring_kernel_report report;
 
@@ -215,7 +215,7 @@ static void test_wrong_records(void)
 		{ { .index = 3, .length = BLOCK + 1 }, "block 3 has a length of 8193" },
 		{ { .index = 3, .length = 1ULL << 32 }, "block 3 has a length of 4294967296" },
 	};
-	struct ring *ring = open_ring(8);
+	struct ring *ring = device_test_open_ring(8);
 	struct ring_device_block got[8];
 	struct block *kept;
 
@@ -233,10 +233,10 @@ static void test_wrong_records(void)
 		      capture.text);
 		check(ring_free_blocks(ring) == 6, "%u free", ring_free_blocks(ring));
 		ring_put(ring, got[0].block);
-		turn();
+		device_test_turn();
 	}
 	ring_put(ring, kept);
-	turn();
+	device_test_turn();
 	check(fake_count(FAKE_FREE) == 8, "%u blocks of 8 are the kernel's", fake_count(FAKE_FREE));
 	close_ring(ring);
 	point("records that make no sense are logged, not handed on, and lose no block");
@@ -256,7 +256,7 @@ static void borrow(struct ring *ring, struct block **block, uint32_t count)
 
 static void test_batches(void)
 {
-	struct ring *ring = open_ring(256);
+	struct ring *ring = device_test_open_ring(256);
 	struct block *block[256];
 
 	ring_device_start(ring);
@@ -265,22 +265,22 @@ static void test_batches(void)
 		ring_put(ring, block[i]);
 	check(!fake.writes, "written before the turn is over");
 	check(ring_free_blocks(ring) == 31, "%u free", ring_free_blocks(ring));
-	turn();
+	device_test_turn();
 	check(fake.writes == 1 && fake_count(FAKE_FREE) == 31, "%u writes, %u free", fake.writes,
 	      fake_count(FAKE_FREE));
-	turn();
+	device_test_turn();
 	check(fake.writes == 1, "written again");
 	for (uint32_t i = 31; i < 31 + 70; i++)
 		ring_put(ring, block[i]);
 	check(fake.writes == 3 && fake_count(FAKE_FREE) == 31 + 64, "%u writes, %u free",
 	      fake.writes, fake_count(FAKE_FREE));
-	turn();
+	device_test_turn();
 	check(fake.writes == 4 && fake_count(FAKE_FREE) == 101, "%u writes, %u free", fake.writes,
 	      fake_count(FAKE_FREE));
 	for (uint32_t i = 101; i < 256; i++)
 		ring_put(ring, block[i]);
 	close_ring(ring);
-	point("blocks are given back once a turn, or when there are many");
+	point("blocks are given back once a turn of the event loop, or when there are many");
 }
 
 static void test_write_errors(void)
@@ -290,7 +290,7 @@ static void test_write_errors(void)
 
 	for (int round = 0; round < 200; round++) {
 		uint32_t blocks = dice_roll(&dice, 4, 100), lent = 0;
-		struct ring *ring = open_ring(blocks);
+		struct ring *ring = device_test_open_ring(blocks);
 		struct block *block[100];
 
 		ring_device_start(ring);
@@ -308,7 +308,7 @@ static void test_write_errors(void)
 				block[any] = block[--lent];
 			}
 			if (dice_one_in(&dice, 2))
-				turn();
+				device_test_turn();
 			check(ring_free_blocks(ring) == blocks - lent, "%u free of %u, %u lent",
 			      ring_free_blocks(ring), blocks, lent);
 		}
@@ -317,7 +317,7 @@ static void test_write_errors(void)
 			ring_put(ring, block[--lent]);
 		for (int tries = 0; tries < 100 && fake_count(FAKE_FREE) < blocks; tries++) {
 			usleep(1000);
-			turn();
+			device_test_turn();
 		}
 		capture_end(&capture);
 		check(fake_count(FAKE_FREE) == blocks, "%u of %u blocks came back",
@@ -329,7 +329,7 @@ static void test_write_errors(void)
 
 static void test_not_lent(void)
 {
-	struct ring *ring = open_ring(64);
+	struct ring *ring = device_test_open_ring(64);
 	struct block *block[6];
 
 	ring_device_start(ring);
@@ -338,7 +338,7 @@ static void test_not_lent(void)
 	for (int i = 0; i < 6; i++)
 		ring_put(ring, block[i]);
 	capture_begin(&capture, STDERR_FILENO);
-	turn();
+	device_test_turn();
 	capture_end(&capture);
 	check(strstr(capture.text, "block 2 was returned, but was not lent; please report this"),
 	      "%s", capture.text);
@@ -351,7 +351,7 @@ static void test_not_lent(void)
 
 static void test_gone(void)
 {
-	struct ring *ring = open_ring(8);
+	struct ring *ring = device_test_open_ring(8);
 	struct ring_device_block got[8];
 	struct block *block[5];
 	unsigned int writes;
@@ -360,13 +360,13 @@ static void test_gone(void)
 	borrow(ring, block, 5);
 	ring_put(ring, block[0]);
 	fake_unplug();
-	turn(); /* one is written in vain */
+	device_test_turn(); /* one is written in vain */
 	check(ring_device_read(ring, got, 8) == -1 && errno == ENODEV, "still there");
 	check(fake.mapped && block[1]->data[0] == 1, "the block was lost with the device");
 	writes = fake.writes;
 	for (int i = 1; i < 5; i++)
 		ring_put(ring, block[i]);
-	turn();
+	device_test_turn();
 	check(fake.writes == writes, "written to a device that is gone");
 	check(ring_free_blocks(ring) == 8, "%u free", ring_free_blocks(ring));
 	ring_device_stop(ring);
@@ -381,7 +381,7 @@ static struct {
 	struct source *source;
 	struct block *block[FAKE_MOST]; /* those that were handed on, oldest first */
 	uint32_t blocks;
-	uint32_t give_way; /* so many are free after make_room() */
+	uint32_t give_way; /* number of free blocks after make_room() */
 	unsigned int make_rooms, readies, ends;
 	uint64_t bytes;
 	uint64_t lost;
@@ -438,7 +438,7 @@ static void sink_end(void *argument, const char *why)
 	snprintf(sink.why, sizeof(sink.why), "%s", why);
 }
 
-static void open_source(uint32_t blocks, uint64_t low_water, enum lag_policy policy)
+static void device_test_open_source(uint32_t blocks, uint64_t low_water, enum lag_policy policy)
 {
 	static const struct source_callbacks callbacks = {
 		.make_room = sink_make_room,
@@ -450,7 +450,7 @@ static void open_source(uint32_t blocks, uint64_t low_water, enum lag_policy pol
 	};
 
 	memset(&sink, 0, sizeof(sink));
-	sink.ring = open_ring(blocks);
+	sink.ring = device_test_open_ring(blocks);
 	settings.low_water = low_water;
 	settings.lag_policy = policy;
 	sink.source = source_open(base, &settings, sink.ring, &callbacks, NULL);
@@ -463,21 +463,21 @@ static void close_source(void)
 	source_close(sink.source);
 	while (sink.blocks)
 		put_oldest();
-	turn();
+	device_test_turn();
 	close_ring(sink.ring);
 }
 
 static void test_streaming(void)
 {
-	open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
-	turn();
+	device_test_open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
+	device_test_turn();
 	check(!fake.starts && !fake.reads, "started by itself");
 	source_start(sink.source);
 	check(fake.starts == 1, "not started");
 	for (int i = 0; i < 20; i++)
 		fake_fill(i % 2 ? BLOCK : 100, i % 2 ? 0 : DMACAST_BLOCK_SHORT, 0);
 	capture_begin(&capture, STDERR_FILENO);
-	turn();
+	device_test_turn();
 	capture_end(&capture);
 	check(sink.blocks == 20 && sink.bytes == 10 * BLOCK + 1000, "%u blocks", sink.blocks);
 	check(sink.readies == 1 && !sink.unready, "%u calls of ready()", sink.readies);
@@ -490,7 +490,7 @@ static void test_streaming(void)
 	fake_fill(BLOCK, 0, 7);
 	fake_fill(BLOCK, DMACAST_BLOCK_AFTER_ERROR, 1);
 	capture_begin(&capture, STDERR_FILENO);
-	turn();
+	device_test_turn();
 	close_source();
 	capture_end(&capture);
 	check(strstr(capture.text, "7 blocks lost: no block was free") &&
@@ -505,15 +505,15 @@ static void test_streaming(void)
 
 static void test_turns(void)
 {
-	open_source(200, 1, LAG_POLICY_BLOCK);
+	device_test_open_source(200, 1, LAG_POLICY_BLOCK);
 	source_start(sink.source);
 	while (fake_fill(BLOCK, 0, 0))
 		;
 	event_base_loop(base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
 	check(sink.blocks == 64, "%u blocks in a turn", sink.blocks);
-	turn();
-	turn();
-	turn();
+	device_test_turn();
+	device_test_turn();
+	device_test_turn();
 	check(sink.blocks == 199, "%u blocks", sink.blocks);
 	close_source();
 	point("a turn is bounded");
@@ -544,29 +544,29 @@ static void test_starving(void)
 		uint32_t blocks = table[i].blocks;
 		unsigned int reads;
 
-		open_source(blocks, table[i].low_water, table[i].policy);
+		device_test_open_source(blocks, table[i].low_water, table[i].policy);
 		source_start(sink.source);
 		for (int turns = 0; turns < 4; turns++) {
 			while (fake_fill(BLOCK, 0, 0))
 				;
-			turn();
+			device_test_turn();
 		}
 		check(ring_free_blocks(sink.ring) == table[i].reserve, "%zu: reserve %u", i,
 		      ring_free_blocks(sink.ring));
 		check(fake.ready_count == table[i].reserve, "%zu: %u wait", i, fake.ready_count);
 		reads = fake.reads;
-		turn();
+		device_test_turn();
 		check(fake.reads == reads, "%zu: reads on", i);
 		check(sink.waits == (table[i].reserve > 0), "%zu: told %u times that it waits", i,
 		      sink.waits);
 		while (ring_free_blocks(sink.ring) + 1 < table[i].enough)
 			put_oldest();
-		turn();
+		device_test_turn();
 		check(fake.reads == reads, "%zu: reads before enough are free", i);
 		if (table[i].reserve) {
 			put_oldest();
-			turn();
-			turn();
+			device_test_turn();
+			device_test_turn();
 			check(fake.reads > reads && fake.ready_count < table[i].reserve,
 			      "%zu: does not go on", i);
 		} else {
@@ -582,13 +582,13 @@ static void test_giving_way(void)
 	for (uint32_t blocks = 4; blocks <= 128; blocks *= 2) {
 		uint32_t low_water = blocks >= 16 ? blocks / 8 : 1, least = blocks;
 
-		open_source(blocks, SETTING_AUTO, LAG_POLICY_DROP);
+		device_test_open_source(blocks, SETTING_AUTO, LAG_POLICY_DROP);
 		sink.give_way = low_water + 1;
 		source_start(sink.source);
 		for (int i = 0; i < 1000; i++) {
 			if (!fake_fill(BLOCK, 0, 0))
 				break;
-			turn();
+			device_test_turn();
 			if (fake_count(FAKE_FREE) < least)
 				least = fake_count(FAKE_FREE);
 		}
@@ -602,13 +602,13 @@ static void test_giving_way(void)
 	point("the slowest give way before the engine has no block");
 }
 
-static void test_stop(void)
+static void test_device_stop(void)
 {
-	open_source(64, SETTING_AUTO, LAG_POLICY_BLOCK);
+	device_test_open_source(64, SETTING_AUTO, LAG_POLICY_BLOCK);
 	source_start(sink.source);
 	for (int i = 0; i < 60; i++)
 		fake_fill(BLOCK, 0, 0);
-	turn();
+	device_test_turn();
 	check(sink.blocks == 56, "%u blocks", sink.blocks);
 	source_stop(sink.source);
 	check(sink.blocks == 60 && !sink.unready, "%u blocks after the stop", sink.blocks);
@@ -617,10 +617,10 @@ static void test_stop(void)
 	check(fake.stops == 1 && !sink.ends, "%u stops, %u ends", fake.stops, sink.ends);
 	while (sink.blocks > 2)
 		put_oldest();
-	turn();
+	device_test_turn();
 	check(sink.blocks == 2, "went on");
 	close_source();
-	open_source(64, SETTING_AUTO, LAG_POLICY_BLOCK);
+	device_test_open_source(64, SETTING_AUTO, LAG_POLICY_BLOCK);
 	source_stop(sink.source);
 	check(!fake.stops && !fake.reads, "stopped what was not started");
 	close_source();
@@ -632,8 +632,8 @@ static void unplug(void)
 {
 	fake_unplug();
 	capture_begin(&capture, STDERR_FILENO);
-	turn();
-	turn();
+	device_test_turn();
+	device_test_turn();
 	capture_end(&capture);
 	check(sink.ends == 1 && !strcmp(sink.why, "device gone"), "%u ends: %s", sink.ends,
 	      sink.why);
@@ -641,37 +641,37 @@ static void unplug(void)
 
 static void test_end(void)
 {
-	open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
+	device_test_open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
 	source_start(sink.source);
 	for (int i = 0; i < 9; i++)
 		fake_fill(BLOCK, 0, 0);
-	turn();
+	device_test_turn();
 	unplug();
 	check(strstr(capture.text, "device " FAKE_PATH " is gone"), "%s", capture.text);
 	check(sink.blocks == 9, "%u blocks", sink.blocks);
 	close_source();
 
-	open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
+	device_test_open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
 	fake.start_error = EIO;
 	source_start(sink.source);
 	check(!sink.ends, "told of from within");
 	capture_begin(&capture, STDERR_FILENO);
-	turn();
+	device_test_turn();
 	capture_end(&capture);
 	check(sink.ends == 1 && strstr(sink.why, "Input/output error"), "%u ends: %s", sink.ends,
 	      sink.why);
 	close_source();
 
-	open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
+	device_test_open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
 	source_start(sink.source);
 	fake.read_error = EINTR;
 	fake_fill(BLOCK, 0, 0);
-	turn();
+	device_test_turn();
 	check(sink.blocks == 1 && !sink.ends, "ended by a signal");
 	fake.read_error = EIO;
 	fake_fill(BLOCK, 0, 0);
 	capture_begin(&capture, STDERR_FILENO);
-	turn();
+	device_test_turn();
 	capture_end(&capture);
 	check(sink.ends == 1, "%u ends", sink.ends);
 	close_source();
@@ -694,13 +694,13 @@ static bool is_quiet(void)
 static void test_end_unread(void)
 {
 	for (int started = 0; started < 2; started++) {
-		open_source(64, SETTING_AUTO, LAG_POLICY_BLOCK);
+		device_test_open_source(64, SETTING_AUTO, LAG_POLICY_BLOCK);
 		if (started)
 			source_start(sink.source);
 		for (int turns = 0; turns < 4; turns++) {
 			while (started && fake_fill(BLOCK, 0, 0))
 				;
-			turn();
+			device_test_turn();
 		}
 		check(sink.blocks == (started ? 56 : 0) && !sink.ends, "%u blocks, %u ends",
 		      sink.blocks, sink.ends);
@@ -718,9 +718,9 @@ int main(void)
 	base = event_base_new();
 	if (!base)
 		errx(1, "no event base");
-	test_open_errors();
+	test_device_open_errors();
 	test_set_up();
-	test_records();
+	test_device_records();
 	test_statistics();
 	test_wrong_records();
 	test_batches();
@@ -731,7 +731,7 @@ int main(void)
 	test_turns();
 	test_starving();
 	test_giving_way();
-	test_stop();
+	test_device_stop();
 	test_end();
 	test_end_unread();
 	event_base_free(base);

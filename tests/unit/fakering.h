@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#define FAKE_BLOCKS 32U /* a power of two: the window is to have one place more */
+#define FAKE_BLOCKS 32U /* a power of two: the window must have one place more */
 #define FAKE_BLOCK_SIZE 4096U
 
 struct ring {

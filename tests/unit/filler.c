@@ -33,60 +33,60 @@ static struct world {
 	uint32_t ready, waits, asked; /* calls */
 } world;
 
-static unsigned char byte_at(uint64_t offset)
+static unsigned char filler_test_byte_at(uint64_t offset)
 {
 	return (unsigned char)(offset * 167 + offset / 256 * 13);
 }
 
-static void take_filled(void *argument, struct block *block)
+static void filler_test_take_filled(void *argument, struct block *block)
 {
 	(void)argument;
 	check(block->length, "an empty block");
 	for (uint32_t i = 0; i < block->length; i++)
-		if (!check(block->data[i] == byte_at(world.received + i), "byte %llu",
+		if (!check(block->data[i] == filler_test_byte_at(world.received + i), "byte %llu",
 			   (unsigned long long)(world.received + i)))
 			break;
 	world.received += block->length;
 	world.held[world.held_count++] = block;
 }
 
-static void make_room(void *argument)
+static void filler_test_make_room(void *argument)
 {
 	(void)argument;
 	world.asked++;
 }
 
-static void source_waits(void *argument)
+static void filler_test_source_waits(void *argument)
 {
 	(void)argument;
 	world.waits++;
 }
 
-static void blocks_ready(void *argument)
+static void filler_test_blocks_ready(void *argument)
 {
 	(void)argument;
 	world.ready++;
 }
 
-static size_t turn(void *argument)
+static size_t filler_test_turn(void *argument)
 {
 	(void)argument;
 	return BLOCKS * BLOCK_SIZE;
 }
 
-static void resume(void *argument)
+static void filler_test_resume(void *argument)
 {
 	(void)argument;
 }
 
-static void begin_world(void)
+static void filler_test_begin_world(void)
 {
 	static const struct source_callbacks callbacks = {
-		.block_filled = take_filled,
-		.make_room = make_room,
-		.starved = source_waits,
-		.ready = blocks_ready,
-		.budget = turn,
+		.block_filled = filler_test_take_filled,
+		.make_room = filler_test_make_room,
+		.starved = filler_test_source_waits,
+		.ready = filler_test_blocks_ready,
+		.budget = filler_test_turn,
 	};
 
 	memset(&world, 0, sizeof(world));
@@ -97,21 +97,21 @@ static void begin_world(void)
 	if (!world.base || !world.ring)
 		errx(1, "no ring");
 	world.filler = filler_create(world.base, &world.settings, world.ring, &callbacks, NULL,
-				     resume, NULL);
+				     filler_test_resume, NULL);
 	if (!world.filler)
 		errx(1, "no filler");
 }
 
-static void give_back(uint32_t most)
+static void filler_test_give_back(uint32_t most)
 {
 	while (world.held_count && most--)
 		ring_put(world.ring, world.held[--world.held_count]);
 }
 
-static void end_world(void)
+static void filler_test_end_world(void)
 {
 	filler_destroy(world.filler);
-	give_back(BLOCKS);
+	filler_test_give_back(BLOCKS);
 	check(ring_free_blocks(world.ring) == BLOCKS, "%u of %u blocks are free at the end",
 	      ring_free_blocks(world.ring), BLOCKS);
 	ring_destroy(world.ring);
@@ -125,12 +125,12 @@ static void write_into(const struct iovec *space, int count, size_t bytes)
 		unsigned char *p = space[i].iov_base;
 
 		for (size_t at = 0; at < space[i].iov_len && bytes; at++, bytes--)
-			p[at] = byte_at(world.written++);
+			p[at] = filler_test_byte_at(world.written++);
 	}
 }
 
-/* As a read() of so many bytes, with room for @most. Return: whether there was room. */
-static bool fill(size_t most, size_t bytes)
+/* Act as a read() of @bytes with space for @most. Return: false without space. */
+static bool filler_test_fill(size_t most, size_t bytes)
 {
 	struct iovec space[FILLER_BLOCKS];
 	size_t room = most, sum = 0;
@@ -155,38 +155,38 @@ static uint32_t taken(void)
 	return BLOCKS - ring_free_blocks(world.ring) - world.held_count;
 }
 
-static void test_several(void)
+static void test_filler_several(void)
 {
-	begin_world();
-	fill(10 * BLOCK_SIZE, 3 * BLOCK_SIZE + 100);
+	filler_test_begin_world();
+	filler_test_fill(10 * BLOCK_SIZE, 3 * BLOCK_SIZE + 100);
 	check(world.held_count == 3, "%u full blocks", world.held_count);
 	check(world.ready == 0, "ready within a turn");
 	filler_ready(world.filler);
 	check(world.ready == 1, "%u times ready", world.ready);
 	check(taken() == 1, "%u blocks are being filled", taken());
-	fill(BLOCK_SIZE - 100, BLOCK_SIZE);
+	filler_test_fill(BLOCK_SIZE - 100, BLOCK_SIZE);
 	check(world.held_count == 4 && world.received == world.written, "the rest of a block");
 	filler_ready(world.filler);
 	check(taken() == 0, "%u blocks are being filled", taken());
-	end_world();
+	filler_test_end_world();
 	point("several blocks are filled at once, and the empty ones go back");
 }
 
 /* What went back comes next: else what follows in the stream would not be next to it in memory. */
-static void test_order(void)
+static void test_filler_order(void)
 {
 	struct block *pinned;
 
 	for (int round = 0; round < 2; round++) {
-		begin_world();
-		fill(BLOCK_SIZE, BLOCK_SIZE);
+		filler_test_begin_world();
+		filler_test_fill(BLOCK_SIZE, BLOCK_SIZE);
 		pinned = world.held[0];
 		if (round) { /* as by zero-copy */
 			block_enter_window(pinned);
 			block_pin(pinned);
 		}
 		for (int i = 0; i < 3; i++) {
-			fill(6 * BLOCK_SIZE, BLOCK_SIZE);
+			filler_test_fill(6 * BLOCK_SIZE, BLOCK_SIZE);
 			filler_ready(world.filler);
 		}
 		check(world.held_count == 4, "%u blocks", world.held_count);
@@ -200,56 +200,56 @@ static void test_order(void)
 				world.held[--world.held_count]; /* the window gives it back */
 			block_leave_window(pinned);
 		}
-		end_world();
+		filler_test_end_world();
 	}
 	point("blocks that went back empty are the next to be filled");
 }
 
 static void test_low_water(void)
 {
-	begin_world();
-	fill(SIZE_MAX, FILLER_BLOCKS * BLOCK_SIZE);
+	filler_test_begin_world();
+	filler_test_fill(SIZE_MAX, FILLER_BLOCKS * BLOCK_SIZE);
 	check(world.held_count == FILLER_BLOCKS, "%u blocks at once", world.held_count);
 	check(world.asked == 0, "asked for room with %u free", ring_free_blocks(world.ring));
-	fill(SIZE_MAX, SIZE_MAX);
+	filler_test_fill(SIZE_MAX, SIZE_MAX);
 	check(ring_free_blocks(world.ring) == LOW_WATER, "%u free", ring_free_blocks(world.ring));
 	for (uint32_t left = LOW_WATER; left; left--) {
-		fill(SIZE_MAX, SIZE_MAX);
+		filler_test_fill(SIZE_MAX, SIZE_MAX);
 		check(ring_free_blocks(world.ring) == left - 1, "%u free",
 		      ring_free_blocks(world.ring));
 	}
 	check(world.asked == LOW_WATER, "asked for room %u times", world.asked);
-	check(!fill(SIZE_MAX, SIZE_MAX) && world.waits == 1, "more than the ring has");
+	check(!filler_test_fill(SIZE_MAX, SIZE_MAX) && world.waits == 1, "more than the ring has");
 	check(world.received == BLOCKS * BLOCK_SIZE, "%llu bytes",
 	      (unsigned long long)world.received);
-	end_world();
+	filler_test_end_world();
 	point("at the low-water mark blocks are taken one by one, and room is asked for before "
 	      "each");
 }
 
-static void test_random(uint32_t steps, uint64_t seed)
+static void test_filler_random(uint32_t steps, uint64_t seed)
 {
 	struct dice dice = { seed };
 	uint32_t most_held = 0;
 
-	begin_world();
+	filler_test_begin_world();
 	while (steps--) {
 		size_t space;
 
 		switch (dice_roll(&dice, 0, 7)) {
 		case 0:
-			give_back(dice_roll(&dice, 1, BLOCKS));
+			filler_test_give_back(dice_roll(&dice, 1, BLOCKS));
 			break;
 		case 1:
 			filler_flush(world.filler);
 			break;
 		case 2:
 			if (filler_space(world.filler, &space))
-				fill(space, dice_roll(&dice, 0, (uint32_t)space));
+				filler_test_fill(space, dice_roll(&dice, 0, (uint32_t)space));
 			break;
 		default:
-			fill(dice_roll(&dice, 1, 12 * BLOCK_SIZE),
-			     dice_roll(&dice, 0, 12 * BLOCK_SIZE));
+			filler_test_fill(dice_roll(&dice, 1, 12 * BLOCK_SIZE),
+					 dice_roll(&dice, 0, 12 * BLOCK_SIZE));
 			break;
 		}
 		if (dice_one_in(&dice, 2)) {
@@ -264,7 +264,7 @@ static void test_random(uint32_t steps, uint64_t seed)
 	      (unsigned long long)world.received, (unsigned long long)world.written);
 	check(world.waits && world.asked && most_held == BLOCKS,
 	      "%u waits, %u times asked, %u blocks at most", world.waits, world.asked, most_held);
-	end_world();
+	filler_test_end_world();
 	point("at random, seed %llu", (unsigned long long)seed);
 }
 
@@ -273,9 +273,9 @@ int main(int argc, char **argv)
 	uint32_t steps = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 20000;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
 
-	test_several();
-	test_order();
+	test_filler_several();
+	test_filler_order();
 	test_low_water();
-	test_random(steps, seed);
+	test_filler_random(steps, seed);
 	return tap_end();
 }

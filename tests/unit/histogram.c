@@ -43,7 +43,7 @@ static void test_buckets(void)
 	point("each time is in the first bucket whose bound is not below it");
 }
 
-static void test_sum(void)
+static void test_histogram_sum(void)
 {
 	struct histogram histogram = { 0 };
 
@@ -136,7 +136,7 @@ int main(void)
 {
 	test_bounds();
 	test_buckets();
-	test_sum();
+	test_histogram_sum();
 	test_quantile();
 	test_reasons();
 	test_totals();

@@ -51,7 +51,7 @@ static void close_received(struct receiver *receiver)
 		close(receiver->fd[--receiver->count]);
 }
 
-static void time_is_over(evutil_socket_t fd, short what, void *argument)
+static void listener_test_time_is_over(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd;
 	(void)what;
@@ -63,7 +63,7 @@ static unsigned int run_until(const struct receiver *receiver, unsigned int coun
 {
 	const struct timeval time = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 	bool over = false;
-	struct event *timer = evtimer_new(base, time_is_over, &over);
+	struct event *timer = evtimer_new(base, listener_test_time_is_over, &over);
 	unsigned int turns = 0;
 
 	evtimer_add(timer, &time);
@@ -76,7 +76,7 @@ static unsigned int run_until(const struct receiver *receiver, unsigned int coun
 }
 
 /* Open a listener, and leave what it logs in `capture`. */
-static struct listener *open_listener(const char *text, struct receiver *receiver)
+static struct listener *listener_test_open_listener(const char *text, struct receiver *receiver)
 {
 	struct listener *listener;
 
@@ -166,7 +166,7 @@ static unsigned int count_lines(const char *text)
 static void test_accept(void)
 {
 	struct receiver receiver = { .count = 0 };
-	struct listener *listener = open_listener("127.0.0.1:0", &receiver);
+	struct listener *listener = listener_test_open_listener("127.0.0.1:0", &receiver);
 	in_port_t port = logged_port();
 	int client;
 
@@ -198,7 +198,7 @@ static void test_accept(void)
 static void test_everywhere(void)
 {
 	struct receiver receiver = { .count = 0 };
-	struct listener *listener = open_listener(":0", &receiver);
+	struct listener *listener = listener_test_open_listener(":0", &receiver);
 	in_port_t port = logged_port();
 	int ipv4, ipv6;
 
@@ -233,7 +233,7 @@ static void test_one_family(void)
 		tap_skip("an IPv6 address", "no IPv6 here");
 		return;
 	}
-	listener = open_listener("[::1]:0", &receiver);
+	listener = listener_test_open_listener("[::1]:0", &receiver);
 	check(listener && strstr(capture.text, "[::1]:"), "%s", capture.text);
 	client = connect_loopback(AF_INET6, logged_port());
 	run_until(&receiver, 1, PATIENCE_MS);
@@ -246,14 +246,14 @@ static void test_one_family(void)
 	point("an IPv6 address is not one for IPv4");
 }
 
-static void test_open_errors(void)
+static void test_listener_open_errors(void)
 {
 	struct receiver receiver = { .count = 0 };
-	struct listener *listener = open_listener("127.0.0.1:0", &receiver), *second;
+	struct listener *listener = listener_test_open_listener("127.0.0.1:0", &receiver), *second;
 	char text[32];
 
 	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(logged_port()));
-	second = open_listener(text, &receiver);
+	second = listener_test_open_listener(text, &receiver);
 	check(!second, "listens twice");
 	check(strstr(capture.text, "stream adc: listen = 127.0.0.1:") &&
 		      strstr(capture.text, ": Address already in use\n"),
@@ -261,7 +261,7 @@ static void test_open_errors(void)
 	point("a port that is taken is an error, which is logged");
 	listener_close(listener);
 
-	check(!open_listener("systemd:other", &receiver), "listens");
+	check(!listener_test_open_listener("systemd:other", &receiver), "listens");
 	check(strstr(capture.text, "no socket of this name was passed"), "%s", capture.text);
 	point("so is a socket that was not passed");
 }
@@ -269,7 +269,7 @@ static void test_open_errors(void)
 static void test_hand_over(void)
 {
 	struct receiver first = { .count = 0 }, second = { .count = 0 };
-	struct listener *listener = open_listener("127.0.0.1:0", &first);
+	struct listener *listener = listener_test_open_listener("127.0.0.1:0", &first);
 	in_port_t port = logged_port();
 	int client[2];
 
@@ -322,7 +322,7 @@ static void test_passed(void)
 	setenv("LISTEN_FDNAMES", "web", 1);
 	check(service_init(), "not taken");
 	base = event_base_new();
-	listener = open_listener("systemd:web", &receiver);
+	listener = listener_test_open_listener("systemd:web", &receiver);
 	check(listener && logged_port() == port, "%s", capture.text);
 	client = connect_loopback(AF_INET, port);
 	run_until(&receiver, 1, PATIENCE_MS);
@@ -335,7 +335,7 @@ static void test_passed(void)
 	client = connect_loopback(AF_INET, port);
 	check(client >= 0, "%s", strerror(errno));
 	close(client);
-	listener = open_listener("systemd:web", &receiver);
+	listener = listener_test_open_listener("systemd:web", &receiver);
 	run_until(&receiver, 1, PATIENCE_MS);
 	check(receiver.count == 1, "%u connections", receiver.count);
 	close_received(&receiver);
@@ -349,7 +349,7 @@ static void test_passed(void)
 static void test_no_descriptors(void)
 {
 	struct receiver receiver = { .count = 0 };
-	struct listener *listener = open_listener("127.0.0.1:0", &receiver);
+	struct listener *listener = listener_test_open_listener("127.0.0.1:0", &receiver);
 	in_port_t port = logged_port();
 	unsigned int turns;
 	int client[3];
@@ -471,7 +471,7 @@ int main(void)
 	test_accept();
 	test_everywhere();
 	test_one_family();
-	test_open_errors();
+	test_listener_open_errors();
 	test_hand_over();
 	test_no_descriptors();
 	test_foreign();

@@ -99,7 +99,7 @@ static void test_control_characters(void)
 	point("control characters are replaced");
 }
 
-static void test_long_lines(void)
+static void test_log_long_lines(void)
 {
 	static const size_t lengths[] = {
 		900, 1016, 1017, 1018, 1019, 1023, 1024, 1025, 2000, 10000
@@ -169,7 +169,7 @@ static void test_lost(void)
 	check(strstr(capture.text, "lost") && strstr(capture.text, ": 1\nprog: text\n"), "%s",
 	      capture.text);
 
-	/* A pipe without O_NONBLOCK, which is full: whoever writes now waits until the alarm. */
+	/* A pipe without O_NONBLOCK, which is full: a write waits until the alarm. */
 	if (pipe2(ends, O_CLOEXEC))
 		err(1, "pipe");
 	fcntl(ends[1], F_SETPIPE_SZ, sizeof(full));
@@ -271,7 +271,7 @@ int main(void)
 	test_prefixes();
 	test_macros();
 	test_control_characters();
-	test_long_lines();
+	test_log_long_lines();
 	test_errno();
 	test_lost();
 	test_limit();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The ring in memory: its blocks, who has them, and who waits for them. */
+/* The ring in memory: free and taken blocks, and the call when blocks are free. */
 #include "ring/ring_memory.h"
 
 #include "capture.h"
@@ -133,7 +133,7 @@ static void test_neighbours(void)
 }
 
 /* The first time, and again after they came back in any order. */
-static void test_order(void)
+static void test_ring_order(void)
 {
 	struct ring *ring = create(4096, BLOCKS, HUGE_PAGES_NEVER);
 	struct block *block[BLOCKS];
@@ -199,7 +199,7 @@ static void test_notify(void)
 	point("who found no block is told once, when enough are free");
 }
 
-static void test_pins(void)
+static void test_ring_pins(void)
 {
 	struct ring *ring = create(4096, BLOCKS, HUGE_PAGES_NEVER);
 	struct block *a = ring_take(ring), *b = ring_take(ring);
@@ -233,7 +233,7 @@ static void test_pins(void)
 	point("pinned blocks are counted, and come back with the last hold");
 }
 
-/* So many MiB of the ring are in transparent huge pages, as its text says. */
+/* Return the MiB in transparent huge pages, as the text of the ring says. */
 static unsigned long transparent_mib(const struct ring *ring)
 {
 	const char *share = strstr(ring_memory_text(ring), "pages, ");
@@ -275,7 +275,7 @@ static void test_transparent(void)
 	point("two rings of a few huge pages do not overlap, and say what each of them has");
 }
 
-static void test_errors(void)
+static void test_ring_errors(void)
 {
 	static const struct {
 		enum huge_pages huge_pages;
@@ -308,10 +308,10 @@ int main(void)
 	test_memory(3 << 20, 3, HUGE_PAGES_AUTO, "3 blocks, no multiple of a huge page");
 	test_again();
 	test_neighbours();
-	test_order();
+	test_ring_order();
 	test_notify();
-	test_pins();
+	test_ring_pins();
 	test_transparent();
-	test_errors();
+	test_ring_errors();
 	return tap_end();
 }

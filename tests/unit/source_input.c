@@ -103,11 +103,11 @@ static const struct source_callbacks callbacks = {
 	.ended = input_ended,
 };
 
-/* Open the source of `input = ...`. What is logged until world_end() is in world.log.text then. */
-static bool world_begin(enum on_end on_end, bool loop, const char *format, ...)
+/* Open the source of `input = ...`. What is logged until input_test_world_end() is in world.log.text then. */
+static bool input_test_world_begin(enum on_end on_end, bool loop, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-static bool world_begin(enum on_end on_end, bool loop, const char *format, ...)
+static bool input_test_world_begin(enum on_end on_end, bool loop, const char *format, ...)
 {
 	va_list args;
 
@@ -134,19 +134,19 @@ static bool world_begin(enum on_end on_end, bool loop, const char *format, ...)
 	return world.source;
 }
 
-static void give_back(void)
+static void input_test_give_back(void)
 {
 	while (world.held_count)
 		ring_put(world.ring, world.held[--world.held_count]);
 }
 
 /* Return: what was logged. */
-static const char *world_end(void)
+static const char *input_test_world_end(void)
 {
 	if (world.source)
 		source_close(world.source);
 	capture_end(&world.log);
-	give_back();
+	input_test_give_back();
 	check(ring_free_blocks(world.ring) == BLOCKS, "%u of %u blocks are free at the end",
 	      ring_free_blocks(world.ring), BLOCKS);
 	ring_destroy(world.ring);
@@ -154,7 +154,7 @@ static const char *world_end(void)
 	return world.log.text;
 }
 
-static void time_is_over(evutil_socket_t fd, short what, void *argument)
+static void input_test_time_is_over(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd;
 	(void)what;
@@ -166,7 +166,7 @@ static void run_for(const uint32_t *count, uint32_t least, const size_t *bytes, 
 {
 	const struct timeval time = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 	bool over = false;
-	struct event *timer = evtimer_new(world.base, time_is_over, &over);
+	struct event *timer = evtimer_new(world.base, input_test_time_is_over, &over);
 
 	evtimer_add(timer, &time);
 	while (!over && (!count || *count < least) && (!bytes || *bytes < least_bytes))
@@ -191,7 +191,7 @@ static void run_ms(int ms)
 	run_for(NULL, 0, NULL, 0, ms);
 }
 
-static unsigned char byte_at(size_t offset)
+static unsigned char input_test_byte_at(size_t offset)
 {
 	return (unsigned char)(offset * 167 + offset / 256 * 13);
 }
@@ -206,7 +206,7 @@ static void write_bytes(int fd, size_t from, size_t to)
 		ssize_t n;
 
 		for (size_t i = 0; i < length; i++)
-			byte[i] = byte_at(from + i);
+			byte[i] = input_test_byte_at(from + i);
 		n = write(fd, byte, length);
 		if (n <= 0)
 			err(1, "write");
@@ -218,12 +218,13 @@ static void write_bytes(int fd, size_t from, size_t to)
 static void check_bytes(size_t at, size_t from, size_t to)
 {
 	for (size_t i = 0; i < to - from; i++) {
-		if (!check(world.byte[at + i] == byte_at(from + i), "byte %zu is wrong", at + i))
+		if (!check(world.byte[at + i] == input_test_byte_at(from + i), "byte %zu is wrong",
+			   at + i))
 			return;
 	}
 }
 
-static unsigned int count_of(const char *text, const char *wanted)
+static unsigned int input_test_count_of(const char *text, const char *wanted)
 {
 	unsigned int count = 0;
 
@@ -245,11 +246,11 @@ static int pipe_to_stdin(void)
 	return ends[1];
 }
 
-static void test_blocks(void)
+static void test_input_blocks(void)
 {
 	int fd = pipe_to_stdin();
 
-	check(world_begin(ON_END_AUTO, false, "-"), "not open");
+	check(input_test_world_begin(ON_END_AUTO, false, "-"), "not open");
 	write_bytes(fd, 0, 2 * BLOCK_SIZE + 100);
 	run_until_bytes(2 * BLOCK_SIZE);
 	check(world.readies == 1, "%" PRIu32 " times ready", world.readies);
@@ -271,15 +272,15 @@ static void test_blocks(void)
 	check(world.bytes == 3 * BLOCK_SIZE, "%zu bytes", world.bytes);
 	check_bytes(0, 0, 3 * BLOCK_SIZE);
 	check(!strcmp(world.why, "end of input"), "%s", world.why);
-	check(!*world_end(), "%s", world.log.text);
+	check(!*input_test_world_end(), "%s", world.log.text);
 	point("at the end of standard input the rest is handed on, and the source ends");
 }
 
-static void test_stop(void)
+static void test_input_stop(void)
 {
 	int fd = pipe_to_stdin();
 
-	world_begin(ON_END_AUTO, false, "-");
+	input_test_world_begin(ON_END_AUTO, false, "-");
 	write_bytes(fd, 0, 100);
 	run_ms(FLUSH_MS / 10);
 	check(world.blocks == 0, "%" PRIu32 " blocks", world.blocks);
@@ -289,7 +290,7 @@ static void test_stop(void)
 	run_ms(2 * FLUSH_MS);
 	check(world.bytes == 100 && !world.ends, "%zu bytes, %" PRIu32 " ends", world.bytes,
 	      world.ends);
-	world_end();
+	input_test_world_end();
 	close(fd);
 	point("when it is stopped, it hands on what it has, and reads no more");
 }
@@ -300,7 +301,7 @@ static void test_starved(void)
 	int fd = pipe_to_stdin(), unread = 0;
 	const size_t bytes = (BLOCKS + 2) * BLOCK_SIZE;
 
-	world_begin(ON_END_AUTO, false, "-");
+	input_test_world_begin(ON_END_AUTO, false, "-");
 	world.keeps = true;
 	write_bytes(fd, 0, bytes / 2);
 	run_until_bytes(bytes / 2 / BLOCK_SIZE * BLOCK_SIZE);
@@ -316,12 +317,12 @@ static void test_starved(void)
 	ring_put(world.ring, world.held[--world.held_count]);
 	run_ms(FLUSH_MS);
 	check(world.blocks == BLOCKS, "%" PRIu32 " blocks", world.blocks);
-	give_back();
+	input_test_give_back();
 	run_until_bytes(bytes);
 	check_bytes(0, 0, bytes);
 	close(fd);
 	run_until_end();
-	world_end();
+	input_test_world_end();
 	point("with more free blocks than the low-water mark it goes on, and nothing is lost");
 }
 
@@ -335,7 +336,7 @@ static void test_fifo(void)
 	snprintf(path, sizeof(path), "%s/fifo", directory);
 	if (mkfifo(path, 0600))
 		err(1, "%s", path);
-	world_begin(ON_END_WAIT, false, "%s", path);
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
 	run_ms(FLUSH_MS);
 	check(!world.ends, "ended before there is a writer");
 	for (size_t writer = 0; writer < 3; writer++) {
@@ -348,18 +349,18 @@ static void test_fifo(void)
 	}
 	check_bytes(0, 0, 3000);
 	check(!world.ends, "ended");
-	world_end();
-	check(count_of(world.log.text, "end of input; waiting for the next writer") == 3, "%s",
-	      world.log.text);
+	input_test_world_end();
+	check(input_test_count_of(world.log.text, "end of input; waiting for the next writer") == 3,
+	      "%s", world.log.text);
 	point("on-end = wait: a FIFO is read from one writer after the other");
 
-	world_begin(ON_END_AUTO, false, "%s", path);
+	input_test_world_begin(ON_END_AUTO, false, "%s", path);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	write_bytes(fd, 0, 1000);
 	close(fd);
 	run_until_end();
 	check(world.bytes == 1000, "%zu bytes", world.bytes);
-	world_end();
+	input_test_world_end();
 	point("without it, it ends with the first writer");
 }
 
@@ -373,46 +374,46 @@ static void test_file(void)
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	write_bytes(fd, 0, size);
 	close(fd);
-	world_begin(ON_END_AUTO, false, "%s", path);
+	input_test_world_begin(ON_END_AUTO, false, "%s", path);
 	run_until_end();
 	check(world.bytes == size, "%zu bytes", world.bytes);
 	check_bytes(0, 0, size);
-	world_end();
+	input_test_world_end();
 	point("a file is read once");
 
-	world_begin(ON_END_AUTO, true, "%s", path);
+	input_test_world_begin(ON_END_AUTO, true, "%s", path);
 	world.keeps = true; /* or there would be no end of it */
 	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
 	check(world.bytes == BLOCKS * BLOCK_SIZE && !world.ends, "%zu bytes", world.bytes);
 	for (size_t at = 0; at + size < world.bytes; at += size)
 		check_bytes(at, 0, size);
 	check(world.length[3] == BLOCK_SIZE, "block of %" PRIu32 " bytes", world.length[3]);
-	world_end();
+	input_test_world_end();
 	point("loop = yes: again and again, without a gap");
 
-	check(!world_begin(ON_END_WAIT, false, "%s", path), "open");
-	check(strstr(world_end(), "is a regular file; on-end = wait needs a FIFO"), "%s",
+	check(!input_test_world_begin(ON_END_WAIT, false, "%s", path), "open");
+	check(strstr(input_test_world_end(), "is a regular file; on-end = wait needs a FIFO"), "%s",
 	      world.log.text);
-	check(!world_begin(ON_END_AUTO, false, "%s", directory), "open");
-	check(strstr(world_end(), "is a directory"), "%s", world.log.text);
-	check(!world_begin(ON_END_AUTO, false, "%s/none", directory), "open");
-	check(strstr(world_end(), "stream adc: input = /tmp/") &&
+	check(!input_test_world_begin(ON_END_AUTO, false, "%s", directory), "open");
+	check(strstr(input_test_world_end(), "is a directory"), "%s", world.log.text);
+	check(!input_test_world_begin(ON_END_AUTO, false, "%s/none", directory), "open");
+	check(strstr(input_test_world_end(), "stream adc: input = /tmp/") &&
 		      strstr(world.log.text, "/none: No such file or directory\n"),
 	      "%s", world.log.text);
 	point("what cannot be read is an error when it is opened");
 
 	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	close(fd);
-	world_begin(ON_END_AUTO, true, "%s", path);
+	input_test_world_begin(ON_END_AUTO, true, "%s", path);
 	run_until_end();
 	check(!world.bytes, "%zu bytes", world.bytes);
-	world_end();
+	input_test_world_end();
 	point("loop = yes: an empty file ends");
 }
 
 /* ---- sockets ---- */
 
-static int listen_at(const struct sockaddr *address, socklen_t length)
+static int input_test_listen_at(const struct sockaddr *address, socklen_t length)
 {
 	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -439,11 +440,11 @@ static void test_tcp(void)
 {
 	union any_address address;
 	socklen_t length = loopback(&address, AF_INET, 0);
-	int listening = listen_at(&address.sockaddr, length), fd;
+	int listening = input_test_listen_at(&address.sockaddr, length), fd;
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
 	getsockname(listening, &address.sockaddr, &length);
-	world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
+	input_test_world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
 	fd = accept_running(listening);
 	write_bytes(fd, 0, BLOCK_SIZE + 100);
 	close(fd);
@@ -458,20 +459,20 @@ static void test_tcp(void)
 	fd = accept_running(listening);
 	close(fd);
 	check(!world.ends, "ended");
-	world_end();
-	check(count_of(world.log.text, ": open\n") == 3, "%s", world.log.text);
+	input_test_world_end();
+	check(input_test_count_of(world.log.text, ": open\n") == 3, "%s", world.log.text);
 	check(strstr(world.log.text, "end of input; trying again in 100ms\n"), "%s",
 	      world.log.text);
 	check(strstr(world.log.text, "Connection reset by peer; trying again in 200ms\n"), "%s",
 	      world.log.text);
 	point("a TCP input connects again when the connection ended or was reset");
 
-	world_begin(ON_END_CLOSE, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
+	input_test_world_begin(ON_END_CLOSE, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
 	fd = accept_running(listening);
 	close(fd);
 	run_until_end();
 	check(!strcmp(world.why, "end of input"), "%s", world.why);
-	world_end();
+	input_test_world_end();
 	close(listening);
 	point("on-end = close: it does not");
 }
@@ -480,22 +481,23 @@ static void test_backoff(void)
 {
 	union any_address address;
 	socklen_t length = loopback(&address, AF_INET, 0);
-	int listening = listen_at(&address.sockaddr, length);
+	int listening = input_test_listen_at(&address.sockaddr, length);
 
 	getsockname(listening, &address.sockaddr, &length);
 	close(listening);
-	world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
+	input_test_world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
 	/* 0, 100, 300 and 700 ms after the start; the next one is 800 ms later. */
 	run_ms(1300);
 	check(!world.ends && !world.bytes, "%" PRIu32 " ends, %zu bytes", world.ends, world.bytes);
-	world_end();
+	input_test_world_end();
 	for (unsigned int ms = 100; ms <= 400; ms *= 2) {
 		char wanted[64];
 
 		snprintf(wanted, sizeof(wanted), "Connection refused; trying again in %ums\n", ms);
-		check(count_of(world.log.text, wanted) == 1, "%s%s", wanted, world.log.text);
+		check(input_test_count_of(world.log.text, wanted) == 1, "%s%s", wanted,
+		      world.log.text);
 	}
-	check(count_of(world.log.text, "trying again") <= 4, "%s", world.log.text);
+	check(input_test_count_of(world.log.text, "trying again") <= 4, "%s", world.log.text);
 	point("each try comes later than the one before");
 
 	struct backoff backoff;
@@ -517,14 +519,14 @@ static void test_unix(void)
 	int listening, fd;
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", directory);
-	world_begin(ON_END_AUTO, false, "unix:%s", address.sun_path);
+	input_test_world_begin(ON_END_AUTO, false, "unix:%s", address.sun_path);
 	run_ms(50);
-	listening = listen_at((const struct sockaddr *)&address, sizeof(address));
+	listening = input_test_listen_at((const struct sockaddr *)&address, sizeof(address));
 	fd = accept_running(listening);
 	write_bytes(fd, 0, 500);
 	run_until_bytes(500);
 	check_bytes(0, 0, 500);
-	world_end();
+	input_test_world_end();
 	close(fd);
 	close(listening);
 	check(strstr(world.log.text, "No such file or directory; trying again in 100ms\n"), "%s",
@@ -534,14 +536,14 @@ static void test_unix(void)
 
 /* ---- commands ---- */
 
-static void test_command(void)
+static void test_input_command(void)
 {
-	world_begin(ON_END_AUTO, false, "exec:printf abc; echo note >&2; exit 3");
+	input_test_world_begin(ON_END_AUTO, false, "exec:printf abc; echo note >&2; exit 3");
 	run_until_bytes(6);
 	check(!memcmp(world.byte, "abcabc", 6), "%.6s", (const char *)world.byte);
 	check(world.length[0] == 3, "block of %" PRIu32 " bytes", world.length[0]);
 	check(!world.ends, "ended");
-	world_end();
+	input_test_world_end();
 	check(strstr(world.log.text, "stream adc: command: note\n"), "%s", world.log.text);
 	check(strstr(world.log.text, "stream adc: command ended with status 3\n"), "%s",
 	      world.log.text);
@@ -549,10 +551,10 @@ static void test_command(void)
 	      world.log.text);
 	point("a command runs again when it ended; its errors and its status are logged");
 
-	world_begin(ON_END_CLOSE, false, "exec:kill -9 $$");
+	input_test_world_begin(ON_END_CLOSE, false, "exec:kill -9 $$");
 	run_until_end();
 	run_ms(300); /* it closes its output before it is a zombie */
-	world_end();
+	input_test_world_end();
 	check(strstr(world.log.text, "command ended by signal 9"), "%s", world.log.text);
 	point("on-end = close: it does not");
 }
@@ -577,8 +579,8 @@ static void test_command_group(void)
 {
 	pid_t shell = 0, child = 0;
 
-	world_begin(ON_END_AUTO, false,
-		    "exec:sleep 600 & echo $$ $! end; trap '' TERM; wait; wait");
+	input_test_world_begin(ON_END_AUTO, false,
+			       "exec:sleep 600 & echo $$ $! end; trap '' TERM; wait; wait");
 	for (int ms = 0; ms < PATIENCE_MS && !memchr(world.byte, 'd', world.bytes); ms += 10)
 		run_ms(10);
 	check(sscanf((const char *)world.byte, "%d %d", &shell, &child) == 2, "%s",
@@ -589,17 +591,17 @@ static void test_command_group(void)
 		run_ms(10);
 	check(!is_running(child), "the child still runs");
 	check(!world.ends, "ended");
-	world_end();
+	input_test_world_end();
 	check(!is_running(shell), "the shell still runs");
 	point("a command and its children are asked to end, and then killed, with the source");
 
-	world_begin(ON_END_AUTO, false,
-		    "exec:(trap '' TERM; exec sleep 600) & echo $$ $! end; wait");
+	input_test_world_begin(ON_END_AUTO, false,
+			       "exec:(trap '' TERM; exec sleep 600) & echo $$ $! end; wait");
 	for (int ms = 0; ms < PATIENCE_MS && !memchr(world.byte, 'd', world.bytes); ms += 10)
 		run_ms(10);
 	check(sscanf((const char *)world.byte, "%d %d", &shell, &child) == 2, "%s",
 	      (const char *)world.byte);
-	world_end();
+	input_test_world_end();
 	for (int ms = 0; ms < PATIENCE_MS && is_running(child); ms += 10)
 		usleep(10000);
 	check(!is_running(child), "the child still runs");
@@ -614,15 +616,15 @@ int main(void)
 	alarm(100); /* a FIFO that nobody reads cannot be opened */
 	if (!mkdtemp(directory))
 		err(1, "%s", directory);
-	test_blocks();
-	test_stop();
+	test_input_blocks();
+	test_input_stop();
 	test_starved();
 	test_fifo();
 	test_file();
 	test_tcp();
 	test_backoff();
 	test_unix();
-	test_command();
+	test_input_command();
 	test_command_group();
 	for (const char *const *name = (const char *const[]){ "fifo", "file", "socket", NULL };
 	     *name; name++) {

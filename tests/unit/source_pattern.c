@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The pattern source: how much it makes in a turn, as the budget allows. */
+/* The pattern source: the number of blocks it makes at once, within the budget allows. */
 #include "config/option_table.h"
 #include "lib/pattern.h"
 #include "lib/units.h"
@@ -29,19 +29,19 @@ static struct world {
 	uint32_t most_blocks;	/* in a turn */
 } world;
 
-static void take_filled(void *argument, struct block *block)
+static void pattern_test_take_filled(void *argument, struct block *block)
 {
 	(void)argument;
 	check(block->length == BLOCK_SIZE, "%" PRIu32 " bytes", block->length);
 	world.held[world.held_count++] = block;
 }
 
-static void nothing(void *argument)
+static void pattern_test_nothing(void *argument)
 {
 	(void)argument;
 }
 
-static size_t turn(void *argument)
+static size_t pattern_test_turn(void *argument)
 {
 	(void)argument;
 	if (world.turns && world.blocks == world.blocks_before)
@@ -51,7 +51,7 @@ static size_t turn(void *argument)
 	return world.turn_bytes;
 }
 
-static void blocks_ready(void *argument)
+static void pattern_test_blocks_ready(void *argument)
 {
 	(void)argument;
 	if (world.held_count > world.most_blocks)
@@ -61,14 +61,14 @@ static void blocks_ready(void *argument)
 		ring_put(world.ring, world.held[--world.held_count]);
 }
 
-static void begin_world(uint64_t rate, size_t turn_bytes)
+static void pattern_test_begin_world(uint64_t rate, size_t turn_bytes)
 {
 	static const struct source_callbacks callbacks = {
-		.block_filled = take_filled,
-		.make_room = nothing,
-		.starved = nothing,
-		.ready = blocks_ready,
-		.budget = turn,
+		.block_filled = pattern_test_take_filled,
+		.make_room = pattern_test_nothing,
+		.starved = pattern_test_nothing,
+		.ready = pattern_test_blocks_ready,
+		.budget = pattern_test_turn,
 	};
 	struct event_config *config = event_config_new();
 
@@ -91,7 +91,7 @@ static void begin_world(uint64_t rate, size_t turn_bytes)
 	source_start(world.source);
 }
 
-static void end_world(void)
+static void pattern_test_end_world(void)
 {
 	source_close(world.source);
 	check(ring_free_blocks(world.ring) == BLOCKS,
@@ -106,15 +106,15 @@ static void run_turns(uint64_t turns)
 		event_base_loop(world.base, EVLOOP_ONCE);
 }
 
-/* Of turns of so many bytes 100 make @blocks, at most @most_blocks of them in one. */
+/* Check that 100 turns of @turn_bytes make @blocks, at most @most_blocks of them in one. */
 static void check_turns(size_t turn_bytes, uint32_t most_blocks, uint64_t blocks)
 {
-	begin_world(UNITS_RATE_MAX, turn_bytes);
+	pattern_test_begin_world(UNITS_RATE_MAX, turn_bytes);
 	run_turns(100);
 	check(world.most_blocks == most_blocks, "%" PRIu32 " blocks in a turn", world.most_blocks);
 	check(world.blocks == blocks, "%" PRIu64 " blocks in %" PRIu64 " turns", world.blocks,
 	      world.turns);
-	end_world();
+	pattern_test_end_world();
 }
 
 static void test_whole_blocks(void)
@@ -132,14 +132,14 @@ static void test_large_blocks(void)
 
 static void test_paced(void)
 {
-	begin_world(50 * BLOCK_SIZE, BLOCK_SIZE / 4 * 3);
+	pattern_test_begin_world(50 * BLOCK_SIZE, BLOCK_SIZE / 4 * 3);
 	run_turns(21);
 	check(world.blocks >= 20, "%" PRIu64 " blocks in %" PRIu64 " turns", world.blocks,
 	      world.turns);
 	/* Where it began nothing was due. */
 	check(world.empty_turns <= 1, "%" PRIu64 " turns without a block", world.empty_turns);
-	end_world();
-	point("but a block that is due does not wait for a turn, too");
+	pattern_test_end_world();
+	point("but a block that is due does not wait for the budget, too");
 }
 
 int main(void)
