@@ -8,7 +8,7 @@
 struct cpu_time {
 	double own, server;
 	double softirq; /* of the kernel's threads ksoftirqd/N */
-	double machine; /* of all processes */
+	double machine; /* all processes together */
 };
 
 /** cpu_time_init() - find ksoftirqd; call it before measuring, because it reads all of /proc. */

@@ -18,7 +18,7 @@ struct streams;
 /* The streams that requests are about, and what requests can do besides. */
 struct control_owner {
 	struct streams *streams;
-	void *argument; /* of each of these */
+	void *argument; /* passed to each callback */
 	/* Return true while the daemon is stopping. */
 	bool (*is_draining)(void *argument);
 	/* Stop, as for SIGTERM. */

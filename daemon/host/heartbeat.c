@@ -25,7 +25,7 @@ struct heartbeat {
 	struct streams *streams;
 	bool stopping;
 	struct event watchdog, status;
-	uint64_t bytes;	      /* of all streams, at the last check */
+	uint64_t bytes;	      /* all streams together, at the last check */
 	uint64_t measured_ns; /* time of that check */
 	char sent_status[256];
 };

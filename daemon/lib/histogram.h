@@ -11,7 +11,7 @@
 #define HISTOGRAM_BOUNDS 22U
 
 struct histogram {
-	uint64_t count[HISTOGRAM_BOUNDS + 1]; /* of each bucket by itself */
+	uint64_t count[HISTOGRAM_BOUNDS + 1]; /* for each bucket, not cumulative */
 	uint64_t sum_seconds, sum_ns;	      /* together; sum_ns is less than a second */
 };
 

@@ -148,10 +148,9 @@ static bool listen_add_socket(struct listen_set *set, int fd)
 		socket = set->callbacks.attach(set->argument, fd);
 	else
 		/* Enabled below: this ignores that there is no memory to watch the socket. */
-		socket = evconnlistener_new(set->base, listen_accepted, set,
-					    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC |
-						    LEV_OPT_DISABLED,
-					    0, fd);
+		socket = evconnlistener_new(
+			set->base, listen_accepted, set,
+			LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_DISABLED, 0, fd);
 	if (!socket) {
 		close(fd);
 		errno = ENOMEM;

@@ -20,7 +20,7 @@
 static struct {
 	char *notify_socket;
 	uint64_t watchdog_us;
-	char **name; /* of each passed socket */
+	char **name; /* one for each passed socket */
 	unsigned int sockets;
 } service;
 

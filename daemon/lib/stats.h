@@ -36,7 +36,7 @@ struct zerocopy_stats {
 	uint64_t zerocopy_sends;
 	uint64_t copied_sends;	      /* sent without the flag */
 	uint64_t completed;	      /* sends that the kernel reported complete */
-	uint64_t completed_copied;    /* of these: it copied after all */
+	uint64_t completed_copied;    /* completed sends that the kernel copied after all */
 	uint64_t no_buffer;	      /* ENOBUFS: sent by copying instead */
 	uint64_t foreign_completions; /* numbers that were not outstanding: a bug */
 	uint64_t truncated;	      /* notifications that did not fit the buffer: a bug */
@@ -62,9 +62,8 @@ void client_totals_add(struct client_totals *totals, const struct client_stats *
 void client_totals_join(struct client_totals *totals, const struct client_totals *others);
 
 /*
- * Of each block and client: from when the block was full to when its last byte was handed to the
- * socket, and to when the kernel had reported that the client has it. The latter only of zero-copy
- * sends: nobody reports about others.
+ * Times for each block and client: from the full block to the last byte handed to the socket, and to
+ * the kernel's report that the client has it. The second is known for zero-copy sends only.
  */
 struct latency {
 	struct histogram to_send;

@@ -36,7 +36,7 @@ struct change {
 	struct stream *prepared;	 /* for CHANGE_RESTART and CHANGE_OPEN */
 	struct stream_settings *adapted; /* copy of `wanted`, for CHANGE_ADAPT */
 	struct endpoints added;		 /* ORIGIN_NEW, before they are moved */
-	enum origin *origin;		 /* of each item of wanted->listen */
+	enum origin *origin;		 /* one for each item of wanted->listen */
 	char options[OPTION_NAMES_TEXT];
 };
 

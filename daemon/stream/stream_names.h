@@ -71,7 +71,7 @@ void stream_names_free(struct stream_names *names);
 struct name_report {
 	const char *name;
 	const struct stream_stats *stats; /* totals; of clients, those that left */
-	struct client_totals totals;	  /* of all clients, left and present */
+	struct client_totals totals;	  /* all clients, left and present */
 	uint64_t clients;		  /* present */
 	uint64_t outstanding_sends;
 	uint64_t most_lag_bytes; /* of the slowest client */

@@ -123,7 +123,7 @@ static void test_whole_blocks(void)
 	point("several blocks in a turn");
 }
 
-/* Whoever is sent what a turn is, and no more, keeps up with the source. */
+/* A client that receives exactly one budget at a time keeps up with the source. */
 static void test_large_blocks(void)
 {
 	check_turns(BLOCK_SIZE / 4 * 3, 1, 75);
