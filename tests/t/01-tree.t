@@ -87,6 +87,22 @@ is "the layers in kmod/README.md have each of their files" "$(tr ' ' '\n' <"$wor
 is "and each one includes only from layers below" "$(awk 'NR == FNR { for (i = 1; i <= NF; i++) layer[$i] = NR; next }
 	!(layer[$2] < layer[$1])' "$work/module-layers" "$work/module-arrows")" ""
 
+# --- names ---
+# A debugger and a search find one function by a name. A function in a header is one, wherever it is included.
+if command -v ctags >/dev/null; then
+	# Attributes in front of a function would be taken for it.
+	printf '%s\n' "${files[@]}" | grep -E '^(daemon|kmod|tests|bench)/.*\.[ch]$' |
+		ctags -L - --languages=C --langmap=C:.c.h --kinds-C=f -I '__attribute__+' -x --sort=no \
+			--_xformat='%N %{file} %F' >"$work/functions" 2>"$work/ctags"
+	compare "ctags finds static functions" "$(grep -c ' file ' "$work/functions")" -ge 1000
+	awk '$2 == "file" && !seen[$1, $3]++ { places[$1] = places[$1] " " $3; count[$1]++ }
+		END { for (name in places) if (count[name] > 1) print name ":" places[name] }' \
+		"$work/functions" | sort >"$work/shared"
+	is "each static function has a name of its own" "$(cat "$work/shared")" ""
+else
+	skip "each static function has a name of its own" "ctags is not installed"
+fi
+
 # --- format and linters ---
 mapfile -t c_files < <(printf '%s\n' "${files[@]}" | grep '\.[ch]$' | grep -Ev "^(kmod|tests/vm/pfnmap)/")
 mapfile -t scripts < <(grep -lE '^#!.*(ba)?sh|shellcheck shell=' "${files[@]}" | grep -v '^LICENSE')
