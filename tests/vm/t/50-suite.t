@@ -11,6 +11,7 @@ suite="20-streaming 21-churn 22-slow 26-network 27-stop 28-idle"
 declare -A left_out=(
 	[01-tree]="the sources and their build"
 	[02-harness]="the tests' own means"
+	[03-english]="comments and manuals"
 	[05-feedclient]="the checking client alone"
 	[10-documented]="manuals and samples"
 	[15-devicetree]="overlays and their schema"
