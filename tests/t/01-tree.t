@@ -162,6 +162,21 @@ grep -oP 'tests/packages \K[a-z-]+' $document | sort -u | while read -r name; do
 	grep -q "^$name) wanted=" tests/packages || echo "tests/packages $name"
 done >>"$work/unknown"
 is "$document names targets and files that exist" "$(cat "$work/unknown")" ""
+
+# --- the tour of daemon/ ---
+document=daemon/README.md
+{
+	grep -oE '\b[a-z_]+\(\)' $document | tr -d '()' | sort -u | while read -r name; do
+		grep -rqw --include='*.[ch]' "$name" daemon || echo "$name()"
+	done
+	grep -oE '\bstruct [a-z_]+' $document | sort -u | while read -r name; do
+		grep -rqE --include='*.[ch]' "^$name \{" daemon || echo "$name"
+	done
+	grep -oE '\b[a-z_/]+\.(c|h|5|8|t)\b' $document | sort -u | while read -r name; do
+		printf '%s\n' "${files[@]}" | grep -q "$name\$" || echo "$name"
+	done
+} >"$work/unknown"
+is "$document names functions, structs and files that exist" "$(cat "$work/unknown")" ""
 compare "and most targets of tests" "$(grep -oE 'make (check|bench|demo)[a-z-]*' $document | sort -u | wc -l)" -ge 9
 for folder in tests/t tests/vm/t tests/service/t; do
 	find $folder -name '*.t' -printf '%f\n' | sort | awk -v folder="$folder" '
