@@ -267,7 +267,7 @@ static bool reload_wanted(void *argument, char *text, size_t size)
 
 static bool open_control(struct daemon *daemon)
 {
-	const struct control_owner owner = {
+	const struct control_callbacks callbacks = {
 		.streams = daemon->streams,
 		.argument = daemon,
 		.is_draining = daemon_is_draining,
@@ -278,7 +278,7 @@ static bool open_control(struct daemon *daemon)
 
 	if (!path)
 		return true;
-	daemon->control = control_open(daemon->base, path, &owner);
+	daemon->control = control_open(daemon->base, path, &callbacks);
 	free(path);
 	return daemon->control != NULL;
 }

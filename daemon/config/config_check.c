@@ -71,7 +71,7 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 {
 	int sources = !!stream->input + !!stream->pattern + !!stream->device;
 	struct input input;
-	const char *wrong;
+	const char *expected;
 
 	if (!sources) {
 		log_error("%s: no source; expected input, pattern or device", where);
@@ -82,7 +82,7 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 			  sources == 2 ? "two" : "three");
 		return 1;
 	}
-	if (stream->loop && (!stream->input || !input_parse(stream->input, &input, &wrong) ||
+	if (stream->loop && (!stream->input || !input_parse(stream->input, &input, &expected) ||
 			     (input.kind != INPUT_PATH && input.kind != INPUT_STDIN))) {
 		log_error("%s loop = yes: expected an input that is a regular file", where);
 		return 1;
@@ -160,7 +160,8 @@ static unsigned int check_endpoints(const struct config *config, const char *ori
 }
 
 /* Return an earlier stream with the same source, where only one stream can have it; or NULL. */
-static const struct stream_settings *earlier_owner(const struct config *config, size_t number)
+static const struct stream_settings *earlier_user_of_source(const struct config *config,
+							    size_t number)
 {
 	const struct stream_settings *stream = &config->streams[number];
 
@@ -185,20 +186,20 @@ bool config_check(const struct config *config, const char *origin)
 		return false;
 	}
 	for (size_t i = 0; i < config->stream_count; i++) {
-		const struct stream_settings *stream = &config->streams[i], *owner;
+		const struct stream_settings *stream = &config->streams[i], *earlier;
 
 		errors += check_stream_settings(stream, origin);
-		owner = earlier_owner(config, i);
-		if (!owner)
+		earlier = earlier_user_of_source(config, i);
+		if (!earlier)
 			continue;
 		if (stream->device)
 			log_error("%s: [stream %s] device = %s: taken by [stream %s]; expected one "
 				  "stream for each device",
-				  origin, stream->name, stream->device, owner->name);
+				  origin, stream->name, stream->device, earlier->name);
 		else
 			log_error("%s: [stream %s] input = -: taken by [stream %s]; expected one "
 				  "stream on standard input",
-				  origin, stream->name, owner->name);
+				  origin, stream->name, earlier->name);
 		errors++;
 	}
 	errors += check_endpoints(config, origin);

@@ -61,7 +61,7 @@ TAILQ_HEAD(connection_list, connection);
 
 struct control {
 	struct event_base *base;
-	struct control_owner owner;
+	struct control_callbacks callbacks;
 	struct control_socket socket;
 	bool is_bound; /* the socket exists */
 	struct listen_set *set;
@@ -203,7 +203,7 @@ static void connection_answer(struct connection *connection)
 	connection->active_ns = clock_monotonic_ns();
 	connection_send_answer(
 		connection,
-		line ? request_answer(&control->owner, &connection->peer, line, length) : NULL);
+		line ? request_answer(&control->callbacks, &connection->peer, line, length) : NULL);
 	free(line);
 }
 
@@ -403,7 +403,7 @@ static bool control_listen(struct control *control, const char *path)
 }
 
 struct control *control_open(struct event_base *base, const char *path,
-			     const struct control_owner *owner)
+			     const struct control_callbacks *callbacks)
 {
 	struct control *control = calloc(1, sizeof(*control));
 
@@ -412,7 +412,7 @@ struct control *control_open(struct event_base *base, const char *path,
 		return NULL;
 	}
 	control->base = base;
-	control->owner = *owner;
+	control->callbacks = *callbacks;
 	TAILQ_INIT(&control->connections);
 	TAILQ_INIT(&control->dead);
 	control->set = listen_create(base, &control_listen_callbacks, control);

@@ -16,7 +16,7 @@ struct event_base;
 struct streams;
 
 /* The streams that requests are about, and what requests can do besides. */
-struct control_owner {
+struct control_callbacks {
 	struct streams *streams;
 	void *argument; /* passed to each callback */
 	/* Return true while the daemon is stopping. */
@@ -37,7 +37,7 @@ struct control_owner {
  * Return: NULL after an error, which was logged.
  */
 struct control *control_open(struct event_base *base, const char *path,
-			     const struct control_owner *owner);
+			     const struct control_callbacks *callbacks);
 
 /** control_close() - send the answers that can be sent at once, remove the socket, free everything. */
 void control_close(struct control *control);

@@ -26,7 +26,7 @@
 #define MAX_ANSWER (1UL << 20)
 
 struct request {
-	const struct control_owner *owner;
+	const struct control_callbacks *callbacks;
 	const struct request_peer *peer;
 	const char *line;
 	size_t length;
@@ -85,7 +85,7 @@ static void visit_stream(void *argument, struct stream *stream)
 /* Call ->each for the streams found. Return: false, with an error, if there is no such stream. */
 static bool search_streams(struct request *request, struct stream_search *all)
 {
-	streams_each(request->owner->streams, visit_stream, all);
+	streams_each(request->callbacks->streams, visit_stream, all);
 	if (all->found || !all->name)
 		return true;
 	request_refuse(request, "%s: no such stream", all->name);
@@ -130,7 +130,7 @@ static void add_name_totals(void *argument, const struct name_report *report)
 
 static json_t *answer_status(struct request *request)
 {
-	const struct control_owner *owner = request->owner;
+	const struct control_callbacks *callbacks = request->callbacks;
 	struct name_report sum = { 0 };
 	const char *command;
 	json_t *answer;
@@ -138,11 +138,11 @@ static json_t *answer_status(struct request *request)
 	if (!request_unpack(request, "{s:s}", "command", &command))
 		return NULL;
 	answer = request_add_time(report_daemon());
-	streams_each_name(owner->streams, add_name_totals, &sum);
+	streams_each_name(callbacks->streams, add_name_totals, &sum);
 	if (!json_object_update_new(
 		    answer,
 		    json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "state",
-			      owner->is_draining(owner->argument) ? "draining" : "running",
+			      callbacks->is_draining(callbacks->argument) ? "draining" : "running",
 			      "log_level", request_level_word(), "streams",
 			      (json_int_t)sum.generations, "clients", (json_int_t)sum.clients,
 			      "sent_bytes", (json_int_t)sum.totals.stats.sent_bytes,
@@ -159,7 +159,7 @@ static json_t *answer_streams(struct request *request)
 	if (!request_unpack(request, "{s:s}", "command", &command))
 		return NULL;
 	return request_add_time(
-		json_pack("{s:o}", "streams", report_streams(request->owner->streams)));
+		json_pack("{s:o}", "streams", report_streams(request->callbacks->streams)));
 }
 
 /* A page has at most MAX_CLIENTS clients: a long list would delay the streams. */
@@ -183,7 +183,7 @@ static json_t *answer_clients(struct request *request)
 	if (most < MAX_CLIENTS)
 		page.limit = (uint64_t)most;
 	answer = request_add_time(json_pack(
-		"{s:o}", "clients", report_clients(request->owner->streams, all.name, &page)));
+		"{s:o}", "clients", report_clients(request->callbacks->streams, all.name, &page)));
 	if (page.first >= page.total || page.total - page.first <= page.limit ||
 	    !json_object_set_new(answer, "next",
 				 json_integer((json_int_t)(page.first + page.limit))))
@@ -226,34 +226,34 @@ static void drain_stream(struct stream_search *all, struct stream *stream)
 static json_t *answer_drain(struct request *request)
 {
 	struct stream_search all = { .each = drain_stream };
-	const struct control_owner *owner = request->owner;
+	const struct control_callbacks *callbacks = request->callbacks;
 	const char *command;
 
 	if (!request_unpack(request, "{s:s, s?s}", "command", &command, "stream", &all.name))
 		return NULL;
 	if (all.name)
 		return search_streams(request, &all) ? json_object() : NULL;
-	if (owner->is_draining(owner->argument))
+	if (callbacks->is_draining(callbacks->argument))
 		return request_refuse(request, "draining already");
-	owner->drain(owner->argument);
+	callbacks->drain(callbacks->argument);
 	return json_object();
 }
 
 static json_t *answer_reload(struct request *request)
 {
 	char text[ERROR_TEXT] = "";
-	const struct control_owner *owner = request->owner;
+	const struct control_callbacks *callbacks = request->callbacks;
 	const char *command;
 
 	if (!request_unpack(request, "{s:s}", "command", &command))
 		return NULL;
-	if (!owner->reload)
+	if (!callbacks->reload)
 		return request_refuse(
 			request,
 			"nothing to reload: dmacastd was started without a configuration file");
-	if (owner->is_draining(owner->argument))
+	if (callbacks->is_draining(callbacks->argument))
 		return request_refuse(request, "draining");
-	if (!owner->reload(owner->argument, text, sizeof(text)))
+	if (!callbacks->reload(callbacks->argument, text, sizeof(text)))
 		return request_refuse(request, "%s", text);
 	return *text ? json_pack("{s:o}", "warnings", report_text(text)) : json_object();
 }
@@ -346,11 +346,11 @@ static json_t *success_answer(json_t *members)
 	return answer;
 }
 
-char *request_answer(const struct control_owner *owner, const struct request_peer *peer,
+char *request_answer(const struct control_callbacks *callbacks, const struct request_peer *peer,
 		     const char *line, size_t length)
 {
 	struct request request = {
-		.owner = owner,
+		.callbacks = callbacks,
 		.peer = peer,
 		.line = line,
 		.length = length,

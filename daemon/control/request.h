@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-struct control_owner;
+struct control_callbacks;
 
 /* The process that sent a request. */
 struct request_peer {
@@ -24,7 +24,7 @@ struct request_peer {
  *
  * Return: the answer, a line without newline, which the caller frees; NULL without memory.
  */
-char *request_answer(const struct control_owner *owner, const struct request_peer *peer,
+char *request_answer(const struct control_callbacks *callbacks, const struct request_peer *peer,
 		     const char *line, size_t length);
 
 /**

@@ -57,16 +57,16 @@ static struct streams *open_test_streams(struct event_base *base,
 	return streams_open(base, settings, count, &callbacks, NULL);
 }
 
-static struct control_owner owner = { .is_draining = fake_is_draining,
-				      .drain = fake_drain,
-				      .reload = fake_reload };
+static struct control_callbacks callbacks = { .is_draining = fake_is_draining,
+					      .drain = fake_drain,
+					      .reload = fake_reload };
 static const struct request_peer the_operator = { .uid = 0, .pid = 1, .may_change = true };
 static const struct request_peer guest = { .uid = 1000, .pid = 2, .may_change = false };
 
 /* Return: the answer, a new reference, checked to be an object with "ok" on one line. */
 static json_t *ask_bytes(const struct request_peer *peer, const char *line, size_t length)
 {
-	char *text = request_answer(&owner, peer, line, length);
+	char *text = request_answer(&callbacks, peer, line, length);
 	json_t *answer = text ? json_loads(text, 0, NULL) : NULL;
 
 	if (check(json_is_boolean(json_object_get(answer, "ok")), "%.*s: %s", (int)length, line,
@@ -171,9 +171,9 @@ static void test_reload_answers(void)
 		fake_daemon.reload_text = long_text;
 		expect_refused(&the_operator, "{\"command\":\"reload\"}", "");
 	}
-	owner.reload = NULL;
+	callbacks.reload = NULL;
 	expect_refused(&the_operator, "{\"command\":\"reload\"}", "without a configuration file");
-	owner.reload = fake_reload;
+	callbacks.reload = fake_reload;
 	point("a reload that is refused says why");
 	fake_daemon.reload_works = true;
 	fake_daemon.reload_text = "";
@@ -253,7 +253,7 @@ static unsigned int fail_each_allocation(const char *line)
 
 	do {
 		allocations = ++number;
-		text = request_answer(&owner, &guest, line, strlen(line));
+		text = request_answer(&callbacks, &guest, line, strlen(line));
 		failed = !allocations;
 		allocations = 0;
 		answer = text ? json_loads(text, 0, NULL) : NULL;
@@ -293,12 +293,12 @@ static void test_failed_allocations(struct event_base *base)
 		"{\"command\":\"streams\"}",
 		"{\"command\":\"clients\"}",
 	};
-	struct streams *none = owner.streams;
+	struct streams *none = callbacks.streams;
 	json_t *answer, *stream;
 
-	owner.streams = open_one_stream(base);
-	if (!check(owner.streams, "no stream")) {
-		owner.streams = none;
+	callbacks.streams = open_one_stream(base);
+	if (!check(callbacks.streams, "no stream")) {
+		callbacks.streams = none;
 		return point("an answer with one stream");
 	}
 	answer = ask_line(&guest, "{\"command\":\"streams\"}");
@@ -313,8 +313,8 @@ static void test_failed_allocations(struct event_base *base)
 		check(fail_each_allocation(lines[i]) > 10, "%s: few allocations", lines[i]);
 	json_set_alloc_funcs(malloc, free);
 	point("a failed allocation is an error, never a part of an answer");
-	streams_close(owner.streams);
-	owner.streams = none;
+	streams_close(callbacks.streams);
+	callbacks.streams = none;
 }
 
 int main(int argc, char **argv)
@@ -323,12 +323,12 @@ int main(int argc, char **argv)
 
 	log_init("test");
 	log_set_level(LOG_LEVEL_ERROR);
-	owner.streams = open_test_streams(base, NULL, 0);
+	callbacks.streams = open_test_streams(base, NULL, 0);
 	test_permissions();
 	test_reload_answers();
 	test_failed_allocations(base);
 	test_faulty_lines(argc > 1 ? (uint32_t)atoi(argv[1]) : 1000000);
-	streams_close(owner.streams);
+	streams_close(callbacks.streams);
 	event_base_free(base);
 	return tap_end();
 }
