@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # The machines' harness: a failure in a guest soon becomes a failed test outside.
+# Not on debug: it tests the harness, which is the same, and waits for machines that fail
 
 . tests/vm/lib.sh
 
