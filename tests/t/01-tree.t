@@ -162,6 +162,15 @@ grep -oP 'tests/packages \K[a-z-]+' $document | sort -u | while read -r name; do
 	grep -q "^$name) wanted=" tests/packages || echo "tests/packages $name"
 done >>"$work/unknown"
 is "$document names targets and files that exist" "$(cat "$work/unknown")" ""
+compare "and most targets of tests" "$(grep -oE 'make (check|bench|demo)[a-z-]*' $document | sort -u | wc -l)" -ge 9
+for folder in tests/t tests/vm/t tests/service/t; do
+	find $folder -name '*.t' -printf '%f\n' | sort | awk -v folder="$folder" '
+		NR == FNR && index($0, "| `" folder "` ") == 1 { rows = 1 }
+		NR == FNR && !NF { rows = 0 }
+		NR == FNR && rows && $3 == "to" { for (n = $2 + 0; n <= $4; n++) known[n] = 1 }
+		NR != FNR && !(substr($0, 1, 2) + 0 in known) { print folder "/" $0 }' $document -
+done >"$work/unlisted"
+is "and the subject of each test number" "$(cat "$work/unlisted")" ""
 
 # --- the tour of daemon/ ---
 document=daemon/README.md
@@ -177,16 +186,8 @@ document=daemon/README.md
 	done
 } >"$work/unknown"
 is "$document names functions, structs and files that exist" "$(cat "$work/unknown")" ""
-compare "and most targets of tests" "$(grep -oE 'make (check|bench|demo)[a-z-]*' $document | sort -u | wc -l)" -ge 9
-for folder in tests/t tests/vm/t tests/service/t; do
-	find $folder -name '*.t' -printf '%f\n' | sort | awk -v folder="$folder" '
-		NR == FNR && index($0, "| `" folder "` ") == 1 { rows = 1 }
-		NR == FNR && !NF { rows = 0 }
-		NR == FNR && rows && $3 == "to" { for (n = $2 + 0; n <= $4; n++) known[n] = 1 }
-		NR != FNR && !(substr($0, 1, 2) + 0 in known) { print folder "/" $0 }' $document -
-done >"$work/unlisted"
-is "and the subject of each test number" "$(cat "$work/unlisted")" ""
 
+# --- installing ---
 find_all()
 {
 	(cd "$1" && find . -type f | sort)
