@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Failed checks of one point that are described. */
 #define TAP_DESCRIBED 10
@@ -84,6 +86,14 @@ static inline void __attribute__((format(printf, 1, 2))) point(const char *forma
 static inline void tap_skip(const char *title, const char *why)
 {
 	printf("ok %u - %s # SKIP %s\n", ++tap.points, title, why);
+}
+
+/* tap_under_valgrind() - valgrind makes some system calls itself, and not as the kernel does. */
+static inline bool tap_under_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "vgpreload");
 }
 
 /* tap_end() - the plan. Return: the exit status. */
