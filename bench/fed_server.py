@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Iterator, Optional, Union
 
 from cell import Cell
+from child import Child
 from log import Log
 from place import BUILD, NOBODY, BenchError, Place
 
@@ -34,7 +35,7 @@ class Group:
     ) -> None:
         self.name = Path(command[0]).name
         self.log = Log()
-        self.root = subprocess.Popen(
+        self.root = Child(
             command,
             stdin=stdin,
             stdout=self.log if stdout is None else stdout,
@@ -53,9 +54,7 @@ class Group:
 
     def ended(self) -> bool:
         """Whether the first process has ended. It is not reaped, so that its id is not reused."""
-        if self.root.returncode is not None:
-            return True
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return self.root.has_ended()
 
     def cpu_at_end(self) -> float:
         """Wait for the end of a process without descendants. Return: its CPU time in seconds."""

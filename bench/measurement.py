@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Iterator
 
 from cell import LOOPBACK, NULL, Cell
+from child import Child
 from log import Log
 from place import BUILD, BenchError, Place
 from sample import Sample
@@ -137,7 +138,7 @@ class _Clients:
 
     def __init__(self, command: list[str]) -> None:
         self.result, self.complaints = Log(), Log()
-        self.child = subprocess.Popen(
+        self.child = Child(
             command, stdin=subprocess.DEVNULL, stdout=self.result, stderr=self.complaints
         )
 

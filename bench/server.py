@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Callable, ContextManager, Iterator, Optional
 
 from cell import HUGE, LOOPBACK, Cell
+from child import Child
 from log import Log
 from place import BUILD, BenchError, Place
 
@@ -75,7 +76,7 @@ class Process:
     def __init__(self, command: list[str]) -> None:
         self.name = Path(command[-1] if len(command) == 1 else command[0]).name
         self.log = Log()
-        self.child = subprocess.Popen(
+        self.child = Child(
             command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
         )
 
