@@ -155,7 +155,7 @@ process_stopped()
 }
 
 server_start "$BUILD/bench/bareloop"
-"$BUILD/bench/sink" --connect "127.0.0.1:$port" --clients 2 --seconds 300ms --warmup 100ms --server-pid "$pid" \
+"$BUILD/bench/sink" --connect "127.0.0.1:$port" --clients 2 --seconds 1s --warmup 100ms --server-pid "$pid" \
 	--slice 20ms >"$work/sink" 2>"$work/said" &
 sink=$!
 will_end $sink
@@ -163,14 +163,15 @@ began=$(date +%s%N)
 have_slices
 wait $sink
 ok $? "slices: a run" || diag_file "$work/said"
-# The program gets as much of the machine as it can, and a slice ends where it can: some are longer.
+# The program gets as much of the machine as it can, and a slice ends where it can: some are longer, on a busy
+# machine most of them.
 compare "slices: there are enough" "$slices" -ge 8
-compare "... and no more" "$slices" -le 21
+compare "... and no more" "$slices" -le 56
 is "slices: with each the server stops, too" "$together" 0
 is "slices: ... and with the last one" "$(process_state "$pid")" T
 check "slices: the time of others is not counted: $(figure seconds) s" awk -v told="$(figure seconds)" \
 	-v all=$((($(date +%s%N) - began) / 1000000)) -v others=$((slices * 50)) \
-	'BEGIN { exit !(told >= 0.3 && told * 1000 <= all - others) }'
+	'BEGIN { exit !(told >= 1 && told * 1000 <= all - others) }'
 check "slices: nor is CPU time: $(figure server_cpu) s" awk -v cpu="$(figure server_cpu)" -v told="$(figure seconds)" \
 	'BEGIN { exit !(cpu > 0.01 && cpu <= told * 1.1) }'
 kill -CONT "$pid"
