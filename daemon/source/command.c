@@ -2,10 +2,9 @@
 #include "source/command.h"
 
 #include "lib/log.h"
+#include "source/command_log.h"
 
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,8 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_LINE_BYTES 512
-
 struct command {
 	const char *name;
 	pid_t pid;	 /* also the group's */
@@ -26,7 +23,7 @@ struct command {
 	bool terminated; /* by command_terminate(): do not warn about its status */
 	bool status_logged;
 	struct event *exited; /* of pidfd */
-	struct bufferevent *errors;
+	struct command_log log;
 };
 
 /* Read the status but leave the zombie: as long as it exists, no other process group can get its id,
@@ -50,39 +47,6 @@ static void command_pidfd_readable(evutil_socket_t fd, short what, void *argumen
 		log_warning("stream %s: command ended by signal %d, %s", command->name,
 			    info.si_status, strsignal(info.si_status));
 	event_del(command->exited);
-}
-
-static void command_log_lines(struct command *command, bool rest)
-{
-	struct evbuffer *input = bufferevent_get_input(command->errors);
-	char *line;
-
-	while ((line = evbuffer_readln(input, NULL, EVBUFFER_EOL_LF))) {
-		log_info("stream %s: command: %s", command->name, line);
-		free(line);
-	}
-	while (evbuffer_get_length(input) >= (rest ? 1 : MAX_LINE_BYTES)) {
-		char piece[MAX_LINE_BYTES + 1];
-		int n = evbuffer_remove(input, piece, MAX_LINE_BYTES);
-
-		if (n <= 0)
-			break;
-		piece[n] = '\0';
-		log_info("stream %s: command: %s", command->name, piece);
-	}
-}
-
-static void command_errors_readable(struct bufferevent *errors, void *argument)
-{
-	(void)errors;
-	command_log_lines(argument, false);
-}
-
-static void command_errors_ended(struct bufferevent *errors, short what, void *argument)
-{
-	(void)what;
-	command_log_lines(argument, true);
-	bufferevent_disable(errors, EV_READ);
 }
 
 static int command_spawn(const char *text, int output, int errors, pid_t *pid)
@@ -118,14 +82,8 @@ static bool command_watch(struct event_base *base, struct command *command, int 
 	if (command->pidfd < 0)
 		return false;
 	command->exited = event_new(base, command->pidfd, EV_READ, command_pidfd_readable, command);
-	command->errors = bufferevent_socket_new(base, errors, BEV_OPT_CLOSE_ON_FREE);
-	if (!command->exited || !command->errors)
-		return false;
-	event_add(command->exited, NULL);
-	bufferevent_setcb(command->errors, command_errors_readable, NULL, command_errors_ended,
-			  command);
-	bufferevent_enable(command->errors, EV_READ);
-	return true;
+	return command->exited && !event_add(command->exited, NULL) &&
+	       command_log_open(&command->log, base, command->name, errors);
 }
 
 struct command *command_start(struct event_base *base, const char *name, const char *text,
@@ -139,6 +97,7 @@ struct command *command_start(struct event_base *base, const char *name, const c
 		goto fail;
 	}
 	command->name = name;
+	command->log.fd = -1;
 	error = command_spawn(text, out[1], errors[1], &command->pid);
 	if (error)
 		goto fail;
@@ -149,7 +108,7 @@ struct command *command_start(struct event_base *base, const char *name, const c
 	if (!command_watch(base, command, errors[0])) {
 		error = errno;
 		close(out[0]);
-		if (!command->errors)
+		if (command->log.fd < 0)
 			close(errors[0]);
 		command_destroy(command);
 		errno = error;
@@ -186,9 +145,6 @@ void command_destroy(struct command *command)
 		;
 	if (command->pidfd >= 0)
 		close(command->pidfd);
-	if (command->errors) {
-		command_log_lines(command, true);
-		bufferevent_free(command->errors);
-	}
+	command_log_close(&command->log);
 	free(command);
 }

@@ -26,6 +26,7 @@ declare -A left_out=(
 	[33-reload]="54-reload is about devices"
 	[39-allocation]="a reload without memory; the ring of a device is not allocated"
 	[34-completion]="the shell's completion"
+	[35-commands]="commands as sources"
 	[40-units]="the units alone"
 	[41-service]="the service manager's side; the service tests run with a device"
 	[50-nullpeer]="completions by TCP, whose memory is not looked at; tests/vm has real cards"
