@@ -65,10 +65,15 @@ static void daemon_drain_timer_expired(evutil_socket_t fd, short what, void *arg
 	(void)fd;
 	(void)what;
 	if (daemon->state == DAEMON_DRAINING) {
-		log_notice("drain-timeout is over; resetting the remaining clients");
+		if (streams_clients(daemon->streams))
+			log_notice("drain-timeout is over; resetting the remaining clients");
 		reset_clients(daemon, "drain-timeout is over");
 		return;
 	}
+	/* What is left are commands, for which stop-timeout is the limit. */
+	if (!streams_clients(daemon->streams) &&
+	    !evtimer_add(daemon->drain_timer, &completion_time))
+		return;
 	log_warning("stopping with incomplete sends; the kernel still uses their blocks");
 	event_base_loopbreak(daemon->base);
 }
@@ -96,10 +101,13 @@ static void signal_received(evutil_socket_t number, short what, void *argument)
 	(void)what;
 	if (daemon->state == DAEMON_RUNNING) {
 		begin_draining(daemon, strsignal((int)number));
-	} else if (daemon->state == DAEMON_DRAINING) {
+		return;
+	}
+	if (daemon->state == DAEMON_DRAINING) {
 		log_notice("%s again: resetting the remaining clients", strsignal((int)number));
 		reset_clients(daemon, "stopping");
 	}
+	streams_kill_commands(daemon->streams);
 }
 
 /* ---- reading the configuration again ---- */

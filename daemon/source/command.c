@@ -1,53 +1,368 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/command.h"
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "source/command_log.h"
 
+#include <bsd/string.h>
+#include <bsd/sys/queue.h>
+#include <dirent.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct command {
-	const char *name;
-	pid_t pid;	 /* also the group's */
-	int pidfd;	 /* readable when it exited */
-	bool terminated; /* by command_terminate(): do not warn about its status */
-	bool status_logged;
-	struct event *exited; /* of pidfd */
-	struct command_log log;
+/* Time to exit without a signal after the output has ended. */
+#define FINISH_US 1000000ULL
+/* Time from SIGKILL until what does not end is left. */
+#define KILL_US 2000000ULL
+/* Interval of the checks whether a group without its leader has ended: from and to. */
+#define MIN_CHECK_US 10000ULL
+#define MAX_CHECK_US 200000ULL
+
+enum command_state {
+	COMMAND_RUNNING,
+	COMMAND_FINISHING,
+	COMMAND_TERMINATING,
+	COMMAND_KILLING,
+	COMMAND_ENDED,
+	COMMAND_LEFT,
 };
 
-/* Read the status but leave the zombie: as long as it exists, no other process group can get its id,
- * and what the command left behind in the group can be killed by that id. */
-static void command_pidfd_readable(evutil_socket_t fd, short what, void *argument)
+struct command {
+	LIST_ENTRY(command) entry; /* of released_commands */
+	struct event_base *base;
+	char *name; /* of the stream */
+	void (*ended)(void *argument);
+	void *argument;
+	enum command_state state;
+	pid_t pid;		 /* also the group's */
+	int pidfd;		 /* readable when the process has exited; -1: not available */
+	bool exited;		 /* and reaped */
+	bool is_released;	 /* it has no owner, and waits to be reaped */
+	struct event exit_event; /* of pidfd, or of SIGCHLD */
+	struct event timer;	 /* next step */
+	uint64_t deadline_ns;	 /* of the state */
+	uint64_t stop_us;	 /* for TERMINATING */
+	uint64_t check_us;
+	struct command_log log;
+	int output; /* standard output that nobody needs any more; -1: none */
+	struct event output_event;
+};
+
+/* Commands without an owner whose process has not been reaped. */
+static LIST_HEAD(, command) released_commands = LIST_HEAD_INITIALIZER(released_commands);
+
+/* ---- processes ---- */
+
+/* Send a signal to the process itself, unless it was reaped. */
+static int command_signal_process(const struct command *command, int number)
 {
-	struct command *command = argument;
-	siginfo_t info = { 0 };
+	if (command->pidfd >= 0)
+		return pidfd_send_signal(command->pidfd, number, NULL, 0);
+	return kill(command->pid, number);
+}
+
+/*
+ * Return true if a process of the group exists, even as a zombie. A number stays taken as long as a group
+ * has it. So once the leader was reaped, a process with that number means that the group is gone and the
+ * number belongs to a stranger.
+ */
+static bool command_has_group(const struct command *command)
+{
+	if (command->exited && (kill(command->pid, 0) == 0 || errno != ESRCH))
+		return false;
+	return kill(-command->pid, 0) == 0 || errno == EPERM;
+}
+
+static void command_signal(const struct command *command, int number)
+{
+	if (command_has_group(command))
+		kill(-command->pid, number);
+	/* Only once: for some programs the second SIGTERM has another meaning. */
+	if (!command->exited && getpgid(command->pid) != command->pid)
+		command_signal_process(command, number);
+}
+
+/* A process of the group, as in /proc. */
+struct group_member {
+	pid_t pid;
+	char name[64];
+	unsigned int running, zombies; /* numbers of such processes in the group */
+};
+
+static void command_read_process(const char *number, struct group_member *member)
+{
+	char path[64], line[256], *name, *end;
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", number);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+	if (fd >= 0)
+		close(fd);
+	if (length <= 0)
+		return;
+	line[length] = '\0';
+	/* "123 (name) S ...", where the name may contain anything. */
+	name = strchr(line, '(');
+	end = strrchr(line, ')');
+	if (!name || !end || end[1] != ' ')
+		return;
+	if (end[2] == 'Z' || end[2] == 'X') {
+		member->zombies++;
+		return;
+	}
+	*end = '\0';
+	member->running++;
+	member->pid = (pid_t)atoi(number);
+	strlcpy(member->name, name + 1, sizeof(member->name));
+}
+
+/* Look the group up in /proc: about a microsecond for each process of the system. */
+static void command_find_group(const struct command *command, struct group_member *member)
+{
+	DIR *directory = opendir("/proc");
+	const struct dirent *entry;
+
+	memset(member, 0, sizeof(*member));
+	while (directory && (entry = readdir(directory))) {
+		pid_t pid = (pid_t)atoi(entry->d_name);
+
+		if (pid > 0 &&
+		    (getpgid(pid) == command->pid || (pid == command->pid && !command->exited)))
+			command_read_process(entry->d_name, member);
+	}
+	if (directory)
+		closedir(directory);
+}
+
+/* Return true if nothing of the command runs any more. */
+static bool command_is_gone(const struct command *command)
+{
+	struct group_member member;
+	siginfo_t info;
+
+	if (!command->exited)
+		return false;
+	if (!command_has_group(command))
+		return true;
+	/* As process 1 of a container the daemon inherits them. */
+	do {
+		info.si_pid = 0;
+	} while (!waitid(P_PGID, (id_t)command->pid, &info, WEXITED | WNOHANG) && info.si_pid);
+	if (!command_has_group(command))
+		return true;
+	/* Nobody reaps zombies where process 1 does not. The first checks do without a look at /proc. */
+	if (command->check_us < MAX_CHECK_US)
+		return false;
+	command_find_group(command, &member);
+	return member.zombies && !member.running;
+}
+
+/* ---- the end ---- */
+
+static void command_close_output(struct command *command)
+{
+	if (command->output < 0)
+		return;
+	event_del(&command->output_event);
+	close(command->output);
+	command->output = -1;
+}
+
+static void command_drop_output(evutil_socket_t fd, short what, void *argument)
+{
+	char dropped[65536];
+	ssize_t n = read(fd, dropped, sizeof(dropped));
 
 	(void)what;
-	if (command->status_logged ||
-	    waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOWAIT | WNOHANG) || !info.si_pid)
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		command_close_output(argument);
+}
+
+static void command_free(struct command *command)
+{
+	event_del(&command->timer);
+	event_del(&command->exit_event);
+	command_close_output(command);
+	command_log_close(&command->log);
+	if (command->pidfd >= 0)
+		close(command->pidfd);
+	if (command->is_released)
+		LIST_REMOVE(command, entry);
+	free(command->name);
+	free(command);
+}
+
+static void command_log_left(const struct command *command)
+{
+	struct group_member member;
+
+	command_find_group(command, &member);
+	if (member.running > 1)
+		log_warning(
+			"stream %s: command: process %d (%s) and %u more do not end after SIGKILL; "
+			"going on without them",
+			command->name, (int)member.pid, member.name, member.running - 1);
+	else if (member.running)
+		log_warning(
+			"stream %s: command: process %d (%s) does not end after SIGKILL; going on "
+			"without it",
+			command->name, (int)member.pid, member.name);
+	else
+		log_warning(
+			"stream %s: command: process group %d does not end after SIGKILL; going "
+			"on without it",
+			command->name, (int)command->pid);
+}
+
+static void command_set_ended(struct command *command, enum command_state state)
+{
+	command->state = state;
+	event_del(&command->timer);
+	command_close_output(command);
+	command_log_close(&command->log);
+	if (state == COMMAND_LEFT)
+		command_log_left(command);
+	command->ended(command->argument);
+}
+
+static void command_set_deadline(struct command *command, uint64_t delay_us)
+{
+	command->deadline_ns = clock_monotonic_ns() + delay_us * 1000;
+	command->check_us = MIN_CHECK_US;
+}
+
+/* Send the signal of the next state. */
+static void command_go_on(struct command *command)
+{
+	if (command->state < COMMAND_TERMINATING && command->stop_us) {
+		command->state = COMMAND_TERMINATING;
+		command_signal(command, SIGTERM);
+		/* A stopped process handles it only after this. */
+		command_signal(command, SIGCONT);
+		command_set_deadline(command, command->stop_us);
+	} else {
+		command->state = COMMAND_KILLING;
+		command_signal(command, SIGKILL);
+		command_set_deadline(command, KILL_US);
+	}
+}
+
+static void command_schedule(struct command *command)
+{
+	uint64_t now = clock_monotonic_ns();
+	uint64_t delay_us =
+		command->deadline_ns > now ? (command->deadline_ns - now) / 1000 + 1 : 0;
+	struct timeval delay;
+
+	/* The exit of the leader is an event, that of the others is not. */
+	if (command->exited && delay_us > command->check_us) {
+		delay_us = command->check_us;
+		command->check_us *= 2;
+		if (command->check_us > MAX_CHECK_US)
+			command->check_us = MAX_CHECK_US;
+	}
+	delay = clock_timeval(delay_us);
+	if (!evtimer_add(&command->timer, &delay))
 		return;
-	command->status_logged = true;
-	if (command->terminated || (info.si_code == CLD_EXITED && info.si_status == 0))
+	log_error("stream %s: command: no memory for a timer; killing it", command->name);
+	command->state = COMMAND_KILLING;
+	command->deadline_ns = 0;
+	command_signal(command, SIGKILL);
+	event_active(&command->timer, EV_TIMEOUT, 0);
+}
+
+static void command_log_status(const struct command *command, const siginfo_t *info)
+{
+	if (command->state == COMMAND_LEFT)
+		log_notice("stream %s: command: process %d has ended", command->name,
+			   (int)command->pid);
+	else if (command->state >= COMMAND_TERMINATING ||
+		 (info->si_code == CLD_EXITED && info->si_status == 0))
 		log_debug("stream %s: command ended", command->name);
-	else if (info.si_code == CLD_EXITED)
+	else if (info->si_code == CLD_EXITED)
 		log_warning("stream %s: command ended with status %d", command->name,
-			    info.si_status);
+			    info->si_status);
 	else
 		log_warning("stream %s: command ended by signal %d, %s", command->name,
-			    info.si_status, strsignal(info.si_status));
-	event_del(command->exited);
+			    info->si_status, strsignal(info->si_status));
 }
+
+/* Reap the process if it has exited. Return: false if it has not. */
+static bool command_reap(struct command *command)
+{
+	siginfo_t info = { 0 };
+
+	if (command->exited)
+		return true;
+	if (waitid(P_PID, (id_t)command->pid, &info, WEXITED | WNOHANG) || !info.si_pid)
+		return false;
+	command->exited = true;
+	event_del(&command->exit_event);
+	command_log_status(command, &info);
+	return true;
+}
+
+static void command_step(evutil_socket_t fd, short what, void *argument)
+{
+	struct command *command = argument;
+	bool late = clock_monotonic_ns() >= command->deadline_ns;
+
+	(void)fd;
+	(void)what;
+	command_reap(command);
+	if (command_is_gone(command)) {
+		command_set_ended(command, COMMAND_ENDED);
+		return;
+	}
+	if (late && command->state == COMMAND_KILLING) {
+		command_set_ended(command, COMMAND_LEFT);
+		return;
+	}
+	/* The others of a group whose leader has exited have no reason to go on. */
+	if (late || (command->state == COMMAND_FINISHING && command->exited))
+		command_go_on(command);
+	command_schedule(command);
+}
+
+static void command_exit_event(evutil_socket_t fd, short what, void *argument)
+{
+	struct command *command = argument;
+
+	(void)fd;
+	(void)what;
+	if (!command_reap(command))
+		return;
+	if (command->is_released)
+		command_free(command);
+	else if (command->state > COMMAND_RUNNING && command->state < COMMAND_ENDED)
+		command_step(-1, 0, command);
+}
+
+/* Reap what ended without an event, for which there was no memory. */
+static void command_reap_released(void)
+{
+	struct command *command, *next;
+
+	LIST_FOREACH_SAFE (command, &released_commands, entry, next) {
+		if (command_reap(command))
+			command_free(command);
+	}
+}
+
+/* ---- the start ---- */
 
 static int command_spawn(const char *text, int output, int errors, pid_t *pid)
 {
@@ -76,75 +391,145 @@ static int command_spawn(const char *text, int output, int errors, pid_t *pid)
 	return error;
 }
 
-static bool command_watch(struct event_base *base, struct command *command, int errors)
+/* Kernels before 5.3 have no pidfd_open(), and descriptors may have run out. */
+static bool command_watch_exit(struct command *command)
 {
 	command->pidfd = pidfd_open(command->pid, 0);
-	if (command->pidfd < 0)
+	if (command->pidfd >= 0)
+		event_assign(&command->exit_event, command->base, command->pidfd,
+			     EV_READ | EV_PERSIST, command_exit_event, command);
+	else
+		evsignal_assign(&command->exit_event, command->base, SIGCHLD, command_exit_event,
+				command);
+	if (event_add(&command->exit_event, NULL))
 		return false;
-	command->exited = event_new(base, command->pidfd, EV_READ, command_pidfd_readable, command);
-	return command->exited && !event_add(command->exited, NULL) &&
-	       command_log_open(&command->log, base, command->name, errors);
+	/* It may have exited before SIGCHLD was watched. */
+	if (command->pidfd < 0)
+		event_active(&command->exit_event, EV_SIGNAL, 1);
+	return true;
+}
+
+static struct command *command_create(struct event_base *base, const char *name)
+{
+	struct command *command = calloc(1, sizeof(*command));
+
+	if (!command || !(command->name = strdup(name))) {
+		free(command);
+		return NULL;
+	}
+	command->base = base;
+	command->pidfd = -1;
+	command->log.fd = -1;
+	command->output = -1;
+	evtimer_assign(&command->timer, base, command_step, command);
+	evtimer_assign(&command->exit_event, base, NULL, NULL);
+	return command;
+}
+
+static void command_close_pipe(const int ends[2])
+{
+	for (int i = 0; i < 2; i++) {
+		if (ends[i] >= 0)
+			close(ends[i]);
+	}
 }
 
 struct command *command_start(struct event_base *base, const char *name, const char *text,
-			      int *output)
+			      int *output, void (*ended)(void *argument), void *argument)
 {
-	int out[2] = { -1, -1 }, errors[2] = { -1, -1 }, error;
-	struct command *command = calloc(1, sizeof(*command));
+	int out[2] = { -1, -1 }, errors[2] = { -1, -1 }, error = ENOMEM;
+	struct command *command;
 
-	if (!command || pipe2(out, O_CLOEXEC) || pipe2(errors, O_CLOEXEC)) {
+	command_reap_released();
+	command = command_create(base, name);
+	if (!command)
+		goto fail;
+	command->ended = ended;
+	command->argument = argument;
+	if (pipe2(out, O_CLOEXEC) || pipe2(errors, O_CLOEXEC) ||
+	    fcntl(out[0], F_SETFL, O_NONBLOCK) || fcntl(errors[0], F_SETFL, O_NONBLOCK)) {
 		error = errno;
 		goto fail;
 	}
-	command->name = name;
-	command->log.fd = -1;
+	if (!command_log_open(&command->log, base, command->name, errors[0]))
+		goto fail;
+	errors[0] = -1;
 	error = command_spawn(text, out[1], errors[1], &command->pid);
 	if (error)
 		goto fail;
-	close(out[1]);
-	close(errors[1]);
-	fcntl(out[0], F_SETFL, O_NONBLOCK);
-	fcntl(errors[0], F_SETFL, O_NONBLOCK);
-	if (!command_watch(base, command, errors[0])) {
-		error = errno;
-		close(out[0]);
-		if (command->log.fd < 0)
-			close(errors[0]);
-		command_destroy(command);
-		errno = error;
-		return NULL;
+	if (!command_watch_exit(command)) {
+		command_release(command);
+		command = NULL;
+		error = ENOMEM;
+		goto fail;
 	}
 	*output = out[0];
+	out[0] = -1;
+	command_close_pipe(out);
+	command_close_pipe(errors);
 	return command;
 fail:
-	for (int i = 0; i < 2; i++) {
-		if (out[i] >= 0)
-			close(out[i]);
-		if (errors[i] >= 0)
-			close(errors[i]);
-	}
-	free(command);
+	command_close_pipe(out);
+	command_close_pipe(errors);
+	if (command)
+		command_free(command);
 	errno = error;
 	return NULL;
 }
 
-void command_terminate(struct command *command)
+void command_drain(struct command *command, int output)
 {
-	command->terminated = true;
-	kill(-command->pid, SIGTERM);
+	command->output = output;
+	event_assign(&command->output_event, command->base, output, EV_READ | EV_PERSIST,
+		     command_drop_output, command);
+	/* Without memory the command gets SIGPIPE instead. */
+	if (event_add(&command->output_event, NULL))
+		command_close_output(command);
 }
 
-void command_destroy(struct command *command)
+void command_finish(struct command *command, uint64_t stop_us)
 {
-	if (command->exited) {
-		command_pidfd_readable(command->pidfd, 0, command);
-		event_free(command->exited);
+	if (command->state != COMMAND_RUNNING)
+		return;
+	command->state = COMMAND_FINISHING;
+	command->stop_us = stop_us;
+	command_set_deadline(command, FINISH_US);
+	event_active(&command->timer, EV_TIMEOUT, 0);
+}
+
+void command_end(struct command *command, uint64_t stop_us)
+{
+	if (command->state >= COMMAND_TERMINATING)
+		return;
+	command_reap(command);
+	command->stop_us = stop_us;
+	command_go_on(command);
+	event_active(&command->timer, EV_TIMEOUT, 0);
+}
+
+void command_kill(struct command *command)
+{
+	if (command->state >= COMMAND_KILLING)
+		return;
+	command->stop_us = 0;
+	command_go_on(command);
+	event_active(&command->timer, EV_TIMEOUT, 0);
+}
+
+void command_release(struct command *command)
+{
+	command_reap(command);
+	if (command->state < COMMAND_ENDED) {
+		command->state = COMMAND_KILLING;
+		command_signal(command, SIGKILL);
 	}
-	kill(-command->pid, SIGKILL);
-	while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (command->pidfd >= 0)
-		close(command->pidfd);
+	event_del(&command->timer);
+	command_close_output(command);
 	command_log_close(&command->log);
-	free(command);
+	if (command->exited) {
+		command_free(command);
+		return;
+	}
+	command->is_released = true;
+	LIST_INSERT_HEAD(&released_commands, command, entry);
 }

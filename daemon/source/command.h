@@ -1,25 +1,56 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A command whose standard output is read and whose standard error goes to the log. */
+/*
+ * A command whose standard output is read and whose standard error goes to the log.
+ *
+ *   RUNNING ─ command_finish() ─▶ FINISHING ─ 1 s ─▶ TERMINATING ─ stop-timeout ─▶ KILLING ─ 2 s ─▶ LEFT
+ *      │                             │ │                │   │                         │
+ *      └────── command_end() ──────────│────────────────┘   └───── command_kill() ────┘
+ *                                      ▼ the last process of the group has ended
+ *                                    ENDED
+ *
+ * Nothing here waits. What does not end after SIGKILL (in uninterruptible sleep, or with another user id)
+ * is logged and left, and is reaped whenever it ends.
+ */
 #ifndef DMACAST_COMMAND_H
 #define DMACAST_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 struct command;
 struct event_base;
 
 /**
  * command_start() - run @text with /bin/sh in a process group of its own.
- * @name: the stream, for the log; must outlive the command
+ * @name: the stream, for the log; copied
  * @output: out: a non-blocking descriptor that reads its standard output, now the caller's
+ * @ended: after command_finish(), command_end() or command_kill(): it is ENDED or LEFT. Never called
+ * within these functions
  *
  * Return: NULL after an error, with errno set.
  */
 struct command *command_start(struct event_base *base, const char *name, const char *text,
-			      int *output);
+			      int *output, void (*ended)(void *argument), void *argument);
 
-/** command_terminate() - send SIGTERM to the whole group, if it still runs. */
-void command_terminate(struct command *command);
+/**
+ * command_drain() - read and drop what it still writes to its standard output, until it has ended.
+ * @output: as of command_start(), now @command's
+ */
+void command_drain(struct command *command, int output);
 
-/** command_destroy() - end the group with SIGKILL if it still runs, reap it, free @command. */
-void command_destroy(struct command *command);
+/**
+ * command_finish() - end it as command_end() does, but let it exit by itself first: its output has ended.
+ * @stop_us: time in microseconds from SIGTERM to SIGKILL; 0: SIGKILL at once
+ */
+void command_finish(struct command *command, uint64_t stop_us);
+
+/** command_end() - send SIGTERM to the whole group, and after @stop_us SIGKILL. May be repeated. */
+void command_end(struct command *command, uint64_t stop_us);
+
+/** command_kill() - send SIGKILL to the whole group now. */
+void command_kill(struct command *command);
+
+/** command_release() - give up @command without a call of ended(). What still runs is killed. */
+void command_release(struct command *command);
 
 #endif

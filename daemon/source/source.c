@@ -24,6 +24,17 @@ void source_stop(struct source *source)
 	source->type->stop(source);
 }
 
+bool source_is_busy(const struct source *source)
+{
+	return source->type->is_busy && source->type->is_busy(source);
+}
+
+void source_kill(struct source *source)
+{
+	if (source->type->kill)
+		source->type->kill(source);
+}
+
 void source_adapt(struct source *source)
 {
 	source->type->adapt(source);

@@ -32,6 +32,8 @@ struct source_callbacks {
 	size_t (*budget)(void *argument);
 	/* The last block was handed on; nothing follows. @why: text for the log */
 	void (*ended)(void *argument, const char *why);
+	/* Optional: source_is_busy() is false from now on, after ended() or source_stop(). */
+	void (*idle)(void *argument);
 };
 
 /**
@@ -51,6 +53,12 @@ void source_start(struct source *source);
 
 /** source_stop() - hand on what is there and stop, without a call of ended(). May be repeated. */
 void source_stop(struct source *source);
+
+/** source_is_busy() - return true if its command has not ended yet. */
+bool source_is_busy(const struct source *source);
+
+/** source_kill() - end the command of a stopped source now. */
+void source_kill(struct source *source);
 
 /** source_adapt() - apply changed settings. */
 void source_adapt(struct source *source);

@@ -65,7 +65,7 @@ struct input_source {
 	struct event readable;
 
 	struct dialer *dialer;	 /* of INPUT_DIALING */
-	struct command *command; /* of INPUT_EXEC, until the next one */
+	struct command *command; /* of INPUT_EXEC, until it has ended */
 	struct event retry;
 	struct backoff backoff;
 	uint64_t opened_ns;
@@ -103,7 +103,7 @@ static void input_close_all(struct input_source *input)
 		dialer_cancel(input->dialer);
 	input->dialer = NULL;
 	if (input->command)
-		command_destroy(input->command);
+		command_release(input->command);
 	input->command = NULL;
 }
 
@@ -137,6 +137,8 @@ static void input_at_end(struct input_source *input, const char *why)
 	filler_flush(input->filler);
 	filler_ready(input->filler);
 	event_del(&input->readable);
+	if (input->command)
+		command_finish(input->command, input->settings->stop_timeout);
 	if (!input->reopens) {
 		input_close_descriptor(input);
 		input_set_state(input, INPUT_ENDED);
@@ -315,14 +317,26 @@ static void input_connected(void *argument, int fd, const char *error)
 	input_retry_later(input);
 }
 
+/* The command has ended, or does not end and was left. */
+static void input_command_ended(void *argument)
+{
+	struct input_source *input = argument;
+
+	command_release(input->command);
+	input->command = NULL;
+	if (input->state == INPUT_ENDED && input->callbacks->idle)
+		input->callbacks->idle(input->argument);
+	else if (input->state == INPUT_RETRYING && !evtimer_pending(&input->retry, NULL))
+		input_open_again(input);
+}
+
 static void input_open_again(struct input_source *input)
 {
 	const char *wrong;
 	int fd;
 
 	if (input->command)
-		command_destroy(input->command);
-	input->command = NULL;
+		return; /* input_command_ended() follows */
 	switch (input->input.kind) {
 	case INPUT_STDIN:
 	case INPUT_PATH:
@@ -342,8 +356,9 @@ static void input_open_again(struct input_source *input)
 		wrong = "no memory";
 		break;
 	case INPUT_EXEC:
-		input->command = command_start(input->base, input->settings->name,
-					       input->input.argument, &fd);
+		input->command =
+			command_start(input->base, input->settings->name, input->input.argument,
+				      &fd, input_command_ended, input);
 		if (input->command) {
 			input_adopt_connection(input, fd);
 			return;
@@ -374,16 +389,41 @@ static void input_start(struct source *source)
 		input_open_again(input);
 }
 
+/* Let the command write while it ends: SIGPIPE would keep it from closing its files. */
+static void input_drain_command(struct input_source *input)
+{
+	if (input->fd < 0)
+		return;
+	event_del(&input->readable);
+	command_drain(input->command, input->fd);
+	input->fd = -1;
+}
+
 static void input_stop(struct source *source)
 {
 	struct input_source *input = (struct input_source *)source;
 
 	event_del(&input->retry);
-	if (input->command)
-		command_terminate(input->command);
+	if (input->command) {
+		command_end(input->command, input->settings->stop_timeout);
+		input_drain_command(input);
+	}
 	input_close_descriptor(input);
 	input_set_state(input, INPUT_ENDED);
 	filler_stop(input->filler);
+}
+
+static bool input_is_busy(const struct source *source)
+{
+	return ((const struct input_source *)source)->command;
+}
+
+static void input_kill(struct source *source)
+{
+	struct input_source *input = (struct input_source *)source;
+
+	if (input->command)
+		command_kill(input->command);
 }
 
 static void input_adapt(struct source *source)
@@ -404,6 +444,8 @@ static void input_close(struct source *source)
 static const struct source_type input_type = {
 	.start = input_start,
 	.stop = input_stop,
+	.is_busy = input_is_busy,
+	.kill = input_kill,
 	.adapt = input_adapt,
 	.close = input_close,
 };

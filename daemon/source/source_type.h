@@ -8,6 +8,8 @@
 struct source_type {
 	void (*start)(struct source *source);
 	void (*stop)(struct source *source);
+	bool (*is_busy)(const struct source *source); /* optional, as kill */
+	void (*kill)(struct source *source);
 	void (*adapt)(struct source *source);
 	void (*close)(struct source *source);
 };

@@ -59,7 +59,8 @@ static void stream_set_state(struct stream *stream, enum stream_state state)
 
 static void stream_end_if_empty(struct stream *stream)
 {
-	if (stream->state != STREAM_ENDING || stream->client_count)
+	if (stream->state != STREAM_ENDING || stream->client_count ||
+	    (stream->source && source_is_busy(stream->source)))
 		return;
 	stream_set_state(stream, STREAM_ENDED);
 	log_info("stream %s: ended after %" PRIu64 " bytes in %" PRIu64 " blocks",
@@ -180,6 +181,11 @@ static void stream_source_ended(void *argument, const char *why)
 	stream_finish_clients(stream);
 }
 
+static void stream_source_idle(void *argument)
+{
+	stream_end_if_empty(argument);
+}
+
 static void stream_start_source(struct stream *stream)
 {
 	if (stream->state != STREAM_HOLDING || !stream->started ||
@@ -298,6 +304,7 @@ static bool stream_open_source(struct stream *stream)
 		.ready = stream_blocks_ready,
 		.budget = stream_source_budget,
 		.ended = stream_source_ended,
+		.idle = stream_source_idle,
 	};
 	uint32_t blocks = ring_blocks(stream->ring);
 	char size[UNITS_TEXT], block_size[UNITS_TEXT];
@@ -555,6 +562,12 @@ void stream_stop(struct stream *stream)
 	if (stream->source)
 		source_stop(stream->source);
 	stream_finish_clients(stream);
+}
+
+void stream_kill_command(struct stream *stream)
+{
+	if (stream->source)
+		source_kill(stream->source);
 }
 
 uint64_t stream_kick(struct stream *stream, const char *address)

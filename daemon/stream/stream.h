@@ -6,7 +6,7 @@
  *       └──────────────────────────┴────────────┬────────────┘
  *                         source ends, device gone, stream_stop()
  *                                               ▼
- *                                             ENDING ─ no client ─▶ ENDED
+ *                                             ENDING ─ no client, no command ─▶ ENDED
  *
  * A stream starts in HOLDING, or in WAITING if its device is missing. When a device is gone, its ring
  * must stay until the last send from it is complete. So the stream ends as on every other end, and a
@@ -93,7 +93,7 @@ void stream_adapt(struct stream *stream, struct stream_settings *wanted);
  */
 void stream_retry_device(struct stream *stream);
 
-/** stream_has_command() - return true if the input is a command; it runs until the stream is closed. */
+/** stream_has_command() - return true if the input is a command; it has ended when the stream has. */
 bool stream_has_command(const struct stream *stream);
 
 /** stream_has_ring() - return false while the stream waits for its device. */
@@ -104,6 +104,9 @@ void stream_start(struct stream *stream);
 
 /** stream_stop() - stop listening and reading; clients get the blocks that were read so far. */
 void stream_stop(struct stream *stream);
+
+/** stream_kill_command() - do not wait until the command of a stopped stream ends by itself. */
+void stream_kill_command(struct stream *stream);
 
 /**
  * stream_kick() - reset clients because the operator wants it.

@@ -156,8 +156,8 @@ static void generation_drain_expired(evutil_socket_t fd, short what, void *argum
 
 	(void)fd;
 	(void)what;
-	if (stream_has_ended(generation->stream))
-		return;
+	if (!stream_clients(generation->stream))
+		return; /* its command ends */
 	log_notice("stream %s: drain-timeout is over; resetting its remaining clients",
 		   stream_settings(generation->stream)->name);
 	stream_kick_all(generation->stream, LEAVE_STOPPING, "drain-timeout is over");
@@ -462,6 +462,24 @@ void streams_kick_all(struct streams *streams, enum leave_reason reason, const c
 
 	TAILQ_FOREACH (generation, &streams->generations, entry)
 		stream_kick_all(generation->stream, reason, text);
+}
+
+void streams_kill_commands(struct streams *streams)
+{
+	struct generation *generation;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry)
+		stream_kill_command(generation->stream);
+}
+
+uint64_t streams_clients(const struct streams *streams)
+{
+	const struct generation *generation;
+	uint64_t clients = 0;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry)
+		clients += stream_clients(generation->stream);
+	return clients;
 }
 
 static void streams_report_name(const struct streams *streams, const struct name_totals *totals,

@@ -43,6 +43,12 @@ void streams_stop(struct streams *streams);
 /** streams_kick_all() - reset the remaining clients of all streams; see client_kick(). */
 void streams_kick_all(struct streams *streams, enum leave_reason reason, const char *text);
 
+/** streams_kill_commands() - see stream_kill_command(). */
+void streams_kill_commands(struct streams *streams);
+
+/** streams_clients() - return the number of clients of all streams, including those that are ending. */
+uint64_t streams_clients(const struct streams *streams);
+
 /** streams_each() - call @each for every stream that has not ended, current ones first. */
 void streams_each(const struct streams *streams,
 		  void (*each)(void *argument, struct stream *stream), void *argument);

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Commands: the lines that they write to standard error. */
+/* Commands: the lines that they write to standard error, and their end. */
 #include "capture.h"
+#include "lib/clock.h"
 #include "lib/log.h"
+#include "source/command.h"
 #include "source/command_log.h"
 #include "tap.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct capture capture;
@@ -106,13 +113,266 @@ static void test_log_parts(void)
 	point("one event reads a part of what the pipe has");
 }
 
+/* ---- the end ---- */
+
+#define PATIENCE_MS 10000
+
+/* In place of the C library's: a kernel without pidfd_open(), and processes that may not be signalled. */
+static bool no_pidfd, no_signals;
+
+int pidfd_open(pid_t pid, unsigned int flags)
+{
+	if (!no_pidfd)
+		return (int)syscall(SYS_pidfd_open, pid, flags);
+	errno = ENOSYS;
+	return -1;
+}
+
+int pidfd_send_signal(int fd, int number, siginfo_t *info, unsigned int flags)
+{
+	if (!no_signals)
+		return (int)syscall(SYS_pidfd_send_signal, fd, number, info, flags);
+	errno = EPERM;
+	return -1;
+}
+
+int kill(pid_t pid, int number)
+{
+	if (!no_signals || !number)
+		return (int)syscall(SYS_kill, pid, number);
+	errno = EPERM;
+	return -1;
+}
+
+static struct {
+	struct event_base *base;
+	struct command *command;
+	int output;
+	unsigned int ends;
+	pid_t pid[2]; /* printed by the command */
+} run;
+
+static void command_test_ended(void *argument)
+{
+	check(argument == &run, "another argument");
+	run.ends++;
+	event_base_loopbreak(run.base);
+}
+
+static void command_test_loop_ms(unsigned int ms)
+{
+	const struct timeval delay = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	event_base_loopexit(run.base, &delay);
+	event_base_dispatch(run.base);
+}
+
+/* Start a command whose first line has up to two process ids. */
+static void command_test_begin(const char *text)
+{
+	char line[100] = "";
+	size_t length = 0;
+
+	memset(&run, 0, sizeof(run));
+	run.base = event_base_new();
+	capture_begin(&capture, STDERR_FILENO);
+	run.command = command_start(run.base, "adc", text, &run.output, command_test_ended, &run);
+	if (!run.base || !run.command)
+		err(1, "no command");
+	for (int ms = 0; ms < PATIENCE_MS && !strchr(line, '\n'); ms += 5) {
+		ssize_t n = read(run.output, line + length, sizeof(line) - 1 - length);
+
+		length += n > 0 ? (size_t)n : 0;
+		command_test_loop_ms(5);
+	}
+	check(sscanf(line, "%d %d", &run.pid[0], &run.pid[1]) >= 1, "it printed '%s'", line);
+	check(!run.ends, "ended() is called without a request");
+}
+
+/* Wait for the end. Return: the milliseconds that it took. */
+static unsigned int command_test_wait(void)
+{
+	uint64_t start = clock_monotonic_ns();
+
+	check(!run.ends, "ended() was called within a function");
+	command_test_loop_ms(PATIENCE_MS);
+	check(run.ends == 1, "ended() was called %u times", run.ends);
+	return (unsigned int)((clock_monotonic_ns() - start) / 1000000);
+}
+
+static const char *command_test_end(void)
+{
+	command_release(run.command);
+	event_base_free(run.base);
+	close(run.output);
+	return capture_end(&capture);
+}
+
+/* Return true if it exists, even as a zombie. */
+static bool exists(pid_t pid)
+{
+	return syscall(SYS_kill, pid, 0) == 0;
+}
+
+static void test_command_end(void)
+{
+	unsigned int ms;
+
+	command_test_begin("echo $$; exec sleep 600");
+	command_end(run.command, PATIENCE_MS * 1000ULL);
+	ms = command_test_wait();
+	check(!exists(run.pid[0]), "it runs, or was not reaped");
+	check(!strcmp(command_test_end(), ""), "%s", capture.text);
+	check(ms < PATIENCE_MS, "%u ms", ms);
+	point("SIGTERM ends a command");
+
+	command_test_begin("trap '' TERM; echo $$; while :; do sleep 600; done");
+	command_end(run.command, 300000);
+	command_end(run.command, 0);
+	ms = command_test_wait();
+	check(ms >= 290, "%u ms", ms);
+	check(!exists(run.pid[0]), "it runs, or was not reaped");
+	check(!strcmp(command_test_end(), ""), "%s", capture.text);
+	point("one that ignores SIGTERM is killed after stop-timeout");
+
+	command_test_begin("trap '' TERM; echo $$; while :; do sleep 600; done");
+	command_end(run.command, 0);
+	command_test_wait();
+	check(!exists(run.pid[0]), "it runs, or was not reaped");
+	command_test_end();
+	point("stop-timeout = 0: at once");
+
+	command_test_begin("trap '' TERM; echo $$; while :; do sleep 600; done");
+	command_end(run.command, 3600000000);
+	command_test_loop_ms(50);
+	command_kill(run.command);
+	command_test_wait();
+	check(!exists(run.pid[0]), "it runs, or was not reaped");
+	command_test_end();
+	point("command_kill() ends the waiting");
+
+	command_test_begin("echo $$; kill -STOP $$; sleep 600");
+	command_end(run.command, 3600000000);
+	command_test_wait();
+	command_test_end();
+	point("one that is stopped ends, too");
+}
+
+/* The shell ends at once; another process of the group does so when it is ready. */
+static void test_group(void)
+{
+	command_test_begin("sh -c 'trap \"sleep 0.3; echo complete >&2; exit\" TERM; echo $$; "
+			   "while :; do sleep 0.1; done' & wait");
+	command_end(run.command, 3600000000);
+	command_test_wait();
+	check(strstr(command_test_end(), "command: complete\n"), "%s", capture.text);
+	point("the whole group has its time, also after the shell");
+
+	command_test_begin("(trap '' TERM; exec sleep 600) & echo $$ $!; exit 3");
+	command_test_loop_ms(100);
+	check(exists(run.pid[1]), "the child ended with the shell");
+	command_finish(run.command, 100000);
+	command_test_wait();
+	for (int ms = 0; ms < PATIENCE_MS && exists(run.pid[1]); ms += 10)
+		usleep(10000);
+	check(!strcmp(command_test_end(),
+		      "test: warning: stream adc: command ended with status 3\n"),
+	      "%s", capture.text);
+	point("what is left of the group after the shell is killed");
+}
+
+static void test_finish(void)
+{
+	command_test_begin("echo $$; exec >&-; sleep 0.3; exit 4");
+	command_finish(run.command, 3600000000);
+	command_test_wait();
+	check(strstr(command_test_end(), "command ended with status 4\n"), "%s", capture.text);
+	point("after its output ended, it has a second to exit by itself");
+
+	command_test_begin("trap 'echo got TERM >&2; exit' TERM; echo $$; exec >&-; "
+			   "while :; do sleep 0.1; done");
+	command_finish(run.command, 3600000000);
+	command_test_wait();
+	check(strstr(command_test_end(), "command: got TERM\n"), "%s", capture.text);
+	point("then it gets SIGTERM");
+}
+
+/* What it writes at its end is read, so that SIGPIPE does not end it. */
+static void test_drain(void)
+{
+	command_test_begin("trap 'head -c 3000000 /dev/zero; echo complete >&2; exit' TERM; "
+			   "trap 'echo PIPE >&2' PIPE; echo $$; while :; do sleep 0.1; done");
+	command_end(run.command, 3600000000);
+	command_drain(run.command, run.output);
+	command_test_wait();
+	run.output = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	command_test_end();
+	check(strstr(capture.text, "command: complete\n") && !strstr(capture.text, "PIPE"), "%s",
+	      capture.text);
+	point("it can write to its output until it ends");
+}
+
+static void test_left(void)
+{
+	char expected[200];
+
+	command_test_begin("echo $$; exec sleep 600");
+	no_signals = true;
+	command_end(run.command, 100000);
+	command_test_wait();
+	check(exists(run.pid[0]), "it was signalled");
+	snprintf(expected, sizeof(expected),
+		 "test: warning: stream adc: command: process %d (sleep) does not end after "
+		 "SIGKILL; going on without it\n"
+		 "test: stream adc: command: process %d has ended\n",
+		 run.pid[0], run.pid[0]);
+	command_release(run.command);
+	no_signals = false;
+	kill(run.pid[0], SIGKILL);
+	for (int ms = 0; ms < PATIENCE_MS && exists(run.pid[0]); ms += 10)
+		command_test_loop_ms(10);
+	check(!exists(run.pid[0]), "it was not reaped");
+	check(run.ends == 1, "ended() was called %u times", run.ends);
+	event_base_free(run.base);
+	close(run.output);
+	check(!strcmp(capture_end(&capture), expected), "%s, expected %s", capture.text, expected);
+	point("one that cannot be killed is logged and left, and reaped when it ends");
+}
+
+static void test_release(void)
+{
+	command_test_begin("trap '' TERM; echo $$; while :; do sleep 600; done");
+	command_release(run.command);
+	check(exists(run.pid[0]), "something waited for it");
+	for (int ms = 0; ms < PATIENCE_MS && exists(run.pid[0]); ms += 10)
+		command_test_loop_ms(10);
+	check(!exists(run.pid[0]), "it was not reaped");
+	check(!run.ends, "ended() was called");
+	event_base_free(run.base);
+	close(run.output);
+	check(!strcmp(capture_end(&capture), ""), "%s", capture.text);
+	point("one that is given up is killed, and reaped later");
+}
+
 int main(void)
 {
 	unsetenv("JOURNAL_STREAM");
 	log_init("test");
+	signal(SIGPIPE, SIG_IGN);
 	test_lines();
 	test_long_lines();
 	test_flood();
 	test_log_parts();
+	test_command_end();
+	test_group();
+	test_finish();
+	test_drain();
+	test_left();
+	no_pidfd = true;
+	printf("# without pidfd_open()\n");
+	test_command_end();
+	test_group();
+	no_pidfd = false;
+	test_release();
 	return tap_end();
 }

@@ -515,6 +515,7 @@ static const struct set {
 	{ "metrics", "[::1]:9431", FIELD_OF(daemon_settings, metrics), 0 },
 	{ "metrics-per-client", "yes", FIELD_OF(daemon_settings, metrics_per_client), true },
 	{ "on-end", "wait", FIELD_OF(stream_settings, on_end), ON_END_WAIT },
+	{ "stop-timeout", "250ms", FIELD_OF(stream_settings, stop_timeout), 250000 },
 	{ "hold", "7", FIELD_OF(stream_settings, hold), 7 },
 	{ "flush", "250ms", FIELD_OF(stream_settings, flush), 250000 },
 	{ "listen", "localhost:7000", FIELD_OF(stream_settings, listen), 0 },
