@@ -13,11 +13,11 @@
 #include <event2/event_struct.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -364,30 +364,58 @@ static void command_reap_released(void)
 
 /* ---- the start ---- */
 
+/*
+ * Become the command, in the child of vfork(): it uses the memory of the daemon, which is suspended until
+ * execve(). Call system calls only.
+ */
+static _Noreturn void command_exec(char *const arguments[], int output, int errors, pid_t daemon)
+{
+	static const char failed[] = "cannot run /bin/sh\n";
+	const struct sigaction reset = { .sa_handler = SIG_DFL };
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	sigset_t none;
+
+	dup2(null, STDIN_FILENO);
+	dup2(output, STDOUT_FILENO);
+	dup2(errors, STDERR_FILENO);
+	setpgid(0, 0);
+	/* The daemon may have ended before prctl(). */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != daemon)
+		_exit(127);
+	/* No handler of the daemon may run here: all signals are blocked until they have their default actions. */
+	for (int number = 1; number < NSIG; number++)
+		sigaction(number, &reset, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execve(arguments[0], arguments, environ);
+	if (write(STDERR_FILENO, failed, sizeof(failed) - 1) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+/* posix_spawn() has no PR_SET_PDEATHSIG, and fork() copies the page tables of an anonymous ring. */
 static int command_spawn(const char *text, int output, int errors, pid_t *pid)
 {
 	char shell[] = "/bin/sh", option[] = "-c", *command = strdup(text);
-	char *arguments[] = { shell, option, command, NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t all;
+	char *const arguments[] = { shell, option, command, NULL };
+	const pid_t daemon = getpid();
+	sigset_t all, before;
+	pid_t child;
 	int error;
 
 	if (!command)
 		return ENOMEM;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setpgroup(&attributes, 0);
 	sigfillset(&all);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	error = posix_spawn(pid, shell, &actions, &attributes, arguments, environ);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	child = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
+	if (child == 0)
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Vfork) */
+		command_exec(arguments, output, errors, daemon);
+	error = child < 0 ? errno : 0;
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	free(command);
+	*pid = child;
 	return error;
 }
 

@@ -8,6 +8,8 @@
  *                                      ▼ the last process of the group has ended
  *                                    ENDED
  *
+ * The kernel kills the process itself, but not its children, if the daemon ends without doing so.
+ *
  * Nothing here waits. What does not end after SIGKILL (in uninterruptible sleep, or with another user id)
  * is logged and left, and is reaped whenever it ends.
  */

@@ -89,6 +89,16 @@ daemon_stop TERM
 is "the second signal: exit status" "$status" 0
 check "the second signal: the command is killed" is_gone "$(cat "$work/pid")"
 
+# A daemon that is killed cannot end its command: the kernel does.
+rm "$work/pid" "$work/session"
+daemon_run --input "exec:exec sh $work/stubborn $work" --listen 127.0.0.1:0
+wait_until 5 test -s "$work/session"
+will_end "$(cat "$work/session")"
+will_end "$(cat "$work/pid")"
+check "kill -9: the command runs before" kill -0 "$(cat "$work/pid")"
+{ daemon_stop KILL; } 2>/dev/null
+check "kill -9: the command ends" wait_until 10 is_gone "$(cat "$work/pid")"
+
 # A command that may run once at a time, as with a USB device, and that takes its time to give it back.
 cat >"$work/exclusive" <<END
 exec 9>"$work/lock"

@@ -312,6 +312,25 @@ static void test_drain(void)
 	point("it can write to its output until it ends");
 }
 
+/* A command has the default signals, whatever the daemon blocks, ignores or handles. */
+static void test_signals(void)
+{
+	command_test_begin("echo $$; exec sed -n '/^Sig[BIC]/p' /proc/self/status >&2");
+	command_finish(run.command, 3600000000);
+	command_test_wait();
+	command_test_end();
+	for (const char *const *field = (const char *const[]){ "SigBlk", "SigIgn", "SigCgt", NULL };
+	     *field; field++) {
+		char expected[100];
+
+		snprintf(expected, sizeof(expected), "command: %s:\t0000000000000000", *field);
+		/* The log replaces the tabulator. */
+		*strchr(expected, '\t') = '?';
+		check(strstr(capture.text, expected), "%s: %s", *field, capture.text);
+	}
+	point("a command has the default signals");
+}
+
 static void test_left(void)
 {
 	char expected[200];
@@ -367,6 +386,7 @@ int main(void)
 	test_group();
 	test_finish();
 	test_drain();
+	test_signals();
 	test_left();
 	no_pidfd = true;
 	printf("# without pidfd_open()\n");
