@@ -53,7 +53,18 @@ counters=/sys/class/dmacast/sim0
 check "the modules load" guest modprobe dmacast_sim
 check "with a channel" guest modprobe dmacast channels=sim0
 
+# These show gaps, losses and idle CPU time, which depend on rates. Their amounts, divided by 32 in the debug
+# kernel, fill no socket there.
+too_slow=
+[ "$smaller" -eq 1 ] || too_slow="22-slow 26-network 28-idle"
+
 for name in $suite; do
+	case " $too_slow " in
+	*" $name "*)
+		skip "$name" "it depends on rates that the debug kernel does not reach"
+		continue
+		;;
+	esac
 	before=$(guest cat $sim/transfers)
 	began=$SECONDS
 	guest_seconds=400 guest_tap "$name" env DMACAST_TEST_DEVICE=$device DMACAST_TEST_SCALE=$((4 * scale)) \
