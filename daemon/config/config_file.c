@@ -7,22 +7,30 @@
 #include <bsd/string.h>
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define BLANKS " \t\n\v\f\r"
 #define NO_SECTION (-1)
 #define DAEMON_SECTION (-2)
 
+/* Size in bytes up to which a file is read, and the size of the buffer at first. */
+#define MAX_FILE_BYTES ((size_t)4 << 20)
+#define FIRST_BUFFER_BYTES ((size_t)16 << 10)
+/* Number of errors after which the rest of a file is not looked at: it is something else. */
+#define MAX_ERRORS 50
+
 /* State while a file is read: inih splits the lines, this records where they came from. */
 struct reader {
 	struct config *config;
 	const char *path;
-	FILE *file;
-	char *line;
-	size_t line_capacity;
+	char *text, *end; /* the file; a NUL is at its end */
+	char *next;	  /* line in it */
 	unsigned int line_number;
 	int section;	    /* index into config->streams, or NO_SECTION, DAEMON_SECTION */
 	bool section_begun; /* a known one or not */
@@ -30,7 +38,6 @@ struct reader {
 	unsigned int *
 		set_on_line; /* line number for each option of the table in this section; 0: not set */
 	bool daemon_seen;
-	int read_error; /* errno of the read that failed; 0: the whole file was read */
 	unsigned int errors;
 };
 
@@ -123,28 +130,46 @@ static bool preprocess_line(struct reader *reader, const char *line, size_t long
 	return true;
 }
 
+/* Return the next line of the file, NUL-terminated and without white space at its end; NULL: none is left. */
+static char *reader_next_line(struct reader *reader, bool *has_nul)
+{
+	char *line = reader->next, *end;
+
+	if (line == reader->end)
+		return NULL;
+	end = memchr(line, '\n', (size_t)(reader->end - line));
+	if (!end)
+		end = reader->end;
+	reader->next = end == reader->end ? end : end + 1;
+	*has_nul = memchr(line, '\0', (size_t)(end - line));
+	while (end > line && isspace((unsigned char)end[-1]))
+		end--;
+	*end = '\0';
+	return line;
+}
+
 /* Read a line for inih, like fgets(). Strip white space at both ends: an indented line would continue the
  * option before it. */
 static char *reader_read_line(char *buffer, int size, void *stream)
 {
 	struct reader *reader = stream;
-	ssize_t length = getline(&reader->line, &reader->line_capacity, reader->file);
-	char *line = reader->line;
+	bool has_nul;
+	char *line;
 
-	if (length < 0) {
-		/* Without memory for a line the end is not reached, and no error flag is set. */
-		if (!feof(reader->file))
-			reader->read_error = errno;
+	if (reader->errors >= MAX_ERRORS) {
+		log_error("%s:%u: too many errors; the rest is not read", reader->path,
+			  reader->line_number);
 		return NULL;
 	}
+	line = reader_next_line(reader, &has_nul);
+	if (!line)
+		return NULL;
 	reader->line_number++;
 	buffer[0] = '\0';
-	if (strlen(line) != (size_t)length) {
+	if (has_nul) {
 		reader_error(reader, "NUL byte; expected text");
 		return buffer;
 	}
-	while (length && isspace((unsigned char)line[length - 1]))
-		line[--length] = '\0';
 	if (reader->line_number == 1 && !strncmp(line, "\xef\xbb\xbf", 3))
 		line += 3; /* a byte order mark */
 	line += strspn(line, BLANKS);
@@ -202,39 +227,137 @@ static int reader_handle_option(void *user, const char *section, const char *nam
 	return 1;
 }
 
+/* Return what @mode is, if it is no regular file. */
+static const char *config_file_kind(mode_t mode)
+{
+	if (S_ISDIR(mode))
+		return "a directory";
+	if (S_ISFIFO(mode))
+		return "a pipe";
+	if (S_ISSOCK(mode))
+		return "a socket";
+	return "a device";
+}
+
+static bool config_file_check(const char *path, const struct stat *status)
+{
+	if (S_ISREG(status->st_mode))
+		return true;
+	log_error("%s is %s; expected a regular file, which can be read again at a reload", path,
+		  config_file_kind(status->st_mode));
+	return false;
+}
+
+/*
+ * Open a file that can be read without waiting. A pipe would have to be read until its writer ends, a
+ * device may have no end, and neither could be read again. They are not even opened: that can have effects.
+ *
+ * Return: a descriptor, or -1 after an error, which was logged.
+ */
+static int config_file_open(const char *path)
+{
+	struct stat status;
+	int fd = -1;
+
+	if (stat(path, &status) == 0) {
+		if (!config_file_check(path, &status))
+			return -1;
+		fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	}
+	if (fd < 0 || fstat(fd, &status)) {
+		log_error("%s: %s; expected a configuration file", path, strerror(errno));
+	} else if (config_file_check(path, &status)) {
+		return fd;
+	}
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* Make place for more text and a NUL. Return: false without memory. */
+static bool reader_grow(struct reader *reader, size_t length, size_t *capacity)
+{
+	size_t wanted = *capacity ? 2 * *capacity : FIRST_BUFFER_BYTES;
+	char *text;
+
+	if (length + 1 < *capacity)
+		return true;
+	text = realloc(reader->text, wanted);
+	if (!text)
+		return false;
+	reader->text = text;
+	*capacity = wanted;
+	return true;
+}
+
+/*
+ * Read all of @fd. Its size is counted meanwhile: files of /proc have none, and others grow.
+ *
+ * Return: false after an error, which was logged.
+ */
+static bool reader_load(struct reader *reader, int fd)
+{
+	size_t length = 0, capacity = 0;
+	ssize_t got = 1;
+
+	while (got > 0 && length <= MAX_FILE_BYTES) {
+		if (!reader_grow(reader, length, &capacity)) {
+			log_error("%s: no memory to read it", reader->path);
+			return false;
+		}
+		got = read(fd, reader->text + length, capacity - length - 1);
+		if (got > 0)
+			length += (size_t)got;
+	}
+	if (got < 0) {
+		log_error("%s: %s; expected a configuration file", reader->path, strerror(errno));
+		return false;
+	}
+	if (length > MAX_FILE_BYTES) {
+		log_error("%s: larger than 4 MiB; expected a configuration file of at most that "
+			  "size",
+			  reader->path);
+		return false;
+	}
+	reader->next = reader->text;
+	reader->end = reader->text + length;
+	*reader->end = '\0';
+	return true;
+}
+
+static bool reader_parse(struct reader *reader)
+{
+	int result;
+
+	reader->set_on_line = calloc(option_count, sizeof(*reader->set_on_line));
+	if (!reader->set_on_line) {
+		log_error("%s: no memory to read it", reader->path);
+		return false;
+	}
+	result = ini_parse_stream(reader_read_line, reader, reader_handle_option, reader);
+	if (result > 0) {
+		reader->line_number = (unsigned int)result;
+		reader_error(reader, "expected [section] or key = value");
+	} else if (result < 0) {
+		log_error("%s: no memory to read it", reader->path);
+		reader->errors++;
+	}
+	free(reader->set_on_line);
+	return reader->errors == 0;
+}
+
 bool config_file_read(struct config *config, const char *path)
 {
 	struct reader reader = { .config = config, .path = path, .section = NO_SECTION };
-	int result;
+	int fd = config_file_open(path);
+	bool right;
 
-	reader.file = fopen(path, "re");
-	if (!reader.file) {
-		log_error("%s: %s; expected a configuration file", path, strerror(errno));
+	if (fd < 0)
 		return false;
-	}
-	reader.set_on_line = calloc(option_count, sizeof(*reader.set_on_line));
-	if (!reader.set_on_line) {
-		log_error("%s: no memory to read it", path);
-		fclose(reader.file);
-		return false;
-	}
-	result = ini_parse_stream(reader_read_line, &reader, reader_handle_option, &reader);
-	if (reader.read_error) {
-		log_error("%s: %s; expected a configuration file", path,
-			  strerror(reader.read_error));
-		reader.errors++;
-	}
-	if (result > 0) {
-		reader.line_number = (unsigned int)result;
-		reader_error(&reader, "expected [section] or key = value");
-	} else if (result < 0) {
-		log_error("%s: no memory to read it", path);
-		reader.errors++;
-	}
-	free(reader.set_on_line);
-	free(reader.line);
-	fclose(reader.file);
-	return reader.errors == 0;
+	right = reader_load(&reader, fd) && reader_parse(&reader);
+	close(fd);
+	free(reader.text);
+	return right;
 }
 
 bool config_file_can_hold(const char *name, const char *value)

@@ -10,7 +10,12 @@
 
 #include <stdbool.h>
 
-/** config_file_read() - add the file at @path to @config. Return: false after errors, which were logged. */
+/**
+ * config_file_read() - add the file at @path to @config. It must be a regular file of at most 4 MiB, so
+ * that reading it ends.
+ *
+ * Return: false after errors, which were logged.
+ */
 bool config_file_read(struct config *config, const char *path);
 
 /** config_file_can_hold() - return true if a line "@name = @value" would be read as it is. */

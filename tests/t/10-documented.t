@@ -188,7 +188,7 @@ done
 # What DIAGNOSTICS shows is what the daemon can print: the constant parts of its messages.
 cat daemon/*.c daemon/*/*.c | tr '\n\t' '  ' | sed -E 's/" *(PRI[A-Za-z0-9]+ *)?"//g' >"$work/messages"
 sed -nE '/^\.Sh DIAGNOSTICS/,$s/^\.It Li "(.*)"$/\1/p' "$page_8" >"$work/diagnostics"
-variable='ADDRESS|FILE:LINE|HOST:PORT|INPUT|N|NAME|PATH|REASON|SECTION|SIZE|TIME|VALUE'
+variable='ADDRESS|FILE:LINE|HOST:PORT|INPUT|KIND|N|NAME|PATH|REASON|SECTION|SIZE|TIME|VALUE'
 sed -E "s/\\b($variable)\\b|\\.\\.\\./\\n/g" "$work/diagnostics" | grep -E '[a-z]{3}' |
 	while IFS= read -r part; do
 		grep -Fq -- "$part" "$work/messages" || echo "$part"

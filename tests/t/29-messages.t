@@ -81,6 +81,8 @@ refused "no arguments" 'expected -c FILE, or --input INPUT --listen'
 refused "unknown option" '--wrong: unknown' --wrong
 refused "bad value" '--ring-size 1X: expected a size' "${command_line[@]}" --ring-size 1X
 refused "missing file" "$work/none.conf: No such file" -c "$work/none.conf"
+refused "a pipe as the file" 'is a pipe; expected a regular file' \
+	-c <(printf '[stream a]\npattern = 1M/s\nlisten = 127.0.0.1:0\n')
 printf '[stream a]\npattern = 1M/s\nlisten = 127.0.0.1:0\nring-sise = 4M\n' >"$work/bad.conf"
 refused "unknown key" "$work/bad.conf:4: \[stream a\] ring-sise: unknown option" -c "$work/bad.conf"
 printf '[stream a]\npattern = 1M/s\nlisten = 127.0.0.1:0\nio-uring = auto\n' >"$work/old.conf"

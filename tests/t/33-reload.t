@@ -107,6 +107,37 @@ rm "$config"
 reload
 matches "no file any more" "$reload_log" "error: $config: No such file"
 
+# --- what could be read without end, or without an answer, is not read ---
+for kind in FIFO /dev/zero directory large; do
+	rm -rf "$config"
+	case $kind in
+	FIFO)
+		mkfifo "$config"
+		said="$config is a pipe; expected a regular file"
+		;;
+	/dev/zero)
+		ln -s /dev/zero "$config"
+		said="$config is a device; expected a regular file"
+		;;
+	directory)
+		mkdir "$config"
+		said="$config is a directory; expected a regular file"
+		;;
+	large)
+		{
+			cat "$work/good.conf"
+			head -c 5M /dev/zero | tr '\0' '#'
+		} >"$config"
+		said="$config: larger than 4 MiB"
+		;;
+	esac
+	reload
+	matches "$kind as the file: said" "$reload_log" "error: $said"
+	matches "$kind as the file: not applied" "$reload_log" 'previous configuration stays in effect'
+	feed_ok "$kind as the file: the streams go on" --clients 1 --bytes 256K "127.0.0.1:$b"
+done
+rm -rf "$config"
+
 # --- all or nothing ---
 {
 	steady

@@ -327,10 +327,102 @@ static void test_no_file(void)
 	config_free(&config);
 	point("wrong file: none");
 	check(!read_config(&config, directory), "taken");
-	check(is_logged("test: error: ", directory, "Is a directory; expected a "), "%s",
-	      capture.text);
+	check(is_logged("test: error: ", directory, " is a directory; expected a regular file"),
+	      "%s", capture.text);
 	config_free(&config);
 	point("wrong file: a directory");
+}
+
+/* Files that would have no end, or would make the caller wait. */
+static void test_endless_files(void)
+{
+	static const struct {
+		const char *path; /* NULL: the one that was made */
+		const char *right;
+	} table[] = {
+		{ NULL, " is a pipe; expected a regular file" },
+		{ "/dev/zero", " is a device; expected a regular file" },
+		/* Its size is 0. */
+		{ "/proc/self/mem", ": Input/output error; expected a configuration file" },
+	};
+
+	unlink(path);
+	if (mkfifo(path, 0600))
+		err(1, "%s", path);
+	for (size_t i = 0; i < LENGTH(table); i++) {
+		const char *from = table[i].path ? table[i].path : path;
+		struct config config;
+
+		check(!read_config(&config, from), "%s: taken", from);
+		check(is_logged("test: error: ", from, table[i].right), "%s", capture.text);
+		check(line_count(capture.text) == 1, "%s", capture.text);
+		config_free(&config);
+	}
+	unlink(path);
+	point("wrong files: a pipe, a device, and one that cannot be read");
+}
+
+/* A file of @size bytes: a stream, and comments. */
+static void write_large_file(size_t size)
+{
+	FILE *file = fopen(path, "w");
+
+	if (!file)
+		err(1, "%s", path);
+	for (size -= (size_t)fprintf(file, STREAM); size; size--)
+		putc(size == 1 ? '\n' : '#', file);
+	if (fclose(file))
+		err(1, "%s", path);
+}
+
+/* Return true if that much can be read, whatever size the file system states. */
+static bool is_larger_than_4m(const char *name)
+{
+	FILE *file = fopen(name, "r");
+	size_t left = ((size_t)4 << 20) + 1;
+
+	while (file && left && getc(file) != EOF)
+		left--;
+	if (file)
+		fclose(file);
+	return !left;
+}
+
+static void test_large_files(void)
+{
+	struct config config;
+
+	write_large_file((size_t)4 << 20);
+	check(read_config(&config, path), "%s", capture.text);
+	check(config.stream_count == 1, "%zu streams", config.stream_count);
+	config_free(&config);
+	write_large_file(((size_t)4 << 20) + 1);
+	check(!read_config(&config, path), "taken");
+	check(is_logged("test: error: ", path, "larger than 4 MiB"), "%s", capture.text);
+	config_free(&config);
+	if (is_larger_than_4m("/proc/kallsyms")) {
+		check(!read_config(&config, "/proc/kallsyms"), "taken");
+		check(is_logged("test: error: ", "/proc/kallsyms", "larger than 4 MiB"), "%s",
+		      capture.text);
+		config_free(&config);
+	}
+	point("files of up to 4 MiB");
+}
+
+static void test_many_errors(void)
+{
+	static const char line[] = "no option\n";
+	struct config config;
+	FILE *file = fopen(path, "w");
+
+	for (int i = 0; i < 1000; i++)
+		fputs(line, file);
+	fclose(file);
+	check(!read_config(&config, path), "taken");
+	check(is_logged("test: error: ", ":50: ", "too many errors"), "%s", capture.text);
+	check(line_count(capture.text) == 51, "%u lines", line_count(capture.text));
+	config_free(&config);
+	point("a file that is something else: its first 50 errors");
 }
 
 static void test_long_config_lines(void)
@@ -711,7 +803,7 @@ static const struct {
 	{ "-", "-: unexpected", "dmacastd --help", 0 },
 	{ "-c FILE -c FILE", "-c ", "only one configuration file", 0 },
 	{ "-c /dev/null/none", "/dev/null/none: ", "expected a configuration file", 0 },
-	{ "-c /dev/null", "/dev/null: no stream", "[stream NAME]", 0 },
+	{ "-c /dev/null", "/dev/null is a device", "a regular file", 0 },
 	{ "-c FILE --input -", "--input: ", "either -c FILE or the options of a stream", 0 },
 	{ "--listen :1 -c FILE", "--listen: ", "either -c FILE or the options of a stream", 0 },
 	{ "-c FILE --name x", "--name: ", "no -c FILE", 0 },
@@ -850,6 +942,9 @@ int main(void)
 	test_wrong_files();
 	test_wrong_values();
 	test_no_file();
+	test_endless_files();
+	test_large_files();
+	test_many_errors();
 	test_long_config_lines();
 	test_right_files();
 	test_every_option();
