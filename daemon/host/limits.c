@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "host/limits.h"
 
+#include "lib/descriptors.h"
 #include "lib/read_proc_integer.h"
 #include "lib/locked_memory.h"
 #include "lib/log.h"
@@ -21,7 +22,7 @@
  * send offers more than the socket accepts, and the kernel counts all that is offered.
  */
 #define PINNED_PER_CLIENT (1U << 20)
-/* Number of descriptors besides those of clients: event loop, logs, sources, endpoints. */
+/* Number of descriptors besides those of clients and those kept back: event loop, logs, sources, endpoints. */
 #define OTHER_FILES 64
 
 static void raise_soft_limit(int resource)
@@ -91,7 +92,7 @@ static void report_files(uint64_t clients)
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return;
 	log_debug("RLIMIT_NOFILE = %" PRIu64, (uint64_t)limit.rlim_cur);
-	if (limit.rlim_cur < clients + OTHER_FILES)
+	if (limit.rlim_cur < clients + OTHER_FILES + descriptors_reserve())
 		log_warning("RLIMIT_NOFILE = %" PRIu64 " is too low for max-clients = %" PRIu64
 			    "; raise it (LimitNOFILE=, ulimit -Hn) or lower max-clients",
 			    (uint64_t)limit.rlim_cur, clients);

@@ -24,6 +24,28 @@ const char *leave_reason_text(enum leave_reason reason)
 	return reasons[reason].text;
 }
 
+static const struct {
+	const char *word, *text;
+} refusals[REFUSE_REASONS] = {
+	[REFUSE_MAX_CLIENTS] = { "max_clients", "max-clients is reached" },
+	[REFUSE_MAX_PER_ADDRESS] = { "max_clients_per_address",
+				     "max-clients-per-address is reached" },
+	[REFUSE_NO_DESCRIPTOR] = { "no_descriptor",
+				   "the last descriptors are kept back for sources and operators; "
+				   "raise the limit of open files (LimitNOFILE=)" },
+	[REFUSE_NO_MEMORY] = { "no_memory", "no memory" },
+};
+
+const char *refuse_reason_word(enum refuse_reason reason)
+{
+	return refusals[reason].word;
+}
+
+const char *refuse_reason_text(enum refuse_reason reason)
+{
+	return refusals[reason].text;
+}
+
 void client_totals_add(struct client_totals *totals, const struct client_stats *stats,
 		       const struct zerocopy_stats *sends)
 {

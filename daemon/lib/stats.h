@@ -25,6 +25,21 @@ enum leave_reason {
 	LEAVE_REASONS
 };
 
+/* Why a client was refused. */
+enum refuse_reason {
+	REFUSE_MAX_CLIENTS,
+	REFUSE_MAX_PER_ADDRESS,
+	REFUSE_NO_DESCRIPTOR, /* the rest is kept back for sources, the operator and the metrics */
+	REFUSE_NO_MEMORY,
+	REFUSE_REASONS
+};
+
+/** refuse_reason_word() - return the word for programs: "max_clients". */
+const char *refuse_reason_word(enum refuse_reason reason);
+
+/** refuse_reason_text() - return the text for the log: "max-clients is reached". */
+const char *refuse_reason_text(enum refuse_reason reason);
+
 /** leave_reason_word() - return the word for programs: "reset_by_peer". */
 const char *leave_reason_word(enum leave_reason reason);
 
@@ -86,6 +101,7 @@ struct stream_stats {
 	/* Clients. */
 	uint64_t joined;
 	uint64_t refused;
+	uint64_t refused_for[REFUSE_REASONS]; /* their sum is `refused` */
 	uint64_t left_for[LEAVE_REASONS];
 	struct client_totals left; /* those who left */
 };

@@ -57,8 +57,6 @@ static const struct metric stream_counters[] = {
 	{ "source_waits_total", "Number of times that the source waited because no block was free.",
 	  IN(stream_stats, waits) },
 	{ "clients_joined_total", "Clients that connected.", IN(stream_stats, joined) },
-	{ "clients_refused_total", "Clients refused because of a limit.",
-	  IN(stream_stats, refused) },
 };
 
 /* Counters of one client, or of all clients that a stream has had. */
@@ -220,6 +218,22 @@ static void write_reasons(FILE *file, const struct subjects *stats)
 				"dmacast_stream_clients_left_total{%s,reason=\"%s\"} %" PRIu64 "\n",
 				stats->item[i].labels, leave_reason_word(reason),
 				numbers->left_for[reason]);
+	}
+}
+
+static void write_refusals(FILE *file, const struct subjects *stats)
+{
+	write_head(file, "dmacast_stream_", "clients_refused_total", "counter",
+		   "Clients refused because of a limit, by reason.");
+	for (size_t i = 0; i < stats->count; i++) {
+		const struct stream_stats *numbers = stats->item[i].numbers;
+
+		for (enum refuse_reason reason = 0; reason < REFUSE_REASONS; reason++)
+			fprintf(file,
+				"dmacast_stream_clients_refused_total{%s,reason=\"%s\"} %" PRIu64
+				"\n",
+				stats->item[i].labels, refuse_reason_word(reason),
+				numbers->refused_for[reason]);
 	}
 }
 
@@ -391,6 +405,7 @@ static bool write_stream_tables(FILE *file, const struct names *names, struct su
 		return false;
 	write_table(file, "dmacast_stream_", "counter", ROWS(stream_counters), subjects);
 	write_reasons(file, subjects);
+	write_refusals(file, subjects);
 	write_latencies(file, subjects);
 	if (!choose_part(subjects, names, PART_TOTALS))
 		return false;

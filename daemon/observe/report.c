@@ -132,6 +132,16 @@ static json_t *report_left(const struct stream_stats *stats)
 	return finish_json(&left);
 }
 
+static json_t *report_refused(const struct stream_stats *stats)
+{
+	struct builder refused = { .json = json_object() };
+
+	for (enum refuse_reason reason = 0; reason < REFUSE_REASONS; reason++)
+		add_member(&refused, refuse_reason_word(reason),
+			   report_number(stats->refused_for[reason]));
+	return finish_json(&refused);
+}
+
 /* JSON has no infinity: null. */
 static json_t *report_quantile(const struct histogram *histogram, double quantile)
 {
@@ -199,6 +209,7 @@ static void append_stream(void *argument, const struct name_report *name)
 	add_member(&object, "most_lag_seconds", report_seconds(name->most_lag_ns));
 	add_member(&object, "joined", report_number(stats->joined));
 	add_member(&object, "refused", report_number(stats->refused));
+	add_member(&object, "refused_for", report_refused(stats));
 	add_member(&object, "left", report_left(stats));
 	add_sent(&object, &name->totals);
 	add_element(list, finish_json(&object));

@@ -250,7 +250,7 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 		return;
 	client = client_create(&stream->client_group, fd, peer, length);
 	if (!client) {
-		stream->stats->refused++;
+		stream_admission_count(&stream->admission, REFUSE_NO_MEMORY);
 		log_error("stream %s: no memory for a client", stream->settings->name);
 		return;
 	}

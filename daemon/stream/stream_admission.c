@@ -2,6 +2,7 @@
 #include "stream/stream_admission.h"
 
 #include "lib/address.h"
+#include "lib/descriptors.h"
 
 #include <unistd.h>
 
@@ -21,38 +22,47 @@ static uint64_t admission_count_from(const struct client_list *clients, const st
 	return count;
 }
 
-/* Return the reason why this client is refused, or NULL. */
-static const char *admission_refusal(const struct stream_settings *settings,
-				     const struct sockaddr *peer, const struct client_list *clients,
-				     uint64_t count)
+/* Return the reason why this client is refused, or REFUSE_REASONS. */
+static enum refuse_reason admission_refusal(const struct stream_settings *settings, int fd,
+					    const struct sockaddr *peer,
+					    const struct client_list *clients, uint64_t count)
 {
 	if (count >= settings->max_clients)
-		return "max-clients is reached";
+		return REFUSE_MAX_CLIENTS;
 	if (settings->max_clients_per_address &&
 	    admission_count_from(clients, peer) >= settings->max_clients_per_address)
-		return "max-clients-per-address is reached";
-	return NULL;
+		return REFUSE_MAX_PER_ADDRESS;
+	if (descriptors_is_reserved(fd))
+		return REFUSE_NO_DESCRIPTOR;
+	return REFUSE_REASONS;
+}
+
+void stream_admission_count(struct stream_admission *admission, enum refuse_reason why)
+{
+	admission->stats->refused++;
+	admission->stats->refused_for[why]++;
 }
 
 static void admission_refuse(struct stream_admission *admission, int fd,
-			     const struct sockaddr *peer, const char *why)
+			     const struct sockaddr *peer, enum refuse_reason why)
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	char text[ADDRESS_TEXT];
 
-	admission->stats->refused++;
+	stream_admission_count(admission, why);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(fd);
 	log_limited(&admission->refuse_log, LOG_LEVEL_WARNING, "stream %s: client %s refused: %s",
-		    admission->settings->name, address_format(peer, text), why);
+		    admission->settings->name, address_format(peer, text), refuse_reason_text(why));
 }
 
 bool stream_admission_check(struct stream_admission *admission, int fd, const struct sockaddr *peer,
 			    const struct client_list *clients, uint64_t count)
 {
-	const char *why = admission_refusal(admission->settings, peer, clients, count);
+	enum refuse_reason why = admission_refusal(admission->settings, fd, peer, clients, count);
 
-	if (why)
-		admission_refuse(admission, fd, peer, why);
-	return !why;
+	if (why == REFUSE_REASONS)
+		return true;
+	admission_refuse(admission, fd, peer, why);
+	return false;
 }

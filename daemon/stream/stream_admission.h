@@ -33,4 +33,7 @@ void stream_admission_init(struct stream_admission *admission,
 bool stream_admission_check(struct stream_admission *admission, int fd, const struct sockaddr *peer,
 			    const struct client_list *clients, uint64_t count);
 
+/** stream_admission_count() - count a client that was refused, or could not be made. */
+void stream_admission_count(struct stream_admission *admission, enum refuse_reason why);
+
 #endif

@@ -40,18 +40,79 @@ daemon_prefix=()
 daemon_prefix=(prlimit --nofile=32:32 --)
 daemon_run --pattern 4M/s --listen 127.0.0.1:0
 matches "32 descriptors: the log says that it is too low" "$log" 'RLIMIT_NOFILE = 32 is too low'
-# Their connections are made by the kernel, but they wait for the daemon to accept them.
-"$BUILD/tests/feedclient" --clients 60 --seconds 2 --stall 0 "127.0.0.1:$port" >"$work/many.out" 2>&1
-matches "no descriptor left: logged" "$log" 'accept: Too many open files; new clients have to wait'
-is "no descriptor left: logged once" "$(grep -c 'accept: Too many open files' "$log")" 1
-before=$(cpu_ticks "$daemon")
-sleep 0.5
-after=$(cpu_ticks "$daemon")
-compare "no descriptor left: no busy loop" $((after - before)) -le 5
-feed_ok "no descriptor left: when others have gone, new clients come in" --clients 4 --bytes 1M \
+# Clients leave a quarter of them.
+"$BUILD/tests/feedclient" --clients 60 --seconds 1 --allow-reset "127.0.0.1:$port" >"$work/many.out" 2>&1
+matches "32 descriptors: clients that would take the last ones are refused" "$log" \
+	'client 127\.0\.0\.1:[0-9]+ refused: the last descriptors are kept back .*LimitNOFILE='
+is "32 descriptors: none is missing" "$(grep -c 'Too many open files' "$log")" 0
+all_have_left()
+{
+	[ "$(grep -c ' left: ' "$log")" -eq "$(grep -c ' joined, ' "$log")" ]
+}
+wait_until 10 all_have_left
+feed_ok "32 descriptors: when others have gone, new clients come in" --clients 4 --bytes 1M \
 	"127.0.0.1:$port"
 daemon_stop
+is "32 descriptors: exit status" "$status" 0
+
+# Connections of the operator may take all of them.
+daemon_run --pattern 4M/s --listen 127.0.0.1:0 --control "$work/control"
+idle=()
+mkfifo "$work/silence"
+exec {silence}<>"$work/silence"
+for _ in $(seq 8); do
+	socat - "UNIX-CONNECT:$work/control" <"$work/silence" &
+	idle+=($!)
+	will_end $!
+done
+feed_start last --clients 60 --stall 60 --seconds 60 --allow-reset "127.0.0.1:$port"
+for _ in $(seq 16); do
+	socat - "UNIX-CONNECT:$work/control" <"$work/silence" &
+	idle+=($!)
+	will_end $!
+done
+check "no descriptor left: logged" wait_until 10 grep -q \
+	'control socket .*: accept: Too many open files; new clients have to wait' "$log"
+before=$(cpu_ticks "$daemon")
+sleep 1.5
+after=$(cpu_ticks "$daemon")
+is "no descriptor left: logged once" "$(grep -c 'accept: Too many open files' "$log")" 1
+compare "no descriptor left: no busy loop" $((after - before)) -le 15
+for pid in "${idle[@]}"; do
+	signal_to TERM "$pid"
+done
+feed_end last TERM
+check "no descriptor left: when others have gone, the operator comes in" wait_until 10 \
+	"$BUILD/dmacastctl" -s "$work/control" status
+daemon_stop
 is "no descriptor left: exit status" "$status" 0
+
+# What else needs a descriptor has one: a source that is opened again, the operator, the metrics.
+for limit in 128 40; do
+	daemon_prefix=(prlimit "--nofile=$limit:$limit" --)
+	what="$limit descriptors, 150 clients"
+	rm -f "$work/starts"
+	daemon_run --input "exec:echo \$\$ >>$work/starts; exec sleep 1000" --on-end wait --listen 127.0.0.1:0 \
+		--control "$work/control" --metrics :0
+	http=$(sed -n 's,.*http://127\.0\.0\.1:\([0-9]*\)/.*,\1,p' "$log")
+	feed_start all --clients 150 --seconds 60 --allow-reset "127.0.0.1:$port"
+	check "$what: as many as possible are refused" wait_until 10 grep -q 'refused: the last' "$log"
+	"$BUILD/dmacastctl" -s "$work/control" --json streams >"$work/status" 2>&1
+	is "$what: the operator sees why" \
+		"$(jq '[.streams[0] | (.clients > 10), (.refused > 0), (.refused == .refused_for.no_descriptor)] | all' \
+			"$work/status")" true
+	exec {connection}<>"/dev/tcp/127.0.0.1/$http"
+	printf 'GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n' >&"$connection"
+	timeout 20 cat <&"$connection" >"$work/page"
+	exec {connection}>&-
+	matches "$what: the metrics count them" "$work/page" \
+		'^dmacast_stream_clients_refused_total\{.*reason="no_descriptor"\} [1-9]'
+	kill "$(head -n 1 "$work/starts")"
+	check "$what: the source starts again" wait_until 20 sh -c "[ \$(wc -l <'$work/starts') -ge 2 ]"
+	feed_end all TERM
+	daemon_stop
+	is "$what: exit status" "$status" 0
+done
 daemon_prefix=()
 
 # The soft limit is raised to the hard one.
