@@ -81,10 +81,9 @@ static void config_warn_of_input(const struct stream_settings *stream)
 	const char *input = stream->input;
 
 	if (input && !config_file_can_hold("input", input))
-		log_warning(
-			"stream %s: input = %s: a file cannot hold this; put the command into a "
-			"script",
-			stream->name, input);
+		log_warning("stream %s: input = %.200s...: too long for a file; put the command "
+			    "into a script",
+			    stream->name, input);
 }
 
 static void config_print_section(enum option_scope scope, const void *settings, FILE *file)

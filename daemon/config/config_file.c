@@ -2,6 +2,7 @@
 #include "config/config_file.h"
 
 #include "config/option_table.h"
+#include "config/quote.h"
 #include "lib/log.h"
 
 #include <bsd/string.h>
@@ -24,16 +25,25 @@
 #define FIRST_BUFFER_BYTES ((size_t)16 << 10)
 /* Number of errors after which the rest of a file is not looked at: it is something else. */
 #define MAX_ERRORS 50
+/* Bytes of a line; a comment may be longer. Bytes of a value, or of a line, that an error shows. */
+#define MAX_LINE_BYTES 4096
+#define MAX_SHOWN 160
 
-/* State while a file is read: inih splits the lines, this records where they came from. */
+/*
+ * State while a file is read: inih sorts the lines into sections and options, this records where they came
+ * from. inih's lines have 199 bytes in most builds, and it knows no quotes: it gets a placeholder for
+ * each value.
+ */
 struct reader {
 	struct config *config;
 	const char *path;
 	char *text, *end; /* the file; a NUL is at its end */
 	char *next;	  /* line in it */
 	unsigned int line_number;
-	int section;	    /* index into config->streams, or NO_SECTION, DAEMON_SECTION */
-	bool section_begun; /* a known one or not */
+	char *value;	     /* of the option on this line */
+	const char *comment; /* behind the value, if that has no quotes; NULL: none */
+	int section;	     /* index into config->streams, or NO_SECTION, DAEMON_SECTION */
+	bool section_begun;  /* a known one or not */
 	bool section_known;
 	unsigned int *
 		set_on_line; /* line number for each option of the table in this section; 0: not set */
@@ -82,11 +92,16 @@ static void reader_begin_section(struct reader *reader, const char *line)
 	reader->section_begun = true;
 	reader->section_known = false;
 	if (!end || !is_blank_or_comment(end + 1)) {
-		reader_error(reader, "%s: expected [daemon] or [stream NAME], and nothing after it",
-			     line);
+		reader_error(reader,
+			     "%.*s: expected [daemon] or [stream NAME], and nothing after it",
+			     MAX_SHOWN, line);
 		return;
 	}
-	snprintf(name, sizeof(name), "%.*s", (int)(end - line - 1), line + 1);
+	if ((size_t)snprintf(name, sizeof(name), "%.*s", (int)(end - line - 1), line + 1) >=
+	    sizeof(name)) {
+		reader_error(reader, "[%s...]: expected a shorter name", name);
+		return;
+	}
 
 	if (!strcmp(name, "daemon")) {
 		if (reader->daemon_seen)
@@ -110,24 +125,52 @@ static void reader_begin_section(struct reader *reader, const char *line)
 	}
 }
 
-/* Check a line before inih parses it. Return: true if inih should get it. */
-static bool preprocess_line(struct reader *reader, const char *line, size_t longest)
+/* A command that is cut still runs, and does something else: say so. Of other values nothing is missing. */
+static void reader_warn_of_cut(const struct reader *reader, const char *name)
+{
+	if (!reader->comment || strncmp(reader->value, "exec:", strlen("exec:")))
+		return;
+	log_warning("%s:%u: %s = %.*s: cut at white space and a semicolon, which begin a comment; "
+		    "write the value in double quotes to keep it, or to confirm the comment",
+		    reader->path, reader->line_number, name, MAX_SHOWN, reader->value);
+}
+
+/* Write the option of @line into @buffer for inih, with a placeholder, and keep the value. */
+static void reader_begin_option(struct reader *reader, char *line, char *buffer, size_t size)
+{
+	size_t length = strcspn(line, "=:");
+	const char *expected = quote_remove(line + length + 1, &reader->value, &reader->comment);
+
+	line[length] = '\0';
+	if (expected)
+		reader_error(reader, "%.*s: expected %s", MAX_SHOWN, line, expected);
+	else if ((size_t)snprintf(buffer, size, "%s=.", line) >= size)
+		reader_error(reader, "%.*s...: unknown option; see dmacastd.conf(5)", MAX_SHOWN,
+			     line);
+	else
+		return;
+	buffer[0] = '\0';
+}
+
+/* Check a line, and write into @buffer what inih gets. */
+static void preprocess_line(struct reader *reader, char *line, char *buffer, size_t size)
 {
 	if (is_blank_or_comment(line))
-		return false;
-	if (strlen(line) > longest) {
-		reader_error(reader, "line too long; expected at most %zu bytes", longest);
-		return false;
-	}
-	if (*line == '[') {
+		return;
+	if (strlen(line) > MAX_LINE_BYTES) {
+		reader_error(reader,
+			     "line too long; expected at most %u bytes; put a longer command into "
+			     "a script",
+			     MAX_LINE_BYTES);
+	} else if (*line == '[') {
 		reader_begin_section(reader, line);
-		return reader->section_known;
+		if (reader->section_known)
+			strlcpy(buffer, line, size);
+	} else if (!find_outside_comment(line, "=:")) {
+		reader_error(reader, "%.*s: expected [section] or key = value", MAX_SHOWN, line);
+	} else {
+		reader_begin_option(reader, line, buffer, size);
 	}
-	if (!find_outside_comment(line, "=:")) {
-		reader_error(reader, "%s: expected [section] or key = value", line);
-		return false;
-	}
-	return true;
 }
 
 /* Return the next line of the file, NUL-terminated and without white space at its end; NULL: none is left. */
@@ -173,8 +216,7 @@ static char *reader_read_line(char *buffer, int size, void *stream)
 	if (reader->line_number == 1 && !strncmp(line, "\xef\xbb\xbf", 3))
 		line += 3; /* a byte order mark */
 	line += strspn(line, BLANKS);
-	if (preprocess_line(reader, line, (size_t)size - 1))
-		strlcpy(buffer, line, (size_t)size);
+	preprocess_line(reader, line, buffer, (size_t)size);
 	return buffer;
 }
 
@@ -187,14 +229,16 @@ static void *reader_settings(struct reader *reader)
 
 /* Set an option, for inih. Return: always 1; errors are counted here, and inih counts those of syntax. */
 static int reader_handle_option(void *user, const char *section, const char *name,
-				const char *value)
+				const char *placeholder)
 {
 	struct reader *reader = user;
+	const char *value = reader->value;
 	const struct option_definition *option;
 	char expected[OPTION_ERROR_TEXT];
 	enum option_scope scope;
 	unsigned int *set_on_line;
 
+	(void)placeholder;
 	if (!reader->section_begun)
 		reader_error(reader, "%s: expected [daemon] or [stream NAME] before it", name);
 	if (!reader->section_known)
@@ -218,10 +262,12 @@ static int reader_handle_option(void *user, const char *section, const char *nam
 		return 1;
 	}
 	*set_on_line = reader->line_number;
+	reader_warn_of_cut(reader, name);
 	if (option_set(option, reader_settings(reader), value, expected))
 		return 1;
 	if (*expected)
-		reader_error(reader, "[%s] %s = %s: expected %s", section, name, value, expected);
+		reader_error(reader, "[%s] %s = %.*s: expected %s", section, name, MAX_SHOWN, value,
+			     expected);
 	else
 		reader_error(reader, "[%s] %s: no memory", section, name);
 	return 1;
@@ -362,6 +408,5 @@ bool config_file_read(struct config *config, const char *path)
 
 bool config_file_can_hold(const char *name, const char *value)
 {
-	return !strstr(value, " ;") &&
-	       strlen(name) + strlen(" = ") + strlen(value) <= INI_MAX_LINE - 2;
+	return strlen(name) + strlen(" = ") + quote_length(value) <= MAX_LINE_BYTES;
 }

@@ -2,6 +2,7 @@
 #include "config/option_value.h"
 
 #include "config/option_table.h"
+#include "config/quote.h"
 #include "lib/endpoint.h"
 #include "lib/input.h"
 #include "lib/settings.h"
@@ -14,7 +15,9 @@
 
 static void value_print(const struct option_definition *option, const char *value, FILE *file)
 {
-	fprintf(file, "%s = %s\n", option->name, value);
+	fprintf(file, "%s = ", option->name);
+	quote_print(value, file);
+	putc('\n', file);
 }
 
 static void word_describe(const struct option_definition *option, FILE *file)

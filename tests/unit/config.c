@@ -132,6 +132,12 @@ static const struct {
 	{ "a NUL byte", TEXT(STREAM "ho\0ld = 1\nbogus = 1\n"), 4, "NUL byte", "text", 2 },
 	{ "a NUL byte in a comment", TEXT("# \0\n" STREAM), 1, "NUL byte", "text", 0 },
 	{ "UTF-16", TEXT("\xff\xfe[\0d\0a\0e\0m\0o\0n\0]\0\n"), 1, "NUL byte", "text", 0 },
+	{ "a quote that does not end", TEXT(STREAM "hold = \"3 ; c\n"), 4, "hold",
+	  "expected a quote (\") at the end of the value", 0 },
+	{ "a quote that ends too early", TEXT(STREAM "hold = \"3\" 4\n"), 4, "hold",
+	  "only a comment behind the closing quote", 0 },
+	{ "a value in quotes that is wrong", TEXT(STREAM "hold = \" 3\"\n"), 4, "hold =  3",
+	  "a whole number", 0 },
 	/* Options */
 	{ "an unknown option", TEXT(STREAM "bogus = 1\n"), 4, "[stream a] bogus",
 	  "dmacastd.conf(5)", 0 },
@@ -432,10 +438,12 @@ static void test_long_config_lines(void)
 		size_t length;
 		bool right;
 	} table[] = {
-		{ "input = /", 199, true },   { "input = /", 200, false },
-		{ "input = /", 1000, false }, { "# comment", 1000, true },
-		{ "; comment", 5000, true },  { "\t # comment", 5000, true },
-		{ "[stream ", 300, false },
+		{ "input = /", 199, true },	{ "input = /", 200, true },
+		{ "input = /", 4096, true },	{ "input = /", 4097, false },
+		{ "input = \"/", 4096, false }, { "# comment", 1000, true },
+		{ "; comment", 5000, true },	{ "\t # comment", 5000, true },
+		{ "[stream ", 300, false },	{ "[stream ", 4097, false },
+		{ "bogus", 300, false },
 	};
 
 	for (size_t i = 0; i < LENGTH(table); i++) {
@@ -454,17 +462,20 @@ static void test_long_config_lines(void)
 		check(read_config(&config, path) == table[i].right, "%s, %zu bytes: %s",
 		      table[i].start, table[i].length, capture.text);
 		snprintf(start, sizeof(start), "test: error: %s:3: ", path);
-		check(is_logged(start, "too long", "at most 199 bytes") == !table[i].right, "%s",
-		      capture.text);
+		check(is_logged(start, "", "expected") == !table[i].right, "%s", capture.text);
+		check(is_logged(start, "too long", "at most 4096 bytes") ==
+			      (table[i].length == 4097),
+		      "%s", capture.text);
 		/* Neither a long comment nor a long line changes the numbers of the lines after it. */
 		snprintf(start, sizeof(start), "test: error: %s:4: ", path);
-		check(is_logged(start, "hold = x", "a whole number") == !table[i].right, "%s",
-		      capture.text);
+		if (*table[i].start != '[')
+			check(is_logged(start, "hold = x", "a whole number") == !table[i].right,
+			      "%s", capture.text);
 		if (table[i].right)
 			check(config.stream_count == 1 && config.streams[0].hold == 2, "no hold");
 		config_free(&config);
 	}
-	point("lines of up to 199 bytes, comments of any length");
+	point("lines of up to 4096 bytes, comments of any length");
 }
 
 /* ---- right files ---- */
@@ -485,6 +496,19 @@ static const struct {
 	{ "no comment without a blank before it",
 	  TEXT("[stream a]\ninput = exec:ls;ls #x\nlisten = :1\n"),
 	  { "input = exec:ls;ls #x" } },
+	{ "quotes keep a semicolon, a number sign, quotes and backslashes",
+	  TEXT("[stream a]\ninput = \"exec:a ; b # \\\"c\\\" \\. \\\\n\"\nlisten = :1\n"),
+	  { "input = \"exec:a ; b # \\\"c\\\" \\. \\n\"" } },
+	{ "quotes that are not needed, and a comment behind them",
+	  TEXT("[stream a]\ninput = \"exec:a;b\"  ; \"c\"\nlisten = \":1\";\nhold = \"3\"\n"),
+	  { "input = exec:a;b", "listen = :1", "hold = 3" } },
+	{ "quotes in a value that does not begin with one",
+	  TEXT("[stream a]\ninput = exec:sh -c \"a;b\" \\\"\nlisten = :1\n"),
+	  { "input = exec:sh -c \"a;b\" \\\"" } },
+	{ "a semicolon and a quote at the start of a value",
+	  TEXT("[stream a]\ninput = \";\\\"\"\nlisten = :1\n[stream b]\n"
+	       "input = \"\\\"\"\nlisten = :2\n"),
+	  { "input = \";\\\"\"", "input = \"\\\"\"" } },
 	{ "indentation and blanks",
 	  TEXT("  [stream a]\t\n\tinput   =   /a b  \n  listen=:1\n      hold\t=\t3   \n"),
 	  { "input = /a b", "listen = :1", "hold = 3" } },
@@ -589,6 +613,35 @@ static void test_right_files(void)
 		config_free(&config);
 		point("right file: %s", right_files[i].title);
 	}
+}
+
+/* A command that a comment cuts is worth a warning; a comment behind anything else is not. */
+static void test_cut_values(void)
+{
+	static const struct {
+		const char *input;
+		bool warned;
+	} table[] = {
+		{ "exec:rtl_sdr - ; sleep 1", true },	  { "exec:rtl_sdr - ;", true },
+		{ "\"exec:rtl_sdr -\" ; c", false },	  { "exec:a; b", false },
+		{ "/dev/ttyUSB0 ; the receiver", false },
+	};
+
+	for (size_t i = 0; i < LENGTH(table); i++) {
+		struct config config;
+		char text[128], start[128];
+		int length = snprintf(text, sizeof(text), "[stream a]\ninput = %s\nlisten = :1\n",
+				      table[i].input);
+
+		write_config_file(text, (size_t)length);
+		check(read_config(&config, path), "%s", capture.text);
+		snprintf(start, sizeof(start), "test: warning: %s:2: input = exec:", path);
+		check(is_logged(start, ": cut at ", "in double quotes") == table[i].warned,
+		      "%s: %s", table[i].input, capture.text);
+		check(line_count(capture.text) == table[i].warned, "%s", capture.text);
+		config_free(&config);
+	}
+	point("a warning where a command is cut");
 }
 
 /* ---- each option, in a file and on the command line ---- */
@@ -947,6 +1000,7 @@ int main(void)
 	test_many_errors();
 	test_long_config_lines();
 	test_right_files();
+	test_cut_values();
 	test_every_option();
 	test_wrong_lines();
 	test_file_and_line();
