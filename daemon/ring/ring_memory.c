@@ -11,6 +11,7 @@
 
 #include "lib/read_proc_integer.h"
 #include "lib/log.h"
+#include "lib/memory_limit.h"
 #include "lib/units.h"
 #include "ring/ring_type.h"
 
@@ -24,6 +25,10 @@
 #include <unistd.h>
 
 #define POISON_BYTE 0xdb
+
+/* What a ring takes besides its bytes, such as page tables: a 128th, and bytes for all else that may come. */
+#define OVERHEAD_DIVISOR 128
+#define OVERHEAD_BYTES ((uint64_t)1 << 20)
 
 struct memory_ring {
 	struct ring ring;
@@ -246,6 +251,31 @@ static bool map_small(struct memory_ring *ring, const char *name, size_t size)
 	return true;
 }
 
+/*
+ * Return true if there is memory for a ring of @bytes. Populating more than there is would not fail:
+ * neither MADV_POPULATE_WRITE nor fallocate() returns, since the OOM killer ends the process.
+ */
+static bool is_available(const char *name, uint64_t bytes)
+{
+	char need[UNITS_TEXT], available[UNITS_TEXT], most[UNITS_TEXT];
+	struct memory_limit limit;
+
+	memory_limit_find(&limit, NULL, "/sys/fs/cgroup");
+	if (bytes + bytes / OVERHEAD_DIVISOR + OVERHEAD_BYTES <= limit.available)
+		return true;
+	units_format_about(bytes, need);
+	units_format_about(limit.available, available);
+	if (limit.limit)
+		log_error("stream %s: no memory for the ring: needs %s, limit %s, of which %s are "
+			  "left (%s); raise it (MemoryMax=, MemoryHigh=) or lower ring-size",
+			  name, need, units_format_about(limit.limit, most), available, limit.file);
+	else
+		log_error("stream %s: no memory for the ring: needs %s, limit %s (MemAvailable); "
+			  "lower ring-size",
+			  name, need, available);
+	return false;
+}
+
 static bool map_ring(struct memory_ring *ring, const char *name, enum huge_pages huge_pages)
 {
 	uint64_t bytes = (uint64_t)ring->ring.block_size * ring->ring.blocks;
@@ -262,11 +292,11 @@ static bool map_ring(struct memory_ring *ring, const char *name, enum huge_pages
 			  name, units_format_about(bytes, text), strerror(errno));
 		return false;
 	}
-	/* A request for more than there is would not fail but wake the OOM killer. */
-	if (!is_addressable || size > meminfo_bytes("MemAvailable"))
-		errno = ENOMEM;
-	else if ((huge_pages == HUGE_PAGES_AUTO && map_transparent(ring, size)) ||
-		 map_small(ring, name, size))
+	if (!is_available(name, bytes))
+		return false;
+	errno = ENOMEM;
+	if (is_addressable && ((huge_pages == HUGE_PAGES_AUTO && map_transparent(ring, size)) ||
+			       map_small(ring, name, size)))
 		return true;
 	log_error("stream %s: no %s of memory for the ring: %s; lower ring-size", name,
 		  units_format_about(bytes, text), strerror(errno));

@@ -150,7 +150,62 @@ daemon_stop
 daemon_run --pattern 4M/s --listen 127.0.0.1:0 --ring-size 1024G --block-size 64M
 daemon_wait 10
 is "a ring larger than the machine is refused" "$status" 1
-matches "and the log says what to do" "$log" 'no 1 TiB of memory for the ring: .*lower ring-size'
+matches "and the log says what to do" "$log" 'no memory for the ring: needs 1 TiB, limit .*lower ring-size'
+
+# memory_cgroup BYTES: make a memory cgroup below our own with that limit, and set group, or fail.
+memory_cgroup()
+{
+	local path
+
+	path=$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)
+	if [ -n "$path" ]; then
+		group=/sys/fs/cgroup/memory${path%/}/dmacast-test.$$
+		limit_file=memory.limit_in_bytes
+	else
+		path=$(sed -n 's/^0:://p' /proc/self/cgroup)
+		group=/sys/fs/cgroup${path%/}/dmacast-test.$$
+		limit_file=memory.max
+	fi
+	mkdir "$group" 2>/dev/null || return 1
+	{ echo "$1" >"$group/$limit_file"; } 2>/dev/null && return 0
+	rmdir "$group"
+	return 1
+}
+
+if memory_cgroup 256M; then
+	trap 'clean_up; rmdir "$group" 2>/dev/null' EXIT
+	# shellcheck disable=SC2016 # for the inner shell
+	daemon_prefix=(sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group")
+	daemon_run --pattern 4M/s --listen 127.0.0.1:0 --ring-size 300M
+	daemon_wait 10
+	is "a ring larger than the memory cgroup: refused, not killed" "$status" 1
+	matches "... and the log says what to do" "$log" \
+		"stream main: no memory for the ring: needs 300 MiB, limit 256 MiB, of which .* are left \($group/$limit_file\); raise it"
+	section()
+	{
+		printf '[stream %s]\nlisten = 127.0.0.1:%s\npattern = 4M/s\nring-size = %s\n' "$@"
+	}
+	section a 0 64M >"$work/group.conf"
+	daemon_run -c "$work/group.conf"
+	feed_start steady --clients 2 --until-end --expect-end end "127.0.0.1:$port"
+	section a 0 200M >"$work/group.conf"
+	kill -HUP "$daemon"
+	check "a reload to such a ring is refused" wait_until 20 grep -q 'previous configuration stays' "$log"
+	section a 0 64M >"$work/group.conf"
+	section b 0 200M >>"$work/group.conf"
+	kill -HUP "$daemon"
+	check "... and of a stream that is new" wait_until 20 grep -q \
+		'stream b: no memory for the ring: needs 200 MiB, limit 256 MiB' "$log"
+	feed_ok "... and the stream goes on" --clients 1 --bytes 1M "127.0.0.1:$port"
+	daemon_stop
+	is "... to its end" "$status" 0
+	feed_end_ok "... without a gap" steady
+	daemon_prefix=()
+	rmdir "$group"
+else
+	skip "memory cgroups" "none can be made here"
+fi
+
 # Huge pages are the whole machine's: one such test at a time.
 exec 8>"${TMPDIR:-/tmp}/dmacast-huge-pages.lock"
 flock 8
