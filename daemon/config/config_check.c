@@ -120,9 +120,12 @@ static unsigned int check_stream_settings(const struct stream_settings *stream, 
 	return errors;
 }
 
-/* Return the stream before stream @number, or itself, that already has its endpoint @index; or NULL. */
+/*
+ * Return the stream before stream @number, or itself, that already has its endpoint @index; or NULL.
+ * @taken: out: the endpoint there
+ */
 static const struct stream_settings *earlier_user(const struct config *config, size_t number,
-						  size_t index)
+						  size_t index, const char **taken)
 {
 	const char *endpoint = config->streams[number].listen.item[index];
 
@@ -130,7 +133,8 @@ static const struct stream_settings *earlier_user(const struct config *config, s
 		const struct text_list *listen = &config->streams[s].listen;
 
 		for (size_t i = 0; i < (s == number ? index : listen->count); i++) {
-			if (endpoint_is_same(endpoint, listen->item[i]))
+			*taken = listen->item[i];
+			if (endpoint_conflicts(endpoint, *taken))
 				return &config->streams[s];
 		}
 	}
@@ -146,13 +150,14 @@ static unsigned int check_endpoints(const struct config *config, const char *ori
 		const struct stream_settings *stream = &config->streams[s];
 
 		for (size_t i = 0; i < stream->listen.count; i++) {
-			const struct stream_settings *user = earlier_user(config, s, i);
+			const char *taken;
+			const struct stream_settings *user = earlier_user(config, s, i, &taken);
 
 			if (!user)
 				continue;
-			log_error("%s: [stream %s] listen = %s: taken by [stream %s]; expected "
-				  "another address or port",
-				  origin, stream->name, stream->listen.item[i], user->name);
+			log_error("%s: [stream %s] listen = %s: taken by [stream %s], listen = %s; "
+				  "expected another address or port",
+				  origin, stream->name, stream->listen.item[i], user->name, taken);
 			errors++;
 		}
 	}

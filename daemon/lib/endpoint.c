@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/endpoint.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,4 +62,28 @@ bool endpoint_shares_port(const char *a, const char *b)
 
 	return parse_both(a, b, &one, &other) && !one.socket_name && atoi(one.address.port) &&
 	       atoi(one.address.port) == atoi(other.address.port);
+}
+
+/* Return true if @all stands for every address of the family of @host, or of both families. */
+static bool covers_host(const char *all, const char *host)
+{
+	unsigned char binary[sizeof(struct in6_addr)];
+	int family = strcmp(all, "::") ? AF_INET : AF_INET6;
+
+	if (!*all)
+		return true;
+	if (strcmp(all, "0.0.0.0") && strcmp(all, "::"))
+		return false;
+	return inet_pton(family, host, binary) == 1;
+}
+
+bool endpoint_conflicts(const char *a, const char *b)
+{
+	struct endpoint one, other;
+
+	if (endpoint_is_same(a, b))
+		return true;
+	return endpoint_shares_port(a, b) && parse_both(a, b, &one, &other) &&
+	       (covers_host(one.address.host, other.address.host) ||
+		covers_host(other.address.host, one.address.host));
 }

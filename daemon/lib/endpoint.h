@@ -23,6 +23,12 @@ bool endpoint_parse(const char *text, struct endpoint *endpoint, const char **ex
 /** endpoint_is_same() - return true if only one stream can have both. Port 0 differs from itself. */
 bool endpoint_is_same(const char *a, const char *b);
 
+/**
+ * endpoint_conflicts() - return true if not both can be open: they are the same, or they have one port and
+ * one of them stands for every address of a family that the other one is in.
+ */
+bool endpoint_conflicts(const char *a, const char *b);
+
 /** endpoint_shares_port() - return true if one may have to be closed before the other can be opened. */
 bool endpoint_shares_port(const char *a, const char *b);
 

@@ -60,6 +60,7 @@ static void test_same_endpoint(void)
 		{ ":7000", "*:07000", true, true },
 		{ "localhost:1", "LocalHost:1", true, true },
 		{ "127.0.0.1:7000", ":7000", false, true },
+		{ "0.0.0.0:7000", "127.0.0.1:7000", false, true },
 		{ ":7000", ":7001", false, false },
 		{ ":0", ":0", false, false },
 		{ "systemd:a", "systemd:a", true, false },
@@ -81,9 +82,42 @@ static void test_same_endpoint(void)
 	point("compare endpoints, and their ports");
 }
 
+static void test_endpoint_conflicts(void)
+{
+	static const struct {
+		const char *a, *b;
+		bool conflict;
+	} table[] = {
+		{ "*:7503", "127.0.0.1:7503", true },
+		{ ":7503", "[::1]:7503", true },
+		{ ":7503", "localhost:7503", true },
+		{ ":7503", "0.0.0.0:7503", true },
+		{ "0.0.0.0:7503", "127.0.0.1:7503", true },
+		{ "[::]:7503", "[fe80::1]:7503", true },
+		{ "a:7503", "A:7503", true },
+		{ "systemd:a", "systemd:a", true },
+		{ "*:7503", "127.0.0.1:7504", false },
+		{ "[::]:7503", "127.0.0.1:7503", false },
+		{ "0.0.0.0:7503", "[::1]:7503", false },
+		{ "127.0.0.1:7503", "127.0.0.2:7503", false },
+		{ "*:0", "127.0.0.1:0", false },
+		{ "*:7503", "systemd:a", false },
+	};
+
+	for (size_t i = 0; i < LENGTH(table); i++) {
+		const char *a = table[i].a, *b = table[i].b;
+
+		check(endpoint_conflicts(a, b) == table[i].conflict &&
+			      endpoint_conflicts(b, a) == table[i].conflict,
+		      "%s and %s: a conflict is %d", a, b, endpoint_conflicts(a, b));
+	}
+	point("endpoints of which one covers the other conflict");
+}
+
 int main(void)
 {
 	test_endpoint_parse();
 	test_same_endpoint();
+	test_endpoint_conflicts();
 	return tap_end();
 }
