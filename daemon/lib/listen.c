@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "lib/service.h"
 
+#include <arpa/inet.h>
 #include <bsd/sys/queue.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -235,9 +236,23 @@ static int listen_on_everything(struct listen_set *set, const struct addrinfo *a
 	return error;
 }
 
-/* Return: 0 or an errno. */
+static void listen_warn_of_missing(const struct listen_set *set, const struct sockaddr *address,
+				   int error)
+{
+	char what[512], text[ADDRESS_TEXT];
+
+	set->callbacks.describe(set->argument, what, sizeof(what));
+	log_warning("%s: not listening on %s: %s", what, address_format(address, text),
+		    strerror(error));
+}
+
+/*
+ * @named: a name stands for the addresses: warn of those that are missing
+ *
+ * Return: 0 or an errno.
+ */
 static int listen_on_all(struct listen_set *set, const struct addrinfo *addresses,
-			 const struct listen_options *options)
+			 const struct listen_options *options, bool named)
 {
 	int error = EADDRNOTAVAIL;
 
@@ -247,8 +262,10 @@ static int listen_on_all(struct listen_set *set, const struct addrinfo *addresse
 		if (listen_on_one(set, address, options->backlog, false))
 			continue;
 		error = errno;
-		if (!options->skip_missing || !listen_is_missing(error))
+		if (!listen_is_missing(error))
 			return error;
+		if (named)
+			listen_warn_of_missing(set, address->ai_addr, error);
 	}
 	return set->sockets ? 0 : error;
 }
@@ -257,6 +274,8 @@ const char *listen_on_address(struct listen_set *set, const struct address *addr
 			      const struct listen_options *options)
 {
 	bool everywhere = !address->host[0] && !options->loopback;
+	unsigned char binary[sizeof(struct in6_addr)];
+	bool literal = inet_pton(AF_INET, address->host, binary) == 1 || strchr(address->host, ':');
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
 				  .ai_flags = options->loopback ? 0 : AI_PASSIVE };
 	struct addrinfo *addresses = NULL;
@@ -269,7 +288,7 @@ const char *listen_on_address(struct listen_set *set, const struct address *addr
 	if (everywhere)
 		error = listen_on_everything(set, addresses, options);
 	else
-		error = listen_on_all(set, addresses, options);
+		error = listen_on_all(set, addresses, options, address->host[0] && !literal);
 	freeaddrinfo(addresses);
 	return error ? strerror(error) : NULL;
 }

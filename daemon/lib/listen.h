@@ -42,8 +42,6 @@ struct listen_options {
 	int backlog; /* of sockets that are opened here */
 	/* The meaning of an address without a host: this machine only, instead of every address. */
 	bool loopback;
-	/* Ignore addresses that this machine does not have, such as those of IPv6, if another listens. */
-	bool skip_missing;
 };
 
 /** listen_create() - return a set without sockets; NULL without memory. */
@@ -51,8 +49,9 @@ struct listen_set *listen_create(struct event_base *base, const struct listen_ca
 				 void *argument);
 
 /**
- * listen_on_address() - listen on every address that @address stands for. Every address of the
- * machine is one IPv6 socket for both families, or an IPv4 one where there is no IPv6.
+ * listen_on_address() - listen on every address that @address stands for and that this machine has.
+ * Every address of the machine is one IPv6 socket for both families, or an IPv4 one where there is no
+ * IPv6. A warning names each address of a name that is missing here, such as ::1 without IPv6.
  *
  * Return: NULL, or why not.
  */

@@ -348,7 +348,6 @@ static bool metrics_listen(struct metrics *metrics)
 	const struct listen_options options = {
 		.backlog = BACKLOG,
 		.loopback = *metrics->address != '*',
-		.skip_missing = true, /* a machine may have only one of the families */
 	};
 	struct address address;
 	const char *error;

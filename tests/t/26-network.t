@@ -6,8 +6,8 @@
 . tests/lib.sh
 
 if [ "${1-}" != in-namespace ]; then
-	unshare -n true 2>/dev/null || skip_all "no network namespaces here"
-	exec unshare -n bash "$0" in-namespace
+	unshare -nm true 2>/dev/null || skip_all "no network namespaces here"
+	exec unshare -nm bash "$0" in-namespace
 fi
 
 ip link set lo up
@@ -157,5 +157,25 @@ is "vanished while there was nothing to send: ended by keepalive" "$(grep -c 'le
 feed_end silent KILL
 daemon_stop
 is "vanished in silence: exit status" "$status" 0
+
+# A name with addresses that this machine does not have. The mounts are the test's own.
+printf '127.0.0.1 both\n::1 both\n::1 six\n' >"$work/hosts"
+sysctl -qw net.ipv6.conf.all.disable_ipv6=1
+mount --bind "$work/hosts" /etc/hosts
+daemon_run --feed 8M/s --listen both:0 --metrics both:0
+matches "a name without its IPv6 address: said" "$log" \
+	'warning: stream main: endpoint both:0: not listening on \[::1\]:0: Cannot assign requested address'
+matches "... for the metrics, too" "$log" 'warning: metrics = both:0: not listening on \[::1\]:0: '
+matches "... and it listens on the other one" "$log" 'listening on 127\.0\.0\.1:[0-9]+$'
+is "... where clients get data" "$(timeout 20 head -c 4096 <"/dev/tcp/127.0.0.1/$port" | wc -c)" 4096
+daemon_stop
+is "... to the end" "$status" 0
+for host in six '[::1]'; do
+	daemon_run --feed 8M/s --listen "$host:0"
+	daemon_wait 10
+	is "$host without IPv6: refused" "$status" 1
+	matches "$host without IPv6: said" "$log" 'error: stream main: listen = .*:0: Cannot assign requested address'
+done
+umount /etc/hosts
 
 done_testing

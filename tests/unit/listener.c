@@ -424,9 +424,7 @@ static void test_foreign(void)
 {
 	static const struct listen_callbacks foreign_callbacks = { .attach = foreign_attach,
 								   .describe = foreign_describe };
-	const struct listen_options options = { .backlog = 8,
-						.loopback = true,
-						.skip_missing = true };
+	const struct listen_options options = { .backlog = 8, .loopback = true };
 	const struct address address = { .port = "0" };
 	struct listen_set *set = listen_create(base, &foreign_callbacks, NULL);
 	const char *error = listen_on_address(set, &address, &options);
