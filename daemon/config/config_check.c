@@ -87,6 +87,12 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 		log_error("%s loop = yes: expected an input that is a regular file", where);
 		return 1;
 	}
+	if (stream->baud && (!stream->input || !input_parse(stream->input, &input, &expected) ||
+			     input.kind != INPUT_PATH)) {
+		log_error("%s baud = %" PRIu64 ": expected an input that is the path of a terminal",
+			  where, stream->baud);
+		return 1;
+	}
 	if (stream->on_end == ON_END_WAIT && !stream->device &&
 	    (!stream->input || !strcmp(stream->input, "-"))) {
 		log_error("%s on-end = wait: expected an input that can be opened again", where);

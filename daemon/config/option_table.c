@@ -58,6 +58,8 @@ const struct option_definition option_table[] = {
 	  .help = "source: a device of dmacast.ko, such as /dev/dmacast/adc" },
 	{ STREAM("loop", loop, boolean), .default_text = "no",
 	  .help = "start again at the end of a regular file" },
+	{ STREAM("baud", baud, count), .default_text = "0", .maximum = 100000000,
+	  .help = "speed of an input that is a terminal, in bit/s; 0: as it is set" },
 	{ STREAM("on-end", on_end, choice), .default_text = "auto", .choices = on_end_words,
 	  .help = "at the end of the source: close the stream, or wait for the source to return" },
 	{ STREAM("stop-timeout", stop_timeout, duration), .effect = OPTION_AT_ONCE,

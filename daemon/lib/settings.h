@@ -38,6 +38,7 @@ struct stream_settings {
 	unsigned int pattern_form; /* enum pattern_form */
 	char *device;		   /* path of a node of dmacast.ko */
 	bool loop;
+	uint64_t baud;	      /* bit/s of a terminal; 0: as it is set */
 	unsigned int on_end;  /* enum on_end */
 	unsigned int overrun; /* enum overrun */
 	bool contiguous;

@@ -20,11 +20,13 @@
 #include "source/command.h"
 #include "source/dialer.h"
 #include "source/filler.h"
+#include "source/terminal.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +65,7 @@ struct input_source {
 	bool rewinds; /* a regular file, with loop = yes */
 	bool read_since_rewind;
 	struct event readable;
+	struct terminal *terminal; /* NULL: the descriptor is none */
 
 	struct dialer *dialer;	 /* of INPUT_DIALING */
 	struct command *command; /* of INPUT_EXEC, until it has ended */
@@ -90,6 +93,9 @@ static void input_close_descriptor(struct input_source *input)
 	if (input->fd < 0)
 		return;
 	event_del(&input->readable);
+	if (input->terminal)
+		terminal_release(input->terminal);
+	input->terminal = NULL;
 	if (input->fd != STDIN_FILENO)
 		close(input->fd);
 	input->fd = -1;
@@ -269,28 +275,73 @@ static void input_adopt(struct input_source *input, int fd, const struct stat *s
 		event_assign(&input->readable, input->base, fd, 0, input_read, input);
 }
 
+/* Return NULL if the other options allow this type of file, or why not. */
+static const char *input_check_type(const struct input_source *input, mode_t mode)
+{
+	if (S_ISDIR(mode))
+		return "is a directory; expected a FIFO, file or device";
+	if (S_ISREG(mode) && input->settings->on_end == ON_END_WAIT)
+		return "is a regular file; on-end = wait needs a FIFO";
+	return NULL;
+}
+
+/* Warn of options that have no effect on the file that was opened. */
+static void input_check_options(const struct input_source *input, mode_t mode)
+{
+	uint64_t baud = input->settings->baud;
+
+	if (input->settings->loop && !S_ISREG(mode))
+		log_warning("stream %s: input %s: loop = yes has no effect; it is no regular file",
+			    input->settings->name, input->source.text);
+	if (baud && !input->terminal)
+		log_warning("stream %s: input %s: baud has no effect; it is no terminal",
+			    input->settings->name, input->source.text);
+	/* A UART tolerates about 2 percent. */
+	if (baud && input->terminal &&
+	    imaxabs((intmax_t)(terminal_speed(input->terminal) - baud)) > (intmax_t)(baud / 50))
+		log_warning("stream %s: input %s: baud = %" PRIu64 ": the driver set %" PRIu64
+			    "; choose a speed that the port supports",
+			    input->settings->name, input->source.text, baud,
+			    terminal_speed(input->terminal));
+}
+
 /* Open standard input or a path. Return: NULL, or why not. */
 static const char *input_open_path(struct input_source *input)
 {
+	struct terminal *terminal = NULL;
 	struct stat status;
+	const char *wrong;
 	int fd = STDIN_FILENO;
 
 	if (input->input.kind == INPUT_PATH)
 		fd = open(input->input.argument, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &status))
 		return strerror(errno);
-	if (S_ISDIR(status.st_mode) ||
-	    (S_ISREG(status.st_mode) && input->settings->on_end == ON_END_WAIT)) {
+	wrong = input_check_type(input, status.st_mode);
+	/* Standard input belongs to the shell, too. */
+	if (!wrong && S_ISCHR(status.st_mode) && input->input.kind == INPUT_PATH) {
+		terminal = terminal_claim(fd, status.st_rdev, input->settings->baud);
+		if (!terminal && errno != ENOTTY)
+			wrong = strerror(errno);
+	}
+	if (wrong) {
 		if (fd != STDIN_FILENO)
 			close(fd);
-		return S_ISDIR(status.st_mode) ? "is a directory; expected a FIFO, file or device"
-					       : "is a regular file; on-end = wait needs a FIFO";
+		return wrong;
 	}
-	if (input->settings->loop && !S_ISREG(status.st_mode))
-		log_warning("stream %s: input %s: loop = yes has no effect; it is no regular file",
-			    input->settings->name, input->source.text);
 	input_adopt(input, fd, &status);
+	input->terminal = terminal;
+	input_check_options(input, status.st_mode);
 	return NULL;
+}
+
+/* Return true if the path is a terminal that another source of this process has. */
+static bool input_is_claimed(const struct input_source *input)
+{
+	struct stat status;
+
+	return input->input.kind == INPUT_PATH && !stat(input->input.argument, &status) &&
+	       S_ISCHR(status.st_mode) && terminal_is_claimed(status.st_rdev);
 }
 
 static void input_adopt_connection(struct input_source *input, int fd)
@@ -340,7 +391,7 @@ static void input_open_again(struct input_source *input)
 	switch (input->input.kind) {
 	case INPUT_STDIN:
 	case INPUT_PATH:
-		wrong = input_open_path(input);
+		wrong = input_is_claimed(input) ? "another stream has it" : input_open_path(input);
 		if (!wrong) {
 			input_watch(input);
 			return;
@@ -477,8 +528,10 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 	input->reopens = settings->on_end == ON_END_WAIT ||
 			 (settings->on_end == ON_END_AUTO && input->input.kind != INPUT_STDIN &&
 			  input->input.kind != INPUT_PATH);
-	/* A path that is missing is an error; a peer or a command may come later. */
-	if (input->input.kind == INPUT_STDIN || input->input.kind == INPUT_PATH) {
+	/* A path that is missing is an error; a peer or a command may come later. A terminal of the
+	 * former stream is opened at the start, which follows its end. */
+	if (input->input.kind == INPUT_STDIN ||
+	    (input->input.kind == INPUT_PATH && !input_is_claimed(input))) {
 		wrong = input_open_path(input);
 		if (wrong)
 			goto fail;

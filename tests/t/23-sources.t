@@ -96,6 +96,26 @@ compare "a device that is always at its end is not tried without end" "$(wc -l <
 daemon_stop
 is "a device that is always at its end: exit status" "$status" 0
 
+# --- a terminal: what a device may send, and what line editing would take or change ---
+mkfifo "$work/line"
+socat -u "OPEN:$work/line" "PTY,link=$work/terminal" &
+will_end $!
+exec {line}>"$work/line"
+wait_until 5 test -e "$work/terminal"
+stty -g <"$work/terminal" >"$work/stty-before"
+daemon_run --input "$work/terminal" --baud 250000 --hold 1 --flush 10ms "${whole[@]}"
+exec {client}<>"/dev/tcp/127.0.0.1/$port"
+printf '%b' "$(printf '\\r\\n\\x03\\x04\\x13\\x11\\x15\\x7f'; printf '\\x%02x' {0..255})" >"$work/line-sent"
+cat "$work/line-sent" >&"$line"
+timeout 10 head -c 264 <&"$client" >"$work/line-got"
+check "terminal: every byte arrives as it is" cmp "$work/line-got" "$work/line-sent"
+exec {client}>&-
+daemon_stop
+is "terminal: exit status" "$status" 0
+stty -g <"$work/terminal" >"$work/stty-after"
+check "terminal: its settings are restored" cmp "$work/stty-before" "$work/stty-after"
+exec {line}>&-
+
 # --- flush: a slow source does not wait for a full block ---
 daemon_run --input "$work/fifo" --on-end wait --flush 50ms --hold 1 "${whole[@]}"
 exec 4<>"$work/fifo"

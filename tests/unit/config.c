@@ -245,6 +245,13 @@ static const struct {
 	  "[stream a] pattern-form", "a pattern", 0 },
 	{ "loop with a device", TEXT(DEVICE "loop = yes\n"), 0, "[stream a] loop = yes",
 	  "a regular file", 0 },
+	{ "a speed of what is no path",
+	  TEXT("[stream a]\ninput = tcp:h:1\nlisten = :1\nbaud = 9600\n"), 0,
+	  "[stream a] baud = 9600", "path of a terminal", 0 },
+	{ "a speed of standard input", TEXT(STREAM "baud = 9600\n"), 0, "[stream a] baud = 9600",
+	  "path of a terminal", 0 },
+	{ "a speed of a device", TEXT(DEVICE "baud = 9600\n"), 0, "[stream a] baud = 9600",
+	  "path of a terminal", 0 },
 	{ "huge pages for a device", TEXT(DEVICE "huge-pages = require\n"), 0,
 	  "[stream a] huge-pages = require", "no device", 0 },
 	{ "stalling what is no device", TEXT(STREAM "overrun = stall\n"), 0,
@@ -683,6 +690,7 @@ static const struct set {
 	/* With an input: */
 	{ "input", "/some/file", FIELD_OF(stream_settings, input), 0 },
 	{ "loop", "yes", FIELD_OF(stream_settings, loop), true },
+	{ "baud", "115200", FIELD_OF(stream_settings, baud), 115200 },
 	{ "huge-pages", "require", FIELD_OF(stream_settings, huge_pages), HUGE_PAGES_REQUIRE },
 	/* With a device: */
 	{ "device", "/dev/dmacast/some", FIELD_OF(stream_settings, device), 0 },
@@ -696,7 +704,7 @@ static const struct set {
 /* The options of `set` that exclude each other: those from these indices on. */
 #define PATTERN (LENGTH(set) - 2)
 #define DEVICE_FIRST (PATTERN - 3)
-#define INPUT_FIRST (DEVICE_FIRST - 3)
+#define INPUT_FIRST (DEVICE_FIRST - 4)
 
 static bool goes_with(size_t i, bool device)
 {

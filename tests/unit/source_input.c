@@ -21,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <termios.h>
 
 #define BLOCK_SIZE ((size_t)4096)
 #define BLOCKS 16U
@@ -30,6 +31,7 @@
 
 static char directory[] = "/tmp/dmacast-source.XXXXXX";
 static char stream_name[] = "adc";
+static uint64_t input_test_baud; /* of the sources that are opened from now on */
 
 /* One source, and what it handed on. */
 static struct world {
@@ -119,6 +121,7 @@ static bool input_test_world_begin(enum on_end on_end, bool loop, const char *fo
 	world.settings.input = world.input;
 	world.settings.on_end = on_end;
 	world.settings.loop = loop;
+	world.settings.baud = input_test_baud;
 	world.settings.flush = FLUSH_MS * 1000;
 	world.settings.block_size = BLOCK_SIZE;
 	world.settings.ring_size = BLOCKS * BLOCK_SIZE;
@@ -411,6 +414,106 @@ static void test_file(void)
 	point("loop = yes: an empty file ends");
 }
 
+/* The end of the pseudo-terminal that is an input; once that is exclusive, only root can open another one. */
+static int terminal_observer = -1;
+
+/* Open a pseudo-terminal, and link @path to the end that is an input. Return: the device's end. */
+static int plug_terminal(const char *path)
+{
+	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0 || grantpt(fd) || unlockpt(fd))
+		err(1, "pseudo-terminal");
+	unlink(path);
+	if (symlink(ptsname(fd), path))
+		err(1, "%s", path);
+	close(terminal_observer);
+	terminal_observer = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	return fd;
+}
+
+/* Send bytes that line editing would take or change, and all others. */
+static void send_from_device(int fd, size_t before)
+{
+	unsigned char sent[256 + 12] = "\r\n\x03\x04\x13\x11\x15\x7f\xff\x1c\x1a\x16", back[16];
+	ssize_t n;
+
+	for (size_t i = 0; i < 256; i++)
+		sent[12 + i] = (unsigned char)i;
+	check(write(fd, sent, sizeof(sent)) == (ssize_t)sizeof(sent), "%s", strerror(errno));
+	run_until_bytes(before + sizeof(sent));
+	check(!memcmp(world.byte + before, sent, sizeof(sent)), "other bytes");
+	n = read(fd, back, sizeof(back));
+	check(n < 0 && errno == EAGAIN, "%zd bytes came back", n);
+}
+
+static bool is_cooked(void)
+{
+	struct termios settings = { 0 };
+
+	check(!tcgetattr(terminal_observer, &settings), "%s", strerror(errno));
+	return (settings.c_lflag & (ICANON | ECHO | ISIG)) == (ICANON | ECHO | ISIG);
+}
+
+static void test_terminal(void)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/terminal", directory);
+	fd = plug_terminal(path);
+	check(is_cooked(), "raw before it is an input");
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	send_from_device(fd, 0);
+	point("a terminal is raw: every byte arrives as it is, and none is echoed");
+
+	close(fd);
+	fd = plug_terminal(path);
+	run_ms(20);
+	for (int ms = 0; ms < PATIENCE_MS && is_cooked(); ms += 20)
+		run_ms(20);
+	send_from_device(fd, 268);
+	check(!world.ends, "ended");
+	point("... also after it was unplugged and plugged in again");
+
+	source_stop(world.source);
+	check(is_cooked(), "still raw");
+	input_test_world_end();
+	point("at the end it has its former settings");
+
+	/* A reload opens the successor before the former source has ended. */
+	struct source *former;
+
+	input_test_world_begin(ON_END_AUTO, false, "%s", path);
+	check(world.source && !is_cooked(), "not raw");
+	former = world.source;
+	world.source = source_open(world.base, &world.settings, world.ring, &callbacks, NULL);
+	check(world.source, "refused");
+	source_stop(former);
+	source_close(former);
+	check(is_cooked(), "still raw");
+	source_start(world.source);
+	send_from_device(fd, 0);
+	source_close(world.source);
+	world.source = NULL;
+	check(is_cooked(), "still raw");
+	check(!*input_test_world_end(), "%s", world.log.text);
+	point("a successor opens it when the former source has released it");
+
+	input_test_baud = 9600;
+	input_test_world_begin(ON_END_AUTO, false, "%s", path);
+	send_from_device(fd, 0);
+	check(!*input_test_world_end(), "%s", world.log.text);
+	input_test_world_begin(ON_END_CLOSE, false, "/dev/null");
+	run_until_end();
+	check(strstr(input_test_world_end(), "baud has no effect; it is no terminal\n"), "%s",
+	      world.log.text);
+	input_test_baud = 0;
+	close(fd);
+	close(terminal_observer);
+	point("a speed without a terminal is warned of");
+}
+
 /* ---- sockets ---- */
 
 static int input_test_listen_at(const struct sockaddr *address, socklen_t length)
@@ -621,12 +724,14 @@ int main(void)
 	test_starved();
 	test_fifo();
 	test_file();
+	test_terminal();
 	test_tcp();
 	test_backoff();
 	test_unix();
 	test_input_command();
 	test_command_group();
-	for (const char *const *name = (const char *const[]){ "fifo", "file", "socket", NULL };
+	for (const char *const *name =
+		     (const char *const[]){ "fifo", "file", "socket", "terminal", NULL };
 	     *name; name++) {
 		char path[64];
 
