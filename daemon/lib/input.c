@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/input.h"
 
+#include <ctype.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,22 @@ static const char *after_prefix(const char *text, const char *prefix)
 	return strncmp(text, prefix, length) ? NULL : text + length;
 }
 
+/* Return true if @text begins with a word of letters, digits and '-', and a colon. */
+static bool has_prefix(const char *text)
+{
+	const char *end = text;
+
+	while (isalnum((unsigned char)*end) || *end == '-')
+		end++;
+	return end != text && *end == ':';
+}
+
 bool input_parse(const char *text, struct input *input, const char **expected)
 {
 	const char *argument, *ignored;
 
-	*expected = "-, a path, unix:PATH, tcp:HOST:PORT or exec:COMMAND";
+	*expected = "-, a path, unix:PATH, tcp:HOST:PORT or exec:COMMAND; a path such as a:b is "
+		    "written ./a:b";
 	input->argument = text;
 	if (!*text)
 		return false;
@@ -44,6 +56,7 @@ bool input_parse(const char *text, struct input *input, const char **expected)
 		*expected = "exec:COMMAND with a command for /bin/sh";
 		return *argument != '\0';
 	}
+	/* Whether such a file exists does not matter: "tcpp:host:1" must not wait for one. */
 	input->kind = INPUT_PATH;
-	return true;
+	return !has_prefix(text);
 }

@@ -201,6 +201,12 @@ for input in "$work/missing" "$work"; do
 	matches "input $(basename "$input"): and named" "$log" "input = $input: "
 done
 
+for input in udp:0.0.0.0:5000 C:foo; do
+	"$BUILD/dmacastd" --check --input "$input" --listen 127.0.0.1:0 >"$work/check.log" 2>&1
+	is "input $input: refused by --check" "$?" 1
+	matches "input $input: ... which names the kinds" "$work/check.log" 'unix:PATH, tcp:HOST:PORT or exec:COMMAND'
+done
+
 # --- drop: a client that comes later starts with what comes then ---
 daemon_run --pattern 20M/s --zerocopy always --listen 127.0.0.1:0
 sleep 0.5
