@@ -5,10 +5,13 @@
  *   IDLE ─ start ─▶ DIALING ─▶ READING ◀─▶ STARVED (no free block)
  *                      ▲ │        │ end of input
  *                      │ ▼        ▼
- *                      RETRYING ◀─┴──────▶ ENDED
+ *                      RETRYING ◀─┼──────▶ ENDED
+ *                                 ▼
+ *                             FOLLOWING (a regular file, with on-end = wait)
  *
  * What can be opened without waiting skips DIALING. STARVED keeps the descriptor but does not watch
- * it, so that the sender feels the back-pressure.
+ * it, so that the sender feels the back-pressure. A path that is missing is RETRYING: inotify says when
+ * it is there, and the timer helps where inotify cannot.
  */
 #include "source/source_type.h"
 
@@ -20,8 +23,10 @@
 #include "source/command.h"
 #include "source/dialer.h"
 #include "source/filler.h"
+#include "source/path_watch.h"
 #include "source/terminal.h"
 
+#include <bsd/string.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -44,6 +49,7 @@ enum input_state {
 	INPUT_READING,
 	INPUT_STARVED,
 	INPUT_RETRYING,
+	INPUT_FOLLOWING,
 	INPUT_ENDED,
 };
 
@@ -59,13 +65,19 @@ struct input_source {
 	bool reopens; /* at the end of the input, instead of ending */
 
 	int fd;
-	bool pollable;	  /* by epoll; else read once a turn of the event loop */
-	bool nonblocking; /* read() never waits */
-	bool is_fifo;
-	bool rewinds; /* a regular file, with loop = yes */
+	bool pollable;		  /* by epoll; else read once a turn of the event loop */
+	bool nonblocking;	  /* read() never waits */
+	bool is_fifo, is_regular; /* and the input is a path */
+	bool replaced; /* the path is another FIFO now; the open one is read to its end */
+	bool rewinds;  /* a regular file, with loop = yes */
 	bool read_since_rewind;
 	struct event readable;
 	struct terminal *terminal; /* NULL: the descriptor is none */
+	struct path_watch *watch;  /* of a path with on-end = wait */
+	bool watch_failed;	   /* and was logged */
+	bool missing;		   /* the path could not be opened */
+	char missing_why[128];	   /* logged last */
+	struct log_limit ends;
 
 	struct dialer *dialer;	 /* of INPUT_DIALING */
 	struct command *command; /* of INPUT_EXEC, until it has ended */
@@ -78,8 +90,8 @@ static void input_open_again(struct input_source *input);
 
 static void input_set_state(struct input_source *input, enum input_state state)
 {
-	static const char *const name[] = { "idle",    "dialing",  "reading",
-					    "starved", "retrying", "ended" };
+	static const char *const name[] = { "idle",	"dialing",   "reading", "starved",
+					    "retrying", "following", "ended" };
 
 	if (state == input->state)
 		return;
@@ -119,6 +131,9 @@ static void input_watch(struct input_source *input)
 
 	input_set_state(input, INPUT_READING);
 	event_add(&input->readable, input->pollable ? NULL : &at_once);
+	/* epoll does not report a FIFO that never had a writer. */
+	if (input->replaced && input->pollable)
+		event_active(&input->readable, EV_READ, 0);
 }
 
 static void input_retry_later(struct input_source *input)
@@ -137,6 +152,44 @@ static void input_log_retry(const struct input_source *input, const char *why)
 		    input->source.text, why, units_format_duration(input->backoff.next_us, delay));
 }
 
+/* The path could not be opened. Log each reason once, as for a device. */
+static void input_log_missing(struct input_source *input, const char *why)
+{
+	if (!strcmp(why, input->missing_why))
+		return;
+	strlcpy(input->missing_why, why, sizeof(input->missing_why));
+	log_warning("stream %s: input %s: %s; waiting until it can be opened",
+		    input->settings->name, input->source.text, why);
+}
+
+/* Return true if the path exists, and is another file than the one that is open. */
+static bool input_is_replaced(const struct input_source *input)
+{
+	struct stat there, here;
+
+	return !stat(input->input.argument, &there) && !fstat(input->fd, &here) &&
+	       (there.st_dev != here.st_dev || there.st_ino != here.st_ino);
+}
+
+/* A FIFO or a regular file that is opened again ended. */
+static void input_file_ended(struct input_source *input, const char *why)
+{
+	bool replaced = input_is_replaced(input);
+
+	if (replaced)
+		log_limited(&input->ends, LOG_LEVEL_INFO,
+			    "stream %s: input %s: %s; reading the new file of this name",
+			    input->settings->name, input->source.text, why);
+	else if (input->is_fifo)
+		log_limited(&input->ends, LOG_LEVEL_INFO,
+			    "stream %s: input %s: %s; waiting for the next writer",
+			    input->settings->name, input->source.text, why);
+	if (replaced || input->is_fifo)
+		input_open_again(input);
+	else
+		input_set_state(input, INPUT_FOLLOWING);
+}
+
 /* The input ended or failed: hand on what was read, then end, or open it again. */
 static void input_at_end(struct input_source *input, const char *why)
 {
@@ -151,10 +204,8 @@ static void input_at_end(struct input_source *input, const char *why)
 		input->callbacks->ended(input->argument, why);
 		return;
 	}
-	if (input->is_fifo) {
-		log_info("stream %s: input %s: %s; waiting for the next writer",
-			 input->settings->name, input->source.text, why);
-		input_open_again(input);
+	if (input->is_fifo || input->is_regular) {
+		input_file_ended(input, why);
 		return;
 	}
 	input_close_descriptor(input);
@@ -168,8 +219,14 @@ static void input_read_failed(struct input_source *input, int error)
 {
 	if (error == EINTR)
 		return;
-	if (error == EAGAIN || error == EWOULDBLOCK)
+	if (error == EAGAIN || error == EWOULDBLOCK) {
+		if (input->replaced)
+			log_notice("stream %s: input %s: there is a new file of this name; the "
+				   "former one still has a writer and is read to its end",
+				   input->settings->name, input->source.text);
+		input->replaced = false;
 		return;
+	}
 	log_warning("stream %s: input %s: %s", input->settings->name, input->source.text,
 		    strerror(error));
 	input_at_end(input, strerror(error));
@@ -260,6 +317,8 @@ static void input_adopt(struct input_source *input, int fd, const struct stat *s
 	input_close_descriptor(input);
 	input->fd = fd;
 	input->is_fifo = S_ISFIFO(status->st_mode) && input->input.kind == INPUT_PATH;
+	input->is_regular = S_ISREG(status->st_mode) && input->input.kind == INPUT_PATH;
+	input->replaced = false;
 	input->pollable = input_is_pollable(fd);
 	/* Other processes share the mode of an inherited standard input: do not change it. */
 	input->nonblocking = !input->pollable || (fcntl(fd, F_GETFL) & O_NONBLOCK);
@@ -275,14 +334,46 @@ static void input_adopt(struct input_source *input, int fd, const struct stat *s
 		event_assign(&input->readable, input->base, fd, 0, input_read, input);
 }
 
-/* Return NULL if the other options allow this type of file, or why not. */
-static const char *input_check_type(const struct input_source *input, mode_t mode)
+/* The path may be another file, or the file was written. */
+static void input_path_changed(void *argument)
 {
-	if (S_ISDIR(mode))
-		return "is a directory; expected a FIFO, file or device";
-	if (S_ISREG(mode) && input->settings->on_end == ON_END_WAIT)
-		return "is a regular file; on-end = wait needs a FIFO";
-	return NULL;
+	struct input_source *input = argument;
+	struct stat status;
+
+	if (input->state == INPUT_RETRYING && input->missing) {
+		input_open_again(input);
+		return;
+	}
+	if (input->state == INPUT_FOLLOWING) {
+		if (!fstat(input->fd, &status) && status.st_size < lseek(input->fd, 0, SEEK_CUR))
+			lseek(input->fd, 0, SEEK_SET); /* it was truncated */
+		input_watch(input);
+		return;
+	}
+	if (input->fd < 0 || !input->is_fifo || !input_is_replaced(input))
+		return;
+	/* Without a writer it is at its end, else it has data that comes first. */
+	input->replaced = true;
+	if (input->state == INPUT_READING)
+		event_active(&input->readable, EV_READ, 0);
+}
+
+/* Watch the path before it is opened, so that no change in between is missed. */
+static void input_watch_path(struct input_source *input)
+{
+	if (input->input.kind != INPUT_PATH || !input->reopens)
+		return;
+	if (input->watch) {
+		path_watch_arm(input->watch, false);
+		return;
+	}
+	input->watch =
+		path_watch_create(input->base, input->input.argument, input_path_changed, input);
+	if (!input->watch && !input->watch_failed)
+		log_warning("stream %s: input %s: inotify: %s; a new file of this name is noticed "
+			    "late or never",
+			    input->settings->name, input->source.text, strerror(errno));
+	input->watch_failed = !input->watch;
 }
 
 /* Warn of options that have no effect on the file that was opened. */
@@ -315,14 +406,17 @@ static const char *input_open_path(struct input_source *input)
 
 	if (input->input.kind == INPUT_PATH)
 		fd = open(input->input.argument, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	input->missing = fd < 0;
 	if (fd < 0 || fstat(fd, &status))
 		return strerror(errno);
-	wrong = input_check_type(input, status.st_mode);
+	wrong = S_ISDIR(status.st_mode) ? "is a directory; expected a FIFO, file or device" : NULL;
 	/* Standard input belongs to the shell, too. */
 	if (!wrong && S_ISCHR(status.st_mode) && input->input.kind == INPUT_PATH) {
 		terminal = terminal_claim(fd, status.st_rdev, input->settings->baud);
-		if (!terminal && errno != ENOTTY)
+		if (!terminal && errno != ENOTTY) {
 			wrong = strerror(errno);
+			input->missing = true;
+		}
 	}
 	if (wrong) {
 		if (fd != STDIN_FILENO)
@@ -331,6 +425,11 @@ static const char *input_open_path(struct input_source *input)
 	}
 	input_adopt(input, fd, &status);
 	input->terminal = terminal;
+	if (input->watch && input->is_regular)
+		path_watch_arm(input->watch, true);
+	/* These wait for a writer, not for a time. */
+	if (input->is_fifo || input->is_regular)
+		backoff_reset(&input->backoff);
 	input_check_options(input, status.st_mode);
 	return NULL;
 }
@@ -391,12 +490,22 @@ static void input_open_again(struct input_source *input)
 	switch (input->input.kind) {
 	case INPUT_STDIN:
 	case INPUT_PATH:
+		input_watch_path(input);
 		wrong = input_is_claimed(input) ? "another stream has it" : input_open_path(input);
-		if (!wrong) {
-			input_watch(input);
+		if (wrong) {
+			input_log_missing(input, wrong);
+			/* inotify may report it several times before it can be opened. */
+			if (!event_pending(&input->retry, EV_TIMEOUT, NULL))
+				input_retry_later(input);
 			return;
 		}
-		break;
+		event_del(&input->retry);
+		if (input->missing_why[0])
+			log_info("stream %s: input %s: open", input->settings->name,
+				 input->source.text);
+		input->missing_why[0] = '\0';
+		input_watch(input);
+		return;
 	case INPUT_UNIX:
 	case INPUT_TCP:
 		input->dialer = dialer_start(input->base, &input->input, input_connected, input);
@@ -487,6 +596,7 @@ static void input_close(struct source *source)
 	struct input_source *input = (struct input_source *)source;
 
 	event_del(&input->retry);
+	path_watch_destroy(input->watch);
 	input_close_all(input);
 	filler_destroy(input->filler);
 	free(input);
@@ -528,17 +638,22 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 	input->reopens = settings->on_end == ON_END_WAIT ||
 			 (settings->on_end == ON_END_AUTO && input->input.kind != INPUT_STDIN &&
 			  input->input.kind != INPUT_PATH);
-	/* A path that is missing is an error; a peer or a command may come later. A terminal of the
-	 * former stream is opened at the start, which follows its end. */
+	/* A path that is missing is an error without on-end = wait; a peer or a command may come later.
+	 * A terminal of the former stream is opened at the start, which follows its end. */
 	if (input->input.kind == INPUT_STDIN ||
 	    (input->input.kind == INPUT_PATH && !input_is_claimed(input))) {
+		input_watch_path(input);
 		wrong = input_open_path(input);
-		if (wrong)
+		if (wrong && input->missing && input->reopens)
+			input_log_missing(input, wrong);
+		else if (wrong)
 			goto fail;
 	}
 	return &input->source;
 fail:
 	log_error("stream %s: input = %s: %s", settings->name, settings->input, wrong);
+	if (input)
+		path_watch_destroy(input->watch);
 	if (input && input->filler)
 		filler_destroy(input->filler);
 	free(input);

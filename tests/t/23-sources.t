@@ -90,6 +90,24 @@ for part in $(seq 0 199); do
 done
 feed_end_ok "FIFO with on-end = wait: 200 short writers in a row" waiting
 daemon_stop
+# A FIFO that a script makes anew each time, and that is not there yet when the daemon starts.
+daemon_run --input "$work/anew/fifo" --on-end wait --hold 1 "${whole[@]}"
+is "a FIFO that is missing with on-end = wait: the daemon runs" "$(process_ended "$daemon"; echo $?)" 1
+matches "... and says what it waits for" "$log" 'anew/fifo: No such file or directory; waiting until it can be opened'
+feed_start waiting --clients 1 --from-start --bytes 20M "127.0.0.1:$port"
+mkdir "$work/anew"
+for part in 1 2 3 4; do
+	rm -f "$work/anew/fifo"
+	mkfifo "$work/anew/fifo"
+	tail -c +$(((part - 1) * 5242880 + 1)) "$work/pattern" | head -c 5242880 >"$work/anew/fifo"
+done
+feed_end_ok "a FIFO that is made anew by each writer: one stream" waiting
+rm "$work/anew/fifo"
+mkfifo "$work/anew/fifo"
+wait_until 10 grep -q 'reading the new file' "$log"
+daemon_stop
+is "a FIFO that is made anew: exit status" "$status" 0
+
 daemon_run --input /dev/null --on-end wait --listen 127.0.0.1:0
 sleep 1
 compare "a device that is always at its end is not tried without end" "$(wc -l <"$log")" -lt 20

@@ -48,7 +48,7 @@ static struct world {
 	unsigned char byte[MAX_BYTES];
 	size_t bytes;
 	uint32_t length[MAX_BYTES / BLOCK_SIZE]; /* of the first blocks */
-	uint32_t blocks, readies, starved, ends;
+	uint32_t blocks, readies, starved, ends, turns;
 	char why[128];
 } world;
 
@@ -172,8 +172,10 @@ static void run_for(const uint32_t *count, uint32_t least, const size_t *bytes, 
 	struct event *timer = evtimer_new(world.base, input_test_time_is_over, &over);
 
 	evtimer_add(timer, &time);
-	while (!over && (!count || *count < least) && (!bytes || *bytes < least_bytes))
+	while (!over && (!count || *count < least) && (!bytes || *bytes < least_bytes)) {
 		event_base_loop(world.base, EVLOOP_ONCE);
+		world.turns++;
+	}
 	event_free(timer);
 }
 
@@ -331,89 +333,6 @@ static void test_starved(void)
 
 /* ---- paths ---- */
 
-static void test_fifo(void)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/fifo", directory);
-	if (mkfifo(path, 0600))
-		err(1, "%s", path);
-	input_test_world_begin(ON_END_WAIT, false, "%s", path);
-	run_ms(FLUSH_MS);
-	check(!world.ends, "ended before there is a writer");
-	for (size_t writer = 0; writer < 3; writer++) {
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		write_bytes(fd, writer * 1000, (writer + 1) * 1000);
-		close(fd);
-		run_until_bytes((writer + 1) * 1000);
-		check(world.length[writer] == 1000, "block of %" PRIu32 " bytes",
-		      world.length[writer]);
-	}
-	check_bytes(0, 0, 3000);
-	check(!world.ends, "ended");
-	input_test_world_end();
-	check(input_test_count_of(world.log.text, "end of input; waiting for the next writer") == 3,
-	      "%s", world.log.text);
-	point("on-end = wait: a FIFO is read from one writer after the other");
-
-	input_test_world_begin(ON_END_AUTO, false, "%s", path);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	write_bytes(fd, 0, 1000);
-	close(fd);
-	run_until_end();
-	check(world.bytes == 1000, "%zu bytes", world.bytes);
-	input_test_world_end();
-	point("without it, it ends with the first writer");
-}
-
-static void test_file(void)
-{
-	const size_t size = 3 * BLOCK_SIZE + 10;
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/file", directory);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	write_bytes(fd, 0, size);
-	close(fd);
-	input_test_world_begin(ON_END_AUTO, false, "%s", path);
-	run_until_end();
-	check(world.bytes == size, "%zu bytes", world.bytes);
-	check_bytes(0, 0, size);
-	input_test_world_end();
-	point("a file is read once");
-
-	input_test_world_begin(ON_END_AUTO, true, "%s", path);
-	world.keeps = true; /* or there would be no end of it */
-	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
-	check(world.bytes == BLOCKS * BLOCK_SIZE && !world.ends, "%zu bytes", world.bytes);
-	for (size_t at = 0; at + size < world.bytes; at += size)
-		check_bytes(at, 0, size);
-	check(world.length[3] == BLOCK_SIZE, "block of %" PRIu32 " bytes", world.length[3]);
-	input_test_world_end();
-	point("loop = yes: again and again, without a gap");
-
-	check(!input_test_world_begin(ON_END_WAIT, false, "%s", path), "open");
-	check(strstr(input_test_world_end(), "is a regular file; on-end = wait needs a FIFO"), "%s",
-	      world.log.text);
-	check(!input_test_world_begin(ON_END_AUTO, false, "%s", directory), "open");
-	check(strstr(input_test_world_end(), "is a directory"), "%s", world.log.text);
-	check(!input_test_world_begin(ON_END_AUTO, false, "%s/none", directory), "open");
-	check(strstr(input_test_world_end(), "stream adc: input = /tmp/") &&
-		      strstr(world.log.text, "/none: No such file or directory\n"),
-	      "%s", world.log.text);
-	point("what cannot be read is an error when it is opened");
-
-	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	close(fd);
-	input_test_world_begin(ON_END_AUTO, true, "%s", path);
-	run_until_end();
-	check(!world.bytes, "%zu bytes", world.bytes);
-	input_test_world_end();
-	point("loop = yes: an empty file ends");
-}
-
 /* The end of the pseudo-terminal that is an input; once that is exclusive, only root can open another one. */
 static int terminal_observer = -1;
 
@@ -453,6 +372,296 @@ static bool is_cooked(void)
 
 	check(!tcgetattr(terminal_observer, &settings), "%s", strerror(errno));
 	return (settings.c_lflag & (ICANON | ECHO | ISIG)) == (ICANON | ECHO | ISIG);
+}
+
+static void test_fifo(void)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/fifo", directory);
+	if (mkfifo(path, 0600))
+		err(1, "%s", path);
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	run_ms(FLUSH_MS);
+	check(!world.ends, "ended before there is a writer");
+	for (size_t writer = 0; writer < 3; writer++) {
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		write_bytes(fd, writer * 1000, (writer + 1) * 1000);
+		close(fd);
+		run_until_bytes((writer + 1) * 1000);
+		check(world.length[writer] == 1000, "block of %" PRIu32 " bytes",
+		      world.length[writer]);
+	}
+	check_bytes(0, 0, 3000);
+	check(!world.ends, "ended");
+	input_test_world_end();
+	check(input_test_count_of(world.log.text, "end of input; waiting for the next writer") == 3,
+	      "%s", world.log.text);
+	point("on-end = wait: a FIFO is read from one writer after the other");
+
+	input_test_world_begin(ON_END_AUTO, false, "%s", path);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	write_bytes(fd, 0, 1000);
+	close(fd);
+	run_until_end();
+	check(world.bytes == 1000, "%zu bytes", world.bytes);
+	input_test_world_end();
+	point("without it, it ends with the first writer");
+}
+
+/* Open the FIFO that the source reads, or comes to read. */
+static int open_writer(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+	for (int ms = 0; fd < 0 && ms < PATIENCE_MS; ms += 5) {
+		run_ms(5);
+		fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	}
+	check(fd >= 0, "nobody reads %s: %s", path, strerror(errno));
+	return fd;
+}
+
+static void make_fifo(const char *path)
+{
+	unlink(path);
+	if (mkfifo(path, 0600))
+		err(1, "%s", path);
+}
+
+/* Write bytes @from to @to to the FIFO, and see that they arrive. */
+static void pass_fifo(const char *path, size_t from, size_t to)
+{
+	int fd = open_writer(path);
+
+	write_bytes(fd, from, to);
+	run_until_bytes(to);
+	close(fd);
+}
+
+static void test_fifo_made_anew(void)
+{
+	char path[64], other[64], link[64];
+	int former, fd;
+
+	snprintf(path, sizeof(path), "%s/fifo", directory);
+	snprintf(other, sizeof(other), "%s/other", directory);
+	snprintf(link, sizeof(link), "%s/link", directory);
+	make_fifo(path);
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	run_ms(20);
+	world.turns = 0;
+	run_ms(FLUSH_MS);
+	check(world.turns <= 2, "%" PRIu32 " turns of the event loop", world.turns);
+	point("a FIFO is watched without polling");
+
+	make_fifo(path);
+	pass_fifo(path, 0, 100);
+	make_fifo(path);
+	pass_fifo(path, 100, 200);
+	pass_fifo(path, 200, 300);
+	make_fifo(other);
+	if (rename(other, path))
+		err(1, "%s", path);
+	pass_fifo(path, 300, 400);
+	check_bytes(0, 0, 400);
+	point("on-end = wait: a FIFO that is made anew is read, whether the former one had a "
+	      "writer or not");
+
+	former = open_writer(path);
+	write_bytes(former, 400, 500);
+	make_fifo(path);
+	run_until_bytes(500);
+	write_bytes(former, 500, 600);
+	run_until_bytes(600);
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	check(fd < 0 && errno == ENXIO, "read before the former one has ended");
+	close(former);
+	pass_fifo(path, 600, 700);
+	check_bytes(0, 0, 700);
+	input_test_world_end();
+	check(input_test_count_of(world.log.text, "the former one still has a writer") == 1, "%s",
+	      world.log.text);
+	check(input_test_count_of(world.log.text, "; reading the new file of this name\n") == 4,
+	      "%s", world.log.text);
+	point("... and the former one is read to its end first");
+
+	make_fifo(path);
+	if (symlink(path, link))
+		err(1, "%s", link);
+	input_test_world_begin(ON_END_WAIT, false, "%s", link);
+	make_fifo(path);
+	pass_fifo(path, 0, 100);
+	input_test_world_end();
+	unlink(link);
+	point("... also behind a symbolic link");
+
+	make_fifo(path);
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	world.keeps = true;
+	fd = open_writer(path);
+	write_bytes(fd, 0, BLOCKS * BLOCK_SIZE + 10);
+	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
+	check(world.starved == 1, "not starved");
+	close(fd);
+	make_fifo(path);
+	run_ms(20);
+	world.keeps = false;
+	input_test_give_back();
+	run_until_bytes(BLOCKS * BLOCK_SIZE + 10);
+	pass_fifo(path, BLOCKS * BLOCK_SIZE + 10, BLOCKS * BLOCK_SIZE + 100);
+	check_bytes(0, 0, BLOCKS * BLOCK_SIZE + 100);
+	input_test_world_end();
+	point("... also while no block was free");
+}
+
+static void test_input_missing(void)
+{
+	char path[96], folder[64], folders[80];
+	int fd;
+
+	snprintf(folder, sizeof(folder), "%s/folder", directory);
+	snprintf(folders, sizeof(folders), "%s/deeper", folder);
+	snprintf(path, sizeof(path), "%s/fifo", folders);
+	check(input_test_world_begin(ON_END_WAIT, false, "%s", path), "refused");
+	run_ms(FLUSH_MS);
+	mkdir(folder, 0700);
+	run_ms(5);
+	mkdir(folders, 0700);
+	run_ms(5);
+	make_fifo(path);
+	pass_fifo(path, 0, 100);
+	unlink(path);
+	rmdir(folders);
+	run_ms(50);
+	mkdir(folders, 0700);
+	make_fifo(path);
+	pass_fifo(path, 100, 200);
+	check_bytes(0, 0, 200);
+	check(!world.ends, "ended");
+	input_test_world_end();
+	check(input_test_count_of(world.log.text,
+				  "No such file or directory; waiting until it can be "
+				  "opened\n") >= 1,
+	      "%s", world.log.text);
+	check(input_test_count_of(world.log.text, "No such file or directory") <= 2, "%s",
+	      world.log.text);
+	check(input_test_count_of(world.log.text, "fifo: open\n") >= 1, "%s", world.log.text);
+	unlink(path);
+	rmdir(folders);
+	rmdir(folder);
+	point("on-end = wait: a FIFO that is missing is waited for, and said so once");
+
+	snprintf(path, sizeof(path), "%s/terminal", directory);
+	unlink(path);
+	check(input_test_world_begin(ON_END_WAIT, false, "%s", path), "refused");
+	run_ms(20);
+	fd = plug_terminal(path);
+	for (int ms = 0; ms < PATIENCE_MS && is_cooked(); ms += 20)
+		run_ms(20);
+	send_from_device(fd, 0);
+	input_test_world_end();
+	close(fd);
+	close(terminal_observer);
+	terminal_observer = -1;
+	point("... so is a terminal");
+}
+
+/* Write bytes @from to @to to the end of a file, and see that they arrive. */
+static void pass_file(int fd, size_t at, size_t from, size_t to)
+{
+	write_bytes(fd, from, to);
+	run_until_bytes(at + to - from);
+	check_bytes(at, from, to);
+}
+
+static void test_file_followed(void)
+{
+	char path[64], other[64];
+	int fd, next;
+
+	snprintf(path, sizeof(path), "%s/followed", directory);
+	snprintf(other, sizeof(other), "%s/other", directory);
+	check(input_test_world_begin(ON_END_WAIT, false, "%s", path), "refused");
+	run_ms(20);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	run_ms(20); /* it is opened empty */
+	pass_file(fd, 0, 0, 3000);
+	pass_file(fd, 3000, 3000, 20000);
+	point("on-end = wait: a file is followed while it grows");
+
+	world.turns = 0;
+	run_ms(FLUSH_MS);
+	check(world.turns <= 2, "%" PRIu32 " turns of the event loop", world.turns);
+	if (ftruncate(fd, 0))
+		err(1, "%s", path);
+	run_ms(20);
+	pass_file(fd, 20000, 0, 100);
+	point("... without polling, and from its start when it was truncated");
+
+	next = open(other, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	write_bytes(next, 500, 900);
+	write_bytes(fd, 100, 200);
+	if (rename(other, path))
+		err(1, "%s", path);
+	run_until_bytes(20600);
+	check_bytes(20100, 100, 200);
+	check_bytes(20200, 500, 900);
+	check(!world.ends, "ended");
+	close(fd);
+	close(next);
+	unlink(path);
+	input_test_world_end();
+	check(input_test_count_of(world.log.text, "; reading the new file of this name\n") == 1,
+	      "%s", world.log.text);
+	point("... and a file that takes its place is read behind the rest of it");
+}
+
+static void test_file(void)
+{
+	const size_t size = 3 * BLOCK_SIZE + 10;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	write_bytes(fd, 0, size);
+	close(fd);
+	input_test_world_begin(ON_END_AUTO, false, "%s", path);
+	run_until_end();
+	check(world.bytes == size, "%zu bytes", world.bytes);
+	check_bytes(0, 0, size);
+	input_test_world_end();
+	point("a file is read once");
+
+	input_test_world_begin(ON_END_AUTO, true, "%s", path);
+	world.keeps = true; /* or there would be no end of it */
+	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
+	check(world.bytes == BLOCKS * BLOCK_SIZE && !world.ends, "%zu bytes", world.bytes);
+	for (size_t at = 0; at + size < world.bytes; at += size)
+		check_bytes(at, 0, size);
+	check(world.length[3] == BLOCK_SIZE, "block of %" PRIu32 " bytes", world.length[3]);
+	input_test_world_end();
+	point("loop = yes: again and again, without a gap");
+
+	check(!input_test_world_begin(ON_END_WAIT, false, "%s", directory), "open");
+	check(strstr(input_test_world_end(), "is a directory"), "%s", world.log.text);
+	check(!input_test_world_begin(ON_END_AUTO, false, "%s", directory), "open");
+	check(strstr(input_test_world_end(), "is a directory"), "%s", world.log.text);
+	check(!input_test_world_begin(ON_END_AUTO, false, "%s/none", directory), "open");
+	check(strstr(input_test_world_end(), "stream adc: input = /tmp/") &&
+		      strstr(world.log.text, "/none: No such file or directory\n"),
+	      "%s", world.log.text);
+	point("what cannot be read is an error when it is opened");
+
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	close(fd);
+	input_test_world_begin(ON_END_AUTO, true, "%s", path);
+	run_until_end();
+	check(!world.bytes, "%zu bytes", world.bytes);
+	input_test_world_end();
+	point("loop = yes: an empty file ends");
 }
 
 static void test_terminal(void)
@@ -511,6 +720,7 @@ static void test_terminal(void)
 	input_test_baud = 0;
 	close(fd);
 	close(terminal_observer);
+	terminal_observer = -1;
 	point("a speed without a terminal is warned of");
 }
 
@@ -725,6 +935,9 @@ int main(void)
 	test_fifo();
 	test_file();
 	test_terminal();
+	test_fifo_made_anew();
+	test_input_missing();
+	test_file_followed();
 	test_tcp();
 	test_backoff();
 	test_unix();
