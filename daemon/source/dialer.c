@@ -6,12 +6,27 @@
 #include <event2/dns.h>
 #include <event2/event.h>
 #include <event2/util.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/*
+ * A peer that loses its power sends nothing any more, and a receiver that only waits would never know. The
+ * first probe after 15 s of silence, then one each 5 s; without an answer the connection ends after 30 s.
+ */
+#define KEEPALIVE_IDLE_S 15
+#define KEEPALIVE_INTERVAL_S 5
+#define KEEPALIVE_COUNT 3
+#define UNACKNOWLEDGED_MS 30000
+
+/* Enough for about ten addresses and their errors; the rest is cut off. */
+#define DIALER_ERROR_TEXT 768
 
 /* Time for one address, before the next one is tried. */
 static const struct timeval connect_timeout = { .tv_sec = 5 };
@@ -25,9 +40,11 @@ struct dialer {
 	struct evdns_getaddrinfo_request *request; /* while resolving */
 	bool resolving, cancelled;
 	struct evutil_addrinfo *addresses, *next;
+	const struct evutil_addrinfo *tried; /* the current one; NULL: a Unix socket */
+	bool named;			     /* the host is a name: log which addresses it has */
 	struct event *event; /* of fd while connecting, else a timer that expires at once */
 	int fd;
-	const char *error;
+	char error[DIALER_ERROR_TEXT];
 };
 
 static void dialer_try_addresses(struct dialer *dialer);
@@ -48,14 +65,49 @@ static void dialer_finish(struct dialer *dialer)
 
 	dialer->fd = -1; /* owned by the callee now */
 	dialer_drop_socket(dialer);
-	dialer->connected(dialer->argument, fd, dialer->error);
+	dialer->connected(dialer->argument, fd, dialer->error[0] ? dialer->error : "no address");
+}
+
+/* Add the error of the address that was tried. */
+static void dialer_note_error(struct dialer *dialer, const char *error)
+{
+	char address[ADDRESS_TEXT];
+
+	if (!dialer->named || !dialer->tried) {
+		strlcpy(dialer->error, error, sizeof(dialer->error));
+		return;
+	}
+	if (dialer->error[0])
+		strlcat(dialer->error, ", ", sizeof(dialer->error));
+	strlcat(dialer->error, address_format(dialer->tried->ai_addr, address),
+		sizeof(dialer->error));
+	strlcat(dialer->error, ": ", sizeof(dialer->error));
+	strlcat(dialer->error, error, sizeof(dialer->error));
 }
 
 static void dialer_fail_attempt(struct dialer *dialer, int error)
 {
-	dialer->error = strerror(error);
+	dialer_note_error(dialer, strerror(error));
 	dialer_drop_socket(dialer);
 	dialer_try_addresses(dialer);
+}
+
+/* The connection works without; kernels differ in what they have. */
+static void dialer_set_keepalive(int fd)
+{
+	static const struct {
+		int level, option, value;
+	} options[] = {
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S },
+		{ IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS },
+	};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		setsockopt(fd, options[i].level, options[i].option, &options[i].value,
+			   sizeof(options[i].value));
 }
 
 static void dialer_socket_ready(evutil_socket_t fd, short what, void *argument)
@@ -78,6 +130,8 @@ static int dialer_connect(struct dialer *dialer, const struct sockaddr *address,
 	dialer->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (dialer->fd < 0)
 		return errno;
+	if (address->sa_family != AF_UNIX)
+		dialer_set_keepalive(dialer->fd);
 	if (connect(dialer->fd, address, length) && errno != EINPROGRESS)
 		return errno;
 	dialer->event = event_new(dialer->base, dialer->fd, EV_WRITE, dialer_socket_ready, dialer);
@@ -93,10 +147,11 @@ static void dialer_try_addresses(struct dialer *dialer)
 		int error;
 
 		dialer->next = address->ai_next;
+		dialer->tried = address;
 		error = dialer_connect(dialer, address->ai_addr, address->ai_addrlen);
 		if (!error)
 			return;
-		dialer->error = strerror(error);
+		dialer_note_error(dialer, strerror(error));
 		dialer_drop_socket(dialer);
 	}
 	dialer_finish(dialer);
@@ -131,7 +186,7 @@ static void dialer_resolved(int error, struct evutil_addrinfo *addresses, void *
 
 	dialer->resolving = false;
 	if (error)
-		dialer->error = evutil_gai_strerror(error);
+		strlcpy(dialer->error, evutil_gai_strerror(error), sizeof(dialer->error));
 	dialer->addresses = addresses;
 	dialer->next = addresses;
 	dialer_continue(dialer, dialer_after_resolving);
@@ -151,11 +206,13 @@ static void dialer_resolve(struct dialer *dialer)
 		dialer_try_addresses(dialer);
 		return;
 	}
+	dialer->named = true;
 	hints.ai_flags = EVUTIL_AI_ADDRCONFIG;
 	dialer->dns = evdns_base_new(dialer->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
 							   EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 	if (!dialer->dns) {
-		dialer->error = "no usable name server in /etc/resolv.conf";
+		strlcpy(dialer->error, "no usable name server in /etc/resolv.conf",
+			sizeof(dialer->error));
 		dialer_finish(dialer);
 		return;
 	}
@@ -201,7 +258,6 @@ struct dialer *dialer_start(struct event_base *base, const struct input *input,
 	dialer->connected = connected;
 	dialer->argument = argument;
 	dialer->fd = -1;
-	dialer->error = "no address";
 	if (!dialer_continue(dialer, dialer_begin)) {
 		dialer_cancel(dialer);
 		return NULL;

@@ -11,7 +11,10 @@ struct event_base;
 /**
  * dialer_start() - connect to @input, which is INPUT_UNIX or INPUT_TCP and must outlive the dialer.
  * @connected: called once from the event loop, and never from within dialer_start(). @fd: a
- *	non-blocking socket, which the callee takes over; or -1, and @error says why. It may free the dialer.
+ *	non-blocking socket, which the callee takes over; or -1, and @error says why,
+ *	for each address of a name. It may free the dialer.
+ *
+ * A TCP connection whose peer does not answer for 30 seconds ends with an error.
  *
  * Return: NULL without memory.
  */

@@ -457,14 +457,14 @@ static void input_connected(void *argument, int fd, const char *error)
 {
 	struct input_source *input = argument;
 
+	if (fd < 0)
+		input_log_retry(input, error); /* the dialer has the text */
 	dialer_cancel(input->dialer);
 	input->dialer = NULL;
-	if (fd >= 0) {
+	if (fd >= 0)
 		input_adopt_connection(input, fd);
-		return;
-	}
-	input_log_retry(input, error);
-	input_retry_later(input);
+	else
+		input_retry_later(input);
 }
 
 /* The command has ended, or does not end and was left. */
