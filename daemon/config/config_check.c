@@ -93,6 +93,10 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 			  where, stream->baud);
 		return 1;
 	}
+	if (stream->input_timeout && !stream->input) {
+		log_error("%s input-timeout: expected an input as the source", where);
+		return 1;
+	}
 	if (stream->on_end == ON_END_WAIT && !stream->device &&
 	    (!stream->input || !strcmp(stream->input, "-"))) {
 		log_error("%s on-end = wait: expected an input that can be opened again", where);

@@ -65,6 +65,10 @@ const struct option_definition option_table[] = {
 	{ STREAM("stop-timeout", stop_timeout, duration), .effect = OPTION_AT_ONCE,
 	  .default_text = "5s", .maximum = HOUR,
 	  .help = "time for a command to end after SIGTERM; then it is killed" },
+	{ STREAM("input-timeout", input_timeout, duration), .effect = OPTION_AT_ONCE,
+	  .default_text = "0s", .maximum = 24 * HOUR,
+	  .help = "connect again, or restart the command, after this time without a byte; 0: "
+		  "never" },
 	{ STREAM("hold", hold, count), .effect = OPTION_AT_ONCE, .default_text = "0",
 	  .maximum = 100000, .help = "start the source only when this many clients are connected" },
 	{ STREAM("flush", flush, duration), .effect = OPTION_AT_ONCE, .default_text = "100ms",

@@ -50,6 +50,7 @@ struct stream_settings {
 	/* All members from `listen` to the end can change while the stream runs. */
 	struct text_list listen;
 	uint64_t stop_timeout;	 /* microseconds from SIGTERM to SIGKILL for a command */
+	uint64_t input_timeout;	 /* microseconds; 0: never */
 	uint64_t hold;		 /* clients */
 	uint64_t flush;		 /* microseconds */
 	uint64_t low_water;	 /* blocks, or SETTING_AUTO */

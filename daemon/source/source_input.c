@@ -33,6 +33,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -82,6 +83,8 @@ struct input_source {
 	struct dialer *dialer;	 /* of INPUT_DIALING */
 	struct command *command; /* of INPUT_EXEC, until it has ended */
 	struct event retry;
+	struct event silence; /* when input-timeout may be over */
+	uint64_t active_ns;   /* last byte, or since when one is expected */
 	struct backoff backoff;
 	uint64_t opened_ns;
 };
@@ -105,6 +108,7 @@ static void input_close_descriptor(struct input_source *input)
 	if (input->fd < 0)
 		return;
 	event_del(&input->readable);
+	event_del(&input->silence);
 	if (input->terminal)
 		terminal_release(input->terminal);
 	input->terminal = NULL;
@@ -125,10 +129,25 @@ static void input_close_all(struct input_source *input)
 	input->command = NULL;
 }
 
+/* Note the start of a wait for bytes; input-timeout ends it. */
+static void input_expect_bytes(struct input_source *input)
+{
+	struct timeval delay = clock_timeval(input->settings->input_timeout);
+
+	input->active_ns = clock_monotonic_ns();
+	if (input->settings->input_timeout)
+		event_add(&input->silence, &delay);
+	else
+		event_del(&input->silence);
+}
+
 static void input_watch(struct input_source *input)
 {
 	static const struct timeval at_once;
 
+	/* The time without a free block does not count. */
+	if (input->state != INPUT_READING)
+		input_expect_bytes(input);
 	input_set_state(input, INPUT_READING);
 	event_add(&input->readable, input->pollable ? NULL : &at_once);
 	/* epoll does not report a FIFO that never had a writer. */
@@ -215,6 +234,34 @@ static void input_at_end(struct input_source *input, const char *why)
 	input_retry_later(input);
 }
 
+/* The timer is not set again for each byte: it looks how long ago the last one was. */
+static void input_silence_due(evutil_socket_t fd, short what, void *argument)
+{
+	struct input_source *input = argument;
+	uint64_t timeout_ns = input->settings->input_timeout * 1000;
+	uint64_t silent_ns = clock_monotonic_ns() - input->active_ns;
+	char time[UNITS_TEXT], why[UNITS_TEXT + 32];
+	struct timeval delay;
+
+	(void)fd;
+	(void)what;
+	if (input->state != INPUT_READING || !timeout_ns)
+		return;
+	if (silent_ns < timeout_ns) {
+		/* Up to a microsecond is cut off. */
+		delay = clock_timeval((timeout_ns - silent_ns) / 1000 + 1);
+		event_add(&input->silence, &delay);
+		return;
+	}
+	if (input->is_fifo && input->reopens) {
+		input_expect_bytes(input); /* opening it again would change nothing */
+		return;
+	}
+	snprintf(why, sizeof(why), "no byte for %s",
+		 units_format_duration(input->settings->input_timeout, time));
+	input_at_end(input, why);
+}
+
 static void input_read_failed(struct input_source *input, int error)
 {
 	if (error == EINTR)
@@ -281,6 +328,7 @@ static void input_read(evutil_socket_t fd, short what, void *argument)
 			break;
 		}
 		input->read_since_rewind = true;
+		input->active_ns = clock_monotonic_ns();
 		filler_commit(input->filler, (size_t)n);
 		budget -= (size_t)n;
 		more = budget && (size_t)n == bytes && input_has_more(input);
@@ -588,7 +636,11 @@ static void input_kill(struct source *source)
 
 static void input_adapt(struct source *source)
 {
-	filler_adapt(((struct input_source *)source)->filler);
+	struct input_source *input = (struct input_source *)source;
+
+	filler_adapt(input->filler);
+	if (input->state == INPUT_READING)
+		input_expect_bytes(input);
 }
 
 static void input_close(struct source *source)
@@ -629,6 +681,7 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 	input->fd = -1;
 	backoff_reset(&input->backoff);
 	evtimer_assign(&input->retry, base, input_retry_due, input);
+	evtimer_assign(&input->silence, base, input_silence_due, input);
 	input->filler =
 		filler_create(base, settings, ring, callbacks, argument, input_resume, input);
 	if (!input->filler)

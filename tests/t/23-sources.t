@@ -180,6 +180,25 @@ feed_ok "tcp: a server by its name" --from-start --until-end --expect-bytes 20M 
 daemon_wait 20
 is "tcp: exit status with on-end = close" "$status" 0
 
+# A server that stays connected and sends nothing more: its process is stopped, its kernel still answers.
+socat -u "OPEN:$work/odd,ignoreeof" "TCP-LISTEN:$upstream,bind=127.0.0.1,reuseaddr" &
+silent=$!
+will_end $silent
+daemon_run --input "tcp:127.0.0.1:$upstream" --input-timeout 1s --hold 1 "${whole[@]}"
+exec {client}<>"/dev/tcp/127.0.0.1/$port"
+timeout 20 head -c 1234567 <&"$client" >"$work/first"
+check "tcp: the data of a server that then is silent" cmp "$work/first" "$work/odd"
+signal_to STOP $silent
+socat -u "OPEN:$work/odd" "TCP-LISTEN:$upstream,bind=127.0.0.1,reuseaddr" &
+timeout 20 head -c 1234567 <&"$client" >"$work/again"
+check "input-timeout: a silent server is left, and another one is read" cmp "$work/again" "$work/odd"
+exec {client}>&-
+matches "... and the log says it" "$log" "tcp:127.0.0.1:$upstream: no byte for 1s; trying again in"
+signal_to KILL $silent
+{ wait $silent; } 2>/dev/null
+daemon_stop
+is "input-timeout: exit status" "$status" 0
+
 # --- a command ---
 daemon_run --input "exec:echo hello from it >&2; cat $work/pattern" --on-end close --hold 2 \
 	"${whole[@]}"

@@ -264,6 +264,8 @@ static const struct {
 	  "path of a terminal", 0 },
 	{ "a speed of a device", TEXT(DEVICE "baud = 9600\n"), 0, "[stream a] baud = 9600",
 	  "path of a terminal", 0 },
+	{ "a timeout of a device", TEXT(DEVICE "input-timeout = 5s\n"), 0,
+	  "[stream a] input-timeout", "an input as the source", 0 },
 	{ "huge pages for a device", TEXT(DEVICE "huge-pages = require\n"), 0,
 	  "[stream a] huge-pages = require", "no device", 0 },
 	{ "stalling what is no device", TEXT(STREAM "overrun = stall\n"), 0,
@@ -708,6 +710,7 @@ static const struct set {
 	{ "input", "/some/file", FIELD_OF(stream_settings, input), 0 },
 	{ "loop", "yes", FIELD_OF(stream_settings, loop), true },
 	{ "baud", "115200", FIELD_OF(stream_settings, baud), 115200 },
+	{ "input-timeout", "9s", FIELD_OF(stream_settings, input_timeout), 9000000 },
 	{ "huge-pages", "require", FIELD_OF(stream_settings, huge_pages), HUGE_PAGES_REQUIRE },
 	/* With a device: */
 	{ "device", "/dev/dmacast/some", FIELD_OF(stream_settings, device), 0 },
@@ -721,7 +724,7 @@ static const struct set {
 /* The options of `set` that exclude each other: those from these indices on. */
 #define PATTERN (LENGTH(set) - 2)
 #define DEVICE_FIRST (PATTERN - 3)
-#define INPUT_FIRST (DEVICE_FIRST - 4)
+#define INPUT_FIRST (DEVICE_FIRST - 5)
 
 static bool goes_with(size_t i, bool device)
 {

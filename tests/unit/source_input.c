@@ -5,6 +5,7 @@
  */
 #include "capture.h"
 #include "lib/backoff.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "loopback.h"
 #include "ring/ring_memory.h"
@@ -31,7 +32,8 @@
 
 static char directory[] = "/tmp/dmacast-source.XXXXXX";
 static char stream_name[] = "adc";
-static uint64_t input_test_baud; /* of the sources that are opened from now on */
+/* Of the sources that are opened from now on. */
+static uint64_t input_test_baud, input_test_timeout;
 
 /* One source, and what it handed on. */
 static struct world {
@@ -122,6 +124,7 @@ static bool input_test_world_begin(enum on_end on_end, bool loop, const char *fo
 	world.settings.on_end = on_end;
 	world.settings.loop = loop;
 	world.settings.baud = input_test_baud;
+	world.settings.input_timeout = input_test_timeout;
 	world.settings.flush = FLUSH_MS * 1000;
 	world.settings.block_size = BLOCK_SIZE;
 	world.settings.ring_size = BLOCKS * BLOCK_SIZE;
@@ -847,6 +850,78 @@ static void test_unix(void)
 	point("a Unix socket that is not there yet is tried again");
 }
 
+static void test_input_timeout(void)
+{
+	union any_address address;
+	socklen_t length = loopback(&address, AF_INET, 0);
+	int listening = input_test_listen_at(&address.sockaddr, length), fd, next;
+	unsigned char byte;
+	size_t bytes = 0;
+
+	getsockname(listening, &address.sockaddr, &length);
+	input_test_timeout = 300000;
+	input_test_world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
+	fd = accept_running(listening);
+	next = accept_running(listening);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	check(read(fd, &byte, 1) == 0, "the silent connection is still open");
+	close(fd);
+	point("input-timeout: a connection that is silent is left, and a new one is made");
+
+	/* Bytes that come in time, for longer than the timeout. */
+	fcntl(listening, F_SETFL, O_NONBLOCK);
+	for (uint64_t begin = clock_monotonic_ns(); clock_monotonic_ns() - begin < 900000000;) {
+		write_bytes(next, bytes, bytes + 1);
+		bytes++;
+		run_ms(10);
+	}
+	check(accept4(listening, NULL, NULL, SOCK_CLOEXEC) < 0, "it was left");
+	world.settings.input_timeout = 0;
+	source_adapt(world.source);
+	run_ms(600);
+	check(accept4(listening, NULL, NULL, SOCK_CLOEXEC) < 0, "it was left");
+	point("... but not one that sends a byte now and then, and none when it is 0");
+
+	world.settings.input_timeout = 300000;
+	source_adapt(world.source);
+	fd = accept_running(listening);
+	close(next);
+	check(!world.ends, "ended");
+	check_bytes(0, 0, world.bytes);
+	point("... and a change takes effect at once");
+
+	world.keeps = true;
+	while (world.held_count < BLOCKS && !world.starved) {
+		write_bytes(fd, 0, BLOCK_SIZE);
+		run_ms(5);
+	}
+	for (int ms = 0; !world.starved && ms < PATIENCE_MS; ms += 5)
+		run_ms(5);
+	run_ms(700);
+	check(accept4(listening, NULL, NULL, SOCK_CLOEXEC) < 0, "it was left");
+	world.keeps = false;
+	input_test_give_back();
+	next = accept_running(listening);
+	close(fd);
+	close(next);
+	close(listening);
+	input_test_world_end();
+	check(input_test_count_of(world.log.text, "no byte for 300ms; trying again in ") == 3, "%s",
+	      world.log.text);
+	point("... and time without a free block does not count");
+
+	input_test_world_begin(ON_END_CLOSE, false, "exec:printf abc; exec sleep 1000");
+	run_until_end();
+	check(!strcmp(world.why, "no byte for 300ms"), "%s", world.why);
+	check(world.bytes == 3, "%zu bytes", world.bytes);
+	input_test_world_end();
+	input_test_world_begin(ON_END_AUTO, false, "exec:printf abc; exec sleep 1000");
+	run_until_bytes(6);
+	input_test_world_end();
+	input_test_timeout = 0;
+	point("a silent command ends the stream, or is started again, as on-end says");
+}
+
 /* ---- commands ---- */
 
 static void test_input_command(void)
@@ -940,6 +1015,7 @@ int main(void)
 	test_file_followed();
 	test_tcp();
 	test_backoff();
+	test_input_timeout();
 	test_unix();
 	test_input_command();
 	test_command_group();
