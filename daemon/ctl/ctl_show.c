@@ -104,6 +104,27 @@ const char *show_totals(const json_t *status, const json_t *streams, char *line,
 	return line;
 }
 
+/* Print the number of sources in each state, as in "2 running, 1 silent". */
+static void show_source_states(const json_t *streams, FILE *file)
+{
+	static const char *const word[] = { "running", "silent", "connecting", "waiting", "ended" };
+	const char *separator = "sources    ";
+	const json_t *stream;
+	size_t i;
+
+	for (size_t w = 0; w < LENGTH(word); w++) {
+		unsigned int count = 0;
+
+		json_array_foreach(json_object_get(streams, "streams"), i, stream) count +=
+			!strcmp(text_of(stream, "source_state"), word[w]);
+		if (!count)
+			continue;
+		fprintf(file, "%s%u %s", separator, count, word[w]);
+		separator = ", ";
+	}
+	fputs(*separator == ',' ? "\n" : "", file);
+}
+
 void show_status(const json_t *status, const json_t *streams, FILE *file)
 {
 	char line[256], text[UNITS_TEXT];
@@ -111,6 +132,7 @@ void show_status(const json_t *status, const json_t *streams, FILE *file)
 	fprintf(file, "%s\n", show_headline(status, line, sizeof(line)));
 	fprintf(file, "log level  %s\n", text_of(status, "log_level"));
 	fprintf(file, "streams    %.0f\n", show_number_of(status, "streams"));
+	show_source_states(streams, file);
 	fprintf(file, "clients    %.0f\n", show_number_of(status, "clients"));
 	fprintf(file, "in         %s/s\n",
 		units_format_about((uint64_t)sum_of(streams, "in_rate"), text));
@@ -136,6 +158,14 @@ static const char *acknowledged_of(const json_t *stream, char text[UNITS_TEXT])
 	return text;
 }
 
+/* Return the state of the stream; while it runs, that of its source. */
+static const char *state_of(const json_t *stream)
+{
+	const char *state = text_of(stream, "state");
+
+	return strcmp(state, "running") ? state : text_of(stream, "source_state");
+}
+
 static void add_stream_row(struct table *table, const json_t *stream)
 {
 	const json_t *ring = json_object_get(stream, "ring");
@@ -143,7 +173,7 @@ static void add_stream_row(struct table *table, const json_t *stream)
 	char text[UNITS_TEXT];
 
 	table_add(table, "%s", text_of(stream, "name"));
-	table_add(table, "%s", text_of(stream, "state"));
+	table_add(table, "%s", state_of(stream));
 	table_add(table, "%.0f", show_number_of(stream, "clients"));
 	table_add(table, "%s", short_of(stream, "in_rate", text));
 	table_add(table, "%s", short_of(stream, "out_rate", text));

@@ -97,6 +97,9 @@ struct stream_stats {
 	uint64_t losses;
 	/* How often the source had to wait, because no block was free. */
 	uint64_t waits;
+	/* How often the source was opened again, and the monotonic time of its last block. */
+	uint64_t source_restarts;
+	uint64_t last_block_ns; /* 0: none */
 	struct latency latency;
 	/* Clients. */
 	uint64_t joined;

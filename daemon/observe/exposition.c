@@ -56,6 +56,9 @@ static const struct metric stream_counters[] = {
 	  IN(stream_stats, losses) },
 	{ "source_waits_total", "Number of times that the source waited because no block was free.",
 	  IN(stream_stats, waits) },
+	{ "source_restarts_total",
+	  "Number of times that the source was opened again: connected, restarted or plugged in.",
+	  IN(stream_stats, source_restarts) },
 	{ "clients_joined_total", "Clients that connected.", IN(stream_stats, joined) },
 };
 
@@ -398,9 +401,41 @@ static void write_states(FILE *file, const struct names *names)
 	}
 }
 
+static void write_sources(FILE *file, const struct names *names)
+{
+	static const char *const state[] = { "waiting", "connecting", "running", "silent",
+					     "ended" };
+	const struct name_report *end = names->report + names->count;
+
+	write_head(file, "dmacast_stream_", "source_state", "gauge",
+		   "1 for the current state of the source, 0 for the others.");
+	for (const struct name_report *name = names->report; name < end; name++) {
+		const char *now = name->generations ? name->newest.source_state : "ended";
+
+		for (size_t s = 0; s < sizeof(state) / sizeof(state[0]); s++)
+			fprintf(file,
+				"dmacast_stream_source_state{stream=\"%s\",state=\"%s\"} %d\n",
+				name->name, state[s], !strcmp(now, state[s]));
+	}
+	write_head(file, "dmacast_stream_", "source_up", "gauge",
+		   "1 while the source is open, running or silent; otherwise 0.");
+	for (const struct name_report *name = names->report; name < end; name++)
+		fprintf(file, "dmacast_stream_source_up{stream=\"%s\"} %d\n", name->name,
+			name->generations && name->newest.source_up);
+	write_head(file, "dmacast_stream_", "source_byte_age_seconds", "gauge",
+		   "Time since the last byte from the source; absent before the first one.");
+	for (const struct name_report *name = names->report; name < end; name++) {
+		if (name->generations && name->newest.has_source_byte)
+			fprintf(file,
+				"dmacast_stream_source_byte_age_seconds{stream=\"%s\"} %.3f\n",
+				name->name, (double)name->newest.source_byte_age_ns / 1e9);
+	}
+}
+
 static bool write_stream_tables(FILE *file, const struct names *names, struct subjects *subjects)
 {
 	write_states(file, names);
+	write_sources(file, names);
 	if (!choose_part(subjects, names, PART_STATS))
 		return false;
 	write_table(file, "dmacast_stream_", "counter", ROWS(stream_counters), subjects);

@@ -183,6 +183,10 @@ static void add_sent(struct builder *object, const struct client_totals *totals)
 static void add_newest_stream(struct builder *object, const struct stream_report *stream)
 {
 	add_member(object, "source", report_text(stream->source));
+	add_member(object, "source_state", json_string(stream->source_state));
+	add_member(object, "source_byte_age_seconds",
+		   stream->has_source_byte ? report_seconds(stream->source_byte_age_ns)
+					   : json_null());
 	add_member(object, "memory", report_text(stream->memory));
 	add_member(object, "listen", report_listen(&stream->settings->listen));
 	add_member(object, "block_size", report_number(stream->block_size));
@@ -201,6 +205,7 @@ static void append_stream(void *argument, const struct name_report *name)
 	add_member(&object, "state", json_string(name->generations ? name->newest.state : "ended"));
 	if (name->generations)
 		add_newest_stream(&object, &name->newest);
+	add_member(&object, "source_restarts", report_number(stats->source_restarts));
 	add_member(&object, "filled", report_filled(stats));
 	add_member(&object, "latency", report_latency(&stats->latency));
 	add_member(&object, "clients", report_number(name->clients));

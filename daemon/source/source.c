@@ -45,6 +45,30 @@ const char *source_text(const struct source *source)
 	return source->text;
 }
 
+enum source_state source_state(const struct source *source, uint64_t now_ns)
+{
+	uint64_t last_ns =
+		source->last_byte_ns > source->since_ns ? source->last_byte_ns : source->since_ns;
+
+	if (source->state == SOURCE_RUNNING && !source->held_up &&
+	    now_ns >= last_ns + SOURCE_SILENT_NS)
+		return SOURCE_SILENT;
+	return source->state;
+}
+
+const char *source_state_word(enum source_state state)
+{
+	static const char *const word[SOURCE_STATES] = { "waiting", "connecting", "running",
+							 "silent", "ended" };
+
+	return word[state];
+}
+
+uint64_t source_last_byte_ns(const struct source *source)
+{
+	return source->last_byte_ns;
+}
+
 void source_close(struct source *source)
 {
 	source->type->close(source);

@@ -12,9 +12,22 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct event_base;
 struct source;
+
+/* How a source is, for people and programs. */
+enum source_state {
+	SOURCE_WAITING,	   /* for `hold`, the next attempt, a device, a writer, or more of a file */
+	SOURCE_CONNECTING, /* to a socket */
+	SOURCE_RUNNING,
+	SOURCE_SILENT, /* open, but no byte has come for SOURCE_SILENT_NS */
+	SOURCE_ENDED,
+	SOURCE_STATES
+};
+
+#define SOURCE_SILENT_NS 5000000000ULL
 
 /* What a source reports. The source must not be freed within these calls. */
 struct source_callbacks {
@@ -30,6 +43,8 @@ struct source_callbacks {
 	void (*ready)(void *argument);
 	/* Return how many bytes are worth making or reading before the next ready(). */
 	size_t (*budget)(void *argument);
+	/* Optional: it was opened again; not for the next writer of a FIFO. */
+	void (*restarted)(void *argument);
 	/* The last block was handed on; nothing follows. @why: text for the log */
 	void (*ended)(void *argument, const char *why);
 	/* Optional: source_is_busy() is false from now on, after ended() or source_stop(). */
@@ -65,6 +80,15 @@ void source_adapt(struct source *source);
 
 /** source_text() - return what the source is, for the log: "exec:command". */
 const char *source_text(const struct source *source);
+
+/** source_state() - return how it is at the monotonic time @now_ns. */
+enum source_state source_state(const struct source *source, uint64_t now_ns);
+
+/** source_state_word() - return the word for @state: "silent". */
+const char *source_state_word(enum source_state state);
+
+/** source_last_byte_ns() - return the monotonic time of the last byte; 0: none has come. */
+uint64_t source_last_byte_ns(const struct source *source);
 
 /** source_close() - stop, hand nothing on, and free the source. Its ring stays. */
 void source_close(struct source *source);

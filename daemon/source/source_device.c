@@ -94,8 +94,10 @@ static void device_hand_on(struct device_source *device, const struct ring_devic
 			device_report_short(device, &filled[i]);
 		device->callbacks->block_filled(device->argument, filled[i].block);
 	}
-	if (count)
+	if (count > 0) {
+		source_note_bytes(&device->source);
 		device->callbacks->ready(device->argument);
+	}
 }
 
 static void device_make_room_if_low(struct device_source *device)
@@ -117,6 +119,7 @@ static void device_set_ended(struct device_source *device)
 			 device->settings->name, device->settings->device, device->blocks,
 			 device->shorter, device->lost);
 	device->state = DEVICE_ENDED;
+	source_set_state(&device->source, SOURCE_ENDED, false);
 }
 
 static void device_end(struct device_source *device, int error)
@@ -149,6 +152,7 @@ static void device_read_blocks(evutil_socket_t fd, short what, void *argument)
 	if (most <= device->reserve) {
 		event_del(&device->readable);
 		device->state = DEVICE_STARVED;
+		source_set_state(&device->source, SOURCE_RUNNING, true);
 		device->callbacks->starved(device->argument);
 		ring_want_free(device->ring);
 		return; /* device_resume() follows */
@@ -180,6 +184,7 @@ static void device_hung_up(evutil_socket_t fd, short what, void *argument)
 static void device_watch(struct device_source *device)
 {
 	device->state = DEVICE_READING;
+	source_set_state(&device->source, SOURCE_RUNNING, false);
 	event_add(&device->readable, NULL);
 }
 

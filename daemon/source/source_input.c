@@ -66,8 +66,9 @@ struct input_source {
 	bool reopens; /* at the end of the input, instead of ending */
 
 	int fd;
-	bool pollable;		  /* by epoll; else read once a turn of the event loop */
-	bool nonblocking;	  /* read() never waits */
+	bool pollable;	  /* by epoll; else read once a turn of the event loop */
+	bool nonblocking; /* read() never waits */
+	bool was_open;
 	bool is_fifo, is_regular; /* and the input is a path */
 	bool replaced; /* the path is another FIFO now; the open one is read to its end */
 	bool rewinds;  /* a regular file, with loop = yes */
@@ -91,6 +92,30 @@ struct input_source {
 
 static void input_open_again(struct input_source *input);
 
+/* The state for source_state(). A FIFO waits until a writer has written. */
+static void input_publish_state(struct input_source *input)
+{
+	enum source_state now = SOURCE_WAITING;
+
+	switch (input->state) {
+	case INPUT_READING:
+		now = input->is_fifo ? input->source.state : SOURCE_RUNNING;
+		break;
+	case INPUT_STARVED:
+		now = input->source.state;
+		break;
+	case INPUT_DIALING:
+		now = SOURCE_CONNECTING;
+		break;
+	case INPUT_ENDED:
+		now = SOURCE_ENDED;
+		break;
+	default:
+		break;
+	}
+	source_set_state(&input->source, now, input->state == INPUT_STARVED);
+}
+
 static void input_set_state(struct input_source *input, enum input_state state)
 {
 	static const char *const name[] = { "idle",	"dialing",   "reading", "starved",
@@ -101,6 +126,7 @@ static void input_set_state(struct input_source *input, enum input_state state)
 	log_debug("stream %s: input %s, was %s", input->settings->name, name[state],
 		  name[input->state]);
 	input->state = state;
+	input_publish_state(input);
 }
 
 static void input_close_descriptor(struct input_source *input)
@@ -328,7 +354,8 @@ static void input_read(evutil_socket_t fd, short what, void *argument)
 			break;
 		}
 		input->read_since_rewind = true;
-		input->active_ns = clock_monotonic_ns();
+		source_note_bytes(&input->source);
+		input->active_ns = input->source.last_byte_ns;
 		filler_commit(input->filler, (size_t)n);
 		budget -= (size_t)n;
 		more = budget && (size_t)n == bytes && input_has_more(input);
@@ -366,6 +393,11 @@ static void input_adopt(struct input_source *input, int fd, const struct stat *s
 	input->fd = fd;
 	input->is_fifo = S_ISFIFO(status->st_mode) && input->input.kind == INPUT_PATH;
 	input->is_regular = S_ISREG(status->st_mode) && input->input.kind == INPUT_PATH;
+	if (input->is_fifo)
+		source_set_state(&input->source, SOURCE_WAITING, false);
+	else if (input->was_open && input->callbacks->restarted)
+		input->callbacks->restarted(input->argument);
+	input->was_open = true;
 	input->replaced = false;
 	input->pollable = input_is_pollable(fd);
 	/* Other processes share the mode of an inherited standard input: do not change it. */

@@ -92,6 +92,7 @@ static void pattern_make(struct pattern_source *pattern)
 		unsigned char *p = filler_space(pattern->filler, &space);
 
 		if (!p) {
+			source_set_state(&pattern->source, SOURCE_RUNNING, true);
 			filler_ready(pattern->filler);
 			return; /* pattern_resume() follows */
 		}
@@ -102,6 +103,7 @@ static void pattern_make(struct pattern_source *pattern)
 		pattern_fill_block(pattern->form, p, space, pattern->offset,
 				   filler_place(pattern->filler));
 		filler_commit(pattern->filler, space);
+		source_note_bytes(&pattern->source);
 		pattern->offset += space;
 		pattern->made_since += space;
 		due -= space;
@@ -125,8 +127,11 @@ static void pattern_timer_expired(evutil_socket_t fd, short what, void *argument
 
 static void pattern_resume(void *argument)
 {
-	pattern_restart_pace(argument);
-	pattern_make(argument);
+	struct pattern_source *pattern = argument;
+
+	source_set_state(&pattern->source, SOURCE_RUNNING, false);
+	pattern_restart_pace(pattern);
+	pattern_make(pattern);
 }
 
 static void pattern_start(struct source *source)
@@ -139,6 +144,7 @@ static void pattern_stop(struct source *source)
 	struct pattern_source *pattern = (struct pattern_source *)source;
 
 	event_del(&pattern->timer);
+	source_set_state(source, SOURCE_ENDED, false);
 	filler_stop(pattern->filler);
 }
 

@@ -3,6 +3,7 @@
 #ifndef DMACAST_SOURCE_TYPE_H
 #define DMACAST_SOURCE_TYPE_H
 
+#include "lib/clock.h"
 #include "source/source.h"
 
 struct source_type {
@@ -18,7 +19,26 @@ struct source_type {
 struct source {
 	const struct source_type *type;
 	const char *text;
+	enum source_state state; /* never SOURCE_SILENT, which depends on the time */
+	bool held_up;		 /* no block is free: its silence is not the source's */
+	uint64_t since_ns;	 /* of SOURCE_RUNNING without being held up */
+	uint64_t last_byte_ns;	 /* 0: none has come */
 };
+
+/** source_set_state() - note a state. */
+static inline void source_set_state(struct source *source, enum source_state state, bool held_up)
+{
+	source->state = state;
+	source->held_up = held_up;
+	source->since_ns = clock_monotonic_ns();
+}
+
+/** source_note_bytes() - bytes have come. */
+static inline void source_note_bytes(struct source *source)
+{
+	source->state = SOURCE_RUNNING;
+	source->last_byte_ns = clock_monotonic_ns();
+}
 
 /* The openers of the kinds, with the contract of source_open(). */
 struct source *source_input_open(struct event_base *base, const struct stream_settings *settings,

@@ -124,6 +124,7 @@ static void stream_block_filled(void *argument, struct block *block)
 	struct stream *stream = argument;
 
 	stream->stats->blocks++;
+	stream->stats->last_block_ns = clock_monotonic_ns();
 	stream->stats->bytes += block->length;
 	window_push(stream->window, block);
 }
@@ -168,6 +169,13 @@ static void stream_finish_clients(struct stream *stream)
 	TAILQ_FOREACH_SAFE (client, &stream->clients, entry, next)
 		client_finish(client);
 	stream_end_if_empty(stream);
+}
+
+static void stream_source_restarted(void *argument)
+{
+	struct stream *stream = argument;
+
+	stream->stats->source_restarts++;
 }
 
 static void stream_source_ended(void *argument, const char *why)
@@ -303,6 +311,7 @@ static bool stream_open_source(struct stream *stream)
 		.starved = stream_source_starved,
 		.ready = stream_blocks_ready,
 		.budget = stream_source_budget,
+		.restarted = stream_source_restarted,
 		.ended = stream_source_ended,
 		.idle = stream_source_idle,
 	};
@@ -340,6 +349,7 @@ static bool stream_open_device_ring(struct stream *stream)
 	stream->ring = ring_device_open(stream->base, stream->settings, wrong);
 	if (stream->ring && stream_open_source(stream)) {
 		stream_set_state(stream, STREAM_HOLDING);
+		stream->stats->source_restarts += stream->is_successor;
 		return true;
 	}
 	if (stream->ring)
@@ -485,6 +495,7 @@ struct stream *stream_open_successor(struct stream *lost, const struct stream_ca
 		return NULL;
 	}
 	stream->started = true;
+	stream->is_successor = true;
 	/* Do not open a device without a pause if it fails as soon as it starts. */
 	if (clock_monotonic_ns() - lost->opened_ns < BACKOFF_STEADY_NS)
 		stream->backoff = lost->backoff;

@@ -32,6 +32,7 @@ struct stream {
 	/* NULL while the stream waits for its device. */
 	struct ring *ring;
 	struct source *source;
+	bool is_successor;   /* of one whose device was lost */
 	struct event *retry; /* next attempt to open the device */
 	struct backoff backoff;
 	char device_error[RING_DEVICE_WRONG]; /* at the last attempt */

@@ -21,6 +21,24 @@ static void stream_report_ring(const struct stream *stream, struct stream_report
 	report->has_kernel = ring_ask_kernel(ring, &report->kernel);
 }
 
+static void stream_report_source(const struct stream *stream, struct stream_report *report,
+				 uint64_t now)
+{
+	enum source_state state = stream->state >= STREAM_ENDING ? SOURCE_ENDED : SOURCE_WAITING;
+	uint64_t last_ns = stream->stats->last_block_ns;
+
+	/* A part of a block that waits for the rest is newer than the last block. */
+	if (stream->source && source_last_byte_ns(stream->source) > last_ns)
+		last_ns = source_last_byte_ns(stream->source);
+	if (stream->source && state != SOURCE_ENDED)
+		state = source_state(stream->source, now);
+	report->source_state = source_state_word(state);
+	report->source_up = state == SOURCE_RUNNING || state == SOURCE_SILENT;
+	report->has_source_byte = last_ns > 0;
+	if (last_ns && now > last_ns)
+		report->source_byte_age_ns = now - last_ns;
+}
+
 static void stream_report_add_client(struct stream_report *report, const struct client *client,
 				     uint64_t now)
 {
@@ -52,6 +70,7 @@ void stream_report(const struct stream *stream, struct stream_report *report)
 		.settings = stream->settings,
 		.stats = stream->stats,
 	};
+	stream_report_source(stream, report, now);
 	if (stream->ring)
 		stream_report_ring(stream, report);
 	TAILQ_FOREACH (client, &stream->clients, entry)

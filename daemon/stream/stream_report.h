@@ -16,9 +16,13 @@ struct stream;
 /* The state of a stream at one moment. The pointers are valid until the stream is closed. */
 struct stream_report {
 	const char *name;
-	const char *state;  /* one word */
-	const char *source; /* description */
-	const char *memory; /* description of the ring's memory; "" without a ring */
+	const char *state;	  /* one word */
+	const char *source;	  /* description */
+	const char *source_state; /* one word, see source_state_word() */
+	bool source_up;		  /* it is open: running or silent */
+	bool has_source_byte;
+	uint64_t source_byte_age_ns; /* of the last one; valid if has_source_byte */
+	const char *memory;	     /* description of the ring's memory; "" without a ring */
 	/* The ring. Each block is counted in one of the states. */
 	uint64_t block_size; /* bytes */
 	uint32_t blocks;

@@ -110,6 +110,7 @@ ctl_ok "status" status
 matches "status: version, process, state" "$out" \
 	"^dmacastd [0-9.]+, pid $daemon, running, up [0-9]+s\$"
 matches "status: streams" "$out" '^streams +2$'
+matches "status: sources" "$out" '^sources +2 running$'
 matches "status: clients" "$out" '^clients +5$'
 matches "status: a rate is measured" "$out" '^in +[0-9.]+ [KM]iB/s$'
 ctl_ok "status --json" status --json
@@ -378,6 +379,14 @@ is "exit status" "$status" 0
 mkfifo "$work/fifo"
 exec 4<>"$work/fifo"
 control_run --input "$work/fifo" --listen 127.0.0.1:0
+ctl_ok "a source without a byte" streams
+is "streams: a FIFO that nobody has written to waits" "$(awk 'NR == 2 { print $2 }' "$out")" waiting
+is "streams: no byte has an age" "$("${ctl[@]}" --json streams | jq '.streams[0].source_byte_age_seconds')" null
+echo >&4
+wait_until 10 sh -c "'$BUILD/dmacastctl' -s '$control' --json streams | jq -e '.streams[0].source_state == \"running\"'"
+ok $? "streams: it runs with the first byte"
+compare "streams: whose age is known" \
+	"$("${ctl[@]}" --json streams | jq '.streams[0].source_byte_age_seconds | floor')" -ge 0
 tests/hostile idle "$control" >"$work/idle" &
 idle=$!
 will_end "$idle"

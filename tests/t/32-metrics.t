@@ -138,6 +138,11 @@ is "of a zero-copy send, each block's way to the client is timed" \
 	"$(value dmacast_capture_to_acknowledged_seconds_count)"
 compare "and it is" "$(value dmacast_capture_to_acknowledged_seconds_count)" -gt 0
 is "the state" "$(value dmacast_stream_state 'state="running"')$(value dmacast_stream_state)" 11
+is "the state of the source" \
+	"$(value dmacast_stream_source_state 'state="running"')$(value dmacast_stream_source_state)" 11
+is "the source is up" "$(value dmacast_stream_source_up)" 1
+is "and was opened once" "$(value dmacast_stream_source_restarts_total)" 0
+compare "its last byte is not old" "$(value dmacast_stream_source_byte_age_seconds | cut -d . -f 1)" -le 60
 is "the version" "$(grep '^dmacast_build_info' "$work/page")" \
 	"dmacast_build_info{version=\"$("$BUILD/dmacastd" --version | cut -d ' ' -f 2)\"} 1"
 # The page may have been made for the request before this one, and answered ones are closed a little later.
@@ -296,6 +301,7 @@ is "none is outstanding" "$(value dmacast_stream_outstanding_sends "$file")" 0
 compare "and blocks that ended with one were timed to the client" \
 	"$(value dmacast_capture_to_acknowledged_seconds_count "$file")" -gt 0
 is "a stream that has ended says so" "$(value dmacast_stream_state "$file" 'state="ended"')" 1
+is "and its source is not up" "$(value dmacast_stream_source_up "$file")" 0
 compare "the source had to wait for the clients, and it was counted" \
 	"$(value dmacast_stream_source_waits_total "$file")" -gt 0
 

@@ -50,7 +50,7 @@ static struct world {
 	unsigned char byte[MAX_BYTES];
 	size_t bytes;
 	uint32_t length[MAX_BYTES / BLOCK_SIZE]; /* of the first blocks */
-	uint32_t blocks, readies, starved, ends, turns;
+	uint32_t blocks, readies, starved, restarts, ends, turns;
 	char why[128];
 } world;
 
@@ -98,7 +98,14 @@ static void input_ended(void *argument, const char *why)
 	snprintf(world.why, sizeof(world.why), "%s", why);
 }
 
+static void input_restarted(void *argument)
+{
+	(void)argument;
+	world.restarts++;
+}
+
 static const struct source_callbacks callbacks = {
+	.restarted = input_restarted,
 	.make_room = room_wanted,
 	.block_filled = block_taken,
 	.starved = source_starved,
@@ -922,6 +929,76 @@ static void test_input_timeout(void)
 	point("a silent command ends the stream, or is started again, as on-end says");
 }
 
+/* ---- states ---- */
+
+static void check_state(enum source_state expected, uint64_t later_ns)
+{
+	enum source_state state = source_state(world.source, clock_monotonic_ns() + later_ns);
+
+	check(state == expected, "%s, expected %s", source_state_word(state),
+	      source_state_word(expected));
+}
+
+static void test_input_states(void)
+{
+	union any_address address;
+	socklen_t length = loopback(&address, AF_INET, 0);
+	int listening = input_test_listen_at(&address.sockaddr, length), fd;
+	char path[64];
+
+	getsockname(listening, &address.sockaddr, &length);
+	input_test_world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
+	check_state(SOURCE_CONNECTING, 0);
+	fd = accept_running(listening);
+	run_ms(20);
+	check_state(SOURCE_RUNNING, 0);
+	check_state(SOURCE_SILENT, SOURCE_SILENT_NS);
+	check(!source_last_byte_ns(world.source), "a byte has come");
+	write_bytes(fd, 0, 100);
+	run_ms(20);
+	check(clock_monotonic_ns() - source_last_byte_ns(world.source) < SOURCE_SILENT_NS,
+	      "the last byte is old");
+	check_state(SOURCE_SILENT, 2 * SOURCE_SILENT_NS);
+	check(!world.restarts, "%" PRIu32 " restarts", world.restarts);
+	close(fd);
+	close(accept_running(listening));
+	close(listening);
+	for (int ms = 0; ms < PATIENCE_MS; ms += 5) {
+		if (world.restarts && source_state(world.source, 0) == SOURCE_WAITING)
+			break;
+		run_ms(5);
+	}
+	check_state(SOURCE_WAITING, 2 * SOURCE_SILENT_NS);
+	check(world.restarts == 1, "%" PRIu32 " restarts", world.restarts);
+	source_stop(world.source);
+	check_state(SOURCE_ENDED, 0);
+	input_test_world_end();
+	point("a socket: connecting, running, silent, waiting, ended");
+
+	snprintf(path, sizeof(path), "%s/fifo", directory);
+	make_fifo(path);
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	run_ms(20);
+	check_state(SOURCE_WAITING, 2 * SOURCE_SILENT_NS);
+	pass_fifo(path, 0, 100);
+	check_state(SOURCE_RUNNING, 0);
+	run_ms(20);
+	check_state(SOURCE_WAITING, 0);
+	fd = open_writer(path);
+	write_bytes(fd, 0, 1);
+	run_ms(20);
+	check_state(SOURCE_RUNNING, 0);
+	check_state(SOURCE_SILENT, 2 * SOURCE_SILENT_NS);
+	world.keeps = true;
+	write_bytes(fd, 0, (BLOCKS + 1) * BLOCK_SIZE);
+	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
+	check_state(SOURCE_RUNNING, 2 * SOURCE_SILENT_NS);
+	check(!world.restarts, "%" PRIu32 " restarts", world.restarts);
+	close(fd);
+	input_test_world_end();
+	point("a FIFO waits for a writer; and without a free block no source is silent");
+}
+
 /* ---- commands ---- */
 
 static void test_input_command(void)
@@ -1016,6 +1093,7 @@ int main(void)
 	test_tcp();
 	test_backoff();
 	test_input_timeout();
+	test_input_states();
 	test_unix();
 	test_input_command();
 	test_command_group();
