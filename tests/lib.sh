@@ -278,6 +278,24 @@ daemon_wait()
 	fi
 }
 
+# client_lines joined|left [STREAM]: print how many clients did that by the log, with a line of their own or not.
+client_lines()
+{
+	awk -v what="$1" -v stream="stream ${2:-.*}: " '
+		$0 ~ stream "client .* " what "[,:] " { n++ }
+		$0 ~ stream "[0-9]+ more clients " what " " {
+			sub(/.*stream [^ ]+: /, "")
+			n += $1
+		}
+		END { print n + 0 }' "$log"
+}
+
+# clients_left NUMBER: by the log so many clients have left, at least.
+clients_left()
+{
+	[ "$(client_lines left)" -ge "$1" ]
+}
+
 # open_fds: print the number of the daemon's descriptors.
 open_fds()
 {

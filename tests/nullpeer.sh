@@ -91,16 +91,17 @@ nobody_left()
 	scrape && [ "$(value clients)" = 0 ]
 }
 
-# logged EXPRESSION: print the sum of this number in the lines of clients that left.
+# logged EXPRESSION: print the sum of this number in the lines about clients that left.
 logged()
 {
-	sed -nE "s/.* left: .*$1.*/\1/p" "$log" | awk '{ sum += $1 } END { print sum + 0 }'
+	sed -nE "s/.* left.*$1.*/\1/p" "$log" | awk '{ sum += $1 } END { print sum + 0 }'
 }
 
 # all_came_back TEXT: all sends of the clients, which have left, are complete, by the metrics and by the log.
 all_came_back()
 {
 	wait_until 30 nobody_left
+	wait_until 10 clients_left "$(value clients_joined_total)"
 	is "$1: by the metrics everyone left" "$(value clients)" 0
 	compare "$1: there were zero-copy sends" "$(value zerocopy_sends_total)" -gt 0
 	is "$1: as many completions" "$(value completions_total)" "$(value zerocopy_sends_total)"
@@ -114,7 +115,7 @@ all_came_back()
 # all_left TEXT: the same by the log alone.
 all_left()
 {
-	is "$1: everyone who joined left" "$(grep -c ' left: ' "$log")" "$(grep -c ' joined, ' "$log")"
+	is "$1: everyone who joined left" "$(client_lines left)" "$(client_lines joined)"
 	compare "$1: with zero-copy sends" "$(logged 'sends: ([0-9]+) zero-copy')" -gt 0
 	is "$1: of which none was copied" "$(logged '\(([0-9]+) copied by the kernel\)')" 0
 }

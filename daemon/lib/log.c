@@ -172,7 +172,7 @@ bool log_limit_pass(struct log_limit *limit, uint64_t now_ns, unsigned int *supp
 		limit->passed = 0;
 		limit->suppressed = 0;
 	}
-	if (limit->passed >= LOG_LIMIT_BURST) {
+	if (limit->passed >= (limit->burst ? limit->burst : LOG_LIMIT_BURST)) {
 		limit->suppressed++;
 		return false;
 	}

@@ -54,6 +54,7 @@ void log_message(enum log_level level, const char *format, ...)
  */
 struct log_limit {
 	uint64_t interval_start_ns; /* monotonic */
+	unsigned int burst;	    /* lines in an interval; 0: LOG_LIMIT_BURST */
 	unsigned int passed;	    /* lines of this interval */
 	unsigned int suppressed;    /* lines since the last one that passed */
 };
@@ -63,7 +64,7 @@ struct log_limit {
 
 /**
  * log_limited() - write one line as log_message() does, unless @limit suppresses it.
- * @limit: one for each kind of event and each stream; all zero at first
+ * @limit: one for each kind of event and each stream; all zero at first, except `burst`
  */
 void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -63,6 +63,7 @@ static void stream_end_if_empty(struct stream *stream)
 	    (stream->source && source_is_busy(stream->source)))
 		return;
 	stream_set_state(stream, STREAM_ENDED);
+	stream_journal_flush(&stream->journal);
 	log_info("stream %s: ended after %" PRIu64 " bytes in %" PRIu64 " blocks",
 		 stream->settings->name, window_bytes(stream->window), window_head(stream->window));
 	stream->callbacks->ended(stream->argument, stream);
@@ -205,20 +206,6 @@ static void stream_start_source(struct stream *stream)
 
 /* ---- clients come and go ---- */
 
-static void stream_log_left(const struct stream *stream, const struct client *client)
-{
-	const struct zerocopy_stats *sends = &client->zerocopy.stats;
-	uint64_t milliseconds = (clock_monotonic_ns() - client->joined_ns) / 1000000;
-
-	log_info("stream %s: client %s left: %s; sent %" PRIu64 " bytes in %" PRIu64 ".%03" PRIu64
-		 " s, dropped %" PRIu64 " bytes; sends: %" PRIu64 " zero-copy (%" PRIu64
-		 " copied by the kernel), %" PRIu64 " copied (%" PRIu64 " after ENOBUFS)",
-		 stream->settings->name, client->peer_text, client->reason,
-		 client->stats.sent_bytes, milliseconds / 1000, milliseconds % 1000,
-		 client->stats.dropped_bytes, sends->zerocopy_sends, sends->completed_copied,
-		 sends->copied_sends, sends->no_buffer);
-}
-
 static void client_gone(void *argument, struct client *client)
 {
 	struct stream *stream = argument;
@@ -229,7 +216,7 @@ static void client_gone(void *argument, struct client *client)
 			  "outstanding, %" PRIu64 " cut short; please report this",
 			  stream->settings->name, client->peer_text, sends->foreign_completions,
 			  sends->truncated);
-	stream_log_left(stream, client);
+	stream_journal_left(&stream->journal, client);
 	stream->stats->left_for[client->leave]++;
 	client_totals_add(&stream->stats->left, &client->stats, sends);
 	if (client->is_runnable)
@@ -266,8 +253,7 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 	stream->client_count++;
 	stream->stats->joined++;
 	stream_set_budget(stream);
-	log_info("stream %s: client %s joined, %" PRIu64 " now", stream->settings->name,
-		 client->peer_text, stream->client_count);
+	stream_journal_joined(&stream->journal, client, stream->client_count);
 	stream_start_source(stream);
 }
 
@@ -431,6 +417,7 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	TAILQ_INIT(&stream->clients);
 	TAILQ_INIT(&stream->dead);
 	TAILQ_INIT(&stream->runnable);
+	stream_journal_init(&stream->journal, base, stream->settings);
 	stream->deferred = evtimer_new(base, stream_run_deferred, stream);
 	stream->retry = evtimer_new(base, stream_retry_due, stream);
 	stream->window = window_create((uint32_t)stream_settings_blocks(settings));
@@ -625,6 +612,7 @@ void stream_close(struct stream *stream)
 {
 	assert(TAILQ_EMPTY(&stream->clients));
 	stream_reap_dead(stream);
+	stream_journal_flush(&stream->journal);
 	endpoints_close_all(&stream->endpoints);
 	if (stream->source)
 		source_close(stream->source);

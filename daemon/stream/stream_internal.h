@@ -9,6 +9,7 @@
 #include "stream/endpoints.h"
 #include "stream/stream.h"
 #include "stream/stream_admission.h"
+#include "stream/stream_journal.h"
 #include "stream/stream_lag.h"
 
 #include <stdbool.h>
@@ -43,6 +44,7 @@ struct stream {
 
 	struct endpoints endpoints;
 	struct stream_admission admission;
+	struct stream_journal journal;
 
 	struct client_group client_group;
 	struct client_list clients; /* all clients that are not GONE */

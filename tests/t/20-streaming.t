@@ -29,7 +29,7 @@ feed_ok "1000 clients at a pace" --clients 1000 --bytes 1M "127.0.0.1:$port"
 compare "all 1000 were connected" "$(field connected)" -eq 1000
 daemon_stop
 is "exit status after 1000 clients" "$status" 0
-is "every client's end is logged" "$(grep -c ' left: ' "$log")" 1000
+is "every client's end is logged" "$(client_lines left)" 1000
 
 # Families of addresses.
 daemon_run --feed max --lag-policy block --zerocopy always --listen '*:0'

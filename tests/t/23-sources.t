@@ -90,6 +90,10 @@ for part in $(seq 0 199); do
 done
 feed_end_ok "FIFO with on-end = wait: 200 short writers in a row" waiting
 daemon_stop
+# Ten lines in 5 seconds; 200 writers take less than 25.
+compare "FIFO with on-end = wait: few lines about them" \
+	"$(grep -c 'waiting for the next writer' "$log")" -le 60
+compare "FIFO with on-end = wait: there are some" "$(grep -c 'waiting for the next writer' "$log")" -ge 1
 # A FIFO that a script makes anew each time, and that is not there yet when the daemon starts.
 daemon_run --input "$work/anew/fifo" --on-end wait --hold 1 "${whole[@]}"
 is "a FIFO that is missing with on-end = wait: the daemon runs" "$(process_ended "$daemon"; echo $?)" 1

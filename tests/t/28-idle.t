@@ -34,12 +34,12 @@ feed_start stalled --clients 1000 --stall 1000 --rcvbuf 8K --seconds 600 "$targe
 source_pour 6M
 sleep 2
 quiet "1000 stalled clients with unfinished sends" 200
-is "all of them are still there" "$(grep -c ' left: ' "$log")" 0
+is "all of them are still there" "$(client_lines left)" 0
 
 # They shut down their side, or die, while stalled.
 feed_end stalled KILL
-wait_until 20 sh -c "[ \$(grep -c ' left: ' '$log') -ge 1000 ]"
-is "1000 stalled clients killed: all of them left" "$(grep -c ' left: ' "$log")" 1000
+wait_until 20 clients_left 1000
+is "1000 stalled clients killed: all of them left" "$(client_lines left)" 1000
 quiet "after that"
 
 feed_start half --clients 100 --half-close --stall 100 --seconds 600 "$target"
@@ -48,7 +48,7 @@ source_pour 6M
 sleep 1
 quiet "100 half-closed and stalled clients" 200
 feed_end half TERM
-wait_until 20 sh -c "[ \$(grep -c ' left: ' '$log') -ge 1100 ]"
+wait_until 20 clients_left 1100
 
 # Clients that talk, then stop.
 feed_start talking --clients 20 --send 4M --seconds 600 "$target"

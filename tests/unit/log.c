@@ -219,6 +219,13 @@ static void test_limit(void)
 	check(log_limit_pass(&limit, start + 9 * interval, &suppressed), "much later");
 	check(suppressed == 1, "%u suppressed", suppressed);
 	point("the next interval has a burst of its own");
+
+	limit = (struct log_limit){ .burst = 3 };
+	for (unsigned int i = 0; i < 5; i++)
+		check(log_limit_pass(&limit, start + i, &suppressed) == (i < 3), "event %u", i);
+	check(log_limit_pass(&limit, start + interval, &suppressed) && suppressed == 2,
+	      "%u suppressed", suppressed);
+	point("a limit may have a burst of another size");
 }
 
 /* Return: what a line with @text becomes. */
