@@ -296,6 +296,12 @@ clients_left()
 	[ "$(client_lines left)" -ge "$1" ]
 }
 
+# clients_joined NUMBER: by the log so many clients have joined, at least.
+clients_joined()
+{
+	[ "$(client_lines joined)" -ge "$1" ]
+}
+
 # open_fds: print the number of the daemon's descriptors.
 open_fds()
 {

@@ -23,6 +23,7 @@ static const char *const overrun_words[] = { "drop-oldest", "stall", NULL };
 static const char *const huge_pages_words[] = { "auto", "never", "require", NULL };
 static const char *const pattern_form_words[] = { "offsets", "stamped", "resident", NULL };
 static const char *const lag_policy_words[] = { "drop", "disconnect", "block", NULL };
+static const char *const half_close_words[] = { "keep", "end", NULL };
 static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
 
 #define DAEMON(option_name, field_name, type_name)                                     \
@@ -108,6 +109,10 @@ const struct option_definition option_table[] = {
 	{ STREAM("notsent-lowat", notsent_lowat, size), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "auto", .has_auto = true, .minimum = 4 * KIB, .maximum = 1 * GIB,
 	  .help = "give a client's socket more data only below this number of unsent bytes" },
+	{ STREAM("half-close", half_close, choice), .effect = OPTION_AT_ONCE,
+	  .default_text = "keep", .choices = half_close_words,
+	  .help = "a client that shuts down its sending side: keep sending, or end the "
+		  "connection" },
 	{ STREAM("keepalive", keepalive, duration), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "30s", .maximum = 9 * HOUR,
 	  .help = "probe a client after this time of silence; 0: never" },

@@ -18,6 +18,7 @@ enum lag_policy { LAG_POLICY_DROP, LAG_POLICY_DISCONNECT, LAG_POLICY_BLOCK };
 enum zerocopy_mode { ZEROCOPY_AUTO, ZEROCOPY_ALWAYS, ZEROCOPY_NEVER };
 enum on_end { ON_END_AUTO, ON_END_CLOSE, ON_END_WAIT };
 enum overrun { OVERRUN_DROP_OLDEST, OVERRUN_STALL };
+enum half_close { HALF_CLOSE_KEEP, HALF_CLOSE_END };
 enum huge_pages { HUGE_PAGES_AUTO, HUGE_PAGES_NEVER, HUGE_PAGES_REQUIRE };
 
 /* "auto", in a number. */
@@ -56,7 +57,8 @@ struct stream_settings {
 	uint64_t low_water;	 /* blocks, or SETTING_AUTO */
 	unsigned int lag_policy; /* enum lag_policy */
 	/* The clients. */
-	unsigned int zerocopy; /* enum zerocopy_mode */
+	unsigned int half_close; /* enum half_close */
+	unsigned int zerocopy;	 /* enum zerocopy_mode */
 	uint64_t max_clients;
 	uint64_t max_clients_per_address; /* 0: the same as max_clients */
 	uint64_t send_buffer;		  /* bytes, or SETTING_AUTO: the kernel adapts it */

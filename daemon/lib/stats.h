@@ -18,6 +18,7 @@ enum leave_reason {
 	LEAVE_RESET_BY_PEER,
 	LEAVE_TIMED_OUT,
 	LEAVE_TOO_SLOW,
+	LEAVE_HALF_CLOSED, /* the peer shut down its sending side, and was ended for that */
 	LEAVE_BY_OPERATOR,
 	LEAVE_STOPPING,	   /* the daemon stopped before the client had everything */
 	LEAVE_DEVICE_GONE, /* the device went again before the client had everything from before */

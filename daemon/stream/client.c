@@ -25,6 +25,14 @@
 
 #define KEEPALIVE_PROBES 3
 
+/* Interval between probes of a half-closed peer that is silent. */
+#define HALF_CLOSED_PROBE_SECONDS 5
+/*
+ * A kernel answers for a connection whose socket was closed, in FIN_WAIT2, as if it was alive: for
+ * net.ipv4.tcp_fin_timeout, by default 60 seconds. Afterwards it answers a probe with an RST.
+ */
+#define ORPHAN_NS ((60 + HALF_CLOSED_PROBE_SECONDS + 1) * 1000000000ULL)
+
 /* All completions should have arrived within this time after a reset. */
 #define OVERDUE_SECONDS 5
 
@@ -83,6 +91,20 @@ static void client_set_keepalive(const struct client *client)
 	client_set_option(client, IPPROTO_TCP, TCP_KEEPINTVL,
 			  at_least_one_second(keepalive / KEEPALIVE_PROBES), "TCP_KEEPINTVL");
 	client_set_option(client, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES, "TCP_KEEPCNT");
+}
+
+/* Find out soon, also without `keepalive`, that the peer's kernel has no such connection any more. */
+static void client_probe_half_closed(const struct client *client)
+{
+	uint64_t keepalive = client->group->settings->keepalive;
+	int seconds = keepalive ? at_least_one_second(keepalive) : HALF_CLOSED_PROBE_SECONDS;
+
+	if (seconds > HALF_CLOSED_PROBE_SECONDS)
+		seconds = HALF_CLOSED_PROBE_SECONDS;
+	client_set_option(client, IPPROTO_TCP, TCP_KEEPIDLE, seconds, "TCP_KEEPIDLE");
+	client_set_option(client, IPPROTO_TCP, TCP_KEEPINTVL, seconds, "TCP_KEEPINTVL");
+	client_set_option(client, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES, "TCP_KEEPCNT");
+	client_set_option(client, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
 }
 
 static void client_set_socket_options(const struct client *client)
@@ -163,22 +185,26 @@ static void client_fail(struct client *client, int error)
 	}
 }
 
+/* Return the bytes that the peer's kernel has not acknowledged. After SHUT_WR the FIN counts as one. */
+static uint64_t client_unacknowledged(const struct client *client)
+{
+	int bytes = 0;
+
+	return ioctl(client->zerocopy.fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (uint64_t)bytes : 0;
+}
+
 /* Close a client in CLOSING once the peer's kernel has acknowledged everything. */
 static void client_close_if_acknowledged(struct client *client)
 {
-	int unacknowledged = 0;
-
-	if (zerocopy_outstanding(&client->zerocopy))
-		return;
-	if (ioctl(client->zerocopy.fd, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged)
+	if (zerocopy_outstanding(&client->zerocopy) || client_unacknowledged(client))
 		return;
 	client_set_linger(client, false);
 	client_close(client);
 }
 
-static void client_shut_down(struct client *client)
+static void client_shut_down(struct client *client, enum leave_reason reason)
 {
-	client_set_reason(client, LEAVE_END_OF_STREAM, NULL);
+	client_set_reason(client, reason, NULL);
 	client_set_state(client, CLIENT_CLOSING);
 	if (shutdown(client->zerocopy.fd, SHUT_WR)) {
 		client_fail(client, errno);
@@ -223,7 +249,7 @@ void client_send(struct client *client)
 
 		if (!request.first) {
 			if (client->state == CLIENT_FINISHING)
-				client_shut_down(client);
+				client_shut_down(client, LEAVE_END_OF_STREAM);
 			return;
 		}
 		if (zerocopy_is_blocked(&client->zerocopy))
@@ -266,9 +292,29 @@ static bool client_has_failed(struct client *client)
 	return error != 0;
 }
 
+/* The peer has shut down its sending side. Return: false if the client ends for that. */
+static bool client_handle_half_close(struct client *client)
+{
+	const struct client_group *group = client->group;
+
+	client->input_end_ns = clock_monotonic_ns();
+	client->input_end_sent = client->stats.sent_bytes;
+	if (!client_is_active(client))
+		return true;
+	if (group->settings->half_close == HALF_CLOSE_END) {
+		client_shut_down(client, LEAVE_HALF_CLOSED);
+		return false;
+	}
+	client_probe_half_closed(client);
+	group->callbacks->half_closed(group->argument, client);
+	return true;
+}
+
 /* Discard what the peer sent. Return: false if the connection has ended. */
 static bool client_discard_input(struct client *client)
 {
+	bool had_ended = client->input_ended;
+
 	for (int i = 0; i < INPUT_READS && !client->input_ended; i++) {
 		/* With MSG_TRUNC the kernel drops TCP data instead of copying it. */
 		ssize_t n = recv(client->zerocopy.fd, NULL, INPUT_BYTES, MSG_TRUNC | MSG_DONTWAIT);
@@ -282,7 +328,39 @@ static bool client_discard_input(struct client *client)
 			return false;
 		}
 	}
-	return !client->input_ended || !client_has_failed(client);
+	if (!client->input_ended)
+		return true;
+	return !client_has_failed(client) && (had_ended || client_handle_half_close(client));
+}
+
+void client_check_input(struct client *client)
+{
+	client_discard_input(client);
+}
+
+uint64_t client_proof_ns(const struct client *client, uint64_t now_ns)
+{
+	uint64_t proof_ns = client->input_end_ns + ORPHAN_NS;
+
+	if (!client->input_ended || now_ns >= proof_ns)
+		return 0;
+	/* Data sent after the FIN was acknowledged: there is a socket. */
+	if (client->stats.sent_bytes - client_unacknowledged(client) > client->input_end_sent)
+		return 0;
+	return proof_ns;
+}
+
+bool client_owes_nothing(const struct client *client)
+{
+	return client_is_active(client) && !window_block(client->group->window, &client->cursor) &&
+	       !zerocopy_outstanding(&client->zerocopy) && !client_unacknowledged(client);
+}
+
+void client_release(struct client *client, enum leave_reason reason, const char *text)
+{
+	client_set_reason(client, reason, text);
+	client_set_linger(client, false);
+	client_close(client);
 }
 
 /*

@@ -46,6 +46,8 @@ struct client_callbacks {
 	 */
 	void (*copy_state_changed)(void *argument, enum zerocopy_copy_state before,
 				   enum zerocopy_copy_state now);
+	/* The peer has shut down its sending side; at most once. Its process may be gone. */
+	void (*half_closed)(void *argument, struct client *client);
 	/* The client is GONE. It may be freed, but not within this call. */
 	void (*gone)(void *argument, struct client *client);
 };
@@ -65,8 +67,9 @@ struct client_group {
 struct client {
 	/* Written by the stream: */
 	TAILQ_ENTRY(client) entry;
-	TAILQ_ENTRY(client) runnable_entry;
-	bool is_runnable; /* is in the list of runnable_entry */
+	TAILQ_ENTRY(client) runnable_entry, half_closed_entry;
+	bool is_runnable;    /* is in the list of runnable_entry */
+	bool is_half_closed; /* is in the list of half_closed_entry */
 	/* Written by both: client.c counts what is sent, the stream what is dropped. */
 	struct client_stats stats;
 	/* Written by client.c, read by the stream: */
@@ -81,8 +84,10 @@ struct client {
 	/* Private to client.c: */
 	const struct client_group *group;
 	struct event event;
-	bool input_ended; /* the peer has shut down its sending side; it may still receive */
-	uint16_t overdue; /* seconds since the reset, while sends are outstanding */
+	bool input_ended;	 /* the peer has shut down its sending side; it may still receive */
+	uint64_t input_end_ns;	 /* when that was noticed; monotonic */
+	uint64_t input_end_sent; /* bytes sent by then */
+	uint16_t overdue;	 /* seconds since the reset, while sends are outstanding */
 };
 
 TAILQ_HEAD(client_list, client);
@@ -108,6 +113,28 @@ void client_finish(struct client *client);
  * @text: constant text for the log; NULL: leave_reason_text(@reason)
  */
 void client_kick(struct client *client, enum leave_reason reason, const char *text);
+
+/**
+ * client_check_input() - discard what the peer has sent until now, and notice its end.
+ *
+ * Call this once the client is in the lists of its owner, which may get half_closed() or gone().
+ */
+void client_check_input(struct client *client);
+
+/**
+ * client_proof_ns() - return the monotonic time at which a half-closed peer is known to be alive, unless the
+ * connection ends before; 0: it is known now, or the peer is not half-closed.
+ *
+ * A peer that closed its socket looks like one that shut down its sending side until it gets data, which it
+ * answers with an RST; or until its kernel forgets the connection, after a minute, and answers a probe so.
+ */
+uint64_t client_proof_ns(const struct client *client, uint64_t now_ns);
+
+/** client_owes_nothing() - return true if the peer has acknowledged all that is in the window. */
+bool client_owes_nothing(const struct client *client);
+
+/** client_release() - close a client that owes nothing in order, without waiting for its peer. */
+void client_release(struct client *client, enum leave_reason reason, const char *text);
 
 /* A client, as plain values. The texts live as long as the client. */
 struct client_report {

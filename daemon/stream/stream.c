@@ -43,6 +43,9 @@
 #define MIN_SOURCE_BUDGET (768U << 10)
 #define MAX_SOURCE_BUDGET (4U << 20)
 
+/* Time from the client that meets `hold` until the clients are counted, in microseconds. */
+#define HOLD_SETTLE_US 200000
+
 static void stream_schedule_deferred(struct stream *stream)
 {
 	static const struct timeval at_once;
@@ -59,7 +62,7 @@ static void stream_set_state(struct stream *stream, enum stream_state state)
 
 static void stream_end_if_empty(struct stream *stream)
 {
-	if (stream->state != STREAM_ENDING || stream->client_count ||
+	if (stream->state != STREAM_ENDING || stream->crowd.count ||
 	    (stream->source && source_is_busy(stream->source)))
 		return;
 	stream_set_state(stream, STREAM_ENDED);
@@ -73,7 +76,7 @@ static void stream_end_if_empty(struct stream *stream)
 
 static void stream_set_budget(struct stream *stream)
 {
-	uint64_t share = TOTAL_BUDGET / (stream->client_count ? stream->client_count : 1);
+	uint64_t share = TOTAL_BUDGET / (stream->crowd.count ? stream->crowd.count : 1);
 
 	if (share < MIN_BUDGET)
 		share = MIN_BUDGET;
@@ -149,7 +152,7 @@ static size_t stream_source_budget(void *argument)
 {
 	const struct stream *stream = argument;
 	bool few = stream->client_group.budget_bytes > MIN_BUDGET;
-	bool cached = stream->client_count > 1 || ring_reuse(stream->ring) == RING_LIFO;
+	bool cached = stream->crowd.count > 1 || ring_reuse(stream->ring) == RING_LIFO;
 
 	return few && cached ? MIN_SOURCE_BUDGET : MAX_SOURCE_BUDGET;
 }
@@ -167,7 +170,7 @@ static void stream_finish_clients(struct stream *stream)
 
 	stream_set_state(stream, STREAM_ENDING);
 	endpoints_close_all(&stream->endpoints);
-	TAILQ_FOREACH_SAFE (client, &stream->clients, entry, next)
+	TAILQ_FOREACH_SAFE (client, &stream->crowd.clients, entry, next)
 		client_finish(client);
 	stream_end_if_empty(stream);
 }
@@ -184,7 +187,7 @@ static void stream_source_ended(void *argument, const char *why)
 	struct stream *stream = argument;
 
 	log_info("stream %s: %s after %" PRIu64 " bytes; %" PRIu64 " clients get the rest",
-		 stream->settings->name, why, window_bytes(stream->window), stream->client_count);
+		 stream->settings->name, why, window_bytes(stream->window), stream->crowd.count);
 	if (stream_settings_device_returns(stream->settings))
 		stream->callbacks->device_lost(stream->argument, stream);
 	stream_finish_clients(stream);
@@ -195,13 +198,62 @@ static void stream_source_idle(void *argument)
 	stream_end_if_empty(argument);
 }
 
-static void stream_start_source(struct stream *stream)
+static void stream_run_source(struct stream *stream)
 {
-	if (stream->state != STREAM_HOLDING || !stream->started ||
-	    stream->client_count < stream->settings->hold)
-		return;
+	evtimer_del(&stream->hold_timer);
 	stream_set_state(stream, STREAM_RUNNING);
 	source_start(stream->source);
+}
+
+static bool stream_is_ready_to_run(const struct stream *stream)
+{
+	return stream->state == STREAM_HOLDING && stream->started &&
+	       stream->crowd.count >= stream->settings->hold;
+}
+
+/* Count the clients that are known to be alive. If others may be, count again when that is known of them. */
+static void stream_check_hold(struct stream *stream)
+{
+	uint64_t next_proof_ns, now_ns, delay_us;
+	struct timeval delay;
+
+	if (!stream_is_ready_to_run(stream))
+		return;
+	if (stream_crowd_alive(&stream->crowd, &next_proof_ns) >= stream->settings->hold) {
+		stream_run_source(stream);
+	} else if (next_proof_ns) {
+		now_ns = clock_monotonic_ns();
+		delay_us = next_proof_ns > now_ns ? (next_proof_ns - now_ns) / 1000 + 1 : 0;
+		delay = (struct timeval){ .tv_sec = (time_t)(delay_us / 1000000),
+					  .tv_usec = (suseconds_t)(delay_us % 1000000) };
+		evtimer_add(&stream->hold_timer, &delay);
+	}
+}
+
+static void stream_hold_due(evutil_socket_t fd, short what, void *argument)
+{
+	struct stream *stream = argument;
+
+	(void)fd;
+	(void)what;
+	stream->hold_settling = false;
+	stream_check_hold(stream);
+}
+
+/* With `hold`, wait a moment first: a client that only tests the port is gone by then. */
+static void stream_start_source(struct stream *stream)
+{
+	static const struct timeval settle = { .tv_usec = HOLD_SETTLE_US };
+
+	if (!stream_is_ready_to_run(stream) || stream->hold_settling)
+		return;
+	if (!stream->settings->hold) {
+		stream_run_source(stream);
+		return;
+	}
+	stream->hold_settling = evtimer_add(&stream->hold_timer, &settle) == 0;
+	if (!stream->hold_settling)
+		stream_check_hold(stream);
 }
 
 /* ---- clients come and go ---- */
@@ -221,14 +273,23 @@ static void client_gone(void *argument, struct client *client)
 	client_totals_add(&stream->stats->left, &client->stats, sends);
 	if (client->is_runnable)
 		TAILQ_REMOVE(&stream->runnable, client, runnable_entry);
-	TAILQ_REMOVE(&stream->clients, client, entry);
-	stream->client_count--;
+	TAILQ_REMOVE(&stream->crowd.clients, client, entry);
+	stream_crowd_forget_half_closed(&stream->crowd, client);
+	stream->crowd.count--;
 	stream_set_budget(stream);
 	TAILQ_INSERT_TAIL(&stream->dead, client, entry);
 	stream_schedule_deferred(stream);
 }
 
+static void client_half_closed(void *argument, struct client *client)
+{
+	struct stream *stream = argument;
+
+	stream_crowd_add_half_closed(&stream->crowd, client);
+}
+
 static const struct client_callbacks client_callbacks = {
+	.half_closed = client_half_closed,
 	.requeue = client_requeue,
 	.copy_state_changed = client_copy_state_changed,
 	.gone = client_gone,
@@ -240,8 +301,7 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 	struct stream *stream = argument;
 	struct client *client;
 
-	if (!stream_admission_check(&stream->admission, fd, peer, &stream->clients,
-				    stream->client_count))
+	if (!stream_admission_check(&stream->admission, fd, peer, &stream->crowd))
 		return;
 	client = client_create(&stream->client_group, fd, peer, length);
 	if (!client) {
@@ -249,11 +309,13 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 		log_error("stream %s: no memory for a client", stream->settings->name);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&stream->clients, client, entry);
-	stream->client_count++;
+	TAILQ_INSERT_TAIL(&stream->crowd.clients, client, entry);
+	stream->crowd.count++;
 	stream->stats->joined++;
 	stream_set_budget(stream);
-	stream_journal_joined(&stream->journal, client, stream->client_count);
+	stream_journal_joined(&stream->journal, client, stream->crowd.count);
+	/* It may have closed already: while many do that, the next one needs its place. */
+	client_check_input(client);
 	stream_start_source(stream);
 }
 
@@ -414,11 +476,13 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	endpoints_init(&stream->endpoints, base, stream->settings->name, &listener_callbacks,
 		       stream);
 	backoff_reset(&stream->backoff);
-	TAILQ_INIT(&stream->clients);
+	TAILQ_INIT(&stream->crowd.clients);
+	TAILQ_INIT(&stream->crowd.half_closed);
 	TAILQ_INIT(&stream->dead);
 	TAILQ_INIT(&stream->runnable);
 	stream_journal_init(&stream->journal, base, stream->settings);
 	stream->deferred = evtimer_new(base, stream_run_deferred, stream);
+	evtimer_assign(&stream->hold_timer, base, stream_hold_due, stream);
 	stream->retry = evtimer_new(base, stream_retry_due, stream);
 	stream->window = window_create((uint32_t)stream_settings_blocks(settings));
 	stream->client_group = (struct client_group){
@@ -557,6 +621,7 @@ void stream_stop(struct stream *stream)
 	if (stream->state >= STREAM_ENDING)
 		return;
 	evtimer_del(stream->retry);
+	evtimer_del(&stream->hold_timer);
 	if (stream->source)
 		source_stop(stream->source);
 	stream_finish_clients(stream);
@@ -573,7 +638,7 @@ uint64_t stream_kick(struct stream *stream, const char *address)
 	struct client *client, *next;
 	uint64_t kicked = 0;
 
-	TAILQ_FOREACH_SAFE (client, &stream->clients, entry, next) {
+	TAILQ_FOREACH_SAFE (client, &stream->crowd.clients, entry, next) {
 		if (client->state >= CLIENT_RESETTING ||
 		    (address && strcmp(client->peer_text, address)))
 			continue;
@@ -588,14 +653,14 @@ void stream_kick_all(struct stream *stream, enum leave_reason reason, const char
 {
 	struct client *client, *next;
 
-	TAILQ_FOREACH_SAFE (client, &stream->clients, entry, next)
+	TAILQ_FOREACH_SAFE (client, &stream->crowd.clients, entry, next)
 		client_kick(client, reason, text);
 	stream_end_if_empty(stream);
 }
 
 uint64_t stream_clients(const struct stream *stream)
 {
-	return stream->client_count;
+	return stream->crowd.count;
 }
 
 uint64_t stream_bytes(const struct stream *stream)
@@ -610,9 +675,10 @@ bool stream_has_ended(const struct stream *stream)
 
 void stream_close(struct stream *stream)
 {
-	assert(TAILQ_EMPTY(&stream->clients));
+	assert(TAILQ_EMPTY(&stream->crowd.clients));
 	stream_reap_dead(stream);
 	stream_journal_flush(&stream->journal);
+	evtimer_del(&stream->hold_timer);
 	endpoints_close_all(&stream->endpoints);
 	if (stream->source)
 		source_close(stream->source);

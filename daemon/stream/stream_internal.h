@@ -47,8 +47,9 @@ struct stream {
 	struct stream_journal journal;
 
 	struct client_group client_group;
-	struct client_list clients; /* all clients that are not GONE */
-	uint64_t client_count;
+	struct stream_crowd crowd;
+	struct event hold_timer; /* looks whether `hold` is met */
+	bool hold_settling;	 /* the timer waits HOLD_SETTLE after a client joined */
 	/* Clients with a known copy state, and those of them that the kernel copies for. */
 	uint64_t known_clients, copied_clients;
 	struct client_list dead;

@@ -66,14 +66,14 @@ void stream_report(const struct stream *stream, struct stream_report *report)
 		.memory = "",
 		.head = window_head(stream->window),
 		.bytes = window_bytes(stream->window),
-		.clients = stream->client_count,
+		.clients = stream->crowd.count,
 		.settings = stream->settings,
 		.stats = stream->stats,
 	};
 	stream_report_source(stream, report, now);
 	if (stream->ring)
 		stream_report_ring(stream, report);
-	TAILQ_FOREACH (client, &stream->clients, entry)
+	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
 		stream_report_add_client(report, client, now);
 }
 
@@ -82,6 +82,6 @@ void stream_each_client(const struct stream *stream,
 {
 	const struct client *client;
 
-	TAILQ_FOREACH (client, &stream->clients, entry)
+	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
 		each(argument, client);
 }

@@ -146,6 +146,72 @@ feed_ok "max-clients-per-address: others are served" --clients 2 --bytes 1M --so
 feed_end_ok "max-clients-per-address: so are the first two" two TERM
 daemon_stop
 
+# --- ghosts: clients that connect and close, while there is nothing to send to them ---
+# ghosts NUMBER: connect and close at once.
+ghosts()
+{
+	local i fd
+
+	for ((i = 0; i < $1; i++)); do
+		exec {fd}<>"/dev/tcp/127.0.0.1/$port" && exec {fd}>&-
+	done
+}
+
+daemon_run --feed none --listen 127.0.0.1:0 --max-clients 20 --max-clients-per-address 20
+ghosts 100
+wait_until 10 clients_joined 100
+is "ghosts: none is refused" "$(grep -c refused "$log")" 0
+feed_start live --clients 20 --seconds 60 "127.0.0.1:$port"
+wait_until 10 clients_joined 120
+is "ghosts: 20 clients take their places" "$(client_lines joined)" 120
+matches "ghosts: the log says why they left" "$log" 'left: half-closed by the peer, and its place was needed; '
+feed --clients 1 --seconds 1 "127.0.0.1:$port"
+compare "ghosts: live clients do not give way" "$status" -ne 0
+feed_end_ok "ghosts: the live clients are served" live TERM
+daemon_stop
+
+# Probes find them when their kernel forgets them, after 60 seconds; here it forgets them earlier.
+if unshare --net true 2>/dev/null; then
+	cat >"$work/forgetful" <<-EOF
+		ip link set lo up && echo 1 >/proc/sys/net/ipv4/tcp_fin_timeout && exec "\$@"
+	EOF
+	daemon_prefix=(unshare --net sh "$work/forgetful")
+	daemon_run --feed none --listen 127.0.0.1:0 --keepalive 0
+	in_namespace=(nsenter --net="/proc/$daemon/ns/net")
+	"${in_namespace[@]}" bash -c "for i in 1 2 3; do exec 3<>/dev/tcp/127.0.0.1/$port; exec 3>&-; done"
+	wait_until 30 clients_left 3
+	is "ghosts: probes find them" "$(grep -c 'left: reset by peer' "$log")" 3
+	daemon_stop
+	daemon_prefix=()
+else
+	skip "ghosts: probes find them" "no network namespace here"
+fi
+
+# hold = 3: three ghosts do not start the source; three clients do, from its first byte.
+"$BUILD/tests/feedclient" --generate 4M >"$work/held"
+daemon_run --input "$work/held" --listen 127.0.0.1:0 --hold 3
+ghosts 3
+wait_until 10 clients_joined 3
+sleep 0.5
+feed_ok "hold: ghosts do not count, and clients get the whole file" --clients 3 --from-start \
+	--until-end --expect-bytes 4M "127.0.0.1:$port"
+daemon_wait 20
+is "hold: exit status" "$status" 0
+
+# --- half-closed clients ---
+daemon_run --feed none --listen 127.0.0.1:0
+feed_start half --clients 1 --half-close --bytes 1M "127.0.0.1:$port"
+sleep 7
+source_pour 2M
+feed_end_ok "half-close = keep: after seconds of quiet, and probes, the client gets the feed" half
+daemon_stop
+daemon_run --feed none --listen 127.0.0.1:0 --half-close end
+ghosts 5
+feed --clients 2 --half-close --seconds 20 "127.0.0.1:$port"
+wait_until 10 clients_left 7
+is "half-close = end: all of them are ended in order" "$(grep -c 'left: half-closed by the peer; ' "$log")" 7
+daemon_stop
+
 # --- memory ---
 daemon_run --pattern 4M/s --listen 127.0.0.1:0 --ring-size 1024G --block-size 64M
 daemon_wait 10

@@ -64,7 +64,7 @@ struct world {
 	struct client *client[CLIENTS];
 	int peer[CLIENTS];
 	uint64_t received[CLIENTS];
-	uint32_t clients, gone;
+	uint32_t clients, half_closed, gone;
 	bool kicked; /* the clients do not get everything */
 };
 
@@ -116,7 +116,16 @@ static void clients_copy_state_changed(void *argument, enum zerocopy_copy_state 
 		world->state_count[now]++;
 }
 
+static void clients_half_closed(void *argument, struct client *client)
+{
+	struct world *world = argument;
+
+	(void)client;
+	world->half_closed++;
+}
+
 static const struct client_callbacks clients_callbacks = {
+	.half_closed = clients_half_closed,
 	.copy_state_changed = clients_copy_state_changed,
 	.requeue = clients_requeue,
 	.gone = clients_gone,

@@ -704,6 +704,7 @@ static const struct set {
 	{ "max-clients-per-address", "5", FIELD_OF(stream_settings, max_clients_per_address), 5 },
 	{ "send-buffer", "1M", FIELD_OF(stream_settings, send_buffer), 1048576 },
 	{ "notsent-lowat", "12K", FIELD_OF(stream_settings, notsent_lowat), 12288 },
+	{ "half-close", "end", FIELD_OF(stream_settings, half_close), HALF_CLOSE_END },
 	{ "keepalive", "3m", FIELD_OF(stream_settings, keepalive), 180000000 },
 	{ "user-timeout", "2h", FIELD_OF(stream_settings, user_timeout), 7200000000 },
 	/* With an input: */

@@ -147,6 +147,8 @@ static void test_choices(void)
 		{ "lag-policy", "drop", LAG_POLICY_DROP },
 		{ "lag-policy", "disconnect", LAG_POLICY_DISCONNECT },
 		{ "lag-policy", "block", LAG_POLICY_BLOCK },
+		{ "half-close", "keep", HALF_CLOSE_KEEP },
+		{ "half-close", "end", HALF_CLOSE_END },
 		{ "zerocopy", "auto", ZEROCOPY_AUTO },
 		{ "zerocopy", "always", ZEROCOPY_ALWAYS },
 		{ "zerocopy", "never", ZEROCOPY_NEVER },

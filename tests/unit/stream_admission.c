@@ -25,8 +25,7 @@ struct crowd {
 	struct stream_stats stats;
 	struct stream_admission admission;
 	struct client client[MAX_CLIENTS];
-	struct client_list clients;
-	uint64_t count;
+	struct stream_crowd all;
 	struct capture log;
 	const char *logged; /* by the last crowd_check() */
 };
@@ -37,7 +36,8 @@ static void crowd_begin(struct crowd *crowd, uint64_t max_clients, uint64_t max_
 	crowd->settings.name = stream_name_text;
 	crowd->settings.max_clients = max_clients;
 	crowd->settings.max_clients_per_address = max_per_address;
-	TAILQ_INIT(&crowd->clients);
+	TAILQ_INIT(&crowd->all.clients);
+	TAILQ_INIT(&crowd->all.half_closed);
 	stream_admission_init(&crowd->admission, &crowd->settings, &crowd->stats);
 }
 
@@ -61,10 +61,10 @@ static struct sockaddr_storage address_of(const char *text, in_port_t port)
 
 static void crowd_join(struct crowd *crowd, const char *text)
 {
-	struct client *client = &crowd->client[crowd->count];
+	struct client *client = &crowd->client[crowd->all.count];
 
-	client->peer = address_of(text, (in_port_t)(1000 + crowd->count++));
-	TAILQ_INSERT_TAIL(&crowd->clients, client, entry);
+	client->peer = address_of(text, (in_port_t)(1000 + crowd->all.count++));
+	TAILQ_INSERT_TAIL(&crowd->all.clients, client, entry);
 }
 
 /* Check a connection that seems to come from @text. @peer: out: its other end */
@@ -78,7 +78,7 @@ static bool crowd_check_peer(struct crowd *crowd, const char *text, int *peer)
 		errx(1, "no connection");
 	capture_begin(&crowd->log, STDERR_FILENO);
 	admitted = stream_admission_check(&crowd->admission, fd, (struct sockaddr *)&address,
-					  &crowd->clients, crowd->count);
+					  &crowd->all);
 	crowd->logged = capture_end(&crowd->log);
 	if (admitted)
 		check(close(fd) == 0, "admitted, but closed");
