@@ -63,7 +63,7 @@ is "nothing was tried in vain" "$(guest sh -c "grep -c 'trying again' /tmp/daemo
 
 # Somebody does not take it: drain-timeout, and then.
 feed_start stalled --clients 1 --stall 1 --seconds 300 --allow-end --allow-reset "$target"
-sleep 2
+sleep $((2 * scale))
 sed 's/^ring-size=2M/ring-size=8M/' "$work/new.conf" | configure
 reload "0 new, 0 removed, 1 restarted, 0 changed, 1 as before"
 feed_ok "after a stalled client had its time, the stream is there again" --clients 2 --bytes 2M "$target"
