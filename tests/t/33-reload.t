@@ -263,10 +263,12 @@ feed_ok "... and another stream has one more" --bytes 1M "127.0.0.1:$wide"
 } >"$config"
 reload
 is "streams exchange endpoints: without opening one" "$(grep -c 'listening on' "$reload_log")" 0
+joined=$(client_lines joined)
+joined_a=$(client_lines joined a)
 feed_start exchanged --clients 1 --until-end --expect-end end "127.0.0.1:$wide"
-wait_until 5 test -s "$log"
+wait_until 10 clients_joined $((joined + 1))
 is "streams exchange endpoints: a new client joins the new one" \
-	"$(grep ' joined, ' "$log" | tail -n 1 | grep -c 'stream a: ')" 1
+	"$(($(client_lines joined a) - joined_a)) $(($(client_lines joined) - joined))" "1 1"
 feed_end exchanged TERM
 
 # --- a restart, and a stream of another name, under load, with clients that come all the time ---
