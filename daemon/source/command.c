@@ -362,6 +362,16 @@ static void command_reap_released(void)
 	}
 }
 
+void command_forget_released(const struct event_base *base)
+{
+	struct command *command, *next;
+
+	LIST_FOREACH_SAFE (command, &released_commands, entry, next) {
+		if (command->base == base)
+			command_free(command);
+	}
+}
+
 /* ---- the start ---- */
 
 /*

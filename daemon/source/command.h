@@ -55,4 +55,10 @@ void command_kill(struct command *command);
 /** command_release() - give up @command without a call of ended(). What still runs is killed. */
 void command_release(struct command *command);
 
+/**
+ * command_forget_released() - stop waiting for released commands of @base, which is freed next. Their
+ * processes are not reaped.
+ */
+void command_forget_released(const struct event_base *base);
+
 #endif

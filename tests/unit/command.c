@@ -315,6 +315,10 @@ static void test_drain(void)
 /* A command has the default signals, whatever the daemon blocks, ignores or handles. */
 static void test_signals(void)
 {
+	/* 32 and 33 belong to the C library, which does not let a program set them; perl leaves them ignored. */
+	const unsigned long long libc_signals = 3ULL << 31;
+	const char *value;
+
 	command_test_begin("echo $$; exec sed -n '/^Sig[BIC]/p' /proc/self/status >&2");
 	command_finish(run.command, 3600000000);
 	command_test_wait();
@@ -323,10 +327,11 @@ static void test_signals(void)
 	     *field; field++) {
 		char expected[100];
 
-		snprintf(expected, sizeof(expected), "command: %s:\t0000000000000000", *field);
 		/* The log replaces the tabulator. */
-		*strchr(expected, '\t') = '?';
-		check(strstr(capture.text, expected), "%s: %s", *field, capture.text);
+		snprintf(expected, sizeof(expected), "command: %s:?", *field);
+		value = strstr(capture.text, expected);
+		check(value && !(strtoull(value + strlen(expected), NULL, 16) & ~libc_signals),
+		      "%s: %s", *field, capture.text);
 	}
 	point("a command has the default signals");
 }

@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "loopback.h"
 #include "ring/ring_memory.h"
+#include "source/command.h"
 #include "source/source.h"
 #include "tap.h"
 
@@ -163,6 +164,7 @@ static const char *input_test_world_end(void)
 	check(ring_free_blocks(world.ring) == BLOCKS, "%u of %u blocks are free at the end",
 	      ring_free_blocks(world.ring), BLOCKS);
 	ring_destroy(world.ring);
+	command_forget_released(world.base);
 	event_base_free(world.base);
 	return world.log.text;
 }
@@ -1057,6 +1059,8 @@ static void test_command_group(void)
 	check(!is_running(child), "the child still runs");
 	check(!world.ends, "ended");
 	input_test_world_end();
+	for (int ms = 0; ms < PATIENCE_MS && is_running(shell); ms += 10)
+		usleep(10000);
 	check(!is_running(shell), "the shell still runs");
 	point("a command and its children are asked to end, and then killed, with the source");
 

@@ -34,7 +34,7 @@ END
 feed_start adc --clients 3 --seconds $seconds "$(at 7000)"
 feed_start dac --clients 2 --seconds $seconds "$(at 7001)"
 feed_start stalled --clients 2 --stall 2 --seconds 600 --allow-reset "$(at 7000)"
-feed_start slow --clients 1 --rate $((300000 / scale)) --rcvbuf 64K --allow-gaps --block-gaps --block-size 64K \
+feed_start slow --clients 1 --rate $((300 / scale))K/s --rcvbuf 64K --allow-gaps --block-gaps --block-size 64K \
 	--seconds $((seconds - 10)) "$(at 7000)"
 began=$SECONDS
 
