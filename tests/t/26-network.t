@@ -158,7 +158,9 @@ feed_end silent KILL
 daemon_stop
 is "vanished in silence: exit status" "$status" 0
 
-# A name with addresses that this machine does not have. The mounts are the test's own.
+# A name with addresses that this machine does not have. The mounts are the test's own. Without "multi on" in
+# /etc/host.conf, which Debian has, a name has only the first of its addresses.
+export RESOLV_MULTI=on
 printf '127.0.0.1 both\n::1 both\n::1 six\n' >"$work/hosts"
 sysctl -qw net.ipv6.conf.all.disable_ipv6=1
 mount --bind "$work/hosts" /etc/hosts
