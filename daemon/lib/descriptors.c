@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/descriptors.h"
 
-#include <sys/resource.h>
+#include "lib/process.h"
 
 #define RESERVE_DIVISOR 4U
-
-/* Return: the soft limit; without one, a number that no descriptor reaches. */
-static uint64_t descriptors_limit(void)
-{
-	struct rlimit limit;
-
-	return getrlimit(RLIMIT_NOFILE, &limit) ? UINT64_MAX : (uint64_t)limit.rlim_cur;
-}
 
 static uint64_t reserve_of(uint64_t limit)
 {
@@ -22,12 +14,12 @@ static uint64_t reserve_of(uint64_t limit)
 
 uint64_t descriptors_reserve(void)
 {
-	return reserve_of(descriptors_limit());
+	return reserve_of(process_max_fds());
 }
 
 bool descriptors_is_reserved(int fd)
 {
-	uint64_t limit = descriptors_limit();
+	uint64_t limit = process_max_fds();
 
 	return (uint64_t)fd >= limit - reserve_of(limit);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/memory_limit.h"
 
+#include "lib/read_proc_integer.h"
+
 #include <bsd/string.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -32,18 +34,9 @@ static const struct cgroup_files version_2 = {
 /* Return: the number in a file of a cgroup; UINT64_MAX: there is no such file, or it has no number. */
 static uint64_t cgroup_number(const char *directory, const char *name, char file[MEMORY_LIMIT_FILE])
 {
-	uint64_t number = UINT64_MAX;
-	FILE *stream;
-
 	if (snprintf(file, MEMORY_LIMIT_FILE, "%s/%s", directory, name) >= MEMORY_LIMIT_FILE)
 		return UINT64_MAX;
-	stream = fopen(file, "re");
-	if (!stream)
-		return UINT64_MAX;
-	if (fscanf(stream, "%" SCNu64, &number) != 1)
-		number = UINT64_MAX;
-	fclose(stream);
-	return number;
+	return (uint64_t)read_proc_integer(file); /* UINT64_MAX for -1 */
 }
 
 /* Return: the sum of the numbers with these names in memory.stat, in bytes. */
