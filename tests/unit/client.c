@@ -9,6 +9,7 @@
 #include "ring/ring_memory.h"
 #include "stream/client.h"
 
+#include "clientpair.h"
 #include "loopback.h"
 #include "tap.h"
 
@@ -29,8 +30,6 @@
 #define PATIENCE_NS 20000000000ULL
 /* Iterations of about 1 ms without a send after which no more sends are expected. */
 #define QUIET_ROUNDS 200
-
-static const struct family ipv4 = { "IPv4", AF_INET, AF_INET };
 
 /* Calls of sendmsg() and of poll(). */
 static unsigned int sends, polls;
@@ -160,16 +159,9 @@ static void clients_begin(struct world *world, uint32_t max_pinned)
 
 static void clients_join(struct world *world)
 {
-	const struct sockaddr_in nobody = { .sin_family = AF_INET };
 	uint32_t i = world->clients++;
-	int sender;
 
-	if (!connect_pair(&ipv4, SMALL_BUFFER, &sender, &world->peer[i]))
-		errx(1, "no connection");
-	world->client[i] = client_create(&world->group, sender, (const struct sockaddr *)&nobody,
-					 sizeof(nobody));
-	if (!world->client[i])
-		errx(1, "no client");
+	world->client[i] = clientpair_join(&world->group, SMALL_BUFFER, &world->peer[i]);
 }
 
 /* Fill the ring. Clients send nothing before the caller makes them. */

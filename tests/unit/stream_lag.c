@@ -10,6 +10,7 @@
 #include "stream/client.h"
 #include "stream/stream_lag.h"
 
+#include "clientpair.h"
 #include "loopback.h"
 #include "tap.h"
 
@@ -30,7 +31,6 @@
 /* Clients by their index: one whose peer never reads while a test runs, and one whose peer reads. */
 enum { STALLED, READING };
 
-static const struct family ipv4 = { "IPv4", AF_INET, AF_INET };
 static char stream_name_text[] = "test";
 
 struct world {
@@ -120,16 +120,9 @@ static void world_begin(struct world *world, enum lag_policy policy, uint64_t lo
 
 static void world_join(struct world *world)
 {
-	const struct sockaddr_in nobody = { .sin_family = AF_INET };
 	uint32_t i = world->clients++;
-	int sender;
 
-	if (!connect_pair(&ipv4, SMALL_BUFFER, &sender, &world->peer[i]))
-		errx(1, "no connection");
-	world->client[i] = client_create(&world->group, sender, (const struct sockaddr *)&nobody,
-					 sizeof(nobody));
-	if (!world->client[i])
-		errx(1, "no client");
+	world->client[i] = clientpair_join(&world->group, SMALL_BUFFER, &world->peer[i]);
 }
 
 /* Make client_send() call requeue() instead of sending, so that a test sees each offer. */
