@@ -290,13 +290,13 @@ client_lines()
 		END { print n + 0 }' "$log"
 }
 
-# clients_left NUMBER: by the log so many clients have left, at least.
+# clients_left NUMBER: succeed if at least NUMBER clients have left, by the log.
 clients_left()
 {
 	[ "$(client_lines left)" -ge "$1" ]
 }
 
-# clients_joined NUMBER: by the log so many clients have joined, at least.
+# clients_joined NUMBER: succeed if at least NUMBER clients have joined, by the log.
 clients_joined()
 {
 	[ "$(client_lines joined)" -ge "$1" ]

@@ -26,7 +26,7 @@ struct terminal {
 	uint64_t speed; /* bit/s */
 };
 
-/* Of all sources: during a reload the successor of a stream waits until the former one has released it. */
+/* The terminals of all sources: during a reload the successor of a stream waits until the former one has released it. */
 static LIST_HEAD(, terminal) claimed_terminals = LIST_HEAD_INITIALIZER(claimed_terminals);
 
 /* Change settings at once; bytes that have arrived stay. Return: 0 or an errno. */
