@@ -195,6 +195,12 @@ END
 check "a stream from a file" guest systemctl start dmacastd
 feed_start slow --clients 2 --rate 600K/s --rcvbuf 64K --from-start --expect-bytes 6M --expect-end end --seconds 100 \
 	"$target"
+# What the daemon has not read yet is still the FIFO's, and a stop leaves it there.
+all_is_read()
+{
+	guest dmacastctl --json streams | jq -e '.streams[0].filled.bytes == 6 * 1024 * 1024'
+}
+check "the source is read to its end" wait_until 60 all_is_read
 check "systemctl stop" guest systemctl stop dmacastd
 is "ends it well, after all that time" "$(property Result)" success
 feed_end_ok "and slow clients get all of it" slow
