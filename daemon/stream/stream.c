@@ -104,14 +104,14 @@ static void client_copy_state_changed(void *argument, enum zerocopy_copy_state b
 				      enum zerocopy_copy_state now)
 {
 	struct stream *stream = argument;
-	bool copied = kernel_copies(stream);
+	bool did_copy = kernel_copies(stream);
 
 	stream->known_clients -= before != ZEROCOPY_UNKNOWN;
 	stream->known_clients += now != ZEROCOPY_UNKNOWN;
 	stream->copied_clients -= before == ZEROCOPY_COPIED;
 	stream->copied_clients += now == ZEROCOPY_COPIED;
-	if (kernel_copies(stream) != copied)
-		ring_set_reuse(stream->ring, copied ? RING_SEQUENTIAL : RING_LIFO);
+	if (kernel_copies(stream) != did_copy)
+		ring_set_reuse(stream->ring, did_copy ? RING_SEQUENTIAL : RING_LIFO);
 }
 
 /* ---- the source ---- */
