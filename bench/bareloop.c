@@ -374,11 +374,12 @@ static void bare_accept_client(struct client *client)
 		err(1, "accept");
 	bare_set_socket_option(client->fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
 	bare_set_socket_option(client->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-			       (uint64_t)stream_settings_notsent_lowat(&server.settings),
+			       (uint64_t)client_settings_notsent_lowat(&server.settings.client,
+								       server.settings.ring_size),
 			       "TCP_NOTSENT_LOWAT");
-	if (server.settings.send_buffer != SETTING_AUTO)
+	if (server.settings.client.send_buffer != SETTING_AUTO)
 		bare_set_socket_option(client->fd, SOL_SOCKET, SO_SNDBUF,
-				       server.settings.send_buffer, "SO_SNDBUF");
+				       server.settings.client.send_buffer, "SO_SNDBUF");
 	if (server.zerocopy) {
 		bare_set_socket_option(client->fd, SOL_SOCKET, SO_ZEROCOPY, 1, "SO_ZEROCOPY");
 		client->end = calloc(MAX_PENDING, sizeof(*client->end));

@@ -122,9 +122,9 @@ static unsigned int check_stream_settings(const struct stream_settings *stream, 
 			  where);
 		errors++;
 	}
-	if (stream->hold > stream->max_clients) {
+	if (stream->hold > stream->client.max_clients) {
 		log_error("%s hold = %" PRIu64 ": expected at most max-clients, %" PRIu64, where,
-			  stream->hold, stream->max_clients);
+			  stream->hold, stream->client.max_clients);
 		errors++;
 	}
 	return errors;

@@ -122,14 +122,14 @@ bool limits_report(const struct daemon_settings *settings, const struct stream_s
 	for (size_t i = 0; i < count; i++) {
 		uint64_t bytes;
 
-		clients += streams[i].max_clients;
-		if (streams[i].zerocopy == ZEROCOPY_NEVER)
+		clients += streams[i].client.max_clients;
+		if (streams[i].client.zerocopy == ZEROCOPY_NEVER)
 			continue;
 		bytes = stream_settings_blocks(&streams[i]) * streams[i].block_size;
 		ring_bytes += bytes;
 		if (streams[i].device)
 			device_bytes += bytes;
-		zerocopy_clients += streams[i].max_clients;
+		zerocopy_clients += streams[i].client.max_clients;
 	}
 	report_files(clients);
 	if (!zerocopy_clients)

@@ -30,6 +30,19 @@ struct text_list {
 	size_t count;
 };
 
+/* What belongs to a client. All members can change while the stream runs. */
+struct client_settings {
+	unsigned int lag_policy; /* enum lag_policy */
+	unsigned int half_close; /* enum half_close */
+	unsigned int zerocopy;	 /* enum zerocopy_mode */
+	uint64_t max_clients;
+	uint64_t max_clients_per_address; /* 0: the same as max_clients */
+	uint64_t send_buffer;		  /* bytes, or SETTING_AUTO: the kernel adapts it */
+	uint64_t notsent_lowat;		  /* bytes, or SETTING_AUTO */
+	uint64_t keepalive;		  /* microseconds; 0: off */
+	uint64_t user_timeout;		  /* microseconds; 0: the kernel's own */
+};
+
 struct stream_settings {
 	/* Fixed while the stream runs, so that its source and its endpoints can keep pointers. */
 	char *name;
@@ -50,21 +63,12 @@ struct stream_settings {
 
 	/* All members from `listen` to the end can change while the stream runs. */
 	struct text_list listen;
-	uint64_t stop_timeout;	 /* microseconds from SIGTERM to SIGKILL for a command */
-	uint64_t input_timeout;	 /* microseconds; 0: never */
-	uint64_t hold;		 /* clients */
-	uint64_t flush;		 /* microseconds */
-	uint64_t low_water;	 /* blocks, or SETTING_AUTO */
-	unsigned int lag_policy; /* enum lag_policy */
-	/* The clients. */
-	unsigned int half_close; /* enum half_close */
-	unsigned int zerocopy;	 /* enum zerocopy_mode */
-	uint64_t max_clients;
-	uint64_t max_clients_per_address; /* 0: the same as max_clients */
-	uint64_t send_buffer;		  /* bytes, or SETTING_AUTO: the kernel adapts it */
-	uint64_t notsent_lowat;		  /* bytes, or SETTING_AUTO */
-	uint64_t keepalive;		  /* microseconds; 0: off */
-	uint64_t user_timeout;		  /* microseconds; 0: the kernel's own */
+	uint64_t stop_timeout;	/* microseconds from SIGTERM to SIGKILL for a command */
+	uint64_t input_timeout; /* microseconds; 0: never */
+	uint64_t hold;		/* clients */
+	uint64_t flush;		/* microseconds */
+	uint64_t low_water;	/* blocks, or SETTING_AUTO */
+	struct client_settings client;
 };
 
 struct daemon_settings {
@@ -132,14 +136,16 @@ static inline uint64_t stream_settings_low_water(const struct stream_settings *s
 }
 
 /**
- * stream_settings_notsent_lowat() - return TCP_NOTSENT_LOWAT in bytes, with "auto" resolved.
+ * client_settings_notsent_lowat() - return TCP_NOTSENT_LOWAT in bytes, with "auto" resolved.
+ * @ring_size: bytes
  *
  * A stalled client pins what its socket has accepted and not sent. A sixteenth of the ring is enough for
  * full speed, and small enough for several stalled clients.
  */
-static inline int stream_settings_notsent_lowat(const struct stream_settings *settings)
+static inline int client_settings_notsent_lowat(const struct client_settings *settings,
+						uint64_t ring_size)
 {
-	uint64_t share = settings->ring_size / 16;
+	uint64_t share = ring_size / 16;
 
 	if (settings->notsent_lowat != SETTING_AUTO)
 		return (int)settings->notsent_lowat;

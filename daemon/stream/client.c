@@ -51,7 +51,7 @@ static void client_set_state(struct client *client, enum client_state state)
 	/* States only advance, and the descriptor is closed only with nothing outstanding. */
 	assert(state > client->state);
 	assert(state != CLIENT_GONE || !zerocopy_outstanding(&client->zerocopy));
-	log_debug("stream %s: client %s is %s, was %s", client->group->settings->name,
+	log_debug("stream %s: client %s is %s, was %s", client->group->stream_name,
 		  client->peer_text, state_word[state], state_word[client->state]);
 	if (client_is_active(client) && state > CLIENT_FINISHING)
 		window_leave(client->group->window, &client->cursor);
@@ -62,7 +62,7 @@ static void client_set_option(const struct client *client, int level, int option
 			      const char *name)
 {
 	if (setsockopt(client->zerocopy.fd, level, option, &value, sizeof(value)))
-		log_debug("stream %s: client %s: %s: %s", client->group->settings->name,
+		log_debug("stream %s: client %s: %s: %s", client->group->stream_name,
 			  client->peer_text, name, strerror(errno));
 }
 
@@ -109,12 +109,13 @@ static void client_probe_half_closed(const struct client *client)
 
 static void client_set_socket_options(const struct client *client)
 {
-	const struct stream_settings *settings = client->group->settings;
+	const struct client_settings *settings = client->group->settings;
 
 	client_set_linger(client, true);
 	client_set_option(client, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
 	client_set_option(client, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-			  stream_settings_notsent_lowat(settings), "TCP_NOTSENT_LOWAT");
+			  client_settings_notsent_lowat(settings, client->group->ring_size),
+			  "TCP_NOTSENT_LOWAT");
 	if (settings->send_buffer != SETTING_AUTO)
 		client_set_option(client, SOL_SOCKET, SO_SNDBUF, (int)settings->send_buffer,
 				  "SO_SNDBUF");
@@ -149,7 +150,7 @@ static void client_check_reset(struct client *client)
 	if (++client->overdue == OVERDUE_SECONDS)
 		log_warning("stream %s: client %s: %u sends are not complete %u seconds after the "
 			    "reset; their blocks stay pinned until they are",
-			    client->group->settings->name, client->peer_text,
+			    client->group->stream_name, client->peer_text,
 			    zerocopy_outstanding(&client->zerocopy), OVERDUE_SECONDS);
 }
 

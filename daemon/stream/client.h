@@ -55,7 +55,9 @@ struct client_callbacks {
 /* What the clients of one stream have in common. */
 struct client_group {
 	struct event_base *base;
-	const struct stream_settings *settings;
+	const char *stream_name;
+	const struct client_settings *settings;
+	uint64_t ring_size; /* bytes */
 	struct window *window;
 	struct latency *latency;
 	const struct client_callbacks *callbacks;

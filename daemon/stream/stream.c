@@ -487,7 +487,9 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	stream->window = window_create((uint32_t)stream_settings_blocks(settings));
 	stream->client_group = (struct client_group){
 		.base = base,
-		.settings = stream->settings,
+		.stream_name = stream->settings->name,
+		.settings = &stream->settings->client,
+		.ring_size = settings->ring_size,
 		.window = stream->window,
 		.latency = &stats->latency,
 		.callbacks = &client_callbacks,

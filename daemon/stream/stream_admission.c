@@ -33,10 +33,10 @@ static enum refuse_reason admission_refusal(const struct stream_settings *settin
 					    const struct sockaddr *peer,
 					    const struct stream_crowd *crowd)
 {
-	if (crowd->count >= settings->max_clients)
+	if (crowd->count >= settings->client.max_clients)
 		return REFUSE_MAX_CLIENTS;
-	if (settings->max_clients_per_address &&
-	    admission_count_from(&crowd->clients, peer) >= settings->max_clients_per_address)
+	if (settings->client.max_clients_per_address &&
+	    admission_count_from(&crowd->clients, peer) >= settings->client.max_clients_per_address)
 		return REFUSE_MAX_PER_ADDRESS;
 	if (descriptors_is_reserved(fd))
 		return REFUSE_NO_DESCRIPTOR;

@@ -22,7 +22,7 @@ void stream_lag_adapt(struct stream_lag *lag)
 	uint32_t blocks = (uint32_t)stream_settings_blocks(settings);
 
 	lag->low_water = (uint32_t)stream_settings_low_water(settings);
-	if (settings->lag_policy != LAG_POLICY_BLOCK)
+	if (settings->client.lag_policy != LAG_POLICY_BLOCK)
 		blocks /= PINNED_DIVISOR;
 	if (lag->ring)
 		ring_set_max_pinned(lag->ring, blocks);
@@ -83,7 +83,7 @@ static void lag_disconnect(struct stream_lag *lag, struct client *client)
 
 void stream_lag_make_room(struct stream_lag *lag)
 {
-	bool may_wait = lag->settings->lag_policy == LAG_POLICY_BLOCK;
+	bool may_wait = lag->settings->client.lag_policy == LAG_POLICY_BLOCK;
 
 	/* The source need not wait yet, and offering each block by itself would cost a send for each. */
 	if (may_wait && ring_free_blocks(lag->ring))
@@ -98,7 +98,7 @@ void stream_lag_make_room(struct stream_lag *lag)
 		/* Keep the newest block while the source has another one to fill. */
 		if (!slowest || (window_length(lag->window) == 1 && ring_free_blocks(lag->ring)))
 			break;
-		if (lag->settings->lag_policy == LAG_POLICY_DISCONNECT)
+		if (lag->settings->client.lag_policy == LAG_POLICY_DISCONNECT)
 			lag_disconnect(lag, client_of(slowest));
 		else
 			lag_drop_for(lag, client_of(slowest));

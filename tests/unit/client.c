@@ -135,10 +135,10 @@ static void clients_begin(struct world *world, uint32_t max_pinned)
 	memset(world, 0, sizeof(*world));
 	option_set_defaults(OPTION_STREAM, &world->settings);
 	world->settings.name = stream_name_text;
-	world->settings.zerocopy = ZEROCOPY_ALWAYS;
+	world->settings.client.zerocopy = ZEROCOPY_ALWAYS;
 	world->settings.block_size = BLOCK_SIZE;
 	world->settings.ring_size = (uint64_t)BLOCKS * BLOCK_SIZE;
-	world->settings.send_buffer = LOOPBACK_SEND_BUFFER;
+	world->settings.client.send_buffer = LOOPBACK_SEND_BUFFER;
 	world->base = event_base_new();
 	world->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
 	world->window = window_create(BLOCKS);
@@ -147,7 +147,9 @@ static void clients_begin(struct world *world, uint32_t max_pinned)
 	limit_pinned(world, max_pinned);
 	world->group = (struct client_group){
 		.base = world->base,
-		.settings = &world->settings,
+		.stream_name = world->settings.name,
+		.settings = &world->settings.client,
+		.ring_size = world->settings.ring_size,
 		.window = world->window,
 		.latency = &world->latency,
 		.callbacks = &clients_callbacks,
@@ -255,7 +257,7 @@ static void test_full_socket(void)
 	unsigned int before;
 
 	clients_begin(&world, BLOCKS);
-	world.settings.send_buffer = LOOPBACK_SEND_BUFFER / 8;
+	world.settings.client.send_buffer = LOOPBACK_SEND_BUFFER / 8;
 	clients_join(&world);
 	zerocopy = &world.client[0]->zerocopy;
 	clients_fill(&world);
@@ -296,7 +298,7 @@ static void test_pin_limit(void)
 	struct world world;
 
 	clients_begin(&world, 0);
-	world.settings.send_buffer = LOOPBACK_SEND_BUFFER / 8;
+	world.settings.client.send_buffer = LOOPBACK_SEND_BUFFER / 8;
 	clients_join(&world);
 	clients_join(&world);
 	clients_fill(&world);

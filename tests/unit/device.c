@@ -452,7 +452,7 @@ static void device_test_open_source(uint32_t blocks, uint64_t low_water, enum la
 	memset(&sink, 0, sizeof(sink));
 	sink.ring = device_test_open_ring(blocks);
 	settings.low_water = low_water;
-	settings.lag_policy = policy;
+	settings.client.lag_policy = policy;
 	sink.source = source_open(base, &settings, sink.ring, &callbacks, NULL);
 	if (!sink.source)
 		errx(1, "no source");

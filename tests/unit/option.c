@@ -112,8 +112,8 @@ static void test_defaults(void)
 	check(daemon_settings.log_level == 3, "log-level %u", daemon_settings.log_level);
 	check(stream_settings.block_size == 256 << 10 && stream_settings.ring_size == 16 << 20,
 	      "another ring");
-	check(stream_settings.lag_policy == LAG_POLICY_DROP &&
-		      stream_settings.zerocopy == ZEROCOPY_AUTO &&
+	check(stream_settings.client.lag_policy == LAG_POLICY_DROP &&
+		      stream_settings.client.zerocopy == ZEROCOPY_AUTO &&
 		      stream_settings.on_end == ON_END_AUTO &&
 		      stream_settings.huge_pages == HUGE_PAGES_AUTO &&
 		      stream_settings.overrun == OVERRUN_DROP_OLDEST && !stream_settings.contiguous,

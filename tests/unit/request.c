@@ -278,9 +278,9 @@ static struct streams *open_one_stream(struct event_base *base)
 		.block_size = 4096,
 		.ring_size = 65536,
 		.low_water = SETTING_AUTO,
-		.max_clients = 1,
-		.send_buffer = SETTING_AUTO,
-		.notsent_lowat = SETTING_AUTO,
+		.client.max_clients = 1,
+		.client.send_buffer = SETTING_AUTO,
+		.client.notsent_lowat = SETTING_AUTO,
 	};
 
 	return open_test_streams(base, &settings, 1);

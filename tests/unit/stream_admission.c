@@ -34,8 +34,8 @@ static void crowd_begin(struct crowd *crowd, uint64_t max_clients, uint64_t max_
 {
 	memset(crowd, 0, sizeof(*crowd));
 	crowd->settings.name = stream_name_text;
-	crowd->settings.max_clients = max_clients;
-	crowd->settings.max_clients_per_address = max_per_address;
+	crowd->settings.client.max_clients = max_clients;
+	crowd->settings.client.max_clients_per_address = max_per_address;
 	TAILQ_INIT(&crowd->all.clients);
 	TAILQ_INIT(&crowd->all.half_closed);
 	stream_admission_init(&crowd->admission, &crowd->settings, &crowd->stats);
@@ -117,7 +117,7 @@ static void test_max_clients(void)
 	      "logged: %s", crowd.logged);
 	point("at max-clients it is reset, counted and logged");
 
-	crowd.settings.max_clients = 3;
+	crowd.settings.client.max_clients = 3;
 	check(crowd_check(&crowd, "192.0.2.3"), "refused");
 	point("a changed limit is effective at once");
 }
@@ -142,7 +142,7 @@ static void test_per_address(void)
 	check(!crowd_check(&crowd, "::ffff:192.0.2.1"), "the mapped address is admitted");
 	point("an IPv4 address is the same one when mapped into IPv6");
 
-	crowd.settings.max_clients_per_address = 0;
+	crowd.settings.client.max_clients_per_address = 0;
 	check(crowd_check(&crowd, "192.0.2.1"), "refused");
 	point("without max-clients-per-address only max-clients counts");
 }

@@ -93,12 +93,12 @@ static void world_begin(struct world *world, enum lag_policy policy, uint64_t lo
 	memset(world, 0, sizeof(*world));
 	option_set_defaults(OPTION_STREAM, &world->settings);
 	world->settings.name = stream_name_text;
-	world->settings.lag_policy = policy;
-	world->settings.zerocopy = ZEROCOPY_NEVER;
+	world->settings.client.lag_policy = policy;
+	world->settings.client.zerocopy = ZEROCOPY_NEVER;
 	world->settings.block_size = BLOCK_SIZE;
 	world->settings.ring_size = (uint64_t)BLOCKS * BLOCK_SIZE;
 	world->settings.low_water = low_water;
-	world->settings.send_buffer = SMALL_BUFFER;
+	world->settings.client.send_buffer = SMALL_BUFFER;
 	world->base = event_base_new();
 	world->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
 	world->window = window_create(BLOCKS);
@@ -106,7 +106,9 @@ static void world_begin(struct world *world, enum lag_policy policy, uint64_t lo
 		errx(1, "no ring");
 	world->group = (struct client_group){
 		.base = world->base,
-		.settings = &world->settings,
+		.stream_name = world->settings.name,
+		.settings = &world->settings.client,
+		.ring_size = world->settings.ring_size,
 		.window = world->window,
 		.latency = &world->latency,
 		.callbacks = &world_callbacks,
@@ -414,7 +416,7 @@ static void test_pin_allowance(void)
 	check(ring_pin_allowance(world.ring) == BLOCKS / 2 - 1, "a block counts twice");
 	point("half of the ring may be pinned");
 
-	world.settings.lag_policy = LAG_POLICY_BLOCK;
+	world.settings.client.lag_policy = LAG_POLICY_BLOCK;
 	world.settings.low_water = 3;
 	stream_lag_adapt(&world.lag);
 	check(ring_pin_allowance(world.ring) == BLOCKS - 1, "%u may be pinned",
@@ -425,7 +427,7 @@ static void test_pin_allowance(void)
 	for (uint32_t i = 1; i < BLOCKS; i++)
 		block_pin(world_push(&world));
 	check(!ring_pin_allowance(world.ring), "%u may be pinned", ring_pin_allowance(world.ring));
-	world.settings.lag_policy = LAG_POLICY_DROP;
+	world.settings.client.lag_policy = LAG_POLICY_DROP;
 	stream_lag_adapt(&world.lag);
 	check(!ring_pin_allowance(world.ring), "%u may be pinned", ring_pin_allowance(world.ring));
 	block_unpin(block);

@@ -72,7 +72,7 @@ static void test_finished_names(void)
 			       other = names_settings("a");
 	struct stream_names names;
 
-	other.max_clients++;
+	other.client.max_clients++;
 	stream_names_init(&names);
 	stream_names_finished(&names, &a);
 	check(stream_names_is_finished(&names, &a), "not finished");
