@@ -130,15 +130,32 @@ static void test_large_blocks(void)
 	point("a block that is more than a turn takes several");
 }
 
-static void test_paced(void)
+/* Return true if 21 paced turns make a block each, but for the first one, where nothing is due. */
+static bool paced_turns_are_full(void)
 {
+	bool full;
+
 	pattern_test_begin_world(50 * BLOCK_SIZE, BLOCK_SIZE / 4 * 3);
 	run_turns(21);
-	check(world.blocks >= 20, "%" PRIu64 " blocks in %" PRIu64 " turns", world.blocks,
-	      world.turns);
-	/* Where it began nothing was due. */
-	check(world.empty_turns <= 1, "%" PRIu64 " turns without a block", world.empty_turns);
+	full = world.blocks >= 20 && world.empty_turns <= 1;
+	if (!full)
+		printf("# %" PRIu64 " blocks in %" PRIu64 " turns, %" PRIu64 " without a block\n",
+		       world.blocks, world.turns, world.empty_turns);
 	pattern_test_end_world();
+	return full;
+}
+
+/*
+ * libevent's timers count from the time at which the turn of its loop began. Where this process had to wait
+ * for a CPU since then, the next timer is early by that time, and its turn is empty: try again.
+ */
+static void test_paced(void)
+{
+	bool full = false;
+
+	for (int i = 0; i < 20 && !full; i++)
+		full = paced_turns_are_full();
+	check(full, "turns without a block in each trial");
 	point("but a block that is due does not wait for the budget, too");
 }
 
