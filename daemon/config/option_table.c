@@ -106,9 +106,13 @@ const struct option_definition option_table[] = {
 	{ STREAM("send-buffer", client.send_buffer, size), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "auto", .has_auto = true, .minimum = 4 * KIB, .maximum = 1 * GIB,
 	  .help = "socket send buffer of each client" },
-	{ STREAM("notsent-lowat", client.notsent_lowat, size), .effect = OPTION_NEW_CLIENTS,
+	{ STREAM("notsent-lowat", client.notsent_lowat, size), .effect = OPTION_AT_ONCE,
 	  .default_text = "auto", .has_auto = true, .minimum = 4 * KIB, .maximum = 1 * GIB,
-	  .help = "give a client's socket more data only below this number of unsent bytes" },
+	  .help = "give a client's socket more data only below this number of unsent bytes, or "
+		  "fewer" },
+	{ STREAM("socket-memory", client.socket_memory, size), .effect = OPTION_AT_ONCE,
+	  .default_text = "auto", .has_auto = true, .minimum = 64 * KIB, .maximum = 1024 * GIB,
+	  .help = "limit of the unsent data in the sockets of all clients, beyond 16K for each" },
 	{ STREAM("half-close", client.half_close, choice), .effect = OPTION_AT_ONCE,
 	  .default_text = "keep", .choices = half_close_words,
 	  .help = "a client that shuts down its sending side: keep sending, or end the "

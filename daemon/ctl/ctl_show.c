@@ -166,6 +166,17 @@ static const char *state_of(const json_t *stream)
 	return strcmp(state, "running") ? state : text_of(stream, "source_state");
 }
 
+static void add_socket_memory(struct table *table, const json_t *stream)
+{
+	char granted[UNITS_TEXT], limit[UNITS_TEXT];
+
+	if (json_object_get(stream, "socket_memory_limit_bytes"))
+		table_add(table, "%s/%s", short_of(stream, "socket_memory_granted_bytes", granted),
+			  short_of(stream, "socket_memory_limit_bytes", limit));
+	else
+		table_add(table, "-");
+}
+
 static void add_stream_row(struct table *table, const json_t *stream)
 {
 	const json_t *ring = json_object_get(stream, "ring");
@@ -186,6 +197,7 @@ static void add_stream_row(struct table *table, const json_t *stream)
 		table_add(table, "-");
 		table_add(table, "-");
 	}
+	add_socket_memory(table, stream);
 	table_add(table, "%s", copied_of(stream, text));
 	table_add(table, "%s", short_of(stream, "dropped_bytes", text));
 	table_add(table, "%.0f", show_number_of(filled, "lost_blocks"));
@@ -198,8 +210,8 @@ struct table *show_streams(const json_t *streams)
 	static const struct table_column columns[] = {
 		{ "STREAM", false }, { "STATE", false },  { "CLIENTS", true }, { "IN/S", true },
 		{ "OUT/S", true },   { "LAG", true },	  { "FREE", true },    { "PINNED", true },
-		{ "COPIED", true },  { "DROPPED", true }, { "LOST", true },    { "ACK99", true },
-		{ "SOURCE", false },
+		{ "SOCKMEM", true }, { "COPIED", true },  { "DROPPED", true }, { "LOST", true },
+		{ "ACK99", true },   { "SOURCE", false },
 	};
 	struct table *table = table_create(columns, LENGTH(columns));
 	const json_t *stream;

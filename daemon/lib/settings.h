@@ -39,6 +39,7 @@ struct client_settings {
 	uint64_t max_clients_per_address; /* 0: the same as max_clients */
 	uint64_t send_buffer;		  /* bytes, or SETTING_AUTO: the kernel adapts it */
 	uint64_t notsent_lowat;		  /* bytes, or SETTING_AUTO */
+	uint64_t socket_memory;		  /* bytes, or SETTING_AUTO */
 	uint64_t keepalive;		  /* microseconds; 0: off */
 	uint64_t user_timeout;		  /* microseconds; 0: the kernel's own */
 };
@@ -136,11 +137,11 @@ static inline uint64_t stream_settings_low_water(const struct stream_settings *s
 }
 
 /**
- * client_settings_notsent_lowat() - return TCP_NOTSENT_LOWAT in bytes, with "auto" resolved.
+ * client_settings_notsent_lowat() - return the highest TCP_NOTSENT_LOWAT in bytes, with "auto" resolved.
  * @ring_size: bytes
  *
  * A stalled client pins what its socket has accepted and not sent. A sixteenth of the ring is enough for
- * full speed, and small enough for several stalled clients.
+ * full speed, and small enough for several stalled clients. For many see client_settings_socket_memory().
  */
 static inline int client_settings_notsent_lowat(const struct client_settings *settings,
 						uint64_t ring_size)
@@ -152,6 +153,19 @@ static inline int client_settings_notsent_lowat(const struct client_settings *se
 	if (share < (128U << 10))
 		return 128 << 10;
 	return share > (1U << 20) ? 1 << 20 : (int)share;
+}
+
+/**
+ * client_settings_socket_memory() - return the bytes that the sockets of all clients may hold unsent beyond
+ * a small amount for each, with "auto" resolved.
+ * @ring_size: bytes
+ */
+static inline uint64_t client_settings_socket_memory(const struct client_settings *settings,
+						     uint64_t ring_size)
+{
+	if (settings->socket_memory != SETTING_AUTO)
+		return settings->socket_memory;
+	return ring_size > (16U << 20) ? ring_size : 16U << 20;
 }
 
 #endif

@@ -83,6 +83,8 @@ static const struct metric sent_counters[] = {
 
 static const struct metric stream_gauges[] = {
 	{ "block_size_bytes", "Size of a block.", IN(stream_report, block_size) },
+	{ "socket_memory_limit_bytes", "Limit of what sockets of clients may hold: socket-memory.",
+	  IN(stream_report, socket_memory_limit) },
 	{ "blocks", "Blocks of the ring, by state.", IN(stream_report, blocks_free), NUMBER_U32,
 	  "state=\"free\"" },
 	{ "blocks", NULL, IN(stream_report, blocks_filling), NUMBER_U32, "state=\"filling\"" },
@@ -94,6 +96,9 @@ static const struct metric name_gauges[] = {
 	{ "clients", "Clients that are connected or whose connection is ending.",
 	  IN(name_report, clients) },
 	{ "outstanding_sends", "Incomplete zero-copy sends.", IN(name_report, outstanding_sends) },
+	{ "socket_memory_granted_bytes",
+	  "Unsent data that sockets of clients may hold beyond the 16 KiB of each.",
+	  IN(name_report, socket_memory_granted) },
 	{ "most_lag_bytes", "How far the slowest client is behind the newest block.",
 	  IN(name_report, most_lag_bytes) },
 	{ "most_lag_seconds", "Age of the oldest block that a client is at.",
@@ -141,6 +146,8 @@ static const struct metric client_gauges[] = {
 	  NUMBER_U32 },
 	{ "pinned_blocks", "Blocks pinned by these sends.", IN(client_report, pinned_blocks),
 	  NUMBER_U32 },
+	{ "unsent_limit_bytes", "Unsent bytes below which the client's socket is given more data.",
+	  IN(client_report, unsent_limit) },
 };
 
 /* ---- writing ---- */

@@ -191,6 +191,7 @@ static void add_newest_stream(struct builder *object, const struct stream_report
 	add_member(object, "listen", report_listen(&stream->settings->listen));
 	add_member(object, "block_size", report_number(stream->block_size));
 	add_member(object, "ring", report_blocks(stream));
+	add_member(object, "socket_memory_limit_bytes", report_number(stream->socket_memory_limit));
 	if (stream->has_kernel)
 		add_member(object, "kernel", report_kernel(&stream->kernel));
 	add_member(object, "next_sequence", report_number(stream->head));
@@ -210,6 +211,8 @@ static void append_stream(void *argument, const struct name_report *name)
 	add_member(&object, "latency", report_latency(&stats->latency));
 	add_member(&object, "clients", report_number(name->clients));
 	add_member(&object, "outstanding_sends", report_number(name->outstanding_sends));
+	add_member(&object, "socket_memory_granted_bytes",
+		   report_number(name->socket_memory_granted));
 	add_member(&object, "most_lag_bytes", report_number(name->most_lag_bytes));
 	add_member(&object, "most_lag_seconds", report_seconds(name->most_lag_ns));
 	add_member(&object, "joined", report_number(stats->joined));
@@ -261,6 +264,7 @@ static void append_client(void *argument, const struct client *client)
 	add_member(&object, "sending", json_string(report.sending));
 	add_member(&object, "outstanding_sends", report_number(report.outstanding));
 	add_member(&object, "pinned_blocks", report_number(report.pinned_blocks));
+	add_member(&object, "unsent_limit_bytes", report_number(report.unsent_limit));
 	add_sent(&object, &report.totals);
 	add_element(&builder->list, finish_json(&object));
 }

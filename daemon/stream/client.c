@@ -107,15 +107,20 @@ static void client_probe_half_closed(const struct client *client)
 	client_set_option(client, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
 }
 
+/* The kernel wakes the event loop if the socket has space by the new value. */
+static void client_apply_grant(const struct client *client)
+{
+	client_set_option(client, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)client->grant.bytes,
+			  "TCP_NOTSENT_LOWAT");
+}
+
 static void client_set_socket_options(const struct client *client)
 {
 	const struct client_settings *settings = client->group->settings;
 
 	client_set_linger(client, true);
 	client_set_option(client, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
-	client_set_option(client, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-			  client_settings_notsent_lowat(settings, client->group->ring_size),
-			  "TCP_NOTSENT_LOWAT");
+	client_apply_grant(client);
 	if (settings->send_buffer != SETTING_AUTO)
 		client_set_option(client, SOL_SOCKET, SO_SNDBUF, (int)settings->send_buffer,
 				  "SO_SNDBUF");
@@ -129,6 +134,7 @@ static void client_close(struct client *client)
 {
 	event_del(&client->event);
 	client_set_state(client, CLIENT_GONE);
+	stream_memory_leave(client->group->memory, &client->grant);
 	zerocopy_close(&client->zerocopy);
 	client->group->callbacks->gone(client->group->argument, client);
 }
@@ -364,6 +370,32 @@ void client_release(struct client *client, enum leave_reason reason, const char 
 	client_close(client);
 }
 
+/* Let more stay unsent if the peer keeps acknowledging. The bytes that were sent bound what it acknowledged. */
+static bool client_raise_grant(struct client *client)
+{
+	struct stream_memory *memory = client->group->memory;
+	uint64_t acknowledged = client->stats.sent_bytes, before = client->grant.bytes;
+
+	if (stream_memory_raised(memory, &client->grant, acknowledged) == before)
+		return false;
+	acknowledged -= client_unacknowledged(client);
+	stream_memory_raise(memory, &client->grant,
+			    stream_memory_raised(memory, &client->grant, acknowledged),
+			    acknowledged);
+	return client->grant.bytes != before;
+}
+
+/* The socket has space. Adapt its grant; a socket that was never full needs no larger one. */
+static void client_note_space(struct client *client)
+{
+	bool was_blocked = zerocopy_is_blocked(&client->zerocopy);
+
+	zerocopy_unblock(&client->zerocopy);
+	if (stream_memory_lower(client->group->memory, &client->grant) ||
+	    (was_blocked && client_raise_grant(client)))
+		client_apply_grant(client);
+}
+
 /*
  * Return what poll() reports for the socket. libevent reports a non-empty error queue as EV_READ | EV_WRITE,
  * as if the socket had space. poll() is cheaper than a send that fails, and sending into a little space
@@ -403,7 +435,7 @@ static void client_socket_event(evutil_socket_t fd, short what, void *argument)
 	if (ready & POLLERR)
 		zerocopy_reap(&client->zerocopy);
 	if (ready & POLLOUT)
-		zerocopy_unblock(&client->zerocopy);
+		client_note_space(client);
 	if (client->state == CLIENT_CLOSING)
 		client_close_if_acknowledged(client);
 	else
@@ -425,6 +457,7 @@ struct client *client_create(const struct client_group *group, int fd, const str
 	client->joined_ns = clock_monotonic_ns();
 	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)group->settings->zerocopy,
 		      group->latency, group->callbacks->copy_state_changed, group->argument);
+	stream_memory_join(group->memory, &client->grant);
 	client_set_socket_options(client);
 	event_assign(&client->event, group->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
 		     client_socket_event, client);
@@ -491,6 +524,7 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 		.totals = { .stats = client->stats, .sends = client->zerocopy.stats },
 		.outstanding = zerocopy_outstanding(&client->zerocopy),
 		.pinned_blocks = completions_blocks(&client->zerocopy.completions),
+		.unsent_limit = client->grant.bytes,
 		.sending = way_word[zerocopy_probe_way(&client->zerocopy.probe)],
 	};
 	client_report_endpoint(client, report->endpoint);

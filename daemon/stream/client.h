@@ -22,6 +22,7 @@
 #include "lib/settings.h"
 #include "lib/stats.h"
 #include "send/zerocopy.h"
+#include "stream/stream_memory.h"
 #include "stream/window.h"
 
 #include <event2/event.h>
@@ -57,8 +58,8 @@ struct client_group {
 	struct event_base *base;
 	const char *stream_name;
 	const struct client_settings *settings;
-	uint64_t ring_size; /* bytes */
 	struct window *window;
+	struct stream_memory *memory;
 	struct latency *latency;
 	const struct client_callbacks *callbacks;
 	void *argument; /* of the callbacks */
@@ -86,6 +87,7 @@ struct client {
 	/* Private to client.c: */
 	const struct client_group *group;
 	struct event event;
+	struct memory_grant grant; /* what the socket may hold unsent */
 	bool input_ended;	 /* the peer has shut down its sending side; it may still receive */
 	uint64_t input_end_ns;	 /* when that was noticed; monotonic */
 	uint64_t input_end_sent; /* bytes sent by then */
@@ -151,6 +153,7 @@ struct client_report {
 	struct client_totals totals;
 	uint32_t outstanding;	/* sends that are not complete */
 	uint32_t pinned_blocks; /* blocks that these sends pin */
+	uint64_t unsent_limit;	/* bytes; its TCP_NOTSENT_LOWAT */
 	const char *sending;	/* how it sends now; a word */
 };
 

@@ -489,8 +489,8 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 		.base = base,
 		.stream_name = stream->settings->name,
 		.settings = &stream->settings->client,
-		.ring_size = settings->ring_size,
 		.window = stream->window,
+		.memory = &stream->memory,
 		.latency = &stats->latency,
 		.callbacks = &client_callbacks,
 		.argument = stream,
@@ -499,6 +499,7 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	stream_set_budget(stream);
 	if (stream->deferred && stream->retry && stream->window) {
 		stream_lag_init(&stream->lag, stream->settings, stream->window);
+		stream_memory_init(&stream->memory, &stream->settings->client, settings->ring_size);
 		stream_admission_init(&stream->admission, stream->settings, stats);
 		return stream;
 	}

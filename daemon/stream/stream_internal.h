@@ -11,6 +11,7 @@
 #include "stream/stream_admission.h"
 #include "stream/stream_journal.h"
 #include "stream/stream_lag.h"
+#include "stream/stream_memory.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,6 +42,7 @@ struct stream {
 
 	struct window *window;
 	struct stream_lag lag;
+	struct stream_memory memory;
 
 	struct endpoints endpoints;
 	struct stream_admission admission;

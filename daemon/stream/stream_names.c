@@ -169,6 +169,7 @@ void name_report_add(struct name_report *report, const struct stream_report *str
 		report->newest = *stream;
 	report->clients += stream->clients;
 	report->outstanding_sends += stream->outstanding_sends;
+	report->socket_memory_granted += stream->socket_memory_granted;
 	if (stream->most_lag_bytes > report->most_lag_bytes)
 		report->most_lag_bytes = stream->most_lag_bytes;
 	if (stream->most_lag_ns > report->most_lag_ns)

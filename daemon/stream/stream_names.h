@@ -74,7 +74,8 @@ struct name_report {
 	struct client_totals totals;	  /* all clients, left and present */
 	uint64_t clients;		  /* present */
 	uint64_t outstanding_sends;
-	uint64_t most_lag_bytes; /* of the slowest client */
+	uint64_t socket_memory_granted; /* bytes */
+	uint64_t most_lag_bytes;	/* of the slowest client */
 	uint64_t most_lag_ns;
 	unsigned int generations;    /* streams that have not ended */
 	struct stream_report newest; /* the one that new clients join; valid if generations > 0 */

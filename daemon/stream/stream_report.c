@@ -67,6 +67,8 @@ void stream_report(const struct stream *stream, struct stream_report *report)
 		.head = window_head(stream->window),
 		.bytes = window_bytes(stream->window),
 		.clients = stream->crowd.count,
+		.socket_memory_limit = stream_memory_limit(&stream->memory),
+		.socket_memory_granted = stream->memory.charged,
 		.settings = stream->settings,
 		.stats = stream->stats,
 	};

@@ -39,6 +39,8 @@ struct stream_report {
 	uint64_t clients;
 	struct client_totals present;
 	uint64_t outstanding_sends;
+	/* Bytes that their sockets may hold unsent: the limit, and what is granted above a client's first grant. */
+	uint64_t socket_memory_limit, socket_memory_granted;
 	uint64_t most_lag_bytes; /* of the slowest client */
 	uint64_t most_lag_ns;
 	const struct stream_settings *settings;

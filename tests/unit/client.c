@@ -16,6 +16,8 @@
 #include <err.h>
 #include <event2/event.h>
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +60,7 @@ struct world {
 	uint32_t state_count[ZEROCOPY_UNCOPIED + 1], copy_state_changes;
 	struct ring *ring;
 	struct window *window;
+	struct stream_memory memory;
 	struct client_group group;
 	uint32_t max_pinned; /* blocks */
 	struct client *client[CLIENTS];
@@ -145,12 +148,13 @@ static void clients_begin(struct world *world, uint32_t max_pinned)
 	if (!world->base || !world->ring || !world->window)
 		errx(1, "no ring");
 	limit_pinned(world, max_pinned);
+	stream_memory_init(&world->memory, &world->settings.client, world->settings.ring_size);
 	world->group = (struct client_group){
 		.base = world->base,
 		.stream_name = world->settings.name,
 		.settings = &world->settings.client,
-		.ring_size = world->settings.ring_size,
 		.window = world->window,
+		.memory = &world->memory,
 		.latency = &world->latency,
 		.callbacks = &clients_callbacks,
 		.argument = world,
@@ -239,13 +243,14 @@ static void clients_end(struct world *world)
 	event_base_free(world->base);
 }
 
-/* Enlarge the send buffer of a client. The kernel reports the new space to it. */
-static void enlarge_send_buffer(struct world *world, uint32_t i)
+/* Let the socket of a client hold more. The kernel reports the new space to it. */
+static void enlarge_socket(struct world *world, uint32_t i)
 {
-	const int send_buffer = LOOPBACK_SEND_BUFFER;
+	const int bytes = LOOPBACK_SEND_BUFFER;
+	int fd = world->client[i]->zerocopy.fd;
 
-	if (setsockopt(world->client[i]->zerocopy.fd, SOL_SOCKET, SO_SNDBUF, &send_buffer,
-		       sizeof(send_buffer)))
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes)))
 		err(1, "SO_SNDBUF");
 	run_until_quiet(world);
 }
@@ -275,7 +280,7 @@ static void test_full_socket(void)
 	point("after a completion, a client with a full socket does not send");
 	before = sends;
 	polls = 0;
-	enlarge_send_buffer(&world, 0);
+	enlarge_socket(&world, 0);
 	check(sends > before && !polls, "%u sends, %u polls", sends - before, polls);
 	point("when a socket has space and no completions, poll() is not called");
 	clients_end(&world);
@@ -317,7 +322,7 @@ static void test_pin_limit(void)
 
 		zerocopy = &world.client[i]->zerocopy;
 		copied = zerocopy->stats.copied_sends;
-		enlarge_send_buffer(&world, i);
+		enlarge_socket(&world, i);
 		check(zerocopy_outstanding(zerocopy), "client %u has nothing outstanding", i);
 		check(zerocopy->stats.copied_sends > copied, "client %u was sent no copy", i);
 		check(ring_pinned_blocks(world.ring) == limit, "%u blocks are pinned",

@@ -705,6 +705,7 @@ static const struct set {
 	  5 },
 	{ "send-buffer", "1M", FIELD_OF(stream_settings, client.send_buffer), 1048576 },
 	{ "notsent-lowat", "12K", FIELD_OF(stream_settings, client.notsent_lowat), 12288 },
+	{ "socket-memory", "24M", FIELD_OF(stream_settings, client.socket_memory), 25165824 },
 	{ "half-close", "end", FIELD_OF(stream_settings, client.half_close), HALF_CLOSE_END },
 	{ "keepalive", "3m", FIELD_OF(stream_settings, client.keepalive), 180000000 },
 	{ "user-timeout", "2h", FIELD_OF(stream_settings, client.user_timeout), 7200000000 },

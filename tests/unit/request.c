@@ -281,6 +281,7 @@ static struct streams *open_one_stream(struct event_base *base)
 		.client.max_clients = 1,
 		.client.send_buffer = SETTING_AUTO,
 		.client.notsent_lowat = SETTING_AUTO,
+		.client.socket_memory = SETTING_AUTO,
 	};
 
 	return open_test_streams(base, &settings, 1);

@@ -39,6 +39,7 @@ struct world {
 	struct latency latency;
 	struct ring *ring;
 	struct window *window;
+	struct stream_memory memory;
 	struct client_group group;
 	struct stream_lag lag;
 	struct client *client[CLIENTS];
@@ -104,12 +105,13 @@ static void world_begin(struct world *world, enum lag_policy policy, uint64_t lo
 	world->window = window_create(BLOCKS);
 	if (!world->base || !world->ring || !world->window)
 		errx(1, "no ring");
+	stream_memory_init(&world->memory, &world->settings.client, world->settings.ring_size);
 	world->group = (struct client_group){
 		.base = world->base,
 		.stream_name = world->settings.name,
 		.settings = &world->settings.client,
-		.ring_size = world->settings.ring_size,
 		.window = world->window,
+		.memory = &world->memory,
 		.latency = &world->latency,
 		.callbacks = &world_callbacks,
 		.argument = world,
