@@ -24,6 +24,7 @@ declare -A left_out=(
 	[31-top]="dmacastctl in a terminal"
 	[32-metrics]="the HTTP listener; 10-stream looks at a device's metrics from outside"
 	[33-reload]="54-reload is about devices"
+	[37-socket-memory]="kernel memory of sockets, whose data comes from any source"
 	[39-allocation]="a reload without memory; the ring of a device is not allocated"
 	[34-completion]="the shell's completion"
 	[35-commands]="commands as sources"
