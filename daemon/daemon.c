@@ -78,13 +78,12 @@ static void daemon_drain_timer_expired(evutil_socket_t fd, short what, void *arg
 	event_base_loopbreak(daemon->base);
 }
 
-static void begin_draining(struct daemon *daemon, const char *why)
+static void begin_draining(struct daemon *daemon, const char *why, uint64_t drain_us)
 {
-	uint64_t timeout = daemon->config->daemon.drain_timeout;
-	const struct timeval drain_time = clock_timeval(timeout);
+	const struct timeval drain_time = clock_timeval(drain_us);
 
 	log_notice("%s: stopping; clients have %" PRIu64 " ms to receive the rest", why,
-		   timeout / 1000);
+		   drain_us / 1000);
 	daemon->state = DAEMON_DRAINING;
 	heartbeat_stopping(daemon->heartbeat);
 	streams_stop(daemon->streams);
@@ -100,7 +99,8 @@ static void signal_received(evutil_socket_t number, short what, void *argument)
 
 	(void)what;
 	if (daemon->state == DAEMON_RUNNING) {
-		begin_draining(daemon, strsignal((int)number));
+		begin_draining(daemon, strsignal((int)number),
+			       daemon->config->daemon.drain_timeout);
 		return;
 	}
 	if (daemon->state == DAEMON_DRAINING) {
@@ -263,9 +263,20 @@ static bool daemon_is_draining(void *argument)
 	return daemon->state != DAEMON_RUNNING;
 }
 
-static void drain_wanted(void *argument)
+static uint64_t daemon_drain_timeout(void *argument)
 {
-	begin_draining(argument, "drain");
+	const struct daemon *daemon = argument;
+
+	return daemon->config->daemon.drain_timeout;
+}
+
+/* Clients that are reset already have their own time. */
+static void drain_wanted(void *argument, uint64_t drain_us)
+{
+	struct daemon *daemon = argument;
+
+	if (daemon->state != DAEMON_RESETTING)
+		begin_draining(daemon, "drain", drain_us);
 }
 
 static bool reload_wanted(void *argument, char *text, size_t size)
@@ -279,6 +290,7 @@ static bool open_control(struct daemon *daemon)
 		.streams = daemon->streams,
 		.argument = daemon,
 		.is_draining = daemon_is_draining,
+		.drain_timeout = daemon_drain_timeout,
 		.drain = drain_wanted,
 		.reload = reload_wanted,
 	};

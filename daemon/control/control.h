@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct control;
 struct event_base;
@@ -21,8 +22,13 @@ struct control_callbacks {
 	void *argument; /* passed to each callback */
 	/* Return true while the daemon is stopping. */
 	bool (*is_draining)(void *argument);
-	/* Stop, as for SIGTERM. */
-	void (*drain)(void *argument);
+	/* Return the option drain-timeout in microseconds. */
+	uint64_t (*drain_timeout)(void *argument);
+	/*
+	 * Stop, as for SIGTERM, but reset the remaining clients after @drain_us microseconds. While stopping:
+	 * replace the time that is left.
+	 */
+	void (*drain)(void *argument, uint64_t drain_us);
 	/*
 	 * Read the configuration again. @text: out: lines with the errors, or with the warnings. Return:
 	 * false after an error, when nothing has changed. NULL: there is no configuration file.

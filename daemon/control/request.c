@@ -22,6 +22,8 @@
 
 /* Clients in one answer. */
 #define MAX_CLIENTS 250
+/* Longest time that "drain" may give clients, in seconds; as for the option drain-timeout. */
+#define MAX_DRAIN_SECONDS 3600
 /* Length of an answer in bytes. */
 #define MAX_ANSWER (1UL << 20)
 
@@ -69,6 +71,9 @@ struct stream_search {
 	uint64_t found;
 	const char *client;
 	uint64_t kicked;
+	struct streams *streams;
+	uint64_t drain_us;
+	bool replace_time;
 };
 
 static void visit_stream(void *argument, struct stream *stream)
@@ -219,23 +224,49 @@ static json_t *answer_kick(struct request *request)
 
 static void drain_stream(struct stream_search *all, struct stream *stream)
 {
-	(void)all;
-	stream_stop(stream);
+	streams_drain(all->streams, stream, all->drain_us, all->replace_time);
+}
+
+/*
+ * Set the time for clients to receive the rest: @seconds, NULL for that of the configuration. Return: false,
+ * with an error, if it is no such time.
+ */
+static bool request_drain_time(struct request *request, const json_t *seconds,
+			       struct stream_search *all)
+{
+	const struct control_callbacks *callbacks = request->callbacks;
+	double value = json_number_value(seconds);
+
+	all->replace_time = seconds != NULL;
+	if (!seconds) {
+		all->drain_us = callbacks->drain_timeout(callbacks->argument);
+		return true;
+	}
+	if (!json_is_number(seconds) || !(value >= 0 && value <= MAX_DRAIN_SECONDS)) {
+		request_refuse(request, "expected \"timeout_seconds\" from 0 to %d",
+			       MAX_DRAIN_SECONDS);
+		return false;
+	}
+	all->drain_us = (uint64_t)(value * 1e6);
+	return true;
 }
 
 static json_t *answer_drain(struct request *request)
 {
-	struct stream_search all = { .each = drain_stream };
 	const struct control_callbacks *callbacks = request->callbacks;
+	struct stream_search all = { .each = drain_stream, .streams = callbacks->streams };
+	const json_t *seconds = NULL;
 	const char *command;
 
-	if (!request_unpack(request, "{s:s, s?s}", "command", &command, "stream", &all.name))
+	if (!request_unpack(request, "{s:s, s?s, s?o}", "command", &command, "stream", &all.name,
+			    "timeout_seconds", &seconds) ||
+	    !request_drain_time(request, seconds, &all))
 		return NULL;
 	if (all.name)
 		return search_streams(request, &all) ? json_object() : NULL;
-	if (callbacks->is_draining(callbacks->argument))
+	if (callbacks->is_draining(callbacks->argument) && !all.replace_time)
 		return request_refuse(request, "draining already");
-	callbacks->drain(callbacks->argument);
+	callbacks->drain(callbacks->argument, all.drain_us);
 	return json_object();
 }
 

@@ -22,16 +22,27 @@
 /* Exit status for a wrong command line. */
 #define STATUS_WRONG_USAGE 2
 
+/* Longest time of --timeout, in microseconds; the daemon does not allow more. */
+#define MAX_DRAIN_US 3600000000ULL
+
 /* Time over which rates are measured. */
 static const struct timespec rate_interval = { .tv_nsec = 500000000 };
 
 /* Bits of the options that only some commands have. */
-enum { HAS_STREAM = 1, HAS_ALL = 2, HAS_DELAY = 4, HAS_ROUNDS = 8, HAS_JSON = 16 };
+enum {
+	HAS_STREAM = 1,
+	HAS_ALL = 2,
+	HAS_DELAY = 4,
+	HAS_ROUNDS = 8,
+	HAS_JSON = 16,
+	HAS_TIMEOUT = 32
+};
 
 struct arguments {
 	const char *socket;
-	const char *word;   /* after the command, or NULL */
-	const char *stream; /* --stream */
+	const char *word;    /* after the command, or NULL */
+	const char *stream;  /* --stream */
+	uint64_t timeout_us; /* --timeout */
 	struct top_options top;
 	unsigned int given; /* HAS_... bits of the options given */
 	struct ctl *ctl;
@@ -233,9 +244,12 @@ static int command_log_level(const struct arguments *arguments)
 
 static int command_drain(const struct arguments *arguments)
 {
-	return print_if_json(arguments,
-			     ask_daemon(arguments, json_pack("{s:s, s:s*}", "command", "drain",
-							     "stream", arguments->word)));
+	json_t *request = json_pack("{s:s, s:s*}", "command", "drain", "stream", arguments->word);
+
+	if (arguments->given & HAS_TIMEOUT)
+		json_object_set_new(request, "timeout_seconds",
+				    json_real((double)arguments->timeout_us / 1e6));
+	return print_if_json(arguments, ask_daemon(arguments, request));
 }
 
 static const struct command commands[] = {
@@ -250,15 +264,16 @@ static const struct command commands[] = {
 	{ "reload", "", "read the configuration file again", HAS_JSON, false, command_reload },
 	{ "log-level", "[LEVEL]", "print or set the least important level that is logged", HAS_JSON,
 	  true, command_log_level },
-	{ "drain", "[STREAM]", "stop the daemon or one stream; clients receive the rest", HAS_JSON,
-	  true, command_drain },
+	{ "drain", "[STREAM] [--timeout TIME]",
+	  "stop the daemon or one stream; clients receive the rest", HAS_TIMEOUT | HAS_JSON, true,
+	  command_drain },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 /* ---- the command line ---- */
 
-enum { OPTION_STREAM_NAME = 256, OPTION_ALL, OPTION_ONCE };
+enum { OPTION_STREAM_NAME = 256, OPTION_ALL, OPTION_ONCE, OPTION_TIMEOUT };
 
 static const struct option options[] = {
 	{ "socket", required_argument, NULL, 's' },
@@ -268,6 +283,7 @@ static const struct option options[] = {
 	{ "delay", required_argument, NULL, 'd' },
 	{ "rounds", required_argument, NULL, 'n' },
 	{ "once", no_argument, NULL, OPTION_ONCE },
+	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -289,6 +305,9 @@ static void ctl_print_help(void)
 	       "  -j, --json           print the daemon's answer in JSON\n"
 	       "  -d, --delay SECONDS  top: time between two pictures (default 1)\n"
 	       "  -n, --rounds N       top: number of pictures; --once: one picture\n"
+	       "      --timeout TIME   drain: time for clients, such as 10s (default: the "
+	       "daemon's\n"
+	       "                       drain-timeout)\n"
 	       "  -h, --help           print this help\n"
 	       "  -V, --version        print the version\n\n"
 	       "See dmacastctl(8).\n");
@@ -319,6 +338,13 @@ static int ctl_handle_option(struct arguments *arguments, int option, const char
 	case OPTION_ALL:
 		arguments->given |= HAS_ALL;
 		return -1;
+	case OPTION_TIMEOUT:
+		arguments->given |= HAS_TIMEOUT;
+		if (units_parse_duration(optarg, &arguments->timeout_us) &&
+		    arguments->timeout_us <= MAX_DRAIN_US)
+			return -1;
+		return wrong_usage(
+			"--timeout %s: expected a time from 0 to 1h, such as 500ms or 10s", optarg);
 	case OPTION_ONCE:
 		arguments->top.rounds = 1;
 		arguments->given |= HAS_ROUNDS;

@@ -7,6 +7,7 @@
 #include <bsd/sys/queue.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +31,7 @@ struct generation {
 	struct name_totals *totals;
 	struct stream *stream;
 	enum generation_state state;
-	struct event drain_timer; /* FORMER: resets the remaining clients */
+	struct event drain_timer; /* resets the remaining clients of a stream that was stopped */
 };
 
 TAILQ_HEAD(generation_list, generation);
@@ -161,6 +162,19 @@ static void generation_drain_expired(evutil_socket_t fd, short what, void *argum
 	log_notice("stream %s: drain-timeout is over; resetting its remaining clients",
 		   stream_settings(generation->stream)->name);
 	stream_kick_all(generation->stream, LEAVE_STOPPING, "drain-timeout is over");
+}
+
+/* Stop the stream, and reset its remaining clients after @drain_us; at once without memory. */
+static void generation_drain(struct generation *generation, uint64_t drain_us)
+{
+	const struct timeval patience = clock_timeval(drain_us);
+
+	stream_stop(generation->stream);
+	if (!event_add(&generation->drain_timer, &patience))
+		return;
+	log_error("stream %s: no memory for a timer; resetting its clients",
+		  stream_name(generation->stream));
+	stream_kick_all(generation->stream, LEAVE_STOPPING, "stopping");
 }
 
 /* ---- generations ---- */
@@ -332,11 +346,20 @@ void streams_begin(struct streams *streams, struct stream *stream)
 void streams_retire(struct streams *streams, struct stream *stream, uint64_t drain_us)
 {
 	struct generation *generation = generation_find(streams, stream);
-	const struct timeval patience = clock_timeval(drain_us);
 
 	generation_make_former(generation, LEAVE_STOPPING, "stream restarted again");
-	event_add(&generation->drain_timer, &patience);
-	stream_stop(stream);
+	generation_drain(generation, drain_us);
+}
+
+void streams_drain(struct streams *streams, struct stream *stream, uint64_t drain_us, bool replace)
+{
+	struct generation *generation = generation_find(streams, stream);
+
+	if (event_pending(&generation->drain_timer, EV_TIMEOUT, NULL) && !replace)
+		return;
+	log_notice("stream %s: stopping; clients have %" PRIu64 " ms to receive the rest",
+		   stream_name(stream), drain_us / 1000);
+	generation_drain(generation, drain_us);
 }
 
 /* ---- searching ---- */

@@ -40,6 +40,14 @@ void streams_start(struct streams *streams);
 /** streams_stop() - stop every stream; see stream_stop(). */
 void streams_stop(struct streams *streams);
 
+/**
+ * streams_drain() - stop one stream, and reset its remaining clients after @drain_us. A reload does not
+ * start it again unless its settings change.
+ * @drain_us: time in microseconds
+ * @replace: also replace the time that a stream which was stopped before has left
+ */
+void streams_drain(struct streams *streams, struct stream *stream, uint64_t drain_us, bool replace);
+
 /** streams_kick_all() - reset the remaining clients of all streams; see client_kick(). */
 void streams_kick_all(struct streams *streams, enum leave_reason reason, const char *text);
 

@@ -72,6 +72,9 @@ ctl_refuses "option of another command" 2 'status does not have' status --all
 ctl_refuses "too many arguments" 2 'b: unexpected argument of clients' clients a b
 ctl_refuses "kick nobody" 2 'kick: expected CLIENT' kick
 ctl_refuses "kick somebody and all" 2 'kick: expected CLIENT' kick --all 127.0.0.1:1
+for time in 5 -1s 61m soon ''; do
+	ctl_refuses "drain, --timeout '$time'" 2 'expected a time from 0 to 1h' drain --timeout "$time"
+done
 ctl_refuses "top too fast" 2 'expected seconds' top -d 0
 ctl_refuses "top without rounds" 2 'expected a whole number' top -n 0
 ctl_refuses "a path too long" 1 'File name too long' -s "/$(printf '%0200d' 0)" status
@@ -190,6 +193,70 @@ is "drain: exit status of the daemon" "$status" 0
 feed_end_ok "drain: clients end in order, without a wrong byte" adc
 is "drain: and none is reset" "$(($(grep -c 'left: end of stream' "$log") - before))" 3
 ok "$([ ! -e "$control" ]; echo $?)" "the socket is removed at the end"
+
+# ---- how long clients may drain ----
+
+printf '%s\n' '[daemon]' "control = $control" 'drain-timeout = 1s' >"$work/drains.conf"
+for stream in configured given patient; do
+	printf '%s\n' "[stream $stream]" 'pattern = 100M/s' 'zerocopy = always' 'listen = 127.0.0.1:0' \
+		>>"$work/drains.conf"
+done
+daemon_run -c "$work/drains.conf"
+wait_until 10 control_there
+for stream in configured given patient; do
+	feed_start "$stream" --clients 2 --stall 2 --seconds 600 --allow-reset \
+		"$(sed -n "s/.*stream $stream: listening on \(.*\)/\1/p" "$log")"
+done
+wait_until 30 clients_joined 6
+sleep 0.5
+
+# states: each stream's.
+states()
+{
+	"${ctl[@]}" --json streams | jq -r '[.streams[].state] | join(" ")'
+}
+
+# ended NUMBER: this stream of the file has no client any more.
+ended()
+{
+	[ "$(states | cut -d ' ' -f "$1")" = ended ]
+}
+
+# resets NAME: this many clients of the stream were reset because their time was over.
+resets()
+{
+	grep -c "stream $1: client .* left: drain-timeout is over" "$log"
+}
+
+begin=${EPOCHREALTIME/[.,]/}
+ctl_ok "drain a stream whose clients never read" drain configured
+ctl_ok "drain it again" drain configured
+is "drain again: keeps its time" "$(grep -c 'configured: stopping; clients have 1000 ms' "$log")" 1
+wait_until 30 ended 1
+ok $? "drain a stream: ends though its clients never read"
+compare "drain a stream: they had drain-timeout, in ms" \
+	$(((${EPOCHREALTIME/[.,]/} - begin) / 1000)) -ge 900
+is "drain a stream: they are reset" "$(resets configured)" 2
+is "drain a stream: the other streams go on" "$(states)" "ended running running"
+ctl_ok "drain a stream at once" drain given --timeout 0
+wait_until 30 ended 2
+ok $? "drain a stream at once: ends"
+is "drain a stream at once: its clients are reset" "$(resets given)" 2
+ctl_ok "drain a stream for an hour" drain patient --timeout 1h
+sleep 1.5
+is "drain a stream for an hour: longer than drain-timeout" "$(states)" "ended ended ending"
+ctl_ok "drain all for an hour" --json drain --timeout 1h
+sleep 1.5
+ctl_refuses "drain all again" 1 'draining already' drain
+is "drain all for an hour: longer than drain-timeout" "$("${ctl[@]}" --json status | jq -r .state)" \
+	draining
+ctl_ok "drain all again, with another time" drain --timeout 100ms
+daemon_wait 30
+is "drain all again, with another time: exit status" "$status" 0
+is "drain all again, with another time: resets the rest" "$(resets patient)" 2
+for stream in configured given patient; do
+	feed_end "$stream" TERM
+done
 
 # ---- the life of the socket ----
 

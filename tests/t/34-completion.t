@@ -60,6 +60,9 @@ offers "$with clients au" audio
 offers "dmacastctl -s $control drain ad" adc
 offers "dmacastctl --socket=$control drain ad" adc
 offers "$with kick --stream a" adc audio
+offers "$with drain --" --socket --json --help --version --timeout
+offers "$with drain --timeout 10" 10s 10m
+offers "$with drain --timeout 10s ad" adc
 offers "dmacastctl --socket $work/none drain a"
 
 # Bash takes the colon for a separator, and puts what it gets behind it.

@@ -10,15 +10,18 @@
 
 #include <bsd/string.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define FAKE_DRAIN_US 5000000U
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct {
 	bool draining;
 	unsigned int drains, reloads;
+	uint64_t drain_us; /* of the last drain */
 	bool reload_works;
 	const char *reload_text;
 } fake_daemon;
@@ -29,10 +32,17 @@ static bool fake_is_draining(void *argument)
 	return fake_daemon.draining;
 }
 
-static void fake_drain(void *argument)
+static uint64_t fake_drain_timeout(void *argument)
+{
+	(void)argument;
+	return FAKE_DRAIN_US;
+}
+
+static void fake_drain(void *argument, uint64_t drain_us)
 {
 	(void)argument;
 	fake_daemon.drains++;
+	fake_daemon.drain_us = drain_us;
 	fake_daemon.draining = true;
 }
 
@@ -58,6 +68,7 @@ static struct streams *open_test_streams(struct event_base *base,
 }
 
 static struct control_callbacks callbacks = { .is_draining = fake_is_draining,
+					      .drain_timeout = fake_drain_timeout,
 					      .drain = fake_drain,
 					      .reload = fake_reload };
 static const struct request_peer the_operator = { .uid = 0, .pid = 1, .may_change = true };
@@ -140,6 +151,39 @@ static void test_permissions(void)
 	log_set_level(LOG_LEVEL_ERROR);
 }
 
+static void test_drain_times(void)
+{
+	static const char *const wrong[] = { "-1", "3600.1", "1e999", "\"1s\"", "true", "null" };
+	char line[128];
+
+	fake_daemon.drains = 0;
+	for (size_t i = 0; i < LENGTH(wrong); i++) {
+		snprintf(line, sizeof(line), "{\"command\":\"drain\",\"timeout_seconds\":%s}",
+			 wrong[i]);
+		expect_refused(&the_operator, line, i == 2 ? "not JSON" : "from 0 to 3600");
+	}
+	expect_refused(&the_operator,
+		       "{\"command\":\"drain\",\"stream\":\"a\",\"timeout_seconds\":-1}",
+		       "from 0 to 3600");
+	expect_refused(&the_operator,
+		       "{\"command\":\"drain\",\"stream\":\"a\",\"timeout_seconds\":1}",
+		       "a: no such stream");
+	check(!fake_daemon.drains, "drained");
+	point("a time to drain that is out of range is refused");
+
+	expect_done(&the_operator, "{\"command\":\"drain\"}");
+	check(fake_daemon.drain_us == FAKE_DRAIN_US, "%" PRIu64 " us", fake_daemon.drain_us);
+	expect_done(&the_operator, "{\"command\":\"drain\",\"timeout_seconds\":0.25}");
+	check(fake_daemon.drain_us == 250000, "%" PRIu64 " us", fake_daemon.drain_us);
+	expect_done(&the_operator, "{\"command\":\"drain\",\"timeout_seconds\":3600}");
+	check(fake_daemon.drain_us == 3600000000U, "%" PRIu64 " us", fake_daemon.drain_us);
+	expect_refused(&the_operator, "{\"command\":\"drain\"}", "draining");
+	check(fake_daemon.drains == 3, "%u drains", fake_daemon.drains);
+	point("the time to drain is that of the request, which may replace it, or the configured "
+	      "one");
+	fake_daemon.draining = false;
+}
+
 static void test_reload_answers(void)
 {
 	char long_text[4096];
@@ -188,7 +232,7 @@ static void test_faulty_lines(uint32_t steps)
 		"{\"command\":\"kick\",\"client\":\"127.0.0.1:5000\",\"stream\":\"a\"}",
 		"{\"command\":\"kick\",\"all\":true}",
 		"{\"command\":\"log-level\",\"level\":\"error\"}",
-		"{\"command\":\"drain\",\"stream\":\"a\"}",
+		"{\"command\":\"drain\",\"stream\":\"a\",\"timeout_seconds\":1.5}",
 	};
 	static const char piece[][8] = { "\"",	 "{",	    "}",    "[",    "]",      ":",
 					 ",",	 "\\u0000", "\xff", "\xc3", "1e999",  "-1",
@@ -326,6 +370,7 @@ int main(int argc, char **argv)
 	log_set_level(LOG_LEVEL_ERROR);
 	callbacks.streams = open_test_streams(base, NULL, 0);
 	test_permissions();
+	test_drain_times();
 	test_reload_answers();
 	test_failed_allocations(base);
 	test_faulty_lines(argc > 1 ? (uint32_t)atoi(argv[1]) : 1000000);

@@ -300,6 +300,40 @@ static void test_retired(void)
 	point("a retired stream resets its clients when their time is over");
 }
 
+static void drain_stalled(uint64_t first_us, uint64_t next_us, bool replace)
+{
+	struct stream_settings settings;
+	struct stream *stream;
+	int stalled;
+
+	start_device("auto");
+	device_settings(&settings, "auto");
+	stalled = connect_stalled();
+	stream = streams_find(world.streams, "a");
+	streams_drain(world.streams, stream, first_us, false);
+	check(!streams_find(world.streams, "a"), "still current");
+	streamworld_run_ms(DRAIN_US / 2000);
+	check(!streamworld_is_reset(stalled), "reset at once");
+	streams_drain(world.streams, stream, next_us, replace);
+	check(streamworld_run_until(streamworld_is_reset(stalled)), "not reset");
+	check(streamworld_run_until(world.all_ended), "not ended");
+	check(name_report_get().stats->left_for[LEAVE_STOPPING] == 1, "another reason");
+	check(streams_is_finished(world.streams, &settings), "a reload would start it again");
+	settings_end(&settings);
+	close(stalled);
+	streamworld_close();
+}
+
+static void test_drained(void)
+{
+	static const uint64_t hour_us = 3600000000U;
+
+	drain_stalled(DRAIN_US, hour_us, false);
+	point("a drained stream resets its clients when their time is over, and stays ended");
+	drain_stalled(hour_us, 0, true);
+	point("the time of a drained stream can be replaced");
+}
+
 static void check_name(void *argument, const struct name_report *report)
 {
 	unsigned int *names = argument;
@@ -385,6 +419,7 @@ int main(void)
 	test_finished_and_closed();
 	test_forgotten();
 	test_retired();
+	test_drained();
 	test_two_names();
 	test_command();
 	event_base_free(world.base);
