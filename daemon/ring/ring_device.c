@@ -235,6 +235,12 @@ static bool open_node(struct device_ring *device, char wrong[RING_DEVICE_WRONG])
 			      strerror(errno));
 	case EBUSY:
 		return refuse(wrong, "another process has it open");
+	case EPERM:
+		return refuse(
+			wrong,
+			"%s: the device policy of the service or container denies it; with "
+			"systemd, add DeviceAllow=char-dmacast and run systemctl daemon-reload",
+			strerror(errno));
 	case EACCES:
 		return refuse(wrong, "%s; its group may use it", strerror(errno));
 	default:

@@ -13,11 +13,13 @@
 #include "lib/log.h"
 #include "lib/units.h"
 #include "ring/ring_memory.h"
+#include "source/path_watch.h"
 #include "source/source.h"
 #include "stream/stream_internal.h"
 
 #include <assert.h>
 #include <bsd/string.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -42,6 +44,9 @@
  */
 #define MIN_SOURCE_BUDGET (768U << 10)
 #define MAX_SOURCE_BUDGET (4U << 20)
+
+/* Time that udev may need to set the group of a new device, in nanoseconds. */
+#define DEVICE_SETTLE_NS 1000000000ULL
 
 /* Time from the client that meets `hold` until the clients are counted, in microseconds. */
 #define HOLD_SETTLE_US 200000
@@ -407,18 +412,58 @@ static bool stream_open_device_ring(struct stream *stream)
 	return false;
 }
 
+/* The device may be there: udev sets its group after the kernel has made it, and each is an event. */
+static void stream_device_appeared(void *argument)
+{
+	struct stream *stream = argument;
+
+	stream->appeared_ns = clock_monotonic_ns();
+	backoff_reset(&stream->backoff);
+	event_active(stream->retry, EV_TIMEOUT, 0);
+}
+
+/* Watch the path of the device before it is opened, so that no change in between is missed. */
+static void stream_watch_device(struct stream *stream)
+{
+	if (stream->device_watch)
+		return;
+	stream->device_watch = path_watch_create(stream->base, stream->settings->device,
+						 stream_device_appeared, stream);
+	if (!stream->device_watch && !stream->watch_failed)
+		log_warning("stream %s: device %s: inotify: %s; it is noticed up to 10 seconds "
+			    "after it has appeared",
+			    stream->settings->name, stream->settings->device, strerror(errno));
+	stream->watch_failed = !stream->device_watch;
+}
+
+static void stream_unwatch_device(struct stream *stream)
+{
+	path_watch_destroy(stream->device_watch);
+	stream->device_watch = NULL;
+}
+
+/* Log why the device cannot be opened, unless it has just appeared and udev may not have set its group yet. */
+static void stream_log_device_error(struct stream *stream)
+{
+	if (!strcmp(stream->logged_error, stream->device_error) ||
+	    (stream->appeared_ns && clock_monotonic_ns() - stream->appeared_ns < DEVICE_SETTLE_NS))
+		return;
+	strlcpy(stream->logged_error, stream->device_error, sizeof(stream->logged_error));
+	log_warning("stream %s: device %s: %s; trying again until it is there",
+		    stream->settings->name, stream->settings->device, stream->device_error);
+}
+
 /* Open the device. If that fails, schedule the next attempt. */
 static void stream_try_device(struct stream *stream)
 {
-	char before[RING_DEVICE_WRONG];
 	struct timeval delay;
 
-	strlcpy(before, stream->device_error, sizeof(before));
-	if (stream_open_device_ring(stream))
+	stream_watch_device(stream);
+	if (stream_open_device_ring(stream)) {
+		stream_unwatch_device(stream);
 		return;
-	if (strcmp(before, stream->device_error))
-		log_warning("stream %s: device %s: %s; trying again until it is there",
-			    stream->settings->name, stream->settings->device, stream->device_error);
+	}
+	stream_log_device_error(stream);
 	delay = backoff_take(&stream->backoff);
 	evtimer_add(stream->retry, &delay);
 }
@@ -553,6 +598,7 @@ struct stream *stream_open_successor(struct stream *lost, const struct stream_ca
 	/* Do not open a device without a pause if it fails as soon as it starts. */
 	if (clock_monotonic_ns() - lost->opened_ns < BACKOFF_STEADY_NS)
 		stream->backoff = lost->backoff;
+	stream_watch_device(stream);
 	delay = backoff_take(&stream->backoff);
 	evtimer_add(stream->retry, &delay);
 	log_notice("stream %s: waiting for device %s; new clients wait until it is back",
@@ -623,6 +669,7 @@ void stream_stop(struct stream *stream)
 {
 	if (stream->state >= STREAM_ENDING)
 		return;
+	stream_unwatch_device(stream);
 	evtimer_del(stream->retry);
 	evtimer_del(&stream->hold_timer);
 	if (stream->source)
@@ -681,6 +728,7 @@ void stream_close(struct stream *stream)
 	assert(TAILQ_EMPTY(&stream->crowd.clients));
 	stream_reap_dead(stream);
 	stream_journal_flush(&stream->journal);
+	stream_unwatch_device(stream);
 	evtimer_del(&stream->hold_timer);
 	endpoints_close_all(&stream->endpoints);
 	if (stream->source)

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct event;
+struct path_watch;
 struct source;
 struct window;
 
@@ -37,7 +38,11 @@ struct stream {
 	bool is_successor;   /* of one whose device was lost */
 	struct event *retry; /* next attempt to open the device */
 	struct backoff backoff;
+	struct path_watch *device_watch;      /* of the device while it is missing, or NULL */
+	bool watch_failed;		      /* and was logged */
+	uint64_t appeared_ns;		      /* last event of device_watch */
 	char device_error[RING_DEVICE_WRONG]; /* at the last attempt */
+	char logged_error[RING_DEVICE_WRONG]; /* logged last */
 	uint64_t opened_ns;
 
 	struct window *window;

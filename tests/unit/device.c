@@ -70,6 +70,7 @@ static void test_device_open_errors(void)
 		{ &fake.open_error, ENOENT, "dmacast.ko is not loaded, or has no such channel" },
 		{ &fake.open_error, ENODEV, "dmacast.ko is not loaded, or has no such channel" },
 		{ &fake.open_error, EBUSY, "another process has it open" },
+		{ &fake.open_error, EPERM, "run systemctl daemon-reload" },
 		{ &fake.open_error, EACCES, "its group may use it" },
 		{ &fake.open_error, EIO, "Input/output error" },
 		{ &fake.info_error, ENOTTY, "not a device of dmacast.ko" },

@@ -26,6 +26,8 @@
 
 enum fake_state { FAKE_FREE, FAKE_READY, FAKE_LENT };
 
+static const char *fake_path = FAKE_PATH;
+
 static struct {
 	/* What is to happen. An error is an errno, or 0. */
 	int open_error, info_error, setup_error, mmap_error, start_error, write_error, read_error;
@@ -34,7 +36,7 @@ static struct {
 	uint64_t stride_lack;
 	bool gone;
 	/* What did happen. */
-	unsigned int faults, opens, closes, starts, stops, reads, writes;
+	unsigned int faults, attempts, opens, closes, starts, stops, reads, writes;
 	bool running, mapped;
 	struct dmacast_setup setup;
 	enum fake_state state[FAKE_MOST];
@@ -126,8 +128,9 @@ int open(const char *path, int flags, ...)
 	va_start(args, flags);
 	mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
 	va_end(args);
-	if (strcmp(path, FAKE_PATH))
+	if (strcmp(path, fake_path))
 		return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+	fake.attempts++;
 	if (fake.open_error)
 		return fake_fail(fake.open_error);
 	if (fake.fd >= 0)

@@ -8,11 +8,13 @@
 
 #include "lib/log.h"
 
+#include "capture.h"
 #include "streamworld.h"
 #include "tap.h"
 
 #include <inttypes.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #define DRAIN_US 200000U
 
@@ -165,6 +167,66 @@ static void test_device_lost(void)
 	close(stalled[1]);
 	streamworld_stop();
 	point("when it is gone again, clients of the generation before the last are reset");
+}
+
+/* Wait until the next attempt is more than 3 seconds away. */
+static uint64_t await_long_backoff(void)
+{
+	uint64_t attempt_ns;
+
+	check(streamworld_run_until(fake.attempts >= 6), "%u attempts", fake.attempts);
+	attempt_ns = clock_monotonic_ns();
+	streamworld_run_ms(50);
+	check(fake.attempts == 6, "%u attempts", fake.attempts);
+	return attempt_ns + 3000000000U;
+}
+
+/* A device that appears is opened at once, and not only when udev has made it the group's. */
+static void test_device_appears(void)
+{
+	char top[] = "/tmp/streams.XXXXXX", directory[64], path[80];
+	struct stream_settings settings;
+	struct capture capture;
+	uint64_t next_ns;
+
+	check(mkdtemp(top), "no directory");
+	snprintf(directory, sizeof(directory), "%s/dmacast", top);
+	snprintf(path, sizeof(path), "%s/fake", directory);
+	streamworld_begin();
+	fake_path = path;
+	fake.open_error = ENOENT;
+	settings_begin(&settings, "a", world.endpoint, "2M");
+	settings_set(&settings, "device", path);
+	settings_set(&settings, "on-end", "wait");
+	capture_begin(&capture, STDERR_FILENO);
+	log_set_level(LOG_LEVEL_WARNING);
+	streamworld_start(&settings, 1);
+	next_ns = await_long_backoff();
+	check(!mkdir(directory, 0755), "no directory");
+	check(streamworld_run_until(fake.attempts >= 7), "%u attempts", fake.attempts);
+	fake.open_error = EACCES;
+	check(!mknod(path, S_IFREG | 0600, 0), "no node");
+	check(streamworld_run_until(fake.attempts >= 8), "%u attempts", fake.attempts);
+	check(clock_monotonic_ns() < next_ns, "late");
+	fake.open_error = 0;
+	check(!chmod(path, 0660), "no chmod");
+	check(streamworld_run_until(stream_has_ring(streams_find(world.streams, "a"))),
+	      "not opened");
+	check(clock_monotonic_ns() < next_ns, "late");
+	log_set_level(LOG_LEVEL_ERROR);
+	capture_end(&capture);
+	check(strstr(capture.text, "not loaded"), "no warning: %s", capture.text);
+	check(!strstr(capture.text, "Permission denied"), "a warning: %s", capture.text);
+	streamworld_fill();
+	check(name_report_get().stats->bytes, "no byte");
+	streamworld_stop();
+	settings_end(&settings);
+	fake_path = FAKE_PATH;
+	unlink(path);
+	rmdir(directory);
+	rmdir(top);
+	point("a device that appears is opened at once, without a warning of the mode that udev is "
+	      "to change");
 }
 
 static void test_prepared(void)
@@ -414,6 +476,7 @@ int main(void)
 	log_set_level(LOG_LEVEL_ERROR);
 	world.base = event_base_new();
 	test_device_lost();
+	test_device_appears();
 	test_prepared();
 	test_finished();
 	test_finished_and_closed();
