@@ -54,7 +54,8 @@ patience=$((patience * slowdown))
 #   --append WORDS    for the kernel's command line
 #   --nic NAME        e1000e, vmxnet3, virtio-net-pci; ARM machines have one of their own
 #   --memory SIZE     1G; of a debug kernel 2G
-#   --serial PATH     a Unix socket that leads to the machine's first serial port (armmp)
+#   --serial PATH     a Unix socket that leads to a serial port that is not the console: the first one of armmp,
+#                     else the second one, /dev/ttyS1
 #   --ports NUMBER    of ports of the guest from 7000 on that lead in from outside: 4
 #   --seconds NUMBER  the machine may run for: 300
 #   --archive FILE    boot this instead of what tests/vm/prepare makes
@@ -167,6 +168,7 @@ vm_options()
 	*)
 		nic=${2:-e1000e}
 		vm_devices=(-serial "file:$vm.console" -device "$nic,netdev=net0")
+		[ -z "$3" ] || vm_devices+=(-serial "unix:$3,server,nowait")
 		nic=${nic%-pci}
 		;;
 	esac
