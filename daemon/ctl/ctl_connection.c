@@ -175,6 +175,20 @@ static json_t *answer_if_done(struct ctl *ctl, json_t *answer, char error[CTL_ER
 	return NULL;
 }
 
+json_t *ctl_request_set(json_t *request, const char *name, json_t *value)
+{
+	if (!json_object_set_new(request, name, value))
+		return request;
+	json_decref(request);
+	return NULL;
+}
+
+/* json_pack() omits an optional text also without memory, and a request without its stream is about all of them. */
+json_t *ctl_request_set_text(json_t *request, const char *name, const char *text)
+{
+	return text ? ctl_request_set(request, name, json_string(text)) : request;
+}
+
 json_t *ctl_ask(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT])
 {
 	char *line = request ? json_dumps(request, JSON_COMPACT) : NULL;
@@ -195,13 +209,13 @@ json_t *ctl_ask(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT])
 json_t *ctl_ask_clients(struct ctl *ctl, const char *stream, char error[CTL_ERROR_TEXT])
 {
 	json_t *all = NULL, *page, *clients;
+	json_t *request;
 	json_int_t next = 0;
+	int failed = 0;
 
 	do {
-		page = ctl_ask(ctl,
-			       json_pack("{s:s, s:s*, s:I}", "command", "clients", "stream", stream,
-					 "first", next),
-			       error);
+		request = json_pack("{s:s, s:I}", "command", "clients", "first", next);
+		page = ctl_ask(ctl, ctl_request_set_text(request, "stream", stream), error);
 		if (!page) {
 			json_decref(all);
 			return NULL;
@@ -212,9 +226,14 @@ json_t *ctl_ask_clients(struct ctl *ctl, const char *stream, char error[CTL_ERRO
 			all = json_incref(page);
 			json_object_del(all, "next");
 		} else {
-			json_array_extend(json_object_get(all, "clients"), clients);
+			failed = json_array_extend(json_object_get(all, "clients"), clients);
 		}
 		json_decref(page);
+		if (failed) {
+			strlcpy(error, "no memory for the answer", CTL_ERROR_TEXT);
+			json_decref(all);
+			return NULL;
+		}
 	} while (next);
 	return all;
 }

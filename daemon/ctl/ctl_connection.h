@@ -21,6 +21,22 @@ struct ctl;
 struct ctl *ctl_open(const char *path);
 
 /**
+ * ctl_request_set() - set a member of @request.
+ * @value: the reference is taken over; NULL: without memory
+ *
+ * Return: @request; NULL without memory, and then @request is freed. Each may be NULL already.
+ */
+json_t *ctl_request_set(json_t *request, const char *name, json_t *value);
+
+/**
+ * ctl_request_set_text() - like ctl_request_set(), with a text.
+ * @text: NULL: without this member
+ *
+ * Return: like ctl_request_set(); NULL also if @text is not valid UTF-8.
+ */
+json_t *ctl_request_set_text(json_t *request, const char *name, const char *text);
+
+/**
  * ctl_ask() - connect if necessary, send a request, and wait for the answer, with a timeout.
  * @request: the reference is taken over
  * @error: out: the error and its remedy on one line; only if NULL is returned

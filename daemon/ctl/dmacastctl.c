@@ -69,12 +69,17 @@ static int __attribute__((format(printf, 1, 2))) wrong_usage(const char *format,
 
 /* ---- asking ---- */
 
-static void print_json(const json_t *answer)
+/* Return: the exit status. run_command() reports an error of standard output. */
+static int print_json(const json_t *answer)
 {
-	json_dumpf(answer, stdout,
-		   JSON_REAL_PRECISION(15) |
-			   (isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT));
+	size_t layout = isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT;
+
+	if (json_dumpf(answer, stdout, JSON_REAL_PRECISION(15) | layout) && !ferror(stdout)) {
+		fputs("dmacastctl: no memory to print the answer\n", stderr);
+		return 1;
+	}
 	putchar('\n');
+	return 0;
 }
 
 static int report_failure(const struct arguments *arguments, const char *error)
@@ -119,12 +124,14 @@ static json_t *ask_clients(const struct arguments *arguments)
 /* Print and free @answer. Return: the exit status. */
 static int print_if_json(const struct arguments *arguments, json_t *answer)
 {
+	int status = 0;
+
 	if (!answer)
 		return 1;
 	if (arguments->given & HAS_JSON)
-		print_json(answer);
+		status = print_json(answer);
 	json_decref(answer);
-	return 0;
+	return status;
 }
 
 /* Return: the streams with rates; NULL after an error, which is printed. */
@@ -211,10 +218,11 @@ static int command_kick(const struct arguments *arguments)
 
 	if (everyone == (arguments->word || arguments->stream))
 		return wrong_usage("kick: expected CLIENT, --stream NAME or --all");
-	request = json_pack("{s:s, s:s*, s:s*}", "command", "kick", "client", arguments->word,
-			    "stream", arguments->stream);
+	request = json_pack("{s:s}", "command", "kick");
+	request = ctl_request_set_text(request, "client", arguments->word);
+	request = ctl_request_set_text(request, "stream", arguments->stream);
 	if (everyone)
-		json_object_set_new(request, "all", json_true());
+		request = ctl_request_set(request, "all", json_true());
 	answer = ask_daemon(arguments, request);
 	if (answer && !(arguments->given & HAS_JSON))
 		printf("kicked: %lld\n",
@@ -234,8 +242,9 @@ static int command_reload(const struct arguments *arguments)
 
 static int command_log_level(const struct arguments *arguments)
 {
-	json_t *answer = ask_daemon(arguments, json_pack("{s:s, s:s*}", "command", "log-level",
-							 "level", arguments->word));
+	json_t *request = json_pack("{s:s}", "command", "log-level");
+	json_t *answer =
+		ask_daemon(arguments, ctl_request_set_text(request, "level", arguments->word));
 
 	if (answer && !(arguments->given & HAS_JSON))
 		puts(json_string_value(json_object_get(answer, "level")));
@@ -244,11 +253,12 @@ static int command_log_level(const struct arguments *arguments)
 
 static int command_drain(const struct arguments *arguments)
 {
-	json_t *request = json_pack("{s:s, s:s*}", "command", "drain", "stream", arguments->word);
+	json_t *request = json_pack("{s:s}", "command", "drain");
 
+	request = ctl_request_set_text(request, "stream", arguments->word);
 	if (arguments->given & HAS_TIMEOUT)
-		json_object_set_new(request, "timeout_seconds",
-				    json_real((double)arguments->timeout_us / 1e6));
+		request = ctl_request_set(request, "timeout_seconds",
+					  json_real((double)arguments->timeout_us / 1e6));
 	return print_if_json(arguments, ask_daemon(arguments, request));
 }
 

@@ -151,6 +151,36 @@ compare "answers have members" "$(wc -l <"$work/members")" -ge 40
 grep '^\.Cm \|^\.It Cm ' "$page" | tr -c 'a-z0-9_\n' ' ' | tr ' ' '\n' | sort -u >"$work/words"
 is "dmacastctl.8 has every member of an answer" "$(comm -23 "$work/members" "$work/words")" ""
 
+# Without memory dmacastctl prints a whole answer, or fails.
+library=$BUILD/tests/preload/failalloc.so
+if [[ $BUILD == *san* ]] || [ ! -e "$library" ]; then
+	skip "dmacastctl without memory" "needs an allocator that can be replaced"
+else
+	"${ctl[@]}" --json clients adc >"$out"
+	members=$(jq '[paths] | length' "$out")
+	truncate -s 4 "$work/counter"
+	: >"$work/partial"
+	failed=0
+	for allocation in {1..400}; do
+		printf '%b' "$(printf '\\x%02x\\x%02x\\0\\0' $((allocation & 255)) $((allocation >> 8)))" \
+			1<>"$work/counter"
+		LD_PRELOAD=$library DMACAST_FAIL_ALLOCATION=$work/counter \
+			"${ctl[@]}" --json clients adc >"$out" 2>"$err"
+		status=$?
+		# It needed fewer.
+		[ "$(od -An -tu4 -N4 "$work/counter" | tr -d ' ')" = 0 ] || break
+		if [ "$status" -gt 1 ]; then
+			echo "$allocation: status $status" >>"$work/partial"
+		elif [ "$status" -eq 1 ]; then
+			failed=$((failed + 1))
+		elif [ "$(jq '[paths] | length' "$out")" != "$members" ]; then
+			echo "$allocation: a part" >>"$work/partial"
+		fi
+	done
+	is "without memory: a whole answer, or an error" "$(cat "$work/partial")" ""
+	compare "without memory: errors" "$failed" -ge 50
+fi
+
 # ---- changing ----
 
 ctl_ok "log-level" log-level
