@@ -5,6 +5,7 @@
 #include "lib/read_proc_integer.h"
 #include "lib/locked_memory.h"
 #include "lib/log.h"
+#include "lib/process.h"
 #include "lib/units.h"
 
 #include <inttypes.h>
@@ -87,15 +88,13 @@ static void report_option_memory(void)
 
 static void report_files(uint64_t clients)
 {
-	struct rlimit limit;
+	uint64_t limit = process_max_fds();
 
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	log_debug("RLIMIT_NOFILE = %" PRIu64, (uint64_t)limit.rlim_cur);
-	if (limit.rlim_cur < clients + OTHER_FILES + descriptors_reserve())
+	log_debug("RLIMIT_NOFILE = %" PRIu64, limit);
+	if (limit < clients + OTHER_FILES + descriptors_reserve())
 		log_warning("RLIMIT_NOFILE = %" PRIu64 " is too low for max-clients = %" PRIu64
 			    "; raise it (LimitNOFILE=, ulimit -Hn) or lower max-clients",
-			    (uint64_t)limit.rlim_cur, clients);
+			    limit, clients);
 }
 
 /* With MTU probing, kernels from about 6.5 on may report a send as complete before its data was sent. */
