@@ -19,6 +19,7 @@ static const char *const log_level_words[] = {
 	"error", "warning", "notice", "info", "debug", NULL
 };
 static const char *const on_end_words[] = { "auto", "close", "wait", NULL };
+static const char *const listen_when_words[] = { "now", "available", NULL };
 static const char *const overrun_words[] = { "drop-oldest", "stall", NULL };
 static const char *const huge_pages_words[] = { "auto", "never", "require", NULL };
 static const char *const pattern_form_words[] = { "offsets", "stamped", "resident", NULL };
@@ -82,6 +83,9 @@ const struct option_definition option_table[] = {
 	  .help = "allocate each block of a device in one physically contiguous piece" },
 	{ STREAM("listen", listen, endpoint), .effect = OPTION_AT_ONCE,
 	  .help = "endpoint for clients, or systemd:NAME; may be given several times" },
+	{ STREAM("listen-when", listen_when, choice), .effect = OPTION_AT_ONCE,
+	  .default_text = "now", .choices = listen_when_words,
+	  .help = "endpoint whose address is missing: refuse the start, or wait for it" },
 	{ STREAM("block-size", block_size, size), .default_text = "256K", .minimum = 4 * KIB,
 	  .maximum = 64 * MIB,
 	  .help = "size of a block, the unit of recycling; a multiple of the page size" },

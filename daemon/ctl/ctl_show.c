@@ -125,6 +125,24 @@ static void show_source_states(const json_t *streams, FILE *file)
 	fputs(*separator == ',' ? "\n" : "", file);
 }
 
+/* Print the endpoints that wait, one a line. */
+static void show_waiting_endpoints(const json_t *streams, FILE *file)
+{
+	const json_t *stream, *endpoint;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(streams, "streams"), i, stream)
+	{
+		json_array_foreach(json_object_get(stream, "endpoints"), j, endpoint)
+		{
+			if (!strcmp(text_of(endpoint, "state"), "waiting"))
+				fprintf(file, "waiting    stream %s: listen = %s: %s\n",
+					text_of(stream, "name"), text_of(endpoint, "listen"),
+					text_of(endpoint, "reason"));
+		}
+	}
+}
+
 void show_status(const json_t *status, const json_t *streams, FILE *file)
 {
 	char line[256], text[UNITS_TEXT];
@@ -133,6 +151,7 @@ void show_status(const json_t *status, const json_t *streams, FILE *file)
 	fprintf(file, "log level  %s\n", text_of(status, "log_level"));
 	fprintf(file, "streams    %.0f\n", show_number_of(status, "streams"));
 	show_source_states(streams, file);
+	show_waiting_endpoints(streams, file);
 	fprintf(file, "clients    %.0f\n", show_number_of(status, "clients"));
 	fprintf(file, "in         %s/s\n",
 		units_format_about((uint64_t)sum_of(streams, "in_rate"), text));

@@ -32,8 +32,9 @@ struct listen_set {
 	struct event_base *base;
 	struct evconnlistener *socket[MAX_LISTEN_SOCKETS];
 	unsigned int sockets;
-	bool held;   /* by the owner */
-	bool paused; /* until the timer expires */
+	bool missing; /* see listen_is_missing() */
+	bool held;    /* by the owner */
+	bool paused;  /* until the timer expires */
 	struct event resume_timer;
 	uint64_t paused_ns; /* time of the last pause; 0: never */
 };
@@ -57,14 +58,21 @@ static struct listen_set *listen_find(const struct evconnlistener *socket)
 	return NULL;
 }
 
+/* Without memory to watch a socket, pause: the end of the pause tries again. */
 static void listen_switch(struct listen_set *set)
 {
+	bool accepting = !set->held && !set->paused, failed = false;
+
 	for (unsigned int i = 0; i < set->sockets; i++) {
-		if (set->held || set->paused)
-			evconnlistener_disable(set->socket[i]);
+		if (accepting)
+			failed |= evconnlistener_enable(set->socket[i]) != 0;
 		else
-			evconnlistener_enable(set->socket[i]);
+			evconnlistener_disable(set->socket[i]);
 	}
+	if (!failed)
+		return;
+	set->paused = true;
+	event_add(&set->resume_timer, &pause_time);
 }
 
 static void listen_accepted(struct evconnlistener *socket, evutil_socket_t fd,
@@ -180,8 +188,34 @@ const char *listen_on_bound(struct listen_set *set, int fd, int backlog)
 	return listen_add_socket(set, fd) ? NULL : strerror(errno);
 }
 
+/* Return: false with errno set. */
+static bool listen_bind(int fd, const struct addrinfo *address)
+{
+	return bind(fd, address->ai_addr, address->ai_addrlen) == 0;
+}
+
+/* Bind to an address that the machine does not have yet. Return: false with errno set. */
+static bool listen_bind_early(const struct listen_set *set, int fd, const struct addrinfo *address)
+{
+	int one = 1;
+	char what[512];
+
+	if (address->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &one, sizeof(one));
+	else
+		setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
+	if (!listen_bind(fd, address))
+		return false;
+	set->callbacks.describe(set->argument, what, sizeof(what));
+	log_notice("%s: this machine does not have the address yet; clients can connect when it "
+		   "does",
+		   what);
+	return true;
+}
+
 /* Return: a listening socket, or -1 with errno set. */
-static int listen_open_socket(const struct addrinfo *address, int backlog, bool every_family)
+static int listen_open_socket(const struct listen_set *set, const struct addrinfo *address,
+			      const struct listen_options *options, bool every_family)
 {
 	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int one = 1, only = !every_family, error;
@@ -192,7 +226,9 @@ static int listen_open_socket(const struct addrinfo *address, int backlog, bool 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (address->ai_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
-	if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, backlog) == 0)
+	if ((listen_bind(fd, address) || (options->freebind && errno == EADDRNOTAVAIL &&
+					  listen_bind_early(set, fd, address))) &&
+	    listen(fd, options->backlog) == 0)
 		return fd;
 	error = errno;
 	close(fd);
@@ -201,17 +237,24 @@ static int listen_open_socket(const struct addrinfo *address, int backlog, bool 
 }
 
 /* Return: false with errno set. */
-static bool listen_on_one(struct listen_set *set, const struct addrinfo *address, int backlog,
-			  bool every_family)
+static bool listen_on_one(struct listen_set *set, const struct addrinfo *address,
+			  const struct listen_options *options, bool every_family)
 {
-	int fd = listen_open_socket(address, backlog, every_family);
+	int fd = listen_open_socket(set, address, options, every_family);
 
 	return fd >= 0 && listen_add_socket(set, fd);
 }
 
-static bool listen_is_missing(int error)
+static bool listen_lacks_address(int error)
 {
 	return error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
+}
+
+/* Return true if a name has no address now, or its server does not answer. */
+static bool listen_lacks_name(int error)
+{
+	return error == EAI_NONAME || error == EAI_NODATA || error == EAI_AGAIN ||
+	       error == EAI_FAIL || error == EAI_ADDRFAMILY;
 }
 
 /* Return: 0 or an errno. */
@@ -226,10 +269,10 @@ static int listen_on_everything(struct listen_set *set, const struct addrinfo *a
 		     address = address->ai_next) {
 			if (address->ai_family != family[i])
 				continue;
-			if (listen_on_one(set, address, options->backlog, true))
+			if (listen_on_one(set, address, options, true))
 				return 0;
 			error = errno;
-			if (!listen_is_missing(error))
+			if (!listen_lacks_address(error))
 				return error;
 		}
 	}
@@ -259,10 +302,10 @@ static int listen_on_all(struct listen_set *set, const struct addrinfo *addresse
 	for (const struct addrinfo *address = addresses; address; address = address->ai_next) {
 		if (set->sockets == MAX_LISTEN_SOCKETS)
 			break;
-		if (listen_on_one(set, address, options->backlog, false))
+		if (listen_on_one(set, address, options, false))
 			continue;
 		error = errno;
-		if (!listen_is_missing(error))
+		if (!listen_lacks_address(error))
 			return error;
 		if (named)
 			listen_warn_of_missing(set, address->ai_addr, error);
@@ -279,18 +322,28 @@ const char *listen_on_address(struct listen_set *set, const struct address *addr
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
 				  .ai_flags = options->loopback ? 0 : AI_PASSIVE };
 	struct addrinfo *addresses = NULL;
+	struct listen_options wanted = *options;
 	int error;
 
 	error = getaddrinfo(address->host[0] ? address->host : NULL, address->port, &hints,
 			    &addresses);
+	set->missing = listen_lacks_name(error);
 	if (error)
 		return gai_strerror(error);
+	/* The addresses of a name may be those of another machine. */
+	wanted.freebind &= literal;
 	if (everywhere)
-		error = listen_on_everything(set, addresses, options);
+		error = listen_on_everything(set, addresses, &wanted);
 	else
-		error = listen_on_all(set, addresses, options, address->host[0] && !literal);
+		error = listen_on_all(set, addresses, &wanted, address->host[0] && !literal);
 	freeaddrinfo(addresses);
+	set->missing = listen_lacks_address(error);
 	return error ? strerror(error) : NULL;
+}
+
+bool listen_is_missing(const struct listen_set *set)
+{
+	return set->missing;
 }
 
 /* The descriptors are duplicates: the end of a stream is not the end of its sockets. */

@@ -42,6 +42,8 @@ struct listen_options {
 	int backlog; /* of sockets that are opened here */
 	/* The meaning of an address without a host: this machine only, instead of every address. */
 	bool loopback;
+	/* Also listen on a literal address that this machine does not have yet. */
+	bool freebind;
 };
 
 /** listen_create() - return a set without sockets; NULL without memory. */
@@ -57,6 +59,12 @@ struct listen_set *listen_create(struct event_base *base, const struct listen_ca
  */
 const char *listen_on_address(struct listen_set *set, const struct address *address,
 			      const struct listen_options *options);
+
+/**
+ * listen_is_missing() - return true if listen_on_address() failed because this machine does not have the
+ * address now, or the name has none: both may come.
+ */
+bool listen_is_missing(const struct listen_set *set);
 
 /**
  * listen_on_passed() - listen on every socket @name that the service manager passed. These stay open

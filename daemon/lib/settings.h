@@ -17,6 +17,7 @@
 enum lag_policy { LAG_POLICY_DROP, LAG_POLICY_DISCONNECT, LAG_POLICY_BLOCK };
 enum zerocopy_mode { ZEROCOPY_AUTO, ZEROCOPY_ALWAYS, ZEROCOPY_NEVER };
 enum on_end { ON_END_AUTO, ON_END_CLOSE, ON_END_WAIT };
+enum listen_when { LISTEN_NOW, LISTEN_AVAILABLE };
 enum overrun { OVERRUN_DROP_OLDEST, OVERRUN_STALL };
 enum half_close { HALF_CLOSE_KEEP, HALF_CLOSE_END };
 enum huge_pages { HUGE_PAGES_AUTO, HUGE_PAGES_NEVER, HUGE_PAGES_REQUIRE };
@@ -64,11 +65,12 @@ struct stream_settings {
 
 	/* All members from `listen` to the end can change while the stream runs. */
 	struct text_list listen;
-	uint64_t stop_timeout;	/* microseconds from SIGTERM to SIGKILL for a command */
-	uint64_t input_timeout; /* microseconds; 0: never */
-	uint64_t hold;		/* clients */
-	uint64_t flush;		/* microseconds */
-	uint64_t low_water;	/* blocks, or SETTING_AUTO */
+	unsigned int listen_when; /* enum listen_when */
+	uint64_t stop_timeout;	  /* microseconds from SIGTERM to SIGKILL for a command */
+	uint64_t input_timeout;	  /* microseconds; 0: never */
+	uint64_t hold;		  /* clients */
+	uint64_t flush;		  /* microseconds */
+	uint64_t low_water;	  /* blocks, or SETTING_AUTO */
 	struct client_settings client;
 };
 

@@ -439,10 +439,28 @@ static void write_sources(FILE *file, const struct names *names)
 	}
 }
 
+static void write_endpoints(FILE *file, const struct names *names)
+{
+	write_head(file, "dmacast_stream_", "endpoints", "gauge",
+		   "Endpoints that listen, or that wait for their address, by state.");
+	for (size_t i = 0; i < names->count; i++) {
+		const struct name_report *name = &names->report[i];
+		bool now = name->generations > 0;
+
+		fprintf(file,
+			"dmacast_stream_endpoints{stream=\"%s\",state=\"listening\"} %" PRIu64 "\n",
+			name->name, now ? name->newest.endpoints_listening : 0);
+		fprintf(file,
+			"dmacast_stream_endpoints{stream=\"%s\",state=\"waiting\"} %" PRIu64 "\n",
+			name->name, now ? name->newest.endpoints_waiting : 0);
+	}
+}
+
 static bool write_stream_tables(FILE *file, const struct names *names, struct subjects *subjects)
 {
 	write_states(file, names);
 	write_sources(file, names);
+	write_endpoints(file, names);
 	if (!choose_part(subjects, names, PART_STATS))
 		return false;
 	write_table(file, "dmacast_stream_", "counter", ROWS(stream_counters), subjects);

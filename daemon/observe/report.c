@@ -4,6 +4,7 @@
 #include "lib/clock.h"
 #include "lib/process.h"
 #include "stream/client.h"
+#include "stream/endpoints.h"
 #include "stream/streams.h"
 
 #include <math.h>
@@ -114,6 +115,24 @@ static json_t *report_listen(const struct text_list *listen)
 	return finish_json(&list);
 }
 
+static json_t *report_endpoint(const struct listener *listener)
+{
+	const char *reason = listener_waits_for(listener);
+
+	return json_pack("{s:o, s:s, s:o}", "listen", report_text(listener_endpoint(listener)),
+			 "state", reason ? "waiting" : "listening", "reason",
+			 reason ? report_text(reason) : json_null());
+}
+
+static json_t *report_endpoints(const struct endpoints *endpoints)
+{
+	struct builder list = { .json = json_array() };
+
+	for (size_t i = 0; i < endpoints->count; i++)
+		add_element(&list, report_endpoint(endpoints->listener[i]));
+	return finish_json(&list);
+}
+
 static json_t *report_filled(const struct stream_stats *stats)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "blocks", report_number(stats->blocks),
@@ -189,6 +208,7 @@ static void add_newest_stream(struct builder *object, const struct stream_report
 					   : json_null());
 	add_member(object, "memory", report_text(stream->memory));
 	add_member(object, "listen", report_listen(&stream->settings->listen));
+	add_member(object, "endpoints", report_endpoints(stream->endpoints));
 	add_member(object, "block_size", report_number(stream->block_size));
 	add_member(object, "ring", report_blocks(stream));
 	add_member(object, "socket_memory_limit_bytes", report_number(stream->socket_memory_limit));

@@ -37,13 +37,13 @@ bool endpoints_reserve(struct endpoints *endpoints, size_t more)
 	return true;
 }
 
-bool endpoints_open(struct endpoints *endpoints, const char *text)
+bool endpoints_open(struct endpoints *endpoints, const char *text, enum listen_when when)
 {
 	struct listener *listener;
 
 	if (!endpoints_reserve(endpoints, 1))
 		return false;
-	listener = listener_open(endpoints->base, endpoints->name, text, endpoints->callbacks,
+	listener = listener_open(endpoints->base, endpoints->name, text, when, endpoints->callbacks,
 				 endpoints->argument);
 	if (listener)
 		endpoints->listener[endpoints->count++] = listener;

@@ -34,8 +34,12 @@ void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *
  */
 bool endpoints_reserve(struct endpoints *endpoints, size_t more);
 
-/** endpoints_open() - open an endpoint. Return: false after an error, which was logged. */
-bool endpoints_open(struct endpoints *endpoints, const char *text);
+/**
+ * endpoints_open() - open an endpoint, as listener_open() does.
+ *
+ * Return: false after an error, which was logged.
+ */
+bool endpoints_open(struct endpoints *endpoints, const char *text, enum listen_when when);
 
 /** endpoints_number() - return the number of endpoints that were opened with this text. */
 size_t endpoints_number(const struct endpoints *endpoints, const char *text);

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stream/listener.h"
 
+#include "lib/backoff.h"
 #include "lib/endpoint.h"
 #include "lib/listen.h"
 #include "lib/log.h"
 
+#include <bsd/string.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +19,10 @@ struct listener {
 	const struct listener_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	struct listen_set *set;
+	enum listen_when when;
+	struct event retry; /* while it waits */
+	struct backoff backoff;
+	char waits_for[128]; /* reason of the last attempt; "": it listens */
 };
 
 static void listener_accepted(void *argument, int fd, const struct sockaddr *peer, socklen_t length)
@@ -44,28 +52,13 @@ static const struct listen_callbacks listener_listen_callbacks = {
 	.describe = listener_describe,
 };
 
-static struct listener *listener_create(struct event_base *base, const char *name, const char *text,
-					const struct listener_callbacks *callbacks, void *argument)
-{
-	struct listener *listener = calloc(1, sizeof(*listener));
-
-	if (!listener)
-		return NULL;
-	listener->name = name;
-	listener->callbacks = callbacks;
-	listener->argument = argument;
-	listener->endpoint = strdup(text);
-	listener->set = listen_create(base, &listener_listen_callbacks, listener);
-	if (listener->endpoint && listener->set)
-		return listener;
-	listener_close(listener);
-	return NULL;
-}
-
 /* Return: NULL, or why not. */
 static const char *listener_listen(struct listener *listener)
 {
-	static const struct listen_options options = { .backlog = SOMAXCONN };
+	const struct listen_options options = {
+		.backlog = SOMAXCONN,
+		.freebind = listener->when == LISTEN_AVAILABLE,
+	};
 	struct endpoint endpoint;
 	const char *wrong;
 
@@ -76,13 +69,77 @@ static const char *listener_listen(struct listener *listener)
 	return listen_on_address(listener->set, &endpoint.address, &options);
 }
 
-struct listener *listener_open(struct event_base *base, const char *name, const char *text,
-			       const struct listener_callbacks *callbacks, void *argument)
+/* Log a reason once, not at each attempt. Return: false without memory. */
+static bool listener_wait(struct listener *listener, const char *reason)
 {
-	struct listener *listener = listener_create(base, name, text, callbacks, argument);
+	struct timeval delay = backoff_take(&listener->backoff);
+
+	if (strcmp(reason, listener->waits_for))
+		log_warning("stream %s: listen = %s: %s; trying again until it can listen",
+			    listener->name, listener->endpoint, reason);
+	strlcpy(listener->waits_for, reason, sizeof(listener->waits_for));
+	return event_add(&listener->retry, &delay) == 0;
+}
+
+/* Start without the sockets that an incomplete attempt may have left. Return: NULL, or why not. */
+static const char *listener_listen_again(struct listener *listener)
+{
+	struct listen_set *set = listen_create(event_get_base(&listener->retry),
+					       &listener_listen_callbacks, listener);
+
+	if (!set)
+		return "no memory";
+	listen_close(listener->set);
+	listener->set = set;
+	return listener_listen(listener);
+}
+
+static void listener_retry_due(evutil_socket_t fd, short what, void *argument)
+{
+	struct listener *listener = argument;
+	const char *reason = listener_listen_again(listener);
+
+	(void)fd;
+	(void)what;
+	if (reason)
+		listener_wait(listener, reason); /* libevent has the memory since the last time */
+	else
+		listener->waits_for[0] = '\0';
+}
+
+static struct listener *listener_create(struct event_base *base, const char *name, const char *text,
+					enum listen_when when,
+					const struct listener_callbacks *callbacks, void *argument)
+{
+	struct listener *listener = calloc(1, sizeof(*listener));
+
+	if (!listener)
+		return NULL;
+	listener->name = name;
+	listener->callbacks = callbacks;
+	listener->argument = argument;
+	listener->when = when;
+	backoff_reset(&listener->backoff);
+	evtimer_assign(&listener->retry, base, listener_retry_due, listener);
+	listener->endpoint = strdup(text);
+	listener->set = listen_create(base, &listener_listen_callbacks, listener);
+	if (listener->endpoint && listener->set)
+		return listener;
+	listener_close(listener);
+	return NULL;
+}
+
+struct listener *listener_open(struct event_base *base, const char *name, const char *text,
+			       enum listen_when when, const struct listener_callbacks *callbacks,
+			       void *argument)
+{
+	struct listener *listener = listener_create(base, name, text, when, callbacks, argument);
 	const char *error = listener ? listener_listen(listener) : "no memory";
 
 	if (!error)
+		return listener;
+	if (listener && when == LISTEN_AVAILABLE && listen_is_missing(listener->set) &&
+	    listener_wait(listener, error))
 		return listener;
 	log_error("stream %s: listen = %s: %s", name, text, error);
 	if (listener)
@@ -103,8 +160,14 @@ const char *listener_endpoint(const struct listener *listener)
 	return listener->endpoint;
 }
 
+const char *listener_waits_for(const struct listener *listener)
+{
+	return listener->waits_for[0] ? listener->waits_for : NULL;
+}
+
 void listener_close(struct listener *listener)
 {
+	event_del(&listener->retry);
 	if (listener->set)
 		listen_close(listener->set);
 	free(listener->endpoint);

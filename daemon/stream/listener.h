@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An endpoint of a stream: the listening sockets of one "HOST:PORT" or "systemd:NAME". */
+/*
+ * An endpoint of a stream: the listening sockets of one "HOST:PORT" or "systemd:NAME".
+ *
+ *   listener_open() ─▶ LISTENING
+ *        └ its address is missing, LISTEN_AVAILABLE ─▶ WAITING ─ an attempt succeeds ─▶ LISTENING
+ */
 #ifndef DMACAST_LISTENER_H
 #define DMACAST_LISTENER_H
+
+#include "lib/settings.h"
 
 #include <sys/socket.h>
 
@@ -18,6 +25,8 @@ struct listener_callbacks {
  * that the service manager passed. These stay open when the listener is closed.
  * @name: the stream, for the log; must outlive the listener
  * @text: the endpoint; is copied
+ * @when: LISTEN_AVAILABLE: listen also on a literal address that this machine does not have yet; and
+ *	while a name has no address of this machine, try again, up to each 10 seconds
  * @callbacks: must outlive the listener
  *
  * While there are no descriptors left, accepting pauses.
@@ -25,7 +34,8 @@ struct listener_callbacks {
  * Return: NULL after an error, which was logged.
  */
 struct listener *listener_open(struct event_base *base, const char *name, const char *text,
-			       const struct listener_callbacks *callbacks, void *argument);
+			       enum listen_when when, const struct listener_callbacks *callbacks,
+			       void *argument);
 
 /**
  * listener_hand_over() - give new connections to another stream from now on.
@@ -36,6 +46,9 @@ void listener_hand_over(struct listener *listener, const char *name,
 
 /** listener_endpoint() - return the text that it was opened with. */
 const char *listener_endpoint(const struct listener *listener);
+
+/** listener_waits_for() - return what it waits for, as a reason; NULL: it listens. */
+const char *listener_waits_for(const struct listener *listener);
 
 /** listener_close() - stop listening, and free the listener. */
 void listener_close(struct listener *listener);

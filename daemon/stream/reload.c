@@ -165,7 +165,8 @@ static bool change_prepare_endpoints(const struct plan *plan, struct change *cha
 	for (size_t i = 0; i < listen->count; i++) {
 		change->origin[i] = reload_find_origin(plan, change, i);
 		if (change->origin[i] == ORIGIN_NEW &&
-		    !endpoints_open(&change->added, listen->item[i]))
+		    !endpoints_open(&change->added, listen->item[i],
+				    (enum listen_when)change->wanted->listen_when))
 			return false;
 	}
 	return true;
@@ -209,7 +210,8 @@ static void change_open_late_endpoints(struct change *change)
 	for (size_t i = 0; change->origin && i < listen->count; i++) {
 		/* A failure is logged, and the next reload tries again. */
 		if (change->origin[i] == ORIGIN_LATER)
-			endpoints_open(stream_endpoints(change_target(change)), listen->item[i]);
+			endpoints_open(stream_endpoints(change_target(change)), listen->item[i],
+				       (enum listen_when)change->wanted->listen_when);
 	}
 }
 

@@ -568,10 +568,11 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
 bool stream_listen(struct stream *stream)
 {
 	const struct text_list *listen = &stream->settings->listen;
+	enum listen_when when = (enum listen_when)stream->settings->listen_when;
 	bool listening = true;
 
 	for (size_t i = 0; listening && i < listen->count; i++)
-		listening = endpoints_open(&stream->endpoints, listen->item[i]);
+		listening = endpoints_open(&stream->endpoints, listen->item[i], when);
 	return listening;
 }
 

@@ -39,6 +39,16 @@ static void stream_report_source(const struct stream *stream, struct stream_repo
 		report->source_byte_age_ns = now - last_ns;
 }
 
+static void stream_report_endpoints(const struct stream *stream, struct stream_report *report)
+{
+	const struct endpoints *endpoints = &stream->endpoints;
+
+	report->endpoints = endpoints;
+	for (size_t i = 0; i < endpoints->count; i++)
+		report->endpoints_waiting += listener_waits_for(endpoints->listener[i]) != NULL;
+	report->endpoints_listening = endpoints->count - report->endpoints_waiting;
+}
+
 static void stream_report_add_client(struct stream_report *report, const struct client *client,
 				     uint64_t now)
 {
@@ -73,6 +83,7 @@ void stream_report(const struct stream *stream, struct stream_report *report)
 		.stats = stream->stats,
 	};
 	stream_report_source(stream, report, now);
+	stream_report_endpoints(stream, report);
 	if (stream->ring)
 		stream_report_ring(stream, report);
 	TAILQ_FOREACH (client, &stream->crowd.clients, entry)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct client;
+struct endpoints;
 struct stream;
 
 /* The state of a stream at one moment. The pointers are valid until the stream is closed. */
@@ -43,6 +44,9 @@ struct stream_report {
 	uint64_t socket_memory_limit, socket_memory_granted;
 	uint64_t most_lag_bytes; /* of the slowest client */
 	uint64_t most_lag_ns;
+	const struct endpoints *endpoints; /* none when the stream ends */
+	uint64_t endpoints_listening;
+	uint64_t endpoints_waiting;
 	const struct stream_settings *settings;
 	const struct stream_stats *stats; /* totals of the name, without `present` */
 };

@@ -695,6 +695,7 @@ static const struct set {
 	{ "hold", "7", FIELD_OF(stream_settings, hold), 7 },
 	{ "flush", "250ms", FIELD_OF(stream_settings, flush), 250000 },
 	{ "listen", "localhost:7000", FIELD_OF(stream_settings, listen), 0 },
+	{ "listen-when", "available", FIELD_OF(stream_settings, listen_when), LISTEN_AVAILABLE },
 	{ "block-size", "8K", FIELD_OF(stream_settings, block_size), 8192 },
 	{ "ring-size", "128K", FIELD_OF(stream_settings, ring_size), 131072 },
 	{ "low-water", "3", FIELD_OF(stream_settings, low_water), 3 },

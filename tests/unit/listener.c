@@ -31,6 +31,7 @@ struct receiver {
 
 static struct event_base *base;
 static struct capture capture;
+static enum listen_when test_when; /* of the next listener */
 
 static void receive_connection(void *argument, int fd, const struct sockaddr *peer,
 			       socklen_t length)
@@ -81,7 +82,7 @@ static struct listener *listener_test_open_listener(const char *text, struct rec
 	struct listener *listener;
 
 	capture_begin(&capture, STDERR_FILENO);
-	listener = listener_open(base, "adc", text, &callbacks, receiver);
+	listener = listener_open(base, "adc", text, test_when, &callbacks, receiver);
 	capture_end(&capture);
 	return listener;
 }
@@ -264,6 +265,47 @@ static void test_listener_open_errors(void)
 	check(!listener_test_open_listener("systemd:other", &receiver), "listens");
 	check(strstr(capture.text, "no socket of this name was passed"), "%s", capture.text);
 	point("so is a socket that was not passed");
+}
+
+static void test_available(void)
+{
+	/* 192.0.2.0/24 is for documentation, and no machine has an address of it. */
+	const char *missing = "192.0.2.77:0", *unknown = "name.invalid:0";
+	struct receiver receiver = { .count = 0 };
+	struct listener *listener = listener_test_open_listener(missing, &receiver);
+
+	check(!listener && strstr(capture.text, "Cannot assign requested address"), "%s",
+	      capture.text);
+	test_when = LISTEN_AVAILABLE;
+	listener = listener_test_open_listener(missing, &receiver);
+	if (check(listener != NULL, "%s", capture.text)) {
+		check(!listener_waits_for(listener), "waits: %s", listener_waits_for(listener));
+		check(strstr(capture.text, "does not have the address yet") &&
+			      strstr(capture.text, "listening on 192.0.2.77:"),
+		      "%s", capture.text);
+		listener_close(listener);
+	}
+	point("with LISTEN_AVAILABLE it listens on an address that is missing");
+
+	listener = listener_test_open_listener(unknown, &receiver);
+	if (check(listener != NULL, "%s", capture.text)) {
+		check(strstr(capture.text, "listen = name.invalid:0: ") &&
+			      strstr(capture.text, "; trying again until it can listen\n"),
+		      "%s", capture.text);
+		check(listener_waits_for(listener) != NULL, "listens");
+		/* Several attempts with the same reason. */
+		capture_begin(&capture, STDERR_FILENO);
+		run_until(&receiver, 1, 1000);
+		capture_end(&capture);
+		check(!*capture.text, "%s", capture.text);
+		listener_close(listener);
+	}
+	point("and waits for a name that has no address, without a line for each attempt");
+
+	listener = listener_test_open_listener("systemd:other", &receiver);
+	check(!listener, "waits for a socket");
+	test_when = LISTEN_NOW;
+	point("but not for a socket that was not passed");
 }
 
 static void test_hand_over(void)
@@ -470,6 +512,7 @@ int main(void)
 	test_everywhere();
 	test_one_family();
 	test_listener_open_errors();
+	test_available();
 	test_hand_over();
 	if (tap_under_valgrind()) {
 		tap_skip("accepting without descriptors",
