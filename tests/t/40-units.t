@@ -46,6 +46,15 @@ sections systemd/dmacastd.service >"$work/one"
 sections systemd/dmacastd@.service >"$work/each"
 check "dmacastd@.service is dmacastd.service with another file" diff "$work/one" "$work/each"
 
+# A service that systemd has given up is down until an operator comes.
+for unit in systemd/dmacastd.service systemd/dmacastd@.service; do
+	matches "${unit#*/}: a failure restarts it" "$unit" '^Restart=on-failure$'
+	matches "${unit#*/}: ... after a pause" "$unit" '^RestartSec=[1-9]'
+	matches "${unit#*/}: ... without end" "$unit" '^StartLimitIntervalSec=0$'
+	is "${unit#*/}: ... and there is no other limit" \
+		"$(grep -cE '^(StartLimitBurst|StartLimitAction|RestartPreventExitStatus)=' "$unit")" 0
+done
+
 # --- what the units refer to is what the tree has ---
 major=$(sed -n 's/.*alloc_chrdev_region(.*, "\(.*\)");/\1/p' kmod/class.c)
 matches "the devices are those that the module registers" systemd/dmacastd.service \
