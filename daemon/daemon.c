@@ -4,7 +4,6 @@
 #include "config/arguments.h"
 #include "config/option_table.h"
 #include "control/control.h"
-#include "control/control_socket.h"
 #include "host/heartbeat.h"
 #include "host/limits.h"
 #include "lib/clock.h"
@@ -294,7 +293,7 @@ static bool open_control(struct daemon *daemon)
 		.drain = drain_wanted,
 		.reload = reload_wanted,
 	};
-	char *path = control_socket_path(daemon->config->daemon.control);
+	char *path = control_path(daemon->config->daemon.control);
 
 	if (!path)
 		return true;

@@ -7,8 +7,14 @@
 #include "lib/pattern.h"
 #include "lib/units.h"
 
+#include <bsd/string.h>
 #include <inttypes.h>
+#include <linux/major.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define MIN_BLOCKS 4
@@ -130,66 +136,221 @@ static unsigned int check_stream_settings(const struct stream_settings *stream, 
 	return errors;
 }
 
-/*
- * Return the stream before stream @number, or itself, that already has its endpoint @index; or NULL.
- * @taken: out: the endpoint there
- */
-static const struct stream_settings *earlier_user(const struct config *config, size_t number,
-						  size_t index, const char **taken)
+/* A TCP address that an option makes the daemon listen on. */
+struct claim {
+	const struct stream_settings *stream; /* NULL: the daemon itself */
+	const char *option, *text;
+	char endpoint[300]; /* the same address, for endpoint_conflicts() */
+};
+
+struct claims {
+	struct claim *item;
+	size_t count;
+};
+
+static void claims_add(struct claims *claims, const struct stream_settings *stream,
+		       const char *option, const char *text, const char *endpoint)
 {
-	const char *endpoint = config->streams[number].listen.item[index];
+	struct claim *claim = &claims->item[claims->count++];
 
-	for (size_t s = 0; s <= number; s++) {
-		const struct text_list *listen = &config->streams[s].listen;
+	*claim = (struct claim){ .stream = stream, .option = option, .text = text };
+	strlcpy(claim->endpoint, endpoint, sizeof(claim->endpoint));
+}
 
-		for (size_t i = 0; i < (s == number ? index : listen->count); i++) {
-			*taken = listen->item[i];
-			if (endpoint_conflicts(endpoint, *taken))
-				return &config->streams[s];
-		}
+/* Without a host, `metrics` is on the loopback only. */
+static void claims_add_metrics(struct claims *claims, const char *metrics)
+{
+	char endpoint[300];
+
+	if (*metrics != ':') {
+		claims_add(claims, NULL, "metrics", metrics, metrics);
+		return;
+	}
+	snprintf(endpoint, sizeof(endpoint), "127.0.0.1%s", metrics);
+	claims_add(claims, NULL, "metrics", metrics, endpoint);
+	snprintf(endpoint, sizeof(endpoint), "[::1]%s", metrics);
+	claims_add(claims, NULL, "metrics", metrics, endpoint);
+}
+
+static void claims_add_input(struct claims *claims, const struct stream_settings *stream)
+{
+	struct input input;
+	const char *expected;
+	char endpoint[300];
+	bool in_brackets;
+
+	if (!stream->input || !input_parse(stream->input, &input, &expected) ||
+	    input.kind != INPUT_TCP_LISTEN)
+		return;
+	in_brackets = strchr(input.address.host, ':');
+	snprintf(endpoint, sizeof(endpoint), in_brackets ? "[%s]:%s" : "%s:%s", input.address.host,
+		 input.address.port);
+	claims_add(claims, stream, "input", stream->input, endpoint);
+}
+
+/* Return: false without memory. */
+static bool claims_collect(struct claims *claims, const struct config *config)
+{
+	size_t count = 2 + config->stream_count;
+
+	for (size_t s = 0; s < config->stream_count; s++)
+		count += config->streams[s].listen.count;
+	*claims = (struct claims){ .item = calloc(count, sizeof(*claims->item)) };
+	if (!claims->item)
+		return false;
+	if (config->daemon.metrics)
+		claims_add_metrics(claims, config->daemon.metrics);
+	for (size_t s = 0; s < config->stream_count; s++) {
+		const struct stream_settings *stream = &config->streams[s];
+
+		claims_add_input(claims, stream);
+		for (size_t i = 0; i < stream->listen.count; i++)
+			claims_add(claims, stream, "listen", stream->listen.item[i],
+				   stream->listen.item[i]);
+	}
+	return true;
+}
+
+/* Return the first claim before @number that excludes it, or NULL. */
+static const struct claim *claims_earlier(const struct claims *claims, size_t number)
+{
+	for (size_t i = 0; i < number; i++) {
+		if (endpoint_conflicts(claims->item[number].endpoint, claims->item[i].endpoint))
+			return &claims->item[i];
 	}
 	return NULL;
 }
 
-/* An endpoint that is used twice would fail later, with a less clear message. */
-static unsigned int check_endpoints(const struct config *config, const char *origin)
+static const char *claim_section(const struct claim *claim, char text[300])
 {
+	snprintf(text, 300, claim->stream ? "[stream %s]" : "[daemon]",
+		 claim->stream ? claim->stream->name : "");
+	return text;
+}
+
+/* An address that is used twice would fail later, with a less clear message. */
+static unsigned int check_addresses(const struct config *config, const char *origin)
+{
+	struct claims claims;
 	unsigned int errors = 0;
 
-	for (size_t s = 0; s < config->stream_count; s++) {
-		const struct stream_settings *stream = &config->streams[s];
-
-		for (size_t i = 0; i < stream->listen.count; i++) {
-			const char *taken;
-			const struct stream_settings *user = earlier_user(config, s, i, &taken);
-
-			if (!user)
-				continue;
-			log_error("%s: [stream %s] listen = %s: taken by [stream %s], listen = %s; "
-				  "expected another address or port",
-				  origin, stream->name, stream->listen.item[i], user->name, taken);
-			errors++;
-		}
+	if (!claims_collect(&claims, config)) {
+		log_error("%s: no memory to check the addresses", origin);
+		return 1;
 	}
+	for (size_t i = 0; i < claims.count; i++) {
+		const struct claim *claim = &claims.item[i], *taken = claims_earlier(&claims, i);
+		char section[300], other[300];
+
+		if (!taken)
+			continue;
+		log_error("%s: %s %s = %s: taken by %s, %s = %s; expected another address or port",
+			  origin, claim_section(claim, section), claim->option, claim->text,
+			  claim_section(taken, other), taken->option, taken->text);
+		errors++;
+	}
+	free(claims.item);
 	return errors;
 }
 
-/* Return an earlier stream with the same source, where only one stream can have it; or NULL. */
-static const struct stream_settings *earlier_user_of_source(const struct config *config,
-							    size_t number)
+/* ---- sources that only one stream can have ---- */
+
+/* Return the path of the socket of an input unix-listen:PATH, or NULL. */
+static const char *check_listen_path(const char *text)
+{
+	struct input input;
+	const char *expected;
+
+	if (!text || !input_parse(text, &input, &expected) || input.kind != INPUT_UNIX_LISTEN)
+		return NULL;
+	return input.argument;
+}
+
+/* Return true if @device is a terminal. The slaves of pseudo-terminals are not in /sys. */
+static bool check_is_terminal(dev_t device)
+{
+	char path[64], subsystem[256];
+	ssize_t length;
+
+	if (major(device) >= UNIX98_PTY_SLAVE_MAJOR &&
+	    major(device) < UNIX98_PTY_SLAVE_MAJOR + UNIX98_PTY_MAJOR_COUNT)
+		return true;
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/subsystem", major(device), minor(device));
+	length = readlink(path, subsystem, sizeof(subsystem) - 1);
+	subsystem[length > 0 ? length : 0] = '\0';
+	return length > 4 && !strcmp(subsystem + length - 4, "/tty");
+}
+
+/* Return true if both paths are the same terminal now. */
+static bool check_is_same_terminal(const char *a, const char *b)
+{
+	struct input one, other;
+	struct stat one_status, other_status;
+	const char *expected;
+
+	return input_parse(a, &one, &expected) && input_parse(b, &other, &expected) &&
+	       one.kind == INPUT_PATH && other.kind == INPUT_PATH &&
+	       !stat(one.argument, &one_status) && !stat(other.argument, &other_status) &&
+	       S_ISCHR(one_status.st_mode) && S_ISCHR(other_status.st_mode) &&
+	       one_status.st_rdev == other_status.st_rdev && check_is_terminal(one_status.st_rdev);
+}
+
+/* Return why two streams cannot both have these inputs, or NULL. */
+static const char *check_inputs(const char *a, const char *b)
+{
+	const char *path = check_listen_path(a), *other = check_listen_path(b);
+
+	if (!strcmp(a, "-") && !strcmp(b, "-"))
+		return "one stream on standard input";
+	if (path && other && !strcmp(path, other))
+		return "one stream for each socket";
+	if (check_is_same_terminal(a, b))
+		return "one stream for each terminal";
+	return NULL;
+}
+
+/* Return why @other and @stream cannot both be there, or NULL. */
+static const char *check_source_pair(const struct stream_settings *stream,
+				     const struct stream_settings *other)
+{
+	if (stream->device && other->device && !strcmp(stream->device, other->device))
+		return "one stream for each device";
+	if (stream->input && other->input)
+		return check_inputs(stream->input, other->input);
+	return NULL;
+}
+
+/* Return: the number of errors that stream @number has because of those before it. */
+static unsigned int check_earlier_sources(const struct config *config, size_t number,
+					  const char *origin)
 {
 	const struct stream_settings *stream = &config->streams[number];
 
 	for (size_t i = 0; i < number; i++) {
-		const struct stream_settings *other = &config->streams[i];
+		const char *expected = check_source_pair(stream, &config->streams[i]);
 
-		if (stream->input && !strcmp(stream->input, "-") && other->input &&
-		    !strcmp(other->input, "-"))
-			return other;
-		if (stream->device && other->device && !strcmp(stream->device, other->device))
-			return other;
+		if (!expected)
+			continue;
+		log_error("%s: [stream %s] %s = %s: taken by [stream %s]; expected %s", origin,
+			  stream->name, stream->device ? "device" : "input",
+			  stream->device ? stream->device : stream->input, config->streams[i].name,
+			  expected);
+		return 1;
 	}
-	return NULL;
+	return 0;
+}
+
+static unsigned int check_control(const struct config *config, const struct stream_settings *stream,
+				  const char *origin)
+{
+	const char *path = check_listen_path(stream->input);
+
+	if (!path || !config->daemon.control || strcmp(path, config->daemon.control))
+		return 0;
+	log_error("%s: [stream %s] input = %s: taken by [daemon], control = %s; expected another "
+		  "path",
+		  origin, stream->name, stream->input, config->daemon.control);
+	return 1;
 }
 
 bool config_check(const struct config *config, const char *origin)
@@ -201,22 +362,10 @@ bool config_check(const struct config *config, const char *origin)
 		return false;
 	}
 	for (size_t i = 0; i < config->stream_count; i++) {
-		const struct stream_settings *stream = &config->streams[i], *earlier;
-
-		errors += check_stream_settings(stream, origin);
-		earlier = earlier_user_of_source(config, i);
-		if (!earlier)
-			continue;
-		if (stream->device)
-			log_error("%s: [stream %s] device = %s: taken by [stream %s]; expected one "
-				  "stream for each device",
-				  origin, stream->name, stream->device, earlier->name);
-		else
-			log_error("%s: [stream %s] input = -: taken by [stream %s]; expected one "
-				  "stream on standard input",
-				  origin, stream->name, earlier->name);
-		errors++;
+		errors += check_stream_settings(&config->streams[i], origin);
+		errors += check_earlier_sources(config, i, origin);
+		errors += check_control(config, &config->streams[i], origin);
 	}
-	errors += check_endpoints(config, origin);
+	errors += check_addresses(config, origin);
 	return errors == 0;
 }

@@ -50,7 +50,8 @@ const struct option_definition option_table[] = {
 	  .help = "show each client in the metrics, not only the totals of each stream" },
 
 	{ STREAM("input", input, input),
-	  .help = "source: - (standard input), a path, unix:PATH, tcp:HOST:PORT, exec:COMMAND" },
+	  .help = "source: -, PATH, unix:PATH, tcp:HOST:PORT, unix-listen:PATH, "
+		  "tcp-listen:PORT, exec:CMD" },
 	{ STREAM("pattern", pattern, rate), .minimum = 1, .maximum = UNITS_RATE_MAX,
 	  .help = "source: test data at this rate, which receivers can check" },
 	{ STREAM("pattern-form", pattern_form, choice), .default_text = "offsets",

@@ -13,11 +13,11 @@
  */
 #include "control/control.h"
 
-#include "control/control_socket.h"
 #include "control/request.h"
 #include "lib/clock.h"
 #include "lib/listen.h"
 #include "lib/log.h"
+#include "lib/unix_socket.h"
 
 #include <assert.h>
 #include <bsd/sys/queue.h>
@@ -25,6 +25,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,7 @@ TAILQ_HEAD(connection_list, connection);
 struct control {
 	struct event_base *base;
 	struct control_callbacks callbacks;
-	struct control_socket socket;
+	struct unix_socket socket;
 	bool is_bound; /* the socket exists */
 	struct listen_set *set;
 	struct connection_list connections;
@@ -386,13 +387,31 @@ static const struct listen_callbacks control_listen_callbacks = {
 	.describe = control_describe,
 };
 
+char *control_path(const char *wanted)
+{
+	const char *directory = getenv("RUNTIME_DIRECTORY");
+	char *path;
+
+	if (wanted)
+		return strdup(wanted);
+	if (!directory || *directory != '/' ||
+	    asprintf(&path, "%.*s/control", (int)strcspn(directory, ":"), directory) < 0)
+		return NULL;
+	return path;
+}
+
 static bool control_listen(struct control *control, const char *path)
 {
-	int fd = control_socket_open(&control->socket, path);
+	char what[sizeof("control socket ") + PATH_MAX], wrong[UNIX_SOCKET_WRONG];
 	const char *error;
+	int fd;
 
-	if (fd < 0)
+	snprintf(what, sizeof(what), "control socket %s", path);
+	fd = unix_socket_open(&control->socket, path, what, wrong);
+	if (fd < 0) {
+		log_error("control = %s: %s", path, wrong);
 		return false;
+	}
 	control->is_bound = true;
 	error = listen_on_bound(control->set, fd, MAX_CONNECTIONS);
 	if (error)
@@ -439,7 +458,7 @@ void control_close(struct control *control)
 	struct connection *connection;
 
 	if (control->is_bound)
-		control_socket_remove(&control->socket);
+		unix_socket_remove(&control->socket);
 	if (control->set)
 		listen_close(control->set);
 	while ((connection = TAILQ_FIRST(&control->connections))) {

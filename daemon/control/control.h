@@ -37,8 +37,16 @@ struct control_callbacks {
 };
 
 /**
+ * control_path() - return the path of the socket.
+ * @wanted: as configured, or NULL: "control" in the first directory of $RUNTIME_DIRECTORY
+ *
+ * Return: a string that the caller frees; NULL for no socket.
+ */
+char *control_path(const char *wanted);
+
+/**
  * control_open() - listen.
- * @path: see control_socket.h
+ * @path: see control_path()
  *
  * Return: NULL after an error, which was logged.
  */

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -24,12 +25,30 @@ static bool has_prefix(const char *text)
 	return end != text && *end == ':';
 }
 
+/* Parse "PORT" or what address_parse() takes. */
+static bool parse_listen_address(const char *text, struct address *address)
+{
+	char with_colon[sizeof(address->port) + 1];
+	const char *ignored;
+
+	if (strchr(text, ':'))
+		return address_parse(text, address, &ignored);
+	return snprintf(with_colon, sizeof(with_colon), ":%s", text) < (int)sizeof(with_colon) &&
+	       address_parse(with_colon, address, &ignored);
+}
+
+static bool is_socket_path(const char *path)
+{
+	return *path && strlen(path) < sizeof(((struct sockaddr_un *)0)->sun_path);
+}
+
 bool input_parse(const char *text, struct input *input, const char **expected)
 {
 	const char *argument, *ignored;
 
-	*expected = "-, a path, unix:PATH, tcp:HOST:PORT or exec:COMMAND; a path such as a:b is "
-		    "written ./a:b";
+	*expected =
+		"-, a path, unix:PATH, tcp:HOST:PORT, unix-listen:PATH, tcp-listen:HOST:PORT or "
+		"exec:COMMAND; a path such as a:b is written ./a:b";
 	input->argument = text;
 	if (!*text)
 		return false;
@@ -41,7 +60,21 @@ bool input_parse(const char *text, struct input *input, const char **expected)
 		input->kind = INPUT_UNIX;
 		input->argument = argument;
 		*expected = "unix:PATH with a path of 1 to 107 bytes";
-		return *argument && strlen(argument) < sizeof(((struct sockaddr_un *)0)->sun_path);
+		return is_socket_path(argument);
+	}
+	if ((argument = after_prefix(text, "unix-listen:"))) {
+		input->kind = INPUT_UNIX_LISTEN;
+		input->argument = argument;
+		*expected = "unix-listen:PATH with a path of 1 to 107 bytes";
+		return is_socket_path(argument);
+	}
+	if ((argument = after_prefix(text, "tcp-listen:"))) {
+		input->kind = INPUT_TCP_LISTEN;
+		input->argument = argument;
+		*expected =
+			"tcp-listen:PORT, tcp-listen:HOST:PORT or tcp-listen:[IPV6]:PORT, with a "
+			"port from 0 to 65535";
+		return parse_listen_address(argument, &input->address);
 	}
 	if ((argument = after_prefix(text, "tcp:"))) {
 		input->kind = INPUT_TCP;

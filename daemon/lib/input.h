@@ -8,17 +8,19 @@
 #include <stdbool.h>
 
 enum input_kind {
-	INPUT_STDIN, /* "-" */
-	INPUT_PATH,  /* a FIFO, a file or a character device */
-	INPUT_UNIX,  /* "unix:PATH" */
-	INPUT_TCP,   /* "tcp:HOST:PORT" */
-	INPUT_EXEC,  /* "exec:COMMAND" */
+	INPUT_STDIN,	   /* "-" */
+	INPUT_PATH,	   /* a FIFO, a file or a character device */
+	INPUT_UNIX,	   /* "unix:PATH" */
+	INPUT_TCP,	   /* "tcp:HOST:PORT" */
+	INPUT_UNIX_LISTEN, /* "unix-listen:PATH" */
+	INPUT_TCP_LISTEN,  /* "tcp-listen:[HOST:]PORT" */
+	INPUT_EXEC,	   /* "exec:COMMAND" */
 };
 
 struct input {
 	enum input_kind kind;
 	const char *argument;	/* path or command, within the parsed text */
-	struct address address; /* for INPUT_TCP */
+	struct address address; /* for INPUT_TCP and INPUT_TCP_LISTEN */
 };
 
 /**
@@ -27,5 +29,11 @@ struct input {
  * @expected: out: on failure, what would be right
  */
 bool input_parse(const char *text, struct input *input, const char **expected);
+
+/** input_listens() - return true if producers connect to it. */
+static inline bool input_listens(enum input_kind kind)
+{
+	return kind == INPUT_UNIX_LISTEN || kind == INPUT_TCP_LISTEN;
+}
 
 #endif

@@ -172,6 +172,8 @@ static bool listen_add_socket(struct listen_set *set, int fd)
 	}
 	evconnlistener_set_error_cb(socket, listen_accept_failed);
 	set->socket[set->sockets++] = socket;
+	if (set->held)
+		evconnlistener_disable(socket);
 	listen_report_opened(set, fd);
 	return true;
 }
@@ -313,6 +315,37 @@ static int listen_on_all(struct listen_set *set, const struct addrinfo *addresse
 	return set->sockets ? 0 : error;
 }
 
+/* Return true if another set of this process listens on @port, at any address. */
+static bool listen_others_have(const struct listen_set *self, const char *port)
+{
+	const struct listen_set *set;
+
+	LIST_FOREACH (set, &sets, entry) {
+		for (unsigned int i = 0; set != self && i < set->sockets; i++) {
+			struct sockaddr_storage bound = { 0 };
+			socklen_t length = sizeof(bound);
+			/* The port is at the same place in both families. */
+			const struct sockaddr_in *in = (const void *)&bound;
+
+			getsockname(evconnlistener_get_fd(set->socket[i]),
+				    (struct sockaddr *)&bound, &length);
+			if (bound.ss_family != AF_UNIX && ntohs(in->sin_port) == atoi(port))
+				return true;
+		}
+	}
+	return false;
+}
+
+static const char *listen_reason(const struct listen_set *set, int error, const char *port)
+{
+	if (!error)
+		return NULL;
+	if (error == EADDRINUSE && listen_others_have(set, port))
+		return "Address already in use by this daemon; to move a port, remove its former "
+		       "use and reload first";
+	return strerror(error);
+}
+
 const char *listen_on_address(struct listen_set *set, const struct address *address,
 			      const struct listen_options *options)
 {
@@ -338,7 +371,7 @@ const char *listen_on_address(struct listen_set *set, const struct address *addr
 		error = listen_on_all(set, addresses, &wanted, address->host[0] && !literal);
 	freeaddrinfo(addresses);
 	set->missing = listen_lacks_address(error);
-	return error ? strerror(error) : NULL;
+	return listen_reason(set, error, address->port);
 }
 
 bool listen_is_missing(const struct listen_set *set)

@@ -76,7 +76,7 @@ struct stream_settings {
 
 struct daemon_settings {
 	/* Fixed while the daemon runs. */
-	char *control; /* path of the control socket; NULL: see control_socket_path() */
+	char *control; /* path of the control socket; NULL: see control_path() */
 	char *metrics; /* address of the HTTP listener; NULL: none */
 	bool metrics_per_client;
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/dialer.h"
 
+#include "source/keepalive.h"
+
 #include <bsd/string.h>
 #include <errno.h>
 #include <event2/dns.h>
 #include <event2/event.h>
 #include <event2/util.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,15 +16,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-/*
- * A peer that loses its power sends nothing any more, and a receiver that only waits would never know. The
- * first probe after 15 s of silence, then one each 5 s; without an answer the connection ends after 30 s.
- */
-#define KEEPALIVE_IDLE_S 15
-#define KEEPALIVE_INTERVAL_S 5
-#define KEEPALIVE_COUNT 3
-#define UNACKNOWLEDGED_MS 30000
 
 /* Enough for about ten addresses and their errors; the rest is cut off. */
 #define DIALER_ERROR_TEXT 768
@@ -92,24 +84,6 @@ static void dialer_fail_attempt(struct dialer *dialer, int error)
 	dialer_try_addresses(dialer);
 }
 
-/* The connection works without; kernels differ in what they have. */
-static void dialer_set_keepalive(int fd)
-{
-	static const struct {
-		int level, option, value;
-	} options[] = {
-		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
-		{ IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S },
-		{ IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S },
-		{ IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT },
-		{ IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS },
-	};
-
-	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-		setsockopt(fd, options[i].level, options[i].option, &options[i].value,
-			   sizeof(options[i].value));
-}
-
 static void dialer_socket_ready(evutil_socket_t fd, short what, void *argument)
 {
 	struct dialer *dialer = argument;
@@ -131,7 +105,7 @@ static int dialer_connect(struct dialer *dialer, const struct sockaddr *address,
 	if (dialer->fd < 0)
 		return errno;
 	if (address->sa_family != AF_UNIX)
-		dialer_set_keepalive(dialer->fd);
+		keepalive_set(dialer->fd);
 	if (connect(dialer->fd, address, length) && errno != EINPROGRESS)
 		return errno;
 	dialer->event = event_new(dialer->base, dialer->fd, EV_WRITE, dialer_socket_ready, dialer);
@@ -189,7 +163,7 @@ static void dialer_resolved(int error, struct evutil_addrinfo *addresses, void *
 		strlcpy(dialer->error, evutil_gai_strerror(error), sizeof(dialer->error));
 	dialer->addresses = addresses;
 	dialer->next = addresses;
-	dialer_continue(dialer, dialer_after_resolving);
+	event_active(dialer->event, EV_TIMEOUT, 0);
 }
 
 static void dialer_resolve(struct dialer *dialer)
@@ -213,6 +187,13 @@ static void dialer_resolve(struct dialer *dialer)
 	if (!dialer->dns) {
 		strlcpy(dialer->error, "no usable name server in /etc/resolv.conf",
 			sizeof(dialer->error));
+		dialer_finish(dialer);
+		return;
+	}
+	/* Now, so that dialer_resolved() needs no memory. */
+	dialer->event = evtimer_new(dialer->base, dialer_after_resolving, dialer);
+	if (!dialer->event) {
+		strlcpy(dialer->error, "no memory", sizeof(dialer->error));
 		dialer_finish(dialer);
 		return;
 	}

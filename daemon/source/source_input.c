@@ -9,6 +9,8 @@
  *                                 ▼
  *                             FOLLOWING (a regular file, with on-end = wait)
  *
+ * A source that producers connect to is LISTENING instead of DIALING and RETRYING.
+ *
  * What can be opened without waiting skips DIALING. STARVED keeps the descriptor but does not watch
  * it, so that the sender feels the back-pressure. A path that is missing is RETRYING: inotify says when
  * it is there, and the timer helps where inotify cannot.
@@ -20,6 +22,7 @@
 #include "lib/input.h"
 #include "lib/log.h"
 #include "lib/units.h"
+#include "source/acceptor.h"
 #include "source/command.h"
 #include "source/dialer.h"
 #include "source/filler.h"
@@ -47,6 +50,7 @@
 enum input_state {
 	INPUT_IDLE,
 	INPUT_DIALING,
+	INPUT_LISTENING,
 	INPUT_READING,
 	INPUT_STARVED,
 	INPUT_RETRYING,
@@ -81,8 +85,11 @@ struct input_source {
 	char missing_why[128];	   /* logged last */
 	struct log_limit ends;
 
-	struct dialer *dialer;	 /* of INPUT_DIALING */
-	struct command *command; /* of INPUT_EXEC, until it has ended */
+	struct dialer *dialer;	   /* of INPUT_DIALING */
+	struct acceptor *acceptor; /* of a source that listens, until it ends */
+	char producer[PRODUCER_TEXT];
+	struct log_limit producers; /* lines of those that connect */
+	struct command *command;    /* of INPUT_EXEC, until it has ended */
 	struct event retry;
 	struct event silence; /* when input-timeout may be over */
 	uint64_t active_ns;   /* last byte, or since when one is expected */
@@ -118,8 +125,8 @@ static void input_publish_state(struct input_source *input)
 
 static void input_set_state(struct input_source *input, enum input_state state)
 {
-	static const char *const name[] = { "idle",	"dialing",   "reading", "starved",
-					    "retrying", "following", "ended" };
+	static const char *const name[] = { "idle",    "dialing",  "listening", "reading",
+					    "starved", "retrying", "following", "ended" };
 
 	if (state == input->state)
 		return;
@@ -143,6 +150,12 @@ static void input_close_descriptor(struct input_source *input)
 	input->fd = -1;
 }
 
+static void input_close_acceptor(struct input_source *input)
+{
+	acceptor_close(input->acceptor);
+	input->acceptor = NULL;
+}
+
 /* Close all that belongs to one connection or one run of a command. */
 static void input_close_all(struct input_source *input)
 {
@@ -150,6 +163,7 @@ static void input_close_all(struct input_source *input)
 	if (input->dialer)
 		dialer_cancel(input->dialer);
 	input->dialer = NULL;
+	input_close_acceptor(input);
 	if (input->command)
 		command_release(input->command);
 	input->command = NULL;
@@ -235,6 +249,27 @@ static void input_file_ended(struct input_source *input, const char *why)
 		input_set_state(input, INPUT_FOLLOWING);
 }
 
+/* Return true if the producer sent nothing, like a program that only tests the port. */
+static bool input_was_empty(const struct input_source *input)
+{
+	return input->acceptor && input->source.last_byte_ns < input->opened_ns;
+}
+
+static void input_listen(struct input_source *input)
+{
+	input_set_state(input, INPUT_LISTENING);
+	acceptor_next(input->acceptor);
+}
+
+static void input_producer_ended(struct input_source *input, const char *why)
+{
+	log_limited(&input->ends, LOG_LEVEL_INFO,
+		    "stream %s: input %s: producer %s: %s; waiting for the next one",
+		    input->settings->name, input->source.text, input->producer, why);
+	input_close_descriptor(input);
+	input_listen(input);
+}
+
 /* The input ended or failed: hand on what was read, then end, or open it again. */
 static void input_at_end(struct input_source *input, const char *why)
 {
@@ -243,10 +278,15 @@ static void input_at_end(struct input_source *input, const char *why)
 	event_del(&input->readable);
 	if (input->command)
 		command_finish(input->command, input->settings->stop_timeout);
-	if (!input->reopens) {
+	if (!input->reopens && !input_was_empty(input)) {
 		input_close_descriptor(input);
+		input_close_acceptor(input);
 		input_set_state(input, INPUT_ENDED);
 		input->callbacks->ended(input->argument, why);
+		return;
+	}
+	if (input->acceptor) {
+		input_producer_ended(input, why);
 		return;
 	}
 	if (input->is_fifo || input->is_regular) {
@@ -300,8 +340,10 @@ static void input_read_failed(struct input_source *input, int error)
 		input->replaced = false;
 		return;
 	}
-	log_warning("stream %s: input %s: %s", input->settings->name, input->source.text,
-		    strerror(error));
+	/* A producer is named when the next one is waited for. */
+	if (!input->acceptor)
+		log_warning("stream %s: input %s: %s", input->settings->name, input->source.text,
+			    strerror(error));
 	input_at_end(input, strerror(error));
 }
 
@@ -529,8 +571,21 @@ static void input_adopt_connection(struct input_source *input, int fd)
 
 	fstat(fd, &status);
 	input_adopt(input, fd, &status);
-	log_info("stream %s: input %s: open", input->settings->name, input->source.text);
+	if (input->acceptor)
+		log_limited(&input->producers, LOG_LEVEL_INFO,
+			    "stream %s: input %s: producer %s connected", input->settings->name,
+			    input->source.text, input->producer);
+	else
+		log_info("stream %s: input %s: open", input->settings->name, input->source.text);
 	input_watch(input);
+}
+
+static void input_producer_accepted(void *argument, int fd, const char *peer)
+{
+	struct input_source *input = argument;
+
+	strlcpy(input->producer, peer, sizeof(input->producer));
+	input_adopt_connection(input, fd);
 }
 
 static void input_connected(void *argument, int fd, const char *error)
@@ -595,6 +650,10 @@ static void input_open_again(struct input_source *input)
 		}
 		wrong = "no memory";
 		break;
+	case INPUT_UNIX_LISTEN:
+	case INPUT_TCP_LISTEN:
+		input_listen(input);
+		return;
 	case INPUT_EXEC:
 		input->command =
 			command_start(input->base, input->settings->name, input->input.argument,
@@ -644,6 +703,7 @@ static void input_stop(struct source *source)
 	struct input_source *input = (struct input_source *)source;
 
 	event_del(&input->retry);
+	input_close_acceptor(input);
 	if (input->command) {
 		command_end(input->command, input->settings->stop_timeout);
 		input_drain_command(input);
@@ -695,11 +755,21 @@ static const struct source_type input_type = {
 	.close = input_close,
 };
 
+static bool input_open_acceptor(struct input_source *input, char wrong[ACCEPTOR_WRONG])
+{
+	static const struct acceptor_callbacks callbacks = { .accepted = input_producer_accepted };
+
+	input->acceptor = acceptor_open(input->base, input->settings->name, input->source.text,
+					&input->input, &callbacks, input, wrong);
+	return input->acceptor;
+}
+
 struct source *source_input_open(struct event_base *base, const struct stream_settings *settings,
 				 struct ring *ring, const struct source_callbacks *callbacks,
 				 void *argument)
 {
 	struct input_source *input = calloc(1, sizeof(*input));
+	char acceptor_wrong[ACCEPTOR_WRONG];
 	const char *wrong = "no memory";
 
 	if (!input)
@@ -733,6 +803,11 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 			input_log_missing(input, wrong);
 		else if (wrong)
 			goto fail;
+	}
+	/* An address that is taken is an error now, as for `listen`. */
+	if (input_listens(input->input.kind) && !input_open_acceptor(input, acceptor_wrong)) {
+		wrong = acceptor_wrong;
+		goto fail;
 	}
 	return &input->source;
 fail:

@@ -234,6 +234,157 @@ daemon_stop
 check "exec: nothing of a command is left behind" \
 	sh -c "! ps -o pid= -g $group 2>/dev/null | grep -q ."
 
+# --- producers that connect ---
+# producers_port: print the port that producers connect to.
+producers_port()
+{
+	sed -n 's/.*producers can connect to .*:\([0-9]*\)$/\1/p' "$log" | head -n 1
+}
+
+daemon_run --input tcp-listen:127.0.0.1:0 --on-end close --hold 2 "${whole[@]}"
+socat -u "OPEN:$work/pattern" "TCP:127.0.0.1:$(producers_port)" &
+feed_ok "tcp-listen: every byte of a producer, to two clients" --clients 2 --from-start \
+	--until-end --expect-bytes 20M "127.0.0.1:$port"
+daemon_wait 20
+is "tcp-listen with on-end = close: the daemon ends with its first producer" "$status" 0
+matches "tcp-listen: the log names the producer" "$log" 'producer 127\.0\.0\.1:[0-9]* connected'
+
+# The second one connects and has sent all that the sockets hold before the first one ends.
+daemon_run --input tcp-listen:0 --hold 1 --metrics 127.0.0.1:0 --control "$work/control" "${whole[@]}"
+producers=$(producers_port)
+http=$(sed -n 's,.*metrics at http://127\.0\.0\.1:\([0-9]*\)/.*,\1,p' "$log")
+# up VALUE: do the metrics say that the source is up, or not, and the status that it waits, or not?
+up()
+{
+	local fd
+
+	exec {fd}<>"/dev/tcp/127.0.0.1/$http"
+	printf 'GET /metrics HTTP/1.0\r\n\r\n' >&"$fd"
+	timeout 30 cat <&"$fd" >"$work/page"
+	exec {fd}>&-
+	"$BUILD/dmacastctl" --socket "$work/control" status >"$work/status"
+	grep -q "^dmacast_stream_source_up{stream=\"main\"} $1\$" "$work/page" &&
+		grep -Eq "^sources +1 $([ "$1" -eq 1 ] && echo '(running|silent)' || echo waiting)" "$work/status"
+}
+check "tcp-listen: without a producer the source is not up, and waits" up 0
+feed_start waiting --clients 1 --from-start --bytes 20M "127.0.0.1:$port"
+exec {first}<>"/dev/tcp/127.0.0.1/$producers"
+head -c 10000001 "$work/pattern" >&"$first"
+(
+	exec {first}>&-
+	tail -c +10000002 "$work/pattern" | socat -u - "TCP:127.0.0.1:$producers"
+) &
+second=$!
+will_end "$second"
+check "tcp-listen: with a producer it is up" wait_until 10 up 1
+sleep 0.3
+is "tcp-listen: the second producer waits" "$(grep -c 'producer .* connected' "$log")" 1
+exec {first}>&-
+feed_end_ok "tcp-listen: one producer after the other, one stream" waiting
+check "tcp-listen: when the last one has ended it waits again" wait_until 10 up 0
+is "tcp-listen: each is one restart, but the first" \
+	"$(sed -n 's/^dmacast_stream_source_restarts_total{stream="main"} //p' "$work/page")" 1
+
+# A producer that is killed while it writes, and one that is killed while it waits.
+socat -u OPEN:/dev/zero "TCP:127.0.0.1:$producers" &
+killed=$!
+will_end "$killed"
+wait_until 10 up 1
+(
+	exec 3<>"/dev/tcp/127.0.0.1/$producers"
+	exec sleep 600
+) &
+gone=$!
+will_end "$gone"
+wait_until 10 sh -c "ss -Htn state established '( dport = :$producers )' | grep -c . | grep -qx 2"
+signal_to KILL "$gone"
+signal_to KILL "$killed"
+{ wait "$killed" "$gone"; } 2>/dev/null
+exec {client}<>"/dev/tcp/127.0.0.1/$port"
+sleep 0.5 # the zeros are over for a client that connects now
+printf 'after the killed ones' | socat -u - "TCP:127.0.0.1:$producers"
+check "tcp-listen: after producers that were killed the next one is read" \
+	wait_until 20 sh -c "[ \"\$(grep -c 'producer .* connected' '$log')\" -ge 4 ]"
+check "tcp-listen: ... to its end" wait_until 20 up 0
+exec {client}>&-
+daemon_stop
+is "tcp-listen: exit status" "$status" 0
+
+# --- producers: a block that is not full, and silence ---
+daemon_run --input "tcp-listen:127.0.0.1:0" --flush 1h --input-timeout 500ms --hold 1 "${whole[@]}"
+producers=$(producers_port)
+exec {client}<>"/dev/tcp/127.0.0.1/$port"
+exec {first}<>"/dev/tcp/127.0.0.1/$producers"
+printf abc >&"$first"
+exec {second}<>"/dev/tcp/127.0.0.1/$producers"
+printf def >&"$second"
+is "a producer that is silent: what it sent arrives, and then what the next one sends" \
+	"$(timeout 20 head -c 6 <&"$client")" abcdef
+matches "... which the log says" "$log" 'producer 127.*: no byte for 500ms; waiting for the next one'
+exec {client}>&- {first}>&- {second}>&-
+daemon_stop
+
+# --- producers by a Unix socket ---
+socat UNIX-LISTEN:"$work/producers",unlink-close=0 - </dev/null >/dev/null &
+live=$!
+will_end "$live"
+wait_until 10 test -S "$work/producers"
+kill -STOP "$live"
+daemon_run --input "unix-listen:$work/producers" "${whole[@]}"
+daemon_wait 10
+is "unix-listen: the socket of another process is refused" "$status" 1
+matches "... which the log says" "$log" "input = unix-listen:$work/producers: another process listens there"
+kill -CONT "$live"
+signal_to KILL "$live"
+{ wait "$live"; } 2>/dev/null
+check "unix-listen: the socket that it leaves is there" test -S "$work/producers"
+daemon_run --input "unix-listen:$work/producers" --hold 1 "${whole[@]}"
+matches "unix-listen: one that nothing listens on is replaced" "$log" 'replaced one that nothing listened on'
+socat -u "OPEN:$work/pattern" "UNIX:$work/producers" &
+feed_ok "unix-listen: every byte" --from-start --bytes 20M "127.0.0.1:$port"
+daemon_stop
+is "unix-listen: exit status" "$status" 0
+ok "$([ ! -e "$work/producers" ]; echo $?)" "unix-listen: the socket is removed at the end"
+
+# --- producers and a reload ---
+free=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport')
+printf '[stream s]\ninput = tcp-listen:%s\nlisten = 127.0.0.1:0\nring-size = 16M\n' \
+	"127.0.0.1:$free" >"$work/reload.conf"
+ctl()
+{
+	"$BUILD/dmacastctl" --socket "$work/control" "$@"
+}
+daemon_run -c "$work/reload.conf" --control "$work/control"
+exec {first}<>"/dev/tcp/127.0.0.1/$free"
+wait_until 10 grep -q 'producer .* connected' "$log"
+exec {second}<>"/dev/tcp/127.0.0.1/$free"
+sed -i 's/16M/8M/' "$work/reload.conf"
+check "reload: another ring of a stream with producers" ctl reload
+check "reload: ... the producer that waited is the next one" \
+	wait_until 10 sh -c "[ \"\$(grep -c 'producer .* connected' '$log')\" -eq 2 ]"
+exec {first}>&- {second}>&-
+# The port becomes an endpoint of another stream: not in one step, and nothing changes.
+cp "$work/reload.conf" "$work/before.conf"
+printf '[stream s]\npattern = 1M/s\nlisten = 127.0.0.1:0\n[stream t]\npattern = 1M/s\nlisten = 127.0.0.1:%s\n' \
+	"$free" >"$work/reload.conf"
+ok "$(! ctl reload 2>"$work/refused"; echo $?)" "reload: a port that an input has cannot become an endpoint at once"
+matches "reload: ... which the answer says" "$work/refused" \
+	"listen = 127.0.0.1:$free: Address already in use by this daemon; to move a port, remove its former use"
+check "reload: ... and producers are accepted as before" \
+	sh -c "printf x | socat -u - TCP:127.0.0.1:$free"
+sed -i '/stream t/,$d' "$work/reload.conf"
+check "reload: the input is removed" ctl reload
+ok "$(! socat -u - "TCP:127.0.0.1:$free" </dev/null 2>/dev/null; echo $?)" "reload: ... and nothing listens there"
+printf '[stream t]\npattern = 1M/s\nlisten = 127.0.0.1:%s\n' "$free" >>"$work/reload.conf"
+check "reload: then the port can be an endpoint" ctl reload
+printf '[stream s]\ninput = tcp-listen:%s\nlisten = 127.0.0.1:0\n' "127.0.0.1:$free" >"$work/reload.conf"
+ok "$(! ctl reload 2>"$work/refused"; echo $?)" "reload: nor can the port of an endpoint become an input at once"
+matches "reload: ... which the answer says" "$work/refused" \
+	"input = tcp-listen:127.0.0.1:$free: Address already in use by this daemon; to move a port"
+feed_ok "reload: ... and clients are served there as before" --bytes 64K "127.0.0.1:$free"
+daemon_stop
+is "reload: exit status" "$status" 0
+
 # --- what is not there ---
 for input in "$work/missing" "$work"; do
 	daemon_run --input "$input" --listen 127.0.0.1:0
@@ -245,7 +396,7 @@ done
 for input in udp:0.0.0.0:5000 C:foo; do
 	"$BUILD/dmacastd" --check --input "$input" --listen 127.0.0.1:0 >"$work/check.log" 2>&1
 	is "input $input: refused by --check" "$?" 1
-	matches "input $input: ... which names the kinds" "$work/check.log" 'unix:PATH, tcp:HOST:PORT or exec:COMMAND'
+	matches "input $input: ... which names the kinds" "$work/check.log" 'unix-listen:PATH, tcp-listen:HOST:PORT or exec:COMMAND'
 done
 
 # --- drop: a client that comes later starts with what comes then ---

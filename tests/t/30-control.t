@@ -299,7 +299,7 @@ daemon_run --pattern 1M/s --listen 127.0.0.1:0 --control "$control"
 daemon_wait 10
 is "a second daemon at the same path: exit status" "$status" 1
 matches "a second daemon at the same path: says what is wrong" "$log" \
-	"control = $control: another daemon answers there; stop it"
+	"control = $control: another process listens there; stop it"
 is "the first one has its socket still" "$("${ctl[@]}" --json status | jq .pid)" "$first"
 kill -STOP "$first"
 daemon_run --pattern 1M/s --listen 127.0.0.1:0 --control "$control"

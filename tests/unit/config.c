@@ -14,6 +14,7 @@
 #include "capture.h"
 #include "tap.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -192,7 +193,8 @@ static const struct {
 	{ "an empty input", TEXT("[stream a]\ninput = ; -\nlisten = :1\n"), 2,
 	  "input =", "-, a path, unix:PATH", 0 },
 	{ "an unknown kind of input", TEXT("[stream a]\ninput = udp:0.0.0.0:5000\nlisten = :1\n"),
-	  2, "input = udp:0.0.0.0:5000", "-, a path, unix:PATH, tcp:HOST:PORT or exec:COMMAND", 0 },
+	  2, "input = udp:0.0.0.0:5000", "tcp-listen:HOST:PORT or exec:COMMAND; a path such as",
+	  0 },
 	{ "a kind of input in capitals", TEXT("[stream a]\ninput = TCP:h:1\nlisten = :1\n"), 2,
 	  "input = TCP:h:1", "-, a path, unix:PATH", 0 },
 	{ "a URL as an input", TEXT("[stream a]\ninput = http://h/x\nlisten = :1\n"), 2,
@@ -291,6 +293,49 @@ static const struct {
 	{ "a socket of another stream",
 	  TEXT(STREAM "listen = systemd:s\n[stream b]\npattern = max\nlisten = systemd:s\n"), 0,
 	  "[stream b] listen = systemd:s: taken by [stream a]", "another address or port", 0 },
+	{ "an endpoint that is the address of the metrics",
+	  TEXT("[daemon]\nmetrics = :9431\n" STREAM "listen = 127.0.0.1:9431\n"), 0,
+	  "[stream a] listen = 127.0.0.1:9431: taken by [daemon], metrics = :9431",
+	  "another address or port", 0 },
+	{ "every address, and the metrics on one port",
+	  TEXT("[daemon]\nmetrics = [::1]:9431\n" STREAM "listen = *:9431\n"), 0,
+	  "[stream a] listen = *:9431: taken by [daemon], metrics = [::1]:9431",
+	  "another address or port", 0 },
+	{ "an input at an endpoint of its stream",
+	  TEXT("[stream a]\ninput = tcp-listen:7000\nlisten = 127.0.0.1:7000\n"), 0,
+	  "[stream a] listen = 127.0.0.1:7000: taken by [stream a], input = tcp-listen:7000",
+	  "another address or port", 0 },
+	{ "an input at an endpoint of another stream",
+	  TEXT(STREAM "[stream b]\ninput = tcp-listen:[::1]:7000\nlisten = :1\n"), 0,
+	  "[stream b] input = tcp-listen:[::1]:7000: taken by [stream a], listen = :7000",
+	  "another address or port", 0 },
+	{ "an input at the address of the metrics",
+	  TEXT("[daemon]\nmetrics = *:9431\n[stream b]\ninput = tcp-listen:9431\nlisten = :1\n"), 0,
+	  "[stream b] input = tcp-listen:9431: taken by [daemon], metrics = *:9431",
+	  "another address or port", 0 },
+	{ "two inputs at one address",
+	  TEXT("[stream a]\ninput = tcp-listen:5\nlisten = :1\n"
+	       "[stream b]\ninput = tcp-listen:*:5\nlisten = :2\n"),
+	  0, "[stream b] input = tcp-listen:*:5: taken by [stream a], input = tcp-listen:5",
+	  "another address or port", 0 },
+	{ "two inputs at one path",
+	  TEXT("[stream a]\ninput = unix-listen:/x\nlisten = :1\n"
+	       "[stream b]\ninput = unix-listen:/x\nlisten = :2\n"),
+	  0, "[stream b] input = unix-listen:/x: taken by [stream a]", "one stream for each socket",
+	  0 },
+	{ "an input at the path of the control socket",
+	  TEXT("[daemon]\ncontrol = /x\n[stream a]\ninput = unix-listen:/x\nlisten = :1\n"), 0,
+	  "[stream a] input = unix-listen:/x: taken by [daemon], control = /x", "another path", 0 },
+	{ "a port of an input that is too high",
+	  TEXT("[stream a]\ninput = tcp-listen:65536\nlisten = :1\n"), 2,
+	  "input = tcp-listen:65536", "tcp-listen:PORT, tcp-listen:HOST:PORT or", 0 },
+	{ "an input without a port", TEXT("[stream a]\ninput = tcp-listen:\nlisten = :1\n"), 2,
+	  "input = tcp-listen:", "with a port from 0 to 65535", 0 },
+	{ "an input without a path", TEXT("[stream a]\ninput = unix-listen:\nlisten = :1\n"), 2,
+	  "input = unix-listen:", "a path of 1 to 107 bytes", 0 },
+	{ "a loop of what producers send",
+	  TEXT("[stream a]\ninput = tcp-listen:5\nlisten = :1\nloop = yes\n"), 0,
+	  "[stream a] loop = yes", "a regular file", 0 },
 	{ "two streams on standard input", TEXT(STREAM "[stream b]\ninput = -\nlisten = :1\n"), 0,
 	  "[stream b] input = -: taken by [stream a]", "one stream on standard input", 0 },
 	{ "two streams of one device", TEXT(DEVICE "[stream b]\ndevice = /dev/x\nlisten = :1\n"), 0,
@@ -322,6 +367,32 @@ static void test_wrong_files(void)
 		config_free(&config);
 		point("wrong file: %s", wrong_files[i].title);
 	}
+}
+
+static void test_same_terminal(void)
+{
+	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct config config;
+	char text[256], key[64];
+
+	if (fd < 0)
+		err(1, "pseudo-terminal");
+	snprintf(text, sizeof(text),
+		 "[stream a]\ninput = %s\nlisten = :1\n[stream b]\ninput = %s\nlisten = :2\n",
+		 ptsname(fd), ptsname(fd));
+	write_config_file(text, strlen(text));
+	check(!read_config(&config, path), "taken");
+	snprintf(key, sizeof(key), "[stream b] input = %s: taken by [stream a]", ptsname(fd));
+	check(is_logged("test: error: ", key, "one stream for each terminal"), "%s", capture.text);
+	config_free(&config);
+	close(fd);
+	snprintf(text, sizeof(text),
+		 "[stream a]\ninput = /dev/zero\nlisten = :1\n"
+		 "[stream b]\ninput = /dev/zero\nlisten = :2\n");
+	write_config_file(text, strlen(text));
+	check(read_config(&config, path), "%s", capture.text);
+	config_free(&config);
+	point("two streams cannot have the same terminal, but other devices");
 }
 
 /* Each option of the table refuses this value with an error. */
@@ -1030,6 +1101,7 @@ int main(void)
 	unsetenv("JOURNAL_STREAM");
 	log_init("test");
 	test_wrong_files();
+	test_same_terminal();
 	test_wrong_values();
 	test_no_file();
 	test_endless_files();

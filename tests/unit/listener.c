@@ -257,7 +257,7 @@ static void test_listener_open_errors(void)
 	second = listener_test_open_listener(text, &receiver);
 	check(!second, "listens twice");
 	check(strstr(capture.text, "stream adc: listen = 127.0.0.1:") &&
-		      strstr(capture.text, ": Address already in use\n"),
+		      strstr(capture.text, ": Address already in use by this daemon; "),
 	      "%s", capture.text);
 	point("a port that is taken is an error, which is logged");
 	listener_close(listener);

@@ -859,6 +859,268 @@ static void test_unix(void)
 	point("a Unix socket that is not there yet is tried again");
 }
 
+/* ---- producers that connect ---- */
+
+/* Return: the port of no socket, which can be listened on. */
+static unsigned int free_port(void)
+{
+	union any_address address;
+	socklen_t length = loopback(&address, AF_INET, 0);
+	int fd = input_test_listen_at(&address.sockaddr, length);
+
+	getsockname(fd, &address.sockaddr, &length);
+	close(fd);
+	return ntohs(address.in.sin_port);
+}
+
+/* Return: a connected socket, or -1. */
+static int produce_at(const struct sockaddr *address, socklen_t length)
+{
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && connect(fd, address, length) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int produce_tcp(unsigned int port)
+{
+	union any_address address;
+	socklen_t length = loopback(&address, AF_INET, htons((in_port_t)port));
+
+	return produce_at(&address.sockaddr, length);
+}
+
+static int produce_unix(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	return produce_at((const struct sockaddr *)&address, sizeof(address));
+}
+
+static void reset_connection(int fd)
+{
+	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(fd);
+}
+
+static void test_tcp_listen(void)
+{
+	unsigned int port = free_port();
+	int first, second, third, last;
+
+	if (!check(input_test_world_begin(ON_END_AUTO, false, "tcp-listen:127.0.0.1:%u", port),
+		   "refused"))
+		return;
+	check(source_state(world.source, 0) == SOURCE_WAITING, "not waiting");
+	first = produce_tcp(port);
+	second = produce_tcp(port);
+	third = produce_tcp(port);
+	last = produce_tcp(port);
+	check(first >= 0 && second >= 0 && third >= 0 && last >= 0, "%s", strerror(errno));
+	/* These are gone before it is their turn. */
+	write_bytes(second, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	close(second);
+	reset_connection(third);
+	write_bytes(last, BLOCK_SIZE + 300, BLOCK_SIZE + 400);
+	write_bytes(first, 0, BLOCK_SIZE + 100);
+	run_until_bytes(BLOCK_SIZE);
+	run_ms(2 * FLUSH_MS);
+	check(world.bytes == BLOCK_SIZE + 100, "%zu bytes", world.bytes);
+	check(source_state(world.source, 0) == SOURCE_RUNNING, "not running");
+	point("a producer that connects is read, and the others wait");
+
+	write_bytes(first, BLOCK_SIZE + 400, BLOCK_SIZE + 450);
+	close(first);
+	run_until_bytes(BLOCK_SIZE + 450);
+	check_bytes(0, 0, BLOCK_SIZE + 100);
+	check_bytes(BLOCK_SIZE + 100, BLOCK_SIZE + 400, BLOCK_SIZE + 450);
+	check_bytes(BLOCK_SIZE + 150, BLOCK_SIZE + 100, BLOCK_SIZE + 400);
+	check(world.length[2] == 50 && world.length[3] == 200, "%" PRIu32 " and %" PRIu32 " bytes",
+	      world.length[2], world.length[3]);
+	close(last);
+	for (int ms = 0; ms < PATIENCE_MS; ms += 5) {
+		if (source_state(world.source, 0) == SOURCE_WAITING)
+			break;
+		run_ms(5);
+	}
+	check(source_state(world.source, 0) == SOURCE_WAITING, "not waiting");
+	check(world.bytes == BLOCK_SIZE + 450 && !world.ends, "%zu bytes", world.bytes);
+	check(world.restarts >= 2 && world.restarts <= 3, "%" PRIu32 " restarts", world.restarts);
+	input_test_world_end();
+	check(strstr(world.log.text, "producers can connect to 127.0.0.1:"), "%s", world.log.text);
+	check(input_test_count_of(world.log.text, " connected\n") >= 3, "%s", world.log.text);
+	check(input_test_count_of(world.log.text, ": end of input; waiting for the next one\n") >=
+		      3,
+	      "%s", world.log.text);
+	check(produce_tcp(port) < 0, "still listens");
+	point("one follows the other, also one that has gone meanwhile; each is named in the log");
+}
+
+static void test_tcp_listen_close(void)
+{
+	unsigned int port = free_port();
+	int fd;
+
+	input_test_world_begin(ON_END_CLOSE, false, "tcp-listen:%u", port);
+	close(produce_tcp(port));
+	reset_connection(produce_tcp(port));
+	run_ms(200);
+	check(!world.ends, "ended by a connection without a byte");
+	fd = produce_tcp(port);
+	write_bytes(fd, 0, 300);
+	close(fd);
+	run_until_end();
+	check(world.bytes == 300, "%zu bytes", world.bytes);
+	check_bytes(0, 0, 300);
+	check(produce_tcp(port) < 0, "still listens");
+	input_test_world_end();
+	point("on-end = close: the first producer that sends something is the only one");
+}
+
+static void test_listen_timeout(void)
+{
+	unsigned int port = free_port();
+	int first, second;
+	unsigned char byte;
+
+	input_test_timeout = 300000;
+	input_test_world_begin(ON_END_AUTO, false, "tcp-listen:127.0.0.1:%u", port);
+	first = produce_tcp(port);
+	second = produce_tcp(port);
+	write_bytes(first, 0, 10);
+	write_bytes(second, 10, 20);
+	run_until_bytes(20);
+	check_bytes(0, 0, 20);
+	fcntl(first, F_SETFL, O_NONBLOCK);
+	check(read(first, &byte, 1) == 0, "the silent producer is still connected");
+	input_test_world_end();
+	input_test_timeout = 0;
+	check(input_test_count_of(world.log.text,
+				  ": no byte for 300ms; waiting for the next one\n"),
+	      "%s", world.log.text);
+	close(first);
+	close(second);
+	point("input-timeout: a silent producer is left for the next one");
+}
+
+/* A reload opens the successor before the former source has ended. */
+static void test_listen_successor(void)
+{
+	unsigned int port = free_port();
+	struct source *former;
+	int first, second;
+
+	input_test_world_begin(ON_END_AUTO, false, "tcp-listen:127.0.0.1:%u", port);
+	first = produce_tcp(port);
+	write_bytes(first, 0, 10);
+	run_ms(20);
+	second = produce_tcp(port);
+	write_bytes(second, 10, 20);
+	former = world.source;
+	world.source = source_open(world.base, &world.settings, world.ring, &callbacks, NULL);
+	if (!check(world.source != NULL, "refused"))
+		errx(1, "no successor");
+	write_bytes(first, 20, 30);
+	run_ms(20);
+	source_stop(former);
+	source_start(world.source);
+	source_close(former);
+	run_until_bytes(30);
+	check_bytes(0, 0, 10);
+	check_bytes(10, 20, 30);
+	check_bytes(20, 10, 20);
+	/* A successor that is given up changes nothing. */
+	former = world.source;
+	world.source = source_open(world.base, &world.settings, world.ring, &callbacks, NULL);
+	source_close(world.source);
+	world.source = former;
+	close(second);
+	close(first);
+	first = produce_tcp(port);
+	check(first >= 0, "%s", strerror(errno));
+	write_bytes(first, 30, 40);
+	run_until_bytes(40);
+	check_bytes(30, 30, 40);
+	close(first);
+	input_test_world_end();
+	point("a successor has the same socket, with the producers that wait");
+}
+
+static void test_listen_taken(void)
+{
+	union any_address address;
+	socklen_t length = loopback(&address, AF_INET, 0);
+	int listening = input_test_listen_at(&address.sockaddr, length);
+
+	getsockname(listening, &address.sockaddr, &length);
+	check(!input_test_world_begin(ON_END_AUTO, false, "tcp-listen:127.0.0.1:%u",
+				      ntohs(address.in.sin_port)),
+	      "open");
+	check(strstr(input_test_world_end(), "stream adc: input = tcp-listen:127.0.0.1:") &&
+		      strstr(world.log.text, ": Address already in use\n"),
+	      "%s", world.log.text);
+	close(listening);
+	check(!input_test_world_begin(ON_END_AUTO, false, "tcp-listen:192.0.2.77:0"), "open");
+	check(strstr(input_test_world_end(), ": Cannot assign requested address\n"), "%s",
+	      world.log.text);
+	point("an address that is taken, or not there, is an error when it is opened");
+}
+
+static void test_unix_listen(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *path = address.sun_path;
+	struct stat status;
+	int fd, other;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/producers", directory);
+	other = input_test_listen_at((const struct sockaddr *)&address, sizeof(address));
+	check(!input_test_world_begin(ON_END_AUTO, false, "unix-listen:%s", path), "open");
+	check(strstr(input_test_world_end(), "another process listens there"), "%s",
+	      world.log.text);
+	fd = produce_unix(path);
+	check(fd >= 0, "the other one's socket is gone: %s", strerror(errno));
+	close(fd);
+	point("the Unix socket of a live process is left alone");
+
+	close(other); /* and leaves its file */
+	check(input_test_world_begin(ON_END_AUTO, false, "unix-listen:%s", path), "refused");
+	check(!stat(path, &status) && S_ISSOCK(status.st_mode), "no socket");
+	check((status.st_mode & 0777) == 0600 || (status.st_mode & 0777) == 0660, "mode %o",
+	      status.st_mode & 0777);
+	fd = produce_unix(path);
+	other = produce_unix(path);
+	write_bytes(other, 500, 600);
+	write_bytes(fd, 0, 500);
+	close(fd);
+	run_until_bytes(600);
+	check_bytes(0, 0, 600);
+	close(other);
+	input_test_world_end();
+	check(strstr(world.log.text, "replaced one that nothing listened on\n"), "%s",
+	      world.log.text);
+	check(strstr(world.log.text, ": producer pid "), "%s", world.log.text);
+	check(lstat(path, &status) && errno == ENOENT, "left behind");
+	point("one that is left behind is replaced, is read, and is removed at the end");
+
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	close(fd);
+	check(!input_test_world_begin(ON_END_AUTO, false, "unix-listen:%s", path), "open");
+	check(strstr(input_test_world_end(), "exists and is not a socket"), "%s", world.log.text);
+	check(!lstat(path, &status) && S_ISREG(status.st_mode), "removed");
+	unlink(path);
+	check(!input_test_world_begin(ON_END_AUTO, false, "unix-listen:%s/none/s", directory),
+	      "open");
+	check(strstr(input_test_world_end(), "No such file or directory; create the directory"),
+	      "%s", world.log.text);
+	point("what is not a socket is not removed");
+}
+
 static void test_input_timeout(void)
 {
 	union any_address address;
@@ -1095,6 +1357,12 @@ int main(void)
 	test_input_missing();
 	test_file_followed();
 	test_tcp();
+	test_tcp_listen();
+	test_tcp_listen_close();
+	test_listen_timeout();
+	test_listen_successor();
+	test_listen_taken();
+	test_unix_listen();
 	test_backoff();
 	test_input_timeout();
 	test_input_states();

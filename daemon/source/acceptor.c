@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "source/acceptor.h"
+
+#include "lib/listen.h"
+#include "lib/log.h"
+#include "lib/unix_socket.h"
+#include "source/keepalive.h"
+
+#include <bsd/string.h>
+#include <bsd/sys/queue.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Number of producers that can wait. */
+#define BACKLOG 16
+
+TAILQ_HEAD(acceptor_list, acceptor);
+
+/* The listening socket of one address or path. */
+struct acceptor_socket {
+	LIST_ENTRY(acceptor_socket) entry;
+	enum input_kind kind;
+	struct address address;		/* of INPUT_TCP_LISTEN */
+	struct unix_socket unix_socket; /* of INPUT_UNIX_LISTEN */
+	bool is_bound;			/* unix_socket exists */
+	struct listen_set *set;
+	struct acceptor_list acceptors; /* the oldest first */
+};
+
+struct acceptor {
+	TAILQ_ENTRY(acceptor) entry;
+	struct acceptor_socket *socket;
+	const char *name, *text; /* for the log */
+	const struct acceptor_callbacks *callbacks;
+	void *argument; /* of the callbacks */
+	bool waiting;
+};
+
+static LIST_HEAD(, acceptor_socket) acceptor_sockets = LIST_HEAD_INITIALIZER(acceptor_sockets);
+
+/* ---- accepting ---- */
+
+static struct acceptor *acceptor_first_waiting(const struct acceptor_socket *socket)
+{
+	struct acceptor *acceptor;
+
+	TAILQ_FOREACH (acceptor, &socket->acceptors, entry) {
+		if (acceptor->waiting)
+			break;
+	}
+	return acceptor;
+}
+
+static void acceptor_switch(struct acceptor_socket *socket)
+{
+	if (acceptor_first_waiting(socket))
+		listen_release(socket->set);
+	else
+		listen_hold(socket->set);
+}
+
+static void acceptor_name_peer(int fd, const struct sockaddr *peer, char text[PRODUCER_TEXT])
+{
+	struct ucred credentials = { 0 };
+	socklen_t length = sizeof(credentials);
+
+	if (peer->sa_family != AF_UNIX)
+		address_format(peer, text);
+	else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length))
+		strlcpy(text, "of an unknown process", PRODUCER_TEXT);
+	else
+		snprintf(text, PRODUCER_TEXT, "pid %d, uid %u", (int)credentials.pid,
+			 (unsigned int)credentials.uid);
+}
+
+static void acceptor_accepted(void *argument, int fd, const struct sockaddr *peer, socklen_t length)
+{
+	struct acceptor_socket *socket = argument;
+	struct acceptor *acceptor = acceptor_first_waiting(socket);
+	char text[PRODUCER_TEXT];
+
+	(void)length;
+	if (!acceptor) {
+		close(fd); /* the set is held: none should come */
+		return;
+	}
+	acceptor->waiting = false;
+	acceptor_switch(socket);
+	if (peer->sa_family != AF_UNIX)
+		keepalive_set(fd);
+	acceptor_name_peer(fd, peer, text);
+	acceptor->callbacks->accepted(acceptor->argument, fd, text);
+}
+
+/* The newest one is that of the configuration in effect. */
+static void acceptor_describe(void *argument, char *text, size_t size)
+{
+	const struct acceptor_socket *socket = argument;
+	const struct acceptor *acceptor = TAILQ_LAST(&socket->acceptors, acceptor_list);
+
+	snprintf(text, size, "stream %s: input %s", acceptor->name, acceptor->text);
+}
+
+static void acceptor_opened(void *argument, const char *address)
+{
+	const struct acceptor_socket *socket = argument;
+	char what[512];
+
+	if (socket->kind == INPUT_UNIX_LISTEN)
+		return; /* has no address in this sense */
+	acceptor_describe(argument, what, sizeof(what));
+	log_info("%s: producers can connect to %s", what, address);
+}
+
+static const struct listen_callbacks acceptor_listen_callbacks = {
+	.accepted = acceptor_accepted,
+	.opened = acceptor_opened,
+	.describe = acceptor_describe,
+};
+
+/* ---- the socket ---- */
+
+static bool acceptor_has_address(const struct acceptor_socket *socket, const struct input *input)
+{
+	if (socket->kind != input->kind)
+		return false;
+	if (socket->kind == INPUT_UNIX_LISTEN)
+		return !strcmp(socket->unix_socket.address.sun_path, input->argument);
+	/* The kernel chooses another port for each 0. */
+	return atoi(socket->address.port) &&
+	       atoi(socket->address.port) == atoi(input->address.port) &&
+	       !strcasecmp(socket->address.host, input->address.host);
+}
+
+static struct acceptor_socket *acceptor_find_socket(const struct input *input)
+{
+	struct acceptor_socket *socket;
+
+	LIST_FOREACH (socket, &acceptor_sockets, entry) {
+		if (acceptor_has_address(socket, input))
+			break;
+	}
+	return socket;
+}
+
+static struct acceptor_socket *acceptor_create_socket(struct event_base *base,
+						      const struct input *input)
+{
+	struct acceptor_socket *socket = calloc(1, sizeof(*socket));
+
+	if (!socket)
+		return NULL;
+	TAILQ_INIT(&socket->acceptors);
+	socket->kind = input->kind;
+	socket->address = input->address;
+	socket->set = listen_create(base, &acceptor_listen_callbacks, socket);
+	if (!socket->set) {
+		free(socket);
+		return NULL;
+	}
+	listen_hold(socket->set);
+	LIST_INSERT_HEAD(&acceptor_sockets, socket, entry);
+	return socket;
+}
+
+static void acceptor_close_socket(struct acceptor_socket *socket)
+{
+	if (socket->is_bound)
+		unix_socket_remove(&socket->unix_socket);
+	listen_close(socket->set);
+	LIST_REMOVE(socket, entry);
+	free(socket);
+}
+
+/* Return: false with the reason in @wrong. */
+static bool acceptor_listen_unix(struct acceptor_socket *socket, const char *path,
+				 char wrong[ACCEPTOR_WRONG])
+{
+	char what[512];
+	const char *error;
+	int fd;
+
+	acceptor_describe(socket, what, sizeof(what));
+	fd = unix_socket_open(&socket->unix_socket, path, what, wrong);
+	if (fd < 0)
+		return false;
+	socket->is_bound = true;
+	error = listen_on_bound(socket->set, fd, BACKLOG);
+	if (error)
+		strlcpy(wrong, error, ACCEPTOR_WRONG);
+	else
+		log_info("%s: producers can connect", what);
+	return !error;
+}
+
+/* Return: false with the reason in @wrong. */
+static bool acceptor_listen(struct acceptor_socket *socket, const struct input *input,
+			    char wrong[ACCEPTOR_WRONG])
+{
+	static const struct listen_options options = { .backlog = BACKLOG };
+	const char *error;
+
+	if (socket->kind == INPUT_UNIX_LISTEN)
+		return acceptor_listen_unix(socket, input->argument, wrong);
+	error = listen_on_address(socket->set, &socket->address, &options);
+	if (error)
+		strlcpy(wrong, error, ACCEPTOR_WRONG);
+	return !error;
+}
+
+/* ---- acceptors ---- */
+
+struct acceptor *acceptor_open(struct event_base *base, const char *name, const char *text,
+			       const struct input *input,
+			       const struct acceptor_callbacks *callbacks, void *argument,
+			       char wrong[ACCEPTOR_WRONG])
+{
+	struct acceptor *acceptor = calloc(1, sizeof(*acceptor));
+	struct acceptor_socket *socket = acceptor ? acceptor_find_socket(input) : NULL;
+	bool shared = socket;
+
+	if (acceptor && !socket)
+		socket = acceptor_create_socket(base, input);
+	if (!socket) {
+		strlcpy(wrong, "no memory", ACCEPTOR_WRONG);
+		free(acceptor);
+		return NULL;
+	}
+	*acceptor = (struct acceptor){
+		.socket = socket,
+		.name = name,
+		.text = text,
+		.callbacks = callbacks,
+		.argument = argument,
+	};
+	TAILQ_INSERT_TAIL(&socket->acceptors, acceptor, entry);
+	if (shared || acceptor_listen(socket, input, wrong))
+		return acceptor;
+	acceptor_close(acceptor);
+	return NULL;
+}
+
+void acceptor_next(struct acceptor *acceptor)
+{
+	acceptor->waiting = true;
+	acceptor_switch(acceptor->socket);
+}
+
+void acceptor_close(struct acceptor *acceptor)
+{
+	struct acceptor_socket *socket;
+
+	if (!acceptor)
+		return;
+	socket = acceptor->socket;
+	TAILQ_REMOVE(&socket->acceptors, acceptor, entry);
+	free(acceptor);
+	if (TAILQ_EMPTY(&socket->acceptors))
+		acceptor_close_socket(socket);
+	else
+		acceptor_switch(socket);
+}
