@@ -8,6 +8,7 @@
 #include "host/limits.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/priority.h"
 #include "lib/service.h"
 #include "observe/metrics.h"
 #include "stream/reload.h"
@@ -214,17 +215,25 @@ static void all_streams_ended(void *argument)
 
 static bool open_base(struct daemon *daemon)
 {
+	static const struct timeval interval = { .tv_usec = MAX_DISPATCH_US };
 	struct event_config *config = event_config_new();
 
 	if (!config)
 		return false;
+	/* Without this a queue of thousands of client events runs to its end before the loop polls again. */
+	event_config_set_max_dispatch_interval(config, &interval, -1, PRIORITY_STREAMS);
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	/* The default clock has the resolution of the kernel's tick, 4 ms: too coarse to flush or pace blocks. */
 	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
 	event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1);
 	daemon->base = event_base_new_with_config(config);
 	event_config_free(config);
-	return daemon->base != NULL;
+	return daemon->base && !event_base_priority_init(daemon->base, PRIORITIES);
+}
+
+static bool open_signal(struct event *event)
+{
+	return event && !event_priority_set(event, PRIORITY_OPERATOR) && !event_add(event, NULL);
 }
 
 static bool open_events(struct daemon *daemon)
@@ -235,14 +244,14 @@ static bool open_events(struct daemon *daemon)
 		return false;
 	for (size_t i = 0; i < 2; i++) {
 		daemon->signal[i] = evsignal_new(daemon->base, number[i], signal_received, daemon);
-		if (!daemon->signal[i] || event_add(daemon->signal[i], NULL))
+		if (!open_signal(daemon->signal[i]))
 			return false;
 	}
 	daemon->hangup = evsignal_new(daemon->base, SIGHUP, hangup_received, daemon);
-	if (!daemon->hangup || event_add(daemon->hangup, NULL))
+	if (!open_signal(daemon->hangup))
 		return false;
 	daemon->drain_timer = evtimer_new(daemon->base, daemon_drain_timer_expired, daemon);
-	return daemon->drain_timer != NULL;
+	return daemon->drain_timer && !event_priority_set(daemon->drain_timer, PRIORITY_OPERATOR);
 }
 
 static bool open_streams(struct daemon *daemon)

@@ -17,6 +17,7 @@
 #include "lib/clock.h"
 #include "lib/listen.h"
 #include "lib/log.h"
+#include "lib/priority.h"
 #include "lib/unix_socket.h"
 
 #include <assert.h>
@@ -341,6 +342,8 @@ static bool connection_open(struct connection *connection, int fd)
 		close(fd);
 	if (!connection->buffer || !connection->deadline)
 		return false;
+	event_priority_set(connection->deadline, PRIORITY_OPERATOR);
+	bufferevent_priority_set(connection->buffer, PRIORITY_OPERATOR);
 	bufferevent_setcb(connection->buffer, connection_input_arrived, connection_answer_sent,
 			  connection_event, connection);
 	/* Read no more than shows that a line is too long. */
@@ -437,9 +440,13 @@ struct control *control_open(struct event_base *base, const char *path,
 	control->set = listen_create(base, &control_listen_callbacks, control);
 	control->answer_timer = evtimer_new(base, control_answer_next, control);
 	control->free_event = evtimer_new(base, control_free_dead, control);
-	if (control->set && control->answer_timer && control->free_event &&
-	    control_listen(control, path))
-		return control;
+	if (control->set && control->answer_timer && control->free_event) {
+		event_priority_set(control->answer_timer, PRIORITY_OPERATOR);
+		event_priority_set(control->free_event, PRIORITY_OPERATOR);
+		listen_prioritize(control->set);
+		if (control_listen(control, path))
+			return control;
+	}
 	control_close(control);
 	return NULL;
 }

@@ -2,6 +2,7 @@
 #include "host/heartbeat.h"
 
 #include "lib/clock.h"
+#include "lib/priority.h"
 #include "lib/service.h"
 #include "lib/units.h"
 #include "stream/stream.h"
@@ -123,6 +124,8 @@ struct heartbeat *heartbeat_start(struct event_base *base, struct streams *strea
 	heartbeat->measured_ns = clock_monotonic_ns();
 	event_assign(&heartbeat->watchdog, base, -1, EV_PERSIST, watchdog_due, heartbeat);
 	event_assign(&heartbeat->status, base, -1, EV_PERSIST, status_due, heartbeat);
+	event_priority_set(&heartbeat->watchdog, PRIORITY_OPERATOR);
+	event_priority_set(&heartbeat->status, PRIORITY_OPERATOR);
 	if (!service_is_there())
 		return heartbeat;
 	if ((half && event_add(&heartbeat->watchdog, &watchdog_time)) ||

@@ -3,6 +3,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/priority.h"
 #include "lib/service.h"
 
 #include <arpa/inet.h>
@@ -22,6 +23,9 @@
 /* Time without accepting after an accept() that failed. */
 static const struct timeval pause_time = { .tv_usec = 500000 };
 
+/* Ratio of the pause after accepting for a while to that while, for sockets that come before the streams. */
+#define PAUSE_RATIO 9
+
 /* A pause is logged only if there was none for this long. */
 #define QUIET_NS 60000000000ULL
 
@@ -32,10 +36,12 @@ struct listen_set {
 	struct event_base *base;
 	struct evconnlistener *socket[MAX_LISTEN_SOCKETS];
 	unsigned int sockets;
-	bool missing; /* see listen_is_missing() */
-	bool held;    /* by the owner */
-	bool paused;  /* until the timer expires */
+	bool missing;	  /* see listen_is_missing() */
+	bool held;	  /* by the owner */
+	bool paused;	  /* until the timer expires */
+	bool is_operator; /* has PRIORITY_OPERATOR */
 	struct event resume_timer;
+	uint64_t spent_ns;  /* on connections, since the last pause for it */
 	uint64_t paused_ns; /* time of the last pause; 0: never */
 };
 
@@ -75,13 +81,33 @@ static void listen_switch(struct listen_set *set)
 	event_add(&set->resume_timer, &pause_time);
 }
 
+/*
+ * Let other events run: libevent accepts until the queue is empty. The timer is one of the first events of
+ * the next turn, and after it the socket is one of the last, unless it comes before the streams.
+ */
+static void listen_yield(struct listen_set *set)
+{
+	struct timeval pause = clock_timeval(set->spent_ns / 1000 * PAUSE_RATIO);
+
+	set->spent_ns = 0;
+	set->paused = true;
+	listen_switch(set);
+	if (!set->is_operator || event_add(&set->resume_timer, &pause))
+		event_active(&set->resume_timer, EV_TIMEOUT, 0);
+}
+
 static void listen_accepted(struct evconnlistener *socket, evutil_socket_t fd,
 			    struct sockaddr *peer, int length, void *argument)
 {
 	struct listen_set *set = argument;
+	uint64_t begin = clock_monotonic_ns();
 
-	(void)socket;
 	set->callbacks.accepted(set->argument, fd, peer, (socklen_t)length);
+	if (listen_find(socket) != set)
+		return; /* closed meanwhile, with its endpoint */
+	set->spent_ns += clock_monotonic_ns() - begin;
+	if (set->spent_ns >= MAX_CALLBACK_NS)
+		listen_yield(set);
 }
 
 static void listen_log_pause(const struct listen_set *set, int error)
@@ -133,8 +159,41 @@ struct listen_set *listen_create(struct event_base *base, const struct listen_ca
 	set->callbacks = *callbacks;
 	set->argument = argument;
 	evtimer_assign(&set->resume_timer, base, listen_resume_timer_expired, set);
+	event_priority_set(&set->resume_timer, PRIORITY_OPERATOR);
 	LIST_INSERT_HEAD(&sets, set, entry);
 	return set;
+}
+
+void listen_prioritize(struct listen_set *set)
+{
+	set->is_operator = true;
+}
+
+struct listen_event {
+	int fd;
+	struct event *event;
+};
+
+static int listen_event_is_of(const struct event_base *base, const struct event *event,
+			      void *argument)
+{
+	struct listen_event *wanted = argument;
+
+	(void)base;
+	if (event_get_fd(event) != wanted->fd)
+		return 0;
+	wanted->event = (struct event *)(uintptr_t)event;
+	return 1;
+}
+
+/* libevent has no call for the priority of a listener, but its event can be found. */
+static void listen_raise_priority(const struct listen_set *set, struct evconnlistener *socket)
+{
+	struct listen_event found = { .fd = evconnlistener_get_fd(socket) };
+
+	event_base_foreach_event(set->base, listen_event_is_of, &found);
+	if (!found.event || event_priority_set(found.event, PRIORITY_OPERATOR))
+		log_debug("a listening socket keeps the priority of streams");
 }
 
 static void listen_report_opened(const struct listen_set *set, int fd)
@@ -170,6 +229,8 @@ static bool listen_add_socket(struct listen_set *set, int fd)
 		errno = ENOMEM;
 		return false;
 	}
+	if (set->is_operator)
+		listen_raise_priority(set, socket);
 	evconnlistener_set_error_cb(socket, listen_accept_failed);
 	set->socket[set->sockets++] = socket;
 	if (set->held)

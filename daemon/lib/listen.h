@@ -6,6 +6,8 @@
  *   ACCEPTING ─ accept() fails ─▶ PAUSED ─ half a second ─▶ ACCEPTING
  *
  * The owner can also hold them, for reasons of its own. They accept when neither applies.
+ *
+ * A queue of many connections is accepted in parts, so that other events get their turn in between.
  */
 #ifndef DMACAST_LISTEN_H
 #define DMACAST_LISTEN_H
@@ -49,6 +51,12 @@ struct listen_options {
 /** listen_create() - return a set without sockets; NULL without memory. */
 struct listen_set *listen_create(struct event_base *base, const struct listen_callbacks *callbacks,
 				 void *argument);
+
+/**
+ * listen_prioritize() - give the sockets that are opened from now on PRIORITY_OPERATOR. Accepting, except by
+ * attach(), then takes at most a tenth of the time. Call it before the first socket is opened.
+ */
+void listen_prioritize(struct listen_set *set);
 
 /**
  * listen_on_address() - listen on every address that @address stands for and that this machine has.

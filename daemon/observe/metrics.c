@@ -16,6 +16,7 @@
 #include "lib/clock.h"
 #include "lib/listen.h"
 #include "lib/log.h"
+#include "lib/priority.h"
 #include "observe/exposition.h"
 #include "observe/report.h"
 
@@ -96,6 +97,7 @@ static struct bufferevent *metrics_make_connection(struct event_base *base, void
 		free(connection);
 		return NULL; /* evhttp tries by itself */
 	}
+	bufferevent_priority_set(connection->buffer, PRIORITY_OPERATOR);
 	bufferevent_setwatermark(connection->buffer, EV_READ, 0, MAX_INPUT_BYTES);
 	bufferevent_incref(connection->buffer);
 	connection->since_ns = clock_monotonic_ns();
@@ -382,6 +384,8 @@ struct metrics *metrics_open(struct event_base *base, const char *address, bool 
 		metrics_close(metrics);
 		return NULL;
 	}
+	event_priority_set(metrics->sweep_timer, PRIORITY_OPERATOR);
+	listen_prioritize(metrics->set);
 	if (metrics_listen(metrics))
 		return metrics;
 	metrics_close(metrics);

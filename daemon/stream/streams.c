@@ -3,6 +3,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/priority.h"
 
 #include <bsd/sys/queue.h>
 #include <event2/event.h>
@@ -196,6 +197,7 @@ static struct generation *generation_add(struct streams *streams, const char *na
 	generation->streams = streams;
 	evtimer_assign(&generation->drain_timer, streams->base, generation_drain_expired,
 		       generation);
+	event_priority_set(&generation->drain_timer, PRIORITY_OPERATOR);
 	generation->totals = totals;
 	TAILQ_INSERT_HEAD(&streams->generations, generation, entry);
 	return generation;
