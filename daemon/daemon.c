@@ -8,6 +8,7 @@
 #include "host/limits.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/loop_time.h"
 #include "lib/priority.h"
 #include "lib/service.h"
 #include "observe/metrics.h"
@@ -361,17 +362,20 @@ struct daemon *daemon_open(struct config *config, int argc, char **argv)
 
 int daemon_run(struct daemon *daemon)
 {
+	int status;
+
 	streams_start(daemon->streams);
 	daemon->heartbeat = heartbeat_start(daemon->base, daemon->streams);
 	if (!daemon->heartbeat) {
 		log_error("no memory to start");
 		return 1;
 	}
-	if (event_base_dispatch(daemon->base) < 0) {
+	loop_time_start(daemon->base);
+	status = event_base_dispatch(daemon->base);
+	loop_time_stop();
+	if (status < 0)
 		log_error("the event loop failed");
-		return 1;
-	}
-	return 0;
+	return status < 0;
 }
 
 void daemon_close(struct daemon *daemon)

@@ -143,12 +143,27 @@ static void show_waiting_endpoints(const json_t *streams, FILE *file)
 	}
 }
 
+/* Print how long the event loop was busy at a time: nothing else is done meanwhile. */
+static void show_loop(const json_t *status, FILE *file)
+{
+	const json_t *loop = json_object_get(status, "loop");
+	const json_t *p99 = json_object_get(json_object_get(loop, "turns"), "p99");
+
+	if (!loop)
+		return;
+	fprintf(file, "loop       ");
+	if (json_is_number(p99))
+		fprintf(file, "99%% of its turns within %g ms, ", 1000 * json_number_value(p99));
+	fprintf(file, "the longest took %.1f ms\n", 1000 * show_number_of(loop, "longest"));
+}
+
 void show_status(const json_t *status, const json_t *streams, FILE *file)
 {
 	char line[256], text[UNITS_TEXT];
 
 	fprintf(file, "%s\n", show_headline(status, line, sizeof(line)));
 	fprintf(file, "log level  %s\n", text_of(status, "log_level"));
+	show_loop(status, file);
 	fprintf(file, "streams    %.0f\n", show_number_of(status, "streams"));
 	show_source_states(streams, file);
 	show_waiting_endpoints(streams, file);

@@ -10,6 +10,7 @@
 
 #include "lib/clock.h"
 #include "lib/histogram.h"
+#include "lib/loop_time.h"
 #include "lib/process.h"
 #include "stream/client.h"
 #include "stream/streams.h"
@@ -247,28 +248,32 @@ static void write_refusals(FILE *file, const struct subjects *stats)
 	}
 }
 
+/* @labels: of the subject; "": none */
+static void write_buckets(FILE *file, const char *name, const char *labels,
+			  const struct histogram *histogram)
+{
+	const char *comma = *labels ? "," : "", *open = *labels ? "{" : "",
+		   *close = *labels ? "}" : "";
+	uint64_t count = 0;
+
+	for (unsigned int bucket = 0; bucket < HISTOGRAM_BOUNDS; bucket++) {
+		count += histogram->count[bucket];
+		fprintf(file, "%s_bucket{%s%sle=\"%g\"} %" PRIu64 "\n", name, labels, comma,
+			(double)histogram_bound(bucket) / 1e9, count);
+	}
+	count = histogram_count(histogram);
+	fprintf(file, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, labels, comma, count);
+	fprintf(file, "%s_sum%s%s%s %.9f\n", name, open, labels, close, histogram_sum(histogram));
+	fprintf(file, "%s_count%s%s%s %" PRIu64 "\n", name, open, labels, close, count);
+}
+
 static void write_histogram(FILE *file, const char *name, const char *help,
 			    const struct subjects *stats, size_t offset)
 {
 	write_head(file, "", name, "histogram", help);
-	for (size_t i = 0; i < stats->count; i++) {
-		const char *labels = stats->item[i].labels;
-		const struct histogram *histogram =
-			(const void *)((const char *)stats->item[i].numbers + offset);
-		uint64_t count = 0;
-
-		for (unsigned int bucket = 0; bucket < HISTOGRAM_BOUNDS; bucket++) {
-			count += histogram->count[bucket];
-			fprintf(file, "%s_bucket{%s,le=\"%g\"} %" PRIu64 "\n", name, labels,
-				(double)histogram_bound(bucket) / 1e9, count);
-		}
-		count = histogram_count(histogram);
-		fprintf(file,
-			"%s_bucket{%s,le=\"+Inf\"} %" PRIu64
-			"\n%s_sum{%s} %.9f\n%s_count{%s} %" PRIu64 "\n",
-			name, labels, count, name, labels, histogram_sum(histogram), name, labels,
-			count);
-	}
+	for (size_t i = 0; i < stats->count; i++)
+		write_buckets(file, name, stats->item[i].labels,
+			      (const void *)((const char *)stats->item[i].numbers + offset));
 }
 
 static void write_latencies(FILE *file, const struct subjects *stats)
@@ -284,6 +289,16 @@ static void write_latencies(FILE *file, const struct subjects *stats)
 		"zero-copy, "
 		"as nothing is reported for copies.",
 		stats, offsetof(struct stream_stats, latency.to_acknowledged));
+}
+
+static void write_loop(FILE *file, const struct loop_time *loop)
+{
+	write_head(file, "", "dmacast_loop_seconds", "histogram",
+		   "Time for which the event loop was busy between two polls for events.");
+	write_buckets(file, "dmacast_loop_seconds", "", &loop->turns);
+	write_head(file, "", "dmacast_loop_longest_seconds", "gauge",
+		   "The longest of these times since the start.");
+	fprintf(file, "dmacast_loop_longest_seconds %.9f\n", (double)loop->longest_ns / 1e9);
 }
 
 static void write_process(FILE *file)
@@ -568,6 +583,7 @@ static bool write_clients(FILE *file, const struct streams *streams)
 bool exposition_write(FILE *file, const struct streams *streams, bool per_client)
 {
 	write_process(file);
+	write_loop(file, loop_time());
 	return write_streams(file, streams) && (!per_client || write_clients(file, streams)) &&
 	       !ferror(file);
 }

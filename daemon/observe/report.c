@@ -2,6 +2,7 @@
 #include "observe/report.h"
 
 #include "lib/clock.h"
+#include "lib/loop_time.h"
 #include "lib/process.h"
 #include "stream/client.h"
 #include "stream/endpoints.h"
@@ -71,15 +72,7 @@ static json_t *finish_json(struct builder *builder)
 	return NULL;
 }
 
-/* ---- the daemon ---- */
-
-json_t *report_daemon(void)
-{
-	return json_pack("{s:s, s:i, s:o}", "version", DMACAST_VERSION, "pid", (int)getpid(),
-			 "started", json_real(process_start_time()));
-}
-
-/* ---- streams ---- */
+/* ---- parts of a stream ---- */
 
 static json_t *report_blocks(const struct stream_report *stream)
 {
@@ -161,6 +154,8 @@ static json_t *report_refused(const struct stream_stats *stats)
 	return finish_json(&refused);
 }
 
+/* ---- histograms ---- */
+
 /* JSON has no infinity: null. */
 static json_t *report_quantile(const struct histogram *histogram, double quantile)
 {
@@ -176,6 +171,23 @@ static json_t *report_histogram(const struct histogram *histogram)
 		"sum", json_real(histogram_sum(histogram)), "p50", report_quantile(histogram, 0.5),
 		"p90", report_quantile(histogram, 0.9), "p99", report_quantile(histogram, 0.99));
 }
+
+/* ---- the daemon ---- */
+
+static json_t *report_loop(const struct loop_time *loop)
+{
+	return json_pack("{s:o, s:o}", "turns", report_histogram(&loop->turns), "longest",
+			 report_seconds(loop->longest_ns));
+}
+
+json_t *report_daemon(void)
+{
+	return json_pack("{s:s, s:i, s:o, s:o}", "version", DMACAST_VERSION, "pid", (int)getpid(),
+			 "started", json_real(process_start_time()), "loop",
+			 report_loop(loop_time()));
+}
+
+/* ---- streams ---- */
 
 static json_t *report_latency(const struct latency *latency)
 {

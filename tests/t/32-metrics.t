@@ -149,6 +149,11 @@ is "the version" "$(grep '^dmacast_build_info' "$work/page")" \
 check "open descriptors: at least those that there are" \
 	wait_until 10 fds_are_at_most "$(value process_open_fds)"
 compare "and not many more, for the requests" "$(value process_open_fds)" -le $(($(open_fds) + 10))
+compare "turns of the event loop are counted" "$(value dmacast_loop_seconds_count)" -gt 0
+is "and the longest is one of them" "$(awk '
+	/^dmacast_loop_seconds_sum/ { sum = $2 }
+	/^dmacast_loop_longest_seconds/ { longest = $2 }
+	END { print (longest > 0 && longest <= sum + 1e-6) }' "$work/page")" 1
 begun=$(value process_start_time_seconds | cut -d . -f 1)
 compare "the start was before now" "$begun" -le "$(date +%s)"
 compare "and not long before" "$begun" -ge $(($(date +%s) - 120))
@@ -164,6 +169,7 @@ compare "and not long before" "$begun" -ge $(($(date +%s) - 120))
 	is "status.json: their bytes are the stream's" \
 		"$(json 'my $n; $n += $_->{sent_bytes} for @{$j->{clients}}; $n - $j->{streams}[0]{sent_bytes}')" 0
 	is "status.json: the process" "$(json '$j->{pid}')" "$daemon"
+	is "status.json: turns of the event loop" "$(json '$j->{loop}{turns}{count} > 0 && $j->{loop}{longest} > 0')" 1
 }
 
 # --- the protocol ---
