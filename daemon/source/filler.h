@@ -65,7 +65,7 @@ void filler_stop(struct filler *filler);
 /** filler_ready() - call ready() if blocks were handed on since the last call. */
 void filler_ready(struct filler *filler);
 
-/** filler_budget() - return how many bytes are worth filling in before filler_ready(). */
+/** filler_budget() - return how many bytes are worth filling in before filler_ready(); 0: none in this turn. */
 size_t filler_budget(const struct filler *filler);
 
 /** filler_destroy() - return an unfinished block to the ring, and free the filler. */

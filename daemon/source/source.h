@@ -41,7 +41,7 @@ struct source_callbacks {
 	void (*starved)(void *argument);
 	/* Send the blocks that were handed on. */
 	void (*ready)(void *argument);
-	/* Return how many bytes are worth making or reading before the next ready(). */
+	/* Return how many bytes are worth making or reading before the next ready(); 0: none in this turn. */
 	size_t (*budget)(void *argument);
 	/* Optional: it was opened again; not for the next writer of a FIFO. */
 	void (*restarted)(void *argument);

@@ -369,9 +369,13 @@ static void input_read(evutil_socket_t fd, short what, void *argument)
 {
 	struct input_source *input = argument;
 	size_t budget = filler_budget(input->filler);
-	bool more = true;
+	bool more;
 
 	(void)what;
+	/* Nothing would call again for a FIFO that never had a writer; see input_watch(). */
+	if (!budget && input->replaced)
+		budget = PIPE_BYTES;
+	more = budget > 0;
 	while (more) {
 		struct iovec space[FILLER_BLOCKS];
 		size_t bytes = budget;

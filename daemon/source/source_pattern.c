@@ -81,12 +81,18 @@ static struct timeval pattern_until_next(const struct pattern_source *pattern, u
 /* A block that is larger than the budget takes several calls: on average a call keeps to the budget. */
 static void pattern_make(struct pattern_source *pattern)
 {
+	size_t budget = filler_budget(pattern->filler);
 	struct timeval delay = { 0 };
-	uint64_t due = pattern_bytes_due(pattern);
+	uint64_t due;
 
+	if (!budget) {
+		event_add(&pattern->timer, &delay);
+		return;
+	}
+	due = pattern_bytes_due(pattern);
 	if (pattern->credit > pattern->least)
 		pattern->credit = pattern->least;
-	pattern->credit += filler_budget(pattern->filler);
+	pattern->credit += budget;
 	while (due >= pattern->least && pattern->credit >= pattern->least) {
 		size_t space;
 		unsigned char *p = filler_space(pattern->filler, &space);

@@ -37,6 +37,15 @@ enum client_state {
 };
 
 struct client;
+struct client_list;
+
+/* What a client in a queue (stream_queue.h) will do; a later one of two includes an earlier one. */
+enum client_task {
+	CLIENT_TASK_SEND,  /* continue, after it used up its budget */
+	CLIENT_TASK_OFFER, /* send blocks that it was not offered yet */
+	CLIENT_TASK_FINISH,
+	CLIENT_TASK_KICK,
+};
 
 struct client_callbacks {
 	/* The client has used up its budget and has more to send: call client_send() later. */
@@ -70,8 +79,11 @@ struct client_group {
 struct client {
 	/* Written by the stream: */
 	TAILQ_ENTRY(client) entry;
-	TAILQ_ENTRY(client) runnable_entry, half_closed_entry;
-	bool is_runnable;    /* is in the list of runnable_entry */
+	TAILQ_ENTRY(client) queue_entry, half_closed_entry;
+	struct client_list *queue;     /* list of queue_entry that it is in, or NULL */
+	enum client_task task;	       /* why it is in `queue` */
+	enum leave_reason kick_reason; /* of CLIENT_TASK_KICK */
+	const char *kick_text;
 	bool is_half_closed; /* is in the list of half_closed_entry */
 	/* Written by both: client.c counts what is sent, the stream what is dropped. */
 	struct client_stats stats;

@@ -11,6 +11,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/priority.h"
 #include "lib/units.h"
 #include "ring/ring_memory.h"
 #include "source/path_watch.h"
@@ -21,6 +22,7 @@
 #include <bsd/string.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -48,6 +50,9 @@
 /* Time that udev may need to set the group of a new device, in nanoseconds. */
 #define DEVICE_SETTLE_NS 1000000000ULL
 
+/* Upper bound for the clients that are freed in one turn of the event loop. */
+#define MAX_REAPED 500
+
 /* Time from the client that meets `hold` until the clients are counted, in microseconds. */
 #define HOLD_SETTLE_US 200000
 
@@ -57,6 +62,21 @@ static void stream_schedule_deferred(struct stream *stream)
 
 	if (!evtimer_pending(stream->deferred, NULL))
 		evtimer_add(stream->deferred, &at_once);
+}
+
+static void stream_schedule_queued(struct stream *stream)
+{
+	if (!stream_queue_is_empty(&stream->queue) || stream->lag.wants_room)
+		stream_schedule_deferred(stream);
+}
+
+/* Do what is queued, but not for long. */
+static void stream_run_queue(struct stream *stream)
+{
+	stream_queue_run(&stream->queue, clock_monotonic_ns() + MAX_CALLBACK_NS);
+	if (!stream_queue_is_in_round(&stream->queue))
+		stream->round_bytes = 0;
+	stream_schedule_queued(stream);
 }
 
 static void stream_set_state(struct stream *stream, enum stream_state state)
@@ -92,10 +112,7 @@ static void client_requeue(void *argument, struct client *client)
 {
 	struct stream *stream = argument;
 
-	if (client->is_runnable)
-		return;
-	client->is_runnable = true;
-	TAILQ_INSERT_TAIL(&stream->runnable, client, runnable_entry);
+	stream_queue_add(&stream->queue, client, CLIENT_TASK_SEND);
 	stream_schedule_deferred(stream);
 }
 
@@ -126,6 +143,7 @@ static void stream_make_room(void *argument)
 	struct stream *stream = argument;
 
 	stream_lag_make_room(&stream->lag);
+	stream_schedule_queued(stream);
 }
 
 static void stream_block_filled(void *argument, struct block *block)
@@ -135,6 +153,7 @@ static void stream_block_filled(void *argument, struct block *block)
 	stream->stats->blocks++;
 	stream->stats->last_block_ns = clock_monotonic_ns();
 	stream->stats->bytes += block->length;
+	stream->round_bytes += block->length;
 	window_push(stream->window, block);
 }
 
@@ -153,13 +172,17 @@ static void stream_source_starved(void *argument)
 	stream->stats->waits++;
 }
 
+/* Until all clients were offered the bytes of a budget, the source may not exceed it. */
 static size_t stream_source_budget(void *argument)
 {
 	const struct stream *stream = argument;
 	bool few = stream->client_group.budget_bytes > MIN_BUDGET;
 	bool cached = stream->crowd.count > 1 || ring_reuse(stream->ring) == RING_LIFO;
+	size_t budget = few && cached ? MIN_SOURCE_BUDGET : MAX_SOURCE_BUDGET;
 
-	return few && cached ? MIN_SOURCE_BUDGET : MAX_SOURCE_BUDGET;
+	if (!stream_queue_is_in_round(&stream->queue))
+		return budget;
+	return budget > stream->round_bytes ? budget - (size_t)stream->round_bytes : 0;
 }
 
 static void stream_blocks_ready(void *argument)
@@ -167,16 +190,21 @@ static void stream_blocks_ready(void *argument)
 	struct stream *stream = argument;
 
 	stream_lag_offer(&stream->lag);
+	if (!stream_queue_is_in_round(&stream->queue))
+		stream->round_bytes = 0;
+	stream_schedule_queued(stream);
 }
 
 static void stream_finish_clients(struct stream *stream)
 {
-	struct client *client, *next;
+	struct client *client;
 
 	stream_set_state(stream, STREAM_ENDING);
+	stream->lag.wants_room = false;
 	endpoints_close_all(&stream->endpoints);
-	TAILQ_FOREACH_SAFE (client, &stream->crowd.clients, entry, next)
-		client_finish(client);
+	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
+		stream_queue_add(&stream->queue, client, CLIENT_TASK_FINISH);
+	stream_run_queue(stream);
 	stream_end_if_empty(stream);
 }
 
@@ -276,8 +304,7 @@ static void client_gone(void *argument, struct client *client)
 	stream_journal_left(&stream->journal, client);
 	stream->stats->left_for[client->leave]++;
 	client_totals_add(&stream->stats->left, &client->stats, sends);
-	if (client->is_runnable)
-		TAILQ_REMOVE(&stream->runnable, client, runnable_entry);
+	stream_queue_remove(client);
 	TAILQ_REMOVE(&stream->crowd.clients, client, entry);
 	stream_crowd_forget_half_closed(&stream->crowd, client);
 	stream->crowd.count--;
@@ -324,31 +351,29 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 	stream_start_source(stream);
 }
 
-static void stream_reap_dead(struct stream *stream)
+static void stream_reap_dead(struct stream *stream, unsigned int most)
 {
 	struct client *client;
 
-	while ((client = TAILQ_FIRST(&stream->dead))) {
+	while (most-- && (client = TAILQ_FIRST(&stream->dead))) {
 		TAILQ_REMOVE(&stream->dead, client, entry);
 		client_free(client);
 	}
+	if (!TAILQ_EMPTY(&stream->dead))
+		stream_schedule_deferred(stream);
 }
 
 static void stream_run_deferred(evutil_socket_t fd, short what, void *argument)
 {
 	struct stream *stream = argument;
-	struct client_list runnable = TAILQ_HEAD_INITIALIZER(runnable);
-	struct client *client;
 
 	(void)fd;
 	(void)what;
-	stream_reap_dead(stream);
-	TAILQ_CONCAT(&runnable, &stream->runnable, runnable_entry);
-	while ((client = TAILQ_FIRST(&runnable))) {
-		TAILQ_REMOVE(&runnable, client, runnable_entry);
-		client->is_runnable = false;
-		client_send(client);
-	}
+	stream_reap_dead(stream, MAX_REAPED);
+	stream_run_queue(stream);
+	/* The source may wait for blocks that clients in the queue needed. */
+	if (stream->lag.wants_room)
+		stream_make_room(stream);
 	stream_end_if_empty(stream);
 }
 
@@ -524,7 +549,7 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	TAILQ_INIT(&stream->crowd.clients);
 	TAILQ_INIT(&stream->crowd.half_closed);
 	TAILQ_INIT(&stream->dead);
-	TAILQ_INIT(&stream->runnable);
+	stream_queue_init(&stream->queue);
 	stream_journal_init(&stream->journal, base, stream->settings);
 	stream->deferred = evtimer_new(base, stream_run_deferred, stream);
 	evtimer_assign(&stream->hold_timer, base, stream_hold_due, stream);
@@ -543,8 +568,8 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	};
 	stream_set_budget(stream);
 	if (stream->deferred && stream->retry && stream->window) {
-		stream_lag_init(&stream->lag, stream->settings, stream->window);
 		stream_memory_init(&stream->memory, &stream->settings->client, settings->ring_size);
+		stream_lag_init(&stream->lag, stream->settings, stream->window, &stream->queue);
 		stream_admission_init(&stream->admission, stream->settings, stats);
 		return stream;
 	}
@@ -686,26 +711,29 @@ void stream_kill_command(struct stream *stream)
 
 uint64_t stream_kick(struct stream *stream, const char *address)
 {
-	struct client *client, *next;
+	struct client *client;
 	uint64_t kicked = 0;
 
-	TAILQ_FOREACH_SAFE (client, &stream->crowd.clients, entry, next) {
+	TAILQ_FOREACH (client, &stream->crowd.clients, entry) {
 		if (client->state >= CLIENT_RESETTING ||
 		    (address && strcmp(client->peer_text, address)))
 			continue;
-		client_kick(client, LEAVE_BY_OPERATOR, NULL);
+		stream_queue_add_kick(&stream->queue, client, LEAVE_BY_OPERATOR, NULL);
 		kicked++;
 	}
+	if (kicked)
+		stream_run_queue(stream);
 	stream_end_if_empty(stream);
 	return kicked;
 }
 
 void stream_kick_all(struct stream *stream, enum leave_reason reason, const char *text)
 {
-	struct client *client, *next;
+	struct client *client;
 
-	TAILQ_FOREACH_SAFE (client, &stream->crowd.clients, entry, next)
-		client_kick(client, reason, text);
+	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
+		stream_queue_add_kick(&stream->queue, client, reason, text);
+	stream_run_queue(stream);
 	stream_end_if_empty(stream);
 }
 
@@ -727,7 +755,7 @@ bool stream_has_ended(const struct stream *stream)
 void stream_close(struct stream *stream)
 {
 	assert(TAILQ_EMPTY(&stream->crowd.clients));
-	stream_reap_dead(stream);
+	stream_reap_dead(stream, UINT_MAX);
 	stream_journal_flush(&stream->journal);
 	stream_unwatch_device(stream);
 	evtimer_del(&stream->hold_timer);

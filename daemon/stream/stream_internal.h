@@ -12,6 +12,7 @@
 #include "stream/stream_journal.h"
 #include "stream/stream_lag.h"
 #include "stream/stream_memory.h"
+#include "stream/stream_queue.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -60,8 +61,9 @@ struct stream {
 	/* Clients with a known copy state, and those of them that the kernel copies for. */
 	uint64_t known_clients, copied_clients;
 	struct client_list dead;
-	struct client_list runnable; /* clients that used up their budget and have more to send */
-	struct event *deferred; /* handles both lists in the next iteration of the event loop */
+	struct stream_queue queue;
+	uint64_t round_bytes;	/* bytes that came from the source during this round of the queue */
+	struct event *deferred; /* handles both in the next iteration of the event loop */
 };
 
 #endif

@@ -8,6 +8,9 @@
  * the others, at most half of it may be pinned (PINNED_DIVISOR); beyond that, blocks are sent by
  * copying, except those that are pinned already. Under lag-policy = block there is no such limit: the
  * source waits anyway.
+ *
+ * Clients that there was no time to offer blocks to are queued. They are not slow, the daemon is: the lag policy
+ * spares them, and the source waits instead.
  */
 #ifndef DMACAST_STREAM_LAG_H
 #define DMACAST_STREAM_LAG_H
@@ -17,23 +20,30 @@
 #include "ring/ring.h"
 #include "stream/window.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+
+struct stream_queue;
 
 struct stream_lag {
 	const struct stream_settings *settings;
 	struct window *window;
+	struct stream_queue *queue;
 	struct ring *ring;  /* NULL while the stream waits for its device */
 	uint32_t low_water; /* blocks */
-	uint64_t offered;   /* sequence up to which every client was offered the blocks */
+	uint64_t
+		offered; /* sequence up to which every client was offered the blocks, or is queued */
+	uint64_t offering_until_ns; /* of the offer in progress: monotonic; 0: no time is left */
+	bool wants_room;	    /* stream_lag_make_room() ended early; call it again */
 	struct log_limit drop_log, kick_log;
 };
 
 /**
  * stream_lag_init() - start without a ring.
- * @settings, @window: must outlive @lag; the cursors in @window are those of clients
+ * @settings, @window, @queue: must outlive @lag; the cursors in @window are those of clients
  */
 void stream_lag_init(struct stream_lag *lag, const struct stream_settings *settings,
-		     struct window *window);
+		     struct window *window, struct stream_queue *queue);
 
 /** stream_lag_set_ring() - use @ring from now on, and set how many of its blocks may be pinned. */
 void stream_lag_set_ring(struct stream_lag *lag, struct ring *ring);
@@ -41,12 +51,16 @@ void stream_lag_set_ring(struct stream_lag *lag, struct ring *ring);
 /** stream_lag_adapt() - apply changed settings. */
 void stream_lag_adapt(struct stream_lag *lag);
 
-/** stream_lag_offer() - offer blocks that entered the window since the last call to every client. */
+/**
+ * stream_lag_offer() - offer blocks that entered the window since the last call to every client, for
+ * MAX_CALLBACK_NS; the other clients are queued for that.
+ */
 void stream_lag_offer(struct stream_lag *lag);
 
 /**
  * stream_lag_make_room() - keep the source from running dry: offer new blocks, then drop or disconnect
- * the slowest clients until more blocks than the low-water mark are free.
+ * the slowest clients until more blocks than the low-water mark are free. Sets wants_room if queued clients
+ * or too many slow ones are in the way.
  */
 void stream_lag_make_room(struct stream_lag *lag);
 

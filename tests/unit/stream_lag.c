@@ -9,6 +9,7 @@
 #include "ring/ring_memory.h"
 #include "stream/client.h"
 #include "stream/stream_lag.h"
+#include "stream/stream_queue.h"
 
 #include "clientpair.h"
 #include "loopback.h"
@@ -41,6 +42,7 @@ struct world {
 	struct window *window;
 	struct stream_memory memory;
 	struct client_group group;
+	struct stream_queue queue;
 	struct stream_lag lag;
 	struct client *client[CLIENTS];
 	int peer[CLIENTS];
@@ -118,7 +120,8 @@ static void world_begin(struct world *world, enum lag_policy policy, uint64_t lo
 		.budget_bytes = 1 << 20,
 		.uncopied_budget_bytes = 1 << 20,
 	};
-	stream_lag_init(&world->lag, &world->settings, world->window);
+	stream_queue_init(&world->queue);
+	stream_lag_init(&world->lag, &world->settings, world->window, &world->queue);
 	stream_lag_set_ring(&world->lag, world->ring);
 }
 
@@ -400,6 +403,94 @@ static void test_block(void)
 	point("block: without a free block new ones are offered, and nothing is lost");
 }
 
+/* Make the clients wait, as if there had been no time to offer them the blocks of the last world_push(). */
+static void world_offer_nothing(struct world *world)
+{
+	for (uint32_t i = 0; i < world->clients; i++)
+		stream_queue_add_now(&world->queue, world->client[i], CLIENT_TASK_OFFER);
+	world->lag.offered = window_head(world->window);
+}
+
+static void test_no_time(void)
+{
+	struct world world;
+
+	world_begin(&world, LAG_POLICY_DISCONNECT, LOW_WATER);
+	world_only_offer(&world);
+	world_join(&world);
+	world_join(&world);
+	world_push(&world);
+	world_offer_nothing(&world);
+	world_push(&world);
+	stream_lag_offer(&world.lag);
+	check(!world.again[STALLED] && !world.again[READING], "a client came before its turn");
+	point("no time: during a round of the queue nothing is offered past it");
+
+	while (ring_free_blocks(world.ring))
+		world_push(&world);
+	stream_lag_make_room(&world.lag);
+	check(world.client[STALLED]->state == CLIENT_STREAMING, "kicked");
+	check(world.lag.wants_room, "more room is not wanted");
+	check(!ring_free_blocks(world.ring), "%u blocks are free", ring_free_blocks(world.ring));
+	point("no time: the lag policy spares clients that wait for their turn");
+
+	stream_queue_run(&world.queue, 0);
+	check(world.again[STALLED] + world.again[READING] == 1, "%u and %u offers",
+	      world.again[STALLED], world.again[READING]);
+	check(stream_queue_is_in_round(&world.queue), "the round is over");
+	stream_queue_run(&world.queue, UINT64_MAX);
+	check(world.again[STALLED] == 1 && world.again[READING] == 1, "%u and %u offers",
+	      world.again[STALLED], world.again[READING]);
+	check(stream_queue_is_empty(&world.queue), "a client is left");
+	point("no time: a later turn continues with the next client");
+
+	stream_lag_make_room(&world.lag);
+	check(!world.lag.wants_room, "more room is wanted");
+	check(world.client[STALLED]->state > CLIENT_FINISHING, "not kicked");
+	check(ring_free_blocks(world.ring) > LOW_WATER, "%u blocks are free",
+	      ring_free_blocks(world.ring));
+	world_kick_all(&world);
+	world_end(&world);
+	point("no time: after their turn the policy applies");
+}
+
+static void test_queue(void)
+{
+	struct stream_queue *queue;
+	struct world world;
+
+	world_begin(&world, LAG_POLICY_DROP, LOW_WATER);
+	world_only_offer(&world);
+	world_join(&world);
+	world_join(&world);
+	queue = &world.queue;
+	world_push(&world);
+	stream_queue_add_now(queue, world.client[0], CLIENT_TASK_SEND);
+	stream_queue_add(queue, world.client[1], CLIENT_TASK_OFFER);
+	stream_queue_add(queue, world.client[1], CLIENT_TASK_SEND);
+	check(world.client[1]->task == CLIENT_TASK_OFFER, "task %d", world.client[1]->task);
+	stream_queue_run(queue, UINT64_MAX);
+	check(world.again[0] == 1 && !world.again[1], "%u, %u", world.again[0], world.again[1]);
+	check(!stream_queue_is_in_round(queue) && !stream_queue_is_empty(queue), "not one left");
+	point("queue: a round ends before the clients that came during it");
+
+	stream_queue_add_kick(queue, world.client[1], LEAVE_BY_OPERATOR, NULL);
+	stream_queue_add_kick(queue, world.client[1], LEAVE_ERROR, NULL);
+	stream_queue_run(queue, 0);
+	check(world.client[1]->state > CLIENT_FINISHING && stream_queue_is_empty(queue),
+	      "not kicked");
+	check(world.client[1]->leave == LEAVE_BY_OPERATOR, "for reason %d", world.client[1]->leave);
+	point("queue: a client is kicked once, before all others do something");
+
+	stream_queue_add(queue, world.client[0], CLIENT_TASK_FINISH);
+	stream_queue_remove(world.client[0]);
+	stream_queue_remove(world.client[0]);
+	check(stream_queue_is_empty(queue), "a client is left");
+	world_kick_all(&world);
+	world_end(&world);
+	point("queue: a client that is gone is forgotten");
+}
+
 static void test_pin_allowance(void)
 {
 	struct block *block;
@@ -453,6 +544,8 @@ int main(void)
 	test_newest();
 	test_disconnect();
 	test_block();
+	test_no_time();
+	test_queue();
 	test_pin_allowance();
 	return tap_end();
 }
