@@ -344,6 +344,7 @@ static bool connection_open(struct connection *connection, int fd)
 		return false;
 	event_priority_set(connection->deadline, PRIORITY_OPERATOR);
 	bufferevent_priority_set(connection->buffer, PRIORITY_OPERATOR);
+	bufferevent_set_max_single_write(connection->buffer, OPERATOR_WRITE_BYTES);
 	bufferevent_setcb(connection->buffer, connection_input_arrived, connection_answer_sent,
 			  connection_event, connection);
 	/* Read no more than shows that a line is too long. */

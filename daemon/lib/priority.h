@@ -19,4 +19,10 @@ enum {
 /* Work in nanoseconds that one callback for many clients may do before it returns to the loop. */
 #define MAX_CALLBACK_NS 5000000ULL
 
+/*
+ * Bytes that a bufferevent of PRIORITY_OPERATOR writes at a time. With the 16 KiB of libevent, once in each turn
+ * of a busy loop, a page about thousands of clients would take seconds.
+ */
+#define OPERATOR_WRITE_BYTES ((size_t)256 << 10)
+
 #endif

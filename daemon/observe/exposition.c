@@ -172,6 +172,18 @@ static void write_u64(FILE *file, uint64_t number)
 	fputs_unlocked(first, file);
 }
 
+/* Write nanoseconds as seconds, like "%.9f". */
+static void write_ns(FILE *file, uint64_t ns)
+{
+	char digits[] = ".000000000";
+	uint64_t rest = ns % 1000000000U;
+
+	for (size_t i = sizeof(digits) - 2; i; i--, rest /= 10)
+		digits[i] = (char)('0' + rest % 10);
+	write_u64(file, ns / 1000000000U);
+	fputs_unlocked(digits, file);
+}
+
 static void write_number(FILE *file, const struct metric *metric, const void *numbers)
 {
 	const void *number = (const char *)numbers + metric->offset;
@@ -184,7 +196,7 @@ static void write_number(FILE *file, const struct metric *metric, const void *nu
 		write_u64(file, *(const uint32_t *)number);
 		break;
 	case NUMBER_NS:
-		fprintf(file, "%.9f", (double)*(const uint64_t *)number / 1e9);
+		write_ns(file, *(const uint64_t *)number);
 		break;
 	}
 }

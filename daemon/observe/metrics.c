@@ -98,6 +98,7 @@ static struct bufferevent *metrics_make_connection(struct event_base *base, void
 		return NULL; /* evhttp tries by itself */
 	}
 	bufferevent_priority_set(connection->buffer, PRIORITY_OPERATOR);
+	bufferevent_set_max_single_write(connection->buffer, OPERATOR_WRITE_BYTES);
 	bufferevent_setwatermark(connection->buffer, EV_READ, 0, MAX_INPUT_BYTES);
 	bufferevent_incref(connection->buffer);
 	connection->since_ns = clock_monotonic_ns();

@@ -442,6 +442,16 @@ static void client_socket_event(evutil_socket_t fd, short what, void *argument)
 		client_send(client);
 }
 
+/* Keep the text: a report of thousands of clients should not ask the kernel for each. */
+static void client_note_endpoint(struct client *client, int fd)
+{
+	struct sockaddr_storage local;
+	socklen_t length = sizeof(local);
+
+	if (!getsockname(fd, (struct sockaddr *)&local, &length))
+		address_format((const struct sockaddr *)&local, client->endpoint_text);
+}
+
 struct client *client_create(const struct client_group *group, int fd, const struct sockaddr *peer,
 			     socklen_t peer_length)
 {
@@ -453,6 +463,7 @@ struct client *client_create(const struct client_group *group, int fd, const str
 	}
 	memcpy(&client->peer, peer, peer_length);
 	address_format(peer, client->peer_text);
+	client_note_endpoint(client, fd);
 	client->group = group;
 	client->joined_ns = clock_monotonic_ns();
 	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)group->settings->zerocopy,
@@ -492,17 +503,6 @@ struct client_lag client_lag(const struct client *client, uint64_t now_ns)
 	return lag;
 }
 
-static void client_report_endpoint(const struct client *client, char text[ADDRESS_TEXT])
-{
-	struct sockaddr_storage local;
-	socklen_t length = sizeof(local);
-
-	text[0] = '\0';
-	if (client->state < CLIENT_RESETTING &&
-	    !getsockname(client->zerocopy.fd, (struct sockaddr *)&local, &length))
-		address_format((const struct sockaddr *)&local, text);
-}
-
 void client_report(const struct client *client, uint64_t now_ns, struct client_report *report)
 {
 	static const char *const way_word[] = {
@@ -514,6 +514,7 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 
 	*report = (struct client_report){
 		.peer = client->peer_text,
+		.endpoint = client->state < CLIENT_RESETTING ? client->endpoint_text : "",
 		.state = state_word[client->state],
 		.joined_ns = client->joined_ns,
 		.sequence = client->cursor.held ? client->cursor.held->sequence
@@ -527,5 +528,4 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 		.unsent_limit = client->grant.bytes,
 		.sending = way_word[zerocopy_probe_way(&client->zerocopy.probe)],
 	};
-	client_report_endpoint(client, report->endpoint);
 }

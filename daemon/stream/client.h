@@ -90,6 +90,7 @@ struct client {
 	/* Written by client.c, read by the stream: */
 	struct sockaddr_storage peer;
 	char peer_text[ADDRESS_TEXT];
+	char endpoint_text[ADDRESS_TEXT]; /* local address */
 	enum client_state state;
 	struct cursor cursor;
 	struct zerocopy zerocopy;
@@ -155,11 +156,11 @@ void client_release(struct client *client, enum leave_reason reason, const char 
 /* A client, as plain values. The texts live as long as the client. */
 struct client_report {
 	const char *peer;
-	char endpoint[ADDRESS_TEXT]; /* local address; "" after the end of the connection */
-	const char *state;	     /* a word */
-	uint64_t joined_ns;	     /* monotonic */
-	uint64_t sequence;	     /* of its current block */
-	uint64_t offset;	     /* bytes of that block that are done */
+	const char *endpoint; /* local address; "" after the end of the connection */
+	const char *state;    /* a word */
+	uint64_t joined_ns;   /* monotonic */
+	uint64_t sequence;    /* of its current block */
+	uint64_t offset;      /* bytes of that block that are done */
 	uint64_t lag_bytes;
 	uint64_t lag_ns; /* age of the current block */
 	struct client_totals totals;
