@@ -140,8 +140,26 @@ diag_file()
 	tail -n 15 "$1" | sed 's/^/#   /'
 }
 
+# Upper bound in ms for one turn of a daemon's event loop. The daemon does not count the time for which others have
+# the CPU, so a busy machine does not matter; one that is slower does. Instrumented code is slower, too.
+loop_limit=$((100 * scale * patience))
+case $BUILD in
+*/san-*) loop_limit=$((4 * loop_limit)) ;;
+esac
+
+# check_loop: no daemon of this test was busy for longer in one turn, by the line that it logs at its end.
+check_loop()
+{
+	local longest
+
+	longest=$(sed -n 's/.*longest turn of the event loop: \([0-9]*\) ms$/\1/p' "$work"/daemon.*.log 2>/dev/null |
+		sort -n | tail -n 1)
+	[ -z "$longest" ] || compare "no turn of an event loop took over $loop_limit ms" "$longest" -le "$loop_limit"
+}
+
 done_testing()
 {
+	check_loop
 	echo "1..$test_number"
 	[ "$test_failures" -eq 0 ]
 	exit

@@ -24,11 +24,9 @@ declare -A left_out=(
 	[31-top]="dmacastctl in a terminal"
 	[32-metrics]="the HTTP listener; 10-stream looks at a device's metrics from outside"
 	[33-reload]="54-reload is about devices"
-<<<<<<< HEAD
 	[37-socket-memory]="kernel memory of sockets, whose data comes from any source"
-=======
 	[36-listen-when]="addresses that come later, the same with every source"
->>>>>>> 5830629 (Let an endpoint wait for its address: listen-when = available)
+	[38-overload]="the event loop, the same with every source; a guest has too little memory for the clients"
 	[39-allocation]="a reload without memory; the ring of a device is not allocated"
 	[34-completion]="the shell's completion"
 	[35-commands]="commands as sources"
