@@ -80,7 +80,7 @@ clients_go_on()
 			else
 				n += $2 > before[$1]
 		}
-		END { print n + 0 }' "$work/before" "$work/after")" -eq $clients ]
+		END { print n + 0 }' "$work/before" "$work/after")" -eq "$clients" ]
 }
 check "the source is read meanwhile" wait_until 10 source_goes_on
 check "every client gets data meanwhile" wait_until 10 clients_go_on
