@@ -169,14 +169,17 @@ static void page_was_read(const void *text, size_t length, void *argument)
 static bool write_status(FILE *file, const struct metrics *metrics)
 {
 	json_t *status = report_daemon();
-	bool complete = !json_object_set_new(status, "streams", report_streams(metrics->streams)) &&
-			(!metrics->per_client ||
-			 !json_object_set_new(status, "clients",
-					      report_clients(metrics->streams, NULL, NULL))) &&
-			!json_dumpf(status, file, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
+	bool complete;
 
+	fputc('{', file);
+	complete = !json_object_set_new(status, "streams", report_streams(metrics->streams)) &&
+		   !json_dumpf(status, file, JSON_EMBED | JSON_INDENT(1) | JSON_REAL_PRECISION(12));
 	json_decref(status);
-	fputc('\n', file);
+	if (metrics->per_client) {
+		fputs(",\n \"clients\": ", file);
+		complete = complete && report_write_clients(file, metrics->streams);
+	}
+	fputs("\n}\n", file);
 	return complete && !ferror(file);
 }
 

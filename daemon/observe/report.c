@@ -273,23 +273,18 @@ struct client_list_builder {
 	uint64_t now_ns;
 };
 
-static void append_client(void *argument, const struct client *client)
+/* Return: NULL without memory. */
+static json_t *report_one_client(const struct client *client, const char *stream, uint64_t now_ns)
 {
-	struct client_list_builder *builder = argument;
-	struct report_page *page = builder->page;
-	uint64_t index = page->total++;
+	struct builder object = { .json = json_object() };
 	struct client_report report;
-	struct builder object;
 
-	if (index < page->first || index - page->first >= page->limit)
-		return;
-	object = (struct builder){ .json = json_object() };
-	client_report(client, builder->now_ns, &report);
+	client_report(client, now_ns, &report);
 	add_member(&object, "peer", report_text(report.peer));
 	add_member(&object, "endpoint", report_text(report.endpoint));
-	add_member(&object, "stream", json_string(builder->stream));
+	add_member(&object, "stream", json_string(stream));
 	add_member(&object, "state", json_string(report.state));
-	add_member(&object, "seconds", report_seconds(builder->now_ns - report.joined_ns));
+	add_member(&object, "seconds", report_seconds(now_ns - report.joined_ns));
 	add_member(&object, "sequence", report_number(report.sequence));
 	add_member(&object, "lag_bytes", report_number(report.lag_bytes));
 	add_member(&object, "lag_seconds", report_seconds(report.lag_ns));
@@ -298,7 +293,18 @@ static void append_client(void *argument, const struct client *client)
 	add_member(&object, "pinned_blocks", report_number(report.pinned_blocks));
 	add_member(&object, "unsent_limit_bytes", report_number(report.unsent_limit));
 	add_sent(&object, &report.totals);
-	add_element(&builder->list, finish_json(&object));
+	return finish_json(&object);
+}
+
+static void append_client(void *argument, const struct client *client)
+{
+	struct client_list_builder *builder = argument;
+	struct report_page *page = builder->page;
+	uint64_t index = page->total++;
+
+	if (index < page->first || index - page->first >= page->limit)
+		return;
+	add_element(&builder->list, report_one_client(client, builder->stream, builder->now_ns));
 }
 
 static void append_clients(void *argument, struct stream *stream)
@@ -312,15 +318,52 @@ static void append_clients(void *argument, struct stream *stream)
 
 json_t *report_clients(const struct streams *streams, const char *name, struct report_page *page)
 {
-	struct report_page all = { .limit = UINT64_MAX };
 	struct client_list_builder builder = {
 		.list.json = json_array(),
 		.only = name,
-		.page = page ? page : &all,
+		.page = page,
 		.now_ns = clock_monotonic_ns(),
 	};
 
 	builder.page->total = 0;
 	streams_each(streams, append_clients, &builder);
 	return finish_json(&builder.list);
+}
+
+/* ---- all clients, as text ---- */
+
+struct client_writer {
+	FILE *file;
+	const char *stream; /* name of the current stream */
+	uint64_t now_ns, count;
+	bool failed;
+};
+
+/* Free each object at once: a tree of thousands would take several times as long. */
+static void write_client(void *argument, const struct client *client)
+{
+	struct client_writer *writer = argument;
+	json_t *object = report_one_client(client, writer->stream, writer->now_ns);
+
+	fputs(writer->count++ ? ",\n  " : "\n  ", writer->file);
+	writer->failed |= !object || json_dumpf(object, writer->file, JSON_REAL_PRECISION(12)) != 0;
+	json_decref(object);
+}
+
+static void write_clients_of(void *argument, struct stream *stream)
+{
+	struct client_writer *writer = argument;
+
+	writer->stream = stream_name(stream);
+	stream_each_client(stream, write_client, writer);
+}
+
+bool report_write_clients(FILE *file, const struct streams *streams)
+{
+	struct client_writer writer = { .file = file, .now_ns = clock_monotonic_ns() };
+
+	fputc('[', file);
+	streams_each(streams, write_clients_of, &writer);
+	fputs("\n ]", file);
+	return !writer.failed && !ferror(file);
 }

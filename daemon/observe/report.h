@@ -4,7 +4,9 @@
 #define DMACAST_REPORT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct streams;
 
@@ -13,7 +15,7 @@ struct streams;
 /** report_text() - return a string; in a text that is not valid UTF-8, '?' replaces each byte above 127. */
 json_t *report_text(const char *text);
 
-/** report_daemon() - return an object: version, process, and time of the start. */
+/** report_daemon() - return an object: version, process, time of the start, and turns of the event loop. */
 json_t *report_daemon(void);
 
 /** report_streams() - return an array with an object for each name that a stream has had. */
@@ -29,8 +31,11 @@ struct report_page {
 /**
  * report_clients() - return an array with an object for each client.
  * @name: the stream, or NULL for every stream
- * @page: the part wanted, or NULL for the whole list
+ * @page: the part wanted
  */
 json_t *report_clients(const struct streams *streams, const char *name, struct report_page *page);
+
+/** report_write_clients() - write an array with an object for each client. Return: false without memory. */
+bool report_write_clients(FILE *file, const struct streams *streams);
 
 #endif
