@@ -5,6 +5,7 @@
 #include "capture.h"
 #include "lib/listen.h"
 #include "lib/log.h"
+#include "lib/priority.h"
 #include "lib/service.h"
 #include "loopback.h"
 #include "tap.h"
@@ -13,6 +14,7 @@
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -27,6 +29,7 @@ struct receiver {
 	int fd[MAX_ACCEPTED];
 	struct sockaddr_storage peer[MAX_ACCEPTED];
 	unsigned int count;
+	useconds_t slow_us; /* time that accepting a connection takes */
 };
 
 static struct event_base *base;
@@ -40,6 +43,7 @@ static void receive_connection(void *argument, int fd, const struct sockaddr *pe
 
 	if (receiver->count == MAX_ACCEPTED)
 		errx(1, "too many connections");
+	usleep(receiver->slow_us);
 	memcpy(&receiver->peer[receiver->count], peer, length);
 	receiver->fd[receiver->count++] = fd;
 }
@@ -194,6 +198,81 @@ static void test_accept(void)
 	client = connect_loopback(AF_INET, port);
 	check(client < 0, "connected");
 	point("a closed listener refuses connections");
+}
+
+/* Each connection takes as long as a callback may. */
+static void test_slow(void)
+{
+	struct receiver receiver = { .slow_us = 2 * MAX_CALLBACK_NS / 1000 };
+	struct listener *listener = listener_test_open_listener("127.0.0.1:0", &receiver);
+	in_port_t port = logged_port();
+	unsigned int turns;
+	int client[3];
+
+	for (size_t i = 0; i < 3; i++)
+		client[i] = connect_loopback(AF_INET, port);
+	turns = run_until(&receiver, 3, PATIENCE_MS);
+	check(receiver.count == 3, "%u connections", receiver.count);
+	check(turns >= 3, "%u turns", turns);
+	for (size_t i = 0; i < 3; i++)
+		close(client[i]);
+	close_received(&receiver);
+	listener_close(listener);
+	point("other events have their turn between connections that take long");
+}
+
+/* ---- priority ---- */
+
+static unsigned int turns_of_others;
+
+static void other_event(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	(void)argument;
+	turns_of_others++;
+}
+
+static void operator_accepted(void *argument, int fd, const struct sockaddr *peer, socklen_t length)
+{
+	(void)peer;
+	(void)length;
+	*(unsigned int *)argument = turns_of_others;
+	close(fd);
+}
+
+/* In a loop with priorities, accept one connection while another event is active all the time. */
+static void test_priority(void)
+{
+	static const struct listen_callbacks operator_callbacks = { .accepted = operator_accepted };
+	struct event_base *saved = base;
+	unsigned int seen_at = UINT_MAX;
+	struct listen_set *set;
+	struct event *other;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), client;
+	union any_address address;
+	socklen_t length = loopback(&address, AF_INET, 0);
+
+	base = event_base_new();
+	if (fd < 0 || bind(fd, &address.sockaddr, length) ||
+	    event_base_priority_init(base, PRIORITIES))
+		err(1, "no socket");
+	other = event_new(base, -1, 0, other_event, NULL);
+	set = listen_create(base, &operator_callbacks, &seen_at);
+	listen_prioritize(set);
+	check(!listen_on_bound(set, fd, 8), "not listening");
+	client = connect_loopback(AF_INET, port_of(fd));
+	event_active(other, EV_TIMEOUT, 0);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	check(seen_at == 0, "accepted after %u turns of another event", seen_at);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	check(turns_of_others == 1, "%u turns of another event", turns_of_others);
+	close(client);
+	listen_close(set);
+	event_free(other);
+	event_base_free(base);
+	base = saved;
+	point("operators are accepted before other events, which follow");
 }
 
 static void test_everywhere(void)
@@ -509,6 +588,8 @@ int main(void)
 		close(fd);
 	test_passed(); /* makes the base */
 	test_accept();
+	test_slow();
+	test_priority();
 	test_everywhere();
 	test_one_family();
 	test_listener_open_errors();
