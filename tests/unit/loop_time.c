@@ -75,6 +75,7 @@ static void test_sleeping(void)
 
 static void test_warning(void)
 {
+	log_set_level(LOG_LEVEL_WARNING);
 	capture_begin(&capture, STDERR_FILENO);
 	run(compute, 0, 420);
 	capture_end(&capture);
@@ -96,7 +97,7 @@ static void test_stopped(void)
 int main(void)
 {
 	log_init("test");
-	log_set_level(LOG_LEVEL_WARNING);
+	log_set_level(LOG_LEVEL_ERROR);
 	base = event_base_new();
 	test_wait();
 	test_computing();
