@@ -9,8 +9,8 @@
 #include <jansson.h>
 
 /**
- * rates_of_streams() - add "in_rate" and "out_rate" to each stream in the answer @now that is also in the
- * answer @before.
+ * rates_of_streams() - set "in_rate" and "out_rate" of each stream in the answer @now that is also in the
+ * answer @before to the rates between the two.
  */
 void rates_of_streams(json_t *now, const json_t *before);
 

@@ -25,7 +25,7 @@
 /* Longest time of --timeout, in microseconds; the daemon does not allow more. */
 #define MAX_DRAIN_US 3600000000ULL
 
-/* Time over which rates are measured. */
+/* Time over which the rates of clients are measured. */
 static const struct timespec rate_interval = { .tv_nsec = 500000000 };
 
 /* Bits of the options that only some commands have. */
@@ -134,21 +134,6 @@ static int print_if_json(const struct arguments *arguments, json_t *answer)
 	return status;
 }
 
-/* Return: the streams with rates; NULL after an error, which is printed. */
-static json_t *measure_streams(const struct arguments *arguments)
-{
-	json_t *before = ask_command(arguments, "streams"), *now = NULL;
-
-	if (before) {
-		nanosleep(&rate_interval, NULL);
-		now = ask_command(arguments, "streams");
-	}
-	if (now)
-		rates_of_streams(now, before);
-	json_decref(before);
-	return now;
-}
-
 /* ---- the commands ---- */
 
 static int command_status(const struct arguments *arguments)
@@ -159,7 +144,7 @@ static int command_status(const struct arguments *arguments)
 		return print_if_json(arguments, ask_command(arguments, "status"));
 	status = ask_command(arguments, "status");
 	if (status)
-		streams = measure_streams(arguments);
+		streams = ask_command(arguments, "streams");
 	if (streams)
 		show_status(status, streams, stdout);
 	json_decref(status);
@@ -181,7 +166,7 @@ static int command_streams(const struct arguments *arguments)
 
 	if (arguments->given & HAS_JSON)
 		return print_if_json(arguments, ask_command(arguments, "streams"));
-	streams = measure_streams(arguments);
+	streams = ask_command(arguments, "streams");
 	if (streams)
 		status = ctl_print_table(show_streams(streams));
 	json_decref(streams);

@@ -9,6 +9,7 @@
 #define DMACAST_STATS_H
 
 #include "lib/histogram.h"
+#include "lib/rate.h"
 
 #include <stdint.h>
 
@@ -86,10 +87,17 @@ struct latency {
 	struct histogram to_acknowledged;
 };
 
+/* Bytes that were sent to all clients together. */
+struct sent_counter {
+	uint64_t bytes;
+	struct rate rate;
+};
+
 struct stream_stats {
 	/* What the source filled. */
 	uint64_t blocks;
 	uint64_t bytes;
+	struct rate rate; /* of `bytes` */
 	/*
 	 * Of a device: the blocks it filled, or tried to, that never came here, and how often some of
 	 * them were missing. Other sources lose nothing: they wait.
@@ -103,6 +111,7 @@ struct stream_stats {
 	uint64_t last_block_ns; /* 0: none */
 	struct latency latency;
 	/* Clients. */
+	struct sent_counter sent;
 	uint64_t joined;
 	uint64_t refused;
 	uint64_t refused_for[REFUSE_REASONS]; /* their sum is `refused` */

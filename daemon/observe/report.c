@@ -232,6 +232,7 @@ static void add_newest_stream(struct builder *object, const struct stream_report
 static void append_stream(void *argument, const struct name_report *name)
 {
 	const struct stream_stats *stats = name->stats;
+	uint64_t now_ns = clock_monotonic_ns();
 	struct builder *list = argument, object = { .json = json_object() };
 
 	add_member(&object, "name", json_string(name->name));
@@ -240,6 +241,10 @@ static void append_stream(void *argument, const struct name_report *name)
 		add_newest_stream(&object, &name->newest);
 	add_member(&object, "source_restarts", report_number(stats->source_restarts));
 	add_member(&object, "filled", report_filled(stats));
+	add_member(&object, "in_rate",
+		   report_number(rate_per_second(&stats->rate, stats->bytes, now_ns)));
+	add_member(&object, "out_rate",
+		   report_number(rate_per_second(&stats->sent.rate, stats->sent.bytes, now_ns)));
 	add_member(&object, "latency", report_latency(&stats->latency));
 	add_member(&object, "clients", report_number(name->clients));
 	add_member(&object, "outstanding_sends", report_number(name->outstanding_sends));

@@ -239,6 +239,15 @@ static void limit_pins(struct zerocopy_request *request)
 		request->blocks = run;
 }
 
+static void client_count_sent(struct client *client, uint64_t bytes)
+{
+	struct sent_counter *all = client->group->sent;
+
+	client->stats.sent_bytes += bytes;
+	all->bytes += bytes;
+	rate_note(&all->rate, all->bytes, clock_monotonic_ns());
+}
+
 void client_send(struct client *client)
 {
 	const struct client_group *group = client->group;
@@ -272,7 +281,7 @@ void client_send(struct client *client)
 		n = zerocopy_send(&client->zerocopy, &request);
 		if (n > 0) {
 			sent += (uint64_t)n;
-			client->stats.sent_bytes += (uint64_t)n;
+			client_count_sent(client, (uint64_t)n);
 			window_advance(window, &client->cursor, (uint64_t)n);
 		} else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
 			client_fail(client, errno);

@@ -70,6 +70,7 @@ struct client_group {
 	struct window *window;
 	struct stream_memory *memory;
 	struct latency *latency;
+	struct sent_counter *sent;
 	const struct client_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	/* Bytes that a client may send before others send; of one that the kernel does not copy for. */

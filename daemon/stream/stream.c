@@ -153,6 +153,7 @@ static void stream_block_filled(void *argument, struct block *block)
 	stream->stats->blocks++;
 	stream->stats->last_block_ns = clock_monotonic_ns();
 	stream->stats->bytes += block->length;
+	rate_note(&stream->stats->rate, stream->stats->bytes, stream->stats->last_block_ns);
 	stream->round_bytes += block->length;
 	window_push(stream->window, block);
 }
@@ -562,6 +563,7 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 		.window = stream->window,
 		.memory = &stream->memory,
 		.latency = &stats->latency,
+		.sent = &stats->sent,
 		.callbacks = &client_callbacks,
 		.argument = stream,
 		.uncopied_budget_bytes = UNCOPIED_BUDGET,

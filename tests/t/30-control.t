@@ -471,6 +471,19 @@ compare "all the while: and without a break" "$(field bytes_min)" -ge $((20 << 2
 daemon_stop
 is "exit status" "$status" 0
 
+# ---- rates ----
+
+control_run --pattern 8M/s --listen 127.0.0.1:0
+feed_start fed --seconds 60 "127.0.0.1:$port"
+rates_are_right()
+{
+	"${ctl[@]}" --json streams | jq -e '.streams[0] | [.in_rate, .out_rate] | all(. > 4e6 and . < 16e6)'
+}
+check "the daemon knows the rates of source and clients" wait_until 20 rates_are_right
+ctl_ok "status" status
+matches "which one answer shows" "$out" '^in  .* MiB/s'
+daemon_stop
+
 # ---- those who say nothing ----
 
 mkfifo "$work/fifo"

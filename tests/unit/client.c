@@ -56,6 +56,7 @@ struct world {
 	struct event_base *base;
 	struct stream_settings settings;
 	struct latency latency;
+	struct sent_counter sent;
 	/* Clients by their copy state, if it is known, and changes of it. */
 	uint32_t state_count[ZEROCOPY_UNCOPIED + 1], copy_state_changes;
 	struct ring *ring;
@@ -156,6 +157,7 @@ static void clients_begin(struct world *world, uint32_t max_pinned)
 		.window = world->window,
 		.memory = &world->memory,
 		.latency = &world->latency,
+		.sent = &world->sent,
 		.callbacks = &clients_callbacks,
 		.argument = world,
 		.budget_bytes = BUDGET,

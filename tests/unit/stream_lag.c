@@ -38,6 +38,7 @@ struct world {
 	struct event_base *base;
 	struct stream_settings settings;
 	struct latency latency;
+	struct sent_counter sent;
 	struct ring *ring;
 	struct window *window;
 	struct stream_memory memory;
@@ -115,6 +116,7 @@ static void world_begin(struct world *world, enum lag_policy policy, uint64_t lo
 		.window = world->window,
 		.memory = &world->memory,
 		.latency = &world->latency,
+		.sent = &world->sent,
 		.callbacks = &world_callbacks,
 		.argument = world,
 		.budget_bytes = 1 << 20,
