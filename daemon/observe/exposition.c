@@ -104,6 +104,9 @@ static const struct metric name_gauges[] = {
 	  IN(name_report, most_lag_bytes) },
 	{ "most_lag_seconds", "Age of the oldest block that a client is at.",
 	  IN(name_report, most_lag_ns), NUMBER_NS },
+	{ "copied_rest_bytes",
+	  "Memory for the rests of blocks that clients finish after they skipped ahead.",
+	  IN(name_report, copied_rest_bytes) },
 };
 
 static const struct metric kernel_counters[] = {

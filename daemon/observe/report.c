@@ -252,6 +252,7 @@ static void append_stream(void *argument, const struct name_report *name)
 		   report_number(name->socket_memory_granted));
 	add_member(&object, "most_lag_bytes", report_number(name->most_lag_bytes));
 	add_member(&object, "most_lag_seconds", report_seconds(name->most_lag_ns));
+	add_member(&object, "copied_rest_bytes", report_number(name->copied_rest_bytes));
 	add_member(&object, "joined", report_number(stats->joined));
 	add_member(&object, "refused", report_number(stats->refused));
 	add_member(&object, "refused_for", report_refused(stats));

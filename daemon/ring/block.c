@@ -4,6 +4,8 @@
 #include "ring/ring.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 static void recycle_if_idle(struct block *block)
 {
@@ -21,12 +23,37 @@ void block_pin(struct block *block)
 void block_unpin(struct block *block)
 {
 	assert(block->pins);
-	if (!--block->pins) {
-		ring_count_pinned(block->ring, -1);
-		if (!block->in_window)
-			ring_count_pinned_only(block->ring, -1);
-		recycle_if_idle(block);
+	if (--block->pins)
+		return;
+	if (block_is_copy(block)) {
+		free(block);
+		return;
 	}
+	ring_count_pinned(block->ring, -1);
+	if (!block->in_window)
+		ring_count_pinned_only(block->ring, -1);
+	recycle_if_idle(block);
+}
+
+struct block *block_copy_rest(const struct block *block, uint32_t offset)
+{
+	uint32_t length = block->length - offset;
+	struct block *copy = malloc(sizeof(*copy) + length);
+
+	assert(offset < block->length && (block->in_window || block->pins));
+	if (!copy)
+		return NULL;
+	*copy = (struct block){
+		.data = (unsigned char *)(copy + 1),
+		.length = length,
+		.sequence = block->sequence,
+		.position = block->position + offset,
+		.monotonic_ns = block->monotonic_ns,
+		.realtime_ns = block->realtime_ns,
+		.pins = 1,
+	};
+	memcpy(copy->data, block->data + offset, length);
+	return copy;
 }
 
 void block_enter_window(struct block *block)

@@ -10,6 +10,9 @@
  * A pin is held by each zero-copy send until its completion was read from the error queue, and by
  * a client that skips ahead but has sent a part of the block. No byte of a block changes
  * while it is in the window or pinned.
+ *
+ * A copy of the rest of a block has no ring and one pin, that of a client which skips ahead where no more
+ * blocks may be pinned. The last block_unpin() frees it.
  */
 #ifndef DMACAST_BLOCK_H
 #define DMACAST_BLOCK_H
@@ -30,8 +33,8 @@ struct block {
 	uint64_t realtime_ns;
 	struct block *next; /* in the window: the block of the next sequence, if any */
 	TAILQ_ENTRY(block) free_entry;
-	bool is_listed; /* in the ring's list of free blocks */
-	struct ring *ring;
+	bool is_listed;	   /* in the ring's list of free blocks */
+	struct ring *ring; /* NULL: this is a copy, see block_copy_rest() */
 	uint32_t pins;
 	bool in_window;
 };
@@ -47,6 +50,19 @@ void block_pin(struct block *block);
 
 /** block_unpin() - undo one block_pin(); recycles the block when nobody else needs it. */
 void block_unpin(struct block *block);
+
+/**
+ * block_copy_rest() - copy what follows the first @offset bytes of a block in the window or with pins.
+ *
+ * Return: a block with one pin, with the sequence and the times of the original; NULL without memory.
+ */
+struct block *block_copy_rest(const struct block *block, uint32_t offset);
+
+/** block_is_copy() - return true for what block_copy_rest() returned: it may be sent by copying only. */
+static inline bool block_is_copy(const struct block *block)
+{
+	return !block->ring;
+}
 
 /** block_enter_window() / block_leave_window() - the window's own hold; the latter may recycle. */
 void block_enter_window(struct block *block);

@@ -222,14 +222,17 @@ static void client_shut_down(struct client *client, enum leave_reason reason)
 
 /*
  * Shorten the request to the blocks that may be pinned, or forbid pins if even the first may not be. A
- * block that has a pin already costs nothing, so that all clients can pin the same blocks.
+ * block that has a pin already costs nothing, so that all clients can pin the same blocks. A copy of the
+ * rest of a block goes back by free() when the client has sent it, so no send may pin it.
  */
 static void limit_pins(struct zerocopy_request *request)
 {
-	uint32_t allowance = ring_pin_allowance(request->first->ring);
 	const struct block *block = request->first;
-	uint32_t run = 0;
+	uint32_t allowance, run = 0;
 
+	if (block_is_copy(block))
+		return;
+	allowance = ring_pin_allowance(block->ring);
 	for (; run < request->blocks && (block->pins || allowance); run++, block = block->next) {
 		if (!block->pins)
 			allowance--;
@@ -528,7 +531,6 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 		.joined_ns = client->joined_ns,
 		.sequence = client->cursor.held ? client->cursor.held->sequence
 						: client->cursor.sequence,
-		.offset = client->cursor.offset,
 		.lag_bytes = lag.bytes,
 		.lag_ns = lag.ns,
 		.totals = { .stats = client->stats, .sends = client->zerocopy.stats },

@@ -161,7 +161,6 @@ struct client_report {
 	const char *state;    /* a word */
 	uint64_t joined_ns;   /* monotonic */
 	uint64_t sequence;    /* of its current block */
-	uint64_t offset;      /* bytes of that block that are done */
 	uint64_t lag_bytes;
 	uint64_t lag_ns; /* age of the current block */
 	struct client_totals totals;

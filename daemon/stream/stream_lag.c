@@ -88,9 +88,15 @@ void stream_lag_offer(struct stream_lag *lag)
 static void lag_drop_for(struct stream_lag *lag, struct client *client)
 {
 	struct client_lag behind = client_lag(client, clock_monotonic_ns());
-	uint64_t dropped =
-		window_skip(lag->window, &client->cursor, ring_pin_allowance(lag->ring) > 0);
+	uint64_t dropped;
 
+	/* A client without the rest of its block would not know where the next one begins. */
+	if (!window_skip(lag->window, &client->cursor, ring_pin_allowance(lag->ring) > 0,
+			 &dropped)) {
+		client_kick(client, LEAVE_TOO_SLOW,
+			    "too slow, and no memory for the rest of its block");
+		return;
+	}
 	if (!dropped)
 		return;
 	client->stats.dropped_bytes += dropped;

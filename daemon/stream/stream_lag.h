@@ -11,6 +11,9 @@
  *
  * Clients that there was no time to offer blocks to are queued. They are not slow, the daemon is: the lag policy
  * spares them, and the source waits instead.
+ *
+ * A client that loses blocks finishes the one that it has begun: it pins that block, or beyond the limit
+ * gets a copy of its rest.
  */
 #ifndef DMACAST_STREAM_LAG_H
 #define DMACAST_STREAM_LAG_H

@@ -170,6 +170,7 @@ void name_report_add(struct name_report *report, const struct stream_report *str
 	report->clients += stream->clients;
 	report->outstanding_sends += stream->outstanding_sends;
 	report->socket_memory_granted += stream->socket_memory_granted;
+	report->copied_rest_bytes += stream->copied_rest_bytes;
 	if (stream->most_lag_bytes > report->most_lag_bytes)
 		report->most_lag_bytes = stream->most_lag_bytes;
 	if (stream->most_lag_ns > report->most_lag_ns)

@@ -56,6 +56,7 @@ static void stream_report_add_client(struct stream_report *report, const struct 
 
 	client_totals_add(&report->present, &client->stats, &client->zerocopy.stats);
 	report->outstanding_sends += zerocopy_outstanding(&client->zerocopy);
+	report->copied_rest_bytes += window_copied_bytes(&client->cursor);
 	if (lag.bytes > report->most_lag_bytes)
 		report->most_lag_bytes = lag.bytes;
 	if (lag.ns > report->most_lag_ns)

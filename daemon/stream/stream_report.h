@@ -47,6 +47,7 @@ struct stream_report {
 	const struct endpoints *endpoints; /* none when the stream ends */
 	uint64_t endpoints_listening;
 	uint64_t endpoints_waiting;
+	uint64_t copied_rest_bytes; /* copies of rests of blocks, for clients that skipped ahead */
 	const struct stream_settings *settings;
 	const struct stream_stats *stats; /* totals of the name, without `present` */
 };

@@ -95,7 +95,7 @@ void window_join(struct window *window, struct cursor *cursor)
 	place_cursor(window, cursor, window->head);
 }
 
-/* Unpin the held block; the cursor continues at the start of its current block. */
+/* Unpin the held block, or free the copy; the cursor continues at the start of its current block. */
 static void finish_held(struct cursor *cursor)
 {
 	struct block *held = cursor->held;
@@ -161,35 +161,48 @@ void window_advance(struct window *window, struct cursor *cursor, uint64_t bytes
 	cursor->offset = (uint32_t)offset;
 }
 
-uint64_t window_skip(struct window *window, struct cursor *cursor, bool may_hold)
+/* Let the cursor finish its current block, which is partly done, after it moved. Return: false without memory. */
+static bool hold_current(struct window *window, struct cursor *cursor, bool may_pin)
 {
-	uint64_t target = window->head, from, to;
-	uint32_t offset = cursor->offset;
+	struct block *block = place_of(window, cursor->sequence)->block;
+
+	if (may_pin) {
+		block_pin(block);
+		cursor->held = block;
+		return true;
+	}
+	cursor->held = block_copy_rest(block, cursor->offset);
+	if (cursor->held)
+		cursor->offset = 0;
+	return cursor->held;
+}
+
+bool window_skip(struct window *window, struct cursor *cursor, bool may_pin, uint64_t *dropped)
+{
+	const struct block *first;
+	uint64_t target = window->head, from;
+	uint32_t offset;
 
 	assert(cursor->sequence != window->head);
+	first = place_of(window, cursor->sequence)->block;
+	from = first->position;
+	/* The cursor may still finish the block of an earlier skip; then only its place moves. */
+	if (!cursor->held && cursor->offset) {
+		if (!hold_current(window, cursor, may_pin))
+			return false;
+		from += first->length;
+	}
 	if (cursor->sequence + 1 < window->head)
 		target--;
-	from = place_of(window, cursor->sequence)->block->position;
-	to = target == window->head ? window->bytes : place_of(window, target)->block->position;
-	if (cursor->held) {
-		/* The cursor still finishes the held block of an earlier skip; only its place moves. */
-	} else if (offset) {
-		struct block *block = place_of(window, cursor->sequence)->block;
-
-		if (may_hold) {
-			block_pin(block);
-			cursor->held = block;
-			from += block->length;
-		} else {
-			from += offset;
-		}
-	}
+	*dropped =
+		target == window->head ? window->bytes : place_of(window, target)->block->position;
+	*dropped -= from;
+	offset = cursor->offset;
 	lift_cursor(window, cursor);
 	place_cursor(window, cursor, target);
-	if (cursor->held)
-		cursor->offset = offset;
+	cursor->offset = offset;
 	window_trim(window);
-	return to - from;
+	return true;
 }
 
 struct cursor *window_slowest(const struct window *window)

@@ -23,9 +23,10 @@
 
 struct cursor {
 	TAILQ_ENTRY(cursor) entry;
-	uint64_t sequence;  /* of its current block; that of the head: it has everything */
-	uint32_t offset;    /* bytes of the current block, or of `held`, that are done */
-	struct block *held; /* block that it finishes before the current one, or NULL */
+	uint64_t sequence; /* of its current block; that of the head: it has everything */
+	uint32_t offset;   /* bytes of the current block, or of `held`, that are done */
+	struct block *
+		held; /* block, or copy of its rest, that it finishes before the current one; or NULL */
 };
 
 TAILQ_HEAD(cursor_list, cursor);
@@ -62,13 +63,20 @@ uint32_t window_run(const struct window *window, const struct cursor *cursor, ui
 void window_advance(struct window *window, struct cursor *cursor, uint64_t bytes);
 
 /**
- * window_skip() - move @cursor to the newest block, or behind it if it is there already.
- * @may_hold: true: the cursor pins a block that is partly done, and finishes it first; false: the rest
- *	of that block is dropped, too
+ * window_skip() - move @cursor to the newest block, or behind it if it is there already. The cursor finishes a
+ * block that is partly done first, so that only whole blocks are missing.
+ * @may_pin: true: the cursor pins that block; false: it gets a copy of the rest
+ * @dropped: out: bytes that this client will not get
  *
- * Return: bytes that this client will not get.
+ * Return: false without memory for the copy; then the cursor has not moved.
  */
-uint64_t window_skip(struct window *window, struct cursor *cursor, bool may_hold);
+bool window_skip(struct window *window, struct cursor *cursor, bool may_pin, uint64_t *dropped);
+
+/** window_copied_bytes() - return the size of the copy that @cursor holds, or 0. */
+static inline uint32_t window_copied_bytes(const struct cursor *cursor)
+{
+	return cursor->held && block_is_copy(cursor->held) ? cursor->held->length : 0;
+}
 
 /** window_slowest() - return a cursor at the tail; NULL if the window is empty. */
 struct cursor *window_slowest(const struct window *window);

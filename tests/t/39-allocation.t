@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # A reload without memory: each of its allocations fails once. Every time either nothing has changed, and
-# the log says why, or everything has.
+# the log says why, or everything has. And a client that skips without memory for the rest of its block.
 
 . tests/lib.sh
 
@@ -202,5 +202,38 @@ while [ $allocation -lt 1000 ]; do
 done
 end_checks "a new daemon"
 daemon_stop
+
+# ---- a client that skips while half of the ring is pinned needs memory for the rest of its block ----
+
+fail_allocation 0
+daemon_prefix=(env "LD_PRELOAD=$library" "DMACAST_FAIL_ALLOCATION=$counter")
+daemon_run --pattern $(((8 << 20) / scale))/s --lag-policy drop --zerocopy always --listen 127.0.0.1:0 --block-size 64K \
+	--ring-size 1M --huge-pages never
+daemon_prefix=()
+for i in $(seq 12); do
+	feed_start "stalled$i" --clients 4 --stall 4 --seconds 120 --allow-reset "127.0.0.1:$port"
+	sleep 0.1
+done
+feed_start slow --clients 4 --rate 2M/s --rcvbuf 32K --allow-gaps --block-gaps --block-size 64K --allow-reset \
+	--seconds 60 "127.0.0.1:$port"
+
+# fails_for_rest: let the next allocation fail, whatever it is for, until it was such a copy.
+fails_for_rest()
+{
+	fail_allocation 1
+	grep -q 'left: too slow, and no memory for the rest of its block' "$log"
+}
+
+check "a client that gets no memory for the rest of its block is reset" wait_until 40 fails_for_rest
+fail_allocation 0
+feed_start good --clients 2 --allow-gaps --block-gaps --block-size 64K --bytes 8M "127.0.0.1:$port"
+feed_end_ok "others go on" good
+feed_end_ok "no gap of a slow client begins within a block" slow TERM
+is "... and none did" "$(field cut_gaps)" 0
+for i in $(seq 12); do
+	feed_end "stalled$i" KILL
+done
+daemon_stop
+is "the daemon still runs" "$status" 0
 
 done_testing

@@ -172,17 +172,22 @@ static void clients_join(struct world *world)
 	world->client[i] = clientpair_join(&world->group, SMALL_BUFFER, &world->peer[i]);
 }
 
-/* Fill the ring. Clients send nothing before the caller makes them. */
-static void clients_fill(struct world *world)
+/* Fill up to this number of blocks. Clients send nothing before the caller makes them. */
+static void clients_push(struct world *world, uint32_t blocks)
 {
 	struct block *block;
 
-	while ((block = ring_take(world->ring))) {
+	while (blocks-- && (block = ring_take(world->ring))) {
 		block->monotonic_ns = clock_monotonic_ns();
 		block->length = BLOCK_SIZE;
 		pattern_fill(block->data, block->length, window_bytes(world->window));
 		window_push(world->window, block);
 	}
+}
+
+static void clients_fill(struct world *world)
+{
+	clients_push(world, BLOCKS);
 }
 
 /* Run the event loop until no client has sent for QUIET_ROUNDS iterations. */
@@ -377,11 +382,69 @@ static void test_copy_states(void)
 	point("clients that leave report an unknown state");
 }
 
+/* With two blocks a client that is in the first one loses nothing when it skips. */
+static void test_client_copied_rest(bool finishing)
+{
+	const struct client *client;
+	struct client_report report;
+	struct world world;
+	uint64_t dropped;
+
+	clients_begin(&world, BLOCKS);
+	clients_join(&world);
+	client = world.client[0];
+	clients_push(&world, 2);
+	client_send(world.client[0]);
+	check(client->cursor.offset && client->cursor.sequence == 0, "at %" PRIu64 ", offset %u",
+	      client->cursor.sequence, client->cursor.offset);
+	if (finishing)
+		client_finish(world.client[0]);
+	check(window_skip(world.window, &world.client[0]->cursor, false, &dropped) && !dropped,
+	      "dropped %" PRIu64, dropped);
+	client_report(client, clock_monotonic_ns(), &report);
+	check(report.sequence == 0 && report.lag_bytes == 2 * BLOCK_SIZE - client->stats.sent_bytes,
+	      "sequence %" PRIu64 ", lag %" PRIu64, report.sequence, report.lag_bytes);
+	check(!client_owes_nothing(client), "owes nothing");
+	limit_pinned(&world, BLOCKS);
+	while (window_copied_bytes(&client->cursor) && client_is_active(client)) {
+		uint64_t zerocopy_sends = client->zerocopy.stats.zerocopy_sends;
+
+		client_send(world.client[0]);
+		check(client->zerocopy.stats.zerocopy_sends == zerocopy_sends ||
+			      !window_copied_bytes(&client->cursor),
+		      "a send pins the copy");
+	}
+	clients_end(&world);
+	point("a client that %s sends the copied rest of its block first",
+	      finishing ? "finishes" : "skips");
+}
+
+static void test_kicked_with_copy(void)
+{
+	struct world world;
+	uint64_t dropped;
+
+	clients_begin(&world, BLOCKS);
+	world.kicked = true;
+	clients_join(&world);
+	clients_push(&world, 4);
+	client_send(world.client[0]);
+	check(window_skip(world.window, &world.client[0]->cursor, false, &dropped), "no memory");
+	check(window_copied_bytes(&world.client[0]->cursor), "nothing copied");
+	client_kick(world.client[0], LEAVE_BY_OPERATOR, NULL);
+	check(!window_copied_bytes(&world.client[0]->cursor), "still there");
+	clients_end(&world);
+	point("a copied rest is freed when its client is kicked");
+}
+
 int main(void)
 {
 	test_full_socket();
 	test_pin_limit();
 	test_kicked();
 	test_copy_states();
+	test_client_copied_rest(false);
+	test_client_copied_rest(true);
+	test_kicked_with_copy();
 	return tap_end();
 }

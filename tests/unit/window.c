@@ -3,7 +3,7 @@
  * Usage: window [STEPS [SEED]]
  *
  * Compare the window and its cursors with a naive model after every step: a cursor still gets the rest of
- * its held block, if there is one, and then everything from a place in the stream on.
+ * its held block, or a copy of that rest, if there is one, and then everything from a place in the stream on.
  */
 #include "stream/window.h"
 
@@ -24,8 +24,9 @@ struct model_cursor {
 	struct cursor cursor; /* of the code under test */
 	bool joined;
 	uint64_t sequence;
-	struct entry held;		   /* with a block, or NULL */
-	uint32_t offset;		   /* in the held block, or else in the current one */
+	struct entry held; /* with a block, or NULL */
+	bool copied;	   /* `held` is the rest of that block, in memory of its own */
+	uint32_t offset;   /* in the held block or copy, or else in the current one */
 	uint64_t joined_at, sent, dropped; /* bytes */
 };
 
@@ -35,13 +36,22 @@ static struct world {
 	struct entry entry[FAKE_BLOCKS]; /* of the blocks in the window, by sequence */
 	uint64_t head, bytes;
 	struct model_cursor cursor[CURSORS];
-	uint64_t holds, skips, wholly_drained; /* coverage of the random run */
+	uint64_t holds, copies, skips, wholly_drained; /* coverage of the random run */
 } world;
+
+static unsigned char memory[FAKE_BLOCKS][FAKE_BLOCK_SIZE];
 
 static void window_world_begin(void)
 {
+	struct dice dice = { .state = 1 };
+
 	memset(&world, 0, sizeof(world));
 	fake_ring_init(&world.ring);
+	for (uint32_t i = 0; i < FAKE_BLOCKS; i++) {
+		world.ring.block[i].data = memory[i];
+		for (uint32_t n = 0; n < FAKE_BLOCK_SIZE; n++)
+			memory[i][n] = (unsigned char)dice_roll(&dice, 0, 255);
+	}
 	world.window = window_create(FAKE_BLOCKS);
 }
 
@@ -141,29 +151,52 @@ static void cursor_advance(struct model_cursor *m, uint64_t bytes)
 	window_advance(world.window, &m->cursor, bytes);
 }
 
-static void cursor_skip(struct model_cursor *m, bool may_hold)
+/* The copy must be in memory of its own, with the rest of @block. */
+static void check_copy(const struct model_cursor *m, const struct block *block, uint32_t offset)
+{
+	const struct block *copy = m->cursor.held;
+
+	if (!check(copy && block_is_copy(copy), "no copy"))
+		return;
+	check(copy->length == m->held.length && copy->sequence == block->sequence &&
+		      copy->position == block->position + offset,
+	      "a copy of another rest");
+	check(copy->data != block->data + offset &&
+		      !memcmp(copy->data, block->data + offset, copy->length),
+	      "the copy differs");
+	check(window_copied_bytes(&m->cursor) == copy->length, "%u bytes",
+	      window_copied_bytes(&m->cursor));
+}
+
+static void cursor_skip(struct model_cursor *m, bool may_pin)
 {
 	uint64_t target = m->sequence + 1 < world.head ? world.head - 1 : world.head;
-	uint64_t dropped = 0, returned;
+	const struct block *first = entry_of(m->sequence)->block;
+	bool finishes = m->offset && !m->held.block;
+	uint64_t dropped = 0, returned = 0;
+	uint32_t offset = m->offset;
 
 	world.skips++;
 	for (uint64_t s = m->sequence; s < target; s++)
 		dropped += entry_of(s)->length;
-	if (!m->held.block && m->offset) {
-		dropped -= m->offset;
-		if (may_hold) {
-			m->held = *entry_of(m->sequence);
-			dropped -= entry_of(m->sequence)->length - m->offset;
-			world.holds++;
-		} else {
+	if (finishes) {
+		m->held = *entry_of(m->sequence);
+		m->copied = !may_pin;
+		dropped -= m->held.length;
+		if (m->copied) {
+			m->held.length -= offset;
 			m->offset = 0;
 		}
+		world.holds += may_pin;
+		world.copies += !may_pin;
 	}
 	m->sequence = target;
 	m->dropped += dropped;
-	returned = window_skip(world.window, &m->cursor, may_hold);
+	check(window_skip(world.window, &m->cursor, may_pin, &returned), "no memory");
 	check(returned == dropped, "skip dropped %" PRIu64 ", expected %" PRIu64, returned,
 	      dropped);
+	if (finishes && !may_pin)
+		check_copy(m, first, offset);
 }
 
 static void compare_cursor(const struct model_cursor *m)
@@ -173,7 +206,7 @@ static void compare_cursor(const struct model_cursor *m)
 	uint64_t lag = window_lag(world.window, cursor);
 
 	if (m->held.block != NULL)
-		expected = m->held.block;
+		expected = m->copied ? cursor->held : m->held.block;
 	else if (m->sequence < world.head)
 		expected = entry_of(m->sequence)->block;
 	check(block == expected, "another block");
@@ -211,7 +244,7 @@ static void compare_blocks(uint64_t tail)
 	for (uint64_t s = tail; s < world.head; s++)
 		needed[entry_of(s)->block->index] = true;
 	for (int i = 0; i < CURSORS; i++) {
-		if (world.cursor[i].joined && world.cursor[i].held.block)
+		if (world.cursor[i].joined && world.cursor[i].held.block && !world.cursor[i].copied)
 			needed[world.cursor[i].held.block->index] = true;
 	}
 	for (uint32_t i = 0; i < FAKE_BLOCKS; i++)
@@ -308,18 +341,18 @@ static void test_full_window(void)
 static const struct skip_example {
 	const char *title;
 	uint32_t done; /* bytes before the skip */
-	bool may_hold;
+	bool may_pin;
 	uint64_t dropped, sequence, offset, lag;
 } skips[] = {
 	{ "from a boundary to the newest block", 0, false, 400, 4, 0, 100 },
 	{ "from a boundary, holding nothing", 100, true, 300, 4, 0, 100 },
-	{ "from within a block", 130, false, 270, 4, 0, 100 },
-	{ "from within a block, which is held", 130, true, 200, 4, 30, 170 },
-	{ "from within the last but one", 350, true, 0, 4, 50, 150 },
-	{ "from within the last but one, cut", 350, false, 50, 4, 0, 100 },
+	{ "from within a block, whose rest is copied", 130, false, 200, 4, 0, 170 },
+	{ "from within a block, which is pinned", 130, true, 200, 4, 30, 170 },
+	{ "from within the last but one, pinned", 350, true, 0, 4, 50, 150 },
+	{ "from within the last but one, copied", 350, false, 0, 4, 0, 150 },
 	{ "from the newest block", 400, false, 100, 5, 0, 0 },
-	{ "from within the newest block", 490, false, 10, 5, 0, 0 },
-	{ "from within the newest block, which is held", 490, true, 0, 5, 90, 10 },
+	{ "from within the newest block, copied", 490, false, 0, 5, 0, 10 },
+	{ "from within the newest block, pinned", 490, true, 0, 5, 90, 10 },
 };
 
 static void test_skips(void)
@@ -334,7 +367,7 @@ static void test_skips(void)
 			push_length(100);
 		if (example->done)
 			cursor_advance(a, example->done);
-		cursor_skip(a, example->may_hold);
+		cursor_skip(a, example->may_pin);
 		dropped = a->dropped;
 		check(dropped == example->dropped, "dropped %" PRIu64, dropped);
 		check(a->cursor.sequence == example->sequence, "at %" PRIu64, a->cursor.sequence);
@@ -383,6 +416,42 @@ static void test_held_block(void)
 	compare_window();
 	window_world_end();
 	point("a held block is finished first, survives a second skip, and leaves with its client");
+}
+
+static void test_skip_with_copy(void)
+{
+	const struct block *first, *copy;
+	uint64_t dropped;
+
+	window_world_begin();
+	cursor_join(a);
+	for (int n = 0; n < 3; n++)
+		push_length(100);
+	first = entry_of(0)->block;
+	cursor_advance(a, 40);
+	cursor_skip(a, false);
+	copy = window_block(world.window, &a->cursor);
+	check(world.ring.is_free[first->index] && !world.ring.pinned_blocks, "the block is kept");
+	check(copy->length == 60 && copy->pins == 1, "%u bytes, %u pins", copy->length, copy->pins);
+	check(window_run(world.window, &a->cursor, 64, UINT64_MAX) == 1, "run beyond the copy");
+	push_length(100);
+	cursor_skip(a, false); /* again, while the copy is not sent */
+	check(window_block(world.window, &a->cursor) == copy, "another copy");
+	dropped = a->dropped;
+	check(dropped == 200, "dropped %" PRIu64, dropped);
+	compare_window();
+	cursor_advance(a, 59);
+	check(window_block(world.window, &a->cursor) == copy, "one byte too early");
+	cursor_advance(a, 1);
+	check(window_block(world.window, &a->cursor) == entry_of(3)->block, "not at the newest");
+	check(!window_copied_bytes(&a->cursor), "%u bytes", window_copied_bytes(&a->cursor));
+	cursor_advance(a, 10);
+	cursor_skip(a, false);
+	compare_window();
+	cursor_leave(a); /* with a copy */
+	compare_window();
+	window_world_end();
+	point("a copied rest is sent first, survives a second skip, and is freed with its client");
 }
 
 /* ---- random ---- */
@@ -447,9 +516,10 @@ static void test_random_window(uint64_t steps, uint64_t seed)
 			printf("# at step %" PRIu64 "\n", i);
 	}
 	printf("# %" PRIu64 " steps, seed %" PRIu64 ": %" PRIu64
-	       " blocks, up to %u in the window, %" PRIu64 " skips, %" PRIu64 " holds, %" PRIu64
-	       " times all done\n",
-	       steps, seed, world.head, longest, world.skips, world.holds, world.wholly_drained);
+	       " blocks, up to %u in the window, %" PRIu64 " skips, %" PRIu64 " pins, %" PRIu64
+	       " copies, %" PRIu64 " times all done\n",
+	       steps, seed, world.head, longest, world.skips, world.holds, world.copies,
+	       world.wholly_drained);
 	window_world_end();
 	point("the window agrees with the model after each random step");
 }
@@ -463,6 +533,7 @@ int main(int argc, char **argv)
 	test_full_window();
 	test_skips();
 	test_held_block();
+	test_skip_with_copy();
 	test_random_window(steps, seed);
 	return tap_end();
 }
