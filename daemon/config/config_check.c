@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "config/config_check.h"
 
+#include "config/option_table.h"
 #include "lib/endpoint.h"
 #include "lib/input.h"
 #include "lib/log.h"
@@ -115,6 +116,72 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 	return check_device(stream, where);
 }
 
+static uint64_t greatest_divisor(uint64_t a, uint64_t b)
+{
+	while (b) {
+		uint64_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* Write which block sizes near that of @stream hold whole records and pages. */
+static void suggest_block_sizes(const struct stream_settings *stream, uint64_t page, char *text,
+				size_t size)
+{
+	const struct option_definition *option = option_find(OPTION_STREAM, "block-size");
+	uint64_t step = stream->record_size / greatest_divisor(stream->record_size, page) * page;
+	uint64_t smaller = stream->block_size / step * step, larger = smaller + step;
+	char first[UNITS_TEXT], second[UNITS_TEXT];
+
+	units_format_size(smaller, first);
+	units_format_size(larger, second);
+	if (larger > option->maximum && !smaller)
+		snprintf(text, size, "another record-size; no block-size up to %s would do",
+			 units_format_size(option->maximum, second));
+	else if (larger > option->maximum)
+		snprintf(text, size, "block-size = %s", first);
+	else if (!smaller)
+		snprintf(text, size, "block-size = %s", second);
+	else
+		snprintf(text, size, "block-size = %s or %s", first, second);
+}
+
+static unsigned int check_records(const struct stream_settings *stream, const char *where)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	char record[UNITS_TEXT], block[UNITS_TEXT], sizes[128];
+
+	units_format_size(stream->record_size, record);
+	units_format_size(stream->block_size, block);
+	if (stream->record_size && stream->record_end.length) {
+		log_error("%s: record-size and record-end; expected one of them", where);
+		return 1;
+	}
+	if (stream->record_end.length && !stream->input) {
+		log_error("%s record-end: expected an input as the source; a device or a pattern "
+			  "may have a record-size",
+			  where);
+		return 1;
+	}
+	if (stream->device && stream->record_size && stream->block_size % stream->record_size) {
+		suggest_block_sizes(stream, page, sizes, sizeof(sizes));
+		log_error("%s block-size = %s: no multiple of record-size = %s, but a device fills "
+			  "whole blocks; expected %s",
+			  where, block, record, sizes);
+		return 1;
+	}
+	if (stream->record_size > stream->block_size) {
+		log_error("%s record-size = %s: larger than block-size = %s; expected larger "
+			  "blocks, or smaller records",
+			  where, record, block);
+		return 1;
+	}
+	return 0;
+}
+
 static unsigned int check_stream_settings(const struct stream_settings *stream, const char *origin)
 {
 	unsigned int errors = 0;
@@ -123,6 +190,7 @@ static unsigned int check_stream_settings(const struct stream_settings *stream, 
 	snprintf(where, sizeof(where), "%s: [stream %s]", origin, stream->name);
 	errors += check_source(stream, where);
 	errors += check_ring_size(stream, where);
+	errors += check_records(stream, where);
 	if (!stream->listen.count) {
 		log_error("%s: clients cannot connect; expected at least one listen = HOST:PORT",
 			  where);

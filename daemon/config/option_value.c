@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "config/option_value.h"
 
+#include "config/escape.h"
 #include "config/option_table.h"
 #include "config/quote.h"
 #include "lib/endpoint.h"
@@ -358,4 +359,54 @@ const struct option_type option_type_endpoint = {
 	.is_equal = list_is_equal,
 	.describe = word_describe,
 	.accepts = accepts_endpoint,
+};
+
+/* ---- bytes ---- */
+
+static bool record_end_parse(const struct option_definition *option, void *field, const char *text,
+			     char expected[OPTION_ERROR_TEXT])
+{
+	struct record_end end = { 0 };
+	size_t length = sizeof(end.byte);
+
+	(void)option;
+	if (!escape_parse(text, end.byte, &length) || !length) {
+		snprintf(expected, OPTION_ERROR_TEXT,
+			 "1 to %d bytes, such as \\n; others than text as \\r, \\t, \\0, "
+			 "\\\\ or \\xNN",
+			 MAX_RECORD_END);
+		return false;
+	}
+	end.length = (uint8_t)length;
+	*(struct record_end *)field = end;
+	return true;
+}
+
+static void record_end_print(const struct option_definition *option, const void *field, FILE *file)
+{
+	const struct record_end *end = field;
+	char text[ESCAPE_TEXT(MAX_RECORD_END)];
+
+	if (!end->length)
+		return;
+	escape_format(end->byte, end->length, text);
+	value_print(option, text, file);
+}
+
+static bool record_end_is_equal(const struct option_definition *option, const void *a,
+				const void *b)
+{
+	const struct record_end *one = a, *other = b;
+
+	(void)option;
+	return one->length == other->length && !memcmp(one->byte, other->byte, one->length);
+}
+
+const struct option_type option_type_record_end = {
+	.size = sizeof(struct record_end),
+	.word = "TEXT",
+	.parse = record_end_parse,
+	.print = record_end_print,
+	.is_equal = record_end_is_equal,
+	.describe = word_describe,
 };

@@ -52,9 +52,10 @@ extern const struct option_type option_type_rate;     /* bytes a second (uint64_
 extern const struct option_type option_type_boolean;  /* (bool) */
 extern const struct option_type
 	option_type_choice; /* index into the option's choices (unsigned int) */
-extern const struct option_type option_type_input;    /* see input.h (char *) */
-extern const struct option_type option_type_path;     /* absolute (char *) */
-extern const struct option_type option_type_address;  /* see address.h (char *) */
-extern const struct option_type option_type_endpoint; /* see endpoint.h (struct text_list) */
+extern const struct option_type option_type_input;	/* see input.h (char *) */
+extern const struct option_type option_type_path;	/* absolute (char *) */
+extern const struct option_type option_type_address;	/* see address.h (char *) */
+extern const struct option_type option_type_endpoint;	/* see endpoint.h (struct text_list) */
+extern const struct option_type option_type_record_end; /* see escape.h (struct record_end) */
 
 #endif

@@ -45,6 +45,14 @@ struct client_settings {
 	uint64_t user_timeout;		  /* microseconds; 0: the kernel's own */
 };
 
+#define MAX_RECORD_END 16
+
+/* Bytes at the end of each record. */
+struct record_end {
+	uint8_t length; /* 0: not set */
+	unsigned char byte[MAX_RECORD_END];
+};
+
 struct stream_settings {
 	/* Fixed while the stream runs, so that its source and its endpoints can keep pointers. */
 	char *name;
@@ -58,6 +66,9 @@ struct stream_settings {
 	unsigned int on_end;  /* enum on_end */
 	unsigned int overrun; /* enum overrun */
 	bool contiguous;
+	/* Records, which blocks do not cut; at most one of both is set. */
+	uint64_t record_size; /* bytes; 0: not set */
+	struct record_end record_end;
 	/* The ring. */
 	uint64_t block_size;	 /* bytes */
 	uint64_t ring_size;	 /* bytes */
@@ -120,6 +131,12 @@ void daemon_settings_adapt(struct daemon_settings *settings, struct daemon_setti
 static inline uint64_t stream_settings_blocks(const struct stream_settings *settings)
 {
 	return settings->ring_size / settings->block_size;
+}
+
+/** stream_settings_has_records() - return true if blocks must consist of whole records. */
+static inline bool stream_settings_has_records(const struct stream_settings *settings)
+{
+	return settings->record_size || settings->record_end.length;
 }
 
 /** stream_settings_device_returns() - return true if the stream waits for a device that has gone. */

@@ -104,6 +104,8 @@ struct stream_stats {
 	 */
 	uint64_t lost_blocks;
 	uint64_t losses;
+	/* Records that are in no block as a whole: larger than a block, or cut short by the source. */
+	uint64_t broken_records;
 	/* How often the source had to wait, because no block was free. */
 	uint64_t waits;
 	/* How often the source was opened again, and the monotonic time of its last block. */

@@ -128,10 +128,11 @@ static json_t *report_endpoints(const struct endpoints *endpoints)
 
 static json_t *report_filled(const struct stream_stats *stats)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "blocks", report_number(stats->blocks),
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "blocks", report_number(stats->blocks),
 			 "bytes", report_number(stats->bytes), "lost_blocks",
 			 report_number(stats->lost_blocks), "losses", report_number(stats->losses),
-			 "waits", report_number(stats->waits));
+			 "broken_records", report_number(stats->broken_records), "waits",
+			 report_number(stats->waits));
 }
 
 static json_t *report_left(const struct stream_stats *stats)

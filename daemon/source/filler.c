@@ -2,6 +2,8 @@
 #include "source/filler.h"
 
 #include "lib/clock.h"
+#include "lib/log.h"
+#include "source/records.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -15,6 +17,7 @@ struct filler {
 	const struct source_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	uint32_t low_water;
+	size_t block_bytes;		    /* of a full block */
 	struct block *block[FILLER_BLOCKS]; /* the first is being filled, others are empty */
 	unsigned int blocks;
 	bool handed_on; /* blocks since the last ready() */
@@ -23,6 +26,14 @@ struct filler {
 	struct event resume_event;
 	void (*resume)(void *argument);
 	void *resume_argument;
+
+	bool has_records; /* what follows is valid */
+	struct records records;
+	/* What is behind the last whole record of a block, until there is a next block. */
+	unsigned char *rest;
+	size_t rest_length;
+	bool is_split; /* the block begins within a record that is larger than a block, and is counted */
+	struct log_limit broken_log;
 };
 
 static void filler_hand_on(struct filler *filler)
@@ -37,6 +48,102 @@ static void filler_hand_on(struct filler *filler)
 	filler->handed_on = true;
 	filler->callbacks->block_filled(filler->argument, block);
 }
+
+/* ---- records ---- */
+
+static void filler_count_broken(struct filler *filler, size_t bytes, const char *what)
+{
+	filler->callbacks->record_broken(filler->argument);
+	log_limited(&filler->broken_log, LOG_LEVEL_WARNING,
+		    "stream %s: a record is not whole: %s (%zu bytes)", filler->settings->name,
+		    what, bytes);
+}
+
+/* Begin the next block with the rest of the one before. */
+static void filler_place_rest(struct filler *filler)
+{
+	struct block *block = filler->block[0];
+
+	if (!filler->rest_length || !filler->blocks)
+		return;
+	assert(!block->length);
+	memcpy(block->data, filler->rest, filler->rest_length);
+	block->length = (uint32_t)filler->rest_length;
+	filler->rest_length = 0;
+}
+
+static size_t filler_boundary(struct filler *filler)
+{
+	const struct block *block = filler->block[0];
+
+	return records_boundary(&filler->records, block->data, block->length);
+}
+
+/* Hand on the first block as far as its records are whole. Return: false if it has no whole record. */
+static bool filler_hand_on_records(struct filler *filler)
+{
+	struct block *block = filler->block[0];
+	size_t boundary = filler_boundary(filler);
+
+	if (!boundary)
+		return false;
+	filler->is_split = false;
+	filler->rest_length = block->length - boundary;
+	memcpy(filler->rest, block->data + boundary, filler->rest_length);
+	block->length = (uint32_t)boundary;
+	records_moved(&filler->records, filler->rest_length);
+	filler_hand_on(filler);
+	filler_place_rest(filler);
+	return true;
+}
+
+/* Hand on the first block although it ends within a record. */
+static void filler_split_record(struct filler *filler)
+{
+	const struct block *block = filler->block[0];
+
+	if (!filler->is_split)
+		filler_count_broken(filler, block->length,
+				    "larger than a block, and sent in parts; raise block-size");
+	filler->is_split = true;
+	records_split(&filler->records, block->data, block->length);
+	filler_hand_on(filler);
+}
+
+static void filler_hand_on_full(struct filler *filler)
+{
+	if (!filler->has_records)
+		filler_hand_on(filler);
+	else if (!filler_hand_on_records(filler))
+		filler_split_record(filler);
+}
+
+/* Forget the rest of a record that was not handed on. @bytes: its length */
+static void filler_drop_rest(struct filler *filler, size_t boundary, size_t bytes, const char *why)
+{
+	if (bytes && (boundary || !filler->is_split))
+		filler_count_broken(filler, bytes, why);
+	filler->is_split = false;
+	filler->rest_length = 0;
+	records_begin(&filler->records, boundary);
+}
+
+void filler_begin_run(struct filler *filler)
+{
+	size_t boundary = 0, bytes = filler->rest_length;
+
+	if (!filler->has_records)
+		return;
+	if (filler->blocks && filler->block[0]->length) {
+		boundary = filler_boundary(filler);
+		bytes = filler->block[0]->length - boundary;
+		filler->block[0]->length = (uint32_t)boundary;
+	}
+	filler_drop_rest(filler, boundary, bytes,
+			 "dropped, as the input ended before the rest of it");
+}
+
+/* ---- timers and events ---- */
 
 static void filler_flush_timer_expired(evutil_socket_t fd, short what, void *argument)
 {
@@ -77,6 +184,22 @@ void filler_adapt(struct filler *filler)
 	ring_on_free(filler->ring, filler->low_water + 1, filler_ring_has_free, filler);
 }
 
+/* Return: false without memory. */
+static bool filler_set_up_records(struct filler *filler)
+{
+	size_t size = (size_t)filler->settings->record_size;
+
+	filler->has_records = stream_settings_has_records(filler->settings);
+	if (!filler->has_records)
+		return true;
+	if (size)
+		filler->block_bytes -= filler->block_bytes % size;
+	assert(filler->block_bytes);
+	records_init(&filler->records, filler->settings);
+	filler->rest = malloc(filler->block_bytes);
+	return filler->rest;
+}
+
 struct filler *filler_create(struct event_base *base, const struct stream_settings *settings,
 			     struct ring *ring, const struct source_callbacks *callbacks,
 			     void *argument, void (*resume)(void *resume_argument),
@@ -92,6 +215,11 @@ struct filler *filler_create(struct event_base *base, const struct stream_settin
 	filler->argument = argument;
 	filler->resume = resume;
 	filler->resume_argument = resume_argument;
+	filler->block_bytes = ring_block_size(ring);
+	if (!filler_set_up_records(filler)) {
+		free(filler);
+		return NULL;
+	}
 	evtimer_assign(&filler->flush_timer, base, filler_flush_timer_expired, filler);
 	event_assign(&filler->resume_event, base, -1, 0, filler_resume_event_active, filler);
 	filler_adapt(filler);
@@ -110,7 +238,12 @@ static bool filler_take_block(struct filler *filler)
 
 static size_t filler_space_of(const struct filler *filler, const struct block *block)
 {
-	return ring_block_size(filler->ring) - block->length;
+	return filler->block_bytes - block->length;
+}
+
+size_t filler_block_bytes(const struct filler *filler)
+{
+	return filler->block_bytes;
 }
 
 /* Take a first block, unless there is one. Return: false when the ring has none. */
@@ -120,10 +253,12 @@ static bool filler_have_block(struct filler *filler)
 		return true;
 	if (ring_free_blocks(filler->ring) <= filler->low_water)
 		filler->callbacks->make_room(filler->argument);
-	if (filler_take_block(filler))
-		return true;
-	filler->callbacks->starved(filler->argument);
-	return false;
+	if (!filler_take_block(filler)) {
+		filler->callbacks->starved(filler->argument);
+		return false;
+	}
+	filler_place_rest(filler);
+	return true;
 }
 
 unsigned char *filler_space(struct filler *filler, size_t *space)
@@ -139,6 +274,8 @@ unsigned char *filler_space(struct filler *filler, size_t *space)
 
 int filler_spaces(struct filler *filler, struct iovec *space, size_t *bytes)
 {
+	/* With `record-end` the next block may have to begin with a rest that is not known yet. */
+	int max_count = filler->has_records && !filler->records.size ? 1 : FILLER_BLOCKS;
 	size_t most = *bytes;
 	int count = 0;
 
@@ -155,7 +292,7 @@ int filler_spaces(struct filler *filler, struct iovec *space, size_t *bytes)
 		space[count].iov_len = length;
 		*bytes += length;
 		count++;
-		if (*bytes == most || count == FILLER_BLOCKS)
+		if (*bytes == most || count == max_count)
 			return count;
 		/* At the low-water mark make_room() must be called before another block is taken. */
 		if ((unsigned int)count == filler->blocks &&
@@ -170,6 +307,12 @@ uint64_t filler_place(const struct filler *filler)
 	return (uint64_t)filler->block[0]->index * ring_block_size(filler->ring);
 }
 
+/* Return true if the rest of a block, or a record that was not whole when `flush` was over, waits for a timer. */
+static bool filler_lacks_timer(const struct filler *filler)
+{
+	return filler->has_records && !event_pending(&filler->flush_timer, EV_TIMEOUT, NULL);
+}
+
 /* Commit to the first block, which has space for @bytes. */
 static void filler_commit_to_first(struct filler *filler, size_t bytes)
 {
@@ -178,8 +321,8 @@ static void filler_commit_to_first(struct filler *filler, size_t bytes)
 
 	block->length += (uint32_t)bytes;
 	if (!filler_space_of(filler, block))
-		filler_hand_on(filler);
-	else if (first)
+		filler_hand_on_full(filler);
+	else if (first || filler_lacks_timer(filler))
 		event_add(&filler->flush_timer, &filler->flush);
 }
 
@@ -200,8 +343,38 @@ void filler_commit(struct filler *filler, size_t bytes)
 
 void filler_flush(struct filler *filler)
 {
-	if (filler->blocks && filler->block[0]->length)
+	if (!filler->blocks || !filler->block[0]->length)
+		return;
+	if (filler->has_records)
+		filler_hand_on_records(filler);
+	else
 		filler_hand_on(filler);
+}
+
+/* Hand on the first block at the end of the source. */
+static void filler_hand_on_last(struct filler *filler)
+{
+	size_t boundary = filler_boundary(filler);
+	size_t bytes = filler->block[0]->length - boundary;
+
+	if (bytes && (boundary || !filler->is_split))
+		filler_count_broken(filler, bytes, "sent without its end, as the source ended");
+	filler->is_split = false;
+	records_begin(&filler->records, 0);
+	filler_hand_on(filler);
+}
+
+void filler_end(struct filler *filler)
+{
+	if (!filler->has_records) {
+		filler_flush(filler);
+		return;
+	}
+	if (filler->rest_length && !filler_have_block(filler))
+		filler_drop_rest(filler, 0, filler->rest_length,
+				 "dropped, as the source ended and no block is free");
+	if (filler->blocks && filler->block[0]->length)
+		filler_hand_on_last(filler);
 }
 
 /* Return the blocks behind the first @kept ones, or all. */
@@ -235,7 +408,7 @@ static void filler_silence(struct filler *filler)
 void filler_stop(struct filler *filler)
 {
 	filler_silence(filler);
-	filler_flush(filler);
+	filler_end(filler);
 	filler_ready(filler);
 }
 
@@ -243,5 +416,6 @@ void filler_destroy(struct filler *filler)
 {
 	filler_silence(filler);
 	filler_return_unused(filler, 0);
+	free(filler->rest);
 	free(filler);
 }

@@ -2,6 +2,9 @@
 /*
  * The part that all sources share that fill blocks themselves: the block that is being filled, handing
  * it on when it is full or `flush` after its first byte, and waiting when the ring has no free block.
+ *
+ * With `record-size` or `record-end`, a block is handed on up to the end of its last whole record, and the
+ * next one begins with the rest. A record that does not fit a block is handed on in parts.
  */
 #ifndef DMACAST_FILLER_H
 #define DMACAST_FILLER_H
@@ -56,8 +59,20 @@ uint64_t filler_place(const struct filler *filler);
 /** filler_commit() - add @bytes that were written to filler_space() or, in order, filler_spaces(). */
 void filler_commit(struct filler *filler, size_t bytes);
 
-/** filler_flush() - hand on a part-filled block now. */
+/** filler_flush() - hand on a part-filled block now, with records: as far as they are whole. */
 void filler_flush(struct filler *filler);
+
+/** filler_end() - hand on everything, also a record without its end: nothing follows. */
+void filler_end(struct filler *filler);
+
+/**
+ * filler_begin_run() - drop what is left of a record, because the next bytes do not continue it. Without
+ * records they follow the others, with no boundary between them.
+ */
+void filler_begin_run(struct filler *filler);
+
+/** filler_block_bytes() - return how many bytes a full block has: with `record-size`, whole records. */
+size_t filler_block_bytes(const struct filler *filler);
 
 /** filler_stop() - hand on what is there, call ready(), and do not resume any more. */
 void filler_stop(struct filler *filler);

@@ -37,6 +37,8 @@ struct source_callbacks {
 	void (*block_filled)(void *argument, struct block *block);
 	/* Optional for sources that lose none: @blocks were lost before the one that follows. */
 	void (*blocks_lost)(void *argument, uint64_t blocks);
+	/* Optional without records: a record is not whole in one block, or a part of it was dropped. */
+	void (*record_broken)(void *argument);
 	/* No block is free; the source waits for one. */
 	void (*starved)(void *argument);
 	/* Send the blocks that were handed on. */

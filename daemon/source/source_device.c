@@ -54,7 +54,7 @@ struct device_source {
 	struct event failed; /* reports from the event loop that the start failed */
 	int error;
 	uint64_t blocks, lost, shorter;
-	struct log_limit lost_log;
+	struct log_limit lost_log, broken_log;
 };
 
 static const char *device_why_lost(const struct ring_device_block *filled)
@@ -83,6 +83,19 @@ static void device_report_short(struct device_source *device,
 			   device->settings->name, device->settings->device, filled->block->length);
 }
 
+static void device_check_record(struct device_source *device, const struct block *block)
+{
+	uint64_t size = device->settings->record_size;
+
+	if (!size || block->length % size == 0)
+		return;
+	device->callbacks->record_broken(device->argument);
+	log_limited(&device->broken_log, LOG_LEVEL_WARNING,
+		    "stream %s: device %s: a transfer ended after %" PRIu32
+		    " bytes, within a record (record-size = %" PRIu64 ")",
+		    device->settings->name, device->settings->device, block->length, size);
+}
+
 static void device_hand_on(struct device_source *device, const struct ring_device_block *filled,
 			   int count)
 {
@@ -92,6 +105,7 @@ static void device_hand_on(struct device_source *device, const struct ring_devic
 			device_report_lost(device, &filled[i]);
 		if (filled[i].is_short)
 			device_report_short(device, &filled[i]);
+		device_check_record(device, filled[i].block);
 		device->callbacks->block_filled(device->argument, filled[i].block);
 	}
 	if (count > 0) {

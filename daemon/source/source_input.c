@@ -273,7 +273,12 @@ static void input_producer_ended(struct input_source *input, const char *why)
 /* The input ended or failed: hand on what was read, then end, or open it again. */
 static void input_at_end(struct input_source *input, const char *why)
 {
+	/* What is appended to a regular file later continues its last record. */
 	filler_flush(input->filler);
+	if (!input->reopens)
+		filler_end(input->filler);
+	else if (!input->is_regular)
+		filler_begin_run(input->filler);
 	filler_ready(input->filler);
 	event_del(&input->readable);
 	if (input->command)
@@ -354,6 +359,8 @@ static bool input_rewind(struct input_source *input)
 		input->rewinds && input->read_since_rewind && lseek(input->fd, 0, SEEK_SET) == 0;
 
 	input->read_since_rewind = false;
+	if (again)
+		filler_begin_run(input->filler);
 	return again;
 }
 
@@ -436,6 +443,7 @@ static void input_adopt(struct input_source *input, int fd, const struct stat *s
 	/* Close the former descriptor of a FIFO only now: what the next writer has written would be lost
 	 * if nobody had it open. */
 	input_close_descriptor(input);
+	filler_begin_run(input->filler);
 	input->fd = fd;
 	input->is_fifo = S_ISFIFO(status->st_mode) && input->input.kind == INPUT_PATH;
 	input->is_regular = S_ISREG(status->st_mode) && input->input.kind == INPUT_PATH;
@@ -471,8 +479,10 @@ static void input_path_changed(void *argument)
 		return;
 	}
 	if (input->state == INPUT_FOLLOWING) {
-		if (!fstat(input->fd, &status) && status.st_size < lseek(input->fd, 0, SEEK_CUR))
+		if (!fstat(input->fd, &status) && status.st_size < lseek(input->fd, 0, SEEK_CUR)) {
 			lseek(input->fd, 0, SEEK_SET); /* it was truncated */
+			filler_begin_run(input->filler);
+		}
 		input_watch(input);
 		return;
 	}

@@ -198,7 +198,8 @@ struct source *source_pattern_open(struct event_base *base, const struct stream_
 	pattern->rate = settings->pattern;
 	pattern->form = (enum pattern_form)settings->pattern_form;
 	/* Forms with a head need whole blocks. */
-	pattern->least = pattern->form == PATTERN_OFFSETS ? PATTERN_WORD : ring_block_size(ring);
+	pattern->least = pattern->form == PATTERN_OFFSETS ? PATTERN_WORD
+							  : filler_block_bytes(pattern->filler);
 	pattern->most_behind = settings->ring_size / 2;
 	tick_us = (uint64_t)ring_block_size(ring) * 1000000U / pattern->rate;
 	if (tick_us < MIN_TICK_US)

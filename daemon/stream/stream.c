@@ -166,6 +166,13 @@ static void stream_blocks_lost(void *argument, uint64_t blocks)
 	stream->stats->losses++;
 }
 
+static void stream_record_broken(void *argument)
+{
+	struct stream *stream = argument;
+
+	stream->stats->broken_records++;
+}
+
 static void stream_source_starved(void *argument)
 {
 	struct stream *stream = argument;
@@ -387,6 +394,7 @@ static bool stream_open_source(struct stream *stream)
 		.make_room = stream_make_room,
 		.block_filled = stream_block_filled,
 		.blocks_lost = stream_blocks_lost,
+		.record_broken = stream_record_broken,
 		.starved = stream_source_starved,
 		.ready = stream_blocks_ready,
 		.budget = stream_source_budget,

@@ -154,18 +154,19 @@ for name in "${options[@]}"; do
 	sed "s/^#\($name = \)/\1/" "$sample" >"$work/one.conf"
 	case $name in
 	input | device) sed -i 's/^pattern = /#&/' "$work/one.conf" ;;
+	record-end) sed -i 's/^pattern = /#&/; s/^#\(input = \)/\1/' "$work/one.conf" ;;
 	esac
 	effective "$work/one.conf" >"$work/one" ||
 		sed "s/^/$name: /" "$work/one" >>"$work/refused"
 	case $name in
-	input | device | control | metrics) ;; # an example, not the default
+	input | device | record-size | record-end | control | metrics) ;; # an example, not the default
 	*) cmp -s "$work/one" "$work/effective" || echo "$name" >>"$work/changed" ;;
 	esac
 done
 nothing_in "each option of the sample can be set alone" "$work/refused"
 nothing_in "... and is set to what is in effect without it" "$work/changed"
 
-sed -E '/^#(input|device|control|metrics) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
+sed -E '/^#(input|device|record-size|record-end|control|metrics) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
 effective "$work/all.conf" >"$work/all"
 same "all of them can be set at once" "$work/effective" "$work/all"
 

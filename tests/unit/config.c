@@ -274,6 +274,41 @@ static const struct {
 	  "[stream a] overrun = stall", "a device", 0 },
 	{ "contiguous blocks of what is no device", TEXT(STREAM "contiguous = yes\n"), 0,
 	  "[stream a] contiguous = yes", "a device", 0 },
+	{ "an empty end of a record", TEXT(STREAM "record-end = \"\"\n"), 4,
+	  "record-end = ", "1 to 16 bytes, such as \\n", 0 },
+	{ "an end of a record of 17 bytes", TEXT(STREAM "record-end = 0123456789abcdef\\n\n"), 4,
+	  "record-end = 0123456789abcdef\\n", "1 to 16 bytes", 0 },
+	{ "an unknown escape", TEXT(STREAM "record-end = \\e\n"), 4, "record-end = \\e",
+	  "\\r, \\t, \\0, \\\\ or \\xNN", 0 },
+	{ "an octal escape", TEXT(STREAM "record-end = \\012\n"), 4, "record-end = \\012",
+	  "or \\xNN", 0 },
+	{ "a backslash at the end", TEXT(STREAM "record-end = a\\\n"), 4, "record-end = a\\",
+	  "or \\xNN", 0 },
+	{ "half a byte", TEXT(STREAM "record-end = \\xa\n"), 4, "record-end = \\xa", "or \\xNN",
+	  0 },
+	{ "a record of no bytes", TEXT(STREAM "record-size = 0\n"), 4, "record-size = 0",
+	  "from 1 to 64M", 0 },
+	{ "a size and an end of records", TEXT(STREAM "record-size = 8\nrecord-end = \\n\n"), 0,
+	  "[stream a]: record-size and record-end", "one of them", 0 },
+	{ "an end of records for a device", TEXT(DEVICE "record-end = \\n\n"), 0,
+	  "[stream a] record-end", "an input as the source", 0 },
+	{ "an end of records for a pattern",
+	  TEXT("[stream a]\npattern = 1/s\nlisten = :1\nrecord-end = \\n\n"), 0,
+	  "[stream a] record-end", "an input as the source", 0 },
+	{ "records larger than blocks", TEXT(STREAM "record-size = 300K\n"), 0,
+	  "[stream a] record-size = 300K: larger than block-size = 256K", "larger blocks", 0 },
+	{ "records that do not fill a device's blocks",
+	  TEXT(DEVICE "record-size = 12K\nblock-size = 64K\n"), 0,
+	  "[stream a] block-size = 64K: no multiple of record-size = 12K",
+	  "block-size = 60K or 72K", 0 },
+	{ "records that do not fill pages, for a device", TEXT(DEVICE "record-size = 1000\n"), 0,
+	  "[stream a] block-size = 256K: no multiple of record-size = 1000",
+	  "expected block-size = 500K", 0 },
+	{ "records for which a device's blocks are too large",
+	  TEXT(DEVICE "record-size = 40M\nblock-size = 63M\nring-size = 1G\nlow-water = 1\n"), 0,
+	  "[stream a] block-size = 63M", "expected block-size = 40M", 0 },
+	{ "records that fill no block of a device", TEXT(DEVICE "record-size = 16777213\n"), 0,
+	  "[stream a] block-size = 256K", "no block-size up to 64M", 0 },
 	{ "waiting for standard input", TEXT(STREAM "on-end = wait\n"), 0,
 	  "[stream a] on-end = wait", "opened again", 0 },
 	{ "waiting for a pattern", TEXT("[stream a]\npattern = 1/s\nlisten = :1\non-end = wait\n"),
@@ -404,11 +439,11 @@ static void test_wrong_values(void)
 		struct config config;
 		char text[256], start[128], key[64];
 
-		snprintf(text, sizeof(text), "%s\n\n%s = tcp:?\n",
+		snprintf(text, sizeof(text), "%s\n\n%s = tcp:\\?\n",
 			 in_daemon ? "[daemon]" : "[stream a]", option->name);
 		snprintf(start, sizeof(start), "test: error: %s:3: [%s] ", path,
 			 in_daemon ? "daemon" : "stream a");
-		snprintf(key, sizeof(key), "] %s = tcp:?: ", option->name);
+		snprintf(key, sizeof(key), "] %s = tcp:\\?: ", option->name);
 		write_config_file(text, strlen(text));
 		check(!read_config(&config, path), "%s: taken", option->name);
 		check(is_logged(start, key, "expected "), "%s", capture.text);
@@ -676,6 +711,24 @@ static const struct {
 	  TEXT(STREAM "block-size = 65536\nring-size = 1GiB\nflush = 1000us\n"
 		      "keepalive = 90s\n"),
 	  { "block-size = 64K", "ring-size = 1G", "flush = 1ms", "keepalive = 90s" } },
+	{ "records that a device's blocks hold as a whole",
+	  TEXT(DEVICE "record-size = 12K\nblock-size = 60K\n"),
+	  { "record-size = 12K" } },
+	{ "records of a pattern, which fill no block",
+	  TEXT("[stream a]\npattern = 1/s\nlisten = :1\nrecord-size = 1000\n"),
+	  { "record-size = 1000" } },
+	{ "an end of records in quotes",
+	  TEXT(STREAM "record-end = \"\\r\\n\" ; lines\n"),
+	  { "record-end = \\r\\n" } },
+	{ "an end of records with a NUL and other bytes",
+	  TEXT(STREAM "record-end = \\x0d\\0a\\x001\\t\\xFF\\x41\n"),
+	  { "record-end = \\r\\0a\\x001\\t\\xffA" } },
+	{ "an end of records with a semicolon, a blank, a quote and a backslash",
+	  TEXT(STREAM "record-end = \";\\x20 \\\"\\\\\\\\\"\n"),
+	  { "record-end = \";\\x20\\x20\\\"\\\\\\\\\"" } },
+	{ "an end of records of 16 bytes",
+	  TEXT(STREAM "record-end = 0123456789abcde\\n\n"),
+	  { "record-end = 0123456789abcde\\n" } },
 };
 
 /* A configuration that is printed and read again is the same. */
@@ -787,10 +840,12 @@ static const struct set {
 	{ "baud", "115200", FIELD_OF(stream_settings, baud), 115200 },
 	{ "input-timeout", "9s", FIELD_OF(stream_settings, input_timeout), 9000000 },
 	{ "huge-pages", "require", FIELD_OF(stream_settings, huge_pages), HUGE_PAGES_REQUIRE },
+	{ "record-end", "\\r\\n", FIELD_OF(stream_settings, record_end), 0 },
 	/* With a device: */
 	{ "device", "/dev/dmacast/some", FIELD_OF(stream_settings, device), 0 },
 	{ "overrun", "stall", FIELD_OF(stream_settings, overrun), OVERRUN_STALL },
 	{ "contiguous", "yes", FIELD_OF(stream_settings, contiguous), true },
+	{ "record-size", "2K", FIELD_OF(stream_settings, record_size), 2048 },
 	/* With neither: */
 	{ "pattern", "10M/s", FIELD_OF(stream_settings, pattern), 10485760 },
 	{ "pattern-form", "resident", FIELD_OF(stream_settings, pattern_form), PATTERN_RESIDENT },
@@ -798,8 +853,8 @@ static const struct set {
 
 /* The options of `set` that exclude each other: those from these indices on. */
 #define PATTERN (LENGTH(set) - 2)
-#define DEVICE_FIRST (PATTERN - 3)
-#define INPUT_FIRST (DEVICE_FIRST - 5)
+#define DEVICE_FIRST (PATTERN - 4)
+#define INPUT_FIRST (DEVICE_FIRST - 6)
 
 static bool goes_with(size_t i, bool device)
 {
@@ -925,7 +980,7 @@ static void test_every_option(void)
 static enum arguments_outcome parse_arguments(const char *line, struct config *config)
 {
 	enum arguments_outcome outcome;
-	char *text = strdup(line), *rest = text, *argv[64] = { strdup("dmacastd") };
+	char *text = strdup(line), *rest = text, *argv[96] = { strdup("dmacastd") };
 	int argc = 1;
 
 	for (char *word; *text && (word = strsep(&rest, " "));)

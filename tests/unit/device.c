@@ -386,7 +386,7 @@ static struct {
 	unsigned int make_rooms, readies, ends;
 	uint64_t bytes;
 	uint64_t lost;
-	unsigned int waits;
+	unsigned int waits, broken;
 	uint32_t unready; /* handed on without ready() */
 	char why[64];
 } sink;
@@ -426,6 +426,12 @@ static void sink_lost(void *argument, uint64_t blocks)
 	sink.lost += blocks;
 }
 
+static void sink_broken(void *argument)
+{
+	(void)argument;
+	sink.broken++;
+}
+
 static void sink_waits(void *argument)
 {
 	(void)argument;
@@ -445,6 +451,7 @@ static void device_test_open_source(uint32_t blocks, uint64_t low_water, enum la
 		.make_room = sink_make_room,
 		.block_filled = sink_block,
 		.blocks_lost = sink_lost,
+		.record_broken = sink_broken,
 		.starved = sink_waits,
 		.ready = sink_ready,
 		.ended = sink_end,
@@ -502,6 +509,28 @@ static void test_streaming(void)
 	check(!sink.waits, "waited %u times", sink.waits);
 	check(fake.stops == 1, "not stopped");
 	point("blocks are handed on in order, losses and short ones are logged and counted");
+}
+
+/* Of short transfers, those that end within a record are counted. */
+static void test_broken_transfers(void)
+{
+	device_test_open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
+	settings.record_size = 50;
+	source_start(sink.source);
+	fake_fill(100, DMACAST_BLOCK_SHORT, 0);
+	fake_fill(101, DMACAST_BLOCK_SHORT, 0);
+	fake_fill(49, DMACAST_BLOCK_SHORT, 0);
+	capture_begin(&capture, STDERR_FILENO);
+	device_test_turn();
+	capture_end(&capture);
+	check(sink.blocks == 3 && sink.broken == 2, "%u blocks, %u broken", sink.blocks,
+	      sink.broken);
+	check(strstr(capture.text,
+		     "a transfer ended after 101 bytes, within a record (record-size = 50)"),
+	      "%s", capture.text);
+	close_source();
+	settings.record_size = 0;
+	point("a short transfer that ends within a record is counted as broken");
 }
 
 static void test_turns(void)
@@ -729,6 +758,7 @@ int main(void)
 	test_not_lent();
 	test_gone();
 	test_streaming();
+	test_broken_transfers();
 	test_turns();
 	test_starving();
 	test_giving_way();

@@ -220,7 +220,7 @@ static const char *other_value(const struct option_definition *option)
 		{ &option_type_duration, "7s" }, { &option_type_rate, "7/s" },
 		{ &option_type_boolean, "yes" }, { &option_type_input, "/other" },
 		{ &option_type_path, "/o" },	 { &option_type_address, ":7" },
-		{ &option_type_endpoint, ":7" },
+		{ &option_type_endpoint, ":7" }, { &option_type_record_end, "\\n" },
 	};
 
 	for (size_t i = 0; i < sizeof(value) / sizeof(value[0]); i++) {

@@ -35,6 +35,7 @@ static char directory[] = "/tmp/dmacast-source.XXXXXX";
 static char stream_name[] = "adc";
 /* Of the sources that are opened from now on. */
 static uint64_t input_test_baud, input_test_timeout;
+static bool input_test_input_lines;
 
 /* One source, and what it handed on. */
 static struct world {
@@ -51,7 +52,7 @@ static struct world {
 	unsigned char byte[MAX_BYTES];
 	size_t bytes;
 	uint32_t length[MAX_BYTES / BLOCK_SIZE]; /* of the first blocks */
-	uint32_t blocks, readies, starved, restarts, ends, turns;
+	uint32_t blocks, readies, starved, restarts, ends, turns, broken;
 	char why[128];
 } world;
 
@@ -105,7 +106,14 @@ static void input_restarted(void *argument)
 	world.restarts++;
 }
 
+static void record_broken(void *argument)
+{
+	(void)argument;
+	world.broken++;
+}
+
 static const struct source_callbacks callbacks = {
+	.record_broken = record_broken,
 	.restarted = input_restarted,
 	.make_room = room_wanted,
 	.block_filled = block_taken,
@@ -134,6 +142,8 @@ static bool input_test_world_begin(enum on_end on_end, bool loop, const char *fo
 	world.settings.baud = input_test_baud;
 	world.settings.input_timeout = input_test_timeout;
 	world.settings.flush = FLUSH_MS * 1000;
+	if (input_test_input_lines)
+		world.settings.record_end = (struct record_end){ .length = 1, .byte = "\n" };
 	world.settings.block_size = BLOCK_SIZE;
 	world.settings.ring_size = BLOCKS * BLOCK_SIZE;
 	world.settings.low_water = 1;
@@ -248,6 +258,13 @@ static unsigned int input_test_count_of(const char *text, const char *wanted)
 	for (; (text = strstr(text, wanted)); text++)
 		count++;
 	return count;
+}
+
+/* See that these are all bytes until now. */
+static void check_text(const char *text)
+{
+	check(world.bytes == strlen(text) && !memcmp(world.byte, text, world.bytes), "\"%.*s\"",
+	      (int)world.bytes, (const char *)world.byte);
 }
 
 /* ---- standard input, and blocks ---- */
@@ -1339,6 +1356,132 @@ static void test_command_group(void)
 	point("also children that ignore SIGTERM");
 }
 
+/* ---- records ---- */
+
+static void write_line(int fd, const char *text)
+{
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		err(1, "write");
+}
+
+static void test_lines_at_end(void)
+{
+	int fd = pipe_to_stdin();
+
+	input_test_world_begin(ON_END_AUTO, false, "-");
+	write_line(fd, "one\ntwo\nthr");
+	run_until_bytes(8);
+	run_ms(2 * FLUSH_MS);
+	check_text("one\ntwo\n");
+	close(fd);
+	run_until_end();
+	check_text("one\ntwo\nthr");
+	check(world.broken == 1, "%" PRIu32 " broken", world.broken);
+	input_test_world_end();
+	check(strstr(world.log.text,
+		     "a record is not whole: sent without its end, as the source ended (3 bytes)"),
+	      "%s", world.log.text);
+	point("records: a line without its end waits for the rest, and is sent at the end");
+}
+
+static void test_lines_of_writers(void)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/lines.fifo", directory);
+	if (mkfifo(path, 0600))
+		err(1, "%s", path);
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	write_line(fd, "one\ntw");
+	close(fd);
+	run_until_bytes(4);
+	check(world.broken == 1, "%" PRIu32 " broken", world.broken);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	write_line(fd, "three\n");
+	close(fd);
+	run_until_bytes(10);
+	check_text("one\nthree\n");
+	check(world.broken == 1, "%" PRIu32 " broken", world.broken);
+	input_test_world_end();
+	check(strstr(world.log.text, "a record is not whole: dropped, as the input ended before "
+				     "the rest of it (2 bytes)"),
+	      "%s", world.log.text);
+	point("records: what a writer left without its end is dropped");
+}
+
+static void test_lines_of_command(void)
+{
+	input_test_world_begin(ON_END_WAIT, false, "exec:printf 'one\\ntw'");
+	run_until_bytes(4);
+	run_for(&world.restarts, 1, NULL, 0, PATIENCE_MS);
+	run_until_bytes(8);
+	check_text("one\none\n");
+	check(world.broken, "%" PRIu32 " broken", world.broken);
+	input_test_world_end();
+	point("records: a command that is started again begins with a record");
+}
+
+static void test_lines_of_file(void)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/lines", directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	write_line(fd, "one\ntw");
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	run_until_bytes(4);
+	run_ms(FLUSH_MS);
+	check(!world.broken, "%" PRIu32 " broken", world.broken);
+	write_line(fd, "o\nthr");
+	run_until_bytes(8);
+	check_text("one\ntwo\n");
+	check(!world.broken, "%" PRIu32 " broken", world.broken);
+	if (ftruncate(fd, 0) || lseek(fd, 0, SEEK_SET))
+		err(1, "%s", path);
+	run_ms(FLUSH_MS);
+	write_line(fd, "new\n");
+	run_until_bytes(12);
+	check_text("one\ntwo\nnew\n");
+	check(world.broken == 1, "%" PRIu32 " broken", world.broken);
+	input_test_world_end();
+	close(fd);
+	point("records: a file that grows continues its last record, until it is truncated");
+}
+
+static void test_lines_of_loop(void)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/loop", directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	write_line(fd, "one\ntwo\nthr");
+	input_test_world_begin(ON_END_AUTO, true, "%s", path);
+	run_for(&world.blocks, 2, NULL, 0, PATIENCE_MS);
+	check(world.bytes > 16 && world.broken > 1, "%zu bytes, %" PRIu32 " broken", world.bytes,
+	      world.broken);
+	for (size_t at = 0; at < world.bytes; at += 8)
+		if (!check(!memcmp(world.byte + at, "one\ntwo\n", 8), "at %zu", at))
+			break;
+	input_test_world_end();
+	close(fd);
+	point("records: each pass of loop = yes begins with a record");
+}
+
+static void test_input_lines(void)
+{
+	input_test_input_lines = true;
+	test_lines_at_end();
+	test_lines_of_writers();
+	test_lines_of_command();
+	test_lines_of_file();
+	test_lines_of_loop();
+	input_test_input_lines = false;
+}
+
 int main(void)
 {
 	unsetenv("JOURNAL_STREAM");
@@ -1369,6 +1512,7 @@ int main(void)
 	test_unix();
 	test_input_command();
 	test_command_group();
+	test_input_lines();
 	for (const char *const *name =
 		     (const char *const[]){ "fifo", "file", "socket", "terminal", NULL };
 	     *name; name++) {
