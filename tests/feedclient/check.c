@@ -318,6 +318,12 @@ bool check_received(struct check *check, size_t length, bool last)
 
 	if (opt.discard)
 		return true;
+	if (opt.lines) {
+		bool right = lines_check(&check->lines, check->client, check_buffer, length);
+
+		tally.bad += !right;
+		return right;
+	}
 	memcpy(start, check->carry, check->carry_length);
 	if (check_window(check, &window, last) == WRONG) {
 		tally.bad++;

@@ -6,6 +6,7 @@
 #define FEEDCLIENT_CHECK_H
 
 #include "lib/pattern.h"
+#include "lines.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,6 +33,7 @@ struct check {
 	size_t carry_checked;
 	size_t carry_length;
 	unsigned char carry[CARRY_BYTES];
+	struct line_check lines; /* of --lines, instead of the pattern */
 };
 
 /* Where new data is received; before it is room for the carried bytes. */

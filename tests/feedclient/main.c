@@ -25,6 +25,7 @@
  *   options   command line            loop      epoll, timed work, signals
  *   tally     counts and failures     client    one client: reading, sending, endings
  *   check     bytes of a connection   connect   connections to the server
+ *   lines     those of --lines
  *   report    result                  offline   --check-file, --generate
  *   run       state of all clients together
  */

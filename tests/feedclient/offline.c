@@ -10,6 +10,7 @@
 
 #include "client.h"
 #include "lib/units.h"
+#include "lines.h"
 #include "options.h"
 
 #define TICKS_PER_S (NS_PER_S / TICK_NS)
@@ -114,7 +115,10 @@ void offline_generate(void)
 		while (offset < allowed) {
 			size_t length = min_u64(allowed - offset, BUFFER_SIZE);
 
-			pattern_fill(check_buffer, length, offset);
+			if (opt.lines)
+				lines_fill(check_buffer, length);
+			else
+				pattern_fill(check_buffer, length, offset);
 			if (!write_pattern(check_buffer, length))
 				return;
 			offset += length;

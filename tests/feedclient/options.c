@@ -55,6 +55,9 @@ static const struct setting setting_table[] = {
 	{ "block-size", SIZE, &opt.block_size, "see --allow-gaps (8)" },
 	{ "block-gaps", FLAG, &opt.block_gaps,
 	  "gaps must begin at a multiple of --block-size, too" },
+	{ "lines", FLAG, &opt.lines,
+	  "the feed is that of --generate with --lines: gaps are whole lines, and offsets their "
+	  "numbers" },
 	{ "discard", FLAG, &opt.discard, "count the bytes, do not check them" },
 	{ "rate", RATE, &opt.rate, "each client reads at most at this rate" },
 	{ "rcvbuf", SIZE, &opt.rcvbuf, "SO_RCVBUF of the sockets" },

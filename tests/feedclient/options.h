@@ -31,6 +31,7 @@ struct options {
 	bool block_gaps;
 	uint64_t block_size;
 	bool discard;
+	bool lines;
 	uint64_t rate;
 	uint64_t rcvbuf;
 	uint64_t read_size;

@@ -101,6 +101,23 @@ is "a size that is no whole word" "$("$feedclient" --generate 1001 | cksum)" \
 is "generated at a rate it is the same" "$("$feedclient" --generate 20000 --rate 200K/s | cksum)" \
 	"$(piece 0 20000 | cksum)"
 
+# --- lines ---
+
+"$feedclient" --generate 100K --lines >"$work/lines"
+head -n 5 "$work/lines" >"$file"
+judged "lines are right" 0 'first_offset_min=0 .* gaps=0 .* bad=0 ' --lines
+tail -n +21 "$work/lines" | head -n 5 >"$file"
+judged "from any line on" 0 'first_offset_min=20 .* gaps=0 .* bad=0 ' --lines
+sed -n '3,5p;10,12p' "$work/lines" >"$file"
+judged "lines that are missing are wrong" 1 'line 9 follows line 4' --lines
+judged "... unless gaps are allowed" 0 ' gaps=1 gap_bytes=4 .* bad=0 ' --lines --allow-gaps
+{ sed -n 3p "$work/lines" && sed -n 2p "$work/lines"; } >"$file"
+judged "a line does not come again" 1 'line 1 follows line 2' --lines --allow-gaps
+tail -c +500 "$work/lines" | head -c 3000 >"$file"
+judged "a part of a line is wrong at the begin" 1 'is wrong' --lines --allow-gaps
+{ head -c 1000 "$work/lines" && tail -n +9 "$work/lines"; } | head -c 5000 >"$file"
+judged "... and within the feed" 1 'is wrong' --lines --allow-gaps
+
 # --- what is right ---
 
 cp "$pattern" "$file"

@@ -35,6 +35,7 @@ declare -A left_out=(
 	[50-nullpeer]="completions by TCP, whose memory is not looked at; tests/vm has real cards"
 	[51-bench]="the benchmark: how it measures, and its arithmetic"
 	[52-peers]="other servers than the daemon"
+	[60-records]="lines of text and a pattern; 52-mishaps has short transfers"
 )
 
 for test in tests/t/*.t; do

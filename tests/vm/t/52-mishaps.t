@@ -65,6 +65,7 @@ device = /dev/dmacast/sim2
 listen = 0.0.0.0:7002
 block-size = 64K
 ring-size = 8M
+record-size = 4
 hold = 2
 [stream steady]
 device = /dev/dmacast/sim3
@@ -131,6 +132,8 @@ compare "errors: the log tells" "$(guest grep -c 'stream errors: .* blocks lost:
 	/tmp/daemon.log)" -ge 1
 matches "errors: of short ones, too" <(guest cat /tmp/daemon.log) \
 	'stream errors: .* a transfer ended after 1002 bytes'
+matches "errors: which end within a record" <(guest cat /tmp/daemon.log) \
+	'stream errors: .* after 1002 bytes, within a record \(record-size = 4\)'
 is "errors: and counts both" "$(logged 'stream errors: device .* lost$' | grep -o '[0-9]* short.*')" \
 	"4 short, and 5 lost"
 feed_end steady
