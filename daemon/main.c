@@ -5,12 +5,23 @@
 #include "daemon.h"
 #include "host/limits.h"
 #include "lib/log.h"
+#include "lib/loop_time.h"
 #include "lib/service.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <unistd.h>
+
+#if !LOOP_HAS_HOOKS
+/* libevent calls this one. */
+__attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event *events, int most,
+						      int timeout)
+{
+	return loop_time_poll(fd, events, most, timeout);
+}
+#endif
 
 static int run_daemon(struct config *config, int argc, char **argv)
 {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * libevent 2.1 has no hook around its poll. It calls epoll_wait() of the C library by the dynamic symbol, and
- * the program may define that: the linker exports a symbol that a library on its command line refers to, and
- * a program comes before its libraries. In a static program the definition here is simply the first one.
- * This file has to be linked for that, which loop_time_start() ensures. libevent 2.2 has the hooks.
+ * the program may define that, as loop_time_poll(): the linker exports a symbol that a library on its command
+ * line refers to, and a program comes before its libraries. In a static program its definition is simply the
+ * first one. It is in main.c, not here, as the other programs that use these files poll without being measured.
+ * libevent 2.2 has the hooks.
  */
 #include "lib/loop_time.h"
 
@@ -21,8 +22,6 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define LOOP_HAS_HOOKS (LIBEVENT_VERSION_NUMBER >= 0x02020000)
 
 #if LOOP_HAS_HOOKS
 #include <event2/watch.h>
@@ -161,8 +160,7 @@ static void loop_hook(struct event_base *base)
 
 #else
 
-__attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event *events, int most,
-						      int timeout)
+int loop_time_poll(int fd, struct epoll_event *events, int most, int timeout)
 {
 	int count;
 

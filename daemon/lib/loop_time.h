@@ -11,9 +11,12 @@
 
 #include "lib/histogram.h"
 
+#include <event2/event.h>
 #include <stdint.h>
 
-struct event_base;
+#define LOOP_HAS_HOOKS (LIBEVENT_VERSION_NUMBER >= 0x02020000)
+
+struct epoll_event;
 
 struct loop_time {
 	struct histogram turns;
@@ -25,6 +28,9 @@ void loop_time_start(struct event_base *base);
 
 /** loop_time_stop() - measure no more; what was measured stays. */
 void loop_time_stop(void);
+
+/** loop_time_poll() - do what epoll_wait() does, and measure. For libevent without hooks: see loop_time.c. */
+int loop_time_poll(int fd, struct epoll_event *events, int most, int timeout);
 
 /** loop_time() - return what was measured since the start. */
 const struct loop_time *loop_time(void);

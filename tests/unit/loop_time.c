@@ -10,9 +10,19 @@
 #include <event2/event.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #define MS 1000000ULL
+
+#if !LOOP_HAS_HOOKS
+/* As in main.c. */
+__attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event *events, int most,
+						      int timeout)
+{
+	return loop_time_poll(fd, events, most, timeout);
+}
+#endif
 
 static struct event_base *base;
 static struct capture capture;

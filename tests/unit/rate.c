@@ -72,7 +72,7 @@ static void test_silence(void)
 	point("none for a counter that has stopped");
 }
 
-static void test_slow(void)
+static void test_slow_counter(void)
 {
 	struct rate rate = { 0 };
 	uint64_t count = 0, now = count_up(&rate, &count, 5000, 5 * SECOND, start, 20 * SECOND);
@@ -96,7 +96,7 @@ int main(void)
 	test_steady();
 	test_change();
 	test_silence();
-	test_slow();
+	test_slow_counter();
 	test_large();
 	return tap_end();
 }
