@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/dialer.h"
 
+#include "lib/resolver.h"
 #include "source/keepalive.h"
 
 #include <bsd/string.h>
 #include <errno.h>
-#include <event2/dns.h>
 #include <event2/event.h>
-#include <event2/util.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,12 +27,11 @@ struct dialer {
 	const struct input *input;
 	void (*connected)(void *argument, int fd, const char *error);
 	void *argument;
-	struct evdns_base *dns;
-	struct evdns_getaddrinfo_request *request; /* while resolving */
-	bool resolving, cancelled;
-	struct evutil_addrinfo *addresses, *next;
-	const struct evutil_addrinfo *tried; /* the current one; NULL: a Unix socket */
-	bool named;			     /* the host is a name: log which addresses it has */
+	struct resolver_query *query; /* while resolving */
+	struct resolved resolved;
+	const struct addrinfo *next;  /* within `resolved` */
+	const struct addrinfo *tried; /* the current one; NULL: a Unix socket */
+	bool named;		      /* the host is a name: log which addresses it has */
 	struct event *event; /* of fd while connecting, else a timer that expires at once */
 	int fd;
 	char error[DIALER_ERROR_TEXT];
@@ -117,7 +115,7 @@ static int dialer_connect(struct dialer *dialer, const struct sockaddr *address,
 static void dialer_try_addresses(struct dialer *dialer)
 {
 	while (dialer->next) {
-		struct evutil_addrinfo *address = dialer->next;
+		const struct addrinfo *address = dialer->next;
 		int error;
 
 		dialer->next = address->ai_next;
@@ -140,66 +138,34 @@ static bool dialer_continue(struct dialer *dialer, void (*step)(evutil_socket_t,
 	return dialer->event && evtimer_add(dialer->event, &at_once) == 0;
 }
 
-static void dialer_after_resolving(evutil_socket_t fd, short what, void *argument)
+static void dialer_resolved(void *argument, const struct resolved *resolved)
 {
 	struct dialer *dialer = argument;
+	const char *error = resolved_error(resolved);
 
-	(void)fd;
-	(void)what;
-	dialer_drop_socket(dialer);
-	if (dialer->cancelled)
-		dialer_cancel(dialer);
-	else
-		dialer_try_addresses(dialer);
-}
-
-/* In evdns, whose base must not be freed here. */
-static void dialer_resolved(int error, struct evutil_addrinfo *addresses, void *argument)
-{
-	struct dialer *dialer = argument;
-
-	dialer->resolving = false;
+	dialer->query = NULL;
 	if (error)
-		strlcpy(dialer->error, evutil_gai_strerror(error), sizeof(dialer->error));
-	dialer->addresses = addresses;
-	dialer->next = addresses;
-	event_active(dialer->event, EV_TIMEOUT, 0);
+		strlcpy(dialer->error, error, sizeof(dialer->error));
+	dialer->resolved = *resolved;
+	dialer->next = resolved_list(&dialer->resolved, dialer->input->address.port);
+	dialer_try_addresses(dialer);
 }
 
 static void dialer_resolve(struct dialer *dialer)
 {
 	const struct address *address = &dialer->input->address;
-	struct evutil_addrinfo hints = {
-		.ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = EVUTIL_AI_NUMERICHOST,
-	};
 
-	if (evutil_getaddrinfo(address->host, address->port, &hints, &dialer->addresses) == 0) {
-		dialer->next = dialer->addresses;
-		dialer_try_addresses(dialer);
+	if (resolver_numeric(address->host, &dialer->resolved)) {
+		dialer_resolved(dialer, &dialer->resolved);
 		return;
 	}
 	dialer->named = true;
-	hints.ai_flags = EVUTIL_AI_ADDRCONFIG;
-	dialer->dns = evdns_base_new(dialer->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
-							   EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	if (!dialer->dns) {
-		strlcpy(dialer->error, "no usable name server in /etc/resolv.conf",
-			sizeof(dialer->error));
-		dialer_finish(dialer);
+	dialer->query =
+		resolver_start(dialer->base, address->host, AI_ADDRCONFIG, dialer_resolved, dialer);
+	if (dialer->query)
 		return;
-	}
-	/* Now, so that dialer_resolved() needs no memory. */
-	dialer->event = evtimer_new(dialer->base, dialer_after_resolving, dialer);
-	if (!dialer->event) {
-		strlcpy(dialer->error, "no memory", sizeof(dialer->error));
-		dialer_finish(dialer);
-		return;
-	}
-	dialer->resolving = true;
-	dialer->request = evdns_getaddrinfo(dialer->dns, address->host, address->port, &hints,
-					    dialer_resolved, dialer);
+	strlcpy(dialer->error, "no memory to resolve the name", sizeof(dialer->error));
+	dialer_finish(dialer);
 }
 
 static void dialer_connect_unix(struct dialer *dialer)
@@ -248,16 +214,8 @@ struct dialer *dialer_start(struct event_base *base, const struct input *input,
 
 void dialer_cancel(struct dialer *dialer)
 {
-	if (dialer->resolving) {
-		/* evdns calls dialer_resolved() later, and only then the rest can be freed. */
-		dialer->cancelled = true;
-		evdns_getaddrinfo_cancel(dialer->request);
-		return;
-	}
+	if (dialer->query)
+		resolver_cancel(dialer->query);
 	dialer_drop_socket(dialer);
-	if (dialer->addresses)
-		evutil_freeaddrinfo(dialer->addresses);
-	if (dialer->dns)
-		evdns_base_free(dialer->dns, 0);
 	free(dialer);
 }
