@@ -170,17 +170,22 @@ bool ring_set_up(struct ring *ring, const struct ring_type *type, size_t block_s
 	ring->blocks = blocks;
 	ring->free_blocks = blocks;
 	ring->max_pinned = blocks;
-	for (uint32_t i = 0; i < blocks; i++) {
+	return true;
+}
+
+void ring_place_some(struct ring *ring, unsigned char *memory, size_t stride, uint32_t first,
+		     uint32_t count)
+{
+	for (uint32_t i = first; i < first + count; i++) {
 		ring->block[i].ring = ring;
 		ring->block[i].index = i;
+		ring->block[i].data = memory + i * stride;
 	}
-	return true;
 }
 
 void ring_place_blocks(struct ring *ring, unsigned char *memory, size_t stride)
 {
-	for (uint32_t i = 0; i < ring->blocks; i++)
-		ring->block[i].data = memory + i * stride;
+	ring_place_some(ring, memory, stride, 0, ring->blocks);
 }
 
 void ring_list_free(struct ring *ring, struct block *block)

@@ -6,22 +6,28 @@
  *
  *     reserved huge pages ─ none free ─▶ transparent ones ─ none given ─▶ small pages
  *     (memfd)                            (anonymous)                      (memfd)
+ *
+ * The kernel clears each page, and gigabytes take seconds. A ring is made, and given back, in slices.
  */
 #include "ring/ring_memory.h"
 
-#include "lib/read_proc_integer.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/memory_limit.h"
+#include "lib/read_proc_integer.h"
 #include "lib/units.h"
 #include "ring/ring_type.h"
 
 #include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define POISON_BYTE 0xdb
@@ -30,12 +36,111 @@
 #define OVERHEAD_DIVISOR 128
 #define OVERHEAD_BYTES ((uint64_t)1 << 20)
 
+/* Bytes of small pages in one slice. */
+#define SMALL_SLICE ((size_t)256 << 10)
+/* Blocks that are set up in one slice. */
+#define BLOCK_SLICE 4096U
+/* Bytes of a ring between two checks whether there is memory for the rest. */
+#define CHECK_BYTES ((size_t)16 << 20)
+
+/* Bytes up to which a ring is given back at once. Bytes given back in one slice. */
+#define RELEASE_AT_ONCE ((size_t)16 << 20)
+#define RELEASE_SLICE ((size_t)2 << 20)
+
 struct memory_ring {
 	struct ring ring;
 	unsigned char *memory;
+	size_t size;   /* of `memory` in bytes */
 	void *mapping; /* it and what is around it */
 	size_t mapped;
+	size_t page;	      /* bytes of a page of `memory`, or of what is populated at a time */
+	int release_advice;   /* of madvise(), to give back a part of `memory` */
+	struct event release; /* next slice that is given back */
+	struct event_base *base;
+	LIST_ENTRY(memory_ring) entry; /* of `released` */
 };
+
+/* Rings whose memory is being given back. */
+static LIST_HEAD(, memory_ring) released = LIST_HEAD_INITIALIZER(released);
+
+enum maker_stage {
+	MAKER_RESERVED,
+	MAKER_TRANSPARENT,
+	MAKER_SMALL,
+	MAKER_BLOCKS, /* the memory is complete */
+	MAKER_READY,
+	MAKER_FAILED,
+};
+
+struct ring_maker {
+	struct memory_ring *ring;
+	char *name; /* of the stream */
+	enum huge_pages huge_pages;
+	enum maker_stage stage;
+	int fd;		    /* of the memory until it is complete; -1: anonymous */
+	size_t populated;   /* bytes */
+	size_t checked;	    /* value of `populated` at the last check */
+	size_t transparent; /* bytes in transparent huge pages */
+	uint32_t blocks;    /* still to be set up */
+};
+
+/* ---- giving back ---- */
+
+static void memory_unmap(struct memory_ring *ring)
+{
+	if (ring->mapping)
+		munmap(ring->mapping, ring->mapped);
+	free(ring);
+}
+
+static void memory_release_slice(evutil_socket_t fd, short what, void *argument)
+{
+	static const struct timeval at_once;
+	struct memory_ring *ring = argument;
+	uint64_t end = clock_monotonic_ns() + RING_SLICE_NS;
+	size_t slice = ring->page > RELEASE_SLICE ? ring->page : RELEASE_SLICE;
+	bool sliced = true;
+
+	(void)fd;
+	(void)what;
+	while (ring->size && sliced && clock_monotonic_ns() < end) {
+		size_t at = (ring->size - 1) / slice * slice;
+
+		sliced = !madvise(ring->memory + at, ring->size - at, ring->release_advice);
+		ring->size = at;
+	}
+	/* The rest at once if it cannot be done in slices. */
+	if (ring->size && sliced && !evtimer_add(&ring->release, &at_once))
+		return;
+	LIST_REMOVE(ring, entry);
+	memory_unmap(ring);
+}
+
+/* Free the memory, in slices if there is an event loop. */
+static void memory_release(struct memory_ring *ring)
+{
+	ring_tear_down(&ring->ring);
+	if (!ring->base || ring->size <= RELEASE_AT_ONCE) {
+		memory_unmap(ring);
+		return;
+	}
+	evtimer_assign(&ring->release, ring->base, memory_release_slice, ring);
+	LIST_INSERT_HEAD(&released, ring, entry);
+	memory_release_slice(-1, EV_TIMEOUT, ring);
+}
+
+void ring_memory_forget(const struct event_base *base)
+{
+	struct memory_ring *ring, *next;
+
+	LIST_FOREACH_SAFE (ring, &released, entry, next) {
+		if (ring->base != base)
+			continue;
+		event_del(&ring->release);
+		LIST_REMOVE(ring, entry);
+		free(ring);
+	}
+}
 
 static void memory_give_back(struct ring *ring, struct block *block)
 {
@@ -48,17 +153,15 @@ static void memory_give_back(struct ring *ring, struct block *block)
 
 static void memory_destroy(struct ring *ring)
 {
-	struct memory_ring *memory_ring = (struct memory_ring *)ring;
-
-	munmap(memory_ring->mapping, memory_ring->mapped);
-	ring_tear_down(ring);
-	free(memory_ring);
+	memory_release((struct memory_ring *)ring);
 }
 
 static const struct ring_type memory_type = {
 	.give_back = memory_give_back,
 	.destroy = memory_destroy,
 };
+
+/* ---- the system ---- */
 
 static size_t round_up(size_t size, size_t unit)
 {
@@ -92,28 +195,6 @@ static uint64_t meminfo_bytes(const char *name)
 	return kilobytes * 1024;
 }
 
-/* How much of the mapping at @memory the kernel really gave as transparent huge pages, in bytes. */
-static size_t transparent_huge_bytes(const void *memory)
-{
-	FILE *file = fopen("/proc/self/smaps", "re");
-	char line[256];
-	uint64_t kilobytes = 0;
-
-	if (!file)
-		return 0;
-	while (fgets(line, sizeof(line), file)) {
-		uintptr_t start, end;
-
-		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &start, &end) == 2 &&
-		    start == (uintptr_t)memory) {
-			kilobytes = proc_kilobytes(file, "AnonHugePages");
-			break;
-		}
-	}
-	fclose(file);
-	return (size_t)kilobytes * 1024;
-}
-
 /* The size of a transparent huge page in bytes; 0 when this kernel has none. */
 static size_t transparent_huge_size(void)
 {
@@ -122,149 +203,22 @@ static size_t transparent_huge_size(void)
 	return size > 0 ? (size_t)size : 0;
 }
 
-/* Allocate every page now, so that a lack of memory shows here and not as SIGBUS later. */
-static bool populate_memfd(int fd, void *memory, size_t size)
-{
-	if (madvise(memory, size, MADV_POPULATE_WRITE) == 0)
-		return true;
-	/* Linux before 5.14 */
-	return errno == EINVAL && fallocate(fd, 0, 0, (off_t)size) == 0;
-}
-
-static bool populate_anonymous(unsigned char *memory, size_t size)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	if (madvise(memory, size, MADV_POPULATE_WRITE) == 0)
-		return true;
-	if (errno != EINVAL)
-		return false;
-	/* Linux before 5.14 */
-	for (size_t at = 0; at < size; at += page)
-		*(volatile unsigned char *)(memory + at) = 0;
-	return true;
-}
-
 /*
- * Map @size bytes of @fd, which is closed. @small: of ordinary pages, whatever the system does for
- * shared memory. Return: false with errno set.
+ * Return true if there is memory for a ring of @bytes, of which it has @populated. Populating more than
+ * there is would not fail: neither MADV_POPULATE_WRITE nor fallocate() returns, since the OOM killer ends
+ * the process.
  */
-static bool map_fd(struct memory_ring *ring, int fd, size_t size, bool small)
-{
-	void *memory = MAP_FAILED;
-	bool mapped = false;
-	int saved_errno;
-
-	if (ftruncate(fd, (off_t)size) == 0)
-		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	/* Fails where the kernel has no huge pages. */
-	if (memory != MAP_FAILED && small)
-		(void)madvise(memory, size, MADV_NOHUGEPAGE);
-	if (memory != MAP_FAILED)
-		mapped = populate_memfd(fd, memory, size);
-	saved_errno = errno;
-	close(fd);
-	if (mapped) {
-		ring->memory = ring->mapping = memory;
-		ring->mapped = size;
-	} else if (memory != MAP_FAILED) {
-		munmap(memory, size);
-	}
-	errno = saved_errno;
-	return mapped;
-}
-
-static bool map_memfd(struct memory_ring *ring, const char *name, size_t size, unsigned int flags)
-{
-	int fd = memfd_create(name, MFD_CLOEXEC | flags);
-
-	return fd >= 0 && map_fd(ring, fd, size, !(flags & MFD_HUGETLB));
-}
-
-static bool map_reserved(struct memory_ring *ring, const char *name, size_t size)
-{
-	size_t huge = (size_t)meminfo_bytes("Hugepagesize");
-	char text[UNITS_TEXT];
-
-	if (!huge) {
-		errno = EOPNOTSUPP;
-		return false;
-	}
-	if (!map_memfd(ring, name, round_up(size, huge), MFD_HUGETLB))
-		return false;
-	snprintf(ring->ring.text, sizeof(ring->ring.text), "memfd, %s pages",
-		 units_format_about(huge, text));
-	return true;
-}
-
-/*
- * Populate @size bytes at @memory if its first page is a huge one; the others may be small when the
- * memory is in pieces. Return: how much is huge; 0: not populated, or there is not enough memory.
- */
-static size_t populate_transparent(unsigned char *memory, size_t size, size_t huge)
-{
-	if (mprotect(memory, size, PROT_READ | PROT_WRITE) ||
-	    madvise(memory, size, MADV_HUGEPAGE) || !populate_anonymous(memory, huge) ||
-	    !transparent_huge_bytes(memory) || !populate_anonymous(memory + huge, size - huge))
-		return 0;
-	return transparent_huge_bytes(memory);
-}
-
-/*
- * Transparent huge pages want an address that is a multiple of theirs. What is left of the mapping
- * behind the ring stays there without access, and keeps the mappings of two rings apart in smaps.
- */
-static bool map_transparent(struct memory_ring *ring, size_t size)
-{
-	size_t huge = transparent_huge_size(), mapped = size + huge, given;
-	char text[UNITS_TEXT], share[UNITS_TEXT];
-	unsigned char *mapping;
-
-	if (!huge || size < huge || mapped < size)
-		return false;
-	mapping = mmap(NULL, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (mapping == MAP_FAILED)
-		return false;
-	ring->memory = mapping + (round_up((uintptr_t)mapping, huge) - (uintptr_t)mapping);
-	given = populate_transparent(ring->memory, size, huge);
-	if (!given) {
-		munmap(mapping, mapped);
-		return false;
-	}
-	ring->mapping = mapping;
-	ring->mapped = mapped;
-	snprintf(ring->ring.text, sizeof(ring->ring.text),
-		 "anonymous, %s pages, %s of it in transparent huge pages",
-		 units_format_about((uint64_t)sysconf(_SC_PAGESIZE), text),
-		 units_format_about(given, share));
-	return true;
-}
-
-static bool map_small(struct memory_ring *ring, const char *name, size_t size)
-{
-	char text[UNITS_TEXT];
-
-	if (!map_memfd(ring, name, size, 0))
-		return false;
-	snprintf(ring->ring.text, sizeof(ring->ring.text), "memfd, %s pages",
-		 units_format_about((uint64_t)sysconf(_SC_PAGESIZE), text));
-	return true;
-}
-
-/*
- * Return true if there is memory for a ring of @bytes. Populating more than there is would not fail:
- * neither MADV_POPULATE_WRITE nor fallocate() returns, since the OOM killer ends the process.
- */
-static bool is_available(const char *name, uint64_t bytes)
+static bool is_available(const char *name, uint64_t bytes, uint64_t populated)
 {
 	char need[UNITS_TEXT], available[UNITS_TEXT], most[UNITS_TEXT];
+	uint64_t rest = bytes - populated;
 	struct memory_limit limit;
 
 	memory_limit_find(&limit, NULL, "/sys/fs/cgroup");
-	if (bytes + bytes / OVERHEAD_DIVISOR + OVERHEAD_BYTES <= limit.available)
+	if (rest + rest / OVERHEAD_DIVISOR + OVERHEAD_BYTES <= limit.available)
 		return true;
 	units_format_about(bytes, need);
-	units_format_about(limit.available, available);
+	units_format_about(limit.available + populated, available);
 	if (limit.limit)
 		log_error("stream %s: no memory for the ring: needs %s, limit %s, of which %s are "
 			  "left (%s); raise it (MemoryMax=, MemoryHigh=) or lower ring-size",
@@ -276,52 +230,323 @@ static bool is_available(const char *name, uint64_t bytes)
 	return false;
 }
 
-static bool map_ring(struct memory_ring *ring, const char *name, enum huge_pages huge_pages)
+/* ---- mapping ---- */
+
+static uint64_t maker_bytes(const struct ring_maker *maker)
 {
-	uint64_t bytes = (uint64_t)ring->ring.block_size * ring->ring.blocks;
-	size_t size = (size_t)bytes;
-	bool is_addressable = bytes <= SIZE_MAX;
+	return (uint64_t)maker->ring->ring.block_size * maker->ring->ring.blocks;
+}
+
+/* Unmap the memory of a stage that failed. It is small, or takes its time: this is rare. */
+static void maker_unmap(struct ring_maker *maker)
+{
+	struct memory_ring *ring = maker->ring;
+	int saved_errno = errno;
+
+	if (maker->fd >= 0)
+		close(maker->fd);
+	maker->fd = -1;
+	if (ring->mapping)
+		munmap(ring->mapping, ring->mapped);
+	ring->mapping = NULL;
+	ring->size = 0;
+	maker->populated = maker->checked = maker->transparent = 0;
+	errno = saved_errno;
+}
+
+/* Map a memfd of @size bytes. @page: bytes of a slice. Return: false with errno set. */
+static bool map_memfd(struct ring_maker *maker, size_t size, size_t page, unsigned int flags)
+{
+	struct memory_ring *ring = maker->ring;
+	void *memory;
+
+	maker->fd = memfd_create(maker->name, MFD_CLOEXEC | flags);
+	if (maker->fd < 0 || ftruncate(maker->fd, (off_t)size))
+		return false;
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, maker->fd, 0);
+	if (memory == MAP_FAILED)
+		return false;
+	/* Ordinary pages, whatever the system does for shared memory. Fails where it has no huge pages. */
+	if (!(flags & MFD_HUGETLB))
+		(void)madvise(memory, size, MADV_NOHUGEPAGE);
+	ring->memory = ring->mapping = memory;
+	ring->mapped = ring->size = size;
+	ring->page = page;
+	ring->release_advice = MADV_REMOVE;
+	return true;
+}
+
+static bool map_reserved(struct ring_maker *maker, size_t size)
+{
+	size_t huge = (size_t)meminfo_bytes("Hugepagesize");
 	char text[UNITS_TEXT];
 
-	errno = ENOMEM;
-	if (is_addressable && huge_pages != HUGE_PAGES_NEVER && map_reserved(ring, name, size))
-		return true;
-	if (huge_pages == HUGE_PAGES_REQUIRE) {
-		log_error("stream %s: huge-pages = require: no %s of huge pages: %s; raise "
-			  "vm.nr_hugepages or use huge-pages = auto",
-			  name, units_format_about(bytes, text), strerror(errno));
+	if (!huge) {
+		errno = EOPNOTSUPP;
 		return false;
 	}
-	if (!is_available(name, bytes))
+	if (!map_memfd(maker, round_up(size, huge), huge, MFD_HUGETLB))
 		return false;
+	snprintf(maker->ring->ring.text, sizeof(maker->ring->ring.text), "memfd, %s pages",
+		 units_format_about(huge, text));
+	return true;
+}
+
+/*
+ * Transparent huge pages want an address that is a multiple of theirs. What is left of the mapping
+ * behind the ring stays there without access, and keeps the mappings of two rings apart.
+ */
+static bool map_transparent(struct ring_maker *maker, size_t size)
+{
+	size_t huge = transparent_huge_size(), mapped = size + huge;
+	struct memory_ring *ring = maker->ring;
+	unsigned char *mapping;
+
+	if (!huge || size < huge || mapped < size)
+		return false;
+	mapping = mmap(NULL, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mapping == MAP_FAILED)
+		return false;
+	ring->mapping = mapping;
+	ring->mapped = mapped;
+	ring->memory = mapping + (round_up((uintptr_t)mapping, huge) - (uintptr_t)mapping);
+	ring->size = size;
+	ring->page = huge;
+	ring->release_advice = MADV_DONTNEED;
+	return !mprotect(ring->memory, size, PROT_READ | PROT_WRITE) &&
+	       !madvise(ring->memory, size, MADV_HUGEPAGE);
+}
+
+static bool map_small(struct ring_maker *maker, size_t size)
+{
+	char text[UNITS_TEXT];
+
+	if (!map_memfd(maker, size, SMALL_SLICE, 0))
+		return false;
+	snprintf(maker->ring->ring.text, sizeof(maker->ring->ring.text), "memfd, %s pages",
+		 units_format_about((uint64_t)sysconf(_SC_PAGESIZE), text));
+	return true;
+}
+
+static bool maker_map(struct ring_maker *maker)
+{
+	size_t size = (size_t)maker_bytes(maker);
+	bool mapped = false;
+
 	errno = ENOMEM;
-	if (is_addressable && ((huge_pages == HUGE_PAGES_AUTO && map_transparent(ring, size)) ||
-			       map_small(ring, name, size)))
+	if (maker_bytes(maker) > SIZE_MAX)
+		return false;
+	if (maker->stage == MAKER_RESERVED)
+		mapped = maker->huge_pages != HUGE_PAGES_NEVER && map_reserved(maker, size);
+	else if (maker->stage == MAKER_TRANSPARENT)
+		mapped = maker->huge_pages == HUGE_PAGES_AUTO && map_transparent(maker, size);
+	else
+		mapped = map_small(maker, size);
+	/* A child process that is made by fork() needs no ring, and must not make its pages copy-on-write. */
+	if (mapped)
+		mapped = !madvise(maker->ring->memory, maker->ring->size, MADV_DONTFORK);
+	if (!mapped)
+		maker_unmap(maker);
+	return mapped;
+}
+
+static enum ring_progress maker_fail(struct ring_maker *maker)
+{
+	maker->stage = MAKER_FAILED;
+	return RING_FAILED;
+}
+
+/* The kind of memory of this stage cannot be had: map that of the next one. */
+static enum ring_progress maker_fall_back(struct ring_maker *maker)
+{
+	char text[UNITS_TEXT];
+
+	maker_unmap(maker);
+	while (maker->stage < MAKER_SMALL) {
+		if (maker->stage == MAKER_RESERVED && maker->huge_pages == HUGE_PAGES_REQUIRE) {
+			log_error("stream %s: huge-pages = require: no %s of huge pages: %s; raise "
+				  "vm.nr_hugepages or use huge-pages = auto",
+				  maker->name, units_format_about(maker_bytes(maker), text),
+				  strerror(errno));
+			return maker_fail(maker);
+		}
+		if (maker->stage == MAKER_RESERVED &&
+		    !is_available(maker->name, maker_bytes(maker), 0))
+			return maker_fail(maker);
+		maker->stage++;
+		if (maker_map(maker))
+			return RING_MORE;
+	}
+	log_error("stream %s: no %s of memory for the ring: %s; lower ring-size", maker->name,
+		  units_format_about(maker_bytes(maker), text), strerror(errno));
+	return maker_fail(maker);
+}
+
+/* ---- populating ---- */
+
+/* Allocate pages now, so that a lack of memory shows here and not as SIGBUS later. */
+static bool maker_populate(const struct ring_maker *maker, size_t size)
+{
+	unsigned char *memory = maker->ring->memory + maker->populated;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	if (madvise(memory, size, MADV_POPULATE_WRITE) == 0)
 		return true;
-	log_error("stream %s: no %s of memory for the ring: %s; lower ring-size", name,
-		  units_format_about(bytes, text), strerror(errno));
-	return false;
+	if (errno != EINVAL)
+		return false;
+	/* Linux before 5.14 */
+	if (maker->fd >= 0)
+		return fallocate(maker->fd, 0, (off_t)maker->populated, (off_t)size) == 0;
+	for (size_t at = 0; at < size; at += page)
+		*(volatile unsigned char *)(memory + at) = 0;
+	return true;
+}
+
+/* Return the number of pages that this process got until now. */
+static long page_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+/* Describe the memory when it is complete. */
+static void maker_complete_memory(struct ring_maker *maker)
+{
+	char text[UNITS_TEXT], share[UNITS_TEXT];
+
+	if (maker->stage == MAKER_TRANSPARENT)
+		snprintf(maker->ring->ring.text, sizeof(maker->ring->ring.text),
+			 "anonymous, %s pages, %s of it in transparent huge pages",
+			 units_format_about((uint64_t)sysconf(_SC_PAGESIZE), text),
+			 units_format_about(maker->transparent, share));
+	if (maker->fd >= 0)
+		close(maker->fd);
+	maker->fd = -1;
+	maker->blocks = maker->ring->ring.blocks;
+	maker->stage = MAKER_BLOCKS;
+}
+
+/* Return false if memory has become too short for the rest since the last check. */
+static bool maker_check_memory(struct ring_maker *maker)
+{
+	if (maker->stage == MAKER_RESERVED || maker->populated - maker->checked < CHECK_BYTES)
+		return true;
+	maker->checked = maker->populated;
+	return is_available(maker->name, maker_bytes(maker), maker->populated);
+}
+
+static enum ring_progress maker_step_memory(struct ring_maker *maker)
+{
+	size_t size = maker->ring->size - maker->populated;
+	long faults = page_faults();
+
+	if (!maker_check_memory(maker))
+		return maker_fail(maker);
+	if (size > maker->ring->page)
+		size = maker->ring->page;
+	if (!maker_populate(maker, size))
+		return maker_fall_back(maker);
+	/* A huge page is one fault, or else each of the small ones is. */
+	if (maker->stage == MAKER_TRANSPARENT && page_faults() - faults <= 1)
+		maker->transparent += size;
+	/* If the first one is not huge, none is; others may be small when the memory is in pieces. */
+	if (maker->stage == MAKER_TRANSPARENT && !maker->transparent)
+		return maker_fall_back(maker);
+	maker->populated += size;
+	if (maker->populated == maker->ring->size)
+		maker_complete_memory(maker);
+	return RING_MORE;
+}
+
+static enum ring_progress maker_step_blocks(struct ring_maker *maker)
+{
+	struct ring *ring = &maker->ring->ring;
+	uint32_t count = maker->blocks < BLOCK_SLICE ? maker->blocks : BLOCK_SLICE;
+
+	maker->blocks -= count;
+	ring_place_some(ring, maker->ring->memory, ring->block_size, maker->blocks, count);
+	/* In reverse, since the list begins with the newest. */
+	for (uint32_t i = count; i-- > 0;)
+		ring_list_free(ring, &ring->block[maker->blocks + i]);
+	if (maker->blocks)
+		return RING_MORE;
+	maker->stage = MAKER_READY;
+	return RING_READY;
+}
+
+enum ring_progress ring_maker_step(struct ring_maker *maker)
+{
+	if (maker->stage == MAKER_READY)
+		return RING_READY;
+	if (maker->stage == MAKER_FAILED)
+		return RING_FAILED;
+	if (maker->stage == MAKER_BLOCKS)
+		return maker_step_blocks(maker);
+	if (!maker->ring->mapping && !maker_map(maker))
+		return maker_fall_back(maker);
+	return maker_step_memory(maker);
+}
+
+/* ---- makers ---- */
+
+static void maker_free(struct ring_maker *maker)
+{
+	if (maker->fd >= 0)
+		close(maker->fd);
+	free(maker->name);
+	free(maker);
+}
+
+struct ring_maker *ring_maker_start(struct event_base *base, const char *name, size_t block_size,
+				    uint32_t blocks, enum huge_pages huge_pages)
+{
+	struct ring_maker *maker = calloc(1, sizeof(*maker));
+	struct memory_ring *ring = calloc(1, sizeof(*ring));
+
+	if (!maker || !ring || !(maker->name = strdup(name)) ||
+	    !ring_set_up(&ring->ring, &memory_type, block_size, blocks)) {
+		log_error("stream %s: no memory for the ring; lower ring-size", name);
+		if (maker)
+			free(maker->name);
+		free(maker);
+		free(ring);
+		return NULL;
+	}
+	ring->base = base;
+	maker->ring = ring;
+	maker->huge_pages = huge_pages;
+	maker->fd = -1;
+	return maker;
+}
+
+struct ring *ring_maker_take(struct ring_maker *maker)
+{
+	struct ring *ring = &maker->ring->ring;
+
+	maker_free(maker);
+	return ring;
+}
+
+void ring_maker_cancel(struct ring_maker *maker)
+{
+	memory_release(maker->ring);
+	maker_free(maker);
 }
 
 struct ring *ring_memory_create(const char *name, size_t block_size, uint32_t blocks,
 				enum huge_pages huge_pages)
 {
-	struct memory_ring *memory_ring = calloc(1, sizeof(*memory_ring));
-	struct ring *ring = (struct ring *)memory_ring;
+	struct ring_maker *maker = ring_maker_start(NULL, name, block_size, blocks, huge_pages);
+	enum ring_progress progress = RING_MORE;
 
-	if (!ring || !ring_set_up(ring, &memory_type, block_size, blocks)) {
-		log_error("stream %s: no memory for the ring; lower ring-size", name);
-		free(memory_ring);
+	if (!maker)
 		return NULL;
-	}
-	if (!map_ring(memory_ring, name, huge_pages)) {
-		ring_tear_down(ring);
-		free(memory_ring);
-		return NULL;
-	}
-	ring_place_blocks(ring, memory_ring->memory, block_size);
-	/* In reverse, since the list begins with the newest. */
-	for (uint32_t i = blocks; i-- > 0;)
-		ring_list_free(ring, &ring->block[i]);
-	return ring;
+	while (progress == RING_MORE)
+		progress = ring_maker_step(maker);
+	if (progress == RING_READY)
+		return ring_maker_take(maker);
+	ring_maker_cancel(maker);
+	return NULL;
 }

@@ -40,7 +40,7 @@ struct ring {
 };
 
 /**
- * ring_set_up() - make the blocks, all free; the list of free ones stays empty.
+ * ring_set_up() - allocate the blocks, all free; the list of free ones stays empty.
  * @ring: all zero
  *
  * Return: false without memory.
@@ -48,7 +48,11 @@ struct ring {
 bool ring_set_up(struct ring *ring, const struct ring_type *type, size_t block_size,
 		 uint32_t blocks);
 
-/** ring_place_blocks() - set the memory of the blocks: @stride bytes apart, from @memory on. */
+/** ring_place_some() - set up @count blocks from the index @first on, as ring_place_blocks() does. */
+void ring_place_some(struct ring *ring, unsigned char *memory, size_t stride, uint32_t first,
+		     uint32_t count);
+
+/** ring_place_blocks() - set up the blocks, with memory @stride bytes apart, from @memory on. */
 void ring_place_blocks(struct ring *ring, unsigned char *memory, size_t stride);
 
 /** ring_list_free() - let ring_take() give out the block. */

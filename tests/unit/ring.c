@@ -3,8 +3,12 @@
 #include "ring/ring_memory.h"
 
 #include "capture.h"
+#include "lib/process.h"
+#include "ring/ring_type.h"
 #include "tap.h"
 
+#include <event2/event.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define BLOCKS 8U
@@ -275,6 +279,104 @@ static void test_transparent(void)
 	point("two rings of a few huge pages do not overlap, and say what each of them has");
 }
 
+/* ---- slices ---- */
+
+#define SLICED_BLOCK 65536U
+#define SLICED_BLOCKS 1024U
+#define SLICED_KIB (SLICED_BLOCK / 1024 * SLICED_BLOCKS)
+
+/* Return the resident memory of this process in KiB. */
+static uint64_t resident_kib(void)
+{
+	return process_resident_bytes() / 1024;
+}
+
+/* Return true if the mapping at @memory is not copied by fork(). */
+static bool is_not_forked(const void *memory)
+{
+	FILE *file = fopen("/proc/self/smaps", "re");
+	uintptr_t start, end;
+	bool here = false, is_not = false;
+	char line[512];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &start, &end) == 2)
+			here = start <= (uintptr_t)memory && (uintptr_t)memory < end;
+		if (here && !strncmp(line, "VmFlags:", 8))
+			is_not = strstr(line, " dc");
+	}
+	if (file)
+		fclose(file);
+	return is_not;
+}
+
+/* Run the event loop until all memory is given back. Return: the number of iterations. */
+static unsigned int run_release(struct event_base *base)
+{
+	unsigned int iterations = 0;
+
+	while (event_base_loop(base, EVLOOP_ONCE) == 0)
+		iterations++;
+	return iterations;
+}
+
+static struct ring_maker *start_sliced(struct event_base *base, enum huge_pages huge_pages)
+{
+	struct ring_maker *maker =
+		ring_maker_start(base, "test", SLICED_BLOCK, SLICED_BLOCKS, huge_pages);
+
+	if (!maker)
+		errx(1, "no maker");
+	return maker;
+}
+
+static void test_slices(enum huge_pages huge_pages, unsigned int min_steps, const char *title)
+{
+	struct event_base *base = event_base_new();
+	struct ring_maker *maker = start_sliced(base, huge_pages);
+	uint64_t before = resident_kib(), last = before, now;
+	unsigned int steps = 0;
+	enum ring_progress progress;
+	struct ring *ring;
+
+	do {
+		progress = ring_maker_step(maker);
+		now = resident_kib();
+		check(now <= last + 8192, "%" PRIu64 " KiB in one step", now - last);
+		last = now;
+		steps++;
+	} while (progress == RING_MORE);
+	check(progress == RING_READY, "failed");
+	check(steps >= min_steps, "%u steps", steps);
+	ring = ring_maker_take(maker);
+	check(resident_kib() - before >= SLICED_KIB, "%" PRIu64 " KiB", resident_kib() - before);
+	check(is_not_forked(ring_take_block(ring, 0)->data), "copied by fork()");
+	ring_put(ring, &ring->block[0]);
+	check(ring_free_blocks(ring) == SLICED_BLOCKS, "%u blocks", ring_free_blocks(ring));
+	ring_destroy(ring);
+	run_release(base);
+	check(resident_kib() < before + SLICED_KIB / 4, "%" PRIu64 " KiB stay",
+	      resident_kib() - before);
+	event_base_free(base);
+	point("%s", title);
+}
+
+static void test_cancelled(void)
+{
+	struct event_base *base = event_base_new();
+	struct ring_maker *maker = start_sliced(base, HUGE_PAGES_NEVER);
+	uint64_t before = resident_kib();
+
+	while (resident_kib() < before + SLICED_KIB / 2 && ring_maker_step(maker) == RING_MORE)
+		;
+	ring_maker_cancel(maker);
+	run_release(base);
+	check(resident_kib() < before + SLICED_KIB / 4, "%" PRIu64 " KiB stay",
+	      resident_kib() - before);
+	event_base_free(base);
+	point("a ring that is not complete is given back");
+}
+
 static void test_ring_errors(void)
 {
 	static const struct {
@@ -312,6 +414,9 @@ int main(void)
 	test_notify();
 	test_ring_pins();
 	test_transparent();
+	test_slices(HUGE_PAGES_NEVER, SLICED_KIB / 256, "small pages are allocated in slices");
+	test_slices(HUGE_PAGES_AUTO, 8, "huge ones, too");
+	test_cancelled();
 	test_ring_errors();
 	return tap_end();
 }
