@@ -10,6 +10,9 @@
 
 #define MAX_STREAM_NAME 32
 
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+
 void config_init(struct config *config)
 {
 	memset(config, 0, sizeof(*config));
@@ -46,6 +49,11 @@ struct stream_settings *config_add_stream(struct config *config, const char *nam
 	char *copy = copy_stream_name(config, name, expected);
 	struct stream_settings *streams;
 
+	if (copy && config->stream_count == MAX_STREAMS) {
+		*expected = "at most " TEXT(MAX_STREAMS) " streams";
+		free(copy);
+		return NULL;
+	}
 	if (!copy)
 		return NULL;
 	streams = reallocarray(config->streams, config->stream_count + 1, sizeof(*streams));

@@ -13,6 +13,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* Upper bounds, so that a configuration is checked and compared within milliseconds. */
+#define MAX_STREAMS 256
+#define MAX_ENDPOINTS 512U
+
 /* `file` and `log_level` come from the command line. */
 struct config {
 	const char *file;	  /* path of the file that was read; NULL: none */

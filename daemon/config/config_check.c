@@ -209,6 +209,7 @@ struct claim {
 	const struct stream_settings *stream; /* NULL: the daemon itself */
 	const char *option, *text;
 	char endpoint[300]; /* the same address, for endpoint_conflicts() */
+	int port;	    /* 0: a socket of the service manager, or any port */
 };
 
 struct claims {
@@ -220,9 +221,13 @@ static void claims_add(struct claims *claims, const struct stream_settings *stre
 		       const char *option, const char *text, const char *endpoint)
 {
 	struct claim *claim = &claims->item[claims->count++];
+	struct endpoint parsed;
+	const char *expected;
 
 	*claim = (struct claim){ .stream = stream, .option = option, .text = text };
 	strlcpy(claim->endpoint, endpoint, sizeof(claim->endpoint));
+	if (endpoint_parse(endpoint, &parsed, &expected) && !parsed.socket_name)
+		claim->port = atoi(parsed.address.port);
 }
 
 /* Without a host, `metrics` is on the loopback only. */
@@ -282,9 +287,12 @@ static bool claims_collect(struct claims *claims, const struct config *config)
 /* Return the first claim before @number that excludes it, or NULL. */
 static const struct claim *claims_earlier(const struct claims *claims, size_t number)
 {
+	const struct claim *item = claims->item;
+
 	for (size_t i = 0; i < number; i++) {
-		if (endpoint_conflicts(claims->item[number].endpoint, claims->item[i].endpoint))
-			return &claims->item[i];
+		if (item[i].port == item[number].port &&
+		    endpoint_conflicts(item[number].endpoint, item[i].endpoint))
+			return &item[i];
 	}
 	return NULL;
 }
@@ -296,12 +304,35 @@ static const char *claim_section(const struct claim *claim, char text[300])
 	return text;
 }
 
+/* Claims are compared in pairs. */
+static unsigned int check_endpoint_count(const struct config *config, const char *origin)
+{
+	size_t count = 0;
+
+	for (size_t s = 0; s < config->stream_count; s++) {
+		const struct stream_settings *stream = &config->streams[s];
+
+		if (count + stream->listen.count > MAX_ENDPOINTS) {
+			log_error(
+				"%s: [stream %s] listen = %s: expected at most %u endpoints of all "
+				"streams together",
+				origin, stream->name, stream->listen.item[MAX_ENDPOINTS - count],
+				MAX_ENDPOINTS);
+			return 1;
+		}
+		count += stream->listen.count;
+	}
+	return 0;
+}
+
 /* An address that is used twice would fail later, with a less clear message. */
 static unsigned int check_addresses(const struct config *config, const char *origin)
 {
 	struct claims claims;
-	unsigned int errors = 0;
+	unsigned int errors = check_endpoint_count(config, origin);
 
+	if (errors)
+		return errors;
 	if (!claims_collect(&claims, config)) {
 		log_error("%s: no memory to check the addresses", origin);
 		return 1;

@@ -191,6 +191,21 @@ static char *reader_next_line(struct reader *reader, bool *has_nul)
 	return line;
 }
 
+/* Skip empty lines and comments: a file may have millions of them. */
+static void reader_skip_blank(struct reader *reader)
+{
+	while (reader->next < reader->end) {
+		char *text = reader->next + strspn(reader->next, " \t\r");
+		char *end = memchr(reader->next, '\n', (size_t)(reader->end - reader->next));
+
+		if (!end || (*text != '\n' && *text != '#' && *text != ';') ||
+		    memchr(reader->next, '\0', (size_t)(end - reader->next)))
+			return;
+		reader->next = end + 1;
+		reader->line_number++;
+	}
+}
+
 /* Read a line for inih, like fgets(). Strip white space at both ends: an indented line would continue the
  * option before it. */
 static char *reader_read_line(char *buffer, int size, void *stream)
@@ -204,6 +219,7 @@ static char *reader_read_line(char *buffer, int size, void *stream)
 			  reader->line_number);
 		return NULL;
 	}
+	reader_skip_blank(reader);
 	line = reader_next_line(reader, &has_nul);
 	if (!line)
 		return NULL;

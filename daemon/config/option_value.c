@@ -302,6 +302,9 @@ const struct option_type option_type_address = {
 
 /* ---- lists of texts ---- */
 
+/* Upper bound of the values. */
+#define MAX_LIST 64
+
 static bool accepts_endpoint(const char *text, char expected[OPTION_ERROR_TEXT])
 {
 	struct endpoint endpoint;
@@ -319,6 +322,10 @@ static bool list_parse(const struct option_definition *option, void *field, cons
 	struct text_list *list = field;
 	char **item, *copy;
 
+	if (list->count == MAX_LIST) {
+		snprintf(expected, OPTION_ERROR_TEXT, "at most %d of them in a stream", MAX_LIST);
+		return false;
+	}
 	if (!option->type->accepts(text, expected) || !(copy = value_copy(text, expected)))
 		return false;
 	item = reallocarray(list->item, list->count + 1, sizeof(*item));

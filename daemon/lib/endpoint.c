@@ -58,8 +58,12 @@ bool endpoint_is_same(const char *a, const char *b)
 
 bool endpoint_shares_port(const char *a, const char *b)
 {
+	const char *port = strrchr(a, ':'), *other_port = strrchr(b, ':');
 	struct endpoint one, other;
 
+	/* This is asked for each pair of endpoints. */
+	if (!port || !other_port || atoi(port + 1) != atoi(other_port + 1))
+		return false;
 	return parse_both(a, b, &one, &other) && !one.socket_name && atoi(one.address.port) &&
 	       atoi(one.address.port) == atoi(other.address.port);
 }

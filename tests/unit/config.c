@@ -8,6 +8,7 @@
 #include "config/config_check.h"
 #include "config/config_file.h"
 #include "config/option_table.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/pattern.h"
 
@@ -561,6 +562,73 @@ static void test_many_errors(void)
 	check(line_count(capture.text) == 51, "%u lines", line_count(capture.text));
 	config_free(&config);
 	point("a file that is something else: its first 50 errors");
+}
+
+/* Write so many streams, each with so many endpoints. */
+static void write_many_streams(unsigned int streams, unsigned int endpoints)
+{
+	FILE *file = fopen(path, "w");
+	unsigned int port = 0;
+
+	for (unsigned int i = 0; i < streams; i++) {
+		fprintf(file, "[stream s%u]\npattern = 1K/s\n", i);
+		for (unsigned int j = 0; j < endpoints; j++)
+			fprintf(file, "listen = :%u\n", ++port);
+	}
+	fclose(file);
+}
+
+static void test_config_bounds(void)
+{
+	static const struct {
+		unsigned int streams, endpoints;
+		const char *key, *expected; /* NULL: right */
+	} table[] = {
+		{ 256, 2, NULL, NULL },
+		{ 257, 1, ":769: [stream s256]: ", "at most 256 streams" },
+		{ 8, 64, NULL, NULL },
+		{ 1, 65, ":67: [stream s0] listen = :65: ", "at most 64 of them" },
+		{ 9, 57, ": [stream s8] listen = :513: ", "at most 512 endpoints" },
+	};
+
+	for (size_t i = 0; i < LENGTH(table); i++) {
+		struct config config;
+		bool right;
+
+		write_many_streams(table[i].streams, table[i].endpoints);
+		right = read_config(&config, path);
+		check(right == !table[i].key, "%u streams of %u endpoints", table[i].streams,
+		      table[i].endpoints);
+		check(right || is_logged("test: error: ", table[i].key, table[i].expected), "%s",
+		      capture.text);
+		config_free(&config);
+	}
+	point("the number of streams and of endpoints is bounded");
+}
+
+/* Each line in the file, to its full size, is checked within a time that does not grow with the square. */
+static void test_many_lines(void)
+{
+	static const char *const lines[] = {
+		"\n",	" \t\n",	 "; a\n",      "# a\n",
+		"\v\n", "listen = :1\n", "[daemon]\n", "[stream a]\n"
+	};
+
+	for (size_t i = 0; i < LENGTH(lines); i++) {
+		FILE *file = fopen(path, "w");
+		uint64_t begin, spent;
+		struct config config;
+
+		for (size_t n = 0; n + strlen(lines[i]) < (4U << 20); n += strlen(lines[i]))
+			fputs(lines[i], file);
+		fclose(file);
+		begin = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+		read_config(&config, path);
+		spent = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begin;
+		check(spent < 2000000000, "%s: %" PRIu64 " ms", lines[i], spent / 1000000);
+		config_free(&config);
+	}
+	point("4 MiB of any line are read in a short time");
 }
 
 static void test_long_config_lines(void)
@@ -1162,6 +1230,8 @@ int main(void)
 	test_endless_files();
 	test_large_files();
 	test_many_errors();
+	test_config_bounds();
+	test_many_lines();
 	test_long_config_lines();
 	test_right_files();
 	test_cut_values();
