@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon.h"
 
-#include "config/arguments.h"
 #include "config/option_table.h"
 #include "control/control.h"
 #include "host/heartbeat.h"
-#include "host/limits.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop_time.h"
 #include "lib/priority.h"
+#include "lib/resolver.h"
 #include "lib/service.h"
 #include "observe/metrics.h"
+#include "reloader.h"
+#include "ring/ring_memory.h"
+#include "stream/preparation.h"
 #include "stream/reload.h"
 #include "stream/streams.h"
 
-#include <bsd/string.h>
 #include <event2/event.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -25,7 +26,12 @@
 /* Time for the completions of clients after their reset; then the daemon exits without them. */
 static const struct timeval completion_time = { .tv_sec = 10 };
 
-enum daemon_state { DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_RESETTING };
+/*
+ *   STARTING ─ names resolved, rings made, all open ─▶ RUNNING ─ SIGTERM ─▶ DRAINING ─ time over ─▶ RESETTING
+ *
+ * SIGTERM in STARTING ends the daemon at once.
+ */
+enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_RESETTING };
 
 struct daemon {
 	struct config *config;
@@ -36,6 +42,10 @@ struct daemon {
 	struct control *control; /* NULL if not configured */
 	struct metrics *metrics; /* NULL if not configured */
 	enum daemon_state state;
+	int status;			 /* exit status */
+	struct preparation *preparation; /* STARTING */
+	bool reload_early;		 /* SIGHUP came in STARTING */
+	struct reloader *reloader;	 /* not in STARTING */
 	struct event *signal[2], *hangup;
 	struct heartbeat *heartbeat;
 	struct event *drain_timer; /* end of DAEMON_DRAINING or DAEMON_RESETTING */
@@ -87,6 +97,7 @@ static void begin_draining(struct daemon *daemon, const char *why, uint64_t drai
 		   drain_us / 1000);
 	daemon->state = DAEMON_DRAINING;
 	heartbeat_stopping(daemon->heartbeat);
+	reloader_cancel(daemon->reloader, "not reloaded: dmacastd is stopping");
 	streams_stop(daemon->streams);
 	if (evtimer_add(daemon->drain_timer, &drain_time)) {
 		log_error("no memory for a timer; resetting the clients");
@@ -94,11 +105,23 @@ static void begin_draining(struct daemon *daemon, const char *why, uint64_t drai
 	}
 }
 
+static void stop_starting(struct daemon *daemon, const char *why)
+{
+	log_notice("%s: stopping before the start is complete", why);
+	preparation_free(daemon->preparation);
+	daemon->preparation = NULL;
+	event_base_loopbreak(daemon->base);
+}
+
 static void signal_received(evutil_socket_t number, short what, void *argument)
 {
 	struct daemon *daemon = argument;
 
 	(void)what;
+	if (daemon->state == DAEMON_STARTING) {
+		stop_starting(daemon, strsignal((int)number));
+		return;
+	}
 	if (daemon->state == DAEMON_RUNNING) {
 		begin_draining(daemon, strsignal((int)number),
 			       daemon->config->daemon.drain_timeout);
@@ -142,11 +165,18 @@ static void warn_restart_options(const struct daemon *daemon, const struct confi
 		log_warning("%s changed; restart dmacastd for this to take effect", names);
 }
 
-static bool apply_config(struct daemon *daemon, struct config *config)
+static void reload_begun(void *argument)
 {
-	if (!limits_report(&config->daemon, config->streams, config->stream_count) ||
-	    !reload_streams(daemon->streams, config->streams, config->stream_count,
-			    config->daemon.drain_timeout))
+	(void)argument;
+	service_tell_reloading();
+}
+
+static bool reload_apply(void *argument, struct config *config, struct preparation *preparation)
+{
+	struct daemon *daemon = argument;
+
+	if (!reload_streams(daemon->streams, config->streams, config->stream_count,
+			    config->daemon.drain_timeout, preparation))
 		return false;
 	warn_restart_options(daemon, config);
 	config_renew(daemon->config, config);
@@ -155,52 +185,44 @@ static bool apply_config(struct daemon *daemon, struct config *config)
 	return true;
 }
 
-static bool reread_config(struct daemon *daemon)
+static void exit_loop(struct daemon *daemon)
 {
-	struct config config;
-	bool done;
-
-	if (!daemon->config->file) {
-		log_warning("nothing to reload: dmacastd was started without a configuration file "
-			    "(-c FILE)");
-		return false;
-	}
-	log_notice("reading %s again", daemon->config->file);
-	config_init(&config);
-	done = arguments_parse(daemon->argc, daemon->argv, &config) == ARGUMENTS_RUN &&
-	       apply_config(daemon, &config);
-	if (!done)
-		log_error("%s was not applied; the previous configuration stays in effect",
-			  daemon->config->file);
-	config_free(&config);
-	return done;
+	/* loopexit() lets the other events of this iteration run, but needs memory. */
+	if (event_base_loopexit(daemon->base, NULL))
+		event_base_loopbreak(daemon->base);
 }
 
-bool daemon_reload(struct daemon *daemon, char *text, size_t size)
+static void reload_done(void *argument, uint64_t number, bool done, const char *text)
 {
-	bool done;
+	struct daemon *daemon = argument;
 
-	text[0] = '\0';
-	if (daemon->state != DAEMON_RUNNING) {
-		strlcpy(text, "not reloading: dmacastd is stopping", size);
-		log_notice("%s", text);
-		return false;
-	}
-	service_tell_reloading();
-	log_collect(text, size);
-	done = reread_config(daemon);
-	log_collect(NULL, 0);
+	if (daemon->control)
+		control_reload_done(daemon->control, number, done, text);
+	if (daemon->state != DAEMON_RUNNING)
+		return;
 	heartbeat_ready(daemon->heartbeat);
-	return done;
+	if (streams_is_empty(daemon->streams) && !reloader_is_busy(daemon->reloader))
+		exit_loop(daemon);
 }
+
+static const struct reloader_callbacks reload_callbacks = {
+	.begun = reload_begun,
+	.apply = reload_apply,
+	.done = reload_done,
+};
 
 static void hangup_received(evutil_socket_t number, short what, void *argument)
 {
-	char text[1024];
+	struct daemon *daemon = argument;
 
 	(void)number;
 	(void)what;
-	daemon_reload(argument, text, sizeof(text));
+	if (daemon->state == DAEMON_STARTING)
+		daemon->reload_early = true;
+	else if (daemon->state == DAEMON_RUNNING)
+		reloader_request(daemon->reloader);
+	else
+		log_notice("not reloading: dmacastd is stopping");
 }
 
 /* ---- start and stop ---- */
@@ -209,9 +231,9 @@ static void all_streams_ended(void *argument)
 {
 	struct daemon *daemon = argument;
 
-	/* loopexit() lets the other events of this iteration run, but needs memory. */
-	if (event_base_loopexit(daemon->base, NULL))
-		event_base_loopbreak(daemon->base);
+	/* The reload may open others. */
+	if (daemon->state != DAEMON_RUNNING || !reloader_is_busy(daemon->reloader))
+		exit_loop(daemon);
 }
 
 static bool open_base(struct daemon *daemon)
@@ -255,16 +277,6 @@ static bool open_events(struct daemon *daemon)
 	return daemon->drain_timer && !event_priority_set(daemon->drain_timer, PRIORITY_OPERATOR);
 }
 
-static bool open_streams(struct daemon *daemon)
-{
-	const struct config *config = daemon->config;
-	static const struct streams_callbacks callbacks = { .all_ended = all_streams_ended };
-
-	daemon->streams = streams_open(daemon->base, config->streams, config->stream_count,
-				       &callbacks, daemon);
-	return daemon->streams != NULL;
-}
-
 static bool daemon_is_draining(void *argument)
 {
 	const struct daemon *daemon = argument;
@@ -288,9 +300,11 @@ static void drain_wanted(void *argument, uint64_t drain_us)
 		begin_draining(daemon, "drain", drain_us);
 }
 
-static bool reload_wanted(void *argument, char *text, size_t size)
+static uint64_t reload_wanted(void *argument)
 {
-	return daemon_reload(argument, text, size);
+	const struct daemon *daemon = argument;
+
+	return reloader_request(daemon->reloader);
 }
 
 static bool open_control(struct daemon *daemon)
@@ -318,8 +332,9 @@ static bool open_metrics(struct daemon *daemon)
 
 	if (!settings->metrics)
 		return true;
-	daemon->metrics = metrics_open(daemon->base, settings->metrics,
-				       settings->metrics_per_client, daemon->streams);
+	daemon->metrics =
+		metrics_open(daemon->base, settings->metrics, settings->metrics_per_client,
+			     daemon->streams, preparation_names(daemon->preparation));
 	return daemon->metrics != NULL;
 }
 
@@ -331,6 +346,81 @@ static void unblock_hangup(void)
 	sigemptyset(&hangup);
 	sigaddset(&hangup, SIGHUP);
 	sigprocmask(SIG_UNBLOCK, &hangup, NULL);
+}
+
+/* Open all, with the names and the rings of the preparation. Return: false after an error, which was logged. */
+static bool open_everything(struct daemon *daemon)
+{
+	struct config *config = daemon->config;
+
+	daemon->reloader = reloader_create(daemon->base, daemon->streams, config, daemon->argc,
+					   daemon->argv, &reload_callbacks, daemon);
+	if (!daemon->reloader) {
+		log_error("no memory to start");
+		return false;
+	}
+	if (!reload_streams(daemon->streams, config->streams, config->stream_count,
+			    config->daemon.drain_timeout, daemon->preparation) ||
+	    !open_control(daemon) || !open_metrics(daemon))
+		return false;
+	service_sockets_each(warn_if_socket_unused, config);
+	streams_start(daemon->streams);
+	daemon->heartbeat = heartbeat_start(daemon->base, daemon->streams);
+	if (!daemon->heartbeat)
+		log_error("no memory to start");
+	return daemon->heartbeat;
+}
+
+static void start_failed(void *argument)
+{
+	struct daemon *daemon = argument;
+
+	daemon->status = 1;
+	event_base_loopbreak(daemon->base);
+}
+
+static void start_prepared(void *argument)
+{
+	struct daemon *daemon = argument;
+	bool opened = open_everything(daemon);
+
+	preparation_free(daemon->preparation);
+	daemon->preparation = NULL;
+	if (!opened) {
+		start_failed(daemon);
+		return;
+	}
+	daemon->state = DAEMON_RUNNING;
+	if (daemon->reload_early)
+		reloader_request(daemon->reloader);
+}
+
+static void start_step(void *argument)
+{
+	(void)argument;
+}
+
+static const struct preparation_callbacks start_callbacks = {
+	.ready = start_prepared,
+	.failed = start_failed,
+	.begin_step = start_step,
+	.end_step = start_step,
+};
+
+static bool prepare_start(struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+	static const struct streams_callbacks callbacks = { .all_ended = all_streams_ended };
+
+	daemon->streams = streams_create(daemon->base, &callbacks, daemon);
+	if (!daemon->streams) {
+		log_error("no memory for the streams");
+		return false;
+	}
+	daemon->preparation = preparation_start(daemon->base, daemon->streams, config->streams,
+						config->stream_count, config->daemon.metrics,
+						&start_callbacks, daemon);
+	return daemon->preparation;
 }
 
 struct daemon *daemon_open(struct config *config, int argc, char **argv)
@@ -352,36 +442,39 @@ struct daemon *daemon_open(struct config *config, int argc, char **argv)
 		return NULL;
 	}
 	unblock_hangup();
-	if (!open_streams(daemon) || !open_control(daemon) || !open_metrics(daemon)) {
-		daemon_close(daemon);
-		return NULL;
-	}
-	service_sockets_each(warn_if_socket_unused, daemon->config);
-	return daemon;
+	if (prepare_start(daemon))
+		return daemon;
+	daemon_close(daemon);
+	return NULL;
 }
 
 int daemon_run(struct daemon *daemon)
 {
 	int status;
 
-	streams_start(daemon->streams);
-	daemon->heartbeat = heartbeat_start(daemon->base, daemon->streams);
-	if (!daemon->heartbeat) {
-		log_error("no memory to start");
-		return 1;
-	}
 	loop_time_start(daemon->base);
 	status = event_base_dispatch(daemon->base);
 	loop_time_stop();
-	if (status < 0)
+	if (status < 0) {
 		log_error("the event loop failed");
-	return status < 0;
+		return 1;
+	}
+	return daemon->status;
+}
+
+static void close_base(struct daemon *daemon)
+{
+	resolver_forget(daemon->base);
+	ring_memory_forget(daemon->base);
+	event_base_free(daemon->base);
 }
 
 void daemon_close(struct daemon *daemon)
 {
 	bool complete;
 
+	preparation_free(daemon->preparation);
+	reloader_free(daemon->reloader);
 	if (daemon->control)
 		control_close(daemon->control);
 	if (daemon->metrics)
@@ -398,6 +491,6 @@ void daemon_close(struct daemon *daemon)
 	if (daemon->hangup)
 		event_free(daemon->hangup);
 	if (daemon->base && complete)
-		event_base_free(daemon->base);
+		close_base(daemon);
 	free(daemon);
 }

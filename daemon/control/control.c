@@ -3,7 +3,9 @@
  * A connection and what it is doing:
  *
  *   READING ─ a whole line ─▶ READY ─ dequeued ─▶ ANSWERING ─ the answer is read ─▶ READING
- *      └───────────────────────┴── too late, too long, the end, an error ──┴──▶ DEAD
+ *      │                        │ dequeued, a reload    ▲
+ *      │                        └───▶ WAITING ── done ──┤
+ *      └──── too late, too long, the end, an error ─────┴──▶ DEAD
  *
  * Only READING reads. Connections are answered in turn, one request each, with a pause after each that
  * is nine times as long as the request took. A connection in the middle of a line or of an answer has a
@@ -44,6 +46,7 @@ static const struct timeval patience = { .tv_sec = 10 };
 enum connection_state {
 	CONNECTION_READING,
 	CONNECTION_READY,
+	CONNECTION_WAITING,
 	CONNECTION_ANSWERING,
 	CONNECTION_DEAD,
 };
@@ -53,7 +56,8 @@ struct connection {
 	struct control *control;
 	struct request_peer peer;
 	enum connection_state state;
-	bool last; /* close it after this answer */
+	bool last;	 /* close it after this answer */
+	uint64_t reload; /* WAITING for it */
 	uint64_t active_ns;
 	struct bufferevent *buffer;
 	struct event *deadline;
@@ -200,13 +204,30 @@ static void connection_answer(struct connection *connection)
 {
 	struct control *control = connection->control;
 	size_t length;
-	char *line = connection_take_line(connection, &length);
+	char *line = connection_take_line(connection, &length), *answer = NULL;
+	uint64_t reload = 0;
 
 	connection->active_ns = clock_monotonic_ns();
-	connection_send_answer(
-		connection,
-		line ? request_answer(&control->callbacks, &connection->peer, line, length) : NULL);
+	if (line)
+		answer = request_answer(&control->callbacks, &connection->peer, line, length,
+					&reload);
 	free(line);
+	if (!reload) {
+		connection_send_answer(connection, answer);
+		return;
+	}
+	connection->reload = reload;
+	control_set_state(connection, CONNECTION_WAITING);
+}
+
+void control_reload_done(struct control *control, uint64_t number, bool done, const char *text)
+{
+	struct connection *connection, *next;
+
+	TAILQ_FOREACH_SAFE (connection, &control->connections, entry, next) {
+		if (connection->state == CONNECTION_WAITING && connection->reload == number)
+			connection_send_answer(connection, request_reload_answer(done, text));
+	}
 }
 
 static struct connection *control_next_ready(struct control *control)

@@ -3,13 +3,12 @@
  * The control socket: connections of dmacastctl and the like, a line for each request and each
  * answer. They cannot hold up the streams: a connection has a few KiB of input, one request at a time,
  * and one answer, which must be read before the next one; requests of all connections together get a
- * tenth of the time.
+ * tenth of the time. The answer to a reload comes when it is done; others are answered meanwhile.
  */
 #ifndef DMACAST_CONTROL_H
 #define DMACAST_CONTROL_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct control;
@@ -30,10 +29,10 @@ struct control_callbacks {
 	 */
 	void (*drain)(void *argument, uint64_t drain_us);
 	/*
-	 * Read the configuration again. @text: out: lines with the errors, or with the warnings. Return:
-	 * false after an error, when nothing has changed. NULL: there is no configuration file.
+	 * NULL: there is no configuration file. Read the configuration again, soon. Return: the number of
+	 * that reload, for control_reload_done().
 	 */
-	bool (*reload)(void *argument, char *text, size_t size);
+	uint64_t (*reload)(void *argument);
 };
 
 /**
@@ -52,6 +51,14 @@ char *control_path(const char *wanted);
  */
 struct control *control_open(struct event_base *base, const char *path,
 			     const struct control_callbacks *callbacks);
+
+/**
+ * control_reload_done() - answer the connections that wait for a reload.
+ * @number: what the callback reload() returned
+ * @done: false: nothing has changed
+ * @text: lines with the errors, or with the warnings
+ */
+void control_reload_done(struct control *control, uint64_t number, bool done, const char *text);
 
 /** control_close() - send the answers that can be sent at once, remove the socket, free everything. */
 void control_close(struct control *control);

@@ -33,6 +33,7 @@ struct request {
 	const char *line;
 	size_t length;
 	json_t *object;
+	uint64_t reload;	/* the answer waits for this one; 0: for none */
 	char error[ERROR_TEXT]; /* set if there is no answer */
 };
 
@@ -272,7 +273,6 @@ static json_t *answer_drain(struct request *request)
 
 static json_t *answer_reload(struct request *request)
 {
-	char text[ERROR_TEXT] = "";
 	const struct control_callbacks *callbacks = request->callbacks;
 	const char *command;
 
@@ -284,9 +284,8 @@ static json_t *answer_reload(struct request *request)
 			"nothing to reload: dmacastd was started without a configuration file");
 	if (callbacks->is_draining(callbacks->argument))
 		return request_refuse(request, "draining");
-	if (!callbacks->reload(callbacks->argument, text, sizeof(text)))
-		return request_refuse(request, "%s", text);
-	return *text ? json_pack("{s:o}", "warnings", report_text(text)) : json_object();
+	request->reload = callbacks->reload(callbacks->argument);
+	return NULL;
 }
 
 static json_t *answer_log_level(struct request *request)
@@ -377,8 +376,34 @@ static json_t *success_answer(json_t *members)
 	return answer;
 }
 
+/* Write @members, a new reference or NULL, as an answer; or @error without them. */
+static char *request_write(json_t *members, const char *error)
+{
+	json_t *answer = members ? success_answer(members) : NULL;
+	char *text = NULL;
+
+	if (answer)
+		text = json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	else
+		text = request_refusal(error);
+	json_decref(answer);
+	if (!text || strlen(text) < MAX_ANSWER)
+		return text;
+	free(text);
+	return request_refusal("the answer is too long; request less");
+}
+
+char *request_reload_answer(bool done, const char *text)
+{
+	json_t *members = NULL;
+
+	if (done)
+		members = *text ? json_pack("{s:o}", "warnings", report_text(text)) : json_object();
+	return request_write(members, done ? "no memory" : text);
+}
+
 char *request_answer(const struct control_callbacks *callbacks, const struct request_peer *peer,
-		     const char *line, size_t length)
+		     const char *line, size_t length, uint64_t *reload)
 {
 	struct request request = {
 		.callbacks = callbacks,
@@ -388,24 +413,14 @@ char *request_answer(const struct control_callbacks *callbacks, const struct req
 		.error = "no memory",
 	};
 	json_error_t error;
-	json_t *answer = NULL;
-	char *text;
+	json_t *members = NULL;
 
 	request.object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
 	if (!request.object)
 		request_refuse(&request, "not JSON: %s", error.text);
 	else
-		answer = answer_command(&request);
-	if (answer)
-		answer = success_answer(answer);
-	if (answer)
-		text = json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(15));
-	else
-		text = request_refusal(request.error);
-	json_decref(answer);
+		members = answer_command(&request);
 	json_decref(request.object);
-	if (!text || strlen(text) < MAX_ANSWER)
-		return text;
-	free(text);
-	return request_refusal("the answer is too long; request less");
+	*reload = request.reload;
+	return request.reload ? NULL : request_write(members, request.error);
 }

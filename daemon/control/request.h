@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct control_callbacks;
@@ -21,11 +22,20 @@ struct request_peer {
 
 /**
  * request_answer() - execute the request in @line.
+ * @reload: out: the number of the reload that the answer waits for; see request_reload_answer(). 0: none
  *
- * Return: the answer, a line without newline, which the caller frees; NULL without memory.
+ * Return: the answer, a line without newline, which the caller frees; NULL without memory, and if it waits.
  */
 char *request_answer(const struct control_callbacks *callbacks, const struct request_peer *peer,
-		     const char *line, size_t length);
+		     const char *line, size_t length, uint64_t *reload);
+
+/**
+ * request_reload_answer() - return the answer to a request that waited for a reload.
+ * @done, @text: see control_reload_done()
+ *
+ * Return: like request_answer().
+ */
+char *request_reload_answer(bool done, const char *text);
 
 /**
  * request_refusal() - return the answer to a line that is not a request.

@@ -106,6 +106,15 @@ static bool ctl_connect(struct ctl *ctl, int fd)
 	       !connect(fd, (const struct sockaddr *)&address, sizeof(address));
 }
 
+void ctl_wait_without_limit(struct ctl *ctl)
+{
+	static const struct timeval no_limit;
+
+	if (ctl->stream)
+		setsockopt(fileno(ctl->stream), SOL_SOCKET, SO_RCVTIMEO, &no_limit,
+			   sizeof(no_limit));
+}
+
 static bool ctl_ensure_connected(struct ctl *ctl, char error[CTL_ERROR_TEXT])
 {
 	int fd;

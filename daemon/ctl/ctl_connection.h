@@ -46,6 +46,12 @@ json_t *ctl_request_set_text(json_t *request, const char *name, const char *text
 json_t *ctl_ask(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT]);
 
 /**
+ * ctl_wait_without_limit() - from now on, wait for answers without a timeout, as long as the connection exists.
+ * For requests whose work takes long.
+ */
+void ctl_wait_without_limit(struct ctl *ctl);
+
+/**
  * ctl_ask_clients() - like ctl_ask(), request the complete list of clients.
  * @stream: name of a stream; NULL: all streams
  */

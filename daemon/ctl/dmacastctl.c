@@ -217,9 +217,16 @@ static int command_kick(const struct arguments *arguments)
 
 static int command_reload(const struct arguments *arguments)
 {
-	json_t *answer = ask_command(arguments, "reload");
-	const char *warnings = json_string_value(json_object_get(answer, "warnings"));
+	json_t *status = ask_command(arguments, "status"), *answer;
+	const char *warnings;
 
+	/* The daemon runs, so wait: a name server that does not answer, or a large ring, takes a while. */
+	if (!status)
+		return 1;
+	json_decref(status);
+	ctl_wait_without_limit(arguments->ctl);
+	answer = ask_command(arguments, "reload");
+	warnings = json_string_value(json_object_get(answer, "warnings"));
 	if (warnings)
 		fprintf(stderr, "%s\n", warnings);
 	return print_if_json(arguments, answer);

@@ -3,10 +3,10 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/names.h"
 #include "lib/priority.h"
 #include "lib/service.h"
 
-#include <arpa/inet.h>
 #include <bsd/sys/queue.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -407,30 +407,56 @@ static const char *listen_reason(const struct listen_set *set, int error, const 
 	return strerror(error);
 }
 
+/* Return: NULL, or why the name of @address has no addresses in @resolved. */
+static const char *listen_find_name(const struct address *address, const struct names *names,
+				    struct resolved *resolved)
+{
+	const struct resolved *found = names ? names_find(names, address->host) : NULL;
+
+	if (!found)
+		return "the name was not resolved";
+	*resolved = *found;
+	return resolved_error(resolved);
+}
+
+/* Every address of the machine, or of its loopback. Return: 0, or an errno. */
+static int listen_on_no_host(struct listen_set *set, const struct address *address,
+			     const struct listen_options *options)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
+	struct addrinfo *addresses = NULL;
+	int error;
+
+	if (!options->loopback)
+		hints.ai_flags |= AI_PASSIVE;
+	error = getaddrinfo(NULL, address->port, &hints, &addresses);
+	if (error)
+		return error == EAI_SYSTEM ? errno : ENOMEM;
+	error = options->loopback ? listen_on_all(set, addresses, options, false)
+				  : listen_on_everything(set, addresses, options);
+	freeaddrinfo(addresses);
+	return error;
+}
+
 const char *listen_on_address(struct listen_set *set, const struct address *address,
 			      const struct listen_options *options)
 {
-	bool everywhere = !address->host[0] && !options->loopback;
-	unsigned char binary[sizeof(struct in6_addr)];
-	bool literal = inet_pton(AF_INET, address->host, binary) == 1 || strchr(address->host, ':');
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-				  .ai_flags = options->loopback ? 0 : AI_PASSIVE };
-	struct addrinfo *addresses = NULL;
+	struct resolved resolved = { .error = 0 };
+	bool named = address->host[0] && !resolver_numeric(address->host, &resolved);
+	const char *wrong = named ? listen_find_name(address, options->names, &resolved)
+				  : resolved_error(&resolved);
 	struct listen_options wanted = *options;
 	int error;
 
-	error = getaddrinfo(address->host[0] ? address->host : NULL, address->port, &hints,
-			    &addresses);
-	set->missing = listen_lacks_name(error);
-	if (error)
-		return gai_strerror(error);
+	set->missing = listen_lacks_name(resolved.error);
+	if (wrong)
+		return wrong;
 	/* The addresses of a name may be those of another machine. */
-	wanted.freebind &= literal;
-	if (everywhere)
-		error = listen_on_everything(set, addresses, &wanted);
+	wanted.freebind &= address->host[0] && !named;
+	if (address->host[0])
+		error = listen_on_all(set, resolved_list(&resolved, address->port), &wanted, named);
 	else
-		error = listen_on_all(set, addresses, &wanted, address->host[0] && !literal);
-	freeaddrinfo(addresses);
+		error = listen_on_no_host(set, address, &wanted);
 	set->missing = listen_lacks_address(error);
 	return listen_reason(set, error, address->port);
 }

@@ -21,6 +21,7 @@
 struct event_base;
 struct evconnlistener;
 struct listen_set;
+struct names;
 
 /* An address of a name that resolves to more addresses is ignored. */
 #define MAX_LISTEN_SOCKETS 16U
@@ -46,6 +47,8 @@ struct listen_options {
 	bool loopback;
 	/* Also listen on a literal address that this machine does not have yet. */
 	bool freebind;
+	/* Has the host of the address, if that is a name: listening never waits. NULL: no names */
+	const struct names *names;
 };
 
 /** listen_create() - return a set without sockets; NULL without memory. */

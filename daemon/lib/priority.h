@@ -9,7 +9,7 @@
 
 enum {
 	PRIORITY_OPERATOR, /* signals, the control socket, the metrics, the service manager, time limits */
-	PRIORITY_STREAMS, /* sources and clients alike: neither may starve the other */
+	PRIORITY_STREAMS, /* sources, clients and reloads alike: none may starve another */
 	PRIORITIES
 };
 

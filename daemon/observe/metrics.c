@@ -347,11 +347,12 @@ static const struct listen_callbacks metrics_listen_callbacks = {
 };
 
 /* Listen as `metrics` says: on the loopback if it names no host, everywhere for *. */
-static bool metrics_listen(struct metrics *metrics)
+static bool metrics_listen(struct metrics *metrics, const struct names *names)
 {
 	const struct listen_options options = {
 		.backlog = BACKLOG,
 		.loopback = *metrics->address != '*',
+		.names = names,
 	};
 	struct address address;
 	const char *error;
@@ -367,7 +368,7 @@ static bool metrics_listen(struct metrics *metrics)
 }
 
 struct metrics *metrics_open(struct event_base *base, const char *address, bool per_client,
-			     const struct streams *streams)
+			     const struct streams *streams, const struct names *names)
 {
 	struct metrics *metrics = calloc(1, sizeof(*metrics));
 
@@ -390,7 +391,7 @@ struct metrics *metrics_open(struct event_base *base, const char *address, bool 
 	}
 	event_priority_set(metrics->sweep_timer, PRIORITY_OPERATOR);
 	listen_prioritize(metrics->set);
-	if (metrics_listen(metrics))
+	if (metrics_listen(metrics, names))
 		return metrics;
 	metrics_close(metrics);
 	return NULL;

@@ -13,6 +13,7 @@
 
 struct event_base;
 struct metrics;
+struct names;
 struct streams;
 
 /**
@@ -20,11 +21,12 @@ struct streams;
  * @address: as in `metrics`
  * @per_client: show each client, too
  * @streams: the streams to report on; must outlive the listener
+ * @names: has the host of @address, if that is a name
  *
  * Return: NULL after an error, which was logged.
  */
 struct metrics *metrics_open(struct event_base *base, const char *address, bool per_client,
-			     const struct streams *streams);
+			     const struct streams *streams, const struct names *names);
 
 /** metrics_close() - close the listener and all its connections. */
 void metrics_close(struct metrics *metrics);

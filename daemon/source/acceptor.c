@@ -199,9 +199,9 @@ static bool acceptor_listen_unix(struct acceptor_socket *socket, const char *pat
 
 /* Return: false with the reason in @wrong. */
 static bool acceptor_listen(struct acceptor_socket *socket, const struct input *input,
-			    char wrong[ACCEPTOR_WRONG])
+			    const struct names *names, char wrong[ACCEPTOR_WRONG])
 {
-	static const struct listen_options options = { .backlog = BACKLOG };
+	const struct listen_options options = { .backlog = BACKLOG, .names = names };
 	const char *error;
 
 	if (socket->kind == INPUT_UNIX_LISTEN)
@@ -215,7 +215,7 @@ static bool acceptor_listen(struct acceptor_socket *socket, const struct input *
 /* ---- acceptors ---- */
 
 struct acceptor *acceptor_open(struct event_base *base, const char *name, const char *text,
-			       const struct input *input,
+			       const struct input *input, const struct names *names,
 			       const struct acceptor_callbacks *callbacks, void *argument,
 			       char wrong[ACCEPTOR_WRONG])
 {
@@ -238,10 +238,15 @@ struct acceptor *acceptor_open(struct event_base *base, const char *name, const 
 		.argument = argument,
 	};
 	TAILQ_INSERT_TAIL(&socket->acceptors, acceptor, entry);
-	if (shared || acceptor_listen(socket, input, wrong))
+	if (shared || acceptor_listen(socket, input, names, wrong))
 		return acceptor;
 	acceptor_close(acceptor);
 	return NULL;
+}
+
+bool acceptor_is_listening(const struct input *input)
+{
+	return acceptor_find_socket(input);
 }
 
 void acceptor_next(struct acceptor *acceptor)

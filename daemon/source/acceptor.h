@@ -13,8 +13,11 @@
 
 #include "lib/input.h"
 
+#include <stdbool.h>
+
 struct acceptor;
 struct event_base;
+struct names;
 
 /* Enough for each text that names a producer, and for each reason of acceptor_open(). */
 #define PRODUCER_TEXT 64
@@ -30,15 +33,19 @@ struct acceptor_callbacks {
  * @name: of the stream, for the log; must outlive the acceptor
  * @text: of the input, for the log; must outlive the acceptor
  * @input: INPUT_UNIX_LISTEN or INPUT_TCP_LISTEN
+ * @names: has the host of INPUT_TCP_LISTEN, if that is a name; used during the call only
  * @callbacks: must outlive the acceptor
  * @wrong: out: why not, on failure
  *
  * Return: NULL after an error, which was not logged.
  */
 struct acceptor *acceptor_open(struct event_base *base, const char *name, const char *text,
-			       const struct input *input,
+			       const struct input *input, const struct names *names,
 			       const struct acceptor_callbacks *callbacks, void *argument,
 			       char wrong[ACCEPTOR_WRONG]);
+
+/** acceptor_is_listening() - return true if acceptor_open() would share a socket that exists. */
+bool acceptor_is_listening(const struct input *input);
 
 /** acceptor_next() - accept one more producer, now or later, from the event loop. */
 void acceptor_next(struct acceptor *acceptor);

@@ -4,11 +4,11 @@
 #include "source/source_type.h"
 
 struct source *source_open(struct event_base *base, const struct stream_settings *settings,
-			   struct ring *ring, const struct source_callbacks *callbacks,
-			   void *argument)
+			   struct ring *ring, const struct names *names,
+			   const struct source_callbacks *callbacks, void *argument)
 {
 	if (settings->input)
-		return source_input_open(base, settings, ring, callbacks, argument);
+		return source_input_open(base, settings, ring, names, callbacks, argument);
 	if (settings->device)
 		return source_device_open(base, settings, ring, callbacks, argument);
 	return source_pattern_open(base, settings, ring, callbacks, argument);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct event_base;
+struct names;
 struct source;
 
 /* How a source is, for people and programs. */
@@ -58,12 +59,13 @@ struct source_callbacks {
  * @settings: must outlive the source
  * @callbacks: must outlive the source
  * @ring: becomes this source's to take from; of the kind that @settings ask for
+ * @names: has the host that an input listens on, if that is a name; used during the call only
  *
  * Return: NULL after an error, which was logged with the stream's name.
  */
 struct source *source_open(struct event_base *base, const struct stream_settings *settings,
-			   struct ring *ring, const struct source_callbacks *callbacks,
-			   void *argument);
+			   struct ring *ring, const struct names *names,
+			   const struct source_callbacks *callbacks, void *argument);
 
 /** source_start() - begin to fill blocks. Once. */
 void source_start(struct source *source);

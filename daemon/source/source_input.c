@@ -769,18 +769,19 @@ static const struct source_type input_type = {
 	.close = input_close,
 };
 
-static bool input_open_acceptor(struct input_source *input, char wrong[ACCEPTOR_WRONG])
+static bool input_open_acceptor(struct input_source *input, const struct names *names,
+				char wrong[ACCEPTOR_WRONG])
 {
 	static const struct acceptor_callbacks callbacks = { .accepted = input_producer_accepted };
 
 	input->acceptor = acceptor_open(input->base, input->settings->name, input->source.text,
-					&input->input, &callbacks, input, wrong);
+					&input->input, names, &callbacks, input, wrong);
 	return input->acceptor;
 }
 
 struct source *source_input_open(struct event_base *base, const struct stream_settings *settings,
-				 struct ring *ring, const struct source_callbacks *callbacks,
-				 void *argument)
+				 struct ring *ring, const struct names *names,
+				 const struct source_callbacks *callbacks, void *argument)
 {
 	struct input_source *input = calloc(1, sizeof(*input));
 	char acceptor_wrong[ACCEPTOR_WRONG];
@@ -819,7 +820,8 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 			goto fail;
 	}
 	/* An address that is taken is an error now, as for `listen`. */
-	if (input_listens(input->input.kind) && !input_open_acceptor(input, acceptor_wrong)) {
+	if (input_listens(input->input.kind) &&
+	    !input_open_acceptor(input, names, acceptor_wrong)) {
 		wrong = acceptor_wrong;
 		goto fail;
 	}

@@ -42,8 +42,8 @@ static inline void source_note_bytes(struct source *source)
 
 /* The openers of the kinds, with the contract of source_open(). */
 struct source *source_input_open(struct event_base *base, const struct stream_settings *settings,
-				 struct ring *ring, const struct source_callbacks *callbacks,
-				 void *argument);
+				 struct ring *ring, const struct names *names,
+				 const struct source_callbacks *callbacks, void *argument);
 struct source *source_pattern_open(struct event_base *base, const struct stream_settings *settings,
 				   struct ring *ring, const struct source_callbacks *callbacks,
 				   void *argument);

@@ -37,14 +37,15 @@ bool endpoints_reserve(struct endpoints *endpoints, size_t more)
 	return true;
 }
 
-bool endpoints_open(struct endpoints *endpoints, const char *text, enum listen_when when)
+bool endpoints_open(struct endpoints *endpoints, const char *text, enum listen_when when,
+		    const struct names *names)
 {
 	struct listener *listener;
 
 	if (!endpoints_reserve(endpoints, 1))
 		return false;
-	listener = listener_open(endpoints->base, endpoints->name, text, when, endpoints->callbacks,
-				 endpoints->argument);
+	listener = listener_open(endpoints->base, endpoints->name, text, when, names,
+				 endpoints->callbacks, endpoints->argument);
 	if (listener)
 		endpoints->listener[endpoints->count++] = listener;
 	return listener;

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 struct event_base;
+struct names;
 
 struct endpoints {
 	struct event_base *base;
@@ -36,10 +37,12 @@ bool endpoints_reserve(struct endpoints *endpoints, size_t more);
 
 /**
  * endpoints_open() - open an endpoint, as listener_open() does.
+ * @names: has the host of @text, if that is a name
  *
  * Return: false after an error, which was logged.
  */
-bool endpoints_open(struct endpoints *endpoints, const char *text, enum listen_when when);
+bool endpoints_open(struct endpoints *endpoints, const char *text, enum listen_when when,
+		    const struct names *names);
 
 /** endpoints_number() - return the number of endpoints that were opened with this text. */
 size_t endpoints_number(const struct endpoints *endpoints, const char *text);

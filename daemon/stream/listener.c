@@ -5,6 +5,7 @@
 #include "lib/endpoint.h"
 #include "lib/listen.h"
 #include "lib/log.h"
+#include "lib/names.h"
 
 #include <bsd/string.h>
 #include <event2/event.h>
@@ -20,7 +21,8 @@ struct listener {
 	void *argument; /* of the callbacks */
 	struct listen_set *set;
 	enum listen_when when;
-	struct event retry; /* while it waits */
+	struct event retry;  /* while it waits */
+	struct names *names; /* while an attempt resolves the host */
 	struct backoff backoff;
 	char waits_for[128]; /* reason of the last attempt; "": it listens */
 };
@@ -53,11 +55,12 @@ static const struct listen_callbacks listener_listen_callbacks = {
 };
 
 /* Return: NULL, or why not. */
-static const char *listener_listen(struct listener *listener)
+static const char *listener_listen(struct listener *listener, const struct names *names)
 {
 	const struct listen_options options = {
 		.backlog = SOMAXCONN,
 		.freebind = listener->when == LISTEN_AVAILABLE,
+		.names = names,
 	};
 	struct endpoint endpoint;
 	const char *wrong;
@@ -69,15 +72,20 @@ static const char *listener_listen(struct listener *listener)
 	return listen_on_address(listener->set, &endpoint.address, &options);
 }
 
-/* Log a reason once, not at each attempt. Return: false without memory. */
-static bool listener_wait(struct listener *listener, const char *reason)
+/* Log a reason once, not at each attempt. */
+static void listener_note_reason(struct listener *listener, const char *reason)
 {
-	struct timeval delay = backoff_take(&listener->backoff);
-
 	if (strcmp(reason, listener->waits_for))
 		log_warning("stream %s: listen = %s: %s; trying again until it can listen",
 			    listener->name, listener->endpoint, reason);
 	strlcpy(listener->waits_for, reason, sizeof(listener->waits_for));
+}
+
+/* Schedule the next attempt. Return: false without memory. */
+static bool listener_schedule(struct listener *listener)
+{
+	struct timeval delay = backoff_take(&listener->backoff);
+
 	return event_add(&listener->retry, &delay) == 0;
 }
 
@@ -91,20 +99,55 @@ static const char *listener_listen_again(struct listener *listener)
 		return "no memory";
 	listen_close(listener->set);
 	listener->set = set;
-	return listener_listen(listener);
+	return listener_listen(listener, listener->names);
+}
+
+/* Try to listen; the host is in `names`, if it is a name. */
+static void listener_try(void *argument)
+{
+	struct listener *listener = argument;
+	const char *reason = listener_listen_again(listener);
+
+	names_free(listener->names);
+	listener->names = NULL;
+	if (reason) {
+		listener_note_reason(listener, reason);
+		return;
+	}
+	event_del(&listener->retry);
+	listener->waits_for[0] = '\0';
+}
+
+/* Resolve the host, if it is a name, and then call listener_try(). Return: false without memory. */
+static bool listener_begin_attempt(struct listener *listener)
+{
+	struct resolved resolved;
+	struct endpoint endpoint;
+	const char *expected;
+
+	if (!endpoint_parse(listener->endpoint, &endpoint, &expected) ||
+	    !endpoint.address.host[0] || resolver_numeric(endpoint.address.host, &resolved)) {
+		listener_try(listener);
+		return true;
+	}
+	listener->names = names_create(event_get_base(&listener->retry), listener_try, listener);
+	if (listener->names && names_add(listener->names, endpoint.address.host))
+		return true;
+	names_free(listener->names);
+	listener->names = NULL;
+	return false;
 }
 
 static void listener_retry_due(evutil_socket_t fd, short what, void *argument)
 {
 	struct listener *listener = argument;
-	const char *reason = listener_listen_again(listener);
 
 	(void)fd;
 	(void)what;
-	if (reason)
-		listener_wait(listener, reason); /* libevent has the memory since the last time */
-	else
-		listener->waits_for[0] = '\0';
+	/* Before the attempt: the memory of the timer that expired is still there. */
+	listener_schedule(listener);
+	if (!listener->names && !listener_begin_attempt(listener))
+		listener_note_reason(listener, "no memory to resolve the name");
 }
 
 static struct listener *listener_create(struct event_base *base, const char *name, const char *text,
@@ -130,17 +173,19 @@ static struct listener *listener_create(struct event_base *base, const char *nam
 }
 
 struct listener *listener_open(struct event_base *base, const char *name, const char *text,
-			       enum listen_when when, const struct listener_callbacks *callbacks,
-			       void *argument)
+			       enum listen_when when, const struct names *names,
+			       const struct listener_callbacks *callbacks, void *argument)
 {
 	struct listener *listener = listener_create(base, name, text, when, callbacks, argument);
-	const char *error = listener ? listener_listen(listener) : "no memory";
+	const char *error = listener ? listener_listen(listener, names) : "no memory";
 
 	if (!error)
 		return listener;
 	if (listener && when == LISTEN_AVAILABLE && listen_is_missing(listener->set) &&
-	    listener_wait(listener, error))
+	    listener_schedule(listener)) {
+		listener_note_reason(listener, error);
 		return listener;
+	}
 	log_error("stream %s: listen = %s: %s", name, text, error);
 	if (listener)
 		listener_close(listener);
@@ -168,6 +213,7 @@ const char *listener_waits_for(const struct listener *listener)
 void listener_close(struct listener *listener)
 {
 	event_del(&listener->retry);
+	names_free(listener->names);
 	if (listener->set)
 		listen_close(listener->set);
 	free(listener->endpoint);

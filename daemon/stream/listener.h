@@ -14,6 +14,7 @@
 
 struct event_base;
 struct listener;
+struct names;
 
 struct listener_callbacks {
 	/* Take over @fd, a new connection, which is non-blocking. */
@@ -27,6 +28,7 @@ struct listener_callbacks {
  * @text: the endpoint; is copied
  * @when: LISTEN_AVAILABLE: listen also on a literal address that this machine does not have yet; and
  *	while a name has no address of this machine, try again, up to each 10 seconds
+ * @names: has its host, if that is a name; used during the call only
  * @callbacks: must outlive the listener
  *
  * While there are no descriptors left, accepting pauses.
@@ -34,8 +36,8 @@ struct listener_callbacks {
  * Return: NULL after an error, which was logged.
  */
 struct listener *listener_open(struct event_base *base, const char *name, const char *text,
-			       enum listen_when when, const struct listener_callbacks *callbacks,
-			       void *argument);
+			       enum listen_when when, const struct names *names,
+			       const struct listener_callbacks *callbacks, void *argument);
 
 /**
  * listener_hand_over() - give new connections to another stream from now on.

@@ -4,7 +4,10 @@
 #include "config/option_table.h"
 #include "lib/endpoint.h"
 #include "lib/log.h"
+#include "ring/ring.h"
+#include "stream/change.h"
 #include "stream/endpoints.h"
+#include "stream/preparation.h"
 #include "stream/stream.h"
 #include "stream/streams.h"
 
@@ -12,14 +15,6 @@
 #include <bsd/string.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What happens to a stream of the new configuration. */
-enum change_kind {
-	CHANGE_NONE,	/* it continues unchanged, or it has ended by itself */
-	CHANGE_ADAPT,	/* it continues with other settings */
-	CHANGE_RESTART, /* it ends, and a new stream takes its place */
-	CHANGE_OPEN,	/* it is new */
-};
 
 /* The origin of a wanted endpoint. */
 enum origin {
@@ -42,6 +37,7 @@ struct change {
 
 struct plan {
 	struct streams *streams;
+	struct preparation *preparation;
 	uint64_t drain_us;
 	struct change *change;
 	size_t count;
@@ -59,38 +55,14 @@ static const struct change *reload_find_change(const struct plan *plan, const ch
 	return NULL;
 }
 
-static bool reload_has_endpoints(struct stream *stream, const struct text_list *listen)
+static void reload_decide(const struct plan *plan, struct change *change)
 {
-	for (size_t i = 0; i < listen->count; i++) {
-		if (endpoints_number(stream_endpoints(stream), listen->item[i]) <=
-		    text_list_count(listen, i, listen->item[i]))
-			return false;
-	}
-	return true;
-}
+	const char *name = change->wanted->name;
 
-static enum change_kind reload_decide(const struct plan *plan, struct change *change)
-{
-	const struct stream_settings *wanted = change->wanted, *settings;
-
-	if (!change->running) {
-		if (!streams_is_finished(plan->streams, wanted))
-			return CHANGE_OPEN;
-		log_info("stream %s: already ended and unchanged; not restarted", wanted->name);
-		return CHANGE_NONE;
-	}
-	settings = stream_settings(change->running);
-	if (option_changes(OPTION_STREAM, OPTION_EFFECT(OPTION_AT_START), settings, wanted,
-			   change->options))
-		return CHANGE_RESTART;
-	if (option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, settings, wanted, change->options))
-		return CHANGE_ADAPT;
-	/* An endpoint could not be opened at the last reload. */
-	if (!reload_has_endpoints(change->running, &wanted->listen)) {
-		strlcpy(change->options, "listen", sizeof(change->options));
-		return CHANGE_ADAPT;
-	}
-	return CHANGE_NONE;
+	change->running = streams_find(plan->streams, name);
+	change->kind = change_decide(plan->streams, change->wanted, change->options);
+	if (change->kind == CHANGE_ENDED)
+		log_info("stream %s: already ended and unchanged; not restarted", name);
 }
 
 /* ---- endpoints ---- */
@@ -166,7 +138,8 @@ static bool change_prepare_endpoints(const struct plan *plan, struct change *cha
 		change->origin[i] = reload_find_origin(plan, change, i);
 		if (change->origin[i] == ORIGIN_NEW &&
 		    !endpoints_open(&change->added, listen->item[i],
-				    (enum listen_when)change->wanted->listen_when))
+				    (enum listen_when)change->wanted->listen_when,
+				    preparation_names(plan->preparation)))
 			return false;
 	}
 	return true;
@@ -203,7 +176,7 @@ static void change_take_endpoints(const struct plan *plan, struct change *change
 	endpoints_move_all(target, &change->added);
 }
 
-static void change_open_late_endpoints(struct change *change)
+static void change_open_late_endpoints(const struct plan *plan, struct change *change)
 {
 	const struct text_list *listen = &change->wanted->listen;
 
@@ -211,15 +184,32 @@ static void change_open_late_endpoints(struct change *change)
 		/* A failure is logged, and the next reload tries again. */
 		if (change->origin[i] == ORIGIN_LATER)
 			endpoints_open(stream_endpoints(change_target(change)), listen->item[i],
-				       (enum listen_when)change->wanted->listen_when);
+				       (enum listen_when)change->wanted->listen_when,
+				       preparation_names(plan->preparation));
 	}
 }
 
 /* ---- preparing and committing ---- */
 
+/* Return true if nothing happens to the stream. */
+static bool change_is_none(const struct change *change)
+{
+	return change->kind <= CHANGE_ENDED;
+}
+
+static bool change_prepare_stream(struct plan *plan, struct change *change)
+{
+	struct ring *ring =
+		preparation_take_ring(plan->preparation, (size_t)(change - plan->change));
+
+	change->prepared = streams_prepare(plan->streams, change->wanted, ring,
+					   preparation_names(plan->preparation));
+	return change->prepared;
+}
+
 static bool change_prepare(struct plan *plan, struct change *change)
 {
-	if (change->kind == CHANGE_NONE)
+	if (change_is_none(change))
 		return true;
 	if (change->kind == CHANGE_ADAPT) {
 		change->adapted = stream_settings_copy(change->wanted);
@@ -227,10 +217,8 @@ static bool change_prepare(struct plan *plan, struct change *change)
 			log_error("stream %s: no memory for its settings", change->wanted->name);
 			return false;
 		}
-	} else {
-		change->prepared = streams_prepare(plan->streams, change->wanted);
-		if (!change->prepared)
-			return false;
+	} else if (!change_prepare_stream(plan, change)) {
+		return false;
 	}
 	return change_prepare_endpoints(plan, change);
 }
@@ -265,7 +253,7 @@ static void change_apply(struct plan *plan, struct change *change)
 		log_notice("stream %s: %s changed", name, change->options);
 		endpoints_close_others(stream_endpoints(change->running), &change->wanted->listen);
 		stream_adapt(change->running, change->adapted);
-	} else if (change->kind == CHANGE_OPEN) {
+	} else if (change->kind == CHANGE_OPEN && streams_is_running(plan->streams)) {
 		log_notice("stream %s: new", name);
 	}
 }
@@ -273,14 +261,14 @@ static void change_apply(struct plan *plan, struct change *change)
 static void reload_commit(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++) {
-		if (plan->change[i].kind != CHANGE_NONE)
+		if (!change_is_none(&plan->change[i]))
 			change_take_endpoints(plan, &plan->change[i]);
 	}
 	streams_each_current(plan->streams, reload_retire_removed, plan);
 	for (size_t i = 0; i < plan->count; i++)
 		change_apply(plan, &plan->change[i]);
 	for (size_t i = 0; i < plan->count; i++)
-		change_open_late_endpoints(&plan->change[i]);
+		change_open_late_endpoints(plan, &plan->change[i]);
 	for (size_t i = 0; i < plan->count; i++) {
 		if (plan->change[i].prepared)
 			streams_begin(plan->streams, plan->change[i].prepared);
@@ -295,7 +283,7 @@ static void reload_log_summary(const struct plan *plan)
 		number[plan->change[i].kind]++;
 	log_info("streams: %u new, %u removed, %u restarted, %u changed, %u as before",
 		 number[CHANGE_OPEN], plan->removed, number[CHANGE_RESTART], number[CHANGE_ADAPT],
-		 number[CHANGE_NONE]);
+		 number[CHANGE_NONE] + number[CHANGE_ENDED]);
 }
 
 static bool reload_plan(struct plan *plan, const struct stream_settings *wanted)
@@ -307,10 +295,8 @@ static bool reload_plan(struct plan *plan, const struct stream_settings *wanted)
 	}
 	for (size_t i = 0; i < plan->count; i++) {
 		plan->change[i].wanted = &wanted[i];
-		plan->change[i].running = streams_find(plan->streams, wanted[i].name);
+		reload_decide(plan, &plan->change[i]);
 	}
-	for (size_t i = 0; i < plan->count; i++)
-		plan->change[i].kind = reload_decide(plan, &plan->change[i]);
 	return true;
 }
 
@@ -325,9 +311,14 @@ static void reload_free_plan(struct plan *plan)
 }
 
 bool reload_streams(struct streams *streams, const struct stream_settings *wanted, size_t count,
-		    uint64_t drain_us)
+		    uint64_t drain_us, struct preparation *preparation)
 {
-	struct plan plan = { .streams = streams, .count = count, .drain_us = drain_us };
+	struct plan plan = {
+		.streams = streams,
+		.preparation = preparation,
+		.count = count,
+		.drain_us = drain_us,
+	};
 	bool ready = reload_plan(&plan, wanted) && streams_reserve_timers(streams, count);
 
 	for (size_t i = 0; ready && i < count; i++)
@@ -335,7 +326,8 @@ bool reload_streams(struct streams *streams, const struct stream_settings *wante
 	if (ready) {
 		reload_commit(&plan);
 		streams_forget_others(streams, wanted, count);
-		reload_log_summary(&plan);
+		if (streams_is_running(streams))
+			reload_log_summary(&plan);
 	} else {
 		for (size_t i = 0; plan.change && i < count; i++)
 			change_discard(&plan, &plan.change[i]);

@@ -13,7 +13,7 @@
 #include "lib/log.h"
 #include "lib/priority.h"
 #include "lib/units.h"
-#include "ring/ring_memory.h"
+#include "ring/ring.h"
 #include "source/path_watch.h"
 #include "source/source.h"
 #include "stream/stream_internal.h"
@@ -387,7 +387,7 @@ static void stream_run_deferred(evutil_socket_t fd, short what, void *argument)
 
 /* ---- opening, starting and stopping ---- */
 
-static bool stream_open_source(struct stream *stream)
+static bool stream_open_source(struct stream *stream, const struct names *names)
 {
 	const struct stream_settings *settings = stream->settings;
 	static const struct source_callbacks callbacks = {
@@ -405,7 +405,8 @@ static bool stream_open_source(struct stream *stream)
 	uint32_t blocks = ring_blocks(stream->ring);
 	char size[UNITS_TEXT], block_size[UNITS_TEXT];
 
-	stream->source = source_open(stream->base, settings, stream->ring, &callbacks, stream);
+	stream->source =
+		source_open(stream->base, settings, stream->ring, names, &callbacks, stream);
 	if (!stream->source)
 		return false;
 	stream_lag_set_ring(&stream->lag, stream->ring);
@@ -418,23 +419,13 @@ static bool stream_open_source(struct stream *stream)
 	return true;
 }
 
-static bool stream_open_memory_ring(struct stream *stream)
-{
-	const struct stream_settings *settings = stream->settings;
-
-	stream->ring = ring_memory_create(settings->name, (size_t)settings->block_size,
-					  (uint32_t)stream_settings_blocks(settings),
-					  (enum huge_pages)settings->huge_pages);
-	return stream->ring && stream_open_source(stream);
-}
-
 /* Return false with device_error set. */
 static bool stream_open_device_ring(struct stream *stream)
 {
 	char wrong[RING_DEVICE_WRONG] = "no memory";
 
 	stream->ring = ring_device_open(stream->base, stream->settings, wrong);
-	if (stream->ring && stream_open_source(stream)) {
+	if (stream->ring && stream_open_source(stream, NULL)) {
 		stream_set_state(stream, STREAM_HOLDING);
 		stream->stats->source_restarts += stream->is_successor;
 		return true;
@@ -512,13 +503,14 @@ static void stream_retry_due(evutil_socket_t fd, short what, void *argument)
 	stream_start_source(stream);
 }
 
-static bool stream_open_ring(struct stream *stream, enum stream_device device)
+static bool stream_open_ring(struct stream *stream, enum stream_device device,
+			     const struct names *names)
 {
 	const struct stream_settings *settings = stream->settings;
 
 	if (!settings->device) {
 		stream_set_state(stream, STREAM_HOLDING);
-		return stream_open_memory_ring(stream);
+		return stream_open_source(stream, names);
 	}
 	if (device == STREAM_DEVICE_HELD)
 		return true;
@@ -590,25 +582,21 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 
 struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
 			   struct stream_stats *stats, const struct stream_callbacks *callbacks,
-			   void *argument, enum stream_device device)
+			   void *argument, enum stream_device device, struct ring *ring,
+			   const struct names *names)
 {
 	struct stream *stream = stream_create(base, settings, stats, callbacks, argument);
 
-	if (!stream || stream_open_ring(stream, device))
+	if (!stream) {
+		if (ring)
+			ring_destroy(ring);
+		return NULL;
+	}
+	stream->ring = ring;
+	if (stream_open_ring(stream, device, names))
 		return stream;
 	stream_close(stream);
 	return NULL;
-}
-
-bool stream_listen(struct stream *stream)
-{
-	const struct text_list *listen = &stream->settings->listen;
-	enum listen_when when = (enum listen_when)stream->settings->listen_when;
-	bool listening = true;
-
-	for (size_t i = 0; listening && i < listen->count; i++)
-		listening = endpoints_open(&stream->endpoints, listen->item[i], when);
-	return listening;
 }
 
 struct endpoints *stream_endpoints(struct stream *stream)

@@ -23,6 +23,8 @@
 
 struct endpoints;
 struct event_base;
+struct names;
+struct ring;
 struct stream;
 
 struct stream_callbacks {
@@ -40,24 +42,19 @@ enum stream_device {
 };
 
 /**
- * stream_open() - open ring and source.
+ * stream_open() - open the device, and the source.
  * @settings: copied
  * @stats: totals of the name so far, which the stream adds to; must outlive it
  * @callbacks: must outlive the stream; called with @argument
+ * @ring: of the settings, unless they have a device; belongs to the stream from now on, even after an error
+ * @names: see source_open()
  *
  * Return: NULL after an error, which was logged.
  */
 struct stream *stream_open(struct event_base *base, const struct stream_settings *settings,
 			   struct stream_stats *stats, const struct stream_callbacks *callbacks,
-			   void *argument, enum stream_device device);
-
-/**
- * stream_listen() - open every endpoint of the settings. Clients are accepted from the next iteration
- * of the event loop on.
- *
- * Return: false after an error, which was logged.
- */
-bool stream_listen(struct stream *stream);
+			   void *argument, enum stream_device device, struct ring *ring,
+			   const struct names *names);
 
 /** stream_endpoints() - return the endpoints, to add some or to move them to another stream. */
 struct endpoints *stream_endpoints(struct stream *stream);

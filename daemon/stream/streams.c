@@ -4,6 +4,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/priority.h"
+#include "ring/ring.h"
 
 #include <bsd/sys/queue.h>
 #include <event2/event.h>
@@ -301,17 +302,21 @@ bool streams_reserve_timers(struct streams *streams, size_t more)
 	return false;
 }
 
-struct stream *streams_prepare(struct streams *streams, const struct stream_settings *settings)
+struct stream *streams_prepare(struct streams *streams, const struct stream_settings *settings,
+			       struct ring *ring, const struct names *names)
 {
 	enum stream_device device = streams_device_open_mode(streams, settings);
 	struct generation *generation;
 	struct stream *stream;
 
 	generation = generation_add(streams, settings->name);
-	if (!generation)
+	if (!generation) {
+		if (ring)
+			ring_destroy(ring);
 		return NULL;
+	}
 	stream = stream_open(streams->base, settings, &generation->totals->stats,
-			     &generation_callbacks, generation, device);
+			     &generation_callbacks, generation, device, ring, names);
 	if (!stream) {
 		generation_remove(generation);
 		return NULL;
@@ -424,44 +429,33 @@ void streams_each_current(struct streams *streams,
 
 /* ---- all streams ---- */
 
-static bool streams_open_one(struct streams *streams, const struct stream_settings *settings)
-{
-	struct stream *stream = streams_prepare(streams, settings);
-
-	if (!stream)
-		return false;
-	if (stream_listen(stream)) {
-		streams_begin(streams, stream);
-		return true;
-	}
-	streams_discard(streams, stream);
-	return false;
-}
-
-struct streams *streams_open(struct event_base *base, const struct stream_settings *settings,
-			     size_t count, const struct streams_callbacks *callbacks,
-			     void *argument)
+struct streams *streams_create(struct event_base *base, const struct streams_callbacks *callbacks,
+			       void *argument)
 {
 	struct streams *streams = calloc(1, sizeof(*streams));
-	bool opened;
 
-	if (!streams) {
-		log_error("no memory for the streams");
+	if (!streams)
 		return NULL;
-	}
 	streams->base = base;
 	streams->callbacks = callbacks;
 	streams->argument = argument;
 	stream_names_init(&streams->names);
 	TAILQ_INIT(&streams->generations);
 	streams->sweep = evtimer_new(base, streams_sweep, streams);
-	opened = streams->sweep != NULL;
-	for (size_t i = 0; opened && i < count; i++)
-		opened = streams_open_one(streams, &settings[i]);
-	if (opened)
+	if (streams->sweep)
 		return streams;
 	streams_close(streams);
 	return NULL;
+}
+
+bool streams_is_running(const struct streams *streams)
+{
+	return streams->running;
+}
+
+bool streams_is_empty(const struct streams *streams)
+{
+	return TAILQ_EMPTY(&streams->generations);
 }
 
 void streams_start(struct streams *streams)

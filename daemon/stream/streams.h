@@ -16,6 +16,8 @@
 #include <stdint.h>
 
 struct event_base;
+struct names;
+struct ring;
 struct streams;
 
 struct streams_callbacks {
@@ -24,18 +26,22 @@ struct streams_callbacks {
 };
 
 /**
- * streams_open() - open all streams; see stream_open().
- * @settings: copied
+ * streams_create() - start without streams; reload_streams() opens them.
  * @callbacks: must outlive the streams; called with @argument
  *
- * Return: NULL after an error, which was logged.
+ * Return: NULL without memory.
  */
-struct streams *streams_open(struct event_base *base, const struct stream_settings *settings,
-			     size_t count, const struct streams_callbacks *callbacks,
-			     void *argument);
+struct streams *streams_create(struct event_base *base, const struct streams_callbacks *callbacks,
+			       void *argument);
 
 /** streams_start() - start every stream; see stream_start(). */
 void streams_start(struct streams *streams);
+
+/** streams_is_empty() - return true if there is no stream, not even one that is ending. */
+bool streams_is_empty(const struct streams *streams);
+
+/** streams_is_running() - return true after streams_start(). */
+bool streams_is_running(const struct streams *streams);
 
 /** streams_stop() - stop every stream; see stream_stop(). */
 void streams_stop(struct streams *streams);
@@ -91,10 +97,12 @@ void streams_forget_others(struct streams *streams, const struct stream_settings
 /**
  * streams_prepare() - open a stream without endpoints that is not current yet. If another stream of the
  * daemon still has its device, the device is opened when that stream has ended.
+ * @ring, @names: see stream_open()
  *
  * Return: NULL after an error, which was logged.
  */
-struct stream *streams_prepare(struct streams *streams, const struct stream_settings *settings);
+struct stream *streams_prepare(struct streams *streams, const struct stream_settings *settings,
+			       struct ring *ring, const struct names *names);
 
 /** streams_discard() - close a prepared stream. */
 void streams_discard(struct streams *streams, struct stream *stream);

@@ -461,7 +461,7 @@ static void device_test_open_source(uint32_t blocks, uint64_t low_water, enum la
 	sink.ring = device_test_open_ring(blocks);
 	settings.low_water = low_water;
 	settings.client.lag_policy = policy;
-	sink.source = source_open(base, &settings, sink.ring, &callbacks, NULL);
+	sink.source = source_open(base, &settings, sink.ring, NULL, &callbacks, NULL);
 	if (!sink.source)
 		errx(1, "no source");
 }

@@ -5,11 +5,14 @@
 #include "capture.h"
 #include "lib/listen.h"
 #include "lib/log.h"
+#include "lib/names.h"
 #include "lib/priority.h"
+#include "lib/resolver.h"
 #include "lib/service.h"
 #include "loopback.h"
 #include "tap.h"
 
+#include <err.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/listener.h>
@@ -18,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 
 #define MAX_ACCEPTED 16U
@@ -34,7 +38,8 @@ struct receiver {
 
 static struct event_base *base;
 static struct capture capture;
-static enum listen_when test_when; /* of the next listener */
+static enum listen_when test_when;     /* of the next listener */
+static const struct names *test_names; /* for the next listener */
 
 static void receive_connection(void *argument, int fd, const struct sockaddr *peer,
 			       socklen_t length)
@@ -86,7 +91,7 @@ static struct listener *listener_test_open_listener(const char *text, struct rec
 	struct listener *listener;
 
 	capture_begin(&capture, STDERR_FILENO);
-	listener = listener_open(base, "adc", text, test_when, &callbacks, receiver);
+	listener = listener_open(base, "adc", text, test_when, test_names, &callbacks, receiver);
 	capture_end(&capture);
 	return listener;
 }
@@ -346,12 +351,68 @@ static void test_listener_open_errors(void)
 	point("so is a socket that was not passed");
 }
 
+static void listener_test_settled(void *argument)
+{
+	*(bool *)argument = true;
+}
+
+static struct names *listener_test_resolve(const char *host)
+{
+	static bool settled;
+	struct names *names = names_create(base, listener_test_settled, &settled);
+
+	settled = false;
+	if (!names || !names_add(names, host))
+		err(1, "%s", host);
+	while (!settled)
+		event_base_loop(base, EVLOOP_ONCE);
+	return names;
+}
+
+static void test_name(void)
+{
+	struct receiver receiver = { .count = 0 };
+	struct names *names = listener_test_resolve("localhost");
+	struct listener *listener;
+
+	check(!listener_test_open_listener("localhost:0", &receiver), "listens");
+	check(strstr(capture.text, "the name was not resolved"), "%s", capture.text);
+	test_names = names;
+	listener = listener_test_open_listener("localhost:0", &receiver);
+	test_names = NULL;
+	names_free(names);
+	check(listener && strstr(capture.text, "listening on 127.0.0.1:"), "%s", capture.text);
+	if (listener)
+		listener_close(listener);
+	point("a name has the addresses that were resolved before");
+}
+
+static bool listener_test_has_child(void)
+{
+	siginfo_t info;
+
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/* Close @listener, which waits, while it resolves its name. */
+static void close_while_resolving(struct listener *listener)
+{
+	while (listener_test_has_child())
+		event_base_loop(base, EVLOOP_ONCE);
+	while (!listener_test_has_child())
+		event_base_loop(base, EVLOOP_ONCE);
+	listener_close(listener);
+	while (listener_test_has_child())
+		event_base_loop(base, EVLOOP_ONCE);
+}
+
 static void test_available(void)
 {
 	/* 192.0.2.0/24 is for documentation, and no machine has an address of it. */
 	const char *missing = "192.0.2.77:0", *unknown = "name.invalid:0";
 	struct receiver receiver = { .count = 0 };
 	struct listener *listener = listener_test_open_listener(missing, &receiver);
+	struct names *names = listener_test_resolve("name.invalid");
 
 	check(!listener && strstr(capture.text, "Cannot assign requested address"), "%s",
 	      capture.text);
@@ -366,7 +427,10 @@ static void test_available(void)
 	}
 	point("with LISTEN_AVAILABLE it listens on an address that is missing");
 
+	test_names = names;
 	listener = listener_test_open_listener(unknown, &receiver);
+	test_names = NULL;
+	names_free(names);
 	if (check(listener != NULL, "%s", capture.text)) {
 		check(strstr(capture.text, "listen = name.invalid:0: ") &&
 			      strstr(capture.text, "; trying again until it can listen\n"),
@@ -377,7 +441,7 @@ static void test_available(void)
 		run_until(&receiver, 1, 1000);
 		capture_end(&capture);
 		check(!*capture.text, "%s", capture.text);
-		listener_close(listener);
+		close_while_resolving(listener);
 	}
 	point("and waits for a name that has no address, without a line for each attempt");
 
@@ -593,6 +657,7 @@ int main(void)
 	test_everywhere();
 	test_one_family();
 	test_listener_open_errors();
+	test_name();
 	test_available();
 	test_hand_over();
 	if (tap_under_valgrind()) {
@@ -602,6 +667,7 @@ int main(void)
 		test_no_descriptors();
 		test_foreign();
 	}
+	resolver_forget(base);
 	event_base_free(base);
 	return tap_end();
 }

@@ -29,7 +29,7 @@ static bool reload_to(const char *name, const char *ring_size, const char *low_w
 	bool done;
 
 	reload_settings(&settings, name, ring_size, low_water);
-	done = reload_streams(world.streams, &settings, 1, DRAIN_US);
+	done = streamworld_reload(&settings, 1, DRAIN_US);
 	settings_end(&settings);
 	return done;
 }
@@ -111,7 +111,7 @@ static void test_missing(void)
 	settings_begin(&settings[1], "none", "127.0.0.1:0", "4M");
 	settings_set(&settings[1], "device", "/dev/dmacast/no-such-device");
 	log_set_level(LOG_LEVEL_ERROR - 1);
-	check(!reload_streams(world.streams, settings, 2, DRAIN_US), "taken");
+	check(!streamworld_reload(settings, 2, DRAIN_US), "taken");
 	log_set_level(LOG_LEVEL_ERROR);
 	settings_end(&settings[0]);
 	settings_end(&settings[1]);

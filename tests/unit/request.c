@@ -5,6 +5,7 @@
 #include "control/control.h"
 #include "dice.h"
 #include "lib/log.h"
+#include "ring/ring_memory.h"
 #include "stream/streams.h"
 #include "tap.h"
 
@@ -46,12 +47,13 @@ static void fake_drain(void *argument, uint64_t drain_us)
 	fake_daemon.draining = true;
 }
 
-static bool fake_reload(void *argument, char *text, size_t size)
+#define RELOAD_NUMBER 7U
+
+static uint64_t fake_reload(void *argument)
 {
 	(void)argument;
 	fake_daemon.reloads++;
-	strlcpy(text, fake_daemon.reload_text, size);
-	return fake_daemon.reload_works;
+	return RELOAD_NUMBER;
 }
 
 static void fake_all_ended(void *argument)
@@ -59,13 +61,7 @@ static void fake_all_ended(void *argument)
 	(void)argument;
 }
 
-static struct streams *open_test_streams(struct event_base *base,
-					 const struct stream_settings *settings, size_t count)
-{
-	static const struct streams_callbacks callbacks = { .all_ended = fake_all_ended };
-
-	return streams_open(base, settings, count, &callbacks, NULL);
-}
+static const struct streams_callbacks streams_callbacks = { .all_ended = fake_all_ended };
 
 static struct control_callbacks callbacks = { .is_draining = fake_is_draining,
 					      .drain_timeout = fake_drain_timeout,
@@ -77,8 +73,15 @@ static const struct request_peer guest = { .uid = 1000, .pid = 2, .may_change = 
 /* Return: the answer, a new reference, checked to be an object with "ok" on one line. */
 static json_t *ask_bytes(const struct request_peer *peer, const char *line, size_t length)
 {
-	char *text = request_answer(&callbacks, peer, line, length);
-	json_t *answer = text ? json_loads(text, 0, NULL) : NULL;
+	uint64_t reload;
+	char *text = request_answer(&callbacks, peer, line, length, &reload);
+	json_t *answer;
+
+	if (reload) {
+		check(!text && reload == RELOAD_NUMBER, "an answer before the reload is done");
+		text = request_reload_answer(fake_daemon.reload_works, fake_daemon.reload_text);
+	}
+	answer = text ? json_loads(text, 0, NULL) : NULL;
 
 	if (check(json_is_boolean(json_object_get(answer, "ok")), "%.*s: %s", (int)length, line,
 		  text ? text : "no answer"))
@@ -292,12 +295,13 @@ static unsigned int fail_each_allocation(const char *line)
 {
 	json_t *complete = ask_line(&guest, line), *answer;
 	unsigned int number = 0;
+	uint64_t reload;
 	bool failed;
 	char *text;
 
 	do {
 		allocations = ++number;
-		text = request_answer(&callbacks, &guest, line, strlen(line));
+		text = request_answer(&callbacks, &guest, line, strlen(line), &reload);
 		failed = !allocations;
 		allocations = 0;
 		answer = text ? json_loads(text, 0, NULL) : NULL;
@@ -328,7 +332,13 @@ static struct streams *open_one_stream(struct event_base *base)
 		.client.socket_memory = SETTING_AUTO,
 	};
 
-	return open_test_streams(base, &settings, 1);
+	struct streams *streams = streams_create(base, &streams_callbacks, NULL);
+	struct ring *ring = ring_memory_create("test", 4096, 16, HUGE_PAGES_NEVER);
+	struct stream *stream = streams ? streams_prepare(streams, &settings, ring, NULL) : NULL;
+
+	if (stream)
+		streams_begin(streams, stream);
+	return stream ? streams : NULL;
 }
 
 static void test_failed_allocations(struct event_base *base)
@@ -368,7 +378,7 @@ int main(int argc, char **argv)
 
 	log_init("test");
 	log_set_level(LOG_LEVEL_ERROR);
-	callbacks.streams = open_test_streams(base, NULL, 0);
+	callbacks.streams = streams_create(base, &streams_callbacks, NULL);
 	test_permissions();
 	test_drain_times();
 	test_reload_answers();

@@ -152,7 +152,7 @@ static bool input_test_world_begin(enum on_end on_end, bool loop, const char *fo
 	if (!world.base || !world.ring)
 		errx(1, "no ring");
 	capture_begin(&world.log, STDERR_FILENO);
-	world.source = source_open(world.base, &world.settings, world.ring, &callbacks, NULL);
+	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
 	if (world.source)
 		source_start(world.source);
 	return world.source;
@@ -725,7 +725,7 @@ static void test_terminal(void)
 	input_test_world_begin(ON_END_AUTO, false, "%s", path);
 	check(world.source && !is_cooked(), "not raw");
 	former = world.source;
-	world.source = source_open(world.base, &world.settings, world.ring, &callbacks, NULL);
+	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
 	check(world.source, "refused");
 	source_stop(former);
 	source_close(former);
@@ -1039,7 +1039,7 @@ static void test_listen_successor(void)
 	second = produce_tcp(port);
 	write_bytes(second, 10, 20);
 	former = world.source;
-	world.source = source_open(world.base, &world.settings, world.ring, &callbacks, NULL);
+	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
 	if (!check(world.source != NULL, "refused"))
 		errx(1, "no successor");
 	write_bytes(first, 20, 30);
@@ -1053,7 +1053,7 @@ static void test_listen_successor(void)
 	check_bytes(20, 10, 20);
 	/* A successor that is given up changes nothing. */
 	former = world.source;
-	world.source = source_open(world.base, &world.settings, world.ring, &callbacks, NULL);
+	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
 	source_close(world.source);
 	world.source = former;
 	close(second);

@@ -85,7 +85,7 @@ static void pattern_test_begin_world(uint64_t rate, size_t turn_bytes)
 	world.ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
 	if (!world.base || !world.ring)
 		errx(1, "no ring");
-	world.source = source_open(world.base, &world.settings, world.ring, &callbacks, NULL);
+	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
 	if (!world.source)
 		errx(1, "no source");
 	source_start(world.source);

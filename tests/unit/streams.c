@@ -7,6 +7,8 @@
 #include "stream/streams.h"
 
 #include "lib/log.h"
+#include "ring/ring_memory.h"
+#include "stream/endpoints.h"
 
 #include "capture.h"
 #include "streamworld.h"
@@ -15,6 +17,18 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <sys/stat.h>
+
+/* Open a stream that is not current yet, with its ring. */
+static struct stream *prepare_stream(const struct stream_settings *settings)
+{
+	struct ring *ring = NULL;
+
+	if (!settings->device)
+		ring = ring_memory_create(settings->name, (size_t)settings->block_size,
+					  (uint32_t)stream_settings_blocks(settings),
+					  HUGE_PAGES_NEVER);
+	return streams_prepare(world.streams, settings, ring, NULL);
+}
 
 #define DRAIN_US 200000U
 
@@ -238,7 +252,7 @@ static void test_prepared(void)
 	start_device("auto");
 	settings_begin(&settings, "b", "127.0.0.1:0", "2M");
 	settings_set(&settings, "pattern", "1M/s");
-	stream = streams_prepare(world.streams, &settings);
+	stream = prepare_stream(&settings);
 	check(stream, "not prepared");
 	list = stream_list_get();
 	check(!streams_find(world.streams, "b"), "current");
@@ -278,8 +292,10 @@ static void test_finished(void)
 	settings_begin(&other, "a", world.endpoint, "4M");
 	settings_set(&other, "pattern", "1M/s");
 	check(!streams_is_finished(world.streams, &other), "finished");
-	stream = streams_prepare(world.streams, &other);
-	check(stream && stream_listen(stream), "not prepared");
+	stream = prepare_stream(&other);
+	check(stream && endpoints_open(stream_endpoints(stream), other.listen.item[0], LISTEN_NOW,
+				       NULL),
+	      "not prepared");
 	streams_begin(world.streams, stream);
 	check(streams_find(world.streams, "a") == stream, "not current");
 	check(!streams_is_finished(world.streams, &settings), "still finished");
@@ -310,7 +326,7 @@ static void test_finished_and_closed(void)
 	point("that a stream has ended by itself is remembered, with its settings and totals");
 
 	plug_in_again();
-	stream = streams_prepare(world.streams, &settings);
+	stream = prepare_stream(&settings);
 	check(stream && stream_has_ring(stream), "not prepared");
 	streams_begin(world.streams, stream);
 	check(!streams_is_finished(world.streams, &settings), "still finished");
@@ -418,7 +434,7 @@ static void test_two_names(void)
 	settings_begin(&settings[1], "b", "127.0.0.1:0", "2M");
 	settings_set(&settings[0], "pattern", "1M/s");
 	settings_set(&settings[1], "pattern", "1M/s");
-	world.streams = streams_open(world.base, settings, 2, &streamworld_callbacks, NULL);
+	streamworld_open(settings, 2);
 	streamworld_run_ms(50);
 	streams_each_name(world.streams, check_name, &names);
 	check(names == 2, "%u names", names);
@@ -451,7 +467,7 @@ static void test_command(void)
 	streamworld_run_ms(100);
 	former = streams_find(world.streams, "a");
 	check(stream_bytes(former), "no byte");
-	stream = streams_prepare(world.streams, &settings[1]);
+	stream = prepare_stream(&settings[1]);
 	check(stream, "not prepared");
 	streams_retire(world.streams, former, DRAIN_US);
 	streams_begin(world.streams, stream);

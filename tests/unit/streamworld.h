@@ -9,6 +9,8 @@
 #include "config/option_table.h"
 #include "lib/clock.h"
 #include "lib/settings.h"
+#include "stream/preparation.h"
+#include "stream/reload.h"
 #include "stream/streams.h"
 
 #include "fakedevice.h"
@@ -110,11 +112,62 @@ static inline void streamworld_begin(void)
 	world.all_ended = 0;
 }
 
+/* ---- changes of the streams, as the daemon makes them ---- */
+
+static struct {
+	bool ready, failed;
+} world_preparation;
+
+static inline void streamworld_ready(void *argument)
+{
+	(void)argument;
+	world_preparation.ready = true;
+}
+
+static inline void streamworld_failed(void *argument)
+{
+	(void)argument;
+	world_preparation.failed = true;
+}
+
+static inline void streamworld_step(void *argument)
+{
+	(void)argument;
+}
+
+/* Prepare, and reload as soon as it is ready. */
+static inline bool streamworld_reload(const struct stream_settings *settings, size_t count,
+				      uint64_t drain_us)
+{
+	static const struct preparation_callbacks callbacks = {
+		.ready = streamworld_ready,
+		.failed = streamworld_failed,
+		.begin_step = streamworld_step,
+		.end_step = streamworld_step,
+	};
+	struct preparation *preparation = preparation_start(world.base, world.streams, settings,
+							    count, NULL, &callbacks, NULL);
+	bool done;
+
+	world_preparation.ready = world_preparation.failed = false;
+	while (preparation && !world_preparation.ready && !world_preparation.failed)
+		event_base_loop(world.base, EVLOOP_ONCE);
+	done = preparation && world_preparation.ready &&
+	       reload_streams(world.streams, settings, count, drain_us, preparation);
+	preparation_free(preparation);
+	return done;
+}
+
+static inline void streamworld_open(const struct stream_settings *settings, size_t count)
+{
+	world.streams = streams_create(world.base, &streamworld_callbacks, NULL);
+	if (!world.streams || !streamworld_reload(settings, count, 0))
+		errx(1, "no streams");
+}
+
 static inline void streamworld_start(const struct stream_settings *settings, size_t count)
 {
-	world.streams = streams_open(world.base, settings, count, &streamworld_callbacks, NULL);
-	if (!world.streams)
-		errx(1, "no streams");
+	streamworld_open(settings, count);
 	streams_start(world.streams);
 	streamworld_run_ms(10);
 }

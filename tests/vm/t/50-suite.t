@@ -32,6 +32,7 @@ declare -A left_out=(
 	[35-commands]="commands as sources"
 	[40-units]="the units alone"
 	[41-service]="the service manager's side; the service tests run with a device"
+	[43-reload-async]="names and rings in memory, which a device does not have"
 	[50-nullpeer]="completions by TCP, whose memory is not looked at; tests/vm has real cards"
 	[51-bench]="the benchmark: how it measures, and its arithmetic"
 	[52-peers]="other servers than the daemon"

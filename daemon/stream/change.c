@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "stream/change.h"
+
+#include "config/option_table.h"
+#include "lib/endpoint.h"
+#include "lib/input.h"
+#include "lib/resolver.h"
+#include "source/acceptor.h"
+#include "stream/endpoints.h"
+#include "stream/stream.h"
+#include "stream/streams.h"
+
+#include <bsd/string.h>
+
+static bool change_has_endpoints(struct stream *stream, const struct text_list *listen)
+{
+	for (size_t i = 0; i < listen->count; i++) {
+		if (endpoints_number(stream_endpoints(stream), listen->item[i]) <=
+		    text_list_count(listen, i, listen->item[i]))
+			return false;
+	}
+	return true;
+}
+
+enum change_kind change_decide(const struct streams *streams, const struct stream_settings *wanted,
+			       char *options)
+{
+	struct stream *running = streams_find(streams, wanted->name);
+	const struct stream_settings *settings;
+
+	if (!running)
+		return streams_is_finished(streams, wanted) ? CHANGE_ENDED : CHANGE_OPEN;
+	settings = stream_settings(running);
+	if (option_changes(OPTION_STREAM, OPTION_EFFECT(OPTION_AT_START), settings, wanted,
+			   options))
+		return CHANGE_RESTART;
+	if (option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, settings, wanted, options))
+		return CHANGE_ADAPT;
+	/* An endpoint could not be opened at the last reload. */
+	if (!change_has_endpoints(running, &wanted->listen)) {
+		strlcpy(options, "listen", OPTION_NAMES_TEXT);
+		return CHANGE_ADAPT;
+	}
+	return CHANGE_NONE;
+}
+
+bool change_needs_ring(const struct streams *streams, const struct stream_settings *wanted)
+{
+	char options[OPTION_NAMES_TEXT];
+
+	return !wanted->device && change_decide(streams, wanted, options) >= CHANGE_RESTART;
+}
+
+struct endpoint_search {
+	const char *text;
+	bool found;
+};
+
+static void change_search_endpoint(void *argument, struct stream *stream)
+{
+	struct endpoint_search *search = argument;
+
+	search->found |= endpoints_number(stream_endpoints(stream), search->text) > 0;
+}
+
+bool change_needs_name(struct streams *streams, const char *text, char *host)
+{
+	struct endpoint_search search = { .text = text };
+	struct resolved resolved;
+	struct endpoint endpoint;
+	const char *expected;
+
+	if (!endpoint_parse(text, &endpoint, &expected) || endpoint.socket_name ||
+	    !endpoint.address.host[0] || resolver_numeric(endpoint.address.host, &resolved))
+		return false;
+	strlcpy(host, endpoint.address.host, sizeof(endpoint.address.host));
+	/* What listens now is kept or handed over. Port 0 stands for another endpoint each time. */
+	if (endpoint_is_same(text, text))
+		streams_each_current(streams, change_search_endpoint, &search);
+	return !search.found;
+}
+
+bool change_needs_input_name(const struct streams *streams, const struct stream_settings *wanted,
+			     char *host)
+{
+	char options[OPTION_NAMES_TEXT];
+	struct resolved resolved;
+	const char *expected;
+	struct input input;
+
+	if (!wanted->input || !input_parse(wanted->input, &input, &expected) ||
+	    input.kind != INPUT_TCP_LISTEN || !input.address.host[0] ||
+	    resolver_numeric(input.address.host, &resolved) ||
+	    change_decide(streams, wanted, options) < CHANGE_RESTART)
+		return false;
+	strlcpy(host, input.address.host, sizeof(input.address.host));
+	/* The successor of a stream shares its socket. */
+	return !acceptor_is_listening(&input);
+}
