@@ -263,9 +263,60 @@ if memory_cgroup 256M; then
 	check "... and of a stream that is new" wait_until 20 grep -q \
 		'stream b: no memory for the ring: needs 200 MiB, limit 256 MiB' "$log"
 	feed_ok "... and the stream goes on" --clients 1 --bytes 1M "127.0.0.1:$port"
+
+	# Another process of the cgroup takes memory while the ring is made: the daemon is stopped in the middle.
+	section a 0 64M >"$work/group.conf"
+	{ section b 0 128M && echo 'huge-pages = never'; } >"$work/both.conf"
+	cat "$work/group.conf" >>"$work/both.conf"
+	resident_bytes()
+	{
+		awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$daemon/status"
+	}
+	made=-1
+	for _ in 1 2 3 4 5; do
+		before=$(resident_bytes)
+		# shellcheck disable=SC2016 # for perl
+		timeout 60 perl -e 'my ($pid, $bytes, $page) = @ARGV;
+			for (;;) {
+				open my $file, "<", "/proc/$pid/statm" or exit 1;
+				my @size = split " ", <$file>;
+				kill("STOP", $pid) && exit if $size[1] * $page >= $bytes;
+			}' "$daemon" $((before + (20 << 20))) "$(getconf PAGESIZE)" &
+		watcher=$!
+		cp "$work/both.conf" "$work/group.conf"
+		kill -HUP "$daemon"
+		wait "$watcher"
+		made=$(($(resident_bytes) - before))
+		[ $made -gt $((80 << 20)) ] || break
+		kill -CONT "$daemon"
+		section a 0 64M >"$work/group.conf"
+		reloads=$(grep -c '1 removed' "$log")
+		kill -HUP "$daemon"
+		# shellcheck disable=SC2016 # for the inner shell
+		wait_until 20 sh -c '[ "$(grep -c "1 removed" "$0")" -gt "$1" ]' "$log" "$reloads"
+	done
+	diag "stopped with $((made >> 20)) MiB of the ring"
+	if [ $made -le $((80 << 20)) ]; then
+		# shellcheck disable=SC2016 # for the inner shell and perl
+		sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" \
+			perl -e 'vec(my $memory, (96 << 20) - 1, 8) = 1; open my $f, ">", $ARGV[0]; sleep 600' \
+			"$work/taken" &
+		other=$!
+		will_end "$other"
+		wait_until 20 [ -e "$work/taken" ] || diag "no memory was taken"
+		kill -CONT "$daemon"
+		check "memory that is taken while a ring is made: the reload is refused" wait_until 20 grep -q \
+			'stream b: no memory for the ring: needs 128 MiB, limit 256 MiB' "$log"
+		signal_to TERM "$other"
+		wait "$other" 2>/dev/null
+		feed_ok "... and the stream goes on" --clients 1 --bytes 1M "127.0.0.1:$port"
+	else
+		skip "memory that is taken while a ring is made" "the ring was made too fast"
+	fi
 	daemon_stop
 	is "... to its end" "$status" 0
 	feed_end_ok "... without a gap" steady
+	sed -i '/longest turn of the event loop/d' "$log" # it was stopped in one
 	daemon_prefix=()
 	rmdir "$group"
 else
