@@ -58,6 +58,12 @@ gives_data()
 	[ "$bytes" = 4096 ]
 }
 
+# connects PORT
+connects()
+{
+	(: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
 # stream NAME PORT LINE...: a section.
 stream()
 {
@@ -67,7 +73,7 @@ stream()
 }
 
 arguments=()
-for _ in 1 2 3 4 5 6; do
+for _ in 1 2 3 4 5 6 7 8; do
 	arguments+=(--listen 127.0.0.1:0)
 done
 daemon_run --pattern 1K/s "${arguments[@]}"
@@ -77,7 +83,8 @@ mapfile -t ports < <(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$log")
 # Huge pages only in the last stream: what the kernel gives decides how many allocations there are.
 small=(ring-size=1M block-size=64K huge-pages=never)
 
-# Every kind of change: an endpoint more and another limit, another ring, one stream more, and one less.
+# Every kind of change: an endpoint more and another limit, another ring, two streams more, and one less. One of the
+# new ones listens on names, for clients and for a producer, which child processes resolve.
 {
 	printf '[daemon]\ndrain-timeout = 1s\ncontrol = %s\n' "$work/control"
 	stream steady "${ports[0]}" "${small[@]}"
@@ -91,6 +98,9 @@ small=(ring-size=1M block-size=64K huge-pages=never)
 	stream adapted "${ports[1]}" "${small[@]}" max-clients=99 "listen=127.0.0.1:${ports[4]}"
 	stream restarted "${ports[2]}" "${small[@]:1}" ring-size=2M
 	stream added "${ports[5]}" ring-size=1M block-size=64K
+	printf '[stream fed]\nlisten = localhost:%s\nlisten-when = available\n' "${ports[6]}"
+	printf 'input = tcp-listen:localhost:%s\n' "${ports[7]}"
+	printf '%s\n' "${small[@]}"
 } >"$work/new.conf"
 
 # start_daemon: with the old configuration.
@@ -126,20 +136,25 @@ reload_without()
 		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 4 as before" ] ||
 			echo "$1: $summary" >>"$work/changed"
 		listening=("${ports[@]:0:4}")
-		closed=("${ports[@]:4:2}")
+		closed=("${ports[@]:4:4}")
+		connected=()
 	else
 		tolerated=$((tolerated + 1))
 		reload "$work/new.conf"
-		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 4 as before" ] ||
+		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 5 as before" ] ||
 			echo "$1: $summary" >>"$work/half"
 		listening=("${ports[@]:0:3}" "${ports[@]:4:2}")
 		closed=("${ports[3]}")
+		connected=("${ports[@]:6:2}")
 	fi
 	for port in "${listening[@]}"; do
 		gives_data "$port" || echo "$1: port $port" >>"$work/starved"
 	done
+	for port in "${connected[@]}"; do
+		connects "$port" || echo "$1: port $port" >>"$work/half"
+	done
 	for port in "${closed[@]}"; do
-		! gives_data "$port" || echo "$1: port $port" >>"$work/half"
+		! connects "$port" || echo "$1: port $port" >>"$work/half"
 	done
 	return 0
 }
@@ -163,7 +178,7 @@ end_checks()
 	is "$1: a reload that did without is complete" "$(cat "$work/half")" ""
 	is "$1: clients get data after each of them" "$(cat "$work/starved")" ""
 	is "$1: with enough memory the reload takes place" "$summary" \
-		"1 new, 1 removed, 1 restarted, 1 changed, 1 as before"
+		"2 new, 1 removed, 1 restarted, 1 changed, 1 as before"
 }
 
 # ---- one daemon, all the time, with clients ----
