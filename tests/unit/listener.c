@@ -206,7 +206,7 @@ static void test_accept(void)
 }
 
 /* Each connection takes as long as a callback may. */
-static void test_slow(void)
+static void test_slow_accept(void)
 {
 	struct receiver receiver = { .slow_us = 2 * MAX_CALLBACK_NS / 1000 };
 	struct listener *listener = listener_test_open_listener("127.0.0.1:0", &receiver);
@@ -652,7 +652,7 @@ int main(void)
 		close(fd);
 	test_passed(); /* makes the base */
 	test_accept();
-	test_slow();
+	test_slow_accept();
 	test_priority();
 	test_everywhere();
 	test_one_family();
