@@ -351,7 +351,8 @@ install: daemon ctl
 
 # Not the directories that a machine has anyway.
 uninstall:
-	rm -f $(sbindir)/dmacastd $(mandir)/man8/dmacastd.8 $(mandir)/man5/dmacastd.conf.5
+	rm -f $(sbindir)/dmacastd $(mandir)/man8/dmacastd.8
+	rm -f $(mandir)/man5/dmacastd.conf.5 $(mandir)/man5/dmacast-frame.5
 	rm -f $(sbindir)/dmacastctl $(mandir)/man8/dmacastctl.8 $(completiondir)/dmacastctl
 	! cmp -s conf/dmacastd.conf $(confdir)/dmacastd.conf || rm $(confdir)/dmacastd.conf
 	rm -f $(addprefix $(exampledir)/,$(notdir $(examples))) $(docdir)/ABI

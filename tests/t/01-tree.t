@@ -201,7 +201,7 @@ is "install" "$(find_all "$work/root" | tr '\n' ' ')" "$(printf './%s ' etc/dmac
 	opt/share/doc/dmacast/examples/dmacast.yaml opt/share/doc/dmacast/examples/dmacastd.conf \
 	opt/share/doc/dmacast/examples/dmacastd.socket \
 	opt/share/doc/dmacast/examples/msgdma.dtso opt/share/doc/dmacast/examples/zynq-axi-dma.dtso \
-	opt/share/man/man5/dmacastd.conf.5 opt/share/man/man8/dmacastctl.8 \
+	opt/share/man/man5/dmacast-frame.5 opt/share/man/man5/dmacastd.conf.5 opt/share/man/man8/dmacastctl.8 \
 	opt/share/man/man8/dmacastd.8)"
 check "the units start what is installed" grep -q '^ExecStart=/opt/sbin/dmacastd ' \
 	"$work/root/opt/lib/systemd/system/dmacastd.service"

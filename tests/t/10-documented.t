@@ -10,6 +10,7 @@ sample=conf/dmacastd.conf
 page_5=daemon/man/dmacastd.conf.5
 page_8=daemon/man/dmacastd.8
 page_ctl=daemon/man/dmacastctl.8
+page_frame=daemon/man/dmacast-frame.5
 
 "$program" --help >"$work/help" || skip_all "no $program"
 
@@ -197,7 +198,7 @@ sed -E "s/\\b($variable)\\b|\\.\\.\\./\\n/g" "$work/diagnostics" | grep -E '[a-z
 compare "dmacastd.8 has diagnostics" "$(wc -l <"$work/diagnostics")" -ge 10
 nothing_in "dmacastd.8 shows messages as the daemon prints them" "$work/unknown"
 
-for page in "$page_5" "$page_8" "$page_ctl"; do
+for page in "$page_5" "$page_8" "$page_ctl" "$page_frame"; do
 	if command -v mandoc >/dev/null; then
 		mandoc -T lint -W warning "$page" >"$work/lint" 2>&1
 		nothing_in "$page is without a warning of mandoc" "$work/lint"

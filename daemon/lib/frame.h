@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The frames of `format = framed`: a header of 64 bytes, little-endian, and a payload. Each block is a frame;
+ * metadata and the end of the stream are frames, too. Described byte by byte in dmacast-frame(5).
+ */
+#ifndef DMACAST_FRAME_H
+#define DMACAST_FRAME_H
+
+#include <stdint.h>
+
+#define FRAME_HEADER_BYTES 64U
+
+enum frame_flag {
+	FRAME_LOSS = 1,	    /* the source lost data just before this block */
+	FRAME_SHORT = 2,    /* the payload is shorter than block-size */
+	FRAME_END = 4,	    /* end of the stream; no payload */
+	FRAME_METADATA = 8, /* the payload is JSON, and no part of the stream */
+	FRAME_START = 16,   /* first block of an epoch */
+};
+
+/* The fields of a header. */
+struct frame {
+	uint16_t flags;	       /* enum frame_flag */
+	uint32_t length;       /* bytes of payload */
+	uint32_t epoch;	       /* number of this run of the source, random, not 0 */
+	uint64_t sequence;     /* of this block, or of the next one */
+	uint64_t position;     /* bytes of the stream before this block, or before the next one */
+	uint64_t realtime_ns;  /* CLOCK_REALTIME of capture */
+	uint64_t monotonic_ns; /* CLOCK_MONOTONIC of capture */
+	uint64_t lost_bytes;   /* lost at the source just before this block */
+	uint32_t lost_blocks;
+};
+
+/** frame_encode() - write the header of @frame. */
+void frame_encode(const struct frame *frame, unsigned char header[FRAME_HEADER_BYTES]);
+
+/** frame_new_epoch() - return a random number that is neither 0 nor @former. */
+uint32_t frame_new_epoch(uint32_t former);
+
+#endif
