@@ -8,8 +8,8 @@
  *         ◀─ both gone ────── back to its ring
  *
  * A pin is held by each zero-copy send until its completion was read from the error queue, and by
- * a client that skips ahead but has sent a part of the block. No byte of a block changes
- * while it is in the window or pinned.
+ * a client that skips ahead but has sent a part of the block. No byte of a block and of its header
+ * changes while it is in the window or pinned.
  *
  * A copy of the rest of a block has no ring and one pin, that of a client which skips ahead where no more
  * blocks may be pinned. The last block_unpin() frees it.
@@ -25,13 +25,15 @@ struct ring;
 
 struct block {
 	unsigned char *data;
-	uint32_t length; /* bytes that are filled */
-	uint32_t index;	 /* in the ring */
+	unsigned char *header; /* frame header for framed clients, one for all; see lib/frame.h */
+	uint32_t length;       /* bytes that are filled */
+	uint32_t index;	       /* in the ring */
 	uint64_t sequence;
 	uint64_t position;     /* bytes of the stream before this block */
 	uint64_t monotonic_ns; /* when it was handed on */
-	uint64_t realtime_ns;
-	struct block *next; /* in the window: the block of the next sequence, if any */
+	uint64_t captured_ns;  /* monotonic time of the first byte; of a device: when it was full */
+	uint64_t realtime_ns;  /* the same moment, CLOCK_REALTIME */
+	struct block *next;    /* in the window: the block of the next sequence, if any */
 	TAILQ_ENTRY(block) free_entry;
 	bool is_listed;	   /* in the ring's list of free blocks */
 	struct ring *ring; /* NULL: this is a copy, see block_copy_rest() */

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ring/ring.h"
 
+#include "lib/frame.h"
 #include "ring/ring_type.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 enum ring_reuse ring_reuse(const struct ring *ring)
 {
@@ -70,10 +73,21 @@ static void ring_notify_if_due(struct ring *ring)
 		ring->notify(ring->notify_argument);
 }
 
+/* Show a header whose block comes back too early at whatever still reads it. */
+static void poison_header(struct block *block)
+{
+#ifdef DMACAST_POISON
+	memset(block->header, RING_POISON_BYTE, FRAME_HEADER_BYTES);
+#else
+	(void)block;
+#endif
+}
+
 void ring_put(struct ring *ring, struct block *block)
 {
 	assert(!block->pins && !block->in_window);
 	assert(ring->free_blocks < ring->blocks);
+	poison_header(block);
 	ring->type->give_back(ring, block);
 	ring->free_blocks++;
 	ring_notify_if_due(ring);
@@ -158,16 +172,37 @@ void ring_destroy(struct ring *ring)
 
 /* ---- for the kinds of ring ---- */
 
+static size_t header_bytes(const struct ring *ring)
+{
+	return (size_t)ring->blocks * FRAME_HEADER_BYTES;
+}
+
+/* Map the headers. After a fork() the next write would go to another page than the one that is being sent. */
+static bool ring_map_headers(struct ring *ring)
+{
+	void *headers = mmap(NULL, header_bytes(ring), PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (headers == MAP_FAILED)
+		return false;
+	(void)madvise(headers, header_bytes(ring), MADV_DONTFORK);
+	ring->headers = headers;
+	return true;
+}
+
 bool ring_set_up(struct ring *ring, const struct ring_type *type, size_t block_size,
 		 uint32_t blocks)
 {
+	ring->blocks = blocks;
 	ring->block = calloc(blocks, sizeof(*ring->block));
-	if (!ring->block)
+	if (!ring->block || !ring_map_headers(ring)) {
+		free(ring->block);
+		ring->block = NULL;
 		return false;
+	}
 	TAILQ_INIT(&ring->free_list);
 	ring->type = type;
 	ring->block_size = block_size;
-	ring->blocks = blocks;
 	ring->free_blocks = blocks;
 	ring->max_pinned = blocks;
 	return true;
@@ -180,6 +215,9 @@ void ring_place_some(struct ring *ring, unsigned char *memory, size_t stride, ui
 		ring->block[i].ring = ring;
 		ring->block[i].index = i;
 		ring->block[i].data = memory + i * stride;
+		ring->block[i].header = ring->headers + (size_t)i * FRAME_HEADER_BYTES;
+		/* Written here, so that its page is present. */
+		memset(ring->block[i].header, 0, FRAME_HEADER_BYTES);
 	}
 }
 
@@ -196,6 +234,9 @@ void ring_list_free(struct ring *ring, struct block *block)
 
 void ring_tear_down(struct ring *ring)
 {
+	if (ring->headers)
+		munmap(ring->headers, header_bytes(ring));
 	free(ring->block);
+	ring->headers = NULL;
 	ring->block = NULL;
 }

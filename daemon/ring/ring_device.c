@@ -154,6 +154,7 @@ static bool accept_record(struct device_ring *device, const struct dmacast_block
 	block = ring_take_block(ring, record->index);
 	block->length = (uint32_t)record->length;
 	block->monotonic_ns = record->monotonic_ns;
+	block->captured_ns = record->monotonic_ns;
 	block->realtime_ns = record->realtime_ns;
 	*filled = (struct ring_device_block){
 		.block = block,

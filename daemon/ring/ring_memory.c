@@ -30,8 +30,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define POISON_BYTE 0xdb
-
 /* What a ring takes besides its bytes, such as page tables: a 128th, and bytes for all else that may come. */
 #define OVERHEAD_DIVISOR 128
 #define OVERHEAD_BYTES ((uint64_t)1 << 20)
@@ -146,7 +144,7 @@ static void memory_give_back(struct ring *ring, struct block *block)
 {
 #ifdef DMACAST_POISON
 	/* Show a block that comes back too early at whatever still reads it. */
-	memset(block->data, POISON_BYTE, ring->block_size);
+	memset(block->data, RING_POISON_BYTE, ring->block_size);
 #endif
 	ring_list_free(ring, block);
 }

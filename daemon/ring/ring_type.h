@@ -7,6 +7,9 @@
 
 #include <stdbool.h>
 
+/* With DMACAST_POISON, what a block and its header are filled with when it comes back. */
+#define RING_POISON_BYTE 0xdb
+
 struct ring_type {
 	/* The block is free now: make it available for filling again. */
 	void (*give_back)(struct ring *ring, struct block *block);
@@ -28,6 +31,7 @@ struct ring {
 	uint32_t max_pinned;	     /* blocks; bounds what ring_pin_allowance() returns */
 	uint32_t pinned_only_blocks; /* those outside of the window */
 	struct block *block;	     /* all of them, by index */
+	unsigned char *headers;	     /* those of the blocks, by index; NULL: not mapped */
 	struct block_list free_list; /* those that ring_take() gives out, the newest first */
 	uint32_t following;	     /* index of the block behind the one given out last */
 	/* Of the source that found no free block and waits for one: */
@@ -40,7 +44,7 @@ struct ring {
 };
 
 /**
- * ring_set_up() - allocate the blocks, all free; the list of free ones stays empty.
+ * ring_set_up() - allocate the blocks and map their headers, all free; the list of free ones stays empty.
  * @ring: all zero
  *
  * Return: false without memory.

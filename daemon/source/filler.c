@@ -32,6 +32,7 @@ struct filler {
 	/* What is behind the last whole record of a block, until there is a next block. */
 	unsigned char *rest;
 	size_t rest_length;
+	uint64_t rest_ns; /* time of capture of the block that begins with it */
 	bool is_split; /* the block begins within a record that is larger than a block, and is counted */
 	struct log_limit broken_log;
 };
@@ -44,7 +45,7 @@ static void filler_hand_on(struct filler *filler)
 	memmove(filler->block, filler->block + 1, filler->blocks * sizeof(*filler->block));
 	event_del(&filler->flush_timer);
 	block->monotonic_ns = clock_monotonic_ns();
-	block->realtime_ns = clock_ns(CLOCK_REALTIME);
+	block->realtime_ns = clock_ns(CLOCK_REALTIME) - (block->monotonic_ns - block->captured_ns);
 	filler->handed_on = true;
 	filler->callbacks->block_filled(filler->argument, block);
 }
@@ -69,6 +70,7 @@ static void filler_place_rest(struct filler *filler)
 	assert(!block->length);
 	memcpy(block->data, filler->rest, filler->rest_length);
 	block->length = (uint32_t)filler->rest_length;
+	block->captured_ns = filler->rest_ns;
 	filler->rest_length = 0;
 }
 
@@ -89,6 +91,7 @@ static bool filler_hand_on_records(struct filler *filler)
 		return false;
 	filler->is_split = false;
 	filler->rest_length = block->length - boundary;
+	filler->rest_ns = clock_monotonic_ns();
 	memcpy(filler->rest, block->data + boundary, filler->rest_length);
 	block->length = (uint32_t)boundary;
 	records_moved(&filler->records, filler->rest_length);
@@ -320,6 +323,8 @@ static void filler_commit_to_first(struct filler *filler, size_t bytes)
 	bool first = block->length == 0;
 
 	block->length += (uint32_t)bytes;
+	if (first)
+		block->captured_ns = clock_monotonic_ns();
 	if (!filler_space_of(filler, block))
 		filler_hand_on_full(filler);
 	else if (first || filler_lacks_timer(filler))

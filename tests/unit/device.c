@@ -154,8 +154,10 @@ static void test_device_records(void)
 	check(got[1].is_short && got[1].lost == 3 && !got[1].after_error, "second block");
 	check(!got[2].is_short && got[2].lost == 1 && got[2].after_error, "third block");
 	check(!got[2].after_suspend && got[3].after_suspend && got[3].lost == 1, "fourth block");
-	check(got[1].block->monotonic_ns == 1004 && got[1].block->realtime_ns == 2004,
+	check(got[1].block->monotonic_ns == 1004 && got[1].block->captured_ns == 1004 &&
+		      got[1].block->realtime_ns == 2004,
 	      "another time");
+	check(got[1].block->header && got[2].block->header, "no headers");
 	for (uint32_t i = 0; i < 4; i++) {
 		struct block *block = got[i].block;
 

@@ -9,6 +9,7 @@
 
 #include "config/option_table.h"
 #include "dice.h"
+#include "lib/clock.h"
 #include "ring/ring_memory.h"
 #include "tap.h"
 
@@ -205,6 +206,33 @@ static void test_filler_order(void)
 	point("blocks that went back empty are the next to be filled");
 }
 
+/* The first byte of a block counts, and both clocks show the same moment. */
+static void test_filler_times(void)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	const struct block *block;
+	uint64_t before, after, offset;
+
+	filler_test_begin_world();
+	before = clock_monotonic_ns();
+	filler_test_fill(100, 100);
+	after = clock_monotonic_ns();
+	nanosleep(&pause, NULL);
+	filler_flush(world.filler);
+	block = world.held[0];
+	check(world.held_count == 1 && block->captured_ns >= before && block->captured_ns <= after,
+	      "captured at %llu, expected %llu to %llu", (unsigned long long)block->captured_ns,
+	      (unsigned long long)before, (unsigned long long)after);
+	check(block->monotonic_ns >= block->captured_ns + (uint64_t)pause.tv_nsec,
+	      "handed on at once");
+	offset = clock_ns(CLOCK_REALTIME) - clock_monotonic_ns();
+	check(llabs((long long)(block->realtime_ns - block->captured_ns - offset)) < 1000000000LL,
+	      "the clocks differ by %lld ns",
+	      (long long)(block->realtime_ns - block->captured_ns - offset));
+	filler_test_end_world();
+	point("the time of a block is that of its first byte");
+}
+
 static void test_low_water(void)
 {
 	filler_test_begin_world();
@@ -275,6 +303,7 @@ int main(int argc, char **argv)
 
 	test_filler_several();
 	test_filler_order();
+	test_filler_times();
 	test_low_water();
 	test_filler_random(steps, seed);
 	return tap_end();

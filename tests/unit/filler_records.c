@@ -39,12 +39,18 @@ static struct world {
 	struct block *held[BLOCKS];
 	uint32_t held_count;
 	uint32_t broken, starved; /* calls */
+	uint64_t captured_ns;	  /* of the last block */
 } world;
 
 static void records_block_filled(void *argument, struct block *block)
 {
 	(void)argument;
 	check(block->length, "an empty block");
+	/* Also of a block that begins with the rest of the one before. */
+	check(block->captured_ns >= world.captured_ns && block->captured_ns <= block->monotonic_ns,
+	      "captured %lld ns after the block before",
+	      (long long)(block->captured_ns - world.captured_ns));
+	world.captured_ns = block->captured_ns;
 	memcpy(world.got + world.received, block->data, block->length);
 	world.received += block->length;
 	world.block_end[world.block_count++] = world.received;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The ring in memory: free and taken blocks, and the call when blocks are free. */
+#include "lib/frame.h"
 #include "ring/ring_memory.h"
 
 #include "capture.h"
@@ -60,6 +61,7 @@ static void test_memory(size_t block_size, uint32_t blocks, enum huge_pages huge
 			      !memcmp(block[i]->data, block[i]->data + 1, block_size - 1),
 		      "block %u is not zeroed", i);
 		memset(block[i]->data, (int)i + 1, block_size);
+		memset(block[i]->header, (int)i + 1, FRAME_HEADER_BYTES);
 		for (uint32_t j = 0; j < i; j++) {
 			check(block[i] != block[j] && block[i]->index != block[j]->index,
 			      "taken twice");
@@ -72,11 +74,14 @@ static void test_memory(size_t block_size, uint32_t blocks, enum huge_pages huge
 	for (uint32_t i = 0; i < blocks; i++) {
 		check(block[i]->data[0] == i + 1 && block[i]->data[block_size - 1] == i + 1,
 		      "block %u was overwritten", i);
+		check(block[i]->header[0] == i + 1 &&
+			      block[i]->header[FRAME_HEADER_BYTES - 1] == i + 1,
+		      "the header of block %u was overwritten", i);
 		ring_put(ring, block[i]);
 		check(ring_free_blocks(ring) == i + 1, "%u free", ring_free_blocks(ring));
 	}
 	ring_destroy(ring);
-	point("%s: zeroed blocks that do not overlap", title);
+	point("%s: zeroed blocks, and headers, that do not overlap", title);
 }
 
 static void test_again(void)
