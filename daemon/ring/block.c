@@ -38,20 +38,25 @@ void block_unpin(struct block *block)
 struct block *block_copy_rest(const struct block *block, uint32_t offset)
 {
 	uint32_t length = block->length - offset;
-	struct block *copy = malloc(sizeof(*copy) + length);
+	uint32_t header = offset ? 0 : block_header_bytes(block, true);
+	struct block *copy = malloc(sizeof(*copy) + header + length);
 
 	assert(offset < block->length && (block->in_window || block->pins));
 	if (!copy)
 		return NULL;
 	*copy = (struct block){
-		.data = (unsigned char *)(copy + 1),
+		.header = header ? (unsigned char *)(copy + 1) : NULL,
+		.data = (unsigned char *)(copy + 1) + header,
 		.length = length,
 		.sequence = block->sequence,
 		.position = block->position + offset,
 		.monotonic_ns = block->monotonic_ns,
+		.captured_ns = block->captured_ns,
 		.realtime_ns = block->realtime_ns,
 		.pins = 1,
 	};
+	if (header)
+		memcpy(copy->header, block->header, header);
 	memcpy(copy->data, block->data + offset, length);
 	return copy;
 }

@@ -17,6 +17,8 @@
 #ifndef DMACAST_BLOCK_H
 #define DMACAST_BLOCK_H
 
+#include "lib/frame.h"
+
 #include <bsd/sys/queue.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,6 +49,12 @@ static inline uint64_t block_age(const struct block *block, uint64_t now_ns)
 	return now_ns > block->monotonic_ns ? now_ns - block->monotonic_ns : 0;
 }
 
+/** block_header_bytes() - return the bytes of the header that a framed client gets, or a raw one. */
+static inline uint32_t block_header_bytes(const struct block *block, bool framed)
+{
+	return framed && block->header ? FRAME_HEADER_BYTES : 0;
+}
+
 /** block_pin() - hold the content of a block that is in the window or pinned already. */
 void block_pin(struct block *block);
 
@@ -54,7 +62,8 @@ void block_pin(struct block *block);
 void block_unpin(struct block *block);
 
 /**
- * block_copy_rest() - copy what follows the first @offset bytes of a block in the window or with pins.
+ * block_copy_rest() - copy what follows the first @offset bytes of a block in the window or with pins. The
+ * copy has a header only if @offset is 0.
  *
  * Return: a block with one pin, with the sequence and the times of the original; NULL without memory.
  */

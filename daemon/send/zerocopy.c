@@ -50,32 +50,50 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
 	zerocopy_probe_init(&zerocopy->probe, mode);
 }
 
+/* The pieces of memory of a message. */
+struct pieces {
+	struct iovec piece[2 * ZEROCOPY_BLOCKS];
+	size_t count;
+	uint64_t left; /* bytes that may be added */
+};
+
 /*
- * Put the blocks of a request into @piece. Blocks that are next to each other in memory are one piece,
- * because the kernel looks up the pages of each piece separately. Return: bytes; *@pieces: their pieces.
+ * Add @length bytes, without the first *@skip, which are skipped. What is next to the last piece in memory is
+ * one piece with it, because the kernel looks up the pages of each piece separately.
  */
-static size_t fill_pieces(const struct zerocopy_request *request, struct iovec *piece,
-			  size_t *pieces)
+static void add_piece(struct pieces *pieces, unsigned char *bytes, uint32_t length, uint32_t *skip)
+{
+	struct iovec *last = pieces->count ? &pieces->piece[pieces->count - 1] : NULL;
+	uint32_t skipped = *skip < length ? *skip : length;
+
+	*skip -= skipped;
+	bytes += skipped;
+	length -= skipped;
+	if (length > pieces->left)
+		length = (uint32_t)pieces->left;
+	if (!length)
+		return;
+	if (!last || (unsigned char *)last->iov_base + last->iov_len != bytes) {
+		last = &pieces->piece[pieces->count++];
+		*last = (struct iovec){ .iov_base = bytes };
+	}
+	last->iov_len += length;
+	pieces->left -= length;
+}
+
+/* Put the blocks of a request into @pieces. Return: bytes. */
+static size_t fill_pieces(const struct zerocopy_request *request, struct pieces *pieces)
 {
 	const struct block *block = request->first;
-	uint64_t left = request->max_bytes;
-	unsigned char *end = NULL;
-	size_t count = 0;
+	uint32_t skip = request->offset;
 
-	for (uint32_t i = 0; i < request->blocks && left; i++, block = block->next) {
-		size_t skip = i ? 0 : request->offset;
-		size_t length = block->length - skip;
-
-		if (length > left)
-			length = left;
-		if (block->data + skip != end)
-			piece[count++] = (struct iovec){ .iov_base = block->data + skip };
-		piece[count - 1].iov_len += length;
-		end = block->data + skip + length;
-		left -= length;
+	pieces->count = 0;
+	pieces->left = request->max_bytes;
+	for (uint32_t i = 0; i < request->blocks && pieces->left; i++, block = block->next) {
+		add_piece(pieces, block->header, block_header_bytes(block, request->framed), &skip);
+		add_piece(pieces, block->data, block->length, &skip);
 	}
-	*pieces = count;
-	return request->max_bytes - left;
+	return request->max_bytes - pieces->left;
 }
 
 /* Shorten @message to @bytes. */
@@ -107,11 +125,15 @@ static struct block_span account_sent(struct zerocopy *zerocopy,
 	uint64_t left = (uint64_t)request->offset + bytes, now = 0;
 	uint32_t whole = 0;
 
-	for (; whole < request->blocks && left >= block->length; whole++, block = block->next) {
+	for (; whole < request->blocks; whole++, block = block->next) {
+		uint32_t length = block_header_bytes(block, request->framed) + block->length;
+
+		if (left < length)
+			break;
 		if (!whole)
 			now = clock_monotonic_ns();
 		histogram_add(&zerocopy->latency->to_send, block_age(block, now));
-		left -= block->length;
+		left -= length;
 	}
 	return (struct block_span){ .blocks = whole + (left > 0), .whole_blocks = whole };
 }
@@ -199,9 +221,9 @@ static enum zerocopy_way choose_way(struct zerocopy *zerocopy,
 
 ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *request)
 {
-	struct iovec piece[ZEROCOPY_PIECES];
-	struct msghdr message = { .msg_iov = piece };
-	size_t length = fill_pieces(request, piece, &message.msg_iovlen);
+	struct pieces pieces;
+	size_t length = fill_pieces(request, &pieces);
+	struct msghdr message = { .msg_iov = pieces.piece, .msg_iovlen = pieces.count };
 	enum zerocopy_way way = choose_way(zerocopy, request, length);
 	ssize_t n;
 
@@ -228,6 +250,19 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 		zerocopy_probe_copied(&zerocopy->probe, (uint64_t)n);
 		account_sent(zerocopy, request, (size_t)n);
 	}
+	return n;
+}
+
+ssize_t zerocopy_send_copy(struct zerocopy *zerocopy, struct iovec *piece, size_t pieces)
+{
+	const struct msghdr message = { .msg_iov = piece, .msg_iovlen = pieces };
+	size_t length = 0;
+	ssize_t n;
+
+	for (size_t i = 0; i < pieces; i++)
+		length += piece[i].iov_len;
+	n = send_message(zerocopy, &message, length, 0);
+	zerocopy->stats.copied_sends += n > 0;
 	return n;
 }
 

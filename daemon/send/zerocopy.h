@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 struct zerocopy {
 	int fd;
@@ -41,15 +42,16 @@ struct zerocopy {
 	struct zerocopy_stats stats;
 };
 
-/* Largest number of pieces of memory in one send. */
-#define ZEROCOPY_PIECES 64
+/* Largest number of blocks in one send; each is one piece of memory, or two with its header. */
+#define ZEROCOPY_BLOCKS 64
 
 /* A send: consecutive blocks, from an offset in the first one. */
 struct zerocopy_request {
 	struct block *first;
-	uint32_t offset;    /* bytes of the first block to skip */
-	uint32_t blocks;    /* at least 1, at most ZEROCOPY_PIECES */
+	uint32_t offset;    /* bytes of the first block to skip, with those of its header */
+	uint32_t blocks;    /* at least 1, at most ZEROCOPY_BLOCKS */
 	uint64_t max_bytes; /* at least 1 */
+	bool framed;	    /* send the header of each block before it */
 	bool may_pin;	    /* false: send by copying, so that the send pins no block */
 };
 
@@ -74,6 +76,13 @@ void zerocopy_open(struct zerocopy *zerocopy, int fd, enum zerocopy_mode mode,
  * connection is over. After ENOBUFS the bytes are sent by copying.
  */
 ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *request);
+
+/**
+ * zerocopy_send_copy() - send bytes that are in no block, by copying. Nothing refers to them afterwards.
+ *
+ * Return: as zerocopy_send().
+ */
+ssize_t zerocopy_send_copy(struct zerocopy *zerocopy, struct iovec *piece, size_t pieces);
 
 /**
  * zerocopy_reap() - read the whole error queue and release the blocks of complete sends.

@@ -279,7 +279,7 @@ void client_send(struct client *client)
 		}
 		request.max_bytes = budget - sent;
 		request.blocks =
-			window_run(window, &client->cursor, ZEROCOPY_PIECES, request.max_bytes);
+			window_run(window, &client->cursor, ZEROCOPY_BLOCKS, request.max_bytes);
 		limit_pins(&request);
 		n = zerocopy_send(&client->zerocopy, &request);
 		if (n > 0) {

@@ -122,6 +122,32 @@ struct block *window_block(const struct window *window, const struct cursor *cur
 	return place_of(window, cursor->sequence)->block;
 }
 
+/* Bytes of @block that @cursor sends. */
+static uint32_t sent_length(const struct cursor *cursor, const struct block *block)
+{
+	return block_header_bytes(block, cursor->framed) + block->length;
+}
+
+bool window_is_between(const struct cursor *cursor)
+{
+	return !cursor->held && !cursor->offset;
+}
+
+uint32_t window_done(const struct window *window, const struct cursor *cursor)
+{
+	const struct block *block = window_block(window, cursor);
+	uint32_t header = block ? block_header_bytes(block, cursor->framed) : 0;
+
+	return cursor->offset > header ? cursor->offset - header : 0;
+}
+
+uint64_t window_position(const struct window *window, const struct cursor *cursor)
+{
+	if (cursor->sequence == window->head)
+		return window->bytes;
+	return place_of(window, cursor->sequence)->block->position;
+}
+
 uint32_t window_run(const struct window *window, const struct cursor *cursor, uint32_t max_blocks,
 		    uint64_t bytes)
 {
@@ -132,7 +158,7 @@ uint32_t window_run(const struct window *window, const struct cursor *cursor, ui
 	if (cursor->held)
 		return 1; /* the block after a held one is not linked to it */
 	while (run < max_blocks && run < available && run_bytes < bytes) {
-		run_bytes += block->length - (run ? 0 : cursor->offset);
+		run_bytes += sent_length(cursor, block) - (run ? 0 : cursor->offset);
 		block = block->next;
 		run++;
 	}
@@ -144,14 +170,15 @@ void window_advance(struct window *window, struct cursor *cursor, uint64_t bytes
 	uint64_t sequence = cursor->sequence, offset = cursor->offset + bytes;
 
 	if (cursor->held) {
-		assert(offset <= cursor->held->length);
+		assert(offset <= sent_length(cursor, cursor->held));
 		cursor->offset = (uint32_t)offset;
-		if (offset == cursor->held->length)
+		if (offset == sent_length(cursor, cursor->held))
 			finish_held(cursor);
 		return;
 	}
-	while (sequence != window->head && offset >= place_of(window, sequence)->block->length)
-		offset -= place_of(window, sequence++)->block->length;
+	while (sequence != window->head &&
+	       offset >= sent_length(cursor, place_of(window, sequence)->block))
+		offset -= sent_length(cursor, place_of(window, sequence++)->block);
 	assert(sequence != window->head || offset == 0);
 	if (sequence != cursor->sequence) {
 		lift_cursor(window, cursor);
@@ -165,14 +192,16 @@ void window_advance(struct window *window, struct cursor *cursor, uint64_t bytes
 static bool hold_current(struct window *window, struct cursor *cursor, bool may_pin)
 {
 	struct block *block = place_of(window, cursor->sequence)->block;
+	uint32_t done = window_done(window, cursor);
 
 	if (may_pin) {
 		block_pin(block);
 		cursor->held = block;
 		return true;
 	}
-	cursor->held = block_copy_rest(block, cursor->offset);
-	if (cursor->held)
+	cursor->held = block_copy_rest(block, done);
+	/* Without a header in the copy, that is done. */
+	if (cursor->held && !cursor->held->header)
 		cursor->offset = 0;
 	return cursor->held;
 }
@@ -235,13 +264,9 @@ uint64_t window_bytes(const struct window *window)
 
 uint64_t window_lag(const struct window *window, const struct cursor *cursor)
 {
-	uint64_t done;
+	uint64_t lag = window->bytes - window_position(window, cursor);
 
-	if (cursor->sequence == window->head)
-		done = window->bytes;
-	else
-		done = place_of(window, cursor->sequence)->block->position;
 	if (cursor->held)
-		return window->bytes - done + cursor->held->length - cursor->offset;
-	return window->bytes - done - cursor->offset;
+		lag += cursor->held->length;
+	return lag - window_done(window, cursor);
 }

@@ -25,6 +25,7 @@ struct cursor {
 	TAILQ_ENTRY(cursor) entry;
 	uint64_t sequence; /* of its current block; that of the head: it has everything */
 	uint32_t offset;   /* bytes of the current block, or of `held`, that are done */
+	bool framed;	   /* a block is its header and its data; both count in `offset` */
 	struct block *
 		held; /* block, or copy of its rest, that it finishes before the current one; or NULL */
 };
@@ -42,7 +43,7 @@ void window_destroy(struct window *window);
 /** window_push() - add a block at the head, and set its sequence and position. */
 void window_push(struct window *window, struct block *block);
 
-/** window_join() - add a cursor at the head: it gets the blocks that enter from now on. */
+/** window_join() - add a cursor at the head: it gets the blocks that enter from now on. `framed` must be set. */
 void window_join(struct window *window, struct cursor *cursor);
 
 /** window_leave() - remove a cursor, and release the blocks that only it needed. */
@@ -51,15 +52,24 @@ void window_leave(struct window *window, struct cursor *cursor);
 /** window_block() - return the current block of @cursor; NULL if it has everything. */
 struct block *window_block(const struct window *window, const struct cursor *cursor);
 
+/** window_done() - return the bytes of data of its current block that @cursor has done, without a header. */
+uint32_t window_done(const struct window *window, const struct cursor *cursor);
+
+/** window_is_between() - return true if no block is partly done. */
+bool window_is_between(const struct cursor *cursor);
+
+/** window_position() - return the bytes of the stream before the current block of @cursor. */
+uint64_t window_position(const struct window *window, const struct cursor *cursor);
+
 /**
  * window_run() - return how many consecutive blocks @cursor could send now, from window_block() on.
  * @max_blocks: upper bound
- * @bytes: the run ends with the block that completes this number of bytes
+ * @bytes: the run ends with the block that completes this number of bytes, with headers if it is framed
  */
 uint32_t window_run(const struct window *window, const struct cursor *cursor, uint32_t max_blocks,
 		    uint64_t bytes);
 
-/** window_advance() - mark @bytes more bytes as done. */
+/** window_advance() - mark @bytes more bytes as done, with those of headers if the cursor is framed. */
 void window_advance(struct window *window, struct cursor *cursor, uint64_t bytes);
 
 /**
@@ -93,7 +103,7 @@ uint64_t window_head(const struct window *window);
 /** window_bytes() - return the bytes that entered since window_create(): the position of the next block. */
 uint64_t window_bytes(const struct window *window);
 
-/** window_lag() - return the bytes in the window and in a held block that @cursor has not done. */
+/** window_lag() - return the bytes of data in the window and in a held block that @cursor has not done. */
 uint64_t window_lag(const struct window *window, const struct cursor *cursor);
 
 #endif

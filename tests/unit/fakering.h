@@ -17,6 +17,7 @@
 
 struct ring {
 	struct block block[FAKE_BLOCKS];
+	unsigned char header[FAKE_BLOCKS][FRAME_HEADER_BYTES];
 	bool is_free[FAKE_BLOCKS];
 	uint32_t free_blocks;
 	int pinned_blocks, pinned_only_blocks;
@@ -27,6 +28,7 @@ static inline void fake_ring_init(struct ring *ring)
 	memset(ring, 0, sizeof(*ring));
 	for (uint32_t i = 0; i < FAKE_BLOCKS; i++) {
 		ring->block[i].index = i;
+		ring->block[i].header = ring->header[i];
 		ring->block[i].ring = ring;
 		ring->is_free[i] = true;
 	}

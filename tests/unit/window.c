@@ -23,9 +23,11 @@ struct entry {
 struct model_cursor {
 	struct cursor cursor; /* of the code under test */
 	bool joined;
+	bool framed; /* each block has a header for it, which counts in the offset */
 	uint64_t sequence;
 	struct entry held; /* with a block, or NULL */
 	bool copied;	   /* `held` is the rest of that block, in memory of its own */
+	bool bare;	   /* ... without its header, which is done */
 	uint32_t offset;   /* in the held block or copy, or else in the current one */
 	uint64_t joined_at, sent, dropped; /* bytes */
 };
@@ -73,6 +75,17 @@ static uint64_t model_tail(void)
 	return tail;
 }
 
+static uint32_t model_header(const struct model_cursor *m)
+{
+	return m->framed && !(m->held.block && m->bare) ? FRAME_HEADER_BYTES : 0;
+}
+
+/* Bytes of data of its current block, or of its held block, that it has done. */
+static uint32_t model_done(const struct model_cursor *m)
+{
+	return m->offset > model_header(m) ? m->offset - model_header(m) : 0;
+}
+
 static uint64_t model_lag(const struct model_cursor *m)
 {
 	uint64_t lag = 0;
@@ -81,7 +94,25 @@ static uint64_t model_lag(const struct model_cursor *m)
 		lag += entry_of(s)->length;
 	if (m->held.block)
 		lag += m->held.length;
-	return lag - m->offset;
+	return lag - model_done(m);
+}
+
+/* Bytes that it sends for a block of @length. */
+static uint32_t model_length(const struct model_cursor *m, uint32_t length)
+{
+	return model_header(m) + length;
+}
+
+/* Bytes that it has to send. */
+static uint64_t model_left(const struct model_cursor *m)
+{
+	uint64_t left = 0;
+
+	if (m->held.block)
+		return model_length(m, m->held.length) - m->offset;
+	for (uint64_t s = m->sequence; s < world.head; s++)
+		left += model_length(m, entry_of(s)->length);
+	return left - m->offset;
 }
 
 static uint32_t model_run(const struct model_cursor *m, uint32_t max_blocks, uint64_t bytes)
@@ -93,7 +124,8 @@ static uint32_t model_run(const struct model_cursor *m, uint32_t max_blocks, uin
 		return 1;
 	for (uint64_t s = m->sequence; s < world.head && run < max_blocks && run_bytes < bytes;
 	     s++, run++)
-		run_bytes += entry_of(s)->length - (s == m->sequence ? m->offset : 0);
+		run_bytes +=
+			model_length(m, entry_of(s)->length) - (s == m->sequence ? m->offset : 0);
 	return run;
 }
 
@@ -119,6 +151,7 @@ static void cursor_join(struct model_cursor *m)
 	m->offset = 0;
 	m->joined_at = world.bytes;
 	m->sent = m->dropped = 0;
+	m->cursor.framed = m->framed;
 	window_join(world.window, &m->cursor);
 }
 
@@ -131,22 +164,17 @@ static void cursor_leave(struct model_cursor *m)
 /* Advance within the held block, or by any number of blocks in the window. */
 static void cursor_advance(struct model_cursor *m, uint64_t bytes)
 {
-	uint64_t left = bytes;
+	for (uint64_t left = bytes; left; left--) {
+		uint32_t length = m->held.block ? m->held.length : entry_of(m->sequence)->length;
 
-	m->sent += bytes;
-	if (m->held.block != NULL) {
-		m->offset += (uint32_t)bytes;
-		if (m->offset == m->held.length) {
+		m->sent += m->offset >= model_header(m);
+		if (++m->offset < model_length(m, length))
+			continue;
+		m->offset = 0;
+		if (m->held.block)
 			m->held.block = NULL;
-			m->offset = 0;
-		}
-	} else {
-		for (; left; left--) {
-			if (++m->offset == entry_of(m->sequence)->length) {
-				m->sequence++;
-				m->offset = 0;
-			}
-		}
+		else
+			m->sequence++;
 	}
 	window_advance(world.window, &m->cursor, bytes);
 }
@@ -161,6 +189,9 @@ static void check_copy(const struct model_cursor *m, const struct block *block, 
 	check(copy->length == m->held.length && copy->sequence == block->sequence &&
 		      copy->position == block->position + offset,
 	      "a copy of another rest");
+	check(!copy->header == m->bare &&
+		      (m->bare || !memcmp(copy->header, block->header, FRAME_HEADER_BYTES)),
+	      "another header");
 	check(copy->data != block->data + offset &&
 		      !memcmp(copy->data, block->data + offset, copy->length),
 	      "the copy differs");
@@ -174,7 +205,7 @@ static void cursor_skip(struct model_cursor *m, bool may_pin)
 	const struct block *first = entry_of(m->sequence)->block;
 	bool finishes = m->offset && !m->held.block;
 	uint64_t dropped = 0, returned = 0;
-	uint32_t offset = m->offset;
+	uint32_t done = model_done(m);
 
 	world.skips++;
 	for (uint64_t s = m->sequence; s < target; s++)
@@ -182,9 +213,11 @@ static void cursor_skip(struct model_cursor *m, bool may_pin)
 	if (finishes) {
 		m->held = *entry_of(m->sequence);
 		m->copied = !may_pin;
+		m->bare = false;
 		dropped -= m->held.length;
-		if (m->copied) {
-			m->held.length -= offset;
+		if (m->copied && done) {
+			m->bare = true;
+			m->held.length -= done;
 			m->offset = 0;
 		}
 		world.holds += may_pin;
@@ -196,7 +229,7 @@ static void cursor_skip(struct model_cursor *m, bool may_pin)
 	check(returned == dropped, "skip dropped %" PRIu64 ", expected %" PRIu64, returned,
 	      dropped);
 	if (finishes && !may_pin)
-		check_copy(m, first, offset);
+		check_copy(m, first, done);
 }
 
 static void compare_cursor(const struct model_cursor *m)
@@ -214,6 +247,9 @@ static void compare_cursor(const struct model_cursor *m)
 	      cursor->sequence, m->sequence);
 	check(cursor->offset == m->offset, "offset %u, expected %u", cursor->offset, m->offset);
 	check((cursor->held != NULL) == (m->held.block != NULL), "holds %d", !!cursor->held);
+	check(window_done(world.window, cursor) == model_done(m), "%u done, expected %u",
+	      window_done(world.window, cursor), model_done(m));
+	check(window_is_between(cursor) == (!m->offset && !m->held.block), "between");
 	check(lag == model_lag(m), "lag %" PRIu64 ", expected %" PRIu64, lag, model_lag(m));
 	check(m->sent + m->dropped + lag == world.bytes - m->joined_at,
 	      "%" PRIu64 " sent + %" PRIu64 " dropped + %" PRIu64 " lag is not %" PRIu64, m->sent,
@@ -454,17 +490,62 @@ static void test_skip_with_copy(void)
 	point("a copied rest is sent first, survives a second skip, and is freed with its client");
 }
 
+/* A raw and a framed cursor at the same blocks of 100 bytes, which are 164 for the second one. */
+static void test_framed(bool may_pin)
+{
+	window_world_begin();
+	b->framed = true;
+	cursor_join(a);
+	cursor_join(b);
+	for (int n = 0; n < 4; n++)
+		push_length(100);
+	check(window_run(world.window, &b->cursor, 64, 164) == 1, "run of 164 bytes");
+	check(window_run(world.window, &b->cursor, 64, 165) == 2, "run of 165 bytes");
+	cursor_advance(a, 164);
+	cursor_advance(b, 164);
+	check(a->cursor.offset == 64 && b->cursor.offset == 0, "offsets %u, %u", a->cursor.offset,
+	      b->cursor.offset);
+	compare_window();
+	cursor_advance(b, 63);
+	check(!window_is_between(&b->cursor) && window_done(world.window, &b->cursor) == 0,
+	      "%u done within a header", window_done(world.window, &b->cursor));
+	check(window_lag(world.window, &b->cursor) == 300, "lag %" PRIu64,
+	      window_lag(world.window, &b->cursor));
+	check(window_position(world.window, &b->cursor) == 100, "position %" PRIu64,
+	      window_position(world.window, &b->cursor));
+	cursor_skip(b, may_pin);
+	check(b->dropped == 100, "dropped %" PRIu64, b->dropped);
+	compare_window();
+	cursor_advance(b, 1);
+	check(b->cursor.held && window_lag(world.window, &b->cursor) == 200, "lag %" PRIu64,
+	      window_lag(world.window, &b->cursor));
+	cursor_advance(b, 100);
+	check(!b->cursor.held && window_is_between(&b->cursor), "still held");
+	check(window_position(world.window, &b->cursor) == 300, "position %" PRIu64,
+	      window_position(world.window, &b->cursor));
+	cursor_advance(b, 164);
+	check(window_position(world.window, &b->cursor) == 400, "position %" PRIu64,
+	      window_position(world.window, &b->cursor));
+	compare_window();
+	window_world_end();
+	point("for a framed cursor a block has a header; a skip within it keeps the whole block, "
+	      "%s",
+	      may_pin ? "by a pin" : "by a copy");
+}
+
 /* ---- random ---- */
 
 static void random_advance(struct model_cursor *m, struct dice *dice)
 {
-	uint64_t most = m->held.block ? m->held.length - m->offset : model_lag(m);
+	uint64_t most = model_left(m);
 	uint64_t bytes = dice_roll(dice, 1, 3 * FAKE_BLOCK_SIZE);
 
 	if (!most)
 		return;
 	if (!m->held.block && dice_one_in(dice, 3)) /* up to a boundary */
-		bytes = entry_of(m->sequence)->length - m->offset;
+		bytes = model_length(m, entry_of(m->sequence)->length) - m->offset;
+	if (m->framed && m->offset < FRAME_HEADER_BYTES && dice_one_in(dice, 3))
+		bytes = dice_roll(dice, 1, FRAME_HEADER_BYTES - m->offset);
 	if (dice_one_in(dice, 6))
 		bytes = most;
 	cursor_advance(m, bytes < most ? bytes : most);
@@ -484,8 +565,10 @@ static void window_random_step(struct dice *dice)
 			m = (struct model_cursor *)(uintptr_t)slowest;
 	}
 	if (!m->joined) {
-		if (dice_one_in(dice, 4))
+		if (dice_one_in(dice, 4)) {
+			m->framed = dice_one_in(dice, 2);
 			cursor_join(m);
+		}
 	} else if (dice_one_in(dice, 60)) {
 		cursor_leave(m);
 	} else if (m->sequence < world.head && dice_one_in(dice, 5)) {
@@ -534,6 +617,8 @@ int main(int argc, char **argv)
 	test_skips();
 	test_held_block();
 	test_skip_with_copy();
+	test_framed(true);
+	test_framed(false);
 	test_random_window(steps, seed);
 	return tap_end();
 }

@@ -10,6 +10,7 @@
 #include "send/zerocopy.h"
 #include "stream/window.h"
 
+#include "dice.h"
 #include "locklimit.h"
 #include "loopback.h"
 #include "tap.h"
@@ -55,6 +56,8 @@ struct link {
 	uint64_t whole_blocks;	 /* blocks whose last byte was sent by zero-copy */
 	uint64_t sent, received; /* bytes */
 	uint64_t copied;	 /* bytes that were sent by copying */
+	/* Of a framed link: the block that is received, its position, and its bytes that are. */
+	uint64_t sequence, position, frame_bytes;
 };
 
 /* ---- connections ---- */
@@ -91,6 +94,23 @@ static bool link_open(struct link *link, const struct family *family, enum zeroc
 	return true;
 }
 
+static uint32_t block_length(uint64_t sequence)
+{
+	return BLOCK_SIZE - 8 * (uint32_t)(sequence % 7) - (uint32_t)(sequence % 3);
+}
+
+static void make_header(uint64_t sequence, uint64_t position,
+			unsigned char header[FRAME_HEADER_BYTES])
+{
+	const struct frame frame = {
+		.sequence = sequence,
+		.position = position,
+		.length = block_length(sequence),
+	};
+
+	frame_encode(&frame, header);
+}
+
 /* Fill every free block with the pattern; the lengths differ. */
 static void link_fill(struct link *link)
 {
@@ -98,25 +118,26 @@ static void link_fill(struct link *link)
 
 	while ((block = ring_take(link->ring))) {
 		block->monotonic_ns = clock_monotonic_ns();
-		block->length = BLOCK_SIZE - 8 * (uint32_t)(window_head(link->window) % 7) -
-				(uint32_t)(window_head(link->window) % 3);
+		block->length = block_length(window_head(link->window));
+		make_header(window_head(link->window), window_bytes(link->window), block->header);
 		pattern_fill(block->data, block->length, window_bytes(link->window));
 		window_push(link->window, block);
 	}
 }
 
 /* Check that a send has pinned the blocks up to the byte @end, and no others. */
-static void check_pins(const struct block *block, const uint32_t *pins_before, uint32_t blocks,
+static void check_pins(const struct zerocopy_request *request, const uint32_t *pins_before,
 		       uint64_t end)
 {
+	const struct block *block = request->first;
 	uint64_t start = 0;
 
-	for (uint32_t i = 0; i < blocks; i++, block = block->next) {
+	for (uint32_t i = 0; i < request->blocks; i++, block = block->next) {
 		uint32_t expected = pins_before[i] + (start < end);
 
 		check(block->pins == expected, "block %u has %u pins, expected %u", i, block->pins,
 		      expected);
-		start += block->length;
+		start += block_header_bytes(block, request->framed) + block->length;
 	}
 }
 
@@ -124,12 +145,13 @@ static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t max_bytes,
 {
 	struct zerocopy *zerocopy = &link->zerocopy;
 	uint64_t zerocopy_sends = zerocopy->stats.zerocopy_sends;
-	uint32_t outstanding = zerocopy_outstanding(zerocopy), pins[ZEROCOPY_PIECES];
+	uint32_t outstanding = zerocopy_outstanding(zerocopy), pins[ZEROCOPY_BLOCKS];
 	struct zerocopy_request request = {
 		.first = window_block(link->window, &link->cursor),
 		.offset = link->cursor.offset,
 		.blocks = window_run(link->window, &link->cursor, blocks, UINT64_MAX),
 		.max_bytes = max_bytes,
+		.framed = link->cursor.framed,
 		.may_pin = may_pin,
 	};
 	struct block *block = request.first;
@@ -145,9 +167,9 @@ static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t max_bytes,
 	if (zerocopy->stats.zerocopy_sends != zerocopy_sends) {
 		check(zerocopy_outstanding(zerocopy) == outstanding + 1, "%u outstanding, were %u",
 		      zerocopy_outstanding(zerocopy), outstanding);
-		check_pins(request.first, pins, request.blocks, request.offset + (uint64_t)n);
+		check_pins(&request, pins, request.offset + (uint64_t)n);
 	} else {
-		check_pins(request.first, pins, request.blocks, 0);
+		check_pins(&request, pins, 0);
 		link->copied += (uint64_t)n;
 	}
 	link->sent += (uint64_t)n;
@@ -160,8 +182,52 @@ static ssize_t send_some(struct link *link, uint32_t blocks, uint64_t max_bytes,
 	return n;
 }
 
+/* Check bytes of one block, or of its header. Return: how many. */
+static size_t check_framed(struct link *link, const unsigned char *bytes, size_t length)
+{
+	uint32_t end = FRAME_HEADER_BYTES + block_length(link->sequence);
+	unsigned char header[FRAME_HEADER_BYTES];
+	uint64_t at = link->frame_bytes;
+
+	if (at < FRAME_HEADER_BYTES) {
+		if (length > FRAME_HEADER_BYTES - at)
+			length = FRAME_HEADER_BYTES - at;
+		make_header(link->sequence, link->position, header);
+		check(!memcmp(bytes, header + at, length),
+		      "the header of block %" PRIu64 " is wrong from byte %" PRIu64 " on",
+		      link->sequence, at);
+	} else {
+		if (length > end - at)
+			length = end - at;
+		check(pattern_check(bytes, length, link->position + at - FRAME_HEADER_BYTES) ==
+			      length,
+		      "block %" PRIu64 " is wrong from byte %" PRIu64 " on", link->sequence, at);
+	}
+	link->frame_bytes += length;
+	if (link->frame_bytes == end) {
+		link->position += block_length(link->sequence++);
+		link->frame_bytes = 0;
+	}
+	return length;
+}
+
+static ssize_t receive_framed(struct link *link)
+{
+	static unsigned char buffer[256 << 10];
+	ssize_t n;
+
+	while ((n = recv(link->peer, buffer, sizeof(buffer), MSG_DONTWAIT)) > 0) {
+		link->received += (uint64_t)n;
+		for (size_t done = 0; done < (size_t)n;)
+			done += check_framed(link, buffer + done, (size_t)n - done);
+	}
+	return n;
+}
+
 static ssize_t link_receive(struct link *link)
 {
+	if (link->cursor.framed)
+		return receive_framed(link);
 	return receive_pattern(link->peer, &link->received);
 }
 
@@ -748,8 +814,76 @@ static void test_unreadable(void)
 	point("%s", title);
 }
 
+/* Sends of any length, so that many begin and end within a header. */
+static void transfer_framed(struct link *link, uint64_t bytes)
+{
+	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS, end = link->sent + bytes;
+	struct dice dice = { .state = 5 };
+
+	while (link->sent < end && !tap.failed &&
+	       check(clock_monotonic_ns() < give_up, "%" PRIu64 " bytes sent", link->sent)) {
+		uint64_t left;
+
+		link_fill(link);
+		while (window_lag(link->window, &link->cursor)) {
+			const struct block *block = window_block(link->window, &link->cursor);
+
+			left = FRAME_HEADER_BYTES + block->length - link->cursor.offset;
+			/* Every other send ends around a header. */
+			left = dice_one_in(&dice, 2) ? left + dice_roll(&dice, 0, 80)
+						     : dice_roll(&dice, 1, 300 << 10);
+			if (send_some(link, dice_roll(&dice, 1, 5), left, true) <= 0)
+				break;
+		}
+		link_receive(link);
+		zerocopy_reap(&link->zerocopy);
+	}
+}
+
+static void test_framed(void)
+{
+	static const enum zerocopy_mode modes[] = { ZEROCOPY_ALWAYS, ZEROCOPY_NEVER,
+						    ZEROCOPY_AUTO };
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		struct link link;
+
+		link_open(&link, ipv4, modes[i]);
+		link.cursor.framed = true;
+		transfer_framed(&link, 32 << 20);
+		settle(&link, true);
+		check(link.sequence > 400, "%" PRIu64 " blocks", link.sequence);
+		leave_window(&link);
+		link_close(&link);
+	}
+	point("framed: each block has its header, whatever a send begins and ends with");
+}
+
+/* Bytes that are in no block, between two that are. */
+static void test_send_copy(void)
+{
+	unsigned char text[] = "bytes", got[64];
+	struct iovec piece[] = { { text, 2 }, { text + 2, 3 } };
+	struct link link;
+
+	link_open(&link, ipv4, ZEROCOPY_ALWAYS);
+	check(zerocopy_send_copy(&link.zerocopy, piece, 2) == 5, "%s", strerror(errno));
+	check(!zerocopy_outstanding(&link.zerocopy), "outstanding");
+	check(recv(link.peer, got, sizeof(got), 0) == 5 && !memcmp(got, text, 5), "other bytes");
+	send_until_full(&link);
+	check(zerocopy_send_copy(&link.zerocopy, piece, 2) == -1 &&
+		      zerocopy_is_blocked(&link.zerocopy),
+	      "taken by a full socket");
+	settle(&link, true);
+	leave_window(&link);
+	link_close(&link);
+	point("bytes that are in no block are sent by copying, and wait for a full socket");
+}
+
 int main(void)
 {
+	test_framed();
+	test_send_copy();
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		test_family(&families[i]);
 	test_never();
