@@ -20,6 +20,9 @@
 
 #define MIN_BLOCKS 4
 
+/* All metadata of a stream together: clients get it at once, beside what their sockets have. */
+#define MAX_META_BYTES ((size_t)64 << 10)
+
 static unsigned int check_ring_size(const struct stream_settings *stream, const char *where)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -182,6 +185,19 @@ static unsigned int check_records(const struct stream_settings *stream, const ch
 	return 0;
 }
 
+static unsigned int check_meta(const struct stream_settings *stream, const char *where)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < stream->meta.count; i++)
+		bytes += strlen(stream->meta.item[i]);
+	if (bytes <= MAX_META_BYTES)
+		return 0;
+	log_error("%s meta: %zu bytes in %zu lines; expected at most %zu", where, bytes,
+		  stream->meta.count, MAX_META_BYTES);
+	return 1;
+}
+
 static unsigned int check_stream_settings(const struct stream_settings *stream, const char *origin)
 {
 	unsigned int errors = 0;
@@ -191,6 +207,7 @@ static unsigned int check_stream_settings(const struct stream_settings *stream, 
 	errors += check_source(stream, where);
 	errors += check_ring_size(stream, where);
 	errors += check_records(stream, where);
+	errors += check_meta(stream, where);
 	if (!stream->listen.count) {
 		log_error("%s: clients cannot connect; expected at least one listen = HOST:PORT",
 			  where);

@@ -279,7 +279,7 @@ static int reader_handle_option(void *user, const char *section, const char *nam
 	}
 	*set_on_line = reader->line_number;
 	reader_warn_of_cut(reader, name);
-	if (option_set(option, reader_settings(reader), value, expected))
+	if (option_set_line(option, reader_settings(reader), name, value, expected))
 		return 1;
 	if (*expected)
 		reader_error(reader, "[%s] %s = %.*s: expected %s", section, name, MAX_SHOWN, value,

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <bsd/string.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KIB (1ULL << 10)
@@ -26,6 +27,7 @@ static const char *const pattern_form_words[] = { "offsets", "stamped", "residen
 static const char *const lag_policy_words[] = { "drop", "disconnect", "block", NULL };
 static const char *const half_close_words[] = { "keep", "end", NULL };
 static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
+static const char *const format_words[] = { "raw", "framed", NULL };
 
 #define DAEMON(option_name, field_name, type_name)                                     \
 	.name = option_name, .scope = OPTION_DAEMON, .type = &option_type_##type_name, \
@@ -106,6 +108,12 @@ const struct option_definition option_table[] = {
 	  .help = "what happens to a client that is too slow" },
 	{ STREAM("zerocopy", client.zerocopy, choice), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "auto", .choices = zerocopy_words, .help = "send with MSG_ZEROCOPY" },
+	{ STREAM("format", client.format, choice), .effect = OPTION_NEW_CLIENTS,
+	  .default_text = "raw", .choices = format_words,
+	  .help = "send the blocks as they are, or with a header before each" },
+	{ STREAM("meta", meta, meta), .effect = OPTION_AT_ONCE,
+	  .help = "a text for framed clients; meta.KEY = TEXT in a file; may be given several "
+		  "times" },
 	{ STREAM("max-clients", client.max_clients, count), .effect = OPTION_AT_ONCE,
 	  .default_text = "4096", .minimum = 1, .maximum = 100000,
 	  .help = "maximum number of clients at the same time" },
@@ -137,10 +145,19 @@ const struct option_definition option_table[] = {
 
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
 
+/* Return true if @name is that of @option, or its name with a key. */
+static bool is_called(const struct option_definition *option, const char *name)
+{
+	size_t length = strlen(option->name);
+
+	return !strncmp(option->name, name, length) &&
+	       (!name[length] || (option->type->keyed && name[length] == '.'));
+}
+
 const struct option_definition *option_find(enum option_scope scope, const char *name)
 {
 	for (size_t i = 0; i < option_count; i++) {
-		if (option_table[i].scope == scope && !strcmp(option_table[i].name, name))
+		if (option_table[i].scope == scope && is_called(&option_table[i], name))
 			return &option_table[i];
 	}
 	return NULL;
@@ -150,6 +167,23 @@ bool option_set(const struct option_definition *option, void *settings, const ch
 		char expected[OPTION_ERROR_TEXT])
 {
 	return option->type->parse(option, (char *)settings + option->field, text, expected);
+}
+
+bool option_set_line(const struct option_definition *option, void *settings, const char *name,
+		     const char *value, char expected[OPTION_ERROR_TEXT])
+{
+	const char *key = name + strlen(option->name);
+	char *text;
+	bool set;
+
+	if (!option->type->keyed)
+		return option_set(option, settings, value, expected);
+	expected[0] = '\0';
+	if (asprintf(&text, "%s=%s", *key ? key + 1 : key, value) < 0)
+		return false;
+	set = option_set(option, settings, text, expected);
+	free(text);
+	return set;
 }
 
 void option_set_defaults(enum option_scope scope, void *settings)

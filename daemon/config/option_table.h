@@ -41,7 +41,7 @@ struct option_definition {
 extern const struct option_definition option_table[];
 extern const size_t option_count;
 
-/** option_find() - find an option by its scope and name. Return: NULL if there is none. */
+/** option_find() - find an option by its scope and name, or NAME.KEY. Return: NULL if there is none. */
 const struct option_definition *option_find(enum option_scope scope, const char *name);
 
 /**
@@ -50,6 +50,10 @@ const struct option_definition *option_find(enum option_scope scope, const char 
  */
 bool option_set(const struct option_definition *option, void *settings, const char *text,
 		char expected[OPTION_ERROR_TEXT]);
+
+/** option_set_line() - do the same from a line "name = value" of a file, where the name may have a key. */
+bool option_set_line(const struct option_definition *option, void *settings, const char *name,
+		     const char *value, char expected[OPTION_ERROR_TEXT]);
 
 /** option_set_defaults() - set every option of @scope in @settings, which are all zero, to its default. */
 void option_set_defaults(enum option_scope scope, void *settings);

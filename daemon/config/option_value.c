@@ -6,6 +6,7 @@
 #include "config/quote.h"
 #include "lib/endpoint.h"
 #include "lib/input.h"
+#include "lib/meta.h"
 #include "lib/settings.h"
 
 #include <bsd/string.h>
@@ -416,4 +417,67 @@ const struct option_type option_type_record_end = {
 	.print = record_end_print,
 	.is_equal = record_end_is_equal,
 	.describe = word_describe,
+};
+
+/* ---- metadata ---- */
+
+/* Bytes of a line with metadata, as a file has it: config_file.c reads no longer one. */
+#define MAX_META_LINE 4096
+
+static bool accepts_meta(const char *text, char expected[OPTION_ERROR_TEXT])
+{
+	char key[META_KEY_TEXT];
+	const char *form, *value;
+
+	if (!meta_check(text, &form)) {
+		strlcpy(expected, form, OPTION_ERROR_TEXT);
+		return false;
+	}
+	value = meta_key(text, key);
+	if (!is_one_line(value, expected))
+		return false;
+	if (strlen("meta. = ") + strlen(key) + quote_length(value) <= MAX_META_LINE)
+		return true;
+	strlcpy(expected, "a shorter text: at most 4096 bytes in a line", OPTION_ERROR_TEXT);
+	return false;
+}
+
+static bool meta_parse(const struct option_definition *option, void *field, const char *text,
+		       char expected[OPTION_ERROR_TEXT])
+{
+	char key[META_KEY_TEXT];
+
+	if (!accepts_meta(text, expected))
+		return false;
+	meta_key(text, key);
+	if (!meta_find(field, key))
+		return list_parse(option, field, text, expected);
+	strlcpy(expected, "each KEY once", OPTION_ERROR_TEXT);
+	return false;
+}
+
+static void meta_print(const struct option_definition *option, const void *field, FILE *file)
+{
+	const struct text_list *list = field;
+
+	for (size_t i = 0; i < list->count; i++) {
+		char key[META_KEY_TEXT];
+		const char *value = meta_key(list->item[i], key);
+
+		fprintf(file, "%s.%s = ", option->name, key);
+		quote_print(value, file);
+		putc('\n', file);
+	}
+}
+
+const struct option_type option_type_meta = {
+	.size = sizeof(struct text_list),
+	.repeats = true,
+	.keyed = true,
+	.word = "KEY=TEXT",
+	.parse = meta_parse,
+	.print = meta_print,
+	.is_equal = list_is_equal,
+	.describe = word_describe,
+	.accepts = accepts_meta,
 };

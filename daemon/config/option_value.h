@@ -21,6 +21,7 @@ struct option_definition;
 struct option_type {
 	size_t size;	    /* of the field, in bytes */
 	bool repeats;	    /* may be given several times; the values are collected */
+	bool keyed;	    /* a file has NAME.KEY = VALUE, and parse() gets KEY=VALUE */
 	const char *word;   /* placeholder in --help; NULL for choices, which are listed */
 	const char *expect; /* of a number: what errors say is expected */
 
@@ -57,5 +58,6 @@ extern const struct option_type option_type_path;	/* absolute (char *) */
 extern const struct option_type option_type_address;	/* see address.h (char *) */
 extern const struct option_type option_type_endpoint;	/* see endpoint.h (struct text_list) */
 extern const struct option_type option_type_record_end; /* see escape.h (struct record_end) */
+extern const struct option_type option_type_meta;	/* see meta.h (struct text_list) */
 
 #endif

@@ -51,6 +51,7 @@ struct stream_settings *stream_settings_copy(const struct stream_settings *setti
 	complete &= settings_copy_text(&copy->input, settings->input);
 	complete &= settings_copy_text(&copy->device, settings->device);
 	complete &= settings_copy_list(&copy->listen, &settings->listen);
+	complete &= settings_copy_list(&copy->meta, &settings->meta);
 	if (complete)
 		return copy;
 	stream_settings_free(copy);
@@ -63,6 +64,7 @@ void stream_settings_clear(struct stream_settings *settings)
 	free(settings->input);
 	free(settings->device);
 	settings_free_list(&settings->listen);
+	settings_free_list(&settings->meta);
 	*settings = (struct stream_settings){ 0 };
 }
 

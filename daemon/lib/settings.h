@@ -20,6 +20,7 @@ enum on_end { ON_END_AUTO, ON_END_CLOSE, ON_END_WAIT };
 enum listen_when { LISTEN_NOW, LISTEN_AVAILABLE };
 enum overrun { OVERRUN_DROP_OLDEST, OVERRUN_STALL };
 enum half_close { HALF_CLOSE_KEEP, HALF_CLOSE_END };
+enum client_format { FORMAT_RAW, FORMAT_FRAMED };
 enum huge_pages { HUGE_PAGES_AUTO, HUGE_PAGES_NEVER, HUGE_PAGES_REQUIRE };
 
 /* "auto", in a number. */
@@ -36,6 +37,7 @@ struct client_settings {
 	unsigned int lag_policy; /* enum lag_policy */
 	unsigned int half_close; /* enum half_close */
 	unsigned int zerocopy;	 /* enum zerocopy_mode */
+	unsigned int format;	 /* enum client_format */
 	uint64_t max_clients;
 	uint64_t max_clients_per_address; /* 0: the same as max_clients */
 	uint64_t send_buffer;		  /* bytes, or SETTING_AUTO: the kernel adapts it */
@@ -82,6 +84,7 @@ struct stream_settings {
 	uint64_t hold;		  /* clients */
 	uint64_t flush;		  /* microseconds */
 	uint64_t low_water;	  /* blocks, or SETTING_AUTO */
+	struct text_list meta;	  /* see meta.h */
 	struct client_settings client;
 };
 

@@ -251,22 +251,70 @@ static void client_count_sent(struct client *client, uint64_t bytes)
 	rate_note(&all->rate, all->bytes, clock_monotonic_ns());
 }
 
+/* Prepare a frame that is no block, at the place of the client in the stream. */
+static void client_set_aside(struct client *client, enum frame_flag flag,
+			     struct shared_bytes *payload)
+{
+	const struct client_group *group = client->group;
+	const struct frame frame = {
+		.flags = (uint16_t)flag,
+		.epoch = group->frames->epoch,
+		.sequence = client->cursor.sequence,
+		.position = window_position(group->window, &client->cursor),
+	};
+
+	client_aside_set(&client->aside, frame, payload);
+}
+
+/* Between two blocks of a framed client: prepare the frame that belongs there, if one does. */
+static void client_prepare_aside(struct client *client)
+{
+	if (!client->cursor.framed || client_aside_is_left(&client->aside) ||
+	    !window_is_between(&client->cursor))
+		return;
+	if (client->cursor.sequence >= client->metadata_due) {
+		client->metadata_due = CLIENT_NOT_DUE;
+		client_set_aside(client, FRAME_METADATA, client->group->frames->metadata);
+	} else if (client->state == CLIENT_FINISHING && !client->end_sent &&
+		   !window_block(client->group->window, &client->cursor)) {
+		client->end_sent = true;
+		client_set_aside(client, FRAME_END, NULL);
+	}
+}
+
+/* Send blocks, up to @max_bytes. Return: as zerocopy_send(). */
+static ssize_t client_send_blocks(struct client *client, struct block *first, uint64_t max_bytes)
+{
+	struct window *window = client->group->window;
+	struct zerocopy_request request = {
+		.first = first,
+		.offset = client->cursor.offset,
+		.blocks = window_run(window, &client->cursor, ZEROCOPY_BLOCKS, max_bytes),
+		.max_bytes = max_bytes,
+		.framed = client->cursor.framed,
+	};
+	ssize_t n;
+
+	limit_pins(&request);
+	n = zerocopy_send(&client->zerocopy, &request);
+	if (n > 0)
+		window_advance(window, &client->cursor, (uint64_t)n);
+	return n;
+}
+
 void client_send(struct client *client)
 {
 	const struct client_group *group = client->group;
-	struct window *window = group->window;
 	uint64_t budget = zerocopy_budget(&client->zerocopy, group->budget_bytes,
 					  group->uncopied_budget_bytes);
 	uint64_t sent = 0;
 
 	while (client_is_active(client)) {
-		struct zerocopy_request request = {
-			.first = window_block(window, &client->cursor),
-			.offset = client->cursor.offset,
-		};
+		struct block *first = window_block(group->window, &client->cursor);
 		ssize_t n;
 
-		if (!request.first) {
+		client_prepare_aside(client);
+		if (!first && !client_aside_is_left(&client->aside)) {
 			if (client->state == CLIENT_FINISHING)
 				client_shut_down(client, LEAVE_END_OF_STREAM);
 			return;
@@ -277,19 +325,25 @@ void client_send(struct client *client)
 			group->callbacks->requeue(group->argument, client);
 			return;
 		}
-		request.max_bytes = budget - sent;
-		request.blocks =
-			window_run(window, &client->cursor, ZEROCOPY_BLOCKS, request.max_bytes);
-		limit_pins(&request);
-		n = zerocopy_send(&client->zerocopy, &request);
+		if (client_aside_is_left(&client->aside))
+			n = client_aside_send(&client->aside, &client->zerocopy);
+		else
+			n = client_send_blocks(client, first, budget - sent);
 		if (n > 0) {
 			sent += (uint64_t)n;
 			client_count_sent(client, (uint64_t)n);
-			window_advance(window, &client->cursor, (uint64_t)n);
 		} else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
 			client_fail(client, errno);
 		}
 	}
+}
+
+void client_send_metadata(struct client *client)
+{
+	uint64_t head = window_head(client->group->window);
+
+	if (client->cursor.framed && client->metadata_due > head)
+		client->metadata_due = head;
 }
 
 void client_finish(struct client *client)
@@ -372,7 +426,8 @@ uint64_t client_proof_ns(const struct client *client, uint64_t now_ns)
 bool client_owes_nothing(const struct client *client)
 {
 	return client_is_active(client) && !window_block(client->group->window, &client->cursor) &&
-	       !zerocopy_outstanding(&client->zerocopy) && !client_unacknowledged(client);
+	       !client_aside_is_left(&client->aside) && !zerocopy_outstanding(&client->zerocopy) &&
+	       !client_unacknowledged(client);
 }
 
 void client_release(struct client *client, enum leave_reason reason, const char *text)
@@ -489,13 +544,19 @@ struct client *client_create(const struct client_group *group, int fd, const str
 		free(client);
 		return NULL;
 	}
+	client->cursor.framed = group->settings->format == FORMAT_FRAMED;
+	client->metadata_due = CLIENT_NOT_DUE;
 	window_join(group->window, &client->cursor);
+	/* At once, so that whatever the client loses from now on is a gap behind this frame. */
+	if (client->cursor.framed)
+		client_set_aside(client, FRAME_METADATA, group->frames->metadata);
 	return client;
 }
 
 void client_free(struct client *client)
 {
 	assert(client->state == CLIENT_GONE);
+	client_aside_clear(&client->aside);
 	free(client);
 }
 

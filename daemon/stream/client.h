@@ -22,6 +22,8 @@
 #include "lib/settings.h"
 #include "lib/stats.h"
 #include "send/zerocopy.h"
+#include "stream/client_aside.h"
+#include "stream/stream_frames.h"
 #include "stream/stream_memory.h"
 #include "stream/window.h"
 
@@ -35,6 +37,9 @@ enum client_state {
 	CLIENT_RESETTING,
 	CLIENT_GONE,
 };
+
+/* A sequence that no block has. */
+#define CLIENT_NOT_DUE UINT64_MAX
 
 struct client;
 struct client_list;
@@ -69,6 +74,7 @@ struct client_group {
 	const struct client_settings *settings;
 	struct window *window;
 	struct stream_memory *memory;
+	const struct stream_frames *frames; /* for framed clients */
 	struct latency *latency;
 	struct sent_counter *sent;
 	const struct client_callbacks *callbacks;
@@ -102,8 +108,11 @@ struct client {
 	const struct client_group *group;
 	struct event event;
 	struct memory_grant grant; /* what the socket may hold unsent */
-	bool input_ended;	 /* the peer has shut down its sending side; it may still receive */
-	uint64_t input_end_ns;	 /* when that was noticed; monotonic */
+	struct client_aside aside; /* frame that is sent before the next block */
+	uint64_t metadata_due; /* sequence before which it gets metadata again, or CLIENT_NOT_DUE */
+	bool end_sent;	       /* the frame with FRAME_END is made */
+	bool input_ended;      /* the peer has shut down its sending side; it may still receive */
+	uint64_t input_end_ns; /* when that was noticed; monotonic */
 	uint64_t input_end_sent; /* bytes sent by then */
 	uint16_t overdue;	 /* seconds since the reset, while sends are outstanding */
 };
@@ -122,6 +131,9 @@ struct client *client_create(const struct client_group *group, int fd, const str
 
 /** client_send() - send what the window has, up to the budget and to what the socket accepts. */
 void client_send(struct client *client);
+
+/** client_send_metadata() - send the metadata again before the block that enters the window next. */
+void client_send_metadata(struct client *client);
 
 /** client_finish() - send what is in the window now, then end the connection in order. */
 void client_finish(struct client *client);

@@ -146,6 +146,34 @@ static void stream_make_room(void *argument)
 	stream_schedule_queued(stream);
 }
 
+/* The metadata has changed: each framed client gets it before the next block. */
+static void stream_metadata_changed(struct stream *stream)
+{
+	struct client *client;
+
+	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
+		client_send_metadata(client);
+}
+
+/* Return: true if it has changed. */
+static bool stream_refresh_metadata(struct stream *stream)
+{
+	bool changed = stream_frames_refresh(&stream->frames);
+
+	if (changed)
+		stream_metadata_changed(stream);
+	return changed;
+}
+
+/* Let clients send that have something else than blocks. */
+static void stream_requeue_all(struct stream *stream)
+{
+	struct client *client;
+
+	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
+		client_requeue(stream, client);
+}
+
 static void stream_block_filled(void *argument, struct block *block)
 {
 	struct stream *stream = argument;
@@ -155,6 +183,10 @@ static void stream_block_filled(void *argument, struct block *block)
 	stream->stats->bytes += block->length;
 	rate_note(&stream->stats->rate, stream->stats->bytes, stream->stats->last_block_ns);
 	stream->round_bytes += block->length;
+	if (stream->frames.stale)
+		stream_refresh_metadata(stream);
+	stream_frames_write(&stream->frames, block, window_head(stream->window),
+			    window_bytes(stream->window));
 	window_push(stream->window, block);
 }
 
@@ -164,6 +196,7 @@ static void stream_blocks_lost(void *argument, uint64_t blocks)
 
 	stream->stats->lost_blocks += blocks;
 	stream->stats->losses++;
+	stream_frames_note_lost(&stream->frames, blocks);
 }
 
 static void stream_record_broken(void *argument)
@@ -221,6 +254,8 @@ static void stream_source_restarted(void *argument)
 	struct stream *stream = argument;
 
 	stream->stats->source_restarts++;
+	if (stream_frames_begin_epoch(&stream->frames))
+		stream_metadata_changed(stream);
 }
 
 static void stream_source_ended(void *argument, const char *why)
@@ -562,6 +597,7 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 		.settings = &stream->settings->client,
 		.window = stream->window,
 		.memory = &stream->memory,
+		.frames = &stream->frames,
 		.latency = &stats->latency,
 		.sent = &stats->sent,
 		.callbacks = &client_callbacks,
@@ -569,7 +605,8 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 		.uncopied_budget_bytes = UNCOPIED_BUDGET,
 	};
 	stream_set_budget(stream);
-	if (stream->deferred && stream->retry && stream->window) {
+	if (stream->deferred && stream->retry && stream->window &&
+	    stream_frames_init(&stream->frames, stream->settings)) {
 		stream_memory_init(&stream->memory, &stream->settings->client, settings->ring_size);
 		stream_lag_init(&stream->lag, stream->settings, stream->window, &stream->queue);
 		stream_admission_init(&stream->admission, stream->settings, stats);
@@ -654,6 +691,8 @@ void stream_adapt(struct stream *stream, struct stream_settings *wanted)
 {
 	stream_settings_adapt(stream->settings, wanted);
 	stream_lag_adapt(&stream->lag);
+	if (stream_refresh_metadata(stream))
+		stream_requeue_all(stream);
 	if (stream->source)
 		source_adapt(stream->source);
 	if (stream->state == STREAM_RUNNING)
@@ -768,6 +807,7 @@ void stream_close(struct stream *stream)
 		event_free(stream->retry);
 	if (stream->deferred)
 		event_free(stream->deferred);
+	stream_frames_free(&stream->frames);
 	stream_settings_free(stream->settings);
 	free(stream);
 }

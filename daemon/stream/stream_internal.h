@@ -9,6 +9,7 @@
 #include "stream/endpoints.h"
 #include "stream/stream.h"
 #include "stream/stream_admission.h"
+#include "stream/stream_frames.h"
 #include "stream/stream_journal.h"
 #include "stream/stream_lag.h"
 #include "stream/stream_memory.h"
@@ -49,6 +50,7 @@ struct stream {
 	struct window *window;
 	struct stream_lag lag;
 	struct stream_memory memory;
+	struct stream_frames frames;
 
 	struct endpoints endpoints;
 	struct stream_admission admission;

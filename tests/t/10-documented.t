@@ -35,7 +35,7 @@ entry_of()
 {
 	awk -v name="$1" '
 		/^\.S[hs] / { inside = 0 }
-		/^\.It Cm [a-z-]+ No = / { inside = ($3 == name) }
+		/^\.It Cm [a-z-]+(\.KEY)? No = / { inside = ($3 == name || $3 == name ".KEY") }
 		inside' "$page_5"
 }
 
@@ -57,10 +57,10 @@ nothing_in()
 
 # ---- each has every option, in the order of the table, and no other ----
 
-sed -nE 's/^#?([a-z-]+) = .*/\1/p' "$sample" >"$work/in-sample"
+sed -nE 's/^#?([a-z-]+)(\.[a-z]+)? = .*/\1/p' "$sample" >"$work/in-sample"
 same "the sample has the options of the table" "$work/options" "$work/in-sample"
 
-sed -nE 's/^\.It Cm ([a-z-]+) No = .*/\1/p' "$page_5" >"$work/in-page"
+sed -nE 's/^\.It Cm ([a-z-]+)(\.KEY)? No = .*/\1/p' "$page_5" >"$work/in-page"
 same "dmacastd.conf.5 has the options of the table" "$work/options" "$work/in-page"
 
 grep -Eo -- '--[a-z-]+' <(sed '/^Example/,$d' "$work/help") | sort -u >"$work/long-options"
@@ -151,8 +151,8 @@ effective "$sample" >"$work/effective"
 : >"$work/refused"
 : >"$work/changed"
 for name in "${options[@]}"; do
-	grep -q "^#$name = " "$sample" || continue
-	sed "s/^#\($name = \)/\1/" "$sample" >"$work/one.conf"
+	grep -Eq "^#$name(\.[a-z]+)? = " "$sample" || continue
+	sed -E "s/^#($name(\.[a-z]+)? = )/\1/" "$sample" >"$work/one.conf"
 	case $name in
 	input | device) sed -i 's/^pattern = /#&/' "$work/one.conf" ;;
 	record-end) sed -i 's/^pattern = /#&/; s/^#\(input = \)/\1/' "$work/one.conf" ;;
@@ -160,14 +160,14 @@ for name in "${options[@]}"; do
 	effective "$work/one.conf" >"$work/one" ||
 		sed "s/^/$name: /" "$work/one" >>"$work/refused"
 	case $name in
-	input | device | record-size | record-end | control | metrics) ;; # an example, not the default
+	input | device | record-size | record-end | control | metrics | meta) ;; # an example, not the default
 	*) cmp -s "$work/one" "$work/effective" || echo "$name" >>"$work/changed" ;;
 	esac
 done
 nothing_in "each option of the sample can be set alone" "$work/refused"
 nothing_in "... and is set to what is in effect without it" "$work/changed"
 
-sed -E '/^#(input|device|record-size|record-end|control|metrics) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
+sed -E '/^#(input|device|record-size|record-end|control|metrics|meta\.[a-z]+) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
 effective "$work/all.conf" >"$work/all"
 same "all of them can be set at once" "$work/effective" "$work/all"
 

@@ -893,6 +893,8 @@ static const struct set {
 	{ "low-water", "3", FIELD_OF(stream_settings, low_water), 3 },
 	{ "lag-policy", "block", FIELD_OF(stream_settings, client.lag_policy), LAG_POLICY_BLOCK },
 	{ "zerocopy", "never", FIELD_OF(stream_settings, client.zerocopy), ZEROCOPY_NEVER },
+	{ "format", "framed", FIELD_OF(stream_settings, client.format), FORMAT_FRAMED },
+	{ "meta", "site=here", FIELD_OF(stream_settings, meta), 0 },
 	{ "max-clients", "99", FIELD_OF(stream_settings, client.max_clients), 99 },
 	{ "max-clients-per-address", "5", FIELD_OF(stream_settings, client.max_clients_per_address),
 	  5 },
@@ -964,8 +966,12 @@ static void write_set(bool device)
 	for (int scope = OPTION_DAEMON; scope <= OPTION_STREAM; scope++) {
 		strcat(text, scope == OPTION_DAEMON ? "[daemon]\n" : "[stream a]\n");
 		for (size_t i = 0; i < LENGTH(set); i++) {
-			if (goes_with(i, device) && (int)find_option(set[i].name)->scope == scope)
-				sprintf(text + strlen(text), "%s = %s\n", set[i].name, set[i].text);
+			const struct option_definition *option = find_option(set[i].name);
+
+			if (!goes_with(i, device) || (int)option->scope != scope)
+				continue;
+			sprintf(text + strlen(text), option->type->keyed ? "%s.%s\n" : "%s = %s\n",
+				set[i].name, set[i].text);
 		}
 	}
 	write_config_file(text, strlen(text));
@@ -1098,6 +1104,8 @@ static const struct {
 	{ "--input - --listen :1 --strict no --strict no", "--strict no: set before", "once", 0 },
 	{ "--input= --listen :1", "--input : ", "-, a path, unix:PATH", 0 },
 	{ "--input - --listen 1", "--listen 1: ", "HOST:PORT", 0 },
+	{ "--input - --listen :1 --meta a=1 --meta a=2", "--meta a=2: ", "each KEY once", 0 },
+	{ "--input - --listen :1 --meta site", "--meta site: ", "a KEY of 1 to 64 letters", 0 },
 	{ "--input - --listen :1 --hold x", "--hold x: ", "a whole number, from 0 to 100000", 0 },
 	{ "--input - --listen :1 --log-level loud", "--log-level loud: ", "one of error, warning",
 	  0 },

@@ -152,6 +152,8 @@ static void test_choices(void)
 		{ "zerocopy", "auto", ZEROCOPY_AUTO },
 		{ "zerocopy", "always", ZEROCOPY_ALWAYS },
 		{ "zerocopy", "never", ZEROCOPY_NEVER },
+		{ "format", "raw", FORMAT_RAW },
+		{ "format", "framed", FORMAT_FRAMED },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -216,11 +218,12 @@ static const char *other_value(const struct option_definition *option)
 		const struct option_type *type;
 		const char *text;
 	} value[] = {
-		{ &option_type_count, "7" },	 { &option_type_size, "1M" },
-		{ &option_type_duration, "7s" }, { &option_type_rate, "7/s" },
-		{ &option_type_boolean, "yes" }, { &option_type_input, "/other" },
-		{ &option_type_path, "/o" },	 { &option_type_address, ":7" },
-		{ &option_type_endpoint, ":7" }, { &option_type_record_end, "\\n" },
+		{ &option_type_count, "7" },	    { &option_type_size, "1M" },
+		{ &option_type_duration, "7s" },    { &option_type_rate, "7/s" },
+		{ &option_type_boolean, "yes" },    { &option_type_input, "/other" },
+		{ &option_type_path, "/o" },	    { &option_type_address, ":7" },
+		{ &option_type_endpoint, ":7" },    { &option_type_record_end, "\\n" },
+		{ &option_type_meta, "site=here" },
 	};
 
 	for (size_t i = 0; i < sizeof(value) / sizeof(value[0]); i++) {
@@ -323,8 +326,10 @@ static void test_copies(void)
 		      "%s is shared", option->name);
 	}
 	check(copy->name != settings.name && copy->listen.item != settings.listen.item &&
-		      copy->listen.item[0] != settings.listen.item[0],
-	      "the name or the endpoints are shared");
+		      copy->listen.item[0] != settings.listen.item[0] &&
+		      copy->meta.item != settings.meta.item &&
+		      copy->meta.item[0] != settings.meta.item[0],
+	      "the name, the endpoints or the metadata are shared");
 	stream_settings_clear(&settings);
 	check(!option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, &settings,
 			      &(struct stream_settings){ 0 }, names),
@@ -362,8 +367,77 @@ static void test_lists(void)
 	point("lists are compared and copied with all of their items");
 }
 
+static const struct {
+	const char *name, *value;
+	const char *expected; /* NULL: it is accepted */
+	const char *printed;
+} meta_lines[] = {
+	{ "meta.site", "Effelsberg, 100 m", NULL, "meta.site = Effelsberg, 100 m\n" },
+	{ "meta.a.B_c-9", "", NULL, "meta.a.B_c-9 = \n" },
+	{ "meta.unit", "\xc2\xb5V ; \"raw\"", NULL, "meta.unit = \"\xc2\xb5V ; \\\"raw\\\"\"\n" },
+	{ "meta.equals", "a=b", NULL, "meta.equals = a=b\n" },
+	{ "meta", "x", "a KEY of 1 to 64 letters", NULL },
+	{ "meta.", "x", "a KEY of 1 to 64 letters", NULL },
+	{ "meta.a b", "x", "a KEY of 1 to 64 letters", NULL },
+	{ "meta.0123456789012345678901234567890123456789012345678901234567890123", "x", NULL,
+	  "meta.0123456789012345678901234567890123456789012345678901234567890123 = x\n" },
+	{ "meta.01234567890123456789012345678901234567890123456789012345678901234", "x",
+	  "a KEY of 1 to 64 letters", NULL },
+	{ "meta.latin1", "\xb5V", "a text in UTF-8", NULL },
+	{ "meta.cut", "V\xc2", "a text in UTF-8", NULL },
+	{ "meta.overlong", "\xc0\x80", "a text in UTF-8", NULL },
+	{ "meta.surrogate", "\xed\xa0\x80", "a text in UTF-8", NULL },
+	{ "meta.beyond", "\xf4\x90\x80\x80", "a text in UTF-8", NULL },
+	{ "meta.emoji", "\xf0\x9f\x93\xa1", NULL, "meta.emoji = \xf0\x9f\x93\xa1\n" },
+	{ "meta.tab", "a\tb", "no control characters", NULL },
+	{ "meta.blank", " a", "no blank at either end", NULL },
+};
+
+static void test_meta(void)
+{
+	const struct option_definition *option = option_find(OPTION_STREAM, "meta.x");
+	struct stream_settings settings = { 0 };
+	char expected[OPTION_ERROR_TEXT], text[8192];
+
+	for (size_t i = 0; i < sizeof(meta_lines) / sizeof(meta_lines[0]); i++) {
+		const char *wrong = meta_lines[i].expected;
+		FILE *file = fmemopen(text, sizeof(text), "w");
+		bool set;
+
+		expected[0] = '\0';
+		set = option_set_line(option, &settings, meta_lines[i].name, meta_lines[i].value,
+				      expected);
+		check(set == !wrong && (!wrong || strstr(expected, wrong)), "%s = %s: expected %s",
+		      meta_lines[i].name, meta_lines[i].value, expected);
+		option_print(option, &settings, file);
+		fclose(file);
+		check(wrong || !strcmp(text, meta_lines[i].printed), "printed: %s", text);
+		stream_settings_clear(&settings);
+	}
+	check(!option_find(OPTION_STREAM, "metax") && !option_find(OPTION_STREAM, "format.x") &&
+		      !option_find(OPTION_DAEMON, "meta.x"),
+	      "found by another name");
+	point("a line of metadata has a key in its name, and is printed as it is read");
+
+	check(option_set(option, &settings, "a=1", expected) &&
+		      option_set(option, &settings, "ab=2", expected),
+	      "expected %s", expected);
+	check(!option_set(option, &settings, "a=3", expected) && strstr(expected, "once"),
+	      "expected %s", expected);
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "long=", 5);
+	text[4096 - strlen("meta. = ") + 2] = '\0';
+	check(!option_set(option, &settings, text, expected) && strstr(expected, "shorter"),
+	      "expected %s", expected);
+	text[4096 - strlen("meta. = ") + 1] = '\0';
+	check(option_set(option, &settings, text, expected), "expected %s", expected);
+	stream_settings_clear(&settings);
+	point("each key once, and no line that a file cannot hold");
+}
+
 int main(void)
 {
+	test_meta();
 	test_names();
 	test_fields();
 	test_option_help();

@@ -840,7 +840,7 @@ static void transfer_framed(struct link *link, uint64_t bytes)
 	}
 }
 
-static void test_framed(void)
+static void test_framed_sends(void)
 {
 	static const enum zerocopy_mode modes[] = { ZEROCOPY_ALWAYS, ZEROCOPY_NEVER,
 						    ZEROCOPY_AUTO };
@@ -882,7 +882,7 @@ static void test_send_copy(void)
 
 int main(void)
 {
-	test_framed();
+	test_framed_sends();
 	test_send_copy();
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		test_family(&families[i]);

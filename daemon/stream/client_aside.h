@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A frame of a client that is no block: metadata, or the end of the stream. It is sent between two blocks, by
+ * copying, so no completion refers to it; what the socket does not accept stays for the next call.
+ */
+#ifndef DMACAST_CLIENT_ASIDE_H
+#define DMACAST_CLIENT_ASIDE_H
+
+#include "lib/frame.h"
+#include "lib/shared_bytes.h"
+#include "send/zerocopy.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct client_aside {
+	unsigned char header[FRAME_HEADER_BYTES];
+	struct shared_bytes *payload; /* NULL: none */
+	uint32_t left; /* bytes to send, of header and payload; 0: there is no frame */
+};
+
+/**
+ * client_aside_set() - prepare a frame; none may be left.
+ * @frame: its length and its times are set here
+ * @payload: kept until it is sent; NULL: none
+ */
+void client_aside_set(struct client_aside *aside, struct frame frame, struct shared_bytes *payload);
+
+/** client_aside_send() - send what is left, of a frame that is there. Return: as zerocopy_send(). */
+ssize_t client_aside_send(struct client_aside *aside, struct zerocopy *zerocopy);
+
+/** client_aside_is_left() - return true while there is something to send. */
+static inline bool client_aside_is_left(const struct client_aside *aside)
+{
+	return aside->left;
+}
+
+/** client_aside_clear() - forget what is left. */
+void client_aside_clear(struct client_aside *aside);
+
+#endif

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "stream/stream_frames.h"
+
+#include "config/escape.h"
+#include "lib/log.h"
+#include "lib/meta.h"
+#include "lib/units.h"
+
+#include <assert.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Set @object's member @name. A failure is a lack of memory: the texts of the settings are UTF-8. */
+static bool add_metadata_member(json_t *object, const char *name, json_t *value)
+{
+	return json_object_set_new(object, name, value) == 0;
+}
+
+static json_t *meta_object(const struct text_list *meta)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; object && i < meta->count; i++) {
+		char key[META_KEY_TEXT];
+		const char *value = meta_key(meta->item[i], key);
+
+		if (add_metadata_member(object, key, json_string(value)))
+			continue;
+		json_decref(object);
+		return NULL;
+	}
+	return object;
+}
+
+/* Return the rate of the stream in bytes per second; 0: none is configured. */
+static uint64_t configured_rate(const struct stream_settings *settings)
+{
+	const char *text = meta_find(&settings->meta, "rate");
+	uint64_t rate = settings->pattern;
+
+	if (text && !units_parse_rate(text, &rate))
+		rate = settings->pattern;
+	return rate == UNITS_RATE_MAX ? 0 : rate;
+}
+
+/* What the blocks are made of, if that is configured. */
+static bool add_records(json_t *object, const struct stream_settings *settings)
+{
+	char text[ESCAPE_TEXT(MAX_RECORD_END)];
+
+	if (settings->record_size)
+		return add_metadata_member(object, "record_size",
+					   json_integer((json_int_t)settings->record_size));
+	if (!settings->record_end.length)
+		return true;
+	escape_format(settings->record_end.byte, settings->record_end.length, text);
+	return add_metadata_member(object, "record_end", json_string(text));
+}
+
+static bool add_metadata_members(json_t *object, const struct stream_settings *settings,
+				 uint32_t epoch)
+{
+	uint64_t rate = configured_rate(settings);
+
+	return add_metadata_member(object, "stream", json_string(settings->name)) &&
+	       add_metadata_member(object, "epoch", json_integer(epoch)) &&
+	       add_metadata_member(object, "block_size",
+				   json_integer((json_int_t)settings->block_size)) &&
+	       add_records(object, settings) &&
+	       (!rate || add_metadata_member(object, "rate", json_integer((json_int_t)rate))) &&
+	       add_metadata_member(object, "meta", meta_object(&settings->meta));
+}
+
+/* Return the metadata as a text that the caller owns; NULL without memory. */
+static struct shared_bytes *make_metadata(const struct stream_settings *settings, uint32_t epoch)
+{
+	struct shared_bytes *metadata = NULL;
+	json_t *object = json_object();
+	char *text = NULL;
+
+	if (object && add_metadata_members(object, settings, epoch))
+		text = json_dumps(object, JSON_COMPACT);
+	if (text)
+		metadata = shared_bytes_create(text, strlen(text));
+	free(text);
+	json_decref(object);
+	return metadata;
+}
+
+static bool is_same_text(const struct shared_bytes *a, const struct shared_bytes *b)
+{
+	return a && b && a->length == b->length && !memcmp(a->bytes, b->bytes, a->length);
+}
+
+bool stream_frames_refresh(struct stream_frames *frames)
+{
+	struct shared_bytes *metadata = make_metadata(frames->settings, frames->epoch);
+
+	if (!metadata && !frames->stale)
+		log_error("stream %s: no memory for the metadata of frames; trying again with the "
+			  "next block",
+			  frames->settings->name);
+	frames->stale = !metadata;
+	if (!metadata)
+		return false;
+	if (is_same_text(metadata, frames->metadata)) {
+		shared_bytes_release(metadata);
+		return false;
+	}
+	shared_bytes_release(frames->metadata);
+	frames->metadata = metadata;
+	return true;
+}
+
+bool stream_frames_begin_epoch(struct stream_frames *frames)
+{
+	frames->epoch = frame_new_epoch(frames->epoch);
+	frames->starts = true;
+	return stream_frames_refresh(frames);
+}
+
+bool stream_frames_init(struct stream_frames *frames, const struct stream_settings *settings)
+{
+	*frames = (struct stream_frames){
+		.settings = settings,
+		.epoch = frame_new_epoch(0),
+		.starts = true,
+	};
+	frames->metadata = make_metadata(settings, frames->epoch);
+	return frames->metadata;
+}
+
+void stream_frames_note_lost(struct stream_frames *frames, uint64_t blocks)
+{
+	frames->lost_blocks += blocks;
+}
+
+void stream_frames_write(struct stream_frames *frames, struct block *block, uint64_t sequence,
+			 uint64_t position)
+{
+	uint64_t lost = frames->lost_blocks;
+	uint64_t block_size = frames->settings->block_size;
+	int flags = (lost ? FRAME_LOSS : 0) | (block->length < block_size ? FRAME_SHORT : 0) |
+		    (frames->starts ? FRAME_START : 0);
+	const struct frame frame = {
+		.flags = (uint16_t)flags,
+		.length = block->length,
+		.epoch = frames->epoch,
+		.sequence = sequence,
+		.position = position,
+		.realtime_ns = block->realtime_ns,
+		.monotonic_ns = block->captured_ns,
+		.lost_bytes = lost * block_size,
+		.lost_blocks = lost < UINT32_MAX ? (uint32_t)lost : UINT32_MAX,
+	};
+
+	/* Nothing transmits the header: it follows from the pins, as for the block. */
+	assert(!block->pins && !block->in_window);
+	frame_encode(&frame, block->header);
+	frames->starts = false;
+	frames->lost_blocks = 0;
+}
+
+void stream_frames_free(struct stream_frames *frames)
+{
+	shared_bytes_release(frames->metadata);
+	frames->metadata = NULL;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What framed clients of a stream get besides its blocks: the headers of the blocks, and metadata. Headers are
+ * written for each block, also while no client is framed: one may join at any time.
+ *
+ *   stream_frames_begin_epoch() ─▶ START in the next header, other metadata
+ *   stream_frames_note_lost()   ─▶ LOSS in the next header
+ */
+#ifndef DMACAST_STREAM_FRAMES_H
+#define DMACAST_STREAM_FRAMES_H
+
+#include "lib/frame.h"
+#include "lib/settings.h"
+#include "lib/shared_bytes.h"
+#include "ring/block.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct stream_frames {
+	const struct stream_settings *settings;
+	uint32_t epoch;
+	bool starts;		       /* the next block is the first one of the epoch */
+	uint64_t lost_blocks;	       /* at the source before the next block */
+	struct shared_bytes *metadata; /* JSON text */
+	bool stale;		       /* there was no memory for newer metadata */
+};
+
+/**
+ * stream_frames_init() - begin the first epoch.
+ * @settings: must outlive @frames
+ *
+ * Return: false without memory.
+ */
+bool stream_frames_init(struct stream_frames *frames, const struct stream_settings *settings);
+
+/** stream_frames_begin_epoch() - the source was opened again. Return: as stream_frames_refresh(). */
+bool stream_frames_begin_epoch(struct stream_frames *frames);
+
+/**
+ * stream_frames_refresh() - make the metadata again.
+ *
+ * Return: true if it has changed. Without memory it stays as it is and is stale.
+ */
+bool stream_frames_refresh(struct stream_frames *frames);
+
+/** stream_frames_note_lost() - @blocks were lost before the block that follows. */
+void stream_frames_note_lost(struct stream_frames *frames, uint64_t blocks);
+
+/**
+ * stream_frames_write() - write the header of a block that enters the window next.
+ * @sequence, @position: those that it will have
+ */
+void stream_frames_write(struct stream_frames *frames, struct block *block, uint64_t sequence,
+			 uint64_t position);
+
+/** stream_frames_free() - release the metadata. */
+void stream_frames_free(struct stream_frames *frames);
+
+#endif
