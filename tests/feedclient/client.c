@@ -103,6 +103,28 @@ void client_close_socket(struct client *client)
 	client->fd = -1;
 }
 
+/* ---- Bytes ---- */
+
+void client_check_begin(struct client *client)
+{
+	check_begin(&client->check, client->number);
+	frames_begin(&client->frames, client->number);
+}
+
+bool client_check_received(struct client *client, size_t length)
+{
+	if (opt.framed && !opt.discard)
+		return frames_received(&client->frames, check_buffer, length);
+	return check_received(&client->check, length, false);
+}
+
+bool client_check_finish(struct client *client, enum ending ending)
+{
+	if (opt.framed && !opt.discard)
+		return frames_finish(&client->frames, ending == ENDING_EOF);
+	return check_finish(&client->check);
+}
+
 /* ---- Endings ---- */
 
 bool client_end_expected(enum ending ending)
@@ -142,7 +164,7 @@ void client_connect_later(struct client *client, uint64_t not_before)
 
 void client_end(struct client *client, enum ending ending)
 {
-	if (ending != ENDING_FAILED && !check_finish(&client->check))
+	if (ending != ENDING_FAILED && !client_check_finish(client, ending))
 		ending = ENDING_FAILED;
 	tally.endings[ending]++;
 	if (client->role == ROLE_STALL)
@@ -301,7 +323,7 @@ static void receive_feed(struct client *client)
 		client_end(client, client->reset_seen ? ENDING_RESET : ENDING_EOF);
 	} else {
 		client_count_received(client, (size_t)length);
-		if (!check_received(&client->check, (size_t)length, false))
+		if (!client_check_received(client, (size_t)length))
 			client_end(client, ENDING_FAILED);
 		else if (client->received >= bytes_goal(client))
 			goal_reached(client);
@@ -352,7 +374,7 @@ void client_begin(struct client *client, bool reset_seen)
 	client->sending = opt.send > 0;
 	client->credit = tick_credit();
 	client->credit_at = run.now;
-	check_begin(&client->check, client->number);
+	client_check_begin(client);
 }
 
 void client_run(struct client *client)

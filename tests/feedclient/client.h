@@ -11,6 +11,7 @@
 #define FEEDCLIENT_CLIENT_H
 
 #include "check.h"
+#include "frames.h"
 #include "run.h"
 #include "tally.h"
 
@@ -49,6 +50,7 @@ struct client {
 	struct client_list *list; /* the one list it is in, or NULL */
 	TAILQ_ENTRY(client) link;
 	struct check check;
+	struct frames frames; /* with --framed, instead of `check` */
 };
 
 /** client_create_all() - create run.clients, --clients of them; exit with 2 without memory. */
@@ -91,6 +93,15 @@ void client_run(struct client *client);
 
 /** client_event() - react to these events of epoll on its established connection. */
 void client_event(struct client *client, uint32_t events);
+
+/** client_check_begin() - begin to check the bytes of a connection. */
+void client_check_begin(struct client *client);
+
+/** client_check_received() - check @length bytes of check_buffer. Return: false if they are wrong. */
+bool client_check_received(struct client *client, size_t length);
+
+/** client_check_finish() - check the end of a connection. Return: false if it is wrong. */
+bool client_check_finish(struct client *client, enum ending ending);
 
 /** client_count_received() - count bytes that it received. */
 void client_count_received(struct client *client, size_t length);

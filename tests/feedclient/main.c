@@ -12,6 +12,9 @@
  *   first_offset_*         stream offsets of the connections' first bytes, "none" without any
  *   gaps, gap_bytes        forward jumps of the stream (--allow-gaps), and the bytes they left out
  *   cut_gaps               those of the gaps that begin within a block
+ *   frames, metadata, ends, starts   with --framed: blocks, frames with metadata, with END, with START
+ *   gap_blocks             ... blocks in the gaps
+ *   lost_blocks, lost_bytes   ... lost at the source, by the headers
  *   bad                    connections with wrong bytes
  *   unsure                 connections that ended less than 16 bytes after a gap, which is a guess
  *   seconds, rate          time since all were connected, and bytes per second
@@ -25,8 +28,8 @@
  *   options   command line            loop      epoll, timed work, signals
  *   tally     counts and failures     client    one client: reading, sending, endings
  *   check     bytes of a connection   connect   connections to the server
- *   lines     those of --lines
- *   report    result                  offline   --check-file, --generate
+ *   lines     those of --lines        offline   --check-file, --generate
+ *   frames    those of --framed       report    result
  *   run       state of all clients together
  */
 #include <stdlib.h>

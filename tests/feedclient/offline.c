@@ -37,7 +37,7 @@ static enum ending check_open_file(struct client *client)
 		if (length == 0)
 			return ENDING_EOF;
 		client_count_received(client, (size_t)length);
-		if (!check_received(&client->check, (size_t)length, false))
+		if (!client_check_received(client, (size_t)length))
 			return ENDING_FAILED;
 	}
 	return ENDING_DONE;
@@ -53,11 +53,11 @@ void offline_check(void)
 		tally_fail("%s: %s", opt.check_file, strerror(errno));
 		return;
 	}
-	check_begin(&client->check, client->number);
+	client_check_begin(client);
 	run.started_at = run_clock();
 	tally.connected = tally.joins = 1;
 	ending = check_open_file(client);
-	if (ending != ENDING_FAILED && !check_finish(&client->check))
+	if (ending != ENDING_FAILED && !client_check_finish(client, ending))
 		ending = ENDING_FAILED;
 	client->ending = ending;
 	tally.endings[ending]++;

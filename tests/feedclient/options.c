@@ -58,6 +58,9 @@ static const struct setting setting_table[] = {
 	{ "lines", FLAG, &opt.lines,
 	  "the feed is that of --generate with --lines: gaps are whole lines, and offsets their "
 	  "numbers" },
+	{ "framed", FLAG, &opt.framed, "the feed has frames; see dmacast-frame(5)" },
+	{ "metadata", TEXT, &opt.metadata,
+	  "... add the metadata of the first client to this file, a line for each frame" },
 	{ "discard", FLAG, &opt.discard, "count the bytes, do not check them" },
 	{ "rate", RATE, &opt.rate, "each client reads at most at this rate" },
 	{ "rcvbuf", SIZE, &opt.rcvbuf, "SO_RCVBUF of the sockets" },

@@ -32,6 +32,8 @@ struct options {
 	uint64_t block_size;
 	bool discard;
 	bool lines;
+	bool framed;
+	const char *metadata;
 	uint64_t rate;
 	uint64_t rcvbuf;
 	uint64_t read_size;

@@ -30,8 +30,15 @@ struct tally {
 	uint64_t first_offset_max;
 	uint64_t gaps;
 	uint64_t gap_bytes;
+	uint64_t gap_blocks;
 	uint64_t cut_gaps;
 	uint64_t unsure;
+	uint64_t frames; /* blocks with --framed, and what else comes with it */
+	uint64_t metadata;
+	uint64_t ends;
+	uint64_t starts;
+	uint64_t lost_blocks;
+	uint64_t lost_bytes;
 	uint64_t bad;
 	uint64_t failures;
 };
