@@ -325,6 +325,7 @@ unitdir := $(DESTDIR)$(PREFIX)/lib/systemd/system
 completiondir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
 examples := conf/dmacastd.conf conf/zynq-axi-dma.dtso conf/msgdma.dtso \
+	conf/dmacast_reader.py conf/dmacast_frame.ksy conf/dmacast_frame.lua \
 	kmod/dmacast.yaml systemd/dmacastd.socket
 units := dmacastd.service dmacastd@.service
 

@@ -15,7 +15,9 @@ from typing import Iterator
 from cell import LOOPBACK, NULL, SMALL, Cell
 from measurement import Way
 from peers import FED_DAEMON, PEERS, iperf3, iperf3_obstacle
-from server import AUTO, BARE_AGAIN, COPY, YARDSTICKS, ZEROCOPY, Server, bare, daemon, reference_mode
+from server import (
+    AUTO, BARE_AGAIN, COPY, YARDSTICKS, ZEROCOPY, Server, bare, daemon, framed, reference_mode,
+)  # fmt: skip
 
 # The cell in which the bare loop is measured twice.
 CONTROL_CLIENTS, CONTROL_BLOCK = 8, 256 << 10
@@ -24,6 +26,9 @@ LATENCY_CLIENTS = 8
 LATENCY_RATE = 100  # MiB/s
 LATENCY_SECONDS = 1.2
 LATENCY_BLOCKS = 300  # minimum, for the 99th percentile
+
+FRAMED_BLOCK = 256 << 10
+FRAMED_CLIENTS = 64  # maximum
 
 PEER_BLOCK = 256 << 10
 PEER_SECONDS = 0.3  # some are slow, and send in bursts
@@ -122,6 +127,21 @@ def _groups(cell: Cell, modes: list[str]) -> tuple[tuple[Server, ...], ...]:
 def matrix(choice: Choice, way: Way) -> list[Contest]:
     """The daemon beside the bare loop, each as fast as it can."""
     return [Contest(cell, _groups(cell, choice.modes), way) for cell in choice.cells()]
+
+
+def frames(choice: Choice, way: Way) -> list[Contest]:
+    """The daemon with a header before each block beside the daemon without."""
+    contests = []
+    for cell in choice.cells():
+        if cell.block != FRAMED_BLOCK or cell.clients > FRAMED_CLIENTS:
+            continue
+        if choice.sparse and cell.clients != CONTROL_CLIENTS:
+            continue
+        pairs = [(daemon(mode), framed(mode)) for mode in choice.modes]
+        # On loopback zero-copy and copying are apart, as in the matrix.
+        groups = tuple(pairs) if cell.transport == LOOPBACK else (sum(pairs, ()),)
+        contests.append(Contest(replace(cell, part="framed"), groups, way))
+    return contests
 
 
 def latency(choice: Choice, way: Way) -> list[Contest]:

@@ -24,6 +24,7 @@ ZEROCOPY = "zerocopy"
 COPY = "copy"
 AUTO = "auto"
 DAEMON = "dmacastd"
+FRAMED = "dmacastd framed"  # with a header before each block
 BARE = "bareloop"
 BARE_AGAIN = "bareloop again"  # the same server: shows the noise
 YARDSTICKS = ("nginx", "iperf3")  # send data from memory, without a feed
@@ -180,15 +181,28 @@ def _common(cell: Cell, place: Place) -> list[str]:
     return [word for option in options.items() for word in option]
 
 
+def _daemon_command(mode: str, cell: Cell, place: Place) -> list[str]:
+    zerocopy = {ZEROCOPY: "always", COPY: "never", AUTO: "auto"}[mode]
+    command = [str(BUILD / "dmacastd"), "--lag-policy", "block", "--zerocopy", zerocopy]
+    return command + _common(cell, place)
+
+
 def daemon(mode: str) -> Server:
     """dmacastd, configured so that no client loses a byte."""
-    zerocopy = {ZEROCOPY: "always", COPY: "never", AUTO: "auto"}[mode]
 
     def run(cell: Cell, place: Place) -> ContextManager[Running]:
-        command = [str(BUILD / "dmacastd"), "--lag-policy", "block", "--zerocopy", zerocopy]
-        return _listening(command + _common(cell, place), cell, place)
+        return _listening(_daemon_command(mode, cell, place), cell, place)
 
     return Server(DAEMON, mode, run)
+
+
+def framed(mode: str) -> Server:
+    """dmacastd with framed clients, otherwise as daemon()."""
+
+    def run(cell: Cell, place: Place) -> ContextManager[Running]:
+        return _listening(_daemon_command(mode, cell, place) + ["--format", "framed"], cell, place)
+
+    return Server(FRAMED, mode, run)
 
 
 def bare(mode: str, name: str = BARE) -> Server:

@@ -10,7 +10,7 @@ from cell import HUGE, LOOPBACK, NULL, SMALL, format_size
 from environment import Facts
 from memory_row import MemoryRow
 from sample import Sample
-from server import BARE, BARE_AGAIN, COPY, DAEMON, ZEROCOPY, reference_mode
+from server import BARE, BARE_AGAIN, COPY, DAEMON, FRAMED, ZEROCOPY, reference_mode
 from statistic import Series, ServerKey, Value, Where, by_cell, level, paired, ratio
 from targets import Result, daemon_beside, format_spread
 
@@ -174,6 +174,28 @@ def _control_text(samples: list[Sample], value: Value) -> str:
         f"{MODE_WORDS.get(pair.mode, pair.mode)} {format_spread(pair.ratio)}"
         for pair in paired(samples, value, BARE_AGAIN, BARE)
     )
+
+
+def framed(samples: list[Sample]) -> str:
+    """The daemon with a header before each block beside the daemon without."""
+    rows = []
+    cells = by_cell([sample for sample in samples if sample.part == "framed"])
+    for where, servers in cells.items():
+        for (name, mode), series in servers.items():
+            raw = servers.get((DAEMON, mode))
+            if name != FRAMED or not raw:
+                continue
+            rows.append([
+                where.transport, str(where.clients), format_size(where.block), PAGE_WORDS[where.pages],
+                MODE_WORDS.get(mode, mode), _cpu_text(series), _cpu_text(raw),
+                _ratio_text(series, raw, lambda s: s.cpu_per_gb),
+                _ratio_text(series, raw, lambda s: s.rate),
+            ])  # fmt: skip
+    head = [
+        "transport", "clients", "block", "pages", "mode", "framed: CPU ms/GB", "raw",
+        "framed to raw: CPU per GB", "rate",
+    ]  # fmt: skip
+    return table(head, rows, 5) if rows else "Not measured.\n"
 
 
 def latency(samples: list[Sample]) -> str:
