@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Iterator
 
-from cell import LOOPBACK, NULL, SMALL, Cell
+from cell import HUGE, LOOPBACK, NULL, SMALL, Cell
 from measurement import Way
 from peers import FED_DAEMON, PEERS, iperf3, iperf3_obstacle
 from server import (
@@ -134,6 +134,8 @@ def frames(choice: Choice, way: Way) -> list[Contest]:
     contests = []
     for cell in choice.cells():
         if cell.block != FRAMED_BLOCK or cell.clients > FRAMED_CLIENTS:
+            continue
+        if HUGE in choice.pages and cell.pages != HUGE:
             continue
         if choice.sparse and cell.clients != CONTROL_CLIENTS:
             continue
