@@ -67,6 +67,7 @@ block-size = 64K
 ring-size = 8M
 record-size = 4
 hold = 2
+format = framed
 [stream steady]
 device = /dev/dmacast/sim3
 listen = 0.0.0.0:7003
@@ -83,7 +84,7 @@ feed_start drops --clients 2 "${gaps[@]}" 64K "$(at 7000)"
 # What a device that cannot wait has to give meanwhile is lost from anywhere on, but not within a block.
 feed_start stalls --clients 2 --from-start --until-end --allow-gaps "$(at 7001)"
 sim 1 lossy Y
-feed_start errors --clients 2 "${gaps[@]}" 64K "$(at 7002)"
+feed_start errors --framed --clients 2 --from-start --until-end --block-size 64K "$(at 7002)"
 
 wait_until 60 counts sim0 overruns -ge 20
 ok $? "drop-oldest: blocks are taken back where a client holds up the ring"
@@ -125,9 +126,10 @@ compare "stall: one each time that the engine ran dry" "${difference#-}" -le 1
 is "stall: no block is taken back" "$overruns" 0
 is "stall: both have all bytes" "$(field bytes_min)" "$(field bytes_max)"
 
-feed_end_ok "errors: clients get whole blocks" errors
-is "errors: their gaps are the failed transfers" "$(field gap_bytes)" $((2 * 5 * block))
-is "errors: and a short one is none" "$(field gaps)" 2
+feed_end_ok "errors: framed clients get each block, and an end" errors
+is "errors: the headers say what the failed transfers lost, to the byte" \
+	"$(field lost_blocks) $(field lost_bytes)" "$((2 * 5)) $((2 * 5 * block))"
+is "errors: and that the clients lost nothing" "$(field gaps)" 0
 compare "errors: the log tells" "$(guest grep -c 'stream errors: .* blocks lost: transfers failed' \
 	/tmp/daemon.log)" -ge 1
 matches "errors: of short ones, too" <(guest cat /tmp/daemon.log) \
