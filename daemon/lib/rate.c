@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/rate.h"
 
+#include <stdbool.h>
+
 #define RATE_WINDOW_NS 1000000000ULL
-#define RATE_SILENCE_NS (2 * RATE_WINDOW_NS)
 
 void rate_note(struct rate *rate, uint64_t count, uint64_t now_ns)
 {
@@ -17,12 +18,20 @@ void rate_note(struct rate *rate, uint64_t count, uint64_t now_ns)
 	rate->changed_ns = now_ns;
 }
 
+/* The counter has stopped if it has not changed for much longer than it took before. */
+static bool rate_is_silent(const struct rate *rate, uint64_t now_ns)
+{
+	uint64_t usual_ns = rate->current.ns - rate->previous.ns;
+
+	return now_ns - rate->changed_ns >=
+	       2 * (usual_ns > RATE_WINDOW_NS ? usual_ns : RATE_WINDOW_NS);
+}
+
 uint64_t rate_per_second(const struct rate *rate, uint64_t count, uint64_t now_ns)
 {
 	const struct rate_point *since = &rate->previous;
 
-	if (!rate->changed_ns || now_ns - rate->changed_ns >= RATE_SILENCE_NS ||
-	    now_ns == since->ns)
+	if (!rate->changed_ns || rate_is_silent(rate, now_ns) || now_ns == since->ns)
 		return 0;
 	return (uint64_t)((double)(count - since->count) * 1e9 / (double)(now_ns - since->ns));
 }

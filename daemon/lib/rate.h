@@ -21,7 +21,7 @@ void rate_note(struct rate *rate, uint64_t count, uint64_t now_ns);
 
 /**
  * rate_per_second() - return the rate now, measured since one to two seconds ago, or since the change before the
- * last one if that is longer ago; 0 if the counter has not changed for two seconds.
+ * last one if that is longer ago; 0 if the counter has not changed for two seconds, and for twice as long as usual.
  */
 uint64_t rate_per_second(const struct rate *rate, uint64_t count, uint64_t now_ns);
 

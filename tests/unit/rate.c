@@ -78,6 +78,8 @@ static void test_slow_counter(void)
 	uint64_t count = 0, now = count_up(&rate, &count, 5000, 5 * SECOND, start, 20 * SECOND);
 
 	check_rate(&rate, count, now, 1000);
+	check_rate(&rate, count, now + 5 * SECOND, 500);
+	check_rate(&rate, count, now + 10 * SECOND, 0);
 	point("one that changes every few seconds has the rate between two changes");
 }
 
