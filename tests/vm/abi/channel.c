@@ -384,6 +384,16 @@ void check_held(uint64_t bytes, const char *when)
 	      bytes / page_size);
 }
 
+void check_held_soon(uint64_t bytes, const char *when)
+{
+	uint64_t end = clock_ns(CLOCK_MONOTONIC) + 20 * NS_PER_S * patience();
+
+	while (number_from("/sys/module/dmacast/parameters/held_pages") > bytes / page_size &&
+	       clock_ns(CLOCK_MONOTONIC) < end)
+		sleep_ms(20);
+	check_held(bytes, when);
+}
+
 static void sim_path(char *path, size_t size, const char *file)
 {
 	const char *number = strrchr(platform_device, '.');

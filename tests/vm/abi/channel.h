@@ -163,6 +163,12 @@ uint64_t number_from(const char *path);
 /* check_held() - check the bytes of pages that rings have, in a module with fault points (kmod/fault.h). */
 void check_held(uint64_t bytes, const char *when);
 
+/*
+ * check_held_soon() - the same, but wait for pages of former channels: the module notices some time after the
+ * last reference that it can free them.
+ */
+void check_held_soon(uint64_t bytes, const char *when);
+
 /* sim_unplug() - remove the engine, and restore it after @ms milliseconds; 0: never. */
 void sim_unplug(unsigned int ms);
 
