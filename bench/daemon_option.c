@@ -9,6 +9,6 @@ void daemon_option_set(struct stream_settings *settings, const char *name, const
 {
 	char expected[OPTION_ERROR_TEXT];
 
-	if (!option_set(option_find(OPTION_STREAM, name), settings, text, expected))
+	if (!option_set(option_find(OPTION_STREAM, name), OPTION_STREAM, settings, text, expected))
 		errx(2, "--%s %s: expected %s", name, text, expected);
 }

@@ -143,12 +143,8 @@ static void warn_if_socket_unused(void *argument, const char *name)
 
 	snprintf(text, sizeof(text), "systemd:%s", name);
 	for (size_t i = 0; i < config->stream_count; i++) {
-		const struct text_list *listen = &config->streams[i].listen;
-
-		for (size_t j = 0; j < listen->count; j++) {
-			if (!strcmp(listen->item[j], text))
-				return;
-		}
+		if (stream_settings_listens_on(&config->streams[i], text))
+			return;
 	}
 	log_warning("socket %s was passed by systemd but no stream uses it, so its clients would "
 		    "wait forever; add listen = %s or stop the socket unit",

@@ -45,14 +45,17 @@ static const struct option fixed_options[] = {
 static struct option *long_options(void)
 {
 	struct option *options = calloc(FIXED_OPTIONS + option_count + 1, sizeof(*options));
+	struct option *next = options + FIXED_OPTIONS;
 
 	if (!options)
 		return NULL;
 	memcpy(options, fixed_options, sizeof(fixed_options));
 	for (size_t i = 0; i < option_count; i++) {
-		options[FIXED_OPTIONS + i].name = option_table[i].name;
-		options[FIXED_OPTIONS + i].has_arg = required_argument;
-		options[FIXED_OPTIONS + i].val = OPTION_BASE + (int)i;
+		if (option_table[i].scope == OPTION_ENDPOINT)
+			continue;
+		*next++ = (struct option){ .name = option_table[i].name,
+					   .has_arg = required_argument,
+					   .val = OPTION_BASE + (int)i };
 	}
 	return options;
 }
@@ -114,7 +117,7 @@ static void set_table_option(struct parser *parser, size_t index, const char *te
 	if (parser->is_set[index] && !option->type->repeats) {
 		log_error("--%s %s: set before; expected once", option->name, text);
 		parser->errors++;
-	} else if (!settings || !option_set(option, settings, text, expected)) {
+	} else if (!settings || !option_set(option, option->scope, settings, text, expected)) {
 		if (*expected)
 			log_error("--%s %s: expected %s", option->name, text, expected);
 		else

@@ -28,6 +28,15 @@ static bool is_stream_name(const char *name)
 	return length && length <= MAX_STREAM_NAME && strspn(name, allowed) == length;
 }
 
+static struct stream_settings *config_find_stream(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->stream_count; i++) {
+		if (!strcmp(config->streams[i].name, name))
+			return &config->streams[i];
+	}
+	return NULL;
+}
+
 /* Return a copy of a new stream's name, or NULL with @expected as of config_add_stream(). */
 static char *copy_stream_name(const struct config *config, const char *name, const char **expected)
 {
@@ -35,12 +44,79 @@ static char *copy_stream_name(const struct config *config, const char *name, con
 	if (!is_stream_name(name))
 		return NULL;
 	*expected = "each stream once, under a name of its own";
-	for (size_t i = 0; i < config->stream_count; i++) {
-		if (!strcmp(config->streams[i].name, name))
+	if (config_find_stream(config, name))
+		return NULL;
+	*expected = NULL;
+	return strdup(name);
+}
+
+/* Return a copy of a new endpoint's name, or NULL with @expected as of config_add_endpoint(). */
+static char *copy_endpoint_name(const struct config *config, const char *name,
+				const char **expected)
+{
+	*expected = "an endpoint name of 1 to 32 letters, digits, '.', '_' or '-'";
+	if (!is_stream_name(name))
+		return NULL;
+	*expected = "each endpoint once, under a name of its own";
+	for (size_t i = 0; i < config->endpoint_count; i++) {
+		if (!strcmp(config->endpoints[i].settings.name, name))
 			return NULL;
 	}
 	*expected = NULL;
 	return strdup(name);
+}
+
+struct config_endpoint *config_add_endpoint(struct config *config, const char *name,
+					    const char **expected)
+{
+	struct config_endpoint endpoint = { .settings.name =
+						    copy_endpoint_name(config, name, expected) };
+	struct config_endpoint *endpoints;
+
+	if (endpoint.settings.name && config->endpoint_count == MAX_ENDPOINTS) {
+		*expected = "at most " TEXT(MAX_ENDPOINTS) " endpoints";
+		free(endpoint.settings.name);
+		return NULL;
+	}
+	if (!endpoint.settings.name)
+		return NULL;
+	endpoints = reallocarray(config->endpoints, config->endpoint_count + 1,
+				 sizeof(struct config_endpoint));
+	if (endpoints)
+		config->endpoints = endpoints;
+	endpoint.is_set = calloc(option_count, sizeof(*endpoint.is_set));
+	if (!endpoints || !endpoint.is_set) {
+		free(endpoint.is_set);
+		free(endpoint.settings.name);
+		return NULL;
+	}
+	endpoints += config->endpoint_count++;
+	*endpoints = endpoint;
+	return endpoints;
+}
+
+bool config_resolve_endpoint(struct config *config, struct config_endpoint *endpoint,
+			     const char **expected)
+{
+	struct endpoint_settings *settings = &endpoint->settings;
+	struct stream_settings *stream;
+
+	*expected = "stream = NAME, the stream that its clients receive";
+	if (!settings->stream)
+		return false;
+	stream = config_find_stream(config, settings->stream);
+	*expected = "the name of a stream of this file";
+	if (!stream)
+		return false;
+	*expected = "at least one listen = HOST:PORT";
+	if (!settings->listen.count)
+		return false;
+	*expected = NULL;
+	if (!option_inherit(settings, stream, endpoint->is_set) ||
+	    !stream_settings_add_endpoint(stream, settings))
+		return false;
+	*settings = (struct endpoint_settings){ 0 };
+	return true;
 }
 
 struct stream_settings *config_add_stream(struct config *config, const char *name,
@@ -97,8 +173,16 @@ static void config_warn_of_input(const struct stream_settings *stream)
 static void config_print_section(enum option_scope scope, const void *settings, FILE *file)
 {
 	for (size_t i = 0; i < option_count; i++) {
-		if (option_table[i].scope == scope)
-			option_print(&option_table[i], settings, file);
+		if (option_is_in(&option_table[i], scope))
+			option_print(&option_table[i], scope, settings, file);
+	}
+}
+
+static void config_print_endpoints(const struct stream_settings *stream, FILE *file)
+{
+	for (size_t i = 0; i < stream->endpoint_count; i++) {
+		fprintf(file, "\n[endpoint %s]\n", stream->endpoints[i].name);
+		config_print_section(OPTION_ENDPOINT, &stream->endpoints[i], file);
 	}
 }
 
@@ -109,6 +193,7 @@ void config_print(const struct config *config, FILE *file)
 	for (size_t i = 0; i < config->stream_count; i++) {
 		fprintf(file, "\n[stream %s]\n", config->streams[i].name);
 		config_print_section(OPTION_STREAM, &config->streams[i], file);
+		config_print_endpoints(&config->streams[i], file);
 		config_warn_of_input(&config->streams[i]);
 	}
 }
@@ -132,8 +217,21 @@ void config_renew(struct config *config, struct config *from)
 	from->stream_count = 0;
 }
 
+static void config_free_endpoints(struct config *config)
+{
+	while (config->endpoint_count) {
+		struct config_endpoint *endpoint = &config->endpoints[--config->endpoint_count];
+
+		endpoint_settings_clear(&endpoint->settings);
+		free(endpoint->is_set);
+	}
+	free(config->endpoints);
+	config->endpoints = NULL;
+}
+
 void config_free(struct config *config)
 {
+	config_free_endpoints(config);
 	daemon_settings_clear(&config->daemon);
 	config_free_streams(config);
 }

@@ -15,7 +15,14 @@
 
 /* Upper bounds, so that a configuration is checked and compared within milliseconds. */
 #define MAX_STREAMS 256
-#define MAX_ENDPOINTS 512U
+#define MAX_ENDPOINTS 512
+
+/* A section [endpoint NAME] that was read, before its stream is known. */
+struct config_endpoint {
+	struct endpoint_settings settings;
+	bool *is_set;	   /* for each option of the table */
+	unsigned int line; /* of the section in its file */
+};
 
 /* `file` and `log_level` come from the command line. */
 struct config {
@@ -24,6 +31,9 @@ struct config {
 	struct daemon_settings daemon;
 	struct stream_settings *streams;
 	size_t stream_count;
+	/* While a file is read; config_resolve_endpoints() gives each to its stream. */
+	struct config_endpoint *endpoints;
+	size_t endpoint_count;
 };
 
 /** config_init() - set @config to the defaults of the daemon and no streams. */
@@ -38,6 +48,23 @@ void config_init(struct config *config);
  */
 struct stream_settings *config_add_stream(struct config *config, const char *name,
 					  const char **expected);
+
+/**
+ * config_add_endpoint() - add an endpoint without settings; failures are those of config_add_stream().
+ *
+ * Return: the endpoint, valid until the next call, or NULL.
+ */
+struct config_endpoint *config_add_endpoint(struct config *config, const char *name,
+					    const char **expected);
+
+/**
+ * config_resolve_endpoint() - give an endpoint to its stream, and what it does not set the stream's values.
+ * @expected: out: on failure, what would be right; NULL: there was no memory
+ *
+ * Return: false after a failure.
+ */
+bool config_resolve_endpoint(struct config *config, struct config_endpoint *endpoint,
+			     const char **expected);
 
 /** config_rename_stream() - rename a stream of @config; failures are those of config_add_stream(). */
 bool config_rename_stream(struct config *config, struct stream_settings *stream, const char *name,

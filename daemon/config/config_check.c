@@ -198,8 +198,44 @@ static unsigned int check_meta(const struct stream_settings *stream, const char 
 	return 1;
 }
 
+/* Check the options of clients. @where: of the section */
+static unsigned int check_client(const struct client_settings *client,
+				 const struct stream_settings *stream, const char *where)
+{
+	char limit[UNITS_TEXT], size[UNITS_TEXT];
+
+	if (client->lag_policy == LAG_POLICY_BLOCK &&
+	    (client->lag_limit.bytes || client->lag_limit.microseconds)) {
+		log_error("%s lag-limit: expected lag-limit = none, or another lag-policy than "
+			  "block",
+			  where);
+		return 1;
+	}
+	if (client->lag_limit.bytes >= stream->ring_size) {
+		log_error("%s lag-limit = %s: expected less than ring-size, %s", where,
+			  units_format_size(client->lag_limit.bytes, limit),
+			  units_format_size(stream->ring_size, size));
+		return 1;
+	}
+	return 0;
+}
+
+static unsigned int check_sections(const struct stream_settings *stream, const char *origin)
+{
+	unsigned int errors = 0;
+	char where[512];
+
+	for (size_t i = 0; i < stream->endpoint_count; i++) {
+		snprintf(where, sizeof(where), "%s: [endpoint %s]", origin,
+			 stream->endpoints[i].name);
+		errors += check_client(&stream->endpoints[i].client, stream, where);
+	}
+	return errors;
+}
+
 static unsigned int check_stream_settings(const struct stream_settings *stream, const char *origin)
 {
+	uint64_t max_clients = stream_settings_max_clients(stream);
 	unsigned int errors = 0;
 	char where[512];
 
@@ -208,14 +244,17 @@ static unsigned int check_stream_settings(const struct stream_settings *stream, 
 	errors += check_ring_size(stream, where);
 	errors += check_records(stream, where);
 	errors += check_meta(stream, where);
-	if (!stream->listen.count) {
+	if (stream_settings_listens(stream))
+		errors += check_client(&stream->client, stream, where);
+	errors += check_sections(stream, origin);
+	if (!stream->listen.count && !stream->endpoint_count) {
 		log_error("%s: clients cannot connect; expected at least one listen = HOST:PORT",
 			  where);
 		errors++;
 	}
-	if (stream->hold > stream->client.max_clients) {
+	if (stream->hold > max_clients) {
 		log_error("%s hold = %" PRIu64 ": expected at most max-clients, %" PRIu64, where,
-			  stream->hold, stream->client.max_clients);
+			  stream->hold, max_clients);
 		errors++;
 	}
 	return errors;
@@ -223,7 +262,7 @@ static unsigned int check_stream_settings(const struct stream_settings *stream, 
 
 /* A TCP address that an option makes the daemon listen on. */
 struct claim {
-	const struct stream_settings *stream; /* NULL: the daemon itself */
+	const char *kind, *name; /* "stream" or "endpoint", and its name; NULL: the daemon itself */
 	const char *option, *text;
 	char endpoint[300]; /* the same address, for endpoint_conflicts() */
 	int port;	    /* 0: a socket of the service manager, or any port */
@@ -234,14 +273,14 @@ struct claims {
 	size_t count;
 };
 
-static void claims_add(struct claims *claims, const struct stream_settings *stream,
+static void claims_add(struct claims *claims, const char *kind, const char *name,
 		       const char *option, const char *text, const char *endpoint)
 {
 	struct claim *claim = &claims->item[claims->count++];
 	struct endpoint parsed;
 	const char *expected;
 
-	*claim = (struct claim){ .stream = stream, .option = option, .text = text };
+	*claim = (struct claim){ .kind = kind, .name = name, .option = option, .text = text };
 	strlcpy(claim->endpoint, endpoint, sizeof(claim->endpoint));
 	if (endpoint_parse(endpoint, &parsed, &expected) && !parsed.socket_name)
 		claim->port = atoi(parsed.address.port);
@@ -253,13 +292,13 @@ static void claims_add_metrics(struct claims *claims, const char *metrics)
 	char endpoint[300];
 
 	if (*metrics != ':') {
-		claims_add(claims, NULL, "metrics", metrics, metrics);
+		claims_add(claims, NULL, NULL, "metrics", metrics, metrics);
 		return;
 	}
 	snprintf(endpoint, sizeof(endpoint), "127.0.0.1%s", metrics);
-	claims_add(claims, NULL, "metrics", metrics, endpoint);
+	claims_add(claims, NULL, NULL, "metrics", metrics, endpoint);
 	snprintf(endpoint, sizeof(endpoint), "[::1]%s", metrics);
-	claims_add(claims, NULL, "metrics", metrics, endpoint);
+	claims_add(claims, NULL, NULL, "metrics", metrics, endpoint);
 }
 
 static void claims_add_input(struct claims *claims, const struct stream_settings *stream)
@@ -275,7 +314,33 @@ static void claims_add_input(struct claims *claims, const struct stream_settings
 	in_brackets = strchr(input.address.host, ':');
 	snprintf(endpoint, sizeof(endpoint), in_brackets ? "[%s]:%s" : "%s:%s", input.address.host,
 		 input.address.port);
-	claims_add(claims, stream, "input", stream->input, endpoint);
+	claims_add(claims, "stream", stream->name, "input", stream->input, endpoint);
+}
+
+static void claims_add_listen(struct claims *claims, const char *kind, const char *name,
+			      const struct text_list *listen)
+{
+	for (size_t i = 0; i < listen->count; i++)
+		claims_add(claims, kind, name, "listen", listen->item[i], listen->item[i]);
+}
+
+static void claims_add_stream(struct claims *claims, const struct stream_settings *stream)
+{
+	claims_add_input(claims, stream);
+	claims_add_listen(claims, "stream", stream->name, &stream->listen);
+	for (size_t i = 0; i < stream->endpoint_count; i++)
+		claims_add_listen(claims, "endpoint", stream->endpoints[i].name,
+				  &stream->endpoints[i].listen);
+}
+
+/* Return the number of `listen` lines of the stream and its sections. */
+static size_t claims_of_stream(const struct stream_settings *stream)
+{
+	size_t count = stream->listen.count;
+
+	for (size_t i = 0; i < stream->endpoint_count; i++)
+		count += stream->endpoints[i].listen.count;
+	return count;
 }
 
 /* Return: false without memory. */
@@ -284,20 +349,14 @@ static bool claims_collect(struct claims *claims, const struct config *config)
 	size_t count = 2 + config->stream_count;
 
 	for (size_t s = 0; s < config->stream_count; s++)
-		count += config->streams[s].listen.count;
+		count += claims_of_stream(&config->streams[s]);
 	*claims = (struct claims){ .item = calloc(count, sizeof(*claims->item)) };
 	if (!claims->item)
 		return false;
 	if (config->daemon.metrics)
 		claims_add_metrics(claims, config->daemon.metrics);
-	for (size_t s = 0; s < config->stream_count; s++) {
-		const struct stream_settings *stream = &config->streams[s];
-
-		claims_add_input(claims, stream);
-		for (size_t i = 0; i < stream->listen.count; i++)
-			claims_add(claims, stream, "listen", stream->listen.item[i],
-				   stream->listen.item[i]);
-	}
+	for (size_t s = 0; s < config->stream_count; s++)
+		claims_add_stream(claims, &config->streams[s]);
 	return true;
 }
 
@@ -316,30 +375,47 @@ static const struct claim *claims_earlier(const struct claims *claims, size_t nu
 
 static const char *claim_section(const struct claim *claim, char text[300])
 {
-	snprintf(text, 300, claim->stream ? "[stream %s]" : "[daemon]",
-		 claim->stream ? claim->stream->name : "");
+	if (claim->kind)
+		snprintf(text, 300, "[%s %s]", claim->kind, claim->name);
+	else
+		strlcpy(text, "[daemon]", 300);
 	return text;
+}
+
+/* Add the `listen` lines of one section to @count. Return: false after an error, which was logged. */
+static bool check_listen_count(const char *origin, const char *kind, const char *name,
+			       const struct text_list *listen, size_t *count)
+{
+	if (*count + listen->count > MAX_ENDPOINTS) {
+		log_error("%s: [%s %s] listen = %s: expected at most %d endpoints of all streams "
+			  "together",
+			  origin, kind, name, listen->item[MAX_ENDPOINTS - *count], MAX_ENDPOINTS);
+		return false;
+	}
+	*count += listen->count;
+	return true;
+}
+
+static bool check_stream_listen_count(const char *origin, const struct stream_settings *stream,
+				      size_t *count)
+{
+	bool right = check_listen_count(origin, "stream", stream->name, &stream->listen, count);
+
+	for (size_t i = 0; right && i < stream->endpoint_count; i++)
+		right = check_listen_count(origin, "endpoint", stream->endpoints[i].name,
+					   &stream->endpoints[i].listen, count);
+	return right;
 }
 
 /* Claims are compared in pairs. */
 static unsigned int check_endpoint_count(const struct config *config, const char *origin)
 {
+	bool right = true;
 	size_t count = 0;
 
-	for (size_t s = 0; s < config->stream_count; s++) {
-		const struct stream_settings *stream = &config->streams[s];
-
-		if (count + stream->listen.count > MAX_ENDPOINTS) {
-			log_error(
-				"%s: [stream %s] listen = %s: expected at most %u endpoints of all "
-				"streams together",
-				origin, stream->name, stream->listen.item[MAX_ENDPOINTS - count],
-				MAX_ENDPOINTS);
-			return 1;
-		}
-		count += stream->listen.count;
-	}
-	return 0;
+	for (size_t s = 0; right && s < config->stream_count; s++)
+		right = check_stream_listen_count(origin, &config->streams[s], &count);
+	return !right;
 }
 
 /* An address that is used twice would fail later, with a less clear message. */

@@ -19,6 +19,7 @@
 #define BLANKS " \t\n\v\f\r"
 #define NO_SECTION (-1)
 #define DAEMON_SECTION (-2)
+#define SECTIONS "[daemon], [stream NAME] or [endpoint NAME]"
 
 /* Size in bytes up to which a file is read, and the size of the buffer at first. */
 #define MAX_FILE_BYTES ((size_t)4 << 20)
@@ -42,8 +43,9 @@ struct reader {
 	unsigned int line_number;
 	char *value;	     /* of the option on this line */
 	const char *comment; /* behind the value, if that has no quotes; NULL: none */
-	int section;	     /* index into config->streams, or NO_SECTION, DAEMON_SECTION */
-	bool section_begun;  /* a known one or not */
+	enum option_scope scope;
+	int section;	    /* index into the streams or endpoints, or NO_SECTION, DAEMON_SECTION */
+	bool section_begun; /* a known one or not */
 	bool section_known;
 	unsigned int *
 		set_on_line; /* line number for each option of the table in this section; 0: not set */
@@ -82,19 +84,67 @@ static bool is_blank_or_comment(const char *text)
 	return !*text || *text == ';' || *text == '#';
 }
 
+static bool reader_begin_stream(struct reader *reader, const char *name, const char **expected)
+{
+	reader->scope = OPTION_STREAM;
+	if (!config_add_stream(reader->config, name, expected))
+		return false;
+	reader->section = (int)reader->config->stream_count - 1;
+	return true;
+}
+
+static bool reader_begin_endpoint(struct reader *reader, const char *name, const char **expected)
+{
+	struct config_endpoint *endpoint = config_add_endpoint(reader->config, name, expected);
+
+	reader->scope = OPTION_ENDPOINT;
+	if (!endpoint)
+		return false;
+	endpoint->line = reader->line_number;
+	reader->section = (int)reader->config->endpoint_count - 1;
+	return true;
+}
+
+/* Return what follows @kind and blanks in @name; NULL if it does not begin so. */
+static const char *section_name(const char *name, const char *kind)
+{
+	size_t length = strlen(kind);
+
+	if (strncmp(name, kind, length) || name[length] != ' ')
+		return NULL;
+	return name + length + strspn(name + length, " ");
+}
+
+/* Begin a section that has a name. Return: false after an error, which was logged. */
+static bool reader_begin_named(struct reader *reader, const char *section)
+{
+	const char *stream = section_name(section, "stream"), *expected = NULL;
+	const char *endpoint = section_name(section, "endpoint");
+
+	if (!stream && !endpoint)
+		reader_error(reader, "[%s]: unknown section; expected " SECTIONS, section);
+	else if (stream ? reader_begin_stream(reader, stream, &expected)
+			: reader_begin_endpoint(reader, endpoint, &expected))
+		return true;
+	else if (expected)
+		reader_error(reader, "[%s]: expected %s", section, expected);
+	else
+		reader_error(reader, "[%s]: no memory", section);
+	return false;
+}
+
 /* Begin a section. inih reports a section only with its first key, and there may be none. */
 static void reader_begin_section(struct reader *reader, const char *line)
 {
-	const char *end = find_outside_comment(line, "]"), *expected;
+	const char *end = find_outside_comment(line, "]");
 	char name[128];
 
 	memset(reader->set_on_line, 0, option_count * sizeof(*reader->set_on_line));
 	reader->section_begun = true;
 	reader->section_known = false;
 	if (!end || !is_blank_or_comment(end + 1)) {
-		reader_error(reader,
-			     "%.*s: expected [daemon] or [stream NAME], and nothing after it",
-			     MAX_SHOWN, line);
+		reader_error(reader, "%.*s: expected " SECTIONS ", and nothing after it", MAX_SHOWN,
+			     line);
 		return;
 	}
 	if ((size_t)snprintf(name, sizeof(name), "%.*s", (int)(end - line - 1), line + 1) >=
@@ -103,26 +153,16 @@ static void reader_begin_section(struct reader *reader, const char *line)
 		return;
 	}
 
-	if (!strcmp(name, "daemon")) {
-		if (reader->daemon_seen)
-			reader_error(reader, "[daemon]: expected only one such section");
-		reader->daemon_seen = true;
-		reader->section = DAEMON_SECTION;
-		reader->section_known = true;
-	} else if (!strncmp(name, "stream ", 7)) {
-		if (config_add_stream(reader->config, name + 7 + strspn(name + 7, " "),
-				      &expected)) {
-			reader->section = (int)reader->config->stream_count - 1;
-			reader->section_known = true;
-		} else if (expected) {
-			reader_error(reader, "[%s]: expected %s", name, expected);
-		} else {
-			reader_error(reader, "[%s]: no memory", name);
-		}
-	} else {
-		reader_error(reader, "[%s]: unknown section; expected [daemon] or [stream NAME]",
-			     name);
+	if (strcmp(name, "daemon") != 0) {
+		reader->section_known = reader_begin_named(reader, name);
+		return;
 	}
+	if (reader->daemon_seen)
+		reader_error(reader, "[daemon]: expected only one such section");
+	reader->daemon_seen = true;
+	reader->scope = OPTION_DAEMON;
+	reader->section = DAEMON_SECTION;
+	reader->section_known = true;
 }
 
 /* A command that is cut still runs, and does something else: say so. Of other values nothing is missing. */
@@ -238,9 +278,50 @@ static char *reader_read_line(char *buffer, int size, void *stream)
 
 static void *reader_settings(struct reader *reader)
 {
-	if (reader->section == DAEMON_SECTION)
-		return &reader->config->daemon;
-	return &reader->config->streams[reader->section];
+	struct config *config = reader->config;
+
+	switch (reader->scope) {
+	case OPTION_STREAM:
+		return &config->streams[reader->section];
+	case OPTION_ENDPOINT:
+		return &config->endpoints[reader->section].settings;
+	case OPTION_DAEMON:
+		break;
+	}
+	return &config->daemon;
+}
+
+/* Return where an option that is not in the sections of @scope belongs; NULL: nowhere. */
+static const char *right_section(enum option_scope scope, const char *name)
+{
+	static const char *const section[] = {
+		[OPTION_DAEMON] = "the section [daemon]",
+		[OPTION_STREAM] = "a section [stream NAME]",
+		[OPTION_ENDPOINT] = "a section [endpoint NAME]",
+	};
+
+	for (unsigned int other = OPTION_DAEMON; other <= OPTION_ENDPOINT; other++) {
+		if (other != scope && option_find((enum option_scope)other, name))
+			return section[other];
+	}
+	return NULL;
+}
+
+/* Note that the option was set. Return: false after an error, which was logged. */
+static bool reader_note_option(struct reader *reader, const struct option_definition *option,
+			       const char *section)
+{
+	unsigned int *set_on_line = &reader->set_on_line[option - option_table];
+
+	if (*set_on_line && !option->type->repeats) {
+		reader_error(reader, "[%s] %s: set before, on line %u; expected once", section,
+			     option->name, *set_on_line);
+		return false;
+	}
+	*set_on_line = reader->line_number;
+	if (reader->scope == OPTION_ENDPOINT)
+		reader->config->endpoints[reader->section].is_set[option - option_table] = true;
+	return true;
 }
 
 /* Set an option, for inih. Return: always 1; errors are counted here, and inih counts those of syntax. */
@@ -248,38 +329,29 @@ static int reader_handle_option(void *user, const char *section, const char *nam
 				const char *placeholder)
 {
 	struct reader *reader = user;
-	const char *value = reader->value;
+	const char *value = reader->value, *right;
 	const struct option_definition *option;
 	char expected[OPTION_ERROR_TEXT];
-	enum option_scope scope;
-	unsigned int *set_on_line;
 
 	(void)placeholder;
 	if (!reader->section_begun)
-		reader_error(reader, "%s: expected [daemon] or [stream NAME] before it", name);
+		reader_error(reader, "%s: expected " SECTIONS " before it", name);
 	if (!reader->section_known)
 		return 1; /* the section itself was reported */
-	scope = reader->section == DAEMON_SECTION ? OPTION_DAEMON : OPTION_STREAM;
-	option = option_find(scope, name);
+	option = option_find(reader->scope, name);
 	if (!option) {
-		if (option_find(scope == OPTION_DAEMON ? OPTION_STREAM : OPTION_DAEMON, name))
-			reader_error(reader, "[%s] %s: expected in %s", section, name,
-				     scope == OPTION_DAEMON ? "a section [stream NAME]"
-							    : "the section [daemon]");
+		right = right_section(reader->scope, name);
+		if (right)
+			reader_error(reader, "[%s] %s: expected in %s", section, name, right);
 		else
 			reader_error(reader, "[%s] %s: unknown option; see dmacastd.conf(5)",
 				     section, name);
 		return 1;
 	}
-	set_on_line = &reader->set_on_line[option - option_table];
-	if (*set_on_line && !option->type->repeats) {
-		reader_error(reader, "[%s] %s: set before, on line %u; expected once", section,
-			     name, *set_on_line);
+	if (!reader_note_option(reader, option, section))
 		return 1;
-	}
-	*set_on_line = reader->line_number;
 	reader_warn_of_cut(reader, name);
-	if (option_set_line(option, reader_settings(reader), name, value, expected))
+	if (option_set_line(option, reader->scope, reader_settings(reader), name, value, expected))
 		return 1;
 	if (*expected)
 		reader_error(reader, "[%s] %s = %.*s: expected %s", section, name, MAX_SHOWN, value,
@@ -287,6 +359,29 @@ static int reader_handle_option(void *user, const char *section, const char *nam
 	else
 		reader_error(reader, "[%s] %s: no memory", section, name);
 	return 1;
+}
+
+/* Give the endpoints to their streams, which may stand before or behind them. */
+static void reader_resolve_endpoints(struct reader *reader)
+{
+	struct config *config = reader->config;
+	const char *expected;
+
+	for (size_t i = 0; i < config->endpoint_count; i++) {
+		struct config_endpoint *endpoint = &config->endpoints[i];
+		const char *name = endpoint->settings.name, *stream = endpoint->settings.stream;
+
+		reader->line_number = endpoint->line;
+		if (config_resolve_endpoint(config, endpoint, &expected))
+			continue;
+		if (expected && stream)
+			reader_error(reader, "[endpoint %s] stream = %s: expected %s", name, stream,
+				     expected);
+		else if (expected)
+			reader_error(reader, "[endpoint %s]: expected %s", name, expected);
+		else
+			reader_error(reader, "[endpoint %s]: no memory", name);
+	}
 }
 
 /* Return what @mode is, if it is no regular file. */
@@ -405,6 +500,9 @@ static bool reader_parse(struct reader *reader)
 		reader->errors++;
 	}
 	free(reader->set_on_line);
+	/* Without the other errors, since a section may be unknown for one of them. */
+	if (!reader->errors)
+		reader_resolve_endpoints(reader);
 	return reader->errors == 0;
 }
 

@@ -24,7 +24,7 @@ static const char *const listen_when_words[] = { "now", "available", NULL };
 static const char *const overrun_words[] = { "drop-oldest", "stall", NULL };
 static const char *const huge_pages_words[] = { "auto", "never", "require", NULL };
 static const char *const pattern_form_words[] = { "offsets", "stamped", "resident", NULL };
-static const char *const lag_policy_words[] = { "drop", "disconnect", "block", NULL };
+static const char *const lag_policy_words[] = { "drop", "disconnect", "block", "latest", NULL };
 static const char *const half_close_words[] = { "keep", "end", NULL };
 static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
 static const char *const format_words[] = { "raw", "framed", NULL };
@@ -35,6 +35,17 @@ static const char *const format_words[] = { "raw", "framed", NULL };
 #define STREAM(option_name, field_name, type_name)                                     \
 	.name = option_name, .scope = OPTION_STREAM, .type = &option_type_##type_name, \
 	.field = offsetof(struct stream_settings, field_name)
+
+/* In [stream NAME] for its own endpoints, and in [endpoint NAME]. */
+#define CLIENT(option_name, field_name, type_name)  \
+	STREAM(option_name, field_name, type_name), \
+		.in_endpoint = true,                \
+		.endpoint_field = offsetof(struct endpoint_settings, field_name)
+
+/* In [endpoint NAME] only, and not on the command line. */
+#define ENDPOINT(option_name, field_name, type_name)                                     \
+	.name = option_name, .scope = OPTION_ENDPOINT, .type = &option_type_##type_name, \
+	.in_endpoint = true, .endpoint_field = offsetof(struct endpoint_settings, field_name)
 
 const struct option_definition option_table[] = {
 	{ DAEMON("log-level", log_level, choice), .effect = OPTION_AT_ONCE, .default_text = "info",
@@ -88,9 +99,11 @@ const struct option_definition option_table[] = {
 	  .help = "size of a record; no client begins or continues within one" },
 	{ STREAM("record-end", record_end, record_end),
 	  .help = "bytes at the end of each record, such as \\n, instead of a size" },
-	{ STREAM("listen", listen, endpoint), .effect = OPTION_AT_ONCE,
+	{ ENDPOINT("stream", stream, name), .effect = OPTION_AT_ONCE,
+	  .help = "the stream that clients of this endpoint receive" },
+	{ CLIENT("listen", listen, endpoint), .effect = OPTION_AT_ONCE,
 	  .help = "endpoint for clients, or systemd:NAME; may be given several times" },
-	{ STREAM("listen-when", listen_when, choice), .effect = OPTION_AT_ONCE,
+	{ CLIENT("listen-when", listen_when, choice), .effect = OPTION_AT_ONCE,
 	  .default_text = "now", .choices = listen_when_words,
 	  .help = "endpoint whose address is missing: refuse the start, or wait for it" },
 	{ STREAM("block-size", block_size, size), .default_text = "256K", .minimum = 4 * KIB,
@@ -103,44 +116,69 @@ const struct option_definition option_table[] = {
 	  .help = "number of free blocks at which the slowest client gives way" },
 	{ STREAM("huge-pages", huge_pages, choice), .default_text = "auto",
 	  .choices = huge_pages_words, .help = "use huge pages for the ring" },
-	{ STREAM("lag-policy", client.lag_policy, choice), .effect = OPTION_AT_ONCE,
+	{ CLIENT("lag-policy", client.lag_policy, choice), .effect = OPTION_AT_ONCE,
 	  .default_text = "drop", .choices = lag_policy_words,
 	  .help = "what happens to a client that is too slow" },
-	{ STREAM("zerocopy", client.zerocopy, choice), .effect = OPTION_NEW_CLIENTS,
+	{ CLIENT("lag-limit", client.lag_limit, lag), .effect = OPTION_AT_ONCE,
+	  .default_text = "none",
+	  .help = "apply lag-policy to a client that is this far behind, not only at low-water" },
+	{ CLIENT("zerocopy", client.zerocopy, choice), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "auto", .choices = zerocopy_words, .help = "send with MSG_ZEROCOPY" },
-	{ STREAM("format", client.format, choice), .effect = OPTION_NEW_CLIENTS,
+	{ CLIENT("format", client.format, choice), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "raw", .choices = format_words,
 	  .help = "send the blocks as they are, or with a header before each" },
 	{ STREAM("meta", meta, meta), .effect = OPTION_AT_ONCE,
 	  .help = "a text for framed clients; meta.KEY = TEXT in a file; may be given several "
 		  "times" },
-	{ STREAM("max-clients", client.max_clients, count), .effect = OPTION_AT_ONCE,
+	{ CLIENT("max-clients", client.max_clients, count), .effect = OPTION_AT_ONCE,
 	  .default_text = "4096", .minimum = 1, .maximum = 100000,
 	  .help = "maximum number of clients at the same time" },
-	{ STREAM("max-clients-per-address", client.max_clients_per_address, count),
+	{ CLIENT("max-clients-per-address", client.max_clients_per_address, count),
 	  .effect = OPTION_AT_ONCE, .default_text = "0", .maximum = 100000,
 	  .help = "maximum number of clients from one address; 0: no limit" },
-	{ STREAM("send-buffer", client.send_buffer, size), .effect = OPTION_NEW_CLIENTS,
+	{ CLIENT("connect-rate", client.connect_rate, count), .effect = OPTION_AT_ONCE,
+	  .default_text = "0", .maximum = 1000000,
+	  .help = "maximum number of new clients in a second; 0: no limit" },
+	{ CLIENT("allow", client.access, allow), .effect = OPTION_AT_ONCE,
+	  .help = "accept clients from these addresses; the last match of allow and deny decides" },
+	{ CLIENT("deny", client.access, deny), .effect = OPTION_AT_ONCE,
+	  .help = "refuse clients from these addresses; the last match of allow and deny decides" },
+	{ CLIENT("max-rate", client.max_rate, rate), .effect = OPTION_NEW_CLIENTS,
+	  .default_text = "max", .minimum = 1 * KIB, .maximum = UNITS_RATE_MAX,
+	  .help = "send to each client at most at this rate" },
+	{ CLIENT("send-buffer", client.send_buffer, size), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "auto", .has_auto = true, .minimum = 4 * KIB, .maximum = 1 * GIB,
 	  .help = "socket send buffer of each client" },
-	{ STREAM("notsent-lowat", client.notsent_lowat, size), .effect = OPTION_AT_ONCE,
+	{ CLIENT("notsent-lowat", client.notsent_lowat, size), .effect = OPTION_AT_ONCE,
 	  .default_text = "auto", .has_auto = true, .minimum = 4 * KIB, .maximum = 1 * GIB,
 	  .help = "give a client's socket more data only below this number of unsent bytes, or "
 		  "fewer" },
 	{ STREAM("socket-memory", client.socket_memory, size), .effect = OPTION_AT_ONCE,
 	  .default_text = "auto", .has_auto = true, .minimum = 64 * KIB, .maximum = 1024 * GIB,
 	  .help = "limit of the unsent data in the sockets of all clients, beyond 16K for each" },
-	{ STREAM("half-close", client.half_close, choice), .effect = OPTION_AT_ONCE,
+	{ CLIENT("half-close", client.half_close, choice), .effect = OPTION_AT_ONCE,
 	  .default_text = "keep", .choices = half_close_words,
 	  .help = "a client that shuts down its sending side: keep sending, or end the "
 		  "connection" },
-	{ STREAM("keepalive", client.keepalive, duration), .effect = OPTION_NEW_CLIENTS,
+	{ CLIENT("keepalive", client.keepalive, duration), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "30s", .maximum = 9 * HOUR,
 	  .help = "probe a client after this time of silence; 0: never" },
-	{ STREAM("user-timeout", client.user_timeout, duration), .effect = OPTION_NEW_CLIENTS,
+	{ CLIENT("user-timeout", client.user_timeout, duration), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "60s", .maximum = 9 * HOUR,
 	  .help = "end a client that acknowledges nothing for this time; 0: the kernel's own "
 		  "limits" },
+	{ CLIENT("congestion", client.congestion, word), .effect = OPTION_NEW_CLIENTS,
+	  .help = "the kernel's TCP congestion control for clients, such as bbr" },
+	{ CLIENT("dscp", client.dscp, dscp), .effect = OPTION_NEW_CLIENTS, .default_text = "0",
+	  .maximum = 63, .help = "mark packets to clients with this code point: EF, CS5, AF41, N" },
+	{ CLIENT("interface", client.interface, word), .effect = OPTION_AT_ONCE,
+	  .help = "accept clients on this network interface only" },
+	{ CLIENT("backlog", client.backlog, count), .effect = OPTION_AT_ONCE,
+	  .default_text = "4096", .minimum = 1, .maximum = 65535,
+	  .help = "maximum number of connections that wait to be accepted" },
+	{ CLIENT("reuse-port", client.reuse_port, boolean), .effect = OPTION_AT_ONCE,
+	  .default_text = "no",
+	  .help = "let other processes listen on the same address and share the clients" },
 };
 
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
@@ -154,34 +192,49 @@ static bool is_called(const struct option_definition *option, const char *name)
 	       (!name[length] || (option->type->keyed && name[length] == '.'));
 }
 
+bool option_is_in(const struct option_definition *option, enum option_scope scope)
+{
+	return option->scope == scope || (scope == OPTION_ENDPOINT && option->in_endpoint);
+}
+
+/* Return the member of @settings. */
+static const void *option_member(const struct option_definition *option, enum option_scope scope,
+				 const void *settings)
+{
+	return (const char *)settings +
+	       (scope == OPTION_ENDPOINT ? option->endpoint_field : option->field);
+}
+
 const struct option_definition *option_find(enum option_scope scope, const char *name)
 {
 	for (size_t i = 0; i < option_count; i++) {
-		if (option_table[i].scope == scope && is_called(&option_table[i], name))
+		if (option_is_in(&option_table[i], scope) && is_called(&option_table[i], name))
 			return &option_table[i];
 	}
 	return NULL;
 }
 
-bool option_set(const struct option_definition *option, void *settings, const char *text,
-		char expected[OPTION_ERROR_TEXT])
+bool option_set(const struct option_definition *option, enum option_scope scope, void *settings,
+		const char *text, char expected[OPTION_ERROR_TEXT])
 {
-	return option->type->parse(option, (char *)settings + option->field, text, expected);
+	return option->type->parse(
+		option, (void *)(uintptr_t)option_member(option, scope, settings), text, expected);
 }
 
-bool option_set_line(const struct option_definition *option, void *settings, const char *name,
-		     const char *value, char expected[OPTION_ERROR_TEXT])
+bool option_set_line(const struct option_definition *option, enum option_scope scope,
+		     void *settings, const char *name, const char *value,
+		     char expected[OPTION_ERROR_TEXT])
 {
 	const char *key = name + strlen(option->name);
 	char *text;
 	bool set;
 
 	if (!option->type->keyed)
-		return option_set(option, settings, value, expected);
+		return option_set(option, scope, settings, value, expected);
 	expected[0] = '\0';
 	if (asprintf(&text, "%s=%s", *key ? key + 1 : key, value) < 0)
 		return false;
-	set = option_set(option, settings, text, expected);
+	set = option_set(option, scope, settings, text, expected);
 	free(text);
 	return set;
 }
@@ -194,12 +247,40 @@ void option_set_defaults(enum option_scope scope, void *settings)
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *option = &option_table[i];
 
-		if (option->scope != scope || !option->default_text)
+		if (!option_is_in(option, scope) || !option->default_text)
 			continue;
 		/* A unit test checks that each default is accepted, and that none needs memory. */
-		accepted = option_set(option, settings, option->default_text, expected);
+		accepted = option_set(option, scope, settings, option->default_text, expected);
 		assert(accepted);
 	}
+}
+
+/* Return true if @is_set has an option with the same member as @option: `allow` and `deny` are one list. */
+static bool option_is_set(const struct option_definition *option, const bool *is_set)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		if (is_set[i] && option_table[i].in_endpoint &&
+		    option_table[i].endpoint_field == option->endpoint_field)
+			return true;
+	}
+	return false;
+}
+
+bool option_inherit(struct endpoint_settings *endpoint, const struct stream_settings *stream,
+		    const bool *is_set)
+{
+	bool complete = true;
+
+	for (size_t i = 0; complete && i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+
+		if (!option_is_in(option, OPTION_STREAM) || !option->in_endpoint ||
+		    option->type == &option_type_endpoint || option_is_set(option, is_set))
+			continue;
+		complete = option->type->copy(option, (char *)endpoint + option->endpoint_field,
+					      (const char *)stream + option->field);
+	}
+	return complete;
 }
 
 bool option_changes(enum option_scope scope, unsigned int effects, const void *a, const void *b,
@@ -209,9 +290,9 @@ bool option_changes(enum option_scope scope, unsigned int effects, const void *a
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *option = &option_table[i];
 
-		if (option->scope != scope || !(effects & OPTION_EFFECT(option->effect)) ||
-		    option->type->is_equal(option, (const char *)a + option->field,
-					   (const char *)b + option->field))
+		if (!option_is_in(option, scope) || !(effects & OPTION_EFFECT(option->effect)) ||
+		    option->type->is_equal(option, option_member(option, scope, a),
+					   option_member(option, scope, b)))
 			continue;
 		strlcat(names, *names ? ", " : "", OPTION_NAMES_TEXT);
 		strlcat(names, option->name, OPTION_NAMES_TEXT);
@@ -219,9 +300,10 @@ bool option_changes(enum option_scope scope, unsigned int effects, const void *a
 	return *names;
 }
 
-void option_print(const struct option_definition *option, const void *settings, FILE *file)
+void option_print(const struct option_definition *option, enum option_scope scope,
+		  const void *settings, FILE *file)
 {
-	option->type->print(option, (const char *)settings + option->field, file);
+	option->type->print(option, option_member(option, scope, settings), file);
 }
 
 void option_describe_value(const struct option_definition *option, FILE *file)

@@ -4,6 +4,7 @@
 #include "config/escape.h"
 #include "config/option_table.h"
 #include "config/quote.h"
+#include "lib/access.h"
 #include "lib/endpoint.h"
 #include "lib/input.h"
 #include "lib/meta.h"
@@ -75,9 +76,16 @@ static const char *format_count(uint64_t number, char text[UNITS_TEXT])
 	return text;
 }
 
+static bool number_copy(const struct option_definition *option, void *to, const void *from)
+{
+	(void)option;
+	*(uint64_t *)to = *(const uint64_t *)from;
+	return true;
+}
+
 #define NUMBER_FUNCTIONS                                                        \
 	.size = sizeof(uint64_t), .parse = number_parse, .print = number_print, \
-	.is_equal = number_is_equal, .describe = word_describe
+	.is_equal = number_is_equal, .copy = number_copy, .describe = word_describe
 
 const struct option_type option_type_count = {
 	NUMBER_FUNCTIONS,
@@ -111,6 +119,99 @@ const struct option_type option_type_rate = {
 	.format_number = units_format_rate,
 };
 
+/* The class selectors, the assured and the expedited forwarding of RFC 2474, 2597, 3246 and 8622. */
+static bool parse_dscp_name(const char *text, uint64_t *number)
+{
+	unsigned int a, b;
+	char end;
+
+	if (!strcmp(text, "EF"))
+		*number = 46;
+	else if (!strcmp(text, "LE"))
+		*number = 1;
+	else if (sscanf(text, "CS%1u%c", &a, &end) == 1 && a <= 7)
+		*number = (uint64_t)a * 8;
+	else if (sscanf(text, "AF%1u%1u%c", &a, &b, &end) == 2 && a >= 1 && a <= 4 && b >= 1 &&
+		 b <= 3)
+		*number = (uint64_t)a * 8 + (uint64_t)b * 2;
+	else
+		return false;
+	return true;
+}
+
+static bool parse_dscp(const char *text, uint64_t *number)
+{
+	return parse_dscp_name(text, number) || units_parse_count(text, number);
+}
+
+const struct option_type option_type_dscp = {
+	NUMBER_FUNCTIONS,
+	.word = "DSCP",
+	.expect = "a code point such as EF, CS5 or AF41, or its number",
+	.parse_number = parse_dscp,
+	.format_number = format_count,
+};
+
+/* ---- a size or a duration ---- */
+
+static bool lag_parse(const struct option_definition *option, void *field, const char *text,
+		      char expected[OPTION_ERROR_TEXT])
+{
+	struct lag_limit *limit = field;
+	uint64_t number;
+
+	(void)option;
+	if (!strcmp(text, "none")) {
+		*limit = (struct lag_limit){ 0 };
+	} else if (units_parse_size(text, &number) && number) {
+		*limit = (struct lag_limit){ .bytes = number };
+	} else if (units_parse_duration(text, &number) && number >= 1000) {
+		*limit = (struct lag_limit){ .microseconds = number };
+	} else {
+		strlcpy(expected, "a size such as 4M, a duration of 1ms or more, or none",
+			OPTION_ERROR_TEXT);
+		return false;
+	}
+	return true;
+}
+
+static void lag_print(const struct option_definition *option, const void *field, FILE *file)
+{
+	const struct lag_limit *limit = field;
+	char text[UNITS_TEXT] = "none";
+
+	if (limit->bytes)
+		units_format_size(limit->bytes, text);
+	else if (limit->microseconds)
+		units_format_duration(limit->microseconds, text);
+	value_print(option, text, file);
+}
+
+static bool lag_is_equal(const struct option_definition *option, const void *a, const void *b)
+{
+	const struct lag_limit *one = a, *other = b;
+
+	(void)option;
+	return one->bytes == other->bytes && one->microseconds == other->microseconds;
+}
+
+static bool lag_copy(const struct option_definition *option, void *to, const void *from)
+{
+	(void)option;
+	*(struct lag_limit *)to = *(const struct lag_limit *)from;
+	return true;
+}
+
+const struct option_type option_type_lag = {
+	.size = sizeof(struct lag_limit),
+	.word = "SIZE|DURATION",
+	.parse = lag_parse,
+	.print = lag_print,
+	.is_equal = lag_is_equal,
+	.copy = lag_copy,
+	.describe = word_describe,
+};
+
 /* ---- yes or no ---- */
 
 static bool boolean_parse(const struct option_definition *option, void *field, const char *text,
@@ -138,12 +239,20 @@ static bool boolean_is_equal(const struct option_definition *option, const void 
 	return *(const bool *)a == *(const bool *)b;
 }
 
+static bool boolean_copy(const struct option_definition *option, void *to, const void *from)
+{
+	(void)option;
+	*(bool *)to = *(const bool *)from;
+	return true;
+}
+
 const struct option_type option_type_boolean = {
 	.size = sizeof(bool),
 	.word = "yes|no",
 	.parse = boolean_parse,
 	.print = boolean_print,
 	.is_equal = boolean_is_equal,
+	.copy = boolean_copy,
 	.describe = word_describe,
 };
 
@@ -183,11 +292,19 @@ static void choice_describe(const struct option_definition *option, FILE *file)
 		fprintf(file, "%s%s", i ? "|" : "", option->choices[i]);
 }
 
+static bool choice_copy(const struct option_definition *option, void *to, const void *from)
+{
+	(void)option;
+	*(unsigned int *)to = *(const unsigned int *)from;
+	return true;
+}
+
 const struct option_type option_type_choice = {
 	.size = sizeof(unsigned int),
 	.parse = choice_parse,
 	.print = choice_print,
 	.is_equal = choice_is_equal,
+	.copy = choice_copy,
 	.describe = choice_describe,
 };
 
@@ -226,6 +343,15 @@ static bool text_is_equal(const struct option_definition *option, const void *a,
 
 	(void)option;
 	return one && other ? !strcmp(one, other) : one == other;
+}
+
+static bool text_copy(const struct option_definition *option, void *to, const void *from)
+{
+	const char *text = *(char *const *)from;
+
+	(void)option;
+	*(char **)to = text ? strdup(text) : NULL;
+	return !text || *(char **)to;
 }
 
 /* What --check prints must be readable as a file. */
@@ -279,9 +405,35 @@ static bool accepts_address(const char *text, char expected[OPTION_ERROR_TEXT])
 	return false;
 }
 
+/* @max: bytes that a name may have */
+static bool is_name(const char *text, size_t max)
+{
+	size_t length = strlen(text);
+
+	for (const char *p = text; *p; p++) {
+		if (!isgraph((unsigned char)*p) || *p == '/' || *p == ':')
+			return false;
+	}
+	return length && length <= max;
+}
+
+static bool accepts_name(const char *text, char expected[OPTION_ERROR_TEXT])
+{
+	strlcpy(expected, "the name of a section, of 1 to 32 characters", OPTION_ERROR_TEXT);
+	return is_name(text, 32);
+}
+
+/* The kernel's names of interfaces and of congestion controls have at most 15 bytes. */
+static bool accepts_word(const char *text, char expected[OPTION_ERROR_TEXT])
+{
+	strlcpy(expected, "a name of 1 to 15 characters, without blanks, '/' and ':'",
+		OPTION_ERROR_TEXT);
+	return is_name(text, 15);
+}
+
 #define TEXT_FUNCTIONS                                                    \
 	.size = sizeof(char *), .parse = text_parse, .print = text_print, \
-	.is_equal = text_is_equal, .describe = word_describe
+	.is_equal = text_is_equal, .copy = text_copy, .describe = word_describe
 
 const struct option_type option_type_input = {
 	TEXT_FUNCTIONS,
@@ -299,6 +451,18 @@ const struct option_type option_type_address = {
 	TEXT_FUNCTIONS,
 	.word = "HOST:PORT",
 	.accepts = accepts_address,
+};
+
+const struct option_type option_type_name = {
+	TEXT_FUNCTIONS,
+	.word = "NAME",
+	.accepts = accepts_name,
+};
+
+const struct option_type option_type_word = {
+	TEXT_FUNCTIONS,
+	.word = "NAME",
+	.accepts = accepts_word,
 };
 
 /* ---- lists of texts ---- */
@@ -324,7 +488,7 @@ static bool list_parse(const struct option_definition *option, void *field, cons
 	char **item, *copy;
 
 	if (list->count == MAX_LIST) {
-		snprintf(expected, OPTION_ERROR_TEXT, "at most %d of them in a stream", MAX_LIST);
+		snprintf(expected, OPTION_ERROR_TEXT, "at most %d of them in a section", MAX_LIST);
 		return false;
 	}
 	if (!option->type->accepts(text, expected) || !(copy = value_copy(text, expected)))
@@ -358,6 +522,18 @@ static bool list_is_equal(const struct option_definition *option, const void *a,
 	return equal;
 }
 
+static bool list_copy(const struct option_definition *option, void *to, const void *from)
+{
+	const struct text_list *list = from;
+	char expected[OPTION_ERROR_TEXT];
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (!list_parse(option, to, list->item[i], expected))
+			return false;
+	}
+	return true;
+}
+
 const struct option_type option_type_endpoint = {
 	.size = sizeof(struct text_list),
 	.repeats = true,
@@ -365,6 +541,7 @@ const struct option_type option_type_endpoint = {
 	.parse = list_parse,
 	.print = list_print,
 	.is_equal = list_is_equal,
+	.copy = list_copy,
 	.describe = word_describe,
 	.accepts = accepts_endpoint,
 };
@@ -480,4 +657,114 @@ const struct option_type option_type_meta = {
 	.is_equal = list_is_equal,
 	.describe = word_describe,
 	.accepts = accepts_meta,
+};
+
+/* ---- rules about addresses ---- */
+
+/* Upper bound of the rules: each connection is compared with them. */
+#define MAX_ACCESS_RULES 1024
+#define MAX_ACCESS_EXPECTED "at most 1024 prefixes in a section"
+
+/* Add a rule for each prefix of @text; on failure, none. */
+static bool access_add(struct access_list *list, bool allow, const char *text,
+		       char expected[OPTION_ERROR_TEXT])
+{
+	char copy[OPTION_ERROR_TEXT], *rest = copy, *word;
+	struct access_rule rule = { .allow = allow };
+	size_t before = list->count;
+	const char *wanted = "shorter lines; the option may be given several times";
+	bool added = strlcpy(copy, text, sizeof(copy)) < sizeof(copy);
+
+	expected[0] = '\0';
+	while (added && (word = strsep(&rest, " ,\t"))) {
+		if (!*word)
+			continue;
+		added = access_parse(word, &rule, &wanted);
+		if (added && list->count == MAX_ACCESS_RULES) {
+			added = false;
+			wanted = MAX_ACCESS_EXPECTED;
+		}
+		if (added && !access_list_add(list, &rule)) {
+			list->count = before;
+			return false;
+		}
+	}
+	if (added && list->count > before)
+		return true;
+	list->count = before;
+	strlcpy(expected, added ? "at least one prefix, or all" : wanted, OPTION_ERROR_TEXT);
+	return false;
+}
+
+static bool allow_parse(const struct option_definition *option, void *field, const char *text,
+			char expected[OPTION_ERROR_TEXT])
+{
+	(void)option;
+	return access_add(field, true, text, expected);
+}
+
+static bool deny_parse(const struct option_definition *option, void *field, const char *text,
+		       char expected[OPTION_ERROR_TEXT])
+{
+	(void)option;
+	return access_add(field, false, text, expected);
+}
+
+/* Print both kinds, since their order matters. */
+static void access_print(const struct option_definition *option, const void *field, FILE *file)
+{
+	const struct access_list *list = field;
+	char text[ACCESS_TEXT];
+
+	(void)option;
+	for (size_t i = 0; i < list->count; i++)
+		fprintf(file, "%s = %s\n", list->rule[i].allow ? "allow" : "deny",
+			access_format(&list->rule[i], text));
+}
+
+static void access_print_nothing(const struct option_definition *option, const void *field,
+				 FILE *file)
+{
+	(void)option;
+	(void)field;
+	(void)file;
+}
+
+static bool access_is_equal(const struct option_definition *option, const void *a, const void *b)
+{
+	(void)option;
+	return access_list_is_equal(a, b);
+}
+
+static bool access_copy(const struct option_definition *option, void *to, const void *from)
+{
+	(void)option;
+	return access_list_copy(to, from);
+}
+
+/* The list is copied with the first of its options. */
+static bool access_copy_nothing(const struct option_definition *option, void *to, const void *from)
+{
+	(void)option;
+	(void)to;
+	(void)from;
+	return true;
+}
+
+#define ACCESS_FUNCTIONS                                                       \
+	.size = sizeof(struct access_list), .repeats = true, .word = "PREFIX", \
+	.is_equal = access_is_equal, .describe = word_describe
+
+const struct option_type option_type_allow = {
+	ACCESS_FUNCTIONS,
+	.parse = allow_parse,
+	.print = access_print,
+	.copy = access_copy,
+};
+
+const struct option_type option_type_deny = {
+	ACCESS_FUNCTIONS,
+	.parse = deny_parse,
+	.print = access_print_nothing,
+	.copy = access_copy_nothing,
 };

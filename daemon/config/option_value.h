@@ -35,6 +35,8 @@ struct option_type {
 	void (*print)(const struct option_definition *option, const void *field, FILE *file);
 	/** is_equal() - return true if two fields have the same value. */
 	bool (*is_equal)(const struct option_definition *option, const void *a, const void *b);
+	/** copy() - give @to, which is unset, the value of @from. Return: false without memory. */
+	bool (*copy)(const struct option_definition *option, void *to, const void *from);
 	/** describe() - write what values the option accepts, as in "SIZE" or "drop|block". */
 	void (*describe)(const struct option_definition *option, FILE *file);
 
@@ -59,5 +61,11 @@ extern const struct option_type option_type_address;	/* see address.h (char *) *
 extern const struct option_type option_type_endpoint;	/* see endpoint.h (struct text_list) */
 extern const struct option_type option_type_record_end; /* see escape.h (struct record_end) */
 extern const struct option_type option_type_meta;	/* see meta.h (struct text_list) */
+extern const struct option_type option_type_name;	/* of a section (char *) */
+extern const struct option_type option_type_word;	/* name of a thing of the kernel (char *) */
+extern const struct option_type option_type_dscp;	/* code point, 0 to 63 (uint64_t) */
+extern const struct option_type option_type_lag;	/* size or duration (struct lag_limit) */
+/* Rules of one list, see access.h (struct access_list). The option's name says which kind it adds. */
+extern const struct option_type option_type_allow, option_type_deny;
 
 #endif

@@ -113,6 +113,20 @@ static bool report_mtu_probing(bool strict)
 	return !strict;
 }
 
+/* Return how many clients the stream may send to by zero-copy. */
+static uint64_t limits_zerocopy_clients(const struct stream_settings *stream)
+{
+	uint64_t clients = 0;
+
+	if (stream_settings_listens(stream) && stream->client.zerocopy != ZEROCOPY_NEVER)
+		clients = stream->client.max_clients;
+	for (size_t i = 0; i < stream->endpoint_count; i++) {
+		if (stream->endpoints[i].client.zerocopy != ZEROCOPY_NEVER)
+			clients += stream->endpoints[i].client.max_clients;
+	}
+	return clients;
+}
+
 bool limits_report(const struct daemon_settings *settings, const struct stream_settings *streams,
 		   size_t count)
 {
@@ -121,14 +135,14 @@ bool limits_report(const struct daemon_settings *settings, const struct stream_s
 	for (size_t i = 0; i < count; i++) {
 		uint64_t bytes;
 
-		clients += streams[i].client.max_clients;
-		if (streams[i].client.zerocopy == ZEROCOPY_NEVER)
+		clients += stream_settings_max_clients(&streams[i]);
+		if (!limits_zerocopy_clients(&streams[i]))
 			continue;
 		bytes = stream_settings_blocks(&streams[i]) * streams[i].block_size;
 		ring_bytes += bytes;
 		if (streams[i].device)
 			device_bytes += bytes;
-		zerocopy_clients += streams[i].client.max_clients;
+		zerocopy_clients += limits_zerocopy_clients(&streams[i]);
 	}
 	report_files(clients);
 	if (!zerocopy_clients)

@@ -101,6 +101,18 @@ const char *address_format(const struct sockaddr *sockaddr, char text[ADDRESS_TE
 	return text;
 }
 
+const unsigned char *address_bytes(const struct sockaddr *sockaddr, int *family)
+{
+	const struct in_addr *v4 = ipv4_of(sockaddr);
+
+	*family = v4 ? AF_INET : sockaddr->sa_family;
+	if (v4)
+		return (const unsigned char *)v4;
+	if (sockaddr->sa_family != AF_INET6)
+		return NULL;
+	return ((const struct sockaddr_in6 *)(const void *)sockaddr)->sin6_addr.s6_addr;
+}
+
 bool address_same_host(const struct sockaddr *a, const struct sockaddr *b)
 {
 	const struct in_addr *v4_a = ipv4_of(a), *v4_b = ipv4_of(b);

@@ -38,6 +38,50 @@ size_t text_list_count(const struct text_list *list, size_t end, const char *tex
 	return count;
 }
 
+static bool settings_copy_client(struct client_settings *copy,
+				 const struct client_settings *settings)
+{
+	bool complete;
+
+	*copy = *settings;
+	complete = settings_copy_text(&copy->congestion, settings->congestion);
+	complete &= settings_copy_text(&copy->interface, settings->interface);
+	complete &= access_list_copy(&copy->access, &settings->access);
+	return complete;
+}
+
+static bool settings_copy_endpoint(struct endpoint_settings *copy,
+				   const struct endpoint_settings *settings)
+{
+	bool complete;
+
+	*copy = *settings;
+	complete = settings_copy_text(&copy->name, settings->name);
+	complete &= settings_copy_text(&copy->stream, settings->stream);
+	complete &= settings_copy_list(&copy->listen, &settings->listen);
+	complete &= settings_copy_client(&copy->client, &settings->client);
+	return complete;
+}
+
+static bool settings_copy_endpoints(struct stream_settings *copy,
+				    const struct stream_settings *settings)
+{
+	copy->endpoint_count = 0;
+	copy->endpoints = NULL;
+	if (!settings->endpoint_count)
+		return true;
+	copy->endpoints = calloc(settings->endpoint_count, sizeof(*copy->endpoints));
+	if (!copy->endpoints)
+		return false;
+	while (copy->endpoint_count < settings->endpoint_count) {
+		size_t i = copy->endpoint_count++;
+
+		if (!settings_copy_endpoint(&copy->endpoints[i], &settings->endpoints[i]))
+			return false;
+	}
+	return true;
+}
+
 struct stream_settings *stream_settings_copy(const struct stream_settings *settings)
 {
 	struct stream_settings *copy = malloc(sizeof(*copy));
@@ -52,10 +96,29 @@ struct stream_settings *stream_settings_copy(const struct stream_settings *setti
 	complete &= settings_copy_text(&copy->device, settings->device);
 	complete &= settings_copy_list(&copy->listen, &settings->listen);
 	complete &= settings_copy_list(&copy->meta, &settings->meta);
+	complete &= settings_copy_client(&copy->client, &settings->client);
+	complete &= settings_copy_endpoints(copy, settings);
 	if (complete)
 		return copy;
 	stream_settings_free(copy);
 	return NULL;
+}
+
+void client_settings_clear(struct client_settings *settings)
+{
+	free(settings->congestion);
+	free(settings->interface);
+	access_list_clear(&settings->access);
+	*settings = (struct client_settings){ 0 };
+}
+
+void endpoint_settings_clear(struct endpoint_settings *settings)
+{
+	free(settings->name);
+	free(settings->stream);
+	settings_free_list(&settings->listen);
+	client_settings_clear(&settings->client);
+	*settings = (struct endpoint_settings){ 0 };
 }
 
 void stream_settings_clear(struct stream_settings *settings)
@@ -65,7 +128,66 @@ void stream_settings_clear(struct stream_settings *settings)
 	free(settings->device);
 	settings_free_list(&settings->listen);
 	settings_free_list(&settings->meta);
+	client_settings_clear(&settings->client);
+	while (settings->endpoint_count)
+		endpoint_settings_clear(&settings->endpoints[--settings->endpoint_count]);
+	free(settings->endpoints);
 	*settings = (struct stream_settings){ 0 };
+}
+
+bool stream_settings_add_endpoint(struct stream_settings *settings,
+				  const struct endpoint_settings *endpoint)
+{
+	struct endpoint_settings *endpoints =
+		reallocarray(settings->endpoints, settings->endpoint_count + 1,
+			     sizeof(struct endpoint_settings));
+
+	if (!endpoints)
+		return false;
+	endpoints[settings->endpoint_count++] = *endpoint;
+	settings->endpoints = endpoints;
+	return true;
+}
+
+const struct endpoint_settings *
+stream_settings_find_endpoint(const struct stream_settings *settings, const char *name)
+{
+	for (size_t i = 0; i < settings->endpoint_count; i++) {
+		if (!strcmp(settings->endpoints[i].name, name))
+			return &settings->endpoints[i];
+	}
+	return NULL;
+}
+
+bool stream_settings_listens_on(const struct stream_settings *settings, const char *text)
+{
+	bool found = text_list_count(&settings->listen, settings->listen.count, text);
+
+	for (size_t i = 0; !found && i < settings->endpoint_count; i++) {
+		const struct text_list *listen = &settings->endpoints[i].listen;
+
+		found = text_list_count(listen, listen->count, text);
+	}
+	return found;
+}
+
+uint64_t stream_settings_max_clients(const struct stream_settings *settings)
+{
+	uint64_t clients = stream_settings_listens(settings) ? settings->client.max_clients : 0;
+
+	for (size_t i = 0; i < settings->endpoint_count; i++)
+		clients += settings->endpoints[i].client.max_clients;
+	return clients;
+}
+
+bool stream_settings_only_blocks(const struct stream_settings *settings)
+{
+	bool blocks = !stream_settings_listens(settings) ||
+		      settings->client.lag_policy == LAG_POLICY_BLOCK;
+
+	for (size_t i = 0; blocks && i < settings->endpoint_count; i++)
+		blocks = settings->endpoints[i].client.lag_policy == LAG_POLICY_BLOCK;
+	return blocks;
 }
 
 void stream_settings_free(struct stream_settings *settings)

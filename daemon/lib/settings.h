@@ -9,12 +9,14 @@
 #ifndef DMACAST_SETTINGS_H
 #define DMACAST_SETTINGS_H
 
+#include "lib/access.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Same order as the words in option_table.c. */
-enum lag_policy { LAG_POLICY_DROP, LAG_POLICY_DISCONNECT, LAG_POLICY_BLOCK };
+enum lag_policy { LAG_POLICY_DROP, LAG_POLICY_DISCONNECT, LAG_POLICY_BLOCK, LAG_POLICY_LATEST };
 enum zerocopy_mode { ZEROCOPY_AUTO, ZEROCOPY_ALWAYS, ZEROCOPY_NEVER };
 enum on_end { ON_END_AUTO, ON_END_CLOSE, ON_END_WAIT };
 enum listen_when { LISTEN_NOW, LISTEN_AVAILABLE };
@@ -32,9 +34,19 @@ struct text_list {
 	size_t count;
 };
 
-/* What belongs to a client. All members can change while the stream runs. */
+/* A distance from the newest block, as bytes or as age. Both 0: no limit. */
+struct lag_limit {
+	uint64_t bytes;
+	uint64_t microseconds;
+};
+
+/*
+ * What belongs to a client and to the endpoints where it connects. All members can change while the
+ * stream runs.
+ */
 struct client_settings {
 	unsigned int lag_policy; /* enum lag_policy */
+	struct lag_limit lag_limit;
 	unsigned int half_close; /* enum half_close */
 	unsigned int zerocopy;	 /* enum zerocopy_mode */
 	unsigned int format;	 /* enum client_format */
@@ -45,6 +57,23 @@ struct client_settings {
 	uint64_t socket_memory;		  /* bytes, or SETTING_AUTO */
 	uint64_t keepalive;		  /* microseconds; 0: off */
 	uint64_t user_timeout;		  /* microseconds; 0: the kernel's own */
+	uint64_t connect_rate;		  /* connections a second; 0: no limit */
+	struct access_list access;	  /* the lines `allow` and `deny`, in their order */
+	uint64_t max_rate;		  /* bytes a second, or UNITS_RATE_MAX */
+	char *congestion;		  /* congestion control; NULL: the system's default */
+	uint64_t dscp;			  /* 0 to 63 */
+	char *interface;		  /* network interface; NULL: every one */
+	uint64_t backlog;		  /* connections */
+	bool reuse_port;
+};
+
+/* A section [endpoint NAME]. */
+struct endpoint_settings {
+	char *name;
+	char *stream;
+	struct text_list listen;
+	unsigned int listen_when; /* enum listen_when */
+	struct client_settings client;
 };
 
 #define MAX_RECORD_END 16
@@ -78,14 +107,16 @@ struct stream_settings {
 
 	/* All members from `listen` to the end can change while the stream runs. */
 	struct text_list listen;
-	unsigned int listen_when; /* enum listen_when */
-	uint64_t stop_timeout;	  /* microseconds from SIGTERM to SIGKILL for a command */
-	uint64_t input_timeout;	  /* microseconds; 0: never */
-	uint64_t hold;		  /* clients */
-	uint64_t flush;		  /* microseconds */
-	uint64_t low_water;	  /* blocks, or SETTING_AUTO */
-	struct text_list meta;	  /* see meta.h */
-	struct client_settings client;
+	unsigned int listen_when;      /* enum listen_when */
+	uint64_t stop_timeout;	       /* microseconds from SIGTERM to SIGKILL for a command */
+	uint64_t input_timeout;	       /* microseconds; 0: never */
+	uint64_t hold;		       /* clients */
+	uint64_t flush;		       /* microseconds */
+	uint64_t low_water;	       /* blocks, or SETTING_AUTO */
+	struct text_list meta;	       /* see meta.h */
+	struct client_settings client; /* of `listen` above */
+	struct endpoint_settings *endpoints; /* the sections of this stream */
+	size_t endpoint_count;
 };
 
 struct daemon_settings {
@@ -115,6 +146,23 @@ void stream_settings_free(struct stream_settings *settings);
 
 /** stream_settings_clear() - free what @settings own, and set all members to zero. */
 void stream_settings_clear(struct stream_settings *settings);
+
+/** client_settings_clear() - free what @settings own, and set all members to zero. */
+void client_settings_clear(struct client_settings *settings);
+
+/** endpoint_settings_clear() - free what @settings own, and set all members to zero. */
+void endpoint_settings_clear(struct endpoint_settings *settings);
+
+/**
+ * stream_settings_add_endpoint() - take over a section. Return: false without memory, and then @endpoint
+ * stays with the caller.
+ */
+bool stream_settings_add_endpoint(struct stream_settings *settings,
+				  const struct endpoint_settings *endpoint);
+
+/** stream_settings_find_endpoint() - find a section by its name. Return: NULL if there is none. */
+const struct endpoint_settings *
+stream_settings_find_endpoint(const struct stream_settings *settings, const char *name);
 
 /** daemon_settings_clear() - free what @settings own, and set all members to zero. */
 void daemon_settings_clear(struct daemon_settings *settings);
@@ -147,6 +195,21 @@ static inline bool stream_settings_device_returns(const struct stream_settings *
 {
 	return settings->device && settings->on_end != ON_END_CLOSE;
 }
+
+/** stream_settings_listens() - return true if clients can connect to the stream's own endpoints. */
+static inline bool stream_settings_listens(const struct stream_settings *settings)
+{
+	return settings->listen.count || !settings->endpoint_count;
+}
+
+/** stream_settings_listens_on() - return true if the stream or one of its sections has this endpoint. */
+bool stream_settings_listens_on(const struct stream_settings *settings, const char *text);
+
+/** stream_settings_max_clients() - return the sum of max-clients of the stream and its sections. */
+uint64_t stream_settings_max_clients(const struct stream_settings *settings);
+
+/** stream_settings_only_blocks() - return true if no client of the stream ever gives way. */
+bool stream_settings_only_blocks(const struct stream_settings *settings);
 
 /** stream_settings_low_water() - return the low-water mark in blocks, with "auto" resolved. */
 static inline uint64_t stream_settings_low_water(const struct stream_settings *settings)

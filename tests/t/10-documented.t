@@ -110,14 +110,14 @@ nothing_in "dmacastd.conf.5 has the range of each number" "$work/ranges"
 # effects_of WORD: options with this effect, in any order; those of the daemon only if they need no restart.
 effects_of()
 {
-	tr '\n' ' ' <daemon/config/option_table.c | sed 's/{ \(DAEMON\|STREAM\)(/\n&/g' |
-		sed -nE 's/^\{ (DAEMON|STREAM)\("([a-z-]+)"[^}]*/\1 \2 &/p' |
+	tr '\n' ' ' <daemon/config/option_table.c | sed 's/{ \(DAEMON\|STREAM\|CLIENT\|ENDPOINT\)(/\n&/g' |
+		sed -nE 's/^\{ (DAEMON|STREAM|CLIENT)\("([a-z-]+)"[^}]*/\1 \2 &/p' |
 		awk -v word="$1" '
 			{ effect = "AT_START" }
 			match($0, /\.effect = OPTION_[A-Z_]+/) {
 				effect = substr($0, RSTART + 17, RLENGTH - 17)
 			}
-			effect == word && ($1 == "STREAM" || word != "AT_START") { print $2 }' | sort
+			effect == word && ($1 != "DAEMON" || word != "AT_START") { print $2 }' | sort
 }
 
 # in_section TEXT: the options of this item of the section on reloading.
@@ -160,14 +160,14 @@ for name in "${options[@]}"; do
 	effective "$work/one.conf" >"$work/one" ||
 		sed "s/^/$name: /" "$work/one" >>"$work/refused"
 	case $name in
-	input | device | record-size | record-end | control | metrics | meta) ;; # an example, not the default
+	input | device | record-size | record-end | control | metrics | meta | allow | deny | congestion | interface) ;; # an example, not the default
 	*) cmp -s "$work/one" "$work/effective" || echo "$name" >>"$work/changed" ;;
 	esac
 done
 nothing_in "each option of the sample can be set alone" "$work/refused"
 nothing_in "... and is set to what is in effect without it" "$work/changed"
 
-sed -E '/^#(input|device|record-size|record-end|control|metrics|meta\.[a-z]+) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
+sed -E '/^#(input|device|record-size|record-end|control|metrics|meta\.[a-z]+|allow|deny|congestion|interface) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
 effective "$work/all.conf" >"$work/all"
 same "all of them can be set at once" "$work/effective" "$work/all"
 

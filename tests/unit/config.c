@@ -99,12 +99,44 @@ static const struct {
 	{ "nothing", TEXT(""), 0, "no stream", "at least one [stream NAME]", 0 },
 	{ "no stream", TEXT("[daemon]\nstrict = no\n"), 0, "no stream", "[stream NAME]", 0 },
 	{ "an unknown section", TEXT("\n[streams]\nx = y\n" STREAM), 2, "[streams]",
-	  "[daemon] or [stream NAME]", 0 },
+	  "[daemon], [stream NAME] or [endpoint NAME]", 0 },
 	{ "a section without a key", TEXT("[bogus]\n" STREAM), 1, "[bogus]", "[stream NAME]", 0 },
 	{ "a section in capitals", TEXT("[Daemon]\n" STREAM), 1, "[Daemon]", "[daemon]", 0 },
 	{ "a section without a name", TEXT("[]\n" STREAM), 1, "[]", "[stream NAME]", 0 },
 	{ "an option before any section", TEXT("strict = yes\n" STREAM), 1, "strict",
-	  "[daemon] or [stream NAME] before", 0 },
+	  "[daemon], [stream NAME] or [endpoint NAME] before", 0 },
+	{ "an endpoint without a name", TEXT("[endpoint]\n" STREAM), 1, "[endpoint]",
+	  "[endpoint NAME]", 0 },
+	{ "an endpoint twice",
+	  TEXT("[endpoint e]\nstream = a\nlisten = :2\n" STREAM "[endpoint e]\n"), 7,
+	  "[endpoint e]", "once, under a name of its own", 0 },
+	{ "an endpoint without a stream", TEXT("\n[endpoint e]\nlisten = :2\n" STREAM), 2,
+	  "[endpoint e]", "stream = NAME", 0 },
+	{ "an endpoint of an unknown stream",
+	  TEXT(STREAM "[endpoint e]\nlisten = :2\nstream = b\n"), 4, "[endpoint e] stream = b",
+	  "the name of a stream", 0 },
+	{ "an endpoint without an address", TEXT("[endpoint e]\nstream = a\n" STREAM), 1,
+	  "[endpoint e]", "at least one listen", 0 },
+	{ "a stream's option in an endpoint", TEXT(STREAM "[endpoint e]\nblock-size = 4K\n"), 5,
+	  "[endpoint e] block-size", "in a section [stream NAME]", 0 },
+	{ "an endpoint's option in a stream", TEXT(STREAM "stream = b\n"), 4, "[stream a] stream",
+	  "in a section [endpoint NAME]", 0 },
+	{ "an endpoint with the address of a stream",
+	  TEXT(STREAM "[endpoint e]\nstream = a\nlisten = *:7000\n"), 0,
+	  "[endpoint e] listen = *:7000: taken by [stream a], listen = :7000",
+	  "another address or port", 0 },
+	{ "an endpoint with the address of the metrics",
+	  TEXT("[daemon]\nmetrics = :9\n" STREAM "[endpoint e]\nstream = a\nlisten = :9\n"), 0,
+	  "[endpoint e] listen = :9: taken by [daemon], metrics", "another address or port", 0 },
+	{ "an endpoint that blocks with a limit",
+	  TEXT(STREAM "lag-limit = 1M\n[endpoint e]\nstream = a\nlisten = :2\n"
+		      "lag-policy = block\n"),
+	  0, "[endpoint e] lag-limit", "lag-limit = none", 0 },
+	{ "a limit of more than the ring", TEXT(STREAM "lag-limit = 16M\n"), 0,
+	  "[stream a] lag-limit = 16M", "less than ring-size, 16M", 0 },
+	{ "more clients awaited than there can be",
+	  TEXT(STREAM "hold = 5\nmax-clients = 2\n[endpoint e]\nstream = a\nlisten = :2\n"), 0,
+	  "[stream a] hold = 5", "at most max-clients, 4", 0 },
 	{ "[daemon] twice", TEXT("[daemon]\n[daemon]\n" STREAM), 2, "[daemon]", "only one", 0 },
 	{ "a stream twice", TEXT(STREAM "[stream b]\npattern = max\nlisten = :1\n" STREAM), 7,
 	  "[stream a]", "once, under a name of its own", 0 },
@@ -121,7 +153,7 @@ static const struct {
 	/* Lines */
 	{ "no equals sign", TEXT(STREAM "hold\n"), 4, "", "[section] or key = value", 0 },
 	{ "a section that does not end", TEXT(STREAM "\n[stream b\nhold = 1\n"), 5, "[stream b",
-	  "[stream NAME], and nothing after it", 0 },
+	  "[endpoint NAME], and nothing after it", 0 },
 	{ "an option behind a section", TEXT("[daemon] strict = yes\n" STREAM), 1, "[daemon]",
 	  "nothing after it", 0 },
 	{ "a byte order mark, then a blank", TEXT("\xef\xbb\xbf [daemon]\nbogus = 1\n" STREAM), 2,
@@ -434,16 +466,20 @@ static void test_same_terminal(void)
 /* Each option of the table refuses this value with an error. */
 static void test_wrong_values(void)
 {
+	static const char *const section[] = {
+		[OPTION_DAEMON] = "daemon",
+		[OPTION_STREAM] = "stream a",
+		[OPTION_ENDPOINT] = "endpoint a",
+	};
+
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *option = &option_table[i];
-		bool in_daemon = option->scope == OPTION_DAEMON;
+		const char *in = section[option->scope];
 		struct config config;
 		char text[256], start[128], key[64];
 
-		snprintf(text, sizeof(text), "%s\n\n%s = tcp:\\?\n",
-			 in_daemon ? "[daemon]" : "[stream a]", option->name);
-		snprintf(start, sizeof(start), "test: error: %s:3: [%s] ", path,
-			 in_daemon ? "daemon" : "stream a");
+		snprintf(text, sizeof(text), "[%s]\n\n%s = tcp:\\?\n", in, option->name);
+		snprintf(start, sizeof(start), "test: error: %s:3: [%s] ", path, in);
 		snprintf(key, sizeof(key), "] %s = tcp:\\?: ", option->name);
 		write_config_file(text, strlen(text));
 		check(!read_config(&config, path), "%s: taken", option->name);
@@ -564,12 +600,14 @@ static void test_many_errors(void)
 	point("a file that is something else: its first 50 errors");
 }
 
-/* Write so many streams, each with so many endpoints. */
-static void write_many_streams(unsigned int streams, unsigned int endpoints)
+/* Write sections of endpoints, with one each, of the first stream; then streams with their own endpoints. */
+static void write_many_streams(unsigned int sections, unsigned int streams, unsigned int endpoints)
 {
 	FILE *file = fopen(path, "w");
 	unsigned int port = 0;
 
+	for (unsigned int i = 0; i < sections; i++)
+		fprintf(file, "[endpoint e%u]\nstream = s0\nlisten = :%u\n", i, 10001 + i);
 	for (unsigned int i = 0; i < streams; i++) {
 		fprintf(file, "[stream s%u]\npattern = 1K/s\n", i);
 		for (unsigned int j = 0; j < endpoints; j++)
@@ -581,24 +619,29 @@ static void write_many_streams(unsigned int streams, unsigned int endpoints)
 static void test_config_bounds(void)
 {
 	static const struct {
-		unsigned int streams, endpoints;
+		unsigned int sections, streams, endpoints;
 		const char *key, *expected; /* NULL: right */
 	} table[] = {
-		{ 256, 2, NULL, NULL },
-		{ 257, 1, ":769: [stream s256]: ", "at most 256 streams" },
-		{ 8, 64, NULL, NULL },
-		{ 1, 65, ":67: [stream s0] listen = :65: ", "at most 64 of them" },
-		{ 9, 57, ": [stream s8] listen = :513: ", "at most 512 endpoints" },
+		{ 0, 256, 2, NULL, NULL },
+		{ 0, 257, 1, ":769: [stream s256]: ", "at most 256 streams" },
+		{ 0, 8, 64, NULL, NULL },
+		{ 0, 1, 65, ":67: [stream s0] listen = :65: ", "at most 64 of them" },
+		{ 0, 9, 57, ": [stream s8] listen = :513: ", "at most 512 endpoints" },
+		{ 511, 1, 1, NULL, NULL },
+		{ 512, 1, 1, ": [endpoint e511] listen = :10512: ", "at most 512 endpoints" },
+		{ 511, 1, 2, ": [endpoint e510] listen = :10511: ", "at most 512 endpoints" },
+		{ 448, 2, 33, ": [stream s1] listen = :65: ", "at most 512 endpoints" },
+		{ 513, 1, 1, ":1537: [endpoint e512]: ", "at most 512 endpoints" },
 	};
 
 	for (size_t i = 0; i < LENGTH(table); i++) {
 		struct config config;
 		bool right;
 
-		write_many_streams(table[i].streams, table[i].endpoints);
+		write_many_streams(table[i].sections, table[i].streams, table[i].endpoints);
 		right = read_config(&config, path);
-		check(right == !table[i].key, "%u streams of %u endpoints", table[i].streams,
-		      table[i].endpoints);
+		check(right == !table[i].key, "%u sections, %u streams of %u endpoints",
+		      table[i].sections, table[i].streams, table[i].endpoints);
 		check(right || is_logged("test: error: ", table[i].key, table[i].expected), "%s",
 		      capture.text);
 		config_free(&config);
@@ -606,13 +649,35 @@ static void test_config_bounds(void)
 	point("the number of streams and of endpoints is bounded");
 }
 
+static void test_access_bound(void)
+{
+	for (unsigned int rules = 1024; rules <= 1025; rules++) {
+		FILE *file = fopen(path, "w");
+		struct config config;
+		bool right;
+
+		fputs(STREAM, file);
+		for (unsigned int i = 0; i < rules; i++)
+			fprintf(file, "%s = 10.0.%u.%u\n", i % 2 ? "deny" : "allow", i / 256,
+				i % 256);
+		fclose(file);
+		right = read_config(&config, path);
+		check(right == (rules == 1024), "%u rules", rules);
+		check(right || is_logged("test: error: ", "[stream a] allow = 10.0.4.0: ",
+					 "at most 1024 prefixes"),
+		      "%s", capture.text);
+		config_free(&config);
+	}
+	point("the number of rules about addresses is bounded");
+}
+
 /* Each line in the file, to its full size, is checked within a time that does not grow with the square. */
 static void test_many_lines(void)
 {
-	static const char *const lines[] = {
-		"\n",	" \t\n",	 "; a\n",      "# a\n",
-		"\v\n", "listen = :1\n", "[daemon]\n", "[stream a]\n"
-	};
+	static const char *const lines[] = { "\n",	     " \t\n",	     "; a\n",
+					     "# a\n",	     "\v\n",	     "listen = :1\n",
+					     "[daemon]\n",   "[stream a]\n", "[endpoint a]\n",
+					     "allow = all\n" };
 
 	for (size_t i = 0; i < LENGTH(lines); i++) {
 		FILE *file = fopen(path, "w");
@@ -867,6 +932,40 @@ static void test_cut_values(void)
 	point("a warning where a command is cut");
 }
 
+/* An endpoint may stand before its stream, and has the values of the stream where it sets none. */
+static void test_endpoint_sections(void)
+{
+	static const char text[] =
+		"[endpoint one]\nlisten = :1\nlisten = :2\nstream = a\ndscp = EF\n"
+		"allow = ::1\n"
+		"[stream a]\npattern = max\nlag-policy = disconnect\ncongestion = reno\n"
+		"deny = 10.0.0.0/8\nkeepalive = 7s\n"
+		"[endpoint two]\nstream = a\nlisten = :3\nkeepalive = 9s\n"
+		"lag-policy = latest\n";
+	const struct endpoint_settings *one, *two;
+	struct config config;
+
+	write_config_file(text, strlen(text));
+	if (!check(read_config(&config, path), "%s", capture.text))
+		return;
+	check(config.stream_count == 1 && config.streams[0].endpoint_count == 2, "another number");
+	one = &config.streams[0].endpoints[0];
+	two = &config.streams[0].endpoints[1];
+	check(!strcmp(one->name, "one") && one->listen.count == 2 && one->client.dscp == 46 &&
+		      one->client.lag_policy == LAG_POLICY_DISCONNECT &&
+		      !strcmp(one->client.congestion, "reno") && one->client.keepalive == 7000000 &&
+		      one->client.access.count == 1 && one->client.access.rule[0].allow,
+	      "the first one differs");
+	check(!strcmp(two->name, "two") && two->client.dscp == 0 &&
+		      two->client.lag_policy == LAG_POLICY_LATEST &&
+		      two->client.keepalive == 9000000 && two->client.access.count == 1 &&
+		      !two->client.access.rule[0].allow,
+	      "the second one differs");
+	check_reread(&config);
+	config_free(&config);
+	point("endpoints stand before or behind their stream, and have its values");
+}
+
 /* ---- each option, in a file and on the command line ---- */
 
 #define FIELD_OF(type, field) offsetof(struct type, field), sizeof(((struct type *)0)->field)
@@ -891,19 +990,29 @@ static const struct set {
 	{ "block-size", "8K", FIELD_OF(stream_settings, block_size), 8192 },
 	{ "ring-size", "128K", FIELD_OF(stream_settings, ring_size), 131072 },
 	{ "low-water", "3", FIELD_OF(stream_settings, low_water), 3 },
-	{ "lag-policy", "block", FIELD_OF(stream_settings, client.lag_policy), LAG_POLICY_BLOCK },
+	{ "lag-policy", "latest", FIELD_OF(stream_settings, client.lag_policy), LAG_POLICY_LATEST },
+	{ "lag-limit", "64K", FIELD_OF(stream_settings, client.lag_limit), 0 },
 	{ "zerocopy", "never", FIELD_OF(stream_settings, client.zerocopy), ZEROCOPY_NEVER },
 	{ "format", "framed", FIELD_OF(stream_settings, client.format), FORMAT_FRAMED },
 	{ "meta", "site=here", FIELD_OF(stream_settings, meta), 0 },
 	{ "max-clients", "99", FIELD_OF(stream_settings, client.max_clients), 99 },
 	{ "max-clients-per-address", "5", FIELD_OF(stream_settings, client.max_clients_per_address),
 	  5 },
+	{ "connect-rate", "11", FIELD_OF(stream_settings, client.connect_rate), 11 },
+	{ "allow", "10.0.0.0/8,::1", FIELD_OF(stream_settings, client.access), 0 },
+	{ "deny", "10.1.0.0/16", FIELD_OF(stream_settings, client.access), 0 },
+	{ "max-rate", "3M/s", FIELD_OF(stream_settings, client.max_rate), 3145728 },
 	{ "send-buffer", "1M", FIELD_OF(stream_settings, client.send_buffer), 1048576 },
 	{ "notsent-lowat", "12K", FIELD_OF(stream_settings, client.notsent_lowat), 12288 },
 	{ "socket-memory", "24M", FIELD_OF(stream_settings, client.socket_memory), 25165824 },
 	{ "half-close", "end", FIELD_OF(stream_settings, client.half_close), HALF_CLOSE_END },
 	{ "keepalive", "3m", FIELD_OF(stream_settings, client.keepalive), 180000000 },
 	{ "user-timeout", "2h", FIELD_OF(stream_settings, client.user_timeout), 7200000000 },
+	{ "congestion", "reno", FIELD_OF(stream_settings, client.congestion), 0 },
+	{ "dscp", "AF41", FIELD_OF(stream_settings, client.dscp), 34 },
+	{ "interface", "lo", FIELD_OF(stream_settings, client.interface), 0 },
+	{ "backlog", "77", FIELD_OF(stream_settings, client.backlog), 77 },
+	{ "reuse-port", "yes", FIELD_OF(stream_settings, client.reuse_port), true },
 	/* With an input: */
 	{ "input", "/some/file", FIELD_OF(stream_settings, input), 0 },
 	{ "loop", "yes", FIELD_OF(stream_settings, loop), true },
@@ -1023,6 +1132,8 @@ static void test_every_option(void)
 	for (size_t i = 0; i < option_count; i++) {
 		const char *text = NULL;
 
+		if (option_table[i].scope == OPTION_ENDPOINT)
+			continue;
 		for (size_t s = 0; s < LENGTH(set); s++) {
 			if (!strcmp(set[s].name, option_table[i].name))
 				text = set[s].text;
@@ -1207,6 +1318,8 @@ static void test_help_and_version(void)
 	for (size_t i = 0; i < option_count; i++) {
 		char text[128];
 
+		if (option_table[i].scope == OPTION_ENDPOINT)
+			continue;
 		snprintf(text, sizeof(text), "\n  --%s ", option_table[i].name);
 		check(strstr(output.text, text), "no %s", option_table[i].name);
 		check(strstr(output.text, option_table[i].help), "no help of %s",
@@ -1235,10 +1348,12 @@ int main(void)
 	test_same_terminal();
 	test_wrong_values();
 	test_no_file();
+	test_endpoint_sections();
 	test_endless_files();
 	test_large_files();
 	test_many_errors();
 	test_config_bounds();
+	test_access_bound();
 	test_many_lines();
 	test_long_config_lines();
 	test_right_files();

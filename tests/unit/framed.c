@@ -107,7 +107,8 @@ static void framed_set(const char *name, const char *text)
 {
 	char expected[OPTION_ERROR_TEXT];
 
-	if (!option_set(option_find(OPTION_STREAM, name), &world.settings, text, expected))
+	if (!option_set(option_find(OPTION_STREAM, name), OPTION_STREAM, &world.settings, text,
+			expected))
 		errx(1, "%s = %s: expected %s", name, text, expected);
 }
 

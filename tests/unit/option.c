@@ -14,6 +14,33 @@ static bool is_number(const struct option_definition *option)
 	return option->type->parse_number;
 }
 
+static const enum option_scope scopes[] = { OPTION_DAEMON, OPTION_STREAM, OPTION_ENDPOINT };
+
+/* Settings of any scope. */
+union any_settings {
+	struct stream_settings stream;
+	struct daemon_settings daemon;
+	struct endpoint_settings endpoint;
+};
+
+static size_t size_of(enum option_scope scope)
+{
+	if (scope == OPTION_ENDPOINT)
+		return sizeof(struct endpoint_settings);
+	return scope == OPTION_DAEMON ? sizeof(struct daemon_settings)
+				      : sizeof(struct stream_settings);
+}
+
+static size_t field_of(const struct option_definition *option, enum option_scope scope)
+{
+	return scope == OPTION_ENDPOINT ? option->endpoint_field : option->field;
+}
+
+static bool is_rule(const struct option_definition *option)
+{
+	return option->type == &option_type_allow || option->type == &option_type_deny;
+}
+
 static void test_names(void)
 {
 	for (size_t i = 0; i < option_count; i++) {
@@ -27,10 +54,13 @@ static void test_names(void)
 		for (size_t j = 0; j < option_count; j++)
 			same += !strcmp(option->name, option_table[j].name);
 		check(same == 1, "%zu are called %s", same, option->name);
-		check(option_find(option->scope, option->name) == option, "%s is not found",
-		      option->name);
-		check(!option_find(!option->scope, option->name), "%s is in both scopes",
-		      option->name);
+		for (size_t j = 0; j < 3; j++)
+			check(!option_find(scopes[j], option->name) ==
+				      !option_is_in(option, scopes[j]),
+			      "%s in scope %zu", option->name, j);
+		check(option_is_in(option, option->scope), "%s is not in its scope", option->name);
+		check(!option->in_endpoint || option->scope != OPTION_DAEMON,
+		      "%s is in scopes of different kinds", option->name);
 	}
 	check(!option_find(OPTION_STREAM, "") && !option_find(OPTION_STREAM, "inpu") &&
 		      !option_find(OPTION_STREAM, "inputs"),
@@ -38,24 +68,31 @@ static void test_names(void)
 	point("names are well-formed, unique and found");
 }
 
-static void test_fields(void)
+static void check_fields(enum option_scope scope)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *a = &option_table[i];
-		size_t end = a->field + a->type->size;
+		size_t start = field_of(a, scope), end = start + a->type->size;
 
-		check(end <= (a->scope == OPTION_DAEMON ? sizeof(struct daemon_settings)
-							: sizeof(struct stream_settings)),
-		      "%s ends outside", a->name);
+		if (!option_is_in(a, scope))
+			continue;
+		check(end <= size_of(scope), "%s ends outside", a->name);
 		for (size_t j = 0; j < i; j++) {
 			const struct option_definition *b = &option_table[j];
+			size_t other = field_of(b, scope);
 
-			check(a->scope != b->scope || a->field >= b->field + b->type->size ||
-				      b->field >= end,
+			check(!option_is_in(b, scope) || start >= other + b->type->size ||
+				      other >= end || (is_rule(a) && is_rule(b)),
 			      "%s and %s share a field", a->name, b->name);
 		}
 	}
-	point("each option has a field of its own");
+}
+
+static void test_fields(void)
+{
+	for (size_t i = 0; i < 3; i++)
+		check_fields(scopes[i]);
+	point("each option has a field of its own, except allow and deny, which share a list");
 }
 
 static void test_option_help(void)
@@ -90,10 +127,11 @@ static void test_defaults(void)
 
 		if (!option->default_text)
 			continue;
-		check(option_set(option, &any, option->default_text, expected),
+		check(option_set(option, option->scope, &any, option->default_text, expected),
 		      "%s = %s: expected %s", option->name, option->default_text, expected);
 		check(is_number(option) || option->type == &option_type_boolean ||
-			      option->type == &option_type_choice,
+			      option->type == &option_type_choice ||
+			      option->type == &option_type_lag,
 		      "the default of %s needs memory", option->name);
 		if (!is_number(option))
 			continue;
@@ -147,6 +185,7 @@ static void test_choices(void)
 		{ "lag-policy", "drop", LAG_POLICY_DROP },
 		{ "lag-policy", "disconnect", LAG_POLICY_DISCONNECT },
 		{ "lag-policy", "block", LAG_POLICY_BLOCK },
+		{ "lag-policy", "latest", LAG_POLICY_LATEST },
 		{ "half-close", "keep", HALF_CLOSE_KEEP },
 		{ "half-close", "end", HALF_CLOSE_END },
 		{ "zerocopy", "auto", ZEROCOPY_AUTO },
@@ -166,8 +205,8 @@ static void test_choices(void)
 			option = option_find(OPTION_DAEMON, table[i].name);
 		if (!check(option && option->type == &option_type_choice, "%s", table[i].name))
 			continue;
-		check(option_set(option, &any, table[i].word, expected), "%s = %s", table[i].name,
-		      table[i].word);
+		check(option_set(option, option->scope, &any, table[i].word, expected), "%s = %s",
+		      table[i].name, table[i].word);
 		value = *(const unsigned int *)(const void *)((const char *)&any + option->field);
 		check(value == table[i].value, "%s = %s is %u", table[i].name, table[i].word,
 		      value);
@@ -193,7 +232,7 @@ static void test_ranges(void)
 			if ((v == 0 && !option->minimum) ||
 			    (v == 3 && option->maximum == UINT64_MAX))
 				continue;
-			if (option->type == &option_type_count)
+			if (option->type == &option_type_count || option->type == &option_type_dscp)
 				snprintf(text, sizeof(text), "%llu", (unsigned long long)value[v]);
 			else if (option->type == &option_type_size)
 				units_format_size(value[v], text);
@@ -201,7 +240,7 @@ static void test_ranges(void)
 				units_format_duration(value[v], text);
 			else
 				units_format_rate(value[v], text);
-			taken = option_set(option, &any, text, expected);
+			taken = option_set(option, option->scope, &any, text, expected);
 			check(taken == inside, "%s = %s: expected %s", option->name, text,
 			      expected);
 			check(inside || (strstr(expected, " from ") && strstr(expected, " to ")),
@@ -218,11 +257,14 @@ static const char *other_value(const struct option_definition *option)
 		const struct option_type *type;
 		const char *text;
 	} value[] = {
-		{ &option_type_count, "7" },	    { &option_type_size, "1M" },
-		{ &option_type_duration, "7s" },    { &option_type_rate, "7/s" },
-		{ &option_type_boolean, "yes" },    { &option_type_input, "/other" },
-		{ &option_type_path, "/o" },	    { &option_type_address, ":7" },
-		{ &option_type_endpoint, ":7" },    { &option_type_record_end, "\\n" },
+		{ &option_type_count, "7" },	      { &option_type_size, "1M" },
+		{ &option_type_duration, "7s" },      { &option_type_rate, "7K/s" },
+		{ &option_type_boolean, "yes" },      { &option_type_input, "/other" },
+		{ &option_type_path, "/o" },	      { &option_type_address, ":7" },
+		{ &option_type_endpoint, ":7" },      { &option_type_record_end, "\\n" },
+		{ &option_type_name, "other" },	      { &option_type_word, "other" },
+		{ &option_type_dscp, "EF" },	      { &option_type_lag, "7ms" },
+		{ &option_type_allow, "10.0.0.0/8" }, { &option_type_deny, "::1" },
 		{ &option_type_meta, "site=here" },
 	};
 
@@ -241,22 +283,22 @@ static void test_fixed_part(void)
 		size_t fixed = option->scope == OPTION_DAEMON ? DAEMON_SETTINGS_FIXED
 							      : STREAM_SETTINGS_FIXED;
 
+		if (option->scope == OPTION_ENDPOINT) {
+			check(option->effect != OPTION_AT_START, "%s", option->name);
+			continue;
+		}
 		check((option->effect == OPTION_AT_START) == (option->field < fixed),
 		      "%s is in the wrong part of its struct", option->name);
 	}
 	point("options that need a restart, and no others, are in the fixed part of their struct");
 }
 
-/* Settings of either scope. */
-union any_settings {
-	struct stream_settings stream;
-	struct daemon_settings daemon;
-};
-
 static void clear_settings(enum option_scope scope, union any_settings *settings)
 {
 	if (scope == OPTION_DAEMON)
 		daemon_settings_clear(&settings->daemon);
+	else if (scope == OPTION_ENDPOINT)
+		endpoint_settings_clear(&settings->endpoint);
 	else
 		stream_settings_clear(&settings->stream);
 }
@@ -270,14 +312,16 @@ static void test_changes(void)
 		char names[OPTION_NAMES_TEXT], expected[OPTION_ERROR_TEXT];
 		bool adapts = option->effect != OPTION_AT_START;
 
+		if (option->scope == OPTION_ENDPOINT)
+			continue; /* test_inheritance() */
 		option_set_defaults(option->scope, &a);
 		option_set_defaults(option->scope, &b);
 		check(!option_changes(option->scope, OPTION_EFFECTS_ALL, &a, &b, names),
 		      "%s changed by themselves", names);
-		check(option_set(option, &b, other_value(option), expected), "%s: expected %s",
-		      option->name, expected);
+		check(option_set(option, option->scope, &b, other_value(option), expected),
+		      "%s: expected %s", option->name, expected);
 		check(option_changes(option->scope, OPTION_EFFECTS_ALL, &a, &b, names) &&
-			      !strcmp(names, option->name),
+			      !strcmp(names, is_rule(option) ? "allow, deny" : option->name),
 		      "%s changed, not \"%s\"", option->name, names);
 		check(option_changes(option->scope, OPTION_EFFECT(OPTION_AT_START), &a, &b,
 				     names) == !adapts,
@@ -308,8 +352,8 @@ static void test_copies(void)
 
 	for (size_t i = 0; i < option_count; i++) {
 		if (option_table[i].scope == OPTION_STREAM)
-			option_set(&option_table[i], &settings, other_value(&option_table[i]),
-				   expected);
+			option_set(&option_table[i], OPTION_STREAM, &settings,
+				   other_value(&option_table[i]), expected);
 	}
 	copy = stream_settings_copy(&settings);
 	check(!option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, copy, &settings, names),
@@ -325,6 +369,7 @@ static void test_copies(void)
 			      memcmp(one, (const char *)copy + option->field, sizeof(char *)) != 0,
 		      "%s is shared", option->name);
 	}
+	check(copy->client.access.rule != settings.client.access.rule, "the rules are shared");
 	check(copy->name != settings.name && copy->listen.item != settings.listen.item &&
 		      copy->listen.item[0] != settings.listen.item[0] &&
 		      copy->meta.item != settings.meta.item &&
@@ -351,7 +396,7 @@ static void test_lists(void)
 
 	for (size_t i = 0; i < 4; i++) {
 		for (size_t j = 0; list[i][j]; j++)
-			option_set(option, &settings[i], list[i][j], expected);
+			option_set(option, OPTION_STREAM, &settings[i], list[i][j], expected);
 		for (size_t j = 0; j < i; j++)
 			check(option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, &settings[i],
 					     &settings[j], names),
@@ -405,11 +450,11 @@ static void test_meta(void)
 		bool set;
 
 		expected[0] = '\0';
-		set = option_set_line(option, &settings, meta_lines[i].name, meta_lines[i].value,
-				      expected);
+		set = option_set_line(option, OPTION_STREAM, &settings, meta_lines[i].name,
+				      meta_lines[i].value, expected);
 		check(set == !wrong && (!wrong || strstr(expected, wrong)), "%s = %s: expected %s",
 		      meta_lines[i].name, meta_lines[i].value, expected);
-		option_print(option, &settings, file);
+		option_print(option, OPTION_STREAM, &settings, file);
 		fclose(file);
 		check(wrong || !strcmp(text, meta_lines[i].printed), "printed: %s", text);
 		stream_settings_clear(&settings);
@@ -419,20 +464,134 @@ static void test_meta(void)
 	      "found by another name");
 	point("a line of metadata has a key in its name, and is printed as it is read");
 
-	check(option_set(option, &settings, "a=1", expected) &&
-		      option_set(option, &settings, "ab=2", expected),
+	check(option_set(option, OPTION_STREAM, &settings, "a=1", expected) &&
+		      option_set(option, OPTION_STREAM, &settings, "ab=2", expected),
 	      "expected %s", expected);
-	check(!option_set(option, &settings, "a=3", expected) && strstr(expected, "once"),
+	check(!option_set(option, OPTION_STREAM, &settings, "a=3", expected) &&
+		      strstr(expected, "once"),
 	      "expected %s", expected);
 	memset(text, 'x', sizeof(text));
 	memcpy(text, "long=", 5);
 	text[4096 - strlen("meta. = ") + 2] = '\0';
-	check(!option_set(option, &settings, text, expected) && strstr(expected, "shorter"),
+	check(!option_set(option, OPTION_STREAM, &settings, text, expected) &&
+		      strstr(expected, "shorter"),
 	      "expected %s", expected);
 	text[4096 - strlen("meta. = ") + 1] = '\0';
-	check(option_set(option, &settings, text, expected), "expected %s", expected);
+	check(option_set(option, OPTION_STREAM, &settings, text, expected), "expected %s",
+	      expected);
 	stream_settings_clear(&settings);
 	point("each key once, and no line that a file cannot hold");
+}
+
+/* Add an endpoint to @stream that has set the option @own only, to another value than its stream. */
+static void add_inheriting(struct stream_settings *stream, size_t own, const char *text)
+{
+	struct endpoint_settings endpoint = { .name = strdup("e") };
+	bool *is_set = calloc(option_count, sizeof(*is_set));
+	char expected[OPTION_ERROR_TEXT];
+
+	is_set[own] = true;
+	check(option_set(&option_table[own], OPTION_ENDPOINT, &endpoint, text, expected), "%s",
+	      expected);
+	check(option_inherit(&endpoint, stream, is_set) &&
+		      stream_settings_add_endpoint(stream, &endpoint),
+	      "no memory");
+	free(is_set);
+}
+
+/* An endpoint that sets one option differs from another one that has all of its stream in that option. */
+static void test_inheritance(void)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_definition *option = &option_table[i];
+		struct stream_settings stream = { .name = strdup("a") }, *copy;
+		char names[OPTION_NAMES_TEXT];
+
+		if (!option_is_in(option, OPTION_ENDPOINT))
+			continue;
+		option_set_defaults(OPTION_STREAM, &stream);
+		add_inheriting(&stream, i, other_value(option));
+		add_inheriting(&stream,
+			       (size_t)(option_find(OPTION_ENDPOINT, "stream") - option_table),
+			       "a");
+		option_changes(OPTION_ENDPOINT, OPTION_EFFECTS_ALL, &stream.endpoints[0],
+			       &stream.endpoints[1], names);
+		if (option->scope == OPTION_ENDPOINT)
+			check(!strcmp(names, "stream"), "%s instead of stream", names);
+		else
+			check(strstr(names, option->name) && strstr(names, "stream"), "%s: %s",
+			      option->name, names);
+		copy = stream_settings_copy(&stream);
+		check(copy->endpoint_count == 2 &&
+			      !option_changes(OPTION_ENDPOINT, OPTION_EFFECTS_ALL,
+					      &stream.endpoints[0], &copy->endpoints[0], names) &&
+			      copy->endpoints[0].name != stream.endpoints[0].name,
+		      "%s not copied", names);
+		stream_settings_free(copy);
+		stream_settings_clear(&stream);
+	}
+	point("an endpoint has what it sets, and the stream's values of the rest");
+}
+
+/* Rules keep their order over both options; an endpoint with one of them has nothing of its stream's. */
+static void test_rules(void)
+{
+	const struct option_definition *allow = option_find(OPTION_STREAM, "allow");
+	const struct option_definition *deny = option_find(OPTION_STREAM, "deny");
+	struct stream_settings stream = { .name = strdup("a") };
+	char expected[OPTION_ERROR_TEXT], text[256] = "";
+	FILE *file = fmemopen(text, sizeof(text), "w");
+
+	option_set(deny, OPTION_STREAM, &stream, "all", expected);
+	option_set(allow, OPTION_STREAM, &stream, "10.0.0.0/8, 2001:db8::/32 ::1", expected);
+	option_set(deny, OPTION_STREAM, &stream, "10.1.2.3", expected);
+	check(!option_set(allow, OPTION_STREAM, &stream, "10.0.0.0/8 10.0.0.1/8", expected) &&
+		      strstr(expected, "bits behind the prefix"),
+	      "%s", expected);
+	check(!option_set(deny, OPTION_STREAM, &stream, " , ", expected), "nothing was taken");
+	check(stream.client.access.count == 5, "%zu rules", stream.client.access.count);
+	option_print(allow, OPTION_STREAM, &stream, file);
+	option_print(deny, OPTION_STREAM, &stream, file);
+	fclose(file);
+	check(!strcmp(text, "deny = all\nallow = 10.0.0.0/8\nallow = 2001:db8::/32\n"
+			    "allow = ::1\ndeny = 10.1.2.3\n"),
+	      "%s", text);
+	add_inheriting(&stream, (size_t)(allow - option_table), "all");
+	add_inheriting(&stream, (size_t)(deny - option_table), "all");
+	check(stream.endpoints[0].client.access.count == 1 &&
+		      stream.endpoints[1].client.access.count == 1,
+	      "rules of the stream are in the endpoint, too");
+	stream_settings_clear(&stream);
+	point("rules keep their order, and an endpoint has its own or those of its stream");
+}
+
+/* The sums and questions that depend on all sections of a stream. */
+static void test_sections(void)
+{
+	struct stream_settings stream = { .name = strdup("a") };
+	struct endpoint_settings endpoint = { .client.max_clients = 2,
+					      .client.lag_policy = LAG_POLICY_BLOCK };
+	char text[] = ":1", *item = text;
+
+	stream.client.max_clients = 5;
+	check(stream_settings_max_clients(&stream) == 5 && !stream_settings_only_blocks(&stream),
+	      "without a section");
+	endpoint.name = strdup("e");
+	stream_settings_add_endpoint(&stream, &endpoint);
+	check(stream_settings_max_clients(&stream) == 2 && stream_settings_only_blocks(&stream),
+	      "with a section only");
+	stream.listen = (struct text_list){ .item = &item, .count = 1 };
+	check(stream_settings_max_clients(&stream) == 7 && !stream_settings_only_blocks(&stream),
+	      "with a section and endpoints of its own");
+	check(stream_settings_listens_on(&stream, ":1") &&
+		      !stream_settings_listens_on(&stream, ":2"),
+	      "another endpoint");
+	check(stream_settings_find_endpoint(&stream, "e") == stream.endpoints &&
+		      !stream_settings_find_endpoint(&stream, "f"),
+	      "another section");
+	stream.listen = (struct text_list){ 0 };
+	stream_settings_clear(&stream);
+	point("a stream's clients are those of its sections, too");
 }
 
 int main(void)
@@ -448,5 +607,8 @@ int main(void)
 	test_changes();
 	test_copies();
 	test_lists();
+	test_inheritance();
+	test_rules();
+	test_sections();
 	return tap_end();
 }

@@ -42,7 +42,7 @@ static inline void settings_set(struct stream_settings *settings, const char *na
 {
 	char expected[OPTION_ERROR_TEXT];
 
-	if (!option_set(option_find(OPTION_STREAM, name), settings, text, expected))
+	if (!option_set(option_find(OPTION_STREAM, name), OPTION_STREAM, settings, text, expected))
 		errx(1, "%s = %s: expected %s", name, text, expected);
 }
 
