@@ -300,6 +300,34 @@ bool option_changes(enum option_scope scope, unsigned int effects, const void *a
 	return *names;
 }
 
+static void add_endpoint_name(const char *name, char names[OPTION_NAMES_TEXT])
+{
+	strlcat(names, *names ? ", endpoint " : "endpoint ", OPTION_NAMES_TEXT);
+	strlcat(names, name, OPTION_NAMES_TEXT);
+}
+
+bool option_endpoint_changes(const struct stream_settings *a, const struct stream_settings *b,
+			     char names[OPTION_NAMES_TEXT])
+{
+	const struct endpoint_settings *endpoint, *other;
+	char options[OPTION_NAMES_TEXT];
+
+	names[0] = '\0';
+	for (size_t i = 0; i < a->endpoint_count; i++) {
+		endpoint = &a->endpoints[i];
+		other = stream_settings_find_endpoint(b, endpoint->name);
+		if (!other ||
+		    option_changes(OPTION_ENDPOINT, OPTION_EFFECTS_ALL, endpoint, other, options))
+			add_endpoint_name(endpoint->name, names);
+	}
+	for (size_t i = 0; i < b->endpoint_count; i++) {
+		endpoint = &b->endpoints[i];
+		if (!stream_settings_find_endpoint(a, endpoint->name))
+			add_endpoint_name(endpoint->name, names);
+	}
+	return *names;
+}
+
 void option_print(const struct option_definition *option, enum option_scope scope,
 		  const void *settings, FILE *file)
 {

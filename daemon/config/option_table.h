@@ -90,6 +90,13 @@ bool option_inherit(struct endpoint_settings *endpoint, const struct stream_sett
 bool option_changes(enum option_scope scope, unsigned int effects, const void *a, const void *b,
 		    char names[OPTION_NAMES_TEXT]);
 
+/**
+ * option_endpoint_changes() - return true if two streams differ in their sections [endpoint NAME].
+ * @names: out: "endpoint NAME" for each that one of them does not have, or that differs
+ */
+bool option_endpoint_changes(const struct stream_settings *a, const struct stream_settings *b,
+			     char names[OPTION_NAMES_TEXT]);
+
 /** option_print() - write the option as a configuration file has it; write nothing if it is unset. */
 void option_print(const struct option_definition *option, enum option_scope scope,
 		  const void *settings, FILE *file);

@@ -258,12 +258,20 @@ struct table *show_streams(const json_t *streams)
 
 /* ---- clients ---- */
 
+static void add_client_stream(struct table *table, const json_t *client)
+{
+	const char *section = json_string_value(json_object_get(client, "section"));
+
+	table_add(table, "%s%s%s", text_of(client, "stream"), section ? "/" : "",
+		  section ? section : "");
+}
+
 static void add_client_row(struct table *table, const json_t *client)
 {
 	char text[UNITS_TEXT];
 
 	table_add(table, "%s", text_of(client, "peer"));
-	table_add(table, "%s", text_of(client, "stream"));
+	add_client_stream(table, client);
 	table_add(table, "%s", short_of(client, "out_rate", text));
 	table_add(table, "%s", short_of(client, "lag_bytes", text));
 	table_add(table, "%.0fms", 1000 * show_number_of(client, "lag_seconds"));

@@ -13,7 +13,7 @@
 enum frame_flag {
 	FRAME_LOSS = 1,	    /* the source lost data just before this block */
 	FRAME_SHORT = 2,    /* the payload is shorter than block-size */
-	FRAME_END = 4,	    /* end of the stream; no payload */
+	FRAME_END = 4,	    /* end of the stream for this client; no payload */
 	FRAME_METADATA = 8, /* the payload is JSON, and no part of the stream */
 	FRAME_START = 16,   /* first block of an epoch */
 };

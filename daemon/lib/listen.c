@@ -252,6 +252,19 @@ const char *listen_on_bound(struct listen_set *set, int fd, int backlog)
 }
 
 /* Return: false with errno set. */
+static bool listen_set_options(int fd, const struct listen_options *options)
+{
+	int one = 1;
+
+	/* A client that is still being drained holds the port. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (options->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)))
+		return false;
+	return !options->interface ||
+	       !setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options->interface,
+			   (socklen_t)strlen(options->interface));
+}
+
 static bool listen_bind(int fd, const struct addrinfo *address)
 {
 	return bind(fd, address->ai_addr, address->ai_addrlen) == 0;
@@ -281,15 +294,14 @@ static int listen_open_socket(const struct listen_set *set, const struct addrinf
 			      const struct listen_options *options, bool every_family)
 {
 	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int one = 1, only = !every_family, error;
+	int only = !every_family, error;
 
 	if (fd < 0)
 		return -1;
-	/* A client that is still being drained holds the port. */
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (address->ai_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
-	if ((listen_bind(fd, address) || (options->freebind && errno == EADDRNOTAVAIL &&
+	if (listen_set_options(fd, options) &&
+	    (listen_bind(fd, address) || (options->freebind && errno == EADDRNOTAVAIL &&
 					  listen_bind_early(set, fd, address))) &&
 	    listen(fd, options->backlog) == 0)
 		return fd;

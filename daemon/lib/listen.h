@@ -49,6 +49,8 @@ struct listen_options {
 	bool freebind;
 	/* Has the host of the address, if that is a name: listening never waits. NULL: no names */
 	const struct names *names;
+	const char *interface; /* name of the network interface; NULL: every one */
+	bool reuse_port;
 };
 
 /** listen_create() - return a set without sockets; NULL without memory. */

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/stats.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static const struct {
 	const char *word, *text;
 } reasons[LEAVE_REASONS] = {
@@ -35,6 +38,8 @@ static const struct {
 				   "the last descriptors are kept back for sources and operators; "
 				   "raise the limit of open files (LimitNOFILE=)" },
 	[REFUSE_NO_MEMORY] = { "no_memory", "no memory" },
+	[REFUSE_DENIED] = { "denied", "its address is denied" },
+	[REFUSE_CONNECT_RATE] = { "connect_rate", "connect-rate is reached" },
 };
 
 const char *refuse_reason_word(enum refuse_reason reason)
@@ -65,4 +70,33 @@ void client_totals_add(struct client_totals *totals, const struct client_stats *
 void client_totals_join(struct client_totals *totals, const struct client_totals *others)
 {
 	client_totals_add(totals, &others->stats, &others->sends);
+}
+
+struct endpoint_stats *stream_stats_endpoint(struct stream_stats *stats, const char *name)
+{
+	struct endpoint_stats *last = &stats->own;
+
+	if (!name)
+		return last;
+	for (; last->next; last = last->next) {
+		if (!strcmp(last->next->name, name))
+			return last->next;
+	}
+	last->next = calloc(1, sizeof(*last->next));
+	if (last->next && !(last->next->name = strdup(name))) {
+		free(last->next);
+		last->next = NULL;
+	}
+	return last->next;
+}
+
+void stream_stats_clear(struct stream_stats *stats)
+{
+	while (stats->own.next) {
+		struct endpoint_stats *first = stats->own.next;
+
+		stats->own.next = first->next;
+		free(first->name);
+		free(first);
+	}
 }

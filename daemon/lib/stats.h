@@ -33,6 +33,8 @@ enum refuse_reason {
 	REFUSE_MAX_PER_ADDRESS,
 	REFUSE_NO_DESCRIPTOR, /* the rest is kept back for sources, the operator and the metrics */
 	REFUSE_NO_MEMORY,
+	REFUSE_DENIED, /* by `allow` and `deny` */
+	REFUSE_CONNECT_RATE,
 	REFUSE_REASONS
 };
 
@@ -93,6 +95,14 @@ struct sent_counter {
 	struct rate rate;
 };
 
+/* The endpoints of one section. */
+struct endpoint_stats {
+	struct endpoint_stats *next;
+	char *name; /* of [endpoint NAME]; NULL: the stream's own endpoints */
+	uint64_t joined;
+	uint64_t refused;
+};
+
 struct stream_stats {
 	/* What the source filled. */
 	uint64_t blocks;
@@ -119,6 +129,18 @@ struct stream_stats {
 	uint64_t refused_for[REFUSE_REASONS]; /* their sum is `refused` */
 	uint64_t left_for[LEAVE_REASONS];
 	struct client_totals left; /* those who left */
+	struct endpoint_stats own; /* the stream's own endpoints; then those of each section */
 };
+
+/**
+ * stream_stats_endpoint() - return the counters of a section, which stay until stream_stats_clear().
+ * @name: NULL: the stream's own endpoints
+ *
+ * Return: NULL without memory.
+ */
+struct endpoint_stats *stream_stats_endpoint(struct stream_stats *stats, const char *name);
+
+/** stream_stats_clear() - free the counters of sections. */
+void stream_stats_clear(struct stream_stats *stats);
 
 #endif

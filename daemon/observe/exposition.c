@@ -489,11 +489,65 @@ static void write_endpoints(FILE *file, const struct names *names)
 	}
 }
 
+/* One metric of the sections of one stream. */
+struct section_writer {
+	FILE *file;
+	const char *stream, *metric;
+	size_t index; /* SECTION_CLIENTS and so on */
+};
+
+enum { SECTION_CLIENTS, SECTION_JOINED, SECTION_REFUSED, SECTION_METRICS };
+
+static uint64_t section_number(const struct section_report *section, size_t index)
+{
+	if (index == SECTION_CLIENTS)
+		return section->clients;
+	return index == SECTION_JOINED ? section->stats->joined : section->stats->refused;
+}
+
+/* The stream's own endpoints have an empty name. */
+static void write_section(void *argument, const struct section_report *section)
+{
+	const struct section_writer *writer = argument;
+
+	fprintf(writer->file, "dmacast_section_%s{stream=\"%s\",section=\"%s\"} %" PRIu64 "\n",
+		writer->metric, writer->stream, section->name ? section->name : "",
+		section_number(section, writer->index));
+}
+
+static void write_sections(FILE *file, const struct names *names)
+{
+	static const struct {
+		const char *metric, *type, *help;
+	} table[SECTION_METRICS] = {
+		[SECTION_CLIENTS] = { "clients", "gauge",
+				      "Clients of the endpoints of a section." },
+		[SECTION_JOINED] = { "clients_joined_total", "counter",
+				     "Clients that connected to the endpoints of a "
+				     "section." },
+		[SECTION_REFUSED] = { "clients_refused_total", "counter",
+				      "Clients refused at the endpoints of a section." },
+	};
+
+	for (size_t m = 0; m < SECTION_METRICS; m++) {
+		write_head(file, "dmacast_section_", table[m].metric, table[m].type, table[m].help);
+		for (size_t i = 0; i < names->count; i++) {
+			const struct name_report *name = &names->report[i];
+			struct section_writer writer = { file, name->name, table[m].metric, m };
+
+			if (name->generations)
+				stream_each_section_report(name->newest.stream, write_section,
+							   &writer);
+		}
+	}
+}
+
 static bool write_stream_tables(FILE *file, const struct names *names, struct subjects *subjects)
 {
 	write_states(file, names);
 	write_sources(file, names);
 	write_endpoints(file, names);
+	write_sections(file, names);
 	if (!choose_part(subjects, names, PART_STATS))
 		return false;
 	write_table(file, "dmacast_stream_", "counter", ROWS(stream_counters), subjects);

@@ -117,12 +117,36 @@ static json_t *report_endpoint(const struct listener *listener)
 			 reason ? report_text(reason) : json_null());
 }
 
-static json_t *report_endpoints(const struct endpoints *endpoints)
+static void append_endpoint(void *argument, const struct listener *listener)
+{
+	add_element(argument, report_endpoint(listener));
+}
+
+static json_t *report_endpoints(const struct stream *stream)
 {
 	struct builder list = { .json = json_array() };
 
-	for (size_t i = 0; i < endpoints->count; i++)
-		add_element(&list, report_endpoint(endpoints->listener[i]));
+	stream_each_listener(stream, append_endpoint, &list);
+	return finish_json(&list);
+}
+
+static void append_section(void *argument, const struct section_report *section)
+{
+	struct builder *list = argument, object = { .json = json_object() };
+
+	add_member(&object, "section", section->name ? json_string(section->name) : json_null());
+	add_member(&object, "listen", report_listen(section->listen));
+	add_member(&object, "clients", report_number(section->clients));
+	add_member(&object, "joined", report_number(section->stats->joined));
+	add_member(&object, "refused", report_number(section->stats->refused));
+	add_element(list, finish_json(&object));
+}
+
+static json_t *report_sections(const struct stream *stream)
+{
+	struct builder list = { .json = json_array() };
+
+	stream_each_section_report(stream, append_section, &list);
 	return finish_json(&list);
 }
 
@@ -221,7 +245,8 @@ static void add_newest_stream(struct builder *object, const struct stream_report
 					   : json_null());
 	add_member(object, "memory", report_text(stream->memory));
 	add_member(object, "listen", report_listen(&stream->settings->listen));
-	add_member(object, "endpoints", report_endpoints(stream->endpoints));
+	add_member(object, "endpoints", report_endpoints(stream->stream));
+	add_member(object, "sections", report_sections(stream->stream));
 	add_member(object, "block_size", report_number(stream->block_size));
 	add_member(object, "ring", report_blocks(stream));
 	add_member(object, "socket_memory_limit_bytes", report_number(stream->socket_memory_limit));
@@ -290,6 +315,7 @@ static json_t *report_one_client(const struct client *client, const char *stream
 	add_member(&object, "peer", report_text(report.peer));
 	add_member(&object, "endpoint", report_text(report.endpoint));
 	add_member(&object, "stream", json_string(stream));
+	add_member(&object, "section", report.section ? json_string(report.section) : json_null());
 	add_member(&object, "state", json_string(report.state));
 	add_member(&object, "seconds", report_seconds(now_ns - report.joined_ns));
 	add_member(&object, "sequence", report_number(report.sequence));

@@ -287,8 +287,7 @@ static void device_adapt(struct source *source)
 	device->low_water = (uint32_t)stream_settings_low_water(settings);
 	device->reserve = device_reserve(ring_blocks(device->ring), device->low_water);
 	/* Where clients do not give way, wait for several blocks at once. */
-	notify_at = settings->client.lag_policy == LAG_POLICY_BLOCK ? device->low_water
-								    : device->reserve;
+	notify_at = stream_settings_only_blocks(settings) ? device->low_water : device->reserve;
 	notify_at++;
 	ring_on_free(device->ring, notify_at, device_ring_has_free, device);
 }

@@ -6,19 +6,50 @@
 #include "lib/input.h"
 #include "lib/resolver.h"
 #include "source/acceptor.h"
-#include "stream/endpoints.h"
+#include "stream/section.h"
 #include "stream/stream.h"
 #include "stream/streams.h"
 
 #include <bsd/string.h>
 
-static bool change_has_endpoints(struct stream *stream, const struct text_list *listen)
+/* Return true if the section of this name listens on all of @listen, as @settings say. */
+static bool change_section_listens(const struct stream *stream, const char *name,
+				   const struct text_list *listen,
+				   const struct client_settings *settings)
 {
+	const struct section *section = stream_find_section(stream, name);
+
 	for (size_t i = 0; i < listen->count; i++) {
-		if (endpoints_number(stream_endpoints(stream), listen->item[i]) <=
-		    text_list_count(listen, i, listen->item[i]))
+		if (!section || endpoints_number(&section->endpoints, listen->item[i], settings) <=
+					text_list_count(listen, i, listen->item[i]))
 			return false;
 	}
+	return true;
+}
+
+static bool change_has_endpoints(const struct stream *stream, const struct stream_settings *wanted)
+{
+	bool complete = change_section_listens(stream, NULL, &wanted->listen, &wanted->client);
+
+	for (size_t i = 0; complete && i < wanted->endpoint_count; i++) {
+		const struct endpoint_settings *endpoint = &wanted->endpoints[i];
+
+		complete = change_section_listens(stream, endpoint->name, &endpoint->listen,
+						  &endpoint->client);
+	}
+	return complete;
+}
+
+/* Append the sections that differ to the names of options that do. Return: true if any differs. */
+static bool change_compare_sections(const struct stream *stream,
+				    const struct stream_settings *wanted, char *options)
+{
+	char names[OPTION_NAMES_TEXT];
+
+	if (!option_endpoint_changes(stream_settings(stream), wanted, names))
+		return false;
+	strlcat(options, *options ? ", " : "", OPTION_NAMES_TEXT);
+	strlcat(options, names, OPTION_NAMES_TEXT);
 	return true;
 }
 
@@ -27,6 +58,7 @@ enum change_kind change_decide(const struct streams *streams, const struct strea
 {
 	struct stream *running = streams_find(streams, wanted->name);
 	const struct stream_settings *settings;
+	bool changed;
 
 	if (!running)
 		return streams_is_finished(streams, wanted) ? CHANGE_ENDED : CHANGE_OPEN;
@@ -34,10 +66,11 @@ enum change_kind change_decide(const struct streams *streams, const struct strea
 	if (option_changes(OPTION_STREAM, OPTION_EFFECT(OPTION_AT_START), settings, wanted,
 			   options))
 		return CHANGE_RESTART;
-	if (option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, settings, wanted, options))
+	changed = option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, settings, wanted, options);
+	if (change_compare_sections(running, wanted, options) || changed)
 		return CHANGE_ADAPT;
 	/* An endpoint could not be opened at the last reload. */
-	if (!change_has_endpoints(running, &wanted->listen)) {
+	if (!change_has_endpoints(running, wanted)) {
 		strlcpy(options, "listen", OPTION_NAMES_TEXT);
 		return CHANGE_ADAPT;
 	}
@@ -53,19 +86,26 @@ bool change_needs_ring(const struct streams *streams, const struct stream_settin
 
 struct endpoint_search {
 	const char *text;
+	const struct client_settings *settings;
 	bool found;
 };
 
-static void change_search_endpoint(void *argument, struct stream *stream)
+static void change_search_section(void *argument, struct section *section)
 {
 	struct endpoint_search *search = argument;
 
-	search->found |= endpoints_number(stream_endpoints(stream), search->text) > 0;
+	search->found |= endpoints_number(&section->endpoints, search->text, search->settings) > 0;
 }
 
-bool change_needs_name(struct streams *streams, const char *text, char *host)
+static void change_search_stream(void *argument, struct stream *stream)
 {
-	struct endpoint_search search = { .text = text };
+	stream_each_section(stream, change_search_section, argument);
+}
+
+bool change_needs_name(struct streams *streams, const char *text,
+		       const struct client_settings *settings, char *host)
+{
+	struct endpoint_search search = { .text = text, .settings = settings };
 	struct resolved resolved;
 	struct endpoint endpoint;
 	const char *expected;
@@ -76,7 +116,7 @@ bool change_needs_name(struct streams *streams, const char *text, char *host)
 	strlcpy(host, endpoint.address.host, sizeof(endpoint.address.host));
 	/* What listens now is kept or handed over. Port 0 stands for another endpoint each time. */
 	if (endpoint_is_same(text, text))
-		streams_each_current(streams, change_search_endpoint, &search);
+		streams_each_current(streams, change_search_stream, &search);
 	return !search.found;
 }
 

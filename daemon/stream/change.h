@@ -21,7 +21,7 @@ enum change_kind {
 
 /**
  * change_decide() - compare @wanted with the streams that run now.
- * @options: out: the names of the changed options; has OPTION_NAMES_TEXT bytes
+ * @options: out: the names of the changed options and sections; has OPTION_NAMES_TEXT bytes
  */
 enum change_kind change_decide(const struct streams *streams, const struct stream_settings *wanted,
 			       char *options);
@@ -31,10 +31,11 @@ bool change_needs_ring(const struct streams *streams, const struct stream_settin
 
 /**
  * change_needs_name() - return true if the reload opens an endpoint whose host is a name.
- * @text: the endpoint
+ * @text, @settings: the endpoint, and of its section
  * @host: out: the name; has 256 bytes
  */
-bool change_needs_name(struct streams *streams, const char *text, char *host);
+bool change_needs_name(struct streams *streams, const char *text,
+		       const struct client_settings *settings, char *host);
 
 /**
  * change_needs_input_name() - return true if the reload opens an input that listens on a name.

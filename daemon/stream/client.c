@@ -4,6 +4,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "ring/ring.h"
+#include "stream/client_options.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -114,6 +115,17 @@ static void client_apply_grant(const struct client *client)
 			  "TCP_NOTSENT_LOWAT");
 }
 
+/* Values that the kernel accepted when the endpoint was opened, but perhaps not now. */
+static void client_set_refusable_options(const struct client *client)
+{
+	char value[CLIENT_OPTION_TEXT];
+	const char *refused;
+
+	if (!client_options_set(client->zerocopy.fd, client->group->settings, &refused, value))
+		log_debug("stream %s: client %s: %s = %s: %s", client->group->stream_name,
+			  client->peer_text, refused, value, strerror(errno));
+}
+
 static void client_set_socket_options(const struct client *client)
 {
 	const struct client_settings *settings = client->group->settings;
@@ -128,6 +140,7 @@ static void client_set_socket_options(const struct client *client)
 		client_set_option(client, IPPROTO_TCP, TCP_USER_TIMEOUT,
 				  (int)((settings->user_timeout + 999) / 1000), "TCP_USER_TIMEOUT");
 	client_set_keepalive(client);
+	client_set_refusable_options(client);
 }
 
 static void client_close(struct client *client)
@@ -269,7 +282,7 @@ static void client_set_aside(struct client *client, enum frame_flag flag,
 /* Between two blocks of a framed client: prepare the frame that belongs there, if one does. */
 static void client_prepare_aside(struct client *client)
 {
-	if (!client->cursor.framed || client_aside_is_left(&client->aside) ||
+	if (!client->cursor.framed || client->end_sent || client_aside_is_left(&client->aside) ||
 	    !window_is_between(&client->cursor))
 		return;
 	if (client->cursor.sequence >= client->metadata_due) {
@@ -280,6 +293,12 @@ static void client_prepare_aside(struct client *client)
 		client->end_sent = true;
 		client_set_aside(client, FRAME_END, NULL);
 	}
+}
+
+/* Return the block that is next; NULL if there is none, or if the end was announced. */
+static struct block *client_next_block(const struct client *client)
+{
+	return client->end_sent ? NULL : window_block(client->group->window, &client->cursor);
 }
 
 /* Send blocks, up to @max_bytes. Return: as zerocopy_send(). */
@@ -302,6 +321,14 @@ static ssize_t client_send_blocks(struct client *client, struct block *first, ui
 	return n;
 }
 
+static void client_report_progress(const struct client *client)
+{
+	const struct client_group *group = client->group;
+
+	if (group->settings->lag_policy == LAG_POLICY_BLOCK && group->callbacks->progressed)
+		group->callbacks->progressed(group->argument);
+}
+
 void client_send(struct client *client)
 {
 	const struct client_group *group = client->group;
@@ -310,7 +337,7 @@ void client_send(struct client *client)
 	uint64_t sent = 0;
 
 	while (client_is_active(client)) {
-		struct block *first = window_block(group->window, &client->cursor);
+		struct block *first = client_next_block(client);
 		ssize_t n;
 
 		client_prepare_aside(client);
@@ -332,6 +359,7 @@ void client_send(struct client *client)
 		if (n > 0) {
 			sent += (uint64_t)n;
 			client_count_sent(client, (uint64_t)n);
+			client_report_progress(client);
 		} else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
 			client_fail(client, errno);
 		}
@@ -440,14 +468,15 @@ void client_release(struct client *client, enum leave_reason reason, const char 
 /* Let more stay unsent if the peer keeps acknowledging. The bytes that were sent bound what it acknowledged. */
 static bool client_raise_grant(struct client *client)
 {
+	const struct client_settings *settings = client->group->settings;
 	struct stream_memory *memory = client->group->memory;
 	uint64_t acknowledged = client->stats.sent_bytes, before = client->grant.bytes;
 
-	if (stream_memory_raised(memory, &client->grant, acknowledged) == before)
+	if (stream_memory_raised(memory, settings, &client->grant, acknowledged) == before)
 		return false;
 	acknowledged -= client_unacknowledged(client);
 	stream_memory_raise(memory, &client->grant,
-			    stream_memory_raised(memory, &client->grant, acknowledged),
+			    stream_memory_raised(memory, settings, &client->grant, acknowledged),
 			    acknowledged);
 	return client->grant.bytes != before;
 }
@@ -458,7 +487,7 @@ static void client_note_space(struct client *client)
 	bool was_blocked = zerocopy_is_blocked(&client->zerocopy);
 
 	zerocopy_unblock(&client->zerocopy);
-	if (stream_memory_lower(client->group->memory, &client->grant) ||
+	if (stream_memory_lower(client->group->memory, client->group->settings, &client->grant) ||
 	    (was_blocked && client_raise_grant(client)))
 		client_apply_grant(client);
 }
@@ -535,7 +564,7 @@ struct client *client_create(const struct client_group *group, int fd, const str
 	client->joined_ns = clock_monotonic_ns();
 	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)group->settings->zerocopy,
 		      group->latency, group->callbacks->copy_state_changed, group->argument);
-	stream_memory_join(group->memory, &client->grant);
+	stream_memory_join(group->memory, group->settings, &client->grant);
 	client_set_socket_options(client);
 	event_assign(&client->event, group->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
 		     client_socket_event, client);
@@ -588,6 +617,7 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 	*report = (struct client_report){
 		.peer = client->peer_text,
 		.endpoint = client->state < CLIENT_RESETTING ? client->endpoint_text : "",
+		.section = client->group->section_name,
 		.state = state_word[client->state],
 		.joined_ns = client->joined_ns,
 		.sequence = client->cursor.held ? client->cursor.held->sequence

@@ -61,16 +61,19 @@ struct client_callbacks {
 	 */
 	void (*copy_state_changed)(void *argument, enum zerocopy_copy_state before,
 				   enum zerocopy_copy_state now);
+	/* Optional: a client under lag-policy = block has sent something. No client may be touched here. */
+	void (*progressed)(void *argument);
 	/* The peer has shut down its sending side; at most once. Its process may be gone. */
 	void (*half_closed)(void *argument, struct client *client);
 	/* The client is GONE. It may be freed, but not within this call. */
 	void (*gone)(void *argument, struct client *client);
 };
 
-/* What the clients of one stream have in common. */
+/* What the clients of one section of a stream have in common. */
 struct client_group {
 	struct event_base *base;
-	const char *stream_name;
+	const char *stream_name;  /* with the section, for the log */
+	const char *section_name; /* of [endpoint NAME]; NULL: the stream's own endpoints */
 	const struct client_settings *settings;
 	struct window *window;
 	struct stream_memory *memory;
@@ -170,6 +173,7 @@ void client_release(struct client *client, enum leave_reason reason, const char 
 struct client_report {
 	const char *peer;
 	const char *endpoint; /* local address; "" after the end of the connection */
+	const char *section;  /* name of its [endpoint NAME]; NULL: the stream's own */
 	const char *state;    /* a word */
 	uint64_t joined_ns;   /* monotonic */
 	uint64_t sequence;    /* of its current block */

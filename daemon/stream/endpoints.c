@@ -18,6 +18,7 @@ void endpoints_init(struct endpoints *endpoints, struct event_base *base, const 
 void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *other)
 {
 	endpoints_init(endpoints, other->base, other->name, other->callbacks, other->argument);
+	endpoints->settings = other->settings;
 }
 
 bool endpoints_reserve(struct endpoints *endpoints, size_t more)
@@ -44,35 +45,39 @@ bool endpoints_open(struct endpoints *endpoints, const char *text, enum listen_w
 
 	if (!endpoints_reserve(endpoints, 1))
 		return false;
-	listener = listener_open(endpoints->base, endpoints->name, text, when, names,
-				 endpoints->callbacks, endpoints->argument);
+	listener = listener_open(endpoints->base, endpoints->name, text, when, endpoints->settings,
+				 names, endpoints->callbacks, endpoints->argument);
 	if (listener)
 		endpoints->listener[endpoints->count++] = listener;
 	return listener;
 }
 
-static bool endpoint_has_text(const struct listener *listener, const char *text)
+static bool endpoint_matches(const struct listener *listener, const char *text,
+			     const struct client_settings *settings)
 {
-	return !strcmp(listener_endpoint(listener), text);
+	return !strcmp(listener_endpoint(listener), text) && listener_is_as(listener, settings);
 }
 
-size_t endpoints_number(const struct endpoints *endpoints, const char *text)
+size_t endpoints_number(const struct endpoints *endpoints, const char *text,
+			const struct client_settings *settings)
 {
 	size_t number = 0;
 
 	for (size_t i = 0; i < endpoints->count; i++)
-		number += endpoint_has_text(endpoints->listener[i], text);
+		number += endpoint_matches(endpoints->listener[i], text, settings);
 	return number;
 }
 
 bool endpoints_blocks_port(const struct endpoints *endpoints, const char *text,
-			   const struct text_list *wanted)
+			   const struct text_list *wanted, const struct client_settings *settings)
 {
 	for (size_t i = 0; i < endpoints->count; i++) {
-		const char *other = listener_endpoint(endpoints->listener[i]);
+		const struct listener *listener = endpoints->listener[i];
+		const char *other = listener_endpoint(listener);
 
 		if (endpoint_shares_port(other, text) &&
-		    !(wanted && text_list_count(wanted, wanted->count, other)))
+		    !(wanted && text_list_count(wanted, wanted->count, other) &&
+		      listener_is_as(listener, settings)))
 			return true;
 	}
 	return false;
@@ -100,10 +105,11 @@ static bool endpoints_move_at(struct endpoints *to, struct endpoints *from, size
 	return true;
 }
 
-bool endpoints_move(struct endpoints *to, struct endpoints *from, const char *text)
+bool endpoints_move(struct endpoints *to, struct endpoints *from, const char *text,
+		    const struct client_settings *settings)
 {
 	for (size_t i = 0; i < from->count; i++) {
-		if (endpoint_has_text(from->listener[i], text))
+		if (endpoint_matches(from->listener[i], text, settings))
 			return endpoints_move_at(to, from, i);
 	}
 	return true;
@@ -118,13 +124,15 @@ bool endpoints_move_all(struct endpoints *to, struct endpoints *from)
 	return true;
 }
 
-void endpoints_close_others(struct endpoints *endpoints, const struct text_list *wanted)
+void endpoints_close_others(struct endpoints *endpoints, const struct text_list *wanted,
+			    const struct client_settings *settings)
 {
 	for (size_t i = endpoints->count; i-- > 0;) {
 		const char *text = listener_endpoint(endpoints->listener[i]);
-		size_t number = endpoints_number(endpoints, text);
+		size_t number = endpoints_number(endpoints, text, settings);
 
-		if (number <= text_list_count(wanted, wanted->count, text))
+		if (listener_is_as(endpoints->listener[i], settings) &&
+		    number <= text_list_count(wanted, wanted->count, text))
 			continue;
 		log_info("stream %s: no longer listening on %s", endpoints->name, text);
 		listener_close(endpoints_take(endpoints, i));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The endpoints of one stream. They can be moved to another stream without an interruption. */
+/* The endpoints of one section of a stream. They can be moved to another one without an interruption. */
 #ifndef DMACAST_ENDPOINTS_H
 #define DMACAST_ENDPOINTS_H
 
@@ -14,7 +14,8 @@ struct names;
 
 struct endpoints {
 	struct event_base *base;
-	const char *name; /* of the stream */
+	const char *name;			/* of the stream and the section, for the log */
+	const struct client_settings *settings; /* set by the owner; see listener_open() */
 	const struct listener_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	struct listener **listener;
@@ -26,7 +27,7 @@ struct endpoints {
 void endpoints_init(struct endpoints *endpoints, struct event_base *base, const char *name,
 		    const struct listener_callbacks *callbacks, void *argument);
 
-/** endpoints_init_beside() - start without endpoints, for the same stream as @other. */
+/** endpoints_init_beside() - start without endpoints, for the same section as @other. */
 void endpoints_init_beside(struct endpoints *endpoints, const struct endpoints *other);
 
 /**
@@ -44,25 +45,28 @@ bool endpoints_reserve(struct endpoints *endpoints, size_t more);
 bool endpoints_open(struct endpoints *endpoints, const char *text, enum listen_when when,
 		    const struct names *names);
 
-/** endpoints_number() - return the number of endpoints that were opened with this text. */
-size_t endpoints_number(const struct endpoints *endpoints, const char *text);
+/** endpoints_number() - return the number of endpoints that were opened with this text, as @settings say. */
+size_t endpoints_number(const struct endpoints *endpoints, const char *text,
+			const struct client_settings *settings);
 
 /**
  * endpoints_blocks_port() - return true if an endpoint shares its port with @text, so that @text cannot
  * be opened beside it.
- * @wanted: endpoints that do not count; NULL: none
+ * @wanted, @settings: endpoints that do not count; NULL: none
  */
 bool endpoints_blocks_port(const struct endpoints *endpoints, const char *text,
-			   const struct text_list *wanted);
+			   const struct text_list *wanted, const struct client_settings *settings);
 
-/** endpoints_move() - move an endpoint of this text, if @from has one. Return: false without memory. */
-bool endpoints_move(struct endpoints *to, struct endpoints *from, const char *text);
+/** endpoints_move() - move one that endpoints_number() counts, if there is any. Return: false without memory. */
+bool endpoints_move(struct endpoints *to, struct endpoints *from, const char *text,
+		    const struct client_settings *settings);
 
 /** endpoints_move_all() - move all endpoints. Return: false without memory. */
 bool endpoints_move_all(struct endpoints *to, struct endpoints *from);
 
-/** endpoints_close_others() - close endpoints that are not in @wanted. */
-void endpoints_close_others(struct endpoints *endpoints, const struct text_list *wanted);
+/** endpoints_close_others() - close endpoints that are not in @wanted, or not as @settings say. */
+void endpoints_close_others(struct endpoints *endpoints, const struct text_list *wanted,
+			    const struct client_settings *settings);
 
 /** endpoints_close_all() - close all endpoints. */
 void endpoints_close_all(struct endpoints *endpoints);

@@ -10,6 +10,7 @@
 #include <bsd/string.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,9 @@
 struct listener {
 	const char *name; /* of the stream */
 	char *endpoint;
+	char interface[IF_NAMESIZE]; /* "": every one */
+	int backlog;
+	bool reuse_port;
 	const struct listener_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	struct listen_set *set;
@@ -58,7 +62,9 @@ static const struct listen_callbacks listener_listen_callbacks = {
 static const char *listener_listen(struct listener *listener, const struct names *names)
 {
 	const struct listen_options options = {
-		.backlog = SOMAXCONN,
+		.backlog = listener->backlog,
+		.interface = listener->interface[0] ? listener->interface : NULL,
+		.reuse_port = listener->reuse_port,
 		.freebind = listener->when == LISTEN_AVAILABLE,
 		.names = names,
 	};
@@ -152,6 +158,7 @@ static void listener_retry_due(evutil_socket_t fd, short what, void *argument)
 
 static struct listener *listener_create(struct event_base *base, const char *name, const char *text,
 					enum listen_when when,
+					const struct client_settings *settings,
 					const struct listener_callbacks *callbacks, void *argument)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
@@ -162,6 +169,10 @@ static struct listener *listener_create(struct event_base *base, const char *nam
 	listener->callbacks = callbacks;
 	listener->argument = argument;
 	listener->when = when;
+	listener->backlog = settings->backlog ? (int)settings->backlog : SOMAXCONN;
+	listener->reuse_port = settings->reuse_port;
+	if (settings->interface)
+		strlcpy(listener->interface, settings->interface, sizeof(listener->interface));
 	backoff_reset(&listener->backoff);
 	evtimer_assign(&listener->retry, base, listener_retry_due, listener);
 	listener->endpoint = strdup(text);
@@ -173,10 +184,12 @@ static struct listener *listener_create(struct event_base *base, const char *nam
 }
 
 struct listener *listener_open(struct event_base *base, const char *name, const char *text,
-			       enum listen_when when, const struct names *names,
+			       enum listen_when when, const struct client_settings *settings,
+			       const struct names *names,
 			       const struct listener_callbacks *callbacks, void *argument)
 {
-	struct listener *listener = listener_create(base, name, text, when, callbacks, argument);
+	struct listener *listener =
+		listener_create(base, name, text, when, settings, callbacks, argument);
 	const char *error = listener ? listener_listen(listener, names) : "no memory";
 
 	if (!error)
@@ -208,6 +221,25 @@ const char *listener_endpoint(const struct listener *listener)
 const char *listener_waits_for(const struct listener *listener)
 {
 	return listener->waits_for[0] ? listener->waits_for : NULL;
+}
+
+static bool listener_is_passed(const struct listener *listener)
+{
+	struct endpoint endpoint;
+	const char *expected;
+
+	return endpoint_parse(listener->endpoint, &endpoint, &expected) && endpoint.socket_name;
+}
+
+bool listener_is_as(const struct listener *listener, const struct client_settings *settings)
+{
+	const char *interface = settings->interface ? settings->interface : "";
+
+	if (listener_is_passed(listener))
+		return true;
+	return !strcmp(listener->interface, interface) &&
+	       listener->reuse_port == settings->reuse_port &&
+	       (!settings->backlog || listener->backlog == (int)settings->backlog);
 }
 
 void listener_close(struct listener *listener)

@@ -10,6 +10,7 @@
 
 #include "lib/settings.h"
 
+#include <stdbool.h>
 #include <sys/socket.h>
 
 struct event_base;
@@ -28,6 +29,7 @@ struct listener_callbacks {
  * @text: the endpoint; is copied
  * @when: LISTEN_AVAILABLE: listen also on a literal address that this machine does not have yet; and
  *	while a name has no address of this machine, try again, up to each 10 seconds
+ * @settings: interface, backlog and reuse-port of sockets that are opened here; copied
  * @names: has its host, if that is a name; used during the call only
  * @callbacks: must outlive the listener
  *
@@ -36,7 +38,8 @@ struct listener_callbacks {
  * Return: NULL after an error, which was logged.
  */
 struct listener *listener_open(struct event_base *base, const char *name, const char *text,
-			       enum listen_when when, const struct names *names,
+			       enum listen_when when, const struct client_settings *settings,
+			       const struct names *names,
 			       const struct listener_callbacks *callbacks, void *argument);
 
 /**
@@ -51,6 +54,9 @@ const char *listener_endpoint(const struct listener *listener);
 
 /** listener_waits_for() - return what it waits for, as a reason; NULL: it listens. */
 const char *listener_waits_for(const struct listener *listener);
+
+/** listener_is_as() - return true if the sockets would be opened in the same way with @settings. */
+bool listener_is_as(const struct listener *listener, const struct client_settings *settings);
 
 /** listener_close() - stop listening, and free the listener. */
 void listener_close(struct listener *listener);

@@ -72,9 +72,10 @@ static bool preparation_add_address(struct preparation *preparation)
 	return preparation_add_name(preparation, address.host);
 }
 
-/* Return: false if @host has no address, which was logged with the option. */
+/* Return: false if @host has no address, which was logged with the option. @endpoint: section; NULL: the stream */
 static bool preparation_check_name(struct preparation *preparation, const char *host,
-				   const char *stream, const char *option, const char *text)
+				   const char *stream, const char *endpoint, const char *option,
+				   const char *text)
 {
 	const struct resolved *resolved = names_find(preparation->names, host);
 
@@ -82,21 +83,63 @@ static bool preparation_check_name(struct preparation *preparation, const char *
 		return preparation_add_name(preparation, host);
 	if (!resolved->error)
 		return true;
-	log_error("stream %s: %s = %s: %s", stream, option, text, resolved_error(resolved));
+	log_error("stream %s%s%s: %s = %s: %s", stream, endpoint ? ": endpoint " : "",
+		  endpoint ? endpoint : "", option, text, resolved_error(resolved));
 	return false;
 }
 
+/* The endpoints of one section of a stream. */
+struct wanted_section {
+	const char *stream, *name; /* name: NULL: the stream's own endpoints */
+	const struct text_list *listen;
+	const struct client_settings *settings;
+	unsigned int when; /* enum listen_when */
+};
+
 static bool preparation_check_endpoint(struct preparation *preparation,
-				       const struct stream_settings *wanted, const char *text)
+				       const struct wanted_section *section, const char *text)
 {
 	char host[sizeof(((struct address *)0)->host)];
 
-	if (!change_needs_name(preparation->streams, text, host))
+	if (!change_needs_name(preparation->streams, text, section->settings, host))
 		return true;
 	/* The listener waits for an address. */
-	if (wanted->listen_when == LISTEN_AVAILABLE && names_find(preparation->names, host))
+	if (section->when == LISTEN_AVAILABLE && names_find(preparation->names, host))
 		return true;
-	return preparation_check_name(preparation, host, wanted->name, "listen", text);
+	return preparation_check_name(preparation, host, section->stream, section->name, "listen",
+				      text);
+}
+
+static bool preparation_check_section(struct preparation *preparation,
+				      const struct wanted_section *section)
+{
+	bool right = true;
+
+	for (size_t i = 0; i < section->listen->count; i++)
+		right &= preparation_check_endpoint(preparation, section, section->listen->item[i]);
+	return right;
+}
+
+static bool preparation_check_sections(struct preparation *preparation,
+				       const struct stream_settings *wanted)
+{
+	struct wanted_section section = { .stream = wanted->name,
+					  .listen = &wanted->listen,
+					  .settings = &wanted->client,
+					  .when = wanted->listen_when };
+	bool right = preparation_check_section(preparation, &section);
+
+	for (size_t i = 0; i < wanted->endpoint_count; i++) {
+		const struct endpoint_settings *endpoint = &wanted->endpoints[i];
+
+		section = (struct wanted_section){ .stream = wanted->name,
+						   .name = endpoint->name,
+						   .listen = &endpoint->listen,
+						   .settings = &endpoint->client,
+						   .when = endpoint->listen_when };
+		right &= preparation_check_section(preparation, &section);
+	}
+	return right;
 }
 
 static bool preparation_check_input(struct preparation *preparation,
@@ -105,7 +148,8 @@ static bool preparation_check_input(struct preparation *preparation,
 	char host[sizeof(((struct address *)0)->host)];
 
 	return !change_needs_input_name(preparation->streams, wanted, host) ||
-	       preparation_check_name(preparation, host, wanted->name, "input", wanted->input);
+	       preparation_check_name(preparation, host, wanted->name, NULL, "input",
+				      wanted->input);
 }
 
 static enum preparation_progress preparation_resolve(struct preparation *preparation)
@@ -116,9 +160,7 @@ static enum preparation_progress preparation_resolve(struct preparation *prepara
 		const struct stream_settings *wanted = &preparation->wanted[i];
 
 		right &= preparation_check_input(preparation, wanted);
-		for (size_t j = 0; j < wanted->listen.count; j++)
-			right &= preparation_check_endpoint(preparation, wanted,
-							    wanted->listen.item[j]);
+		right &= preparation_check_sections(preparation, wanted);
 	}
 	if (!right)
 		return PREPARATION_FAILED;

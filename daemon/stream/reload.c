@@ -6,8 +6,8 @@
 #include "lib/log.h"
 #include "ring/ring.h"
 #include "stream/change.h"
-#include "stream/endpoints.h"
 #include "stream/preparation.h"
+#include "stream/section.h"
 #include "stream/stream.h"
 #include "stream/streams.h"
 
@@ -24,14 +24,26 @@ enum origin {
 	ORIGIN_LATER,  /* opened after an endpoint that blocks its port is closed */
 };
 
+/* What happens to the endpoints of one section of the new configuration. */
+struct target {
+	const char *name; /* NULL: the stream's own endpoints */
+	const struct text_list *listen;
+	const struct client_settings *settings;
+	enum listen_when when;
+	struct section *section; /* that gets the endpoints */
+	bool is_new;		 /* it was made for this */
+	struct endpoints added;	 /* ORIGIN_NEW, before they are moved */
+	enum origin *origin;	 /* one for each item of `listen` */
+};
+
 struct change {
 	enum change_kind kind;
 	const struct stream_settings *wanted;
 	struct stream *running;		 /* NULL for CHANGE_OPEN */
 	struct stream *prepared;	 /* for CHANGE_RESTART and CHANGE_OPEN */
 	struct stream_settings *adapted; /* copy of `wanted`, for CHANGE_ADAPT */
-	struct endpoints added;		 /* ORIGIN_NEW, before they are moved */
-	enum origin *origin;		 /* one for each item of wanted->listen */
+	struct target *target;		 /* the stream's own endpoints, then each section */
+	size_t targets;
 	char options[OPTION_NAMES_TEXT];
 };
 
@@ -69,77 +81,129 @@ static void reload_decide(const struct plan *plan, struct change *change)
 
 struct search {
 	const struct plan *plan;
+	const struct change *change; /* of the stream that is searched; NULL: it is removed */
 	const char *text;
+	const struct client_settings *settings;
 	bool found;
 };
 
+static const struct target *change_find_target(const struct change *change, const char *name)
+{
+	for (size_t i = 0; change && i < change->targets; i++) {
+		const struct target *target = &change->target[i];
+
+		if (!name ? !target->name : target->name && !strcmp(target->name, name))
+			return target;
+	}
+	return NULL;
+}
+
+static void reload_search_endpoint(void *argument, struct section *section)
+{
+	struct search *search = argument;
+
+	search->found |= endpoints_number(&section->endpoints, search->text, search->settings) > 0;
+}
+
 /* Search for a stream that has this endpoint. It no longer wants it, since no two streams may. */
-static void reload_search_endpoint(void *argument, struct stream *stream)
+static void reload_search_stream(void *argument, struct stream *stream)
+{
+	stream_each_section(stream, reload_search_endpoint, argument);
+}
+
+static void reload_search_port(void *argument, struct section *section)
+{
+	struct search *search = argument;
+	const struct target *target = change_find_target(search->change, section->name);
+
+	search->found |= endpoints_blocks_port(&section->endpoints, search->text,
+					       target ? target->listen : NULL,
+					       target ? target->settings : NULL);
+}
+
+static void reload_search_port_of_stream(void *argument, struct stream *stream)
 {
 	struct search *search = argument;
 
-	search->found |= endpoints_number(stream_endpoints(stream), search->text) > 0;
+	search->change = reload_find_change(search->plan, stream_name(stream));
+	stream_each_section(stream, reload_search_port, search);
 }
 
-static void reload_search_port(void *argument, struct stream *stream)
-{
-	struct search *search = argument;
-	const struct change *change = reload_find_change(search->plan, stream_name(stream));
-
-	search->found |= endpoints_blocks_port(stream_endpoints(stream), search->text,
-					       change ? &change->wanted->listen : NULL);
-}
-
-static bool reload_is_found(const struct plan *plan, const char *text,
+static bool reload_is_found(const struct plan *plan, const struct target *target, const char *text,
 			    void (*look)(void *argument, struct stream *stream))
 {
-	struct search search = { .plan = plan, .text = text };
+	struct search search = { .plan = plan, .text = text, .settings = target->settings };
 
 	streams_each_current(plan->streams, look, &search);
 	return search.found;
 }
 
 static enum origin reload_find_origin(const struct plan *plan, const struct change *change,
-				      size_t index)
+				      const struct target *target, size_t index)
 {
-	const struct text_list *listen = &change->wanted->listen;
-	const char *text = listen->item[index];
+	const char *text = target->listen->item[index];
+	const struct section *running =
+		change->running ? stream_find_section(change->running, target->name) : NULL;
 
-	if (change->running && endpoints_number(stream_endpoints(change->running), text) >
-				       text_list_count(listen, index, text))
+	if (running && endpoints_number(&running->endpoints, text, target->settings) >
+			       text_list_count(target->listen, index, text))
 		return change->kind == CHANGE_RESTART ? ORIGIN_STREAM : ORIGIN_HERE;
 	/* An endpoint with port 0 never equals another one, not even of the same text. */
-	if (endpoint_is_same(text, text) && reload_is_found(plan, text, reload_search_endpoint))
+	if (endpoint_is_same(text, text) &&
+	    reload_is_found(plan, target, text, reload_search_stream))
 		return ORIGIN_STREAM;
 	/* An endpoint that will be closed may block the port, as localhost:7000 does for :7000. */
-	return reload_is_found(plan, text, reload_search_port) ? ORIGIN_LATER : ORIGIN_NEW;
+	return reload_is_found(plan, target, text, reload_search_port_of_stream) ? ORIGIN_LATER
+										 : ORIGIN_NEW;
 }
 
-static struct stream *change_target(const struct change *change)
+/* Find, or make, the section that gets the endpoints. Return: false without memory, which was logged. */
+static bool target_find_section(const struct change *change, struct target *target)
 {
-	return change->prepared ? change->prepared : change->running;
+	struct stream *stream = change->prepared ? change->prepared : change->running;
+
+	target->section = stream_find_section(stream, target->name);
+	if (target->section)
+		return true;
+	target->section = stream_add_section(
+		stream, stream_settings_find_endpoint(change->adapted, target->name));
+	target->is_new = target->section;
+	return target->is_new;
+}
+
+static bool target_open_endpoints(const struct plan *plan, const struct change *change,
+				  struct target *target)
+{
+	const struct text_list *listen = target->listen;
+
+	endpoints_init_beside(&target->added, &target->section->endpoints);
+	target->added.settings = target->settings;
+	target->origin = calloc(listen->count + 1, sizeof(*target->origin));
+	if (!target->origin) {
+		log_error("stream %s: no memory for its endpoints", target->section->label);
+		return false;
+	}
+	/* Nothing may fail any more when they are moved there. */
+	if (!endpoints_reserve(&target->section->endpoints, listen->count))
+		return false;
+	for (size_t i = 0; i < listen->count; i++) {
+		target->origin[i] = reload_find_origin(plan, change, target, i);
+		if (target->origin[i] == ORIGIN_NEW &&
+		    !endpoints_open(&target->added, listen->item[i], target->when,
+				    preparation_names(plan->preparation)))
+			return false;
+	}
+	return true;
 }
 
 static bool change_prepare_endpoints(const struct plan *plan, struct change *change)
 {
-	const struct text_list *listen = &change->wanted->listen;
-	struct endpoints *target = stream_endpoints(change_target(change));
+	for (size_t i = 0; i < change->targets; i++) {
+		struct target *target = &change->target[i];
 
-	endpoints_init_beside(&change->added, target);
-	change->origin = calloc(listen->count, sizeof(*change->origin));
-	if (!change->origin) {
-		log_error("stream %s: no memory for its endpoints", change->wanted->name);
-		return false;
-	}
-	/* Nothing may fail any more when they are moved there. */
-	if (!endpoints_reserve(target, listen->count))
-		return false;
-	for (size_t i = 0; i < listen->count; i++) {
-		change->origin[i] = reload_find_origin(plan, change, i);
-		if (change->origin[i] == ORIGIN_NEW &&
-		    !endpoints_open(&change->added, listen->item[i],
-				    (enum listen_when)change->wanted->listen_when,
-				    preparation_names(plan->preparation)))
+		if (!target_find_section(change, target) ||
+		    !section_check(target->settings, target->section->label) ||
+		    !target_open_endpoints(plan, change, target))
 			return false;
 	}
 	return true;
@@ -148,44 +212,73 @@ static bool change_prepare_endpoints(const struct plan *plan, struct change *cha
 struct handover {
 	struct endpoints *to;
 	const char *text;
+	const struct client_settings *settings;
 };
 
-static void reload_hand_over(void *argument, struct stream *stream)
+static void reload_hand_over(void *argument, struct section *section)
 {
 	struct handover *handover = argument;
 
-	if (handover->to != stream_endpoints(stream))
-		endpoints_move(handover->to, stream_endpoints(stream), handover->text);
+	if (handover->to != &section->endpoints)
+		endpoints_move(handover->to, &section->endpoints, handover->text,
+			       handover->settings);
+}
+
+static void reload_hand_over_of_stream(void *argument, struct stream *stream)
+{
+	stream_each_section(stream, reload_hand_over, argument);
+}
+
+static void target_take_endpoints(const struct plan *plan, const struct change *change,
+				  struct target *target)
+{
+	struct section *running =
+		change->running ? stream_find_section(change->running, target->name) : NULL;
+	struct handover handover = { .to = &target->section->endpoints,
+				     .settings = target->settings };
+
+	for (size_t i = 0; i < target->listen->count; i++) {
+		if (target->origin[i] != ORIGIN_STREAM)
+			continue;
+		handover.text = target->listen->item[i];
+		if (running)
+			reload_hand_over(&handover, running);
+		if (endpoint_is_same(handover.text, handover.text))
+			streams_each_current(plan->streams, reload_hand_over_of_stream, &handover);
+	}
+	endpoints_move_all(handover.to, &target->added);
 }
 
 static void change_take_endpoints(const struct plan *plan, struct change *change)
 {
-	const struct text_list *listen = &change->wanted->listen;
-	struct endpoints *target = stream_endpoints(change_target(change));
-
-	for (size_t i = 0; i < listen->count; i++) {
-		struct handover handover = { .to = target, .text = listen->item[i] };
-
-		if (change->origin[i] != ORIGIN_STREAM)
-			continue;
-		if (change->running)
-			reload_hand_over(&handover, change->running);
-		if (endpoint_is_same(handover.text, handover.text))
-			streams_each_current(plan->streams, reload_hand_over, &handover);
-	}
-	endpoints_move_all(target, &change->added);
+	for (size_t i = 0; i < change->targets; i++)
+		target_take_endpoints(plan, change, &change->target[i]);
 }
 
-static void change_open_late_endpoints(const struct plan *plan, struct change *change)
+static void target_open_late_endpoints(const struct plan *plan, const struct target *target)
 {
-	const struct text_list *listen = &change->wanted->listen;
-
-	for (size_t i = 0; change->origin && i < listen->count; i++) {
+	for (size_t i = 0; target->origin && i < target->listen->count; i++) {
 		/* A failure is logged, and the next reload tries again. */
-		if (change->origin[i] == ORIGIN_LATER)
-			endpoints_open(stream_endpoints(change_target(change)), listen->item[i],
-				       (enum listen_when)change->wanted->listen_when,
-				       preparation_names(plan->preparation));
+		if (target->origin[i] == ORIGIN_LATER)
+			endpoints_open(&target->section->endpoints, target->listen->item[i],
+				       target->when, preparation_names(plan->preparation));
+	}
+}
+
+static void change_open_late_endpoints(const struct plan *plan, const struct change *change)
+{
+	for (size_t i = 0; i < change->targets; i++)
+		target_open_late_endpoints(plan, &change->target[i]);
+}
+
+/* Close the endpoints of the running stream that it no longer has. Those of removed sections follow. */
+static void change_close_endpoints(const struct change *change)
+{
+	for (size_t i = 0; i < change->targets; i++) {
+		const struct target *target = &change->target[i];
+
+		endpoints_close_others(&target->section->endpoints, target->listen,
+				       target->settings);
 	}
 }
 
@@ -225,7 +318,11 @@ static bool change_prepare(struct plan *plan, struct change *change)
 
 static void change_discard(struct plan *plan, struct change *change)
 {
-	endpoints_close_all(&change->added);
+	for (size_t i = 0; i < change->targets; i++) {
+		endpoints_close_all(&change->target[i].added);
+		if (change->target[i].is_new)
+			stream_drop_section(change->running, change->target[i].section);
+	}
 	if (change->prepared)
 		streams_discard(plan->streams, change->prepared);
 	change->prepared = NULL;
@@ -251,8 +348,8 @@ static void change_apply(struct plan *plan, struct change *change)
 		streams_retire(plan->streams, change->running, plan->drain_us);
 	} else if (change->kind == CHANGE_ADAPT) {
 		log_notice("stream %s: %s changed", name, change->options);
-		endpoints_close_others(stream_endpoints(change->running), &change->wanted->listen);
-		stream_adapt(change->running, change->adapted);
+		change_close_endpoints(change);
+		stream_adapt(change->running, change->adapted, plan->drain_us);
 	} else if (change->kind == CHANGE_OPEN && streams_is_running(plan->streams)) {
 		log_notice("stream %s: new", name);
 	}
@@ -286,6 +383,29 @@ static void reload_log_summary(const struct plan *plan)
 		 number[CHANGE_NONE] + number[CHANGE_ENDED]);
 }
 
+static bool change_plan_targets(struct change *change)
+{
+	const struct stream_settings *wanted = change->wanted;
+
+	change->target = calloc(wanted->endpoint_count + 1, sizeof(*change->target));
+	if (!change->target) {
+		log_error("stream %s: no memory for its endpoints", wanted->name);
+		return false;
+	}
+	change->target[change->targets++] =
+		(struct target){ .listen = &wanted->listen,
+				 .settings = &wanted->client,
+				 .when = (enum listen_when)wanted->listen_when };
+	for (size_t i = 0; i < wanted->endpoint_count; i++)
+		change->target[change->targets++] = (struct target){
+			.name = wanted->endpoints[i].name,
+			.listen = &wanted->endpoints[i].listen,
+			.settings = &wanted->endpoints[i].client,
+			.when = (enum listen_when)wanted->endpoints[i].listen_when
+		};
+	return true;
+}
+
 static bool reload_plan(struct plan *plan, const struct stream_settings *wanted)
 {
 	plan->change = calloc(plan->count, sizeof(*plan->change));
@@ -296,16 +416,26 @@ static bool reload_plan(struct plan *plan, const struct stream_settings *wanted)
 	for (size_t i = 0; i < plan->count; i++) {
 		plan->change[i].wanted = &wanted[i];
 		reload_decide(plan, &plan->change[i]);
+		if (!change_plan_targets(&plan->change[i]))
+			return false;
 	}
 	return true;
+}
+
+static void change_free_targets(struct change *change)
+{
+	for (size_t i = 0; i < change->targets; i++) {
+		endpoints_close_all(&change->target[i].added);
+		free(change->target[i].origin);
+	}
+	free(change->target);
 }
 
 static void reload_free_plan(struct plan *plan)
 {
 	for (size_t i = 0; plan->change && i < plan->count; i++) {
-		endpoints_close_all(&plan->change[i].added);
+		change_free_targets(&plan->change[i]);
 		stream_settings_free(plan->change[i].adapted);
-		free(plan->change[i].origin);
 	}
 	free(plan->change);
 }

@@ -87,7 +87,7 @@ static void stream_set_state(struct stream *stream, enum stream_state state)
 
 static void stream_end_if_empty(struct stream *stream)
 {
-	if (stream->state != STREAM_ENDING || stream->crowd.count ||
+	if (stream->state != STREAM_ENDING || stream->clients ||
 	    (stream->source && source_is_busy(stream->source)))
 		return;
 	stream_set_state(stream, STREAM_ENDED);
@@ -101,19 +101,35 @@ static void stream_end_if_empty(struct stream *stream)
 
 static void stream_set_budget(struct stream *stream)
 {
-	uint64_t share = TOTAL_BUDGET / (stream->crowd.count ? stream->crowd.count : 1);
+	uint64_t share = TOTAL_BUDGET / (stream->clients ? stream->clients : 1);
+	struct section *section;
 
 	if (share < MIN_BUDGET)
 		share = MIN_BUDGET;
-	stream->client_group.budget_bytes = share < MAX_BUDGET ? share : MAX_BUDGET;
+	stream->budget_bytes = share < MAX_BUDGET ? share : MAX_BUDGET;
+	TAILQ_FOREACH (section, &stream->sections, entry)
+		section->group.budget_bytes = stream->budget_bytes;
+}
+
+static struct stream *stream_of(const void *argument)
+{
+	return ((const struct section *)argument)->stream;
 }
 
 static void client_requeue(void *argument, struct client *client)
 {
-	struct stream *stream = argument;
+	struct stream *stream = stream_of(argument);
 
 	stream_queue_add(&stream->queue, client, CLIENT_TASK_SEND);
 	stream_schedule_deferred(stream);
+}
+
+static void client_progressed(void *argument)
+{
+	struct stream *stream = stream_of(argument);
+
+	if (stream->lag.blocked)
+		stream_schedule_deferred(stream);
 }
 
 /* Return true if the kernel copies for every client that it has reported on, as on loopback. */
@@ -125,7 +141,7 @@ static bool kernel_copies(const struct stream *stream)
 static void client_copy_state_changed(void *argument, enum zerocopy_copy_state before,
 				      enum zerocopy_copy_state now)
 {
-	struct stream *stream = argument;
+	struct stream *stream = stream_of(argument);
 	bool did_copy = kernel_copies(stream);
 
 	stream->known_clients -= before != ZEROCOPY_UNKNOWN;
@@ -149,10 +165,13 @@ static void stream_make_room(void *argument)
 /* The metadata has changed: each framed client gets it before the next block. */
 static void stream_metadata_changed(struct stream *stream)
 {
+	struct section *section;
 	struct client *client;
 
-	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
-		client_send_metadata(client);
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		TAILQ_FOREACH (client, &section->crowd.clients, entry)
+			client_send_metadata(client);
+	}
 }
 
 /* Return: true if it has changed. */
@@ -168,10 +187,13 @@ static bool stream_refresh_metadata(struct stream *stream)
 /* Let clients send that have something else than blocks. */
 static void stream_requeue_all(struct stream *stream)
 {
+	struct section *section;
 	struct client *client;
 
-	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
-		client_requeue(stream, client);
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		TAILQ_FOREACH (client, &section->crowd.clients, entry)
+			client_requeue(section, client);
+	}
 }
 
 static void stream_block_filled(void *argument, struct block *block)
@@ -217,8 +239,8 @@ static void stream_source_starved(void *argument)
 static size_t stream_source_budget(void *argument)
 {
 	const struct stream *stream = argument;
-	bool few = stream->client_group.budget_bytes > MIN_BUDGET;
-	bool cached = stream->crowd.count > 1 || ring_reuse(stream->ring) == RING_LIFO;
+	bool few = stream->budget_bytes > MIN_BUDGET;
+	bool cached = stream->clients > 1 || ring_reuse(stream->ring) == RING_LIFO;
 	size_t budget = few && cached ? MIN_SOURCE_BUDGET : MAX_SOURCE_BUDGET;
 
 	if (!stream_queue_is_in_round(&stream->queue))
@@ -236,15 +258,23 @@ static void stream_blocks_ready(void *argument)
 	stream_schedule_queued(stream);
 }
 
-static void stream_finish_clients(struct stream *stream)
+static void section_finish_clients(struct section *section)
 {
 	struct client *client;
 
+	endpoints_close_all(&section->endpoints);
+	TAILQ_FOREACH (client, &section->crowd.clients, entry)
+		stream_queue_add(&section->stream->queue, client, CLIENT_TASK_FINISH);
+}
+
+static void stream_finish_clients(struct stream *stream)
+{
+	struct section *section;
+
 	stream_set_state(stream, STREAM_ENDING);
 	stream->lag.wants_room = false;
-	endpoints_close_all(&stream->endpoints);
-	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
-		stream_queue_add(&stream->queue, client, CLIENT_TASK_FINISH);
+	TAILQ_FOREACH (section, &stream->sections, entry)
+		section_finish_clients(section);
 	stream_run_queue(stream);
 	stream_end_if_empty(stream);
 }
@@ -263,7 +293,7 @@ static void stream_source_ended(void *argument, const char *why)
 	struct stream *stream = argument;
 
 	log_info("stream %s: %s after %" PRIu64 " bytes; %" PRIu64 " clients get the rest",
-		 stream->settings->name, why, window_bytes(stream->window), stream->crowd.count);
+		 stream->settings->name, why, window_bytes(stream->window), stream->clients);
 	if (stream_settings_device_returns(stream->settings))
 		stream->callbacks->device_lost(stream->argument, stream);
 	stream_finish_clients(stream);
@@ -284,7 +314,22 @@ static void stream_run_source(struct stream *stream)
 static bool stream_is_ready_to_run(const struct stream *stream)
 {
 	return stream->state == STREAM_HOLDING && stream->started &&
-	       stream->crowd.count >= stream->settings->hold;
+	       stream->clients >= stream->settings->hold;
+}
+
+/* Return what stream_crowd_alive() does, for all sections. */
+static uint64_t stream_alive(const struct stream *stream, uint64_t *next_proof_ns)
+{
+	const struct section *section;
+	uint64_t alive = 0, proof_ns;
+
+	*next_proof_ns = 0;
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		alive += stream_crowd_alive(&section->crowd, &proof_ns);
+		if (proof_ns && (!*next_proof_ns || proof_ns < *next_proof_ns))
+			*next_proof_ns = proof_ns;
+	}
+	return alive;
 }
 
 /* Count the clients that are known to be alive. If others may be, count again when that is known of them. */
@@ -295,7 +340,7 @@ static void stream_check_hold(struct stream *stream)
 
 	if (!stream_is_ready_to_run(stream))
 		return;
-	if (stream_crowd_alive(&stream->crowd, &next_proof_ns) >= stream->settings->hold) {
+	if (stream_alive(stream, &next_proof_ns) >= stream->settings->hold) {
 		stream_run_source(stream);
 	} else if (next_proof_ns) {
 		now_ns = clock_monotonic_ns();
@@ -336,21 +381,23 @@ static void stream_start_source(struct stream *stream)
 
 static void client_gone(void *argument, struct client *client)
 {
-	struct stream *stream = argument;
+	struct section *section = argument;
+	struct stream *stream = section->stream;
 	const struct zerocopy_stats *sends = &client->zerocopy.stats;
 
 	if (sends->foreign_completions || sends->truncated)
 		log_error("stream %s: client %s: %" PRIu64 " completions of sends that were not "
 			  "outstanding, %" PRIu64 " cut short; please report this",
-			  stream->settings->name, client->peer_text, sends->foreign_completions,
+			  section->label, client->peer_text, sends->foreign_completions,
 			  sends->truncated);
 	stream_journal_left(&stream->journal, client);
 	stream->stats->left_for[client->leave]++;
 	client_totals_add(&stream->stats->left, &client->stats, sends);
 	stream_queue_remove(client);
-	TAILQ_REMOVE(&stream->crowd.clients, client, entry);
-	stream_crowd_forget_half_closed(&stream->crowd, client);
-	stream->crowd.count--;
+	TAILQ_REMOVE(&section->crowd.clients, client, entry);
+	stream_crowd_forget_half_closed(&section->crowd, client);
+	section->crowd.count--;
+	stream->clients--;
 	stream_set_budget(stream);
 	TAILQ_INSERT_TAIL(&stream->dead, client, entry);
 	stream_schedule_deferred(stream);
@@ -358,37 +405,41 @@ static void client_gone(void *argument, struct client *client)
 
 static void client_half_closed(void *argument, struct client *client)
 {
-	struct stream *stream = argument;
+	struct section *section = argument;
 
-	stream_crowd_add_half_closed(&stream->crowd, client);
+	stream_crowd_add_half_closed(&section->crowd, client);
 }
 
 static const struct client_callbacks client_callbacks = {
 	.half_closed = client_half_closed,
 	.requeue = client_requeue,
 	.copy_state_changed = client_copy_state_changed,
+	.progressed = client_progressed,
 	.gone = client_gone,
 };
 
 static void stream_client_accepted(void *argument, int fd, const struct sockaddr *peer,
 				   socklen_t length)
 {
-	struct stream *stream = argument;
+	struct section *section = argument;
+	struct stream *stream = section->stream;
 	struct client *client;
 
-	if (!stream_admission_check(&stream->admission, fd, peer, &stream->crowd))
+	if (!stream_admission_check(&section->admission, fd, peer, &section->crowd))
 		return;
-	client = client_create(&stream->client_group, fd, peer, length);
+	client = client_create(&section->group, fd, peer, length);
 	if (!client) {
-		stream_admission_count(&stream->admission, REFUSE_NO_MEMORY);
-		log_error("stream %s: no memory for a client", stream->settings->name);
+		stream_admission_count(&section->admission, REFUSE_NO_MEMORY);
+		log_error("stream %s: no memory for a client", section->label);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&stream->crowd.clients, client, entry);
-	stream->crowd.count++;
+	TAILQ_INSERT_TAIL(&section->crowd.clients, client, entry);
+	section->crowd.count++;
+	stream->clients++;
 	stream->stats->joined++;
+	section->stats->joined++;
 	stream_set_budget(stream);
-	stream_journal_joined(&stream->journal, client, stream->crowd.count);
+	stream_journal_joined(&stream->journal, client, stream->clients);
 	/* It may have closed already: while many do that, the next one needs its place. */
 	client_check_input(client);
 	stream_start_source(stream);
@@ -406,6 +457,24 @@ static void stream_reap_dead(struct stream *stream, unsigned int most)
 		stream_schedule_deferred(stream);
 }
 
+/* Free removed sections whose clients have left, but not from within a callback of such a client. */
+static void stream_reap_sections(struct stream *stream)
+{
+	struct section *section, *next;
+
+	TAILQ_FOREACH_SAFE (section, &stream->sections, entry, next) {
+		if (section->removed && !section->crowd.count)
+			stream_drop_section(stream, section);
+	}
+}
+
+/* A client under lag-policy = block has moved on, or left: others may be the slowest ones now. */
+static void stream_retry_room(struct stream *stream)
+{
+	if (stream->lag.blocked && stream->state == STREAM_RUNNING)
+		stream_make_room(stream);
+}
+
 static void stream_run_deferred(evutil_socket_t fd, short what, void *argument)
 {
 	struct stream *stream = argument;
@@ -413,11 +482,46 @@ static void stream_run_deferred(evutil_socket_t fd, short what, void *argument)
 	(void)fd;
 	(void)what;
 	stream_reap_dead(stream, MAX_REAPED);
+	stream_reap_sections(stream);
 	stream_run_queue(stream);
 	/* The source may wait for blocks that clients in the queue needed. */
 	if (stream->lag.wants_room)
 		stream_make_room(stream);
+	stream_retry_room(stream);
 	stream_end_if_empty(stream);
+}
+
+static void section_kick_all(struct section *section, enum leave_reason reason, const char *text)
+{
+	struct client *client;
+
+	TAILQ_FOREACH (client, &section->crowd.clients, entry)
+		stream_queue_add_kick(&section->stream->queue, client, reason, text);
+}
+
+/* Reset the clients of removed sections that had their time, and wait for the next one. */
+static void stream_sections_due(evutil_socket_t fd, short what, void *argument)
+{
+	struct stream *stream = argument;
+	uint64_t now_ns = clock_monotonic_ns(), next_ns = UINT64_MAX;
+	struct section *section;
+	struct timeval delay;
+
+	(void)fd;
+	(void)what;
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		if (!section->removed)
+			continue;
+		if (section->drain_ns <= now_ns)
+			section_kick_all(section, LEAVE_STOPPING, "endpoint removed");
+		else if (section->drain_ns < next_ns)
+			next_ns = section->drain_ns;
+	}
+	stream_run_queue(stream);
+	if (next_ns == UINT64_MAX)
+		return;
+	delay = clock_timeval((next_ns - now_ns) / 1000 + 1);
+	evtimer_add(&stream->section_timer, &delay);
 }
 
 /* ---- opening, starting and stopping ---- */
@@ -560,15 +664,94 @@ static bool stream_open_ring(struct stream *stream, enum stream_device device,
 	return false;
 }
 
+/* ---- sections ---- */
+
+struct section *stream_find_section(const struct stream *stream, const char *name)
+{
+	struct section *section;
+
+	if (!name)
+		return TAILQ_FIRST(&stream->sections);
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		if (section->name && !section->removed && !strcmp(section->name, name))
+			break;
+	}
+	return section;
+}
+
+static void section_use_endpoint(struct section *section, const struct endpoint_settings *endpoint)
+{
+	section_use(section, &endpoint->client, &endpoint->listen);
+}
+
+static void section_use_own(struct section *section, const struct stream_settings *settings)
+{
+	section_use(section, &settings->client, &settings->listen);
+}
+
+struct section *stream_add_section(struct stream *stream, const struct endpoint_settings *endpoint)
+{
+	static const struct listener_callbacks listener_callbacks = {
+		.accepted = stream_client_accepted
+	};
+	const struct client_group common = {
+		.base = stream->base,
+		.stream_name = stream->settings->name,
+		.window = stream->window,
+		.memory = &stream->memory,
+		.frames = &stream->frames,
+		.latency = &stream->stats->latency,
+		.sent = &stream->stats->sent,
+		.callbacks = &client_callbacks,
+		.uncopied_budget_bytes = UNCOPIED_BUDGET,
+		.budget_bytes = stream->budget_bytes,
+	};
+	struct section *section = section_create(stream, endpoint ? endpoint->name : NULL, &common,
+						 stream->stats, &listener_callbacks);
+
+	if (!section)
+		return NULL;
+	if (endpoint)
+		section_use_endpoint(section, endpoint);
+	else
+		section_use_own(section, stream->settings);
+	TAILQ_INSERT_TAIL(&stream->sections, section, entry);
+	stream_lag_add(&stream->lag, &section->lag_rule, &section->group);
+	return section;
+}
+
+void stream_drop_section(struct stream *stream, struct section *section)
+{
+	stream_lag_remove(&stream->lag, &section->lag_rule);
+	TAILQ_REMOVE(&stream->sections, section, entry);
+	section_free(section);
+}
+
+void stream_each_section(struct stream *stream,
+			 void (*each)(void *argument, struct section *section), void *argument)
+{
+	struct section *section;
+
+	TAILQ_FOREACH (section, &stream->sections, entry)
+		each(argument, section);
+}
+
+static bool stream_add_sections(struct stream *stream)
+{
+	const struct stream_settings *settings = stream->settings;
+	bool added = stream_add_section(stream, NULL);
+
+	for (size_t i = 0; added && i < settings->endpoint_count; i++)
+		added = stream_add_section(stream, &settings->endpoints[i]);
+	return added;
+}
+
 /* Create a stream without endpoints, ring and source. */
 static struct stream *stream_create(struct event_base *base, const struct stream_settings *settings,
 				    struct stream_stats *stats,
 				    const struct stream_callbacks *callbacks, void *argument)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
-	static const struct listener_callbacks listener_callbacks = {
-		.accepted = stream_client_accepted
-	};
 
 	if (!stream || !(stream->settings = stream_settings_copy(settings))) {
 		log_error("stream %s: no memory", settings->name);
@@ -579,40 +762,24 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	stream->stats = stats;
 	stream->callbacks = callbacks;
 	stream->argument = argument;
-	endpoints_init(&stream->endpoints, base, stream->settings->name, &listener_callbacks,
-		       stream);
 	backoff_reset(&stream->backoff);
-	TAILQ_INIT(&stream->crowd.clients);
-	TAILQ_INIT(&stream->crowd.half_closed);
+	TAILQ_INIT(&stream->sections);
 	TAILQ_INIT(&stream->dead);
 	stream_queue_init(&stream->queue);
 	stream_journal_init(&stream->journal, base, stream->settings);
 	stream->deferred = evtimer_new(base, stream_run_deferred, stream);
 	evtimer_assign(&stream->hold_timer, base, stream_hold_due, stream);
+	evtimer_assign(&stream->section_timer, base, stream_sections_due, stream);
 	stream->retry = evtimer_new(base, stream_retry_due, stream);
 	stream->window = window_create((uint32_t)stream_settings_blocks(settings));
-	stream->client_group = (struct client_group){
-		.base = base,
-		.stream_name = stream->settings->name,
-		.settings = &stream->settings->client,
-		.window = stream->window,
-		.memory = &stream->memory,
-		.frames = &stream->frames,
-		.latency = &stats->latency,
-		.sent = &stats->sent,
-		.callbacks = &client_callbacks,
-		.argument = stream,
-		.uncopied_budget_bytes = UNCOPIED_BUDGET,
-	};
 	stream_set_budget(stream);
-	if (stream->deferred && stream->retry && stream->window &&
-	    stream_frames_init(&stream->frames, stream->settings)) {
-		stream_memory_init(&stream->memory, &stream->settings->client, settings->ring_size);
-		stream_lag_init(&stream->lag, stream->settings, stream->window, &stream->queue);
-		stream_admission_init(&stream->admission, stream->settings, stats);
+	stream_lag_init(&stream->lag, base, stream->settings, stream->window, &stream->queue);
+	stream_memory_init(&stream->memory, &stream->settings->client, settings->ring_size);
+	if (!stream->deferred || !stream->retry || !stream->window ||
+	    !stream_frames_init(&stream->frames, stream->settings))
+		log_error("stream %s: no memory for the window; lower ring-size", settings->name);
+	else if (stream_add_sections(stream))
 		return stream;
-	}
-	log_error("stream %s: no memory for the window; lower ring-size", settings->name);
 	stream_close(stream);
 	return NULL;
 }
@@ -636,9 +803,19 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
 	return NULL;
 }
 
-struct endpoints *stream_endpoints(struct stream *stream)
+/* Move the endpoints of all sections to those of @to, which has the same settings. */
+static bool stream_move_endpoints(struct stream *to, struct stream *from)
 {
-	return &stream->endpoints;
+	struct section *section, *target;
+	bool moved = true;
+
+	TAILQ_FOREACH (section, &from->sections, entry) {
+		target = stream_find_section(to, section->name);
+		if (target && !section->removed)
+			moved = moved &&
+				endpoints_move_all(&target->endpoints, &section->endpoints);
+	}
+	return moved;
 }
 
 struct stream *stream_open_successor(struct stream *lost, const struct stream_callbacks *callbacks,
@@ -650,7 +827,7 @@ struct stream *stream_open_successor(struct stream *lost, const struct stream_ca
 
 	if (!stream)
 		return NULL;
-	if (!endpoints_move_all(&stream->endpoints, &lost->endpoints)) {
+	if (!stream_move_endpoints(stream, lost)) {
 		stream_close(stream);
 		return NULL;
 	}
@@ -687,9 +864,45 @@ const struct stream_settings *stream_settings(const struct stream *stream)
 	return stream->settings;
 }
 
-void stream_adapt(struct stream *stream, struct stream_settings *wanted)
+/* The clients of a section that was removed get the rest; a timer ends that. */
+static void stream_remove_section(struct stream *stream, struct section *section, uint64_t drain_us)
+{
+	const struct timeval patience = clock_timeval(drain_us);
+
+	log_notice("stream %s: removed; its clients get the rest", section->label);
+	section_remove(section);
+	section->drain_ns = clock_monotonic_ns() + drain_us * 1000;
+	section_finish_clients(section);
+	stream_run_queue(stream);
+	if (!evtimer_pending(&stream->section_timer, NULL))
+		evtimer_add(&stream->section_timer, &patience);
+	stream_schedule_deferred(stream);
+}
+
+/* Let each section use the settings of its name; sections of new names were added before. */
+static void stream_use_settings(struct stream *stream, uint64_t drain_us)
+{
+	const struct stream_settings *settings = stream->settings;
+	struct section *section;
+
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		const struct endpoint_settings *endpoint =
+			section->name ? stream_settings_find_endpoint(settings, section->name)
+				      : NULL;
+
+		if (!section->name)
+			section_use_own(section, settings);
+		else if (!section->removed && endpoint)
+			section_use_endpoint(section, endpoint);
+		else if (!section->removed)
+			stream_remove_section(stream, section, drain_us);
+	}
+}
+
+void stream_adapt(struct stream *stream, struct stream_settings *wanted, uint64_t drain_us)
 {
 	stream_settings_adapt(stream->settings, wanted);
+	stream_use_settings(stream, drain_us);
 	stream_lag_adapt(&stream->lag);
 	if (stream_refresh_metadata(stream))
 		stream_requeue_all(stream);
@@ -746,18 +959,29 @@ void stream_kill_command(struct stream *stream)
 		source_kill(stream->source);
 }
 
-uint64_t stream_kick(struct stream *stream, const char *address)
+/* Parameters and value as of stream_kick(). */
+static uint64_t section_kick(struct section *section, const char *address)
 {
 	struct client *client;
 	uint64_t kicked = 0;
 
-	TAILQ_FOREACH (client, &stream->crowd.clients, entry) {
+	TAILQ_FOREACH (client, &section->crowd.clients, entry) {
 		if (client->state >= CLIENT_RESETTING ||
 		    (address && strcmp(client->peer_text, address)))
 			continue;
-		stream_queue_add_kick(&stream->queue, client, LEAVE_BY_OPERATOR, NULL);
+		stream_queue_add_kick(&section->stream->queue, client, LEAVE_BY_OPERATOR, NULL);
 		kicked++;
 	}
+	return kicked;
+}
+
+uint64_t stream_kick(struct stream *stream, const char *address)
+{
+	struct section *section;
+	uint64_t kicked = 0;
+
+	TAILQ_FOREACH (section, &stream->sections, entry)
+		kicked += section_kick(section, address);
 	if (kicked)
 		stream_run_queue(stream);
 	stream_end_if_empty(stream);
@@ -766,17 +990,17 @@ uint64_t stream_kick(struct stream *stream, const char *address)
 
 void stream_kick_all(struct stream *stream, enum leave_reason reason, const char *text)
 {
-	struct client *client;
+	struct section *section;
 
-	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
-		stream_queue_add_kick(&stream->queue, client, reason, text);
+	TAILQ_FOREACH (section, &stream->sections, entry)
+		section_kick_all(section, reason, text);
 	stream_run_queue(stream);
 	stream_end_if_empty(stream);
 }
 
 uint64_t stream_clients(const struct stream *stream)
 {
-	return stream->crowd.count;
+	return stream->clients;
 }
 
 uint64_t stream_bytes(const struct stream *stream)
@@ -791,12 +1015,17 @@ bool stream_has_ended(const struct stream *stream)
 
 void stream_close(struct stream *stream)
 {
-	assert(TAILQ_EMPTY(&stream->crowd.clients));
+	struct section *section;
+
+	assert(!stream->clients);
 	stream_reap_dead(stream, UINT_MAX);
 	stream_journal_flush(&stream->journal);
 	stream_unwatch_device(stream);
 	evtimer_del(&stream->hold_timer);
-	endpoints_close_all(&stream->endpoints);
+	evtimer_del(&stream->section_timer);
+	while ((section = TAILQ_FIRST(&stream->sections)))
+		stream_drop_section(stream, section);
+	stream_lag_close(&stream->lag);
 	if (stream->source)
 		source_close(stream->source);
 	if (stream->window)

@@ -21,10 +21,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct endpoints;
 struct event_base;
 struct names;
 struct ring;
+struct section;
 struct stream;
 
 struct stream_callbacks {
@@ -56,8 +56,27 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
 			   void *argument, enum stream_device device, struct ring *ring,
 			   const struct names *names);
 
-/** stream_endpoints() - return the endpoints, to add some or to move them to another stream. */
-struct endpoints *stream_endpoints(struct stream *stream);
+/**
+ * stream_find_section() - return the section with this name that was not removed; NULL if there is none.
+ * @name: NULL: the stream's own endpoints, which every stream has
+ */
+struct section *stream_find_section(const struct stream *stream, const char *name);
+
+/**
+ * stream_add_section() - add a section without endpoints. stream_adapt() must follow with settings that
+ * have @endpoint, or stream_drop_section().
+ * @endpoint: must live until then; NULL: the stream's own endpoints
+ *
+ * Return: NULL without memory, which was logged.
+ */
+struct section *stream_add_section(struct stream *stream, const struct endpoint_settings *endpoint);
+
+/** stream_drop_section() - remove a section that has no clients at once. */
+void stream_drop_section(struct stream *stream, struct section *section);
+
+/** stream_each_section() - call @each for each section, the stream's own endpoints first. */
+void stream_each_section(struct stream *stream,
+			 void (*each)(void *argument, struct section *section), void *argument);
 
 /**
  * stream_open_successor() - open a stream that takes the place of one whose device is gone: it gets
@@ -80,9 +99,10 @@ const struct stream_settings *stream_settings(const struct stream *stream);
 
 /**
  * stream_adapt() - apply the settings that can change in a running stream; see stream_settings_adapt().
- * The caller opens and closes endpoints.
+ * The caller opens and closes endpoints, but those of sections that are removed are closed here.
+ * @drain_us: time for the clients of such a section to receive the rest, in microseconds
  */
-void stream_adapt(struct stream *stream, struct stream_settings *wanted);
+void stream_adapt(struct stream *stream, struct stream_settings *wanted, uint64_t drain_us);
 
 /**
  * stream_retry_device() - open a device that another stream held until now. Does nothing if the stream

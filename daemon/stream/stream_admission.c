@@ -7,10 +7,12 @@
 
 #include <unistd.h>
 
-void stream_admission_init(struct stream_admission *admission,
-			   const struct stream_settings *settings, struct stream_stats *stats)
+void stream_admission_init(struct stream_admission *admission, const struct client_group *group,
+			   struct stream_stats *stats, struct endpoint_stats *endpoint_stats)
 {
-	*admission = (struct stream_admission){ .settings = settings, .stats = stats };
+	*admission = (struct stream_admission){ .group = group,
+						.stats = stats,
+						.endpoint_stats = endpoint_stats };
 }
 
 static bool admission_is_from(const struct client *client, const struct sockaddr *peer)
@@ -29,18 +31,31 @@ static uint64_t admission_count_from(const struct client_list *clients, const st
 }
 
 /* Return the reason why this client is refused, or REFUSE_REASONS. */
-static enum refuse_reason admission_refusal(const struct stream_settings *settings, int fd,
+static enum refuse_reason admission_refusal(const struct stream_admission *admission, int fd,
 					    const struct sockaddr *peer,
-					    const struct stream_crowd *crowd)
+					    const struct stream_crowd *crowd, uint64_t now_ns)
 {
-	if (crowd->count >= settings->client.max_clients)
+	const struct client_settings *settings = admission->group->settings;
+
+	if (!access_list_allows(&settings->access, peer))
+		return REFUSE_DENIED;
+	if (!rate_limit_allows(&admission->connects, settings->connect_rate, now_ns))
+		return REFUSE_CONNECT_RATE;
+	if (crowd->count >= settings->max_clients)
 		return REFUSE_MAX_CLIENTS;
-	if (settings->client.max_clients_per_address &&
-	    admission_count_from(&crowd->clients, peer) >= settings->client.max_clients_per_address)
+	if (settings->max_clients_per_address &&
+	    admission_count_from(&crowd->clients, peer) >= settings->max_clients_per_address)
 		return REFUSE_MAX_PER_ADDRESS;
 	if (descriptors_is_reserved(fd))
 		return REFUSE_NO_DESCRIPTOR;
 	return REFUSE_REASONS;
+}
+
+/* Return true if another client may make place where this limit is reached. */
+static bool admission_can_release(enum refuse_reason why)
+{
+	return why == REFUSE_MAX_CLIENTS || why == REFUSE_MAX_PER_ADDRESS ||
+	       why == REFUSE_NO_DESCRIPTOR;
 }
 
 /* Release a half-closed client, of the address of @peer unless that is NULL. Return: false if there is none. */
@@ -67,6 +82,7 @@ void stream_admission_count(struct stream_admission *admission, enum refuse_reas
 {
 	admission->stats->refused++;
 	admission->stats->refused_for[why]++;
+	admission->endpoint_stats->refused++;
 }
 
 static void admission_refuse(struct stream_admission *admission, int fd,
@@ -79,25 +95,30 @@ static void admission_refuse(struct stream_admission *admission, int fd,
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(fd);
 	log_limited(&admission->refuse_log, LOG_LEVEL_WARNING, "stream %s: client %s refused: %s",
-		    admission->settings->name, address_format(peer, text), refuse_reason_text(why));
+		    admission->group->stream_name, address_format(peer, text),
+		    refuse_reason_text(why));
 }
 
 bool stream_admission_check(struct stream_admission *admission, int fd, const struct sockaddr *peer,
 			    struct stream_crowd *crowd)
 {
-	enum refuse_reason why = admission_refusal(admission->settings, fd, peer, crowd);
-	bool released = why != REFUSE_REASONS;
+	uint64_t now_ns = clock_monotonic_ns();
+	enum refuse_reason why = admission_refusal(admission, fd, peer, crowd, now_ns);
+	bool released = true;
 
-	while (why != REFUSE_REASONS && released) {
+	while (admission_can_release(why) && released) {
 		released =
 			admission_release_one(crowd, why == REFUSE_MAX_PER_ADDRESS ? peer : NULL);
 		/* A released descriptor is one for the next client; this one has its own already. */
 		if (why == REFUSE_NO_DESCRIPTOR)
 			break;
-		why = admission_refusal(admission->settings, fd, peer, crowd);
+		why = admission_refusal(admission, fd, peer, crowd, now_ns);
 	}
-	if (why == REFUSE_REASONS)
+	if (why == REFUSE_REASONS) {
+		rate_limit_count(&admission->connects, admission->group->settings->connect_rate,
+				 now_ns);
 		return true;
+	}
 	admission_refuse(admission, fd, peer, why);
 	return false;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Admission of clients to a stream: its limits, and how refusals are counted and logged. */
+/* Admission of clients to a section: its limits, and how refusals are counted and logged. */
 #ifndef DMACAST_STREAM_ADMISSION_H
 #define DMACAST_STREAM_ADMISSION_H
 
 #include "lib/log.h"
-#include "lib/settings.h"
+#include "lib/rate_limit.h"
 #include "lib/stats.h"
 #include "stream/client.h"
 
@@ -13,16 +13,18 @@
 #include <sys/socket.h>
 
 struct stream_admission {
-	const struct stream_settings *settings;
+	const struct client_group *group;
 	struct stream_stats *stats;
+	struct endpoint_stats *endpoint_stats;
+	struct rate_limit connects;
 	struct log_limit refuse_log;
 };
 
-/** stream_admission_init() - @settings, @stats: must outlive @admission */
-void stream_admission_init(struct stream_admission *admission,
-			   const struct stream_settings *settings, struct stream_stats *stats);
+/** stream_admission_init() - all parameters must outlive @admission; @group has the settings in effect */
+void stream_admission_init(struct stream_admission *admission, const struct client_group *group,
+			   struct stream_stats *stats, struct endpoint_stats *endpoint_stats);
 
-/* The clients of a stream. */
+/* The clients of a section. */
 struct stream_crowd {
 	struct client_list clients; /* all that are not GONE */
 	uint64_t count;

@@ -6,9 +6,8 @@
 #include "lib/backoff.h"
 #include "ring/ring_device.h"
 #include "stream/client.h"
-#include "stream/endpoints.h"
+#include "stream/section.h"
 #include "stream/stream.h"
-#include "stream/stream_admission.h"
 #include "stream/stream_frames.h"
 #include "stream/stream_journal.h"
 #include "stream/stream_lag.h"
@@ -52,12 +51,12 @@ struct stream {
 	struct stream_memory memory;
 	struct stream_frames frames;
 
-	struct endpoints endpoints;
-	struct stream_admission admission;
+	struct section_list sections; /* the first one: the stream's own endpoints */
+	struct event section_timer;   /* resets the clients of removed ones */
 	struct stream_journal journal;
 
-	struct client_group client_group;
-	struct stream_crowd crowd;
+	uint64_t clients; /* of all sections */
+	uint64_t budget_bytes;
 	struct event hold_timer; /* looks whether `hold` is met */
 	bool hold_settling;	 /* the timer waits HOLD_SETTLE after a client joined */
 	/* Clients with a known copy state, and those of them that the kernel copies for. */

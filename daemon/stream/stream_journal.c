@@ -47,7 +47,7 @@ void stream_journal_joined(struct stream_journal *journal, const struct client *
 			   uint64_t count)
 {
 	if (journal_pass(journal, &journal->join_limit))
-		log_info("stream %s: client %s joined, %" PRIu64 " now", journal->settings->name,
+		log_info("stream %s: client %s joined, %" PRIu64 " now", client->group->stream_name,
 			 client->peer_text, count);
 	else
 		journal->joined++;
@@ -64,8 +64,7 @@ static void journal_log_totals(const char *prefix, const struct client_totals *t
 		 sends->completed_copied, sends->copied_sends, sends->no_buffer);
 }
 
-static void journal_log_left(const struct stream_journal *journal, const struct client *client,
-			     const struct client_totals *totals)
+static void journal_log_left(const struct client *client, const struct client_totals *totals)
 {
 	uint64_t milliseconds = (clock_monotonic_ns() - client->joined_ns) / 1000000;
 	char prefix[PREFIX_TEXT];
@@ -73,7 +72,7 @@ static void journal_log_left(const struct stream_journal *journal, const struct 
 	snprintf(prefix, sizeof(prefix),
 		 "stream %s: client %s left: %s; sent %" PRIu64 " bytes in %" PRIu64 ".%03" PRIu64
 		 " s",
-		 journal->settings->name, client->peer_text, client->reason,
+		 client->group->stream_name, client->peer_text, client->reason,
 		 totals->stats.sent_bytes, milliseconds / 1000, milliseconds % 1000);
 	journal_log_totals(prefix, totals);
 }
@@ -83,7 +82,7 @@ void stream_journal_left(struct stream_journal *journal, const struct client *cl
 	struct client_totals totals = { .stats = client->stats, .sends = client->zerocopy.stats };
 
 	if (journal_pass(journal, &journal->leave_limit)) {
-		journal_log_left(journal, client, &totals);
+		journal_log_left(client, &totals);
 	} else {
 		journal->left++;
 		client_totals_join(&journal->left_totals, &totals);

@@ -29,14 +29,16 @@ static uint64_t memory_charge(uint64_t bytes)
 	return bytes > MEMORY_GRANT_MIN ? bytes : 0;
 }
 
-static uint64_t memory_max_grant(const struct stream_memory *memory)
+static uint64_t memory_max_grant(const struct stream_memory *memory,
+				 const struct client_settings *settings)
 {
-	return (uint64_t)client_settings_notsent_lowat(memory->settings, memory->ring_size);
+	return (uint64_t)client_settings_notsent_lowat(settings, memory->ring_size);
 }
 
-static uint64_t memory_min_grant(const struct stream_memory *memory)
+static uint64_t memory_min_grant(const struct stream_memory *memory,
+				 const struct client_settings *settings)
 {
-	uint64_t max = memory_max_grant(memory);
+	uint64_t max = memory_max_grant(memory, settings);
 
 	return max < MEMORY_GRANT_MIN ? max : MEMORY_GRANT_MIN;
 }
@@ -58,9 +60,10 @@ static void memory_set_grant(struct stream_memory *memory, struct memory_grant *
 	grant->bytes = bytes;
 }
 
-void stream_memory_join(const struct stream_memory *memory, struct memory_grant *grant)
+void stream_memory_join(const struct stream_memory *memory, const struct client_settings *settings,
+			struct memory_grant *grant)
 {
-	*grant = (struct memory_grant){ .bytes = memory_min_grant(memory) };
+	*grant = (struct memory_grant){ .bytes = memory_min_grant(memory, settings) };
 }
 
 void stream_memory_leave(struct stream_memory *memory, struct memory_grant *grant)
@@ -68,10 +71,11 @@ void stream_memory_leave(struct stream_memory *memory, struct memory_grant *gran
 	memory_set_grant(memory, grant, 0);
 }
 
-uint64_t stream_memory_raised(const struct stream_memory *memory, const struct memory_grant *grant,
-			      uint64_t acknowledged)
+uint64_t stream_memory_raised(const struct stream_memory *memory,
+			      const struct client_settings *settings,
+			      const struct memory_grant *grant, uint64_t acknowledged)
 {
-	uint64_t max = memory_max_grant(memory), bytes = 2 * grant->bytes, more;
+	uint64_t max = memory_max_grant(memory, settings), bytes = 2 * grant->bytes, more;
 
 	if (bytes > max)
 		bytes = max;
@@ -91,9 +95,10 @@ void stream_memory_raise(struct stream_memory *memory, struct memory_grant *gran
 	grant->acknowledged = acknowledged;
 }
 
-bool stream_memory_lower(struct stream_memory *memory, struct memory_grant *grant)
+bool stream_memory_lower(struct stream_memory *memory, const struct client_settings *settings,
+			 struct memory_grant *grant)
 {
-	uint64_t max = memory_max_grant(memory), min = memory_min_grant(memory);
+	uint64_t max = memory_max_grant(memory, settings), min = memory_min_grant(memory, settings);
 	uint64_t bytes = grant->bytes;
 
 	if (bytes > memory_free(memory, 0) / MEMORY_LOWER_DIVISOR)

@@ -27,9 +27,9 @@
 #define MEMORY_GRANT_MIN (16U << 10)
 
 struct stream_memory {
-	const struct client_settings *settings;
-	uint64_t ring_size; /* bytes */
-	uint64_t charged;   /* bytes; sum of the grants above MEMORY_GRANT_MIN */
+	const struct client_settings *settings; /* socket-memory, for the clients of all sections */
+	uint64_t ring_size;			/* bytes */
+	uint64_t charged; /* bytes; sum of the grants above MEMORY_GRANT_MIN */
 };
 
 /* A client's part. */
@@ -49,20 +49,23 @@ void stream_memory_init(struct stream_memory *memory, const struct client_settin
 /** stream_memory_limit() - return `socket-memory` in bytes. */
 uint64_t stream_memory_limit(const struct stream_memory *memory);
 
-/** stream_memory_join() - give a new client its first grant. */
-void stream_memory_join(const struct stream_memory *memory, struct memory_grant *grant);
+/** stream_memory_join() - give a new client its first grant. @settings: of its section */
+void stream_memory_join(const struct stream_memory *memory, const struct client_settings *settings,
+			struct memory_grant *grant);
 
 /** stream_memory_leave() - take back the grant of a client whose socket was closed, or is about to be. */
 void stream_memory_leave(struct stream_memory *memory, struct memory_grant *grant);
 
 /**
  * stream_memory_raised() - return the grant that a client should get: twice what it has.
+ * @settings: of its section
  * @acknowledged: bytes that the peer has acknowledged since it joined, or an upper bound of them
  *
  * Return: bytes; the present grant if it should not change.
  */
-uint64_t stream_memory_raised(const struct stream_memory *memory, const struct memory_grant *grant,
-			      uint64_t acknowledged);
+uint64_t stream_memory_raised(const struct stream_memory *memory,
+			      const struct client_settings *settings,
+			      const struct memory_grant *grant, uint64_t acknowledged);
 
 /** stream_memory_raise() - give the client what stream_memory_raised() returned, if that is more. */
 void stream_memory_raise(struct stream_memory *memory, struct memory_grant *grant, uint64_t bytes,
@@ -70,11 +73,13 @@ void stream_memory_raise(struct stream_memory *memory, struct memory_grant *gran
 
 /**
  * stream_memory_lower() - take back a part of a grant that is too large for the settings or for what is free.
+ * @settings: of its section
  *
  * Call this when the socket has less unsent than half of its grant, as EPOLLOUT reports.
  *
  * Return: true if the grant has changed.
  */
-bool stream_memory_lower(struct stream_memory *memory, struct memory_grant *grant);
+bool stream_memory_lower(struct stream_memory *memory, const struct client_settings *settings,
+			 struct memory_grant *grant);
 
 #endif

@@ -65,6 +65,7 @@ void name_totals_release(struct name_totals *totals)
 static void names_remove_totals(struct stream_names *names, struct name_totals *totals)
 {
 	TAILQ_REMOVE(&names->totals, totals, entry);
+	stream_stats_clear(&totals->stats);
 	free(totals->name);
 	free(totals);
 }
@@ -104,7 +105,8 @@ bool stream_names_is_unchanged(const struct stream_settings *a, const struct str
 	char options[OPTION_NAMES_TEXT];
 
 	return !strcmp(a->name, b->name) &&
-	       !option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, a, b, options);
+	       !option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, a, b, options) &&
+	       !option_endpoint_changes(a, b, options);
 }
 
 bool stream_names_is_finished(const struct stream_names *names,

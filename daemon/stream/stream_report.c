@@ -39,14 +39,14 @@ static void stream_report_source(const struct stream *stream, struct stream_repo
 		report->source_byte_age_ns = now - last_ns;
 }
 
-static void stream_report_endpoints(const struct stream *stream, struct stream_report *report)
+static void stream_report_endpoint(void *argument, const struct listener *listener)
 {
-	const struct endpoints *endpoints = &stream->endpoints;
+	struct stream_report *report = argument;
 
-	report->endpoints = endpoints;
-	for (size_t i = 0; i < endpoints->count; i++)
-		report->endpoints_waiting += listener_waits_for(endpoints->listener[i]) != NULL;
-	report->endpoints_listening = endpoints->count - report->endpoints_waiting;
+	if (listener_waits_for(listener))
+		report->endpoints_waiting++;
+	else
+		report->endpoints_listening++;
 }
 
 static void stream_report_add_client(struct stream_report *report, const struct client *client,
@@ -63,12 +63,23 @@ static void stream_report_add_client(struct stream_report *report, const struct 
 		report->most_lag_ns = lag.ns;
 }
 
+static void stream_report_clients(const struct stream *stream, struct stream_report *report,
+				  uint64_t now)
+{
+	const struct section *section;
+	const struct client *client;
+
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		TAILQ_FOREACH (client, &section->crowd.clients, entry)
+			stream_report_add_client(report, client, now);
+	}
+}
+
 void stream_report(const struct stream *stream, struct stream_report *report)
 {
 	static const char *const state_word[] = { "waiting", "holding", "running", "ending",
 						  "ended" };
 	uint64_t now = clock_monotonic_ns();
-	const struct client *client;
 
 	*report = (struct stream_report){
 		.name = stream->settings->name,
@@ -77,25 +88,59 @@ void stream_report(const struct stream *stream, struct stream_report *report)
 		.memory = "",
 		.head = window_head(stream->window),
 		.bytes = window_bytes(stream->window),
-		.clients = stream->crowd.count,
+		.clients = stream->clients,
 		.socket_memory_limit = stream_memory_limit(&stream->memory),
 		.socket_memory_granted = stream->memory.charged,
 		.settings = stream->settings,
+		.stream = stream,
 		.stats = stream->stats,
 	};
 	stream_report_source(stream, report, now);
-	stream_report_endpoints(stream, report);
+	stream_each_listener(stream, stream_report_endpoint, report);
 	if (stream->ring)
 		stream_report_ring(stream, report);
-	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
-		stream_report_add_client(report, client, now);
+	stream_report_clients(stream, report, now);
+}
+
+void stream_each_section_report(const struct stream *stream,
+				void (*each)(void *argument, const struct section_report *report),
+				void *argument)
+{
+	const struct section *section;
+
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		struct section_report report = {
+			.name = section->name,
+			.listen = section->listen,
+			.clients = section->crowd.count,
+			.stats = section->stats,
+		};
+
+		if (!section->removed)
+			each(argument, &report);
+	}
+}
+
+void stream_each_listener(const struct stream *stream,
+			  void (*each)(void *argument, const struct listener *listener),
+			  void *argument)
+{
+	const struct section *section;
+
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		for (size_t i = 0; i < section->endpoints.count; i++)
+			each(argument, section->endpoints.listener[i]);
+	}
 }
 
 void stream_each_client(const struct stream *stream,
 			void (*each)(void *argument, const struct client *client), void *argument)
 {
+	const struct section *section;
 	const struct client *client;
 
-	TAILQ_FOREACH (client, &stream->crowd.clients, entry)
-		each(argument, client);
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		TAILQ_FOREACH (client, &section->crowd.clients, entry)
+			each(argument, client);
+	}
 }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct client;
-struct endpoints;
+struct listener;
 struct stream;
 
 /* The state of a stream at one moment. The pointers are valid until the stream is closed. */
@@ -44,7 +44,7 @@ struct stream_report {
 	uint64_t socket_memory_limit, socket_memory_granted;
 	uint64_t most_lag_bytes; /* of the slowest client */
 	uint64_t most_lag_ns;
-	const struct endpoints *endpoints; /* none when the stream ends */
+	const struct stream *stream;
 	uint64_t endpoints_listening;
 	uint64_t endpoints_waiting;
 	uint64_t copied_rest_bytes; /* copies of rests of blocks, for clients that skipped ahead */
@@ -54,6 +54,24 @@ struct stream_report {
 
 /** stream_report() - fill in @report. Takes time proportional to the number of clients. */
 void stream_report(const struct stream *stream, struct stream_report *report);
+
+/* The endpoints of one section, as plain values. The pointers are valid until the next reload. */
+struct section_report {
+	const char *name; /* of [endpoint NAME]; NULL: the stream's own endpoints */
+	const struct text_list *listen;
+	uint64_t clients;
+	const struct endpoint_stats *stats;
+};
+
+/** stream_each_section_report() - call @each for every section that new clients can join. */
+void stream_each_section_report(const struct stream *stream,
+				void (*each)(void *argument, const struct section_report *report),
+				void *argument);
+
+/** stream_each_listener() - call @each for every endpoint of all sections; there is none when the stream ends. */
+void stream_each_listener(const struct stream *stream,
+			  void (*each)(void *argument, const struct listener *listener),
+			  void *argument);
 
 /** stream_each_client() - call @each for every client; see client_report(). @each must not kick. */
 void stream_each_client(const struct stream *stream,

@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* Upper bound for the timers of one stream that can be pending, without those of its clients. */
-#define MAX_STREAM_TIMERS 8
+#define MAX_STREAM_TIMERS 10
 
 /*
  * A stream from stream_open() to its end. Generations of one name follow each other, each with its own

@@ -247,6 +247,12 @@ struct cursor_list *window_at(const struct window *window, uint64_t sequence)
 	return &place_of(window, sequence)->cursors;
 }
 
+struct block *window_block_at(const struct window *window, uint64_t sequence)
+{
+	assert(sequence - window->tail < window->head - window->tail);
+	return place_of(window, sequence)->block;
+}
+
 uint32_t window_length(const struct window *window)
 {
 	return (uint32_t)(window->head - window->tail);

@@ -94,6 +94,9 @@ struct cursor *window_slowest(const struct window *window);
 /** window_at() - return the cursors at @sequence, which must be from the tail to the head. */
 struct cursor_list *window_at(const struct window *window, uint64_t sequence);
 
+/** window_block_at() - return the block at @sequence, which must be from the tail to before the head. */
+struct block *window_block_at(const struct window *window, uint64_t sequence);
+
 /** window_length() - return the number of blocks in the window. */
 uint32_t window_length(const struct window *window);
 

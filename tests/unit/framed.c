@@ -303,6 +303,22 @@ static void send_and_run(void)
 	framed_run(has_everything, "something is missing");
 }
 
+static void framed_free(void)
+{
+	client_free(world.client);
+	client_free(world.raw);
+	close(world.peer.fd);
+	close(world.raw_peer);
+	stream_frames_free(&world.frames);
+	check(ring_free_blocks(world.ring) == BLOCKS, "%u blocks are free",
+	      ring_free_blocks(world.ring));
+	window_destroy(world.window);
+	ring_destroy(world.ring);
+	event_base_free(world.base);
+	world.settings.name = NULL;
+	stream_settings_clear(&world.settings);
+}
+
 static void framed_end(void)
 {
 	client_finish(world.raw);
@@ -317,18 +333,7 @@ static void framed_end(void)
 	check(world.peer.gap_bytes == world.client->stats.dropped_bytes,
 	      "%" PRIu64 " bytes are missing, dropped were %" PRIu64, world.peer.gap_bytes,
 	      world.client->stats.dropped_bytes);
-	client_free(world.client);
-	client_free(world.raw);
-	close(world.peer.fd);
-	close(world.raw_peer);
-	stream_frames_free(&world.frames);
-	check(ring_free_blocks(world.ring) == BLOCKS, "%u blocks are free",
-	      ring_free_blocks(world.ring));
-	window_destroy(world.window);
-	ring_destroy(world.ring);
-	event_base_free(world.base);
-	world.settings.name = NULL;
-	stream_settings_clear(&world.settings);
+	framed_free();
 }
 
 /* Let the framed client lose what it has not begun, as the lag policy does. */
@@ -452,6 +457,30 @@ static void test_lost_at_end(void)
 	point("the end shows what was lost before it");
 }
 
+/* The stream goes on when a reload removes the section of the client; its socket is full at the end. */
+static void test_nothing_after_end(void)
+{
+	framed_begin(ZEROCOPY_NEVER);
+	framed_join();
+	framed_push(BLOCK_SIZE);
+	send_and_run();
+	world.client->zerocopy.send_blocked = true;
+	client_finish(world.client);
+	check(client_aside_is_left(&world.client->aside), "the end is not waiting");
+	framed_push(BLOCK_SIZE);
+	check(stream_frames_begin_epoch(&world.frames), "no change");
+	client_send_metadata(world.client);
+	zerocopy_unblock(&world.client->zerocopy);
+	client_send(world.client);
+	client_finish(world.raw);
+	framed_run(both_have_ended, "no end");
+	check(world.peer.ends == 1 && world.peer.blocks == 1 && world.peer.metadata_frames == 1,
+	      "%" PRIu64 " ends, %" PRIu64 " blocks, %" PRIu64 " frames of metadata",
+	      world.peer.ends, world.peer.blocks, world.peer.metadata_frames);
+	framed_free();
+	point("nothing follows the end of a client, though the stream goes on");
+}
+
 static void test_source_losses(void)
 {
 	framed_begin(ZEROCOPY_AUTO);
@@ -486,6 +515,7 @@ int main(void)
 	test_metadata();
 	test_much_metadata();
 	test_lost_at_end();
+	test_nothing_after_end();
 	test_source_losses();
 	return tap_end();
 }

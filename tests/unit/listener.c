@@ -85,13 +85,16 @@ static unsigned int run_until(const struct receiver *receiver, unsigned int coun
 	return turns;
 }
 
+static const struct client_settings settings;
+
 /* Open a listener, and leave what it logs in `capture`. */
 static struct listener *listener_test_open_listener(const char *text, struct receiver *receiver)
 {
 	struct listener *listener;
 
 	capture_begin(&capture, STDERR_FILENO);
-	listener = listener_open(base, "adc", text, test_when, test_names, &callbacks, receiver);
+	listener = listener_open(base, "adc", text, test_when, &settings, test_names, &callbacks,
+				 receiver);
 	capture_end(&capture);
 	return listener;
 }

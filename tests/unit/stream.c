@@ -45,7 +45,7 @@ static void test_order_of_copied_blocks(void)
 	check(streamworld_run_until(receive_until_copied(stream, fd)), "no send is complete");
 	check(stream->ring->reuse == RING_LIFO, "order %d for copies", stream->ring->reuse);
 	close(fd);
-	check(streamworld_run_until(!stream->crowd.count), "the client is still there");
+	check(streamworld_run_until(!stream->clients), "the client is still there");
 	check(stream->ring->reuse == RING_SEQUENTIAL, "order %d without clients",
 	      stream->ring->reuse);
 	streamworld_stop();

@@ -22,6 +22,7 @@ static char stream_name_text[] = "test";
 /* A stream's part in admission: its clients, of which only the addresses matter here. */
 struct crowd {
 	struct stream_settings settings;
+	struct client_group group;
 	struct stream_stats stats;
 	struct stream_admission admission;
 	struct client client[MAX_CLIENTS];
@@ -33,12 +34,13 @@ struct crowd {
 static void crowd_begin(struct crowd *crowd, uint64_t max_clients, uint64_t max_per_address)
 {
 	memset(crowd, 0, sizeof(*crowd));
-	crowd->settings.name = stream_name_text;
 	crowd->settings.client.max_clients = max_clients;
 	crowd->settings.client.max_clients_per_address = max_per_address;
 	TAILQ_INIT(&crowd->all.clients);
 	TAILQ_INIT(&crowd->all.half_closed);
-	stream_admission_init(&crowd->admission, &crowd->settings, &crowd->stats);
+	crowd->group = (struct client_group){ .stream_name = stream_name_text,
+					      .settings = &crowd->settings.client };
+	stream_admission_init(&crowd->admission, &crowd->group, &crowd->stats, &crowd->stats.own);
 }
 
 static struct sockaddr_storage address_of(const char *text, in_port_t port)

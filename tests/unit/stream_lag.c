@@ -123,7 +123,7 @@ static void world_begin(struct world *world, enum lag_policy policy, uint64_t lo
 		.uncopied_budget_bytes = 1 << 20,
 	};
 	stream_queue_init(&world->queue);
-	stream_lag_init(&world->lag, &world->settings, world->window, &world->queue);
+	stream_lag_init(&world->lag, world->base, &world->settings, world->window, &world->queue);
 	stream_lag_set_ring(&world->lag, world->ring);
 }
 

@@ -31,7 +31,7 @@ static void account_begin(uint64_t ring_size)
 	world.settings.name = stream_name_text;
 	stream_memory_init(&world.memory, &world.settings.client, ring_size);
 	for (uint32_t i = 0; i < CLIENTS; i++)
-		stream_memory_join(&world.memory, &world.grant[i]);
+		stream_memory_join(&world.memory, &world.settings.client, &world.grant[i]);
 }
 
 /* Return the bytes of the grants that are charged. */
@@ -49,8 +49,10 @@ static uint64_t raise_after(struct memory_grant *grant, uint64_t bytes)
 {
 	uint64_t acknowledged = grant->acknowledged + bytes;
 
-	stream_memory_raise(&world.memory, grant,
-			    stream_memory_raised(&world.memory, grant, acknowledged), acknowledged);
+	stream_memory_raise(
+		&world.memory, grant,
+		stream_memory_raised(&world.memory, &world.settings.client, grant, acknowledged),
+		acknowledged);
 	return grant->bytes;
 }
 
@@ -99,11 +101,12 @@ static void test_max_grant(void)
 	check(grant->bytes == 100 * KIB, "%" PRIu64 " bytes", grant->bytes);
 	point("notsent-lowat is reached also if it is no power of two");
 	world.settings.client.notsent_lowat = 4 * KIB;
-	check(stream_memory_lower(&world.memory, grant) && grant->bytes == 4 * KIB,
+	check(stream_memory_lower(&world.memory, &world.settings.client, grant) &&
+		      grant->bytes == 4 * KIB,
 	      "%" PRIu64 " bytes", grant->bytes);
 	check(!world.memory.charged, "%" PRIu64 " charged", world.memory.charged);
 	point("a lower notsent-lowat takes effect on a running client");
-	stream_memory_join(&world.memory, grant);
+	stream_memory_join(&world.memory, &world.settings.client, grant);
 	raise_fully(grant);
 	check(grant->bytes == 4 * KIB, "%" PRIu64 " bytes", grant->bytes);
 	point("and on a new one");
@@ -127,7 +130,7 @@ static void test_many_busy(void)
 	account_begin(16 * MIB);
 	for (uint32_t round = 0; round < 40; round++) {
 		for (uint32_t i = 0; i < CLIENTS; i++) {
-			stream_memory_lower(&world.memory, &world.grant[i]);
+			stream_memory_lower(&world.memory, &world.settings.client, &world.grant[i]);
 			raise_after(&world.grant[i], 64 * MIB);
 			check(world.memory.charged <= 16 * MIB, "%" PRIu64 " charged",
 			      world.memory.charged);
@@ -153,7 +156,7 @@ static void test_many_stalled(void)
 		check(world.memory.charged <= 16 * MIB, "%" PRIu64 " charged",
 		      world.memory.charged);
 	}
-	while (stream_memory_lower(&world.memory, last))
+	while (stream_memory_lower(&world.memory, &world.settings.client, last))
 		;
 	check(last->bytes >= 16 * KIB, "%" PRIu64 " bytes", last->bytes);
 	point("599 clients stall with all that they got: the limit is kept");
@@ -175,7 +178,7 @@ static void test_lowered_limit(void)
 	before = charged();
 	for (uint32_t round = 0; round < 10; round++) {
 		for (uint32_t i = 0; i < CLIENTS; i++)
-			stream_memory_lower(&world.memory, &world.grant[i]);
+			stream_memory_lower(&world.memory, &world.settings.client, &world.grant[i]);
 	}
 	check(before > MIB && charged() <= MIB, "%" PRIu64 " charged, before %" PRIu64, charged(),
 	      before);
@@ -193,10 +196,10 @@ static void test_random(uint64_t steps, uint64_t seed)
 		switch (dice_roll(&dice, 0, 7)) {
 		case 0:
 			stream_memory_leave(&world.memory, grant);
-			stream_memory_join(&world.memory, grant);
+			stream_memory_join(&world.memory, &world.settings.client, grant);
 			break;
 		case 1:
-			stream_memory_lower(&world.memory, grant);
+			stream_memory_lower(&world.memory, &world.settings.client, grant);
 			break;
 		default:
 			raise_after(grant, dice_roll(&dice, 0, 16 * MIB));

@@ -8,7 +8,7 @@
 
 #include "lib/log.h"
 #include "ring/ring_memory.h"
-#include "stream/endpoints.h"
+#include "stream/section.h"
 
 #include "capture.h"
 #include "streamworld.h"
@@ -293,8 +293,8 @@ static void test_finished(void)
 	settings_set(&other, "pattern", "1M/s");
 	check(!streams_is_finished(world.streams, &other), "finished");
 	stream = prepare_stream(&other);
-	check(stream && endpoints_open(stream_endpoints(stream), other.listen.item[0], LISTEN_NOW,
-				       NULL),
+	check(stream && endpoints_open(&stream_find_section(stream, NULL)->endpoints,
+				       other.listen.item[0], LISTEN_NOW, NULL),
 	      "not prepared");
 	streams_begin(world.streams, stream);
 	check(streams_find(world.streams, "a") == stream, "not current");
