@@ -6,11 +6,13 @@
 #include "stream/reload.h"
 
 #include "lib/log.h"
+#include "stream/section.h"
 
 #include "streamworld.h"
 #include "tap.h"
 
 #include <signal.h>
+#include <stdlib.h>
 
 #define DRAIN_US 200000U
 
@@ -142,6 +144,70 @@ static void test_reload_waiting(void)
 	point("while the device is waited for: the next ring is the one that is asked for");
 }
 
+/* Return the number of endpoints in a section of the current stream; -1: there is no such section. */
+static int endpoints_of(const char *stream, const char *section)
+{
+	const struct stream *current = streams_find(world.streams, stream);
+	const struct section *found = current ? stream_find_section(current, section) : NULL;
+
+	return found ? (int)found->endpoints.count : -1;
+}
+
+/* Add a section to settings that have none. */
+static void reload_add_section(struct stream_settings *settings, const char *name)
+{
+	bool *is_set = calloc(option_count, sizeof(*is_set));
+	struct endpoint_settings endpoint = { .name = strdup(name) };
+	char expected[OPTION_ERROR_TEXT];
+
+	option_set(option_find(OPTION_ENDPOINT, "listen"), OPTION_ENDPOINT, &endpoint,
+		   "127.0.0.1:0", expected);
+	check(is_set && option_inherit(&endpoint, settings, is_set) &&
+		      stream_settings_add_endpoint(settings, &endpoint),
+	      "no memory");
+	free(is_set);
+}
+
+/* A section outlives the device and a new ring, and is added and removed beside a client of the stream. */
+static void test_reload_sections(void)
+{
+	struct stream_settings settings;
+	int fd;
+
+	reload_start();
+	fd = streamworld_connect();
+	reload_settings(&settings, "a", "2M", "auto");
+	reload_add_section(&settings, "e");
+	check(streamworld_reload(&settings, 1, DRAIN_US), "refused");
+	check(endpoints_of("a", "e") == 1 && endpoints_of("a", NULL) == 1, "%d endpoints",
+	      endpoints_of("a", "e"));
+	check(fake.opens == 1 && !fake.stops, "the stream was restarted");
+	point("a section is added to a stream that goes on");
+
+	fake.open_error = ENODEV;
+	fake_unplug();
+	streamworld_run_ms(50);
+	check(endpoints_of("a", "e") == 1, "%d endpoints", endpoints_of("a", "e"));
+	point("the stream that waits for the device has the endpoints of all sections");
+
+	fake.gone = false;
+	fake.open_error = 0;
+	fake.running = false;
+	check(streamworld_run_until(fake.opens == 2), "%u opens", fake.opens);
+	settings.ring_size *= 2;
+	check(streamworld_reload(&settings, 1, DRAIN_US), "refused");
+	check(endpoints_of("a", "e") == 1, "%d endpoints", endpoints_of("a", "e"));
+	check(streamworld_run_until(fake.opens == 3), "%u opens", fake.opens);
+	point("and so has the one with another ring");
+
+	check(reload_to("a", "4M", "auto"), "refused");
+	check(endpoints_of("a", "e") == -1 && endpoints_of("a", NULL) == 1, "not removed");
+	settings_end(&settings);
+	close(fd);
+	streamworld_stop();
+	point("a section is removed");
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -154,6 +220,7 @@ int main(void)
 	test_stalled_client();
 	test_missing();
 	test_reload_waiting();
+	test_reload_sections();
 	event_base_free(world.base);
 	return tap_end();
 }

@@ -149,6 +149,57 @@ static void test_per_address(void)
 	point("without max-clients-per-address only max-clients counts");
 }
 
+static void test_access(void)
+{
+	struct access_rule rule = { .allow = false };
+	const char *expected;
+	struct crowd crowd;
+	char byte;
+	int peer;
+
+	crowd_begin(&crowd, 0, 0);
+	access_parse("192.0.2.0/24", &rule, &expected);
+	access_list_add(&crowd.settings.client.access, &rule);
+	check(!crowd_check_peer(&crowd, "::ffff:192.0.2.9", &peer), "admitted");
+	check(recv(peer, &byte, 1, 0) < 0 && errno == ECONNRESET, "no reset: %s", strerror(errno));
+	close(peer);
+	check(crowd.stats.refused_for[REFUSE_DENIED] == 1 && crowd.stats.own.refused == 1,
+	      "not counted");
+	check(strstr(crowd.logged, "refused: its address is denied"), "logged: %s", crowd.logged);
+	check(!crowd_check(&crowd, "192.0.3.9") && crowd.stats.refused_for[REFUSE_MAX_CLIENTS] == 1,
+	      "another one is not asked for the limits");
+	access_list_clear(&crowd.settings.client.access);
+	point("a denied peer is reset, counted and logged, whatever the limits");
+}
+
+static void test_connect_rate(void)
+{
+	struct rate_limit limit = { 0 };
+	uint64_t now_ns = 5000000000;
+	unsigned int admitted = 0;
+	struct crowd crowd;
+
+	for (unsigned int i = 0; i < 10 && rate_limit_allows(&limit, 4, now_ns); i++, admitted++)
+		rate_limit_count(&limit, 4, now_ns);
+	check(admitted == 4, "%u at once", admitted);
+	check(!rate_limit_allows(&limit, 4, now_ns + 249999999) &&
+		      rate_limit_allows(&limit, 4, now_ns + 250000000),
+	      "another interval");
+	check(rate_limit_allows(&limit, 0, now_ns), "a limit of 0 is none");
+	check(rate_limit_allows(&limit, 400, now_ns + 10000000), "a higher limit has to wait");
+	point("a rate lets the events of one second come at once, and then one for each part");
+
+	crowd_begin(&crowd, MAX_CLIENTS, 0);
+	crowd.settings.client.connect_rate = 1;
+	check(crowd_check(&crowd, "192.0.2.1"), "refused");
+	check(!crowd_check(&crowd, "192.0.2.1"), "the second one is admitted");
+	check(crowd.stats.refused_for[REFUSE_CONNECT_RATE] == 1, "not counted");
+	check(strstr(crowd.logged, "refused: connect-rate is reached"), "logged: %s", crowd.logged);
+	crowd.settings.client.connect_rate = 0;
+	check(crowd_check(&crowd, "192.0.2.1"), "refused without a limit");
+	point("clients beyond connect-rate are refused");
+}
+
 static void test_log_limit(void)
 {
 	struct crowd crowd;
@@ -176,6 +227,8 @@ int main(void)
 	log_init("test");
 	test_max_clients();
 	test_per_address();
+	test_access();
+	test_connect_rate();
 	test_log_limit();
 	return tap_end();
 }

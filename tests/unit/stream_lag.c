@@ -19,6 +19,7 @@
 #include <event2/event.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -538,6 +539,153 @@ static void test_pin_allowance(void)
 	point("where more is pinned than may be, the allowance is zero");
 }
 
+/* A second group of clients, with settings and a rule of its own. */
+struct other_group {
+	struct client_settings settings;
+	struct client_group group;
+	struct lag_rule rule, first_rule;
+};
+
+/* Begin with a client of the world's group, which is STALLED, and one of the other group, READING. */
+static void world_begin_mixed(struct world *world, struct other_group *other, enum lag_policy first,
+			      const struct client_settings *settings)
+{
+	world_begin(world, first, LOW_WATER);
+	world_only_offer(world);
+	other->settings = world->settings.client;
+	other->settings.lag_policy = settings->lag_policy;
+	other->settings.lag_limit = settings->lag_limit;
+	other->group = world->group;
+	other->group.settings = &other->settings;
+	stream_lag_add(&world->lag, &other->first_rule, &world->group);
+	stream_lag_add(&world->lag, &other->rule, &other->group);
+	world_join(world);
+	world->client[READING] =
+		clientpair_join(&other->group, SMALL_BUFFER, &world->peer[READING]);
+	world->clients++;
+	/* As a stream has it; see stream_settings_only_blocks(). */
+	world->settings.endpoints = calloc(1, sizeof(*world->settings.endpoints));
+	world->settings.endpoints[0].client.lag_policy = settings->lag_policy;
+	world->settings.endpoint_count = 1;
+	world->settings.listen.count = 1;
+	stream_lag_adapt(&world->lag);
+}
+
+static void world_end_mixed(struct world *world)
+{
+	stream_lag_close(&world->lag);
+	world_kick_all(world);
+	free(world->settings.endpoints);
+	world_end(world);
+}
+
+static void check_sequences(const struct world *world, uint64_t first, uint64_t other)
+{
+	check(world->client[STALLED]->cursor.sequence == first, "the first client is at %" PRIu64,
+	      world->client[STALLED]->cursor.sequence);
+	check(world->client[READING]->cursor.sequence == other, "the other client is at %" PRIu64,
+	      world->client[READING]->cursor.sequence);
+}
+
+static void world_push_and_offer(struct world *world, uint32_t blocks)
+{
+	for (uint32_t i = 0; i < blocks; i++)
+		world_push(world);
+	stream_lag_offer(&world->lag);
+}
+
+static void test_limit_bytes(void)
+{
+	const struct client_settings limited = { .lag_policy = LAG_POLICY_DROP,
+						 .lag_limit.bytes = 2 * (uint64_t)BLOCK_SIZE };
+	struct other_group other;
+	struct world world;
+
+	world_begin_mixed(&world, &other, LAG_POLICY_DROP, &limited);
+	world_push_and_offer(&world, 4);
+	check_sequences(&world, 0, 0);
+	point("lag-limit: what came at once is offered before anybody loses it");
+	world_push_and_offer(&world, 1);
+	check_sequences(&world, 0, 4);
+	check(world.client[READING]->stats.dropped_bytes == 4 * (uint64_t)BLOCK_SIZE,
+	      "dropped %" PRIu64, world.client[READING]->stats.dropped_bytes);
+	check(!world.client[STALLED]->stats.drops, "the other section lost something");
+	point("lag-limit: a client beyond it skips to the newest block, while others stay");
+	world_push_and_offer(&world, 1);
+	check_sequences(&world, 0, 4);
+	world_push_and_offer(&world, 1);
+	check_sequences(&world, 0, 6);
+	point("lag-limit: it is exact to a block");
+	other.settings.lag_policy = LAG_POLICY_DISCONNECT;
+	world_push_and_offer(&world, 2);
+	check(world.client[READING]->state >= CLIENT_RESETTING &&
+		      world.client[READING]->leave == LEAVE_TOO_SLOW,
+	      "not disconnected");
+	world_end_mixed(&world);
+	point("lag-limit: a client is disconnected where the policy says so");
+}
+
+static void test_limit_age(void)
+{
+	const struct client_settings limited = { .lag_policy = LAG_POLICY_DROP,
+						 .lag_limit.microseconds = 30000 };
+	uint64_t begin = clock_monotonic_ns();
+	struct other_group other;
+	struct world world;
+
+	world_begin_mixed(&world, &other, LAG_POLICY_DROP, &limited);
+	world_push_and_offer(&world, 2);
+	while (!world.client[READING]->stats.drops &&
+	       check(clock_monotonic_ns() < begin + PATIENCE_NS, "nothing was dropped"))
+		event_base_loop(world.base, EVLOOP_ONCE);
+	check(clock_monotonic_ns() - begin >= 30000000, "too early");
+	check_sequences(&world, 0, world.client[READING]->cursor.sequence);
+	check(world.client[READING]->cursor.sequence > 0, "the client has not moved");
+	world_end_mixed(&world);
+	point("lag-limit: an old block is dropped although no other one comes");
+}
+
+static void test_latest(void)
+{
+	const struct client_settings latest = { .lag_policy = LAG_POLICY_LATEST };
+	struct other_group other;
+	struct world world;
+
+	world_begin_mixed(&world, &other, LAG_POLICY_DROP, &latest);
+	world_push_and_offer(&world, 3);
+	check_sequences(&world, 0, 0);
+	world_push_and_offer(&world, 2);
+	check_sequences(&world, 0, 4);
+	point("latest: a client that is not done when blocks come skips to the newest one");
+	stream_lag_offer(&world.lag);
+	stream_lag_make_room(&world.lag);
+	check_sequences(&world, 0, 4);
+	world_end_mixed(&world);
+	point("latest: it keeps the newest one until others come");
+}
+
+static void test_mixed_policies(void)
+{
+	const struct client_settings blocks = { .lag_policy = LAG_POLICY_BLOCK };
+	struct other_group other;
+	struct world world;
+
+	world_begin_mixed(&world, &other, LAG_POLICY_DROP, &blocks);
+	world_push_and_offer(&world, BLOCKS - LOW_WATER);
+	stream_lag_make_room(&world.lag);
+	check_sequences(&world, 0, 0);
+	check(world.lag.blocked && !world.client[STALLED]->stats.drops, "somebody gave way");
+	point("while a client under block is the slowest, nobody gives way");
+	window_advance(world.window, &world.client[READING]->cursor, 5 * (uint64_t)BLOCK_SIZE);
+	stream_lag_make_room(&world.lag);
+	check(world.client[STALLED]->stats.drops && ring_free_blocks(world.ring) > LOW_WATER,
+	      "%u blocks are free", ring_free_blocks(world.ring));
+	check(!world.lag.blocked, "it still waits");
+	check(world.client[READING]->cursor.sequence == 5, "the other client lost blocks");
+	world_end_mixed(&world);
+	point("when it has moved on, the others do");
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -552,5 +700,9 @@ int main(void)
 	test_no_time();
 	test_queue();
 	test_pin_allowance();
+	test_limit_bytes();
+	test_limit_age();
+	test_latest();
+	test_mixed_policies();
 	return tap_end();
 }
