@@ -504,11 +504,12 @@ static void test_inheritance(void)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_definition *option = &option_table[i];
-		struct stream_settings stream = { .name = strdup("a") }, *copy;
+		struct stream_settings stream = { 0 }, *copy;
 		char names[OPTION_NAMES_TEXT];
 
 		if (!option_is_in(option, OPTION_ENDPOINT))
 			continue;
+		stream.name = strdup("a");
 		option_set_defaults(OPTION_STREAM, &stream);
 		add_inheriting(&stream, i, other_value(option));
 		add_inheriting(&stream,
