@@ -72,8 +72,16 @@ stream()
 	printf '%s\n' "$@"
 }
 
+# endpoint NAME PORT LINE...: a section of the stream "adapted".
+endpoint()
+{
+	printf '[endpoint %s]\nstream = adapted\nlisten = 127.0.0.1:%s\n' "$1" "$2"
+	shift 2
+	[ $# -eq 0 ] || printf '%s\n' "$@"
+}
+
 arguments=()
-for _ in 1 2 3 4 5 6 7 8; do
+for _ in 1 2 3 4 5 6 7 8 9 10; do
 	arguments+=(--listen 127.0.0.1:0)
 done
 daemon_run --pattern 1K/s "${arguments[@]}"
@@ -83,14 +91,17 @@ mapfile -t ports < <(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$log")
 # Huge pages only in the last stream: what the kernel gives decides how many allocations there are.
 small=(ring-size=1M block-size=64K huge-pages=never)
 
-# Every kind of change: an endpoint more and another limit, another ring, two streams more, and one less. One of the
-# new ones listens on names, for clients and for a producer, which child processes resolve.
+# Every kind of change: an endpoint more and another limit, another ring, two streams more, and one less; and a
+# section of endpoints that changes, one more, and one less. One of the new streams listens on names, for clients and
+# for a producer, which child processes resolve.
 {
 	printf '[daemon]\ndrain-timeout = 1s\ncontrol = %s\n' "$work/control"
 	stream steady "${ports[0]}" "${small[@]}"
 	stream adapted "${ports[1]}" "${small[@]}"
 	stream restarted "${ports[2]}" "${small[@]}"
 	stream removed "${ports[3]}" "${small[@]}"
+	endpoint changed "${ports[8]}"
+	endpoint removed "0"
 } >"$work/old.conf"
 {
 	printf '[daemon]\ndrain-timeout = 2s\ncontrol = %s\nlog-level = debug\n' "$work/control"
@@ -101,6 +112,8 @@ small=(ring-size=1M block-size=64K huge-pages=never)
 	printf '[stream fed]\nlisten = localhost:%s\nlisten-when = available\n' "${ports[6]}"
 	printf 'input = tcp-listen:localhost:%s\n' "${ports[7]}"
 	printf '%s\n' "${small[@]}"
+	endpoint changed "${ports[8]}" max-clients=98 allow=127.0.0.0/8 congestion=reno
+	endpoint added "${ports[9]}" lag-policy=latest
 } >"$work/new.conf"
 
 # start_daemon: with the old configuration.
@@ -135,15 +148,15 @@ reload_without()
 		reload "$work/old.conf"
 		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 4 as before" ] ||
 			echo "$1: $summary" >>"$work/changed"
-		listening=("${ports[@]:0:4}")
-		closed=("${ports[@]:4:4}")
+		listening=("${ports[@]:0:4}" "${ports[8]}")
+		closed=("${ports[@]:4:4}" "${ports[9]}")
 		connected=()
 	else
 		tolerated=$((tolerated + 1))
 		reload "$work/new.conf"
 		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 5 as before" ] ||
 			echo "$1: $summary" >>"$work/half"
-		listening=("${ports[@]:0:3}" "${ports[@]:4:2}")
+		listening=("${ports[@]:0:3}" "${ports[@]:4:2}" "${ports[@]:8:2}")
 		closed=("${ports[3]}")
 		connected=("${ports[@]:6:2}")
 	fi
