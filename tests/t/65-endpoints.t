@@ -457,4 +457,82 @@ feed_end_ok "and so did those of a section that stayed" two
 daemon_wait 20
 is "the daemon ends as usual" "$status" 0
 
+# ---- raw and framed clients of one stream ----
+
+config_of()
+{
+	printf '[stream a]\n%s\n' "$1"
+	printf 'block-size = 64K\nring-size = 4M\nlag-policy = block\n'
+	printf '[endpoint bytes]\nstream = a\nlisten = 127.0.0.1:%s\nformat = %s\n' "$2" "$3"
+	printf '[endpoint frames]\nstream = a\nlisten = 127.0.0.1:%s\nformat = %s\n' "$4" "$5"
+}
+
+for zerocopy in always never; do
+	config_of "input = exec:$BUILD/tests/feedclient --generate $(((9 << 20) / scale + 40))
+hold = 4
+on-end = close
+zerocopy = $zerocopy" 0 raw 0 framed >"$work/both"
+	daemon_control <"$work/both"
+	feed_start bytes --clients 2 --block-size 64K --from-start --until-end --expect-end end \
+		"127.0.0.1:$(port_of "a: endpoint bytes")"
+	feed_ok "zerocopy = $zerocopy: the framed section of a stream has every byte" --framed --clients 2 \
+		--block-size 64K --from-start --until-end --expect-end end "127.0.0.1:$(port_of "a: endpoint frames")"
+	is "... with START, END and metadata" "$(field starts) $(field ends) $(field metadata)" "2 2 2"
+	feed_end_ok "... and so has the raw one, at the same time" bytes
+	daemon_wait 20
+	is "... to the end" "$status" 0
+done
+
+config_of "pattern = 8M/s" 0 raw 0 framed >"$work/both"
+daemon_control <"$work/both"
+bytes=$(port_of "a: endpoint bytes") frames=$(port_of "a: endpoint frames")
+daemon_stop
+config_of "pattern = 8M/s" "$bytes" raw "$frames" framed >"$work/both"
+daemon_control <"$work/both"
+feed_start bytes --clients 2 --until-end --expect-end end "127.0.0.1:$bytes"
+feed_start frames --framed --clients 2 --block-size 64K --until-end --expect-end end "127.0.0.1:$frames"
+config_of "pattern = 8M/s" "$bytes" framed "$frames" raw | reload
+matches "another format: both sections are named" "$log" 'stream a: endpoint bytes, endpoint frames changed'
+feed_ok "a reload changes the format of new clients: raw to framed" --framed --clients 2 --bytes 1M \
+	--block-size 64K "127.0.0.1:$bytes"
+feed_ok "... and framed to raw" --clients 2 --bytes 1M "127.0.0.1:$frames"
+
+# The section of framed clients is removed while the stream goes on.
+config_of "pattern = 8M/s" "$bytes" framed "$frames" raw | sed '/endpoint frames/,$d' | reload
+feed_end_ok "framed clients of a removed section stay framed, and their end is announced" frames
+is "... once each" "$(field ends)" 2
+is "the raw ones stay connected" "$(section bytes clients)" 2
+kill -TERM "$daemon"
+feed_end_ok "... and have every byte to the end" bytes
+daemon_wait 20
+is "the daemon ends after that" "$status" 0
+
+# ---- names ----
+
+# The addresses of names are looked up for each section; "localhost" is one that every machine has.
+named_config()
+{
+	printf '[stream a]\npattern = 1M/s\nblock-size = 4K\nring-size = 1M\n'
+	printf '[endpoint %s]\nstream = a\nlisten = %s\n' "$@"
+}
+named_config one localhost:0 >"$work/named"
+daemon_control <"$work/named"
+named=$(port_of "a: endpoint one")
+check "a section listens on a name" test -n "$named"
+daemon_stop
+named_config one "localhost:$named" >"$work/named"
+daemon_control <"$work/named"
+named_config two "localhost:$named" three localhost:0 | reload
+wait_until 20 is_connected "localhost:$named"
+ok "$status" "a name moves to another section, and a new one listens on it, too"
+check "... in the same reload" test -n "$(port_of "a: endpoint three")"
+named_config two "localhost:$named" three no-such-name.invalid:7000 | reload
+matches "a name without an address: the section is named" "$log" \
+	'stream a: endpoint three: listen = no-such-name.invalid:7000: '
+is "... and the reload changes nothing" "$(value '[.streams[0].sections[].section] | contains(["two"])')" true
+named_config two "localhost:$named" three $'no-such-name.invalid:7000\nlisten-when = available' | reload
+matches "with listen-when = available the section waits" "$log" \
+	'endpoint three: listen = no-such-name.invalid:7000: .*trying again'
+daemon_stop
+
 done_testing
