@@ -316,12 +316,26 @@ void stream_lag_offer(struct stream_lag *lag)
 		lag_watch_age(lag, clock_monotonic_ns());
 }
 
+static bool lag_may_block(const struct stream_lag *lag)
+{
+	const struct lag_rule *rule;
+
+	TAILQ_FOREACH (rule, &lag->rules, entry) {
+		if (rule->group->settings->lag_policy == LAG_POLICY_BLOCK)
+			return true;
+	}
+	return false;
+}
+
 /* Return true if a client under `block` is at the tail: only when it moves on, blocks can come back. */
 static bool lag_tail_blocks(const struct stream_lag *lag)
 {
 	uint64_t tail = window_head(lag->window) - window_length(lag->window);
 	struct cursor *cursor;
 
+	/* Thousands of clients may be there, and this is called for each of them that gives way. */
+	if (!lag_may_block(lag))
+		return false;
 	TAILQ_FOREACH (cursor, window_at(lag->window, tail), entry) {
 		if (client_of(cursor)->group->settings->lag_policy == LAG_POLICY_BLOCK)
 			return true;
