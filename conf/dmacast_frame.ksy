@@ -46,7 +46,7 @@ types:
         doc: Number of this run of the source.
       - id: sequence
         type: u8
-        doc: Number of the block; with END or METADATA, of the next one.
+        doc: Number of the block; with END, METADATA or PREAMBLE, of the next one.
       - id: position
         type: u8
         doc: Bytes of the stream before this block.
@@ -65,8 +65,10 @@ types:
         type: u4
   flags:
     seq:
-      - id: unknown_3
-        type: b3
+      - id: unknown_2
+        type: b2
+      - id: preamble
+        type: b1
       - id: start
         type: b1
       - id: metadata

@@ -16,6 +16,7 @@ local f = {
 	finish = ProtoField.bool("dmacast.flags.end", "End of the stream", 16, nil, 0x04),
 	metadata = ProtoField.bool("dmacast.flags.metadata", "Metadata", 16, nil, 0x08),
 	start = ProtoField.bool("dmacast.flags.start", "First block of its epoch", 16, nil, 0x10),
+	preamble = ProtoField.bool("dmacast.flags.preamble", "Preamble", 16, nil, 0x20),
 	length = ProtoField.uint32("dmacast.length", "Payload length"),
 	epoch = ProtoField.uint32("dmacast.epoch", "Epoch", base.HEX),
 	sequence = ProtoField.uint64("dmacast.sequence", "Sequence"),
@@ -45,7 +46,8 @@ local function dissect_frame(tvb, pinfo, tree)
 	local flags = tvb(6, 2):le_uint()
 	local skip = tvb(5, 1):uint()
 	local length = tvb(8, 4):le_uint()
-	local kind = bit.band(flags, 8) ~= 0 and "metadata" or bit.band(flags, 4) ~= 0 and "end" or "block"
+	local kind = bit.band(flags, 8) ~= 0 and "metadata" or bit.band(flags, 4) ~= 0 and "end" or
+		bit.band(flags, 32) ~= 0 and "preamble" or "block"
 	local top = tree:add(dmacast, tvb(), "dmacast " .. kind .. " " .. tostring(tvb(16, 8):le_uint64()) ..
 		" at " .. tostring(tvb(24, 8):le_uint64()) .. ", " .. length .. " bytes")
 
@@ -54,7 +56,7 @@ local function dissect_frame(tvb, pinfo, tree)
 	top:add(f.version, tvb(4, 1))
 	top:add(f.header_length, tvb(5, 1))
 	local bits = top:add_le(f.flags, tvb(6, 2))
-	for _, field in ipairs({ f.loss, f.short, f.finish, f.metadata, f.start }) do
+	for _, field in ipairs({ f.loss, f.short, f.finish, f.metadata, f.start, f.preamble }) do
 		bits:add_le(field, tvb(6, 2))
 	end
 	top:add_le(f.length, tvb(8, 4))

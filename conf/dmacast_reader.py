@@ -5,7 +5,7 @@ import socket
 import sys
 import numpy
 
-LOSS, SHORT, END, METADATA, START = 1, 2, 4, 8, 16
+LOSS, SHORT, END, METADATA, START, PREAMBLE = 1, 2, 4, 8, 16, 32
 HEADER = numpy.dtype([("magic", "S4"), ("version", "u1"), ("header_length", "u1"), ("flags", "<u2"),
                       ("length", "<u4"), ("epoch", "<u4"), ("sequence", "<u8"), ("position", "<u8"),
                       ("realtime_ns", "<u8"), ("monotonic_ns", "<u8"), ("lost_bytes", "<u8"),
@@ -36,4 +36,4 @@ if __name__ == "__main__":
             print(f"lost {position - expected} bytes here, {header['lost_bytes']} at the source, at {position}", flush=True)
         if header["flags"] & METADATA:
             print(payload.tobytes().decode(), flush=True)
-        expected = position + (0 if header["flags"] & METADATA else len(payload))
+        expected = position + (0 if header["flags"] & (METADATA | PREAMBLE) else len(payload))

@@ -185,6 +185,31 @@ static unsigned int check_records(const struct stream_settings *stream, const ch
 	return 0;
 }
 
+/* A preamble in bytes moves the grid of `record-size`, which needs a source that fills blocks as they are cut. */
+static unsigned int check_preamble(const struct stream_settings *stream, const char *where)
+{
+	uint64_t bytes = stream->preamble.bytes;
+	char size[UNITS_TEXT], record[UNITS_TEXT];
+
+	if (!bytes || !stream->record_size || !(bytes % stream->record_size))
+		return 0;
+	units_format_size(bytes, size);
+	units_format_size(stream->record_size, record);
+	if (stream->device) {
+		log_error("%s preamble = %s: no multiple of record-size = %s, but a device fills "
+			  "whole blocks; expected a multiple, or the path of a file",
+			  where, size, record);
+		return 1;
+	}
+	if (stream->pattern_form != PATTERN_OFFSETS) {
+		log_error("%s preamble = %s: no multiple of record-size = %s, but this "
+			  "pattern-form fills whole blocks; expected pattern-form = offsets",
+			  where, size, record);
+		return 1;
+	}
+	return 0;
+}
+
 static unsigned int check_meta(const struct stream_settings *stream, const char *where)
 {
 	size_t bytes = 0;
@@ -243,6 +268,7 @@ static unsigned int check_stream_settings(const struct stream_settings *stream, 
 	errors += check_source(stream, where);
 	errors += check_ring_size(stream, where);
 	errors += check_records(stream, where);
+	errors += check_preamble(stream, where);
 	errors += check_meta(stream, where);
 	if (stream_settings_listens(stream))
 		errors += check_client(&stream->client, stream, where);

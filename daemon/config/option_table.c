@@ -99,6 +99,9 @@ const struct option_definition option_table[] = {
 	  .help = "size of a record; no client begins or continues within one" },
 	{ STREAM("record-end", record_end, record_end),
 	  .help = "bytes at the end of each record, such as \\n, instead of a size" },
+	{ STREAM("preamble", preamble, preamble),
+	  .help = "first for each client that joins: a file, or this many first bytes of the "
+		  "source" },
 	{ ENDPOINT("stream", stream, name), .effect = OPTION_AT_ONCE,
 	  .help = "the stream that clients of this endpoint receive" },
 	{ CLIENT("listen", listen, endpoint), .effect = OPTION_AT_ONCE,

@@ -596,6 +596,60 @@ const struct option_type option_type_record_end = {
 	.describe = word_describe,
 };
 
+/* ---- a size or a path ---- */
+
+static bool preamble_parse(const struct option_definition *option, void *field, const char *text,
+			   char expected[OPTION_ERROR_TEXT])
+{
+	struct preamble_setting *preamble = field, value = { 0 };
+	char most[UNITS_TEXT];
+
+	(void)option;
+	if (*text == '/' && accepts_path(text, expected)) {
+		value.path = value_copy(text, expected);
+		if (!value.path)
+			return false;
+	} else if (*text == '/') {
+		return false;
+	} else if (!units_parse_size(text, &value.bytes) || !value.bytes ||
+		   value.bytes > MAX_PREAMBLE) {
+		snprintf(expected, OPTION_ERROR_TEXT,
+			 "the absolute path of a file, or a size such as 44, from 1 to %s",
+			 units_format_size(MAX_PREAMBLE, most));
+		return false;
+	}
+	free(preamble->path);
+	*preamble = value;
+	return true;
+}
+
+static void preamble_print(const struct option_definition *option, const void *field, FILE *file)
+{
+	const struct preamble_setting *preamble = field;
+	char text[UNITS_TEXT];
+
+	if (preamble->path)
+		value_print(option, preamble->path, file);
+	else if (preamble->bytes)
+		value_print(option, units_format_size(preamble->bytes, text), file);
+}
+
+static bool preamble_is_equal(const struct option_definition *option, const void *a, const void *b)
+{
+	const struct preamble_setting *one = a, *other = b;
+
+	return one->bytes == other->bytes && text_is_equal(option, &one->path, &other->path);
+}
+
+const struct option_type option_type_preamble = {
+	.size = sizeof(struct preamble_setting),
+	.word = "SIZE|PATH",
+	.parse = preamble_parse,
+	.print = preamble_print,
+	.is_equal = preamble_is_equal,
+	.describe = word_describe,
+};
+
 /* ---- metadata ---- */
 
 /* Bytes of a line with metadata, as a file has it: config_file.c reads no longer one. */

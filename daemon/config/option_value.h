@@ -60,6 +60,7 @@ extern const struct option_type option_type_path;	/* absolute (char *) */
 extern const struct option_type option_type_address;	/* see address.h (char *) */
 extern const struct option_type option_type_endpoint;	/* see endpoint.h (struct text_list) */
 extern const struct option_type option_type_record_end; /* see escape.h (struct record_end) */
+extern const struct option_type option_type_preamble;	/* (struct preamble_setting) */
 extern const struct option_type option_type_meta;	/* see meta.h (struct text_list) */
 extern const struct option_type option_type_name;	/* of a section (char *) */
 extern const struct option_type option_type_word;	/* name of a thing of the kernel (char *) */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The frames of `format = framed`: a header of 64 bytes, little-endian, and a payload. Each block is a frame;
- * metadata and the end of the stream are frames, too. Described byte by byte in dmacast-frame(5).
+ * metadata, the preamble and the end of the stream are frames, too. Described byte by byte in dmacast-frame(5).
  */
 #ifndef DMACAST_FRAME_H
 #define DMACAST_FRAME_H
@@ -11,11 +11,12 @@
 #define FRAME_HEADER_BYTES 64U
 
 enum frame_flag {
-	FRAME_LOSS = 1,	    /* the source lost data just before this block */
-	FRAME_SHORT = 2,    /* the payload is shorter than block-size */
-	FRAME_END = 4,	    /* end of the stream for this client; no payload */
-	FRAME_METADATA = 8, /* the payload is JSON, and no part of the stream */
-	FRAME_START = 16,   /* first block of an epoch */
+	FRAME_LOSS = 1,	     /* the source lost data just before this block */
+	FRAME_SHORT = 2,     /* the payload is shorter than block-size */
+	FRAME_END = 4,	     /* end of the stream for this client; no payload */
+	FRAME_METADATA = 8,  /* the payload is JSON, and no part of the stream */
+	FRAME_START = 16,    /* first block of an epoch */
+	FRAME_PREAMBLE = 32, /* the payload is the preamble, which comes before the next block */
 };
 
 /* The fields of a header. */

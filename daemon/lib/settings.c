@@ -94,6 +94,7 @@ struct stream_settings *stream_settings_copy(const struct stream_settings *setti
 	complete = settings_copy_text(&copy->name, settings->name);
 	complete &= settings_copy_text(&copy->input, settings->input);
 	complete &= settings_copy_text(&copy->device, settings->device);
+	complete &= settings_copy_text(&copy->preamble.path, settings->preamble.path);
 	complete &= settings_copy_list(&copy->listen, &settings->listen);
 	complete &= settings_copy_list(&copy->meta, &settings->meta);
 	complete &= settings_copy_client(&copy->client, &settings->client);
@@ -126,6 +127,7 @@ void stream_settings_clear(struct stream_settings *settings)
 	free(settings->name);
 	free(settings->input);
 	free(settings->device);
+	free(settings->preamble.path);
 	settings_free_list(&settings->listen);
 	settings_free_list(&settings->meta);
 	client_settings_clear(&settings->client);

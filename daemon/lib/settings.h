@@ -84,6 +84,14 @@ struct record_end {
 	unsigned char byte[MAX_RECORD_END];
 };
 
+#define MAX_PREAMBLE (1U << 20)
+
+/* What a client gets before its first block; at most one of both is set. */
+struct preamble_setting {
+	uint64_t bytes; /* of each run of the source; 0: not set */
+	char *path;	/* of a file; NULL: not set */
+};
+
 struct stream_settings {
 	/* Fixed while the stream runs, so that its source and its endpoints can keep pointers. */
 	char *name;
@@ -100,6 +108,7 @@ struct stream_settings {
 	/* Records, which blocks do not cut; at most one of both is set. */
 	uint64_t record_size; /* bytes; 0: not set */
 	struct record_end record_end;
+	struct preamble_setting preamble;
 	/* The ring. */
 	uint64_t block_size;	 /* bytes */
 	uint64_t ring_size;	 /* bytes */

@@ -94,7 +94,7 @@ static bool filler_hand_on_records(struct filler *filler)
 	filler->rest_ns = clock_monotonic_ns();
 	memcpy(filler->rest, block->data + boundary, filler->rest_length);
 	block->length = (uint32_t)boundary;
-	records_moved(&filler->records, filler->rest_length);
+	records_moved(&filler->records, boundary, filler->rest_length);
 	filler_hand_on(filler);
 	filler_place_rest(filler);
 	return true;
@@ -275,10 +275,15 @@ unsigned char *filler_space(struct filler *filler, size_t *space)
 	return block->data + block->length;
 }
 
+/* With `record-end`, or behind a head, the next block may have to begin with a rest that is not known yet. */
+static bool filler_knows_rest(const struct filler *filler)
+{
+	return !filler->has_records || (filler->records.size && !filler->records.grid);
+}
+
 int filler_spaces(struct filler *filler, struct iovec *space, size_t *bytes)
 {
-	/* With `record-end` the next block may have to begin with a rest that is not known yet. */
-	int max_count = filler->has_records && !filler->records.size ? 1 : FILLER_BLOCKS;
+	int max_count = filler_knows_rest(filler) ? FILLER_BLOCKS : 1;
 	size_t most = *bytes;
 	int count = 0;
 

@@ -7,8 +7,10 @@ void records_init(struct records *records, const struct stream_settings *setting
 {
 	*records = (struct records){
 		.size = (size_t)settings->record_size,
+		.head = settings->record_size ? (size_t)settings->preamble.bytes : 0,
 		.end = settings->record_end,
 	};
+	records->grid = records->head;
 }
 
 /* Return: the offset behind the last `end` that begins at @low or later and is whole; 0: there is none. */
@@ -66,13 +68,15 @@ static void records_search(struct records *records, const unsigned char *data, s
 size_t records_boundary(struct records *records, const unsigned char *data, size_t length)
 {
 	if (records->size)
-		return length - length % records->size;
+		return length <= records->grid ? length
+					       : length - (length - records->grid) % records->size;
 	records_search(records, data, length);
 	return records->boundary;
 }
 
-void records_moved(struct records *records, size_t rest)
+void records_moved(struct records *records, size_t boundary, size_t rest)
 {
+	records->grid -= boundary < records->grid ? boundary : records->grid;
 	records->searched = rest;
 	records->boundary = 0;
 	records->tail_length = 0;
@@ -92,5 +96,6 @@ void records_begin(struct records *records, size_t offset)
 {
 	records->searched = offset;
 	records->boundary = offset;
+	records->grid = records->head ? offset + records->head : 0;
 	records->tail_length = 0;
 }

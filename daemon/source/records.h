@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Where records end in the block that is being filled. Records have the same size, or each ends with the
- * same bytes. A block begins with a record, unless the one before it ended within a record that is larger
+ * same bytes. With `preamble` in bytes, records of the same size begin behind the head of each run, which a block
+ * may divide anywhere. A block begins with a record, unless the one before it ended within a record that is larger
  * than a block.
  */
 #ifndef DMACAST_RECORDS_H
@@ -14,11 +15,13 @@
 #include <stdint.h>
 
 struct records {
-	size_t size;	       /* bytes of each record; 0: `end` is set */
+	size_t size; /* bytes of each record; 0: `end` is set */
+	size_t head; /* bytes at the begin of each run, before the first record of `size` */
 	struct record_end end; /* bytes at the end of each record */
 	/* In the block that is being filled, in bytes from its start: */
 	size_t searched; /* where the next search begins, less what may be the begin of `end` */
 	size_t boundary; /* behind the last whole record that was found; 0: none */
+	size_t grid; /* end of the head; multiples of `size` count from here; 0: no head is in the block */
 	/* Last bytes of the block before, which ended within a record: `end` may have begun there. */
 	unsigned char tail[MAX_RECORD_END - 1];
 	size_t tail_length;
@@ -35,14 +38,15 @@ size_t records_boundary(struct records *records, const unsigned char *data, size
 
 /**
  * records_moved() - note that whole records were handed on.
+ * @boundary: bytes that were handed on
  * @rest: bytes behind the last boundary, with which the next block begins; they were searched
  */
-void records_moved(struct records *records, size_t rest);
+void records_moved(struct records *records, size_t boundary, size_t rest);
 
 /** records_split() - note that a block was handed on which ends within a record. */
 void records_split(struct records *records, const unsigned char *data, size_t length);
 
-/** records_begin() - note that a record begins at @offset of the block, whatever is in front of it. */
+/** records_begin() - note that a run begins at @offset of the block, whatever is in front of it. */
 void records_begin(struct records *records, size_t offset);
 
 #endif

@@ -48,6 +48,8 @@ struct source_callbacks {
 	size_t (*budget)(void *argument);
 	/* Optional: it was opened again; not for the next writer of a FIFO. */
 	void (*restarted)(void *argument);
+	/* Optional: the next block that is handed on begins a run; may be repeated before that block. */
+	void (*run_begins)(void *argument);
 	/* The last block was handed on; nothing follows. @why: text for the log */
 	void (*ended)(void *argument, const char *why);
 	/* Optional: source_is_busy() is false from now on, after ended() or source_stop(). */

@@ -99,6 +99,14 @@ struct input_source {
 
 static void input_open_again(struct input_source *input);
 
+/* What follows does not continue what was read. */
+static void input_begin_run(struct input_source *input)
+{
+	filler_begin_run(input->filler);
+	if (input->callbacks->run_begins)
+		input->callbacks->run_begins(input->argument);
+}
+
 /* The state for source_state(). A FIFO waits until a writer has written. */
 static void input_publish_state(struct input_source *input)
 {
@@ -278,7 +286,7 @@ static void input_at_end(struct input_source *input, const char *why)
 	if (!input->reopens)
 		filler_end(input->filler);
 	else if (!input->is_regular)
-		filler_begin_run(input->filler);
+		input_begin_run(input);
 	filler_ready(input->filler);
 	event_del(&input->readable);
 	if (input->command)
@@ -443,7 +451,7 @@ static void input_adopt(struct input_source *input, int fd, const struct stat *s
 	/* Close the former descriptor of a FIFO only now: what the next writer has written would be lost
 	 * if nobody had it open. */
 	input_close_descriptor(input);
-	filler_begin_run(input->filler);
+	input_begin_run(input);
 	input->fd = fd;
 	input->is_fifo = S_ISFIFO(status->st_mode) && input->input.kind == INPUT_PATH;
 	input->is_regular = S_ISREG(status->st_mode) && input->input.kind == INPUT_PATH;
@@ -481,7 +489,7 @@ static void input_path_changed(void *argument)
 	if (input->state == INPUT_FOLLOWING) {
 		if (!fstat(input->fd, &status) && status.st_size < lseek(input->fd, 0, SEEK_CUR)) {
 			lseek(input->fd, 0, SEEK_SET); /* it was truncated */
-			filler_begin_run(input->filler);
+			input_begin_run(input);
 		}
 		input_watch(input);
 		return;

@@ -265,13 +265,13 @@ static void client_count_sent(struct client *client, uint64_t bytes)
 }
 
 /* Prepare a frame that is no block, at the place of the client in the stream. */
-static void client_set_aside(struct client *client, enum frame_flag flag,
+static void client_set_aside(struct client *client, enum frame_flag flag, uint32_t epoch,
 			     struct shared_bytes *payload)
 {
 	const struct client_group *group = client->group;
 	const struct frame frame = {
 		.flags = (uint16_t)flag,
-		.epoch = group->frames->epoch,
+		.epoch = epoch,
 		.sequence = client->cursor.sequence,
 		.position = window_position(group->window, &client->cursor),
 	};
@@ -279,19 +279,58 @@ static void client_set_aside(struct client *client, enum frame_flag flag,
 	client_aside_set(&client->aside, frame, payload);
 }
 
-/* Between two blocks of a framed client: prepare the frame that belongs there, if one does. */
-static void client_prepare_aside(struct client *client)
+/* Take the preamble as it is now. Return: false without memory. */
+static bool client_take_preamble(struct client *client)
 {
-	if (!client->cursor.framed || client->end_sent || client_aside_is_left(&client->aside) ||
+	const struct client_group *group = client->group;
+	struct shared_bytes *preamble;
+
+	client->preamble_is_late = false;
+	if (!stream_preamble_get(group->preamble, &preamble))
+		return false;
+	client->preamble = shared_bytes_keep(preamble);
+	client->preamble_epoch = preamble ? group->frames->epoch : 0;
+	return true;
+}
+
+/* Return: as client_take_preamble(). */
+static bool client_begin_preamble(struct client *client)
+{
+	const struct stream_preamble *preamble = client->group->preamble;
+
+	client->preamble_is_late = preamble && stream_preamble_is_late(preamble);
+	return !preamble || client->preamble_is_late || client_take_preamble(client);
+}
+
+static void client_set_preamble_aside(struct client *client)
+{
+	if (client->cursor.framed)
+		client_set_aside(client, FRAME_PREAMBLE, client->preamble_epoch, client->preamble);
+	else
+		client_aside_set_raw(&client->aside, client->preamble);
+	shared_bytes_release(client->preamble);
+	client->preamble = NULL;
+}
+
+/* Between two blocks: prepare what belongs there, if anything does. @first: the next block, or NULL */
+static void client_prepare_aside(struct client *client, const struct block *first)
+{
+	const struct stream_frames *frames = client->group->frames;
+	bool framed = client->cursor.framed;
+
+	if (client->end_sent || client_aside_is_left(&client->aside) ||
 	    !window_is_between(&client->cursor))
 		return;
-	if (client->cursor.sequence >= client->metadata_due) {
+	if (client->preamble_is_late && first)
+		client_take_preamble(client); /* a file, which needs no memory */
+	if (framed && client->cursor.sequence >= client->metadata_due) {
 		client->metadata_due = CLIENT_NOT_DUE;
-		client_set_aside(client, FRAME_METADATA, client->group->frames->metadata);
-	} else if (client->state == CLIENT_FINISHING && !client->end_sent &&
-		   !window_block(client->group->window, &client->cursor)) {
+		client_set_aside(client, FRAME_METADATA, frames->epoch, frames->metadata);
+	} else if (client->preamble) {
+		client_set_preamble_aside(client);
+	} else if (framed && client->state == CLIENT_FINISHING && !client->end_sent && !first) {
 		client->end_sent = true;
-		client_set_aside(client, FRAME_END, NULL);
+		client_set_aside(client, FRAME_END, frames->epoch, NULL);
 	}
 }
 
@@ -340,7 +379,7 @@ void client_send(struct client *client)
 		struct block *first = client_next_block(client);
 		ssize_t n;
 
-		client_prepare_aside(client);
+		client_prepare_aside(client, first);
 		if (!first && !client_aside_is_left(&client->aside)) {
 			if (client->state == CLIENT_FINISHING)
 				client_shut_down(client, LEAVE_END_OF_STREAM);
@@ -454,8 +493,8 @@ uint64_t client_proof_ns(const struct client *client, uint64_t now_ns)
 bool client_owes_nothing(const struct client *client)
 {
 	return client_is_active(client) && !window_block(client->group->window, &client->cursor) &&
-	       !client_aside_is_left(&client->aside) && !zerocopy_outstanding(&client->zerocopy) &&
-	       !client_unacknowledged(client);
+	       !client_aside_is_left(&client->aside) && !client->preamble &&
+	       !zerocopy_outstanding(&client->zerocopy) && !client_unacknowledged(client);
 }
 
 void client_release(struct client *client, enum leave_reason reason, const char *text)
@@ -557,10 +596,15 @@ struct client *client_create(const struct client_group *group, int fd, const str
 		close(fd);
 		return NULL;
 	}
+	client->group = group;
+	if (!client_begin_preamble(client)) {
+		close(fd);
+		free(client);
+		return NULL;
+	}
 	memcpy(&client->peer, peer, peer_length);
 	address_format(peer, client->peer_text);
 	client_note_endpoint(client, fd);
-	client->group = group;
 	client->joined_ns = clock_monotonic_ns();
 	zerocopy_open(&client->zerocopy, fd, (enum zerocopy_mode)group->settings->zerocopy,
 		      group->latency, group->callbacks->copy_state_changed, group->argument);
@@ -570,6 +614,7 @@ struct client *client_create(const struct client_group *group, int fd, const str
 		     client_socket_event, client);
 	if (event_add(&client->event, NULL)) {
 		zerocopy_close(&client->zerocopy);
+		shared_bytes_release(client->preamble);
 		free(client);
 		return NULL;
 	}
@@ -578,7 +623,8 @@ struct client *client_create(const struct client_group *group, int fd, const str
 	window_join(group->window, &client->cursor);
 	/* At once, so that whatever the client loses from now on is a gap behind this frame. */
 	if (client->cursor.framed)
-		client_set_aside(client, FRAME_METADATA, group->frames->metadata);
+		client_set_aside(client, FRAME_METADATA, group->frames->epoch,
+				 group->frames->metadata);
 	return client;
 }
 
@@ -586,6 +632,7 @@ void client_free(struct client *client)
 {
 	assert(client->state == CLIENT_GONE);
 	client_aside_clear(&client->aside);
+	shared_bytes_release(client->preamble);
 	free(client);
 }
 

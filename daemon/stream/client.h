@@ -25,6 +25,7 @@
 #include "stream/client_aside.h"
 #include "stream/stream_frames.h"
 #include "stream/stream_memory.h"
+#include "stream/stream_preamble.h"
 #include "stream/window.h"
 
 #include <event2/event.h>
@@ -78,6 +79,7 @@ struct client_group {
 	struct window *window;
 	struct stream_memory *memory;
 	const struct stream_frames *frames; /* for framed clients */
+	struct stream_preamble *preamble;   /* NULL: none */
 	struct latency *latency;
 	struct sent_counter *sent;
 	const struct client_callbacks *callbacks;
@@ -110,8 +112,11 @@ struct client {
 	/* Private to client.c: */
 	const struct client_group *group;
 	struct event event;
-	struct memory_grant grant; /* what the socket may hold unsent */
-	struct client_aside aside; /* frame that is sent before the next block */
+	struct memory_grant grant;     /* what the socket may hold unsent */
+	struct client_aside aside;     /* frame, or bytes, sent before the next block */
+	struct shared_bytes *preamble; /* goes aside next; NULL: none, or not yet known */
+	uint32_t preamble_epoch;       /* of its frame */
+	bool preamble_is_late;	       /* it will be known with the first block */
 	uint64_t metadata_due; /* sequence before which it gets metadata again, or CLIENT_NOT_DUE */
 	bool end_sent;	       /* the frame with FRAME_END is made */
 	bool input_ended;      /* the peer has shut down its sending side; it may still receive */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A frame of a client that is no block: metadata, or the end of the stream. It is sent between two blocks, by
+ * What a client gets that is no block: a frame with metadata, the preamble or the end of the stream; or the preamble
+ * of a raw client, without a header. It is sent between two blocks, by
  * copying, so no completion refers to it; what the socket does not accept stays for the next call.
  */
 #ifndef DMACAST_CLIENT_ASIDE_H
@@ -16,8 +17,9 @@
 
 struct client_aside {
 	unsigned char header[FRAME_HEADER_BYTES];
+	uint32_t header_length;	      /* 0: none */
 	struct shared_bytes *payload; /* NULL: none */
-	uint32_t left; /* bytes to send, of header and payload; 0: there is no frame */
+	uint32_t left; /* bytes to send, of header and payload; 0: there is nothing */
 };
 
 /**
@@ -27,7 +29,10 @@ struct client_aside {
  */
 void client_aside_set(struct client_aside *aside, struct frame frame, struct shared_bytes *payload);
 
-/** client_aside_send() - send what is left, of a frame that is there. Return: as zerocopy_send(). */
+/** client_aside_set_raw() - prepare @payload without a header; nothing may be left. It is kept until it is sent. */
+void client_aside_set_raw(struct client_aside *aside, struct shared_bytes *payload);
+
+/** client_aside_send() - send what is left; there must be something. Return: as zerocopy_send(). */
 ssize_t client_aside_send(struct client_aside *aside, struct zerocopy *zerocopy);
 
 /** client_aside_is_left() - return true while there is something to send. */

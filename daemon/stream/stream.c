@@ -209,6 +209,7 @@ static void stream_block_filled(void *argument, struct block *block)
 		stream_refresh_metadata(stream);
 	stream_frames_write(&stream->frames, block, window_head(stream->window),
 			    window_bytes(stream->window));
+	stream_preamble_add(&stream->preamble, block);
 	window_push(stream->window, block);
 }
 
@@ -286,6 +287,13 @@ static void stream_source_restarted(void *argument)
 	stream->stats->source_restarts++;
 	if (stream_frames_begin_epoch(&stream->frames))
 		stream_metadata_changed(stream);
+}
+
+static void stream_run_begins(void *argument)
+{
+	struct stream *stream = argument;
+
+	stream_preamble_begin_run(&stream->preamble);
 }
 
 static void stream_source_ended(void *argument, const char *why)
@@ -538,6 +546,7 @@ static bool stream_open_source(struct stream *stream, const struct names *names)
 		.ready = stream_blocks_ready,
 		.budget = stream_source_budget,
 		.restarted = stream_source_restarted,
+		.run_begins = stream_run_begins,
 		.ended = stream_source_ended,
 		.idle = stream_source_idle,
 	};
@@ -700,6 +709,7 @@ struct section *stream_add_section(struct stream *stream, const struct endpoint_
 		.window = stream->window,
 		.memory = &stream->memory,
 		.frames = &stream->frames,
+		.preamble = &stream->preamble,
 		.latency = &stream->stats->latency,
 		.sent = &stream->stats->sent,
 		.callbacks = &client_callbacks,
@@ -776,7 +786,8 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	stream_lag_init(&stream->lag, base, stream->settings, stream->window, &stream->queue);
 	stream_memory_init(&stream->memory, &stream->settings->client, settings->ring_size);
 	if (!stream->deferred || !stream->retry || !stream->window ||
-	    !stream_frames_init(&stream->frames, stream->settings))
+	    !stream_frames_init(&stream->frames, stream->settings) ||
+	    !stream_preamble_init(&stream->preamble, stream->settings))
 		log_error("stream %s: no memory for the window; lower ring-size", settings->name);
 	else if (stream_add_sections(stream))
 		return stream;
@@ -797,7 +808,7 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
 		return NULL;
 	}
 	stream->ring = ring;
-	if (stream_open_ring(stream, device, names))
+	if (stream_preamble_read(&stream->preamble) && stream_open_ring(stream, device, names))
 		return stream;
 	stream_close(stream);
 	return NULL;
@@ -831,6 +842,7 @@ struct stream *stream_open_successor(struct stream *lost, const struct stream_ca
 		stream_close(stream);
 		return NULL;
 	}
+	stream_preamble_inherit(&stream->preamble, &lost->preamble);
 	stream->started = true;
 	stream->is_successor = true;
 	/* Do not open a device without a pause if it fails as soon as it starts. */
@@ -1037,6 +1049,7 @@ void stream_close(struct stream *stream)
 	if (stream->deferred)
 		event_free(stream->deferred);
 	stream_frames_free(&stream->frames);
+	stream_preamble_free(&stream->preamble);
 	stream_settings_free(stream->settings);
 	free(stream);
 }

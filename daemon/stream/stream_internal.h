@@ -12,6 +12,7 @@
 #include "stream/stream_journal.h"
 #include "stream/stream_lag.h"
 #include "stream/stream_memory.h"
+#include "stream/stream_preamble.h"
 #include "stream/stream_queue.h"
 
 #include <stdbool.h>
@@ -50,6 +51,7 @@ struct stream {
 	struct stream_lag lag;
 	struct stream_memory memory;
 	struct stream_frames frames;
+	struct stream_preamble preamble;
 
 	struct section_list sections; /* the first one: the stream's own endpoints */
 	struct event section_timer;   /* resets the clients of removed ones */

@@ -10,7 +10,10 @@
 #include "run.h"
 #include "tally.h"
 
-enum flag { LOSS = 1, SHORT = 2, END = 4, METADATA = 8, START = 16, ALL_FLAGS = 31 };
+enum flag { LOSS = 1, SHORT = 2, END = 4, METADATA = 8, START = 16, PREAMBLE = 32, ALL_FLAGS = 63 };
+
+/* Frames that are no blocks. */
+#define ASIDE (END | METADATA | PREAMBLE)
 
 #define MAX_LENGTH (64U << 20)
 
@@ -48,7 +51,7 @@ static struct frames_header decode_header(const unsigned char *bytes)
 /* Return what is wrong with a header by itself; NULL: nothing. */
 static const char *header_fault(const unsigned char *bytes, const struct frames_header *header)
 {
-	bool is_block = !(header->flags & (END | METADATA));
+	bool is_block = !(header->flags & ASIDE);
 
 	if (memcmp(bytes, "DMCF\1\100", 6))
 		return "magic, version or header length";
@@ -58,7 +61,7 @@ static const char *header_fault(const unsigned char *bytes, const struct frames_
 		return "length";
 	if (!header->epoch)
 		return "epoch 0";
-	if (!is_block && header->flags & ~(END | METADATA))
+	if (!is_block && header->flags & (header->flags - 1))
 		return "flags of a block without one";
 	if (!(header->flags & LOSS) != !header->lost_blocks ||
 	    !header->lost_blocks != !header->lost_bytes)
@@ -76,7 +79,7 @@ static const char *header_fault(const unsigned char *bytes, const struct frames_
 static const char *order_fault(const struct frames *frames)
 {
 	const struct frames_header *now = &frames->now;
-	bool is_block = !(now->flags & (END | METADATA)), gap = now->sequence != frames->sequence;
+	bool is_block = !(now->flags & ASIDE), gap = now->sequence != frames->sequence;
 
 	if (frames->ended)
 		return "a frame behind END";
@@ -88,6 +91,8 @@ static const char *order_fault(const struct frames *frames)
 		return "a gap in sequence or position only";
 	if (gap && !opt.allow_gaps)
 		return "a gap";
+	if (now->flags & PREAMBLE && (frames->epoch || frames->had_preamble))
+		return "a preamble behind a block or another one";
 	if (!is_block)
 		return NULL;
 	if (now->monotonic_ns < frames->monotonic_ns)
@@ -157,11 +162,14 @@ static bool take_header(struct frames *frames)
 	count_frame_gap(frames);
 	if (frames->now.flags & METADATA)
 		tally.metadata++;
+	else if (frames->now.flags & PREAMBLE)
+		tally.preambles++;
 	else if (frames->now.flags & END)
 		frames->ended = true;
 	else
 		place_block(frames);
 	tally.ends += frames->ended;
+	frames->had_preamble |= frames->now.flags & PREAMBLE;
 	frames->begun = true;
 	frames->sequence = frames->now.sequence;
 	frames->position = frames->now.position;
@@ -231,14 +239,28 @@ static bool take_metadata(struct frames *frames, const unsigned char *bytes, siz
 	return true;
 }
 
+/* --preamble gets that of the first client. */
+static bool take_preamble(struct frames *frames, const unsigned char *bytes, size_t length)
+{
+	FILE *file = opt.preamble && frames->client == 1 ? fopen(opt.preamble, "a") : NULL;
+
+	if (!file)
+		return true;
+	fwrite(bytes, 1, length, file);
+	fclose(file);
+	return true;
+}
+
 static bool take_payload(struct frames *frames, const unsigned char *bytes, size_t length)
 {
-	bool is_metadata = frames->now.flags & METADATA;
+	bool is_metadata = frames->now.flags & METADATA, is_preamble = frames->now.flags & PREAMBLE;
 
-	if (!(is_metadata ? take_metadata : take_pattern)(frames, bytes, length))
+	if (!(is_metadata   ? take_metadata
+	      : is_preamble ? take_preamble
+			    : take_pattern)(frames, bytes, length))
 		return false;
 	frames->payload_done += (uint32_t)length;
-	if (frames->payload_done == frames->now.length && !is_metadata) {
+	if (frames->payload_done == frames->now.length && !is_metadata && !is_preamble) {
 		frames->sequence++;
 		frames->position += frames->now.length;
 	}

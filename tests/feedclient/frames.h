@@ -29,7 +29,8 @@ struct frames_header {
 struct frames {
 	unsigned int client; /* number for messages */
 	bool begun;	     /* a frame has come */
-	bool ended;	     /* the frame with END has come */
+	bool had_preamble;
+	bool ended; /* the frame with END has come */
 	unsigned char header[FRAMES_HEADER];
 	size_t header_length;
 	struct frames_header now;

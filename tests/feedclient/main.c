@@ -12,7 +12,7 @@
  *   first_offset_*         stream offsets of the connections' first bytes, "none" without any
  *   gaps, gap_bytes        forward jumps of the stream (--allow-gaps), and the bytes they left out
  *   cut_gaps               those of the gaps that begin within a block
- *   frames, metadata, ends, starts   with --framed: blocks, frames with metadata, with END, with START
+ *   frames, metadata, preambles, ends, starts   with --framed: blocks, frames with metadata, a preamble, END, START
  *   gap_blocks             ... blocks in the gaps
  *   lost_blocks, lost_bytes   ... lost at the source, by the headers
  *   bad                    connections with wrong bytes

@@ -59,6 +59,8 @@ static const struct setting setting_table[] = {
 	  "the feed is that of --generate with --lines: gaps are whole lines, and offsets their "
 	  "numbers" },
 	{ "framed", FLAG, &opt.framed, "the feed has frames; see dmacast-frame(5)" },
+	{ "preamble", TEXT, &opt.preamble,
+	  "... add the preamble of the first client to this file" },
 	{ "metadata", TEXT, &opt.metadata,
 	  "... add the metadata of the first client to this file, a line for each frame" },
 	{ "discard", FLAG, &opt.discard, "count the bytes, do not check them" },

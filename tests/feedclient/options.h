@@ -34,6 +34,7 @@ struct options {
 	bool lines;
 	bool framed;
 	const char *metadata;
+	const char *preamble;
 	uint64_t rate;
 	uint64_t rcvbuf;
 	uint64_t read_size;

@@ -139,10 +139,11 @@ void report_print(void)
 	printf(" gaps=%" PRIu64 " gap_bytes=%" PRIu64 " cut_gaps=%" PRIu64 " bad=%" PRIu64,
 	       tally.gaps, tally.gap_bytes, tally.cut_gaps, tally.bad);
 	if (opt.framed)
-		printf(" frames=%" PRIu64 " metadata=%" PRIu64 " ends=%" PRIu64 " starts=%" PRIu64
-		       " gap_blocks=%" PRIu64 " lost_blocks=%" PRIu64 " lost_bytes=%" PRIu64,
-		       tally.frames, tally.metadata, tally.ends, tally.starts, tally.gap_blocks,
-		       tally.lost_blocks, tally.lost_bytes);
+		printf(" frames=%" PRIu64 " metadata=%" PRIu64 " preambles=%" PRIu64
+		       " ends=%" PRIu64 " starts=%" PRIu64 " gap_blocks=%" PRIu64
+		       " lost_blocks=%" PRIu64 " lost_bytes=%" PRIu64,
+		       tally.frames, tally.metadata, tally.preambles, tally.ends, tally.starts,
+		       tally.gap_blocks, tally.lost_blocks, tally.lost_bytes);
 	printf(" seconds=%.3f rate=%.0f", elapsed_seconds(), total_rate());
 	printf(" joins=%" PRIu64 " left=%" PRIu64 " done=%" PRIu64, tally.joins,
 	       tally.endings[ENDING_LEFT], tally.endings[ENDING_DONE]);

@@ -35,6 +35,7 @@ struct tally {
 	uint64_t unsure;
 	uint64_t frames; /* blocks with --framed, and what else comes with it */
 	uint64_t metadata;
+	uint64_t preambles;
 	uint64_t ends;
 	uint64_t starts;
 	uint64_t lost_blocks;

@@ -265,7 +265,7 @@ static const char *other_value(const struct option_definition *option)
 		{ &option_type_name, "other" },	      { &option_type_word, "other" },
 		{ &option_type_dscp, "EF" },	      { &option_type_lag, "7ms" },
 		{ &option_type_allow, "10.0.0.0/8" }, { &option_type_deny, "::1" },
-		{ &option_type_meta, "site=here" },
+		{ &option_type_preamble, "44" },      { &option_type_meta, "site=here" },
 	};
 
 	for (size_t i = 0; i < sizeof(value) / sizeof(value[0]); i++) {

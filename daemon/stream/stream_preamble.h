@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The preamble of a stream: the content of a file, or the first bytes of each run of the source, for clients that
+ * did not get these bytes with the blocks.
+ *
+ *   stream_preamble_begin_run() ─▶ PENDING ─ first block of the run ─▶ the file is read again, or the bytes of
+ *                                                                      the run are kept, up to `preamble`
+ *
+ * A client that joins while a run is pending begins with the first byte of that run. One that joins while only a
+ * part of the bytes is kept gets that part, and the rest of them with its first blocks: blocks do not wait.
+ */
+#ifndef DMACAST_STREAM_PREAMBLE_H
+#define DMACAST_STREAM_PREAMBLE_H
+
+#include "lib/settings.h"
+#include "lib/shared_bytes.h"
+#include "ring/block.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct stream_preamble {
+	const struct stream_settings *settings;
+	bool pending;	     /* no byte of the run has come */
+	unsigned char *head; /* first bytes of the run; NULL without `preamble` in bytes */
+	size_t kept;	     /* of them */
+	struct shared_bytes
+		*shared; /* content of the file, or copy of the head for clients; NULL: none */
+};
+
+/**
+ * stream_preamble_init() - begin, with a run that is pending, without reading a file.
+ * @settings: must outlive @preamble
+ *
+ * Return: false without memory.
+ */
+bool stream_preamble_init(struct stream_preamble *preamble, const struct stream_settings *settings);
+
+/** stream_preamble_read() - read the file, if there is one. Return: false after an error, which was logged. */
+bool stream_preamble_read(struct stream_preamble *preamble);
+
+/** stream_preamble_inherit() - use the file as @former has read it. */
+void stream_preamble_inherit(struct stream_preamble *preamble,
+			     const struct stream_preamble *former);
+
+/** stream_preamble_begin_run() - note that the next block is the first one of a run. May be repeated. */
+void stream_preamble_begin_run(struct stream_preamble *preamble);
+
+/**
+ * stream_preamble_add() - note a block that enters the window next. A file that cannot be read again is logged, and
+ * stays as it was.
+ */
+void stream_preamble_add(struct stream_preamble *preamble, const struct block *block);
+
+/** stream_preamble_is_late() - return true if a client that joins now gets the file only with its first block. */
+static inline bool stream_preamble_is_late(const struct stream_preamble *preamble)
+{
+	return preamble->settings->preamble.path && preamble->pending;
+}
+
+/**
+ * stream_preamble_get() - return what a client gets before the block that enters the window next.
+ * @bytes: out: for the caller to keep; NULL: nothing
+ *
+ * Return: false without memory.
+ */
+bool stream_preamble_get(struct stream_preamble *preamble, struct shared_bytes **bytes);
+
+/** stream_preamble_free() - free what is kept. */
+void stream_preamble_free(struct stream_preamble *preamble);
+
+#endif
