@@ -80,6 +80,8 @@ static size_t records_whole_ring(void *argument)
 	return BLOCKS * BLOCK_SIZE;
 }
 
+static size_t records_head; /* bytes of `preamble` in the next world */
+
 /* Begin with records of @size bytes, or if that is 0 with those that end with @end. */
 static void records_world_begin(uint64_t size, const void *end, size_t end_length)
 {
@@ -98,6 +100,7 @@ static void records_world_begin(uint64_t size, const void *end, size_t end_lengt
 	world.settings.low_water = 1;
 	world.settings.flush = 1000;
 	world.settings.record_size = size;
+	world.settings.preamble.bytes = records_head;
 	world.settings.record_end.length = (uint8_t)end_length;
 	if (end_length)
 		memcpy(world.settings.record_end.byte, end, end_length);
@@ -477,6 +480,72 @@ static void test_random_records(uint32_t rounds, uint64_t seed)
 	point("blocks end where the model says, whatever the reads and flushes");
 }
 
+/* Check that all blocks behind the head at @from end at a record. */
+static void check_grid(size_t from, size_t head, size_t size)
+{
+	for (uint32_t i = 0; i < world.block_count; i++) {
+		size_t end = world.block_end[i];
+
+		check(end <= from + head || (end - from - head) % size == 0,
+		      "head of %zu: a block ends at %zu, %zu bytes behind a record", head, end,
+		      end > from + head ? (end - from - head) % size : 0);
+	}
+	check(!memcmp(world.got, world.feed, world.received), "other bytes");
+}
+
+/* Heads shorter and longer than a block, before records that do and do not divide it. */
+static void test_heads(void)
+{
+	static const size_t head[] = { 1, 44, 4000, 4096, 4100, 10000 };
+	static const size_t size[] = { 4, 24, 188, 1000, 4096 };
+
+	for (size_t h = 0; h < sizeof(head) / sizeof(head[0]); h++) {
+		for (size_t s = 0; s < sizeof(size) / sizeof(size[0]); s++) {
+			size_t all = head[h] + size[s] * (30000 / size[s]);
+
+			records_head = head[h];
+			records_world_begin(size[s], NULL, 0);
+			for (size_t i = 0; i < sizeof(world.feed); i++)
+				world.feed[i] = (unsigned char)(i * 7 + i / 256);
+			records_write_until(all);
+			filler_end(world.filler);
+			check(world.received == all, "%zu bytes, expected %zu", world.received,
+			      all);
+			check(!world.broken, "%u broken", world.broken);
+			check_grid(0, head[h], size[s]);
+			records_world_end();
+		}
+	}
+	records_head = 0;
+	point("records begin behind the head of a run, which blocks may divide");
+}
+
+/* In the second run the grid begins anew; the head may come in parts. */
+static void test_head_of_second_run(void)
+{
+	records_head = 44;
+	records_world_begin(24, NULL, 0);
+	records_write_until(44 + 24 * 300);
+	filler_flush(world.filler);
+	check_grid(0, 44, 24);
+	filler_begin_run(world.filler);
+	world.block_count = 0;
+	records_write_until(44 + 24 * 300 + 20);
+	filler_flush(world.filler);
+	check(world.block_count == 1, "a part of the head waits");
+	records_write_until(44 + 24 * 300 + 44 + 30);
+	filler_flush(world.filler);
+	check(world.received == 44 + 24 * 300 + 44 + 24, "%zu received", world.received);
+	records_write_until(44 + 24 * 300 + 44 + 24 * 400);
+	filler_end(world.filler);
+	check_grid(44 + 24 * 300, 44, 24);
+	check(!world.broken, "%u broken", world.broken);
+	records_give_back();
+	records_world_end();
+	records_head = 0;
+	point("and again in the next run, also where the head comes in parts");
+}
+
 int main(int argc, char **argv)
 {
 	uint32_t steps = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 20000;
@@ -491,6 +560,8 @@ int main(int argc, char **argv)
 	test_ends_and_runs();
 	test_no_free_block();
 	test_record_sizes();
+	test_heads();
+	test_head_of_second_run();
 	test_random_records(steps / 50, seed);
 	return tap_end();
 }

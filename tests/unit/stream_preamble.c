@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The store of the preamble: what is kept of a run, what a client gets at each moment, and files. */
+#include "stream/stream_preamble.h"
+
+#include "lib/log.h"
+#include "tap.h"
+
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char stream_name_text[] = "test";
+static char path[] = "/tmp/dmacast-preamble-XXXXXX";
+static struct stream_settings settings;
+static struct stream_preamble preamble;
+
+static void preamble_begin(uint64_t bytes, char *file)
+{
+	settings = (struct stream_settings){ .name = stream_name_text };
+	settings.preamble = (struct preamble_setting){ .bytes = bytes, .path = file };
+	if (!stream_preamble_init(&preamble, &settings))
+		errx(1, "no memory");
+}
+
+static void preamble_push(const char *text)
+{
+	unsigned char bytes[64];
+	const struct block block = { .data = bytes, .length = (uint32_t)strlen(text) };
+
+	memcpy(bytes, text, block.length);
+	stream_preamble_add(&preamble, &block);
+}
+
+/* Check what a client that joins now gets; NULL: nothing. */
+static void expect_preamble(const char *text)
+{
+	struct shared_bytes *bytes;
+
+	check(stream_preamble_get(&preamble, &bytes), "no memory");
+	check(!bytes == !text, "%s", bytes ? "a preamble" : "none");
+	if (bytes && text)
+		check(bytes->length == strlen(text) && !memcmp(bytes->bytes, text, bytes->length),
+		      "%.*s, expected %s", (int)bytes->length, (const char *)bytes->bytes, text);
+}
+
+static void test_bytes(void)
+{
+	preamble_begin(8, NULL);
+	expect_preamble(NULL);
+	preamble_push("abc");
+	expect_preamble("abc");
+	preamble_push("defghijk");
+	expect_preamble("abcdefgh");
+	preamble_push("lmn");
+	expect_preamble("abcdefgh");
+	point("the first bytes of the run are kept, and nothing behind them");
+
+	stream_preamble_begin_run(&preamble);
+	expect_preamble(NULL);
+	stream_preamble_begin_run(&preamble);
+	preamble_push("0123456789");
+	expect_preamble("01234567");
+	point("none between two runs; then those of the new one, also with the same length");
+	stream_preamble_free(&preamble);
+}
+
+static void test_shared(void)
+{
+	struct shared_bytes *former, *now;
+
+	preamble_begin(4, NULL);
+	preamble_push("abcd");
+	check(stream_preamble_get(&preamble, &former), "no memory");
+	check(stream_preamble_get(&preamble, &now) && now == former, "two copies");
+	shared_bytes_keep(former);
+	stream_preamble_begin_run(&preamble);
+	preamble_push("efgh");
+	expect_preamble("efgh");
+	check(!memcmp(former->bytes, "abcd", 4), "the former one has changed");
+	shared_bytes_release(former);
+	stream_preamble_free(&preamble);
+	point("clients share one copy, which stays as it is in the next run");
+}
+
+static void write_file(const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	if (!file || fputs(text, file) < 0 || fclose(file))
+		err(1, "%s", path);
+}
+
+static void test_file(void)
+{
+	write_file("one");
+	preamble_begin(0, path);
+	check(stream_preamble_read(&preamble), "not read");
+	check(stream_preamble_is_late(&preamble), "not late before the first byte");
+	write_file("two");
+	preamble_push("abc");
+	check(!stream_preamble_is_late(&preamble), "late within a run");
+	expect_preamble("two");
+	write_file("three");
+	preamble_push("abc");
+	expect_preamble("two");
+	point("a file is read again with the first block of a run only");
+
+	unlink(path);
+	stream_preamble_begin_run(&preamble);
+	preamble_push("abc");
+	expect_preamble("two");
+	check(!stream_preamble_read(&preamble), "a missing file is read");
+	point("a missing file leaves the former content");
+
+	write_file("");
+	stream_preamble_begin_run(&preamble);
+	preamble_push("abc");
+	expect_preamble(NULL);
+	point("an empty file is no preamble");
+	stream_preamble_free(&preamble);
+}
+
+static void test_wrong_files(void)
+{
+	unlink(path);
+	if (mkfifo(path, 0600))
+		err(1, "%s", path);
+	preamble_begin(0, path);
+	check(!stream_preamble_read(&preamble), "a FIFO");
+	unlink(path);
+	if (mkdir(path, 0700))
+		err(1, "%s", path);
+	check(!stream_preamble_read(&preamble), "a directory");
+	rmdir(path);
+	write_file("x");
+	if (truncate(path, MAX_PREAMBLE + 1))
+		err(1, "%s", path);
+	check(!stream_preamble_read(&preamble), "a byte too many");
+	if (truncate(path, MAX_PREAMBLE))
+		err(1, "%s", path);
+	check(stream_preamble_read(&preamble) && preamble.shared->length == MAX_PREAMBLE, "1 MiB");
+	stream_preamble_free(&preamble);
+	point("a FIFO, a directory and a file of more than 1 MiB are refused");
+}
+
+int main(void)
+{
+	int fd = mkstemp(path);
+
+	log_init("test");
+	log_set_level(LOG_LEVEL_ERROR);
+
+	if (fd < 0)
+		err(1, "%s", path);
+	close(fd);
+	test_bytes();
+	test_shared();
+	test_file();
+	test_wrong_files();
+	unlink(path);
+	return tap_end();
+}
