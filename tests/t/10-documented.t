@@ -160,14 +160,14 @@ for name in "${options[@]}"; do
 	effective "$work/one.conf" >"$work/one" ||
 		sed "s/^/$name: /" "$work/one" >>"$work/refused"
 	case $name in
-	input | device | record-size | record-end | control | metrics | meta | allow | deny | congestion | interface) ;; # an example, not the default
+	input | device | record-size | record-end | preamble | control | metrics | meta | allow | deny | congestion | interface) ;; # an example, not the default
 	*) cmp -s "$work/one" "$work/effective" || echo "$name" >>"$work/changed" ;;
 	esac
 done
 nothing_in "each option of the sample can be set alone" "$work/refused"
 nothing_in "... and is set to what is in effect without it" "$work/changed"
 
-sed -E '/^#(input|device|record-size|record-end|control|metrics|meta\.[a-z]+|allow|deny|congestion|interface) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
+sed -E '/^#(input|device|record-size|record-end|preamble|control|metrics|meta\.[a-z]+|allow|deny|congestion|interface) = /!s/^#([a-z-]+ = )/\1/' "$sample" >"$work/all.conf"
 effective "$work/all.conf" >"$work/all"
 same "all of them can be set at once" "$work/effective" "$work/all"
 

@@ -193,14 +193,16 @@ run_is()
 {
 	[ "$(wc -l <"$work/runs")" -ge "$1" ]
 }
+readers=()
 for run in 1 3; do
 	wait_until 30 run_is $run
 	for i in 1 2 3; do
 		"$python" "$work/client.py" "$port" 1 gaps >"$work/restart.$run.$i" 2>&1 &
+		readers+=($!)
 		sleep 0.3
 	done
 done
-wait $(jobs -p | grep -vx "$daemon")
+wait "${readers[@]}"
 cat "$work"/restart.* >"$work/restarts"
 is "each client has the heads of its runs, in order, each once" "$(grep -vE \
 	'^(R1__)?,?(R2__)?,?(R3__)?,?(R4__)?,?(R5__)?,?(R6__)? [0-9]+$' "$work/restarts")" ""

@@ -46,7 +46,7 @@ static void expect_preamble(const char *text)
 		      "%.*s, expected %s", (int)bytes->length, (const char *)bytes->bytes, text);
 }
 
-static void test_bytes(void)
+static void test_preamble_bytes(void)
 {
 	preamble_begin(8, NULL);
 	expect_preamble(NULL);
@@ -67,7 +67,7 @@ static void test_bytes(void)
 	stream_preamble_free(&preamble);
 }
 
-static void test_shared(void)
+static void test_preamble_shared(void)
 {
 	struct shared_bytes *former, *now;
 
@@ -85,7 +85,7 @@ static void test_shared(void)
 	point("clients share one copy, which stays as it is in the next run");
 }
 
-static void write_file(const char *text)
+static void preamble_write_file(const char *text)
 {
 	FILE *file = fopen(path, "w");
 
@@ -93,17 +93,17 @@ static void write_file(const char *text)
 		err(1, "%s", path);
 }
 
-static void test_file(void)
+static void test_preamble_file(void)
 {
-	write_file("one");
+	preamble_write_file("one");
 	preamble_begin(0, path);
 	check(stream_preamble_read(&preamble), "not read");
 	check(stream_preamble_is_late(&preamble), "not late before the first byte");
-	write_file("two");
+	preamble_write_file("two");
 	preamble_push("abc");
 	check(!stream_preamble_is_late(&preamble), "late within a run");
 	expect_preamble("two");
-	write_file("three");
+	preamble_write_file("three");
 	preamble_push("abc");
 	expect_preamble("two");
 	point("a file is read again with the first block of a run only");
@@ -115,7 +115,7 @@ static void test_file(void)
 	check(!stream_preamble_read(&preamble), "a missing file is read");
 	point("a missing file leaves the former content");
 
-	write_file("");
+	preamble_write_file("");
 	stream_preamble_begin_run(&preamble);
 	preamble_push("abc");
 	expect_preamble(NULL);
@@ -123,7 +123,7 @@ static void test_file(void)
 	stream_preamble_free(&preamble);
 }
 
-static void test_wrong_files(void)
+static void test_wrong_preamble_files(void)
 {
 	unlink(path);
 	if (mkfifo(path, 0600))
@@ -135,7 +135,7 @@ static void test_wrong_files(void)
 		err(1, "%s", path);
 	check(!stream_preamble_read(&preamble), "a directory");
 	rmdir(path);
-	write_file("x");
+	preamble_write_file("x");
 	if (truncate(path, MAX_PREAMBLE + 1))
 		err(1, "%s", path);
 	check(!stream_preamble_read(&preamble), "a byte too many");
@@ -156,10 +156,10 @@ int main(void)
 	if (fd < 0)
 		err(1, "%s", path);
 	close(fd);
-	test_bytes();
-	test_shared();
-	test_file();
-	test_wrong_files();
+	test_preamble_bytes();
+	test_preamble_shared();
+	test_preamble_file();
+	test_wrong_preamble_files();
 	unlink(path);
 	return tap_end();
 }
