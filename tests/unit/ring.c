@@ -354,7 +354,9 @@ static void test_slices(enum huge_pages huge_pages, unsigned int min_steps, cons
 	check(progress == RING_READY, "failed");
 	check(steps >= min_steps, "%u steps", steps);
 	ring = ring_maker_take(maker);
-	check(resident_kib() - before >= SLICED_KIB, "%" PRIu64 " KiB", resident_kib() - before);
+	/* The kernel's count is exact to some pages of each CPU only. */
+	check(resident_kib() - before >= SLICED_KIB - 1024, "%" PRIu64 " KiB",
+	      resident_kib() - before);
 	check(is_not_forked(ring_take_block(ring, 0)->data), "copied by fork()");
 	ring_put(ring, &ring->block[0]);
 	check(ring_free_blocks(ring) == SLICED_BLOCKS, "%u blocks", ring_free_blocks(ring));

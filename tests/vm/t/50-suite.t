@@ -39,7 +39,7 @@ declare -A left_out=(
 	[52-peers]="other servers than the daemon"
 	[60-records]="lines of text and a pattern; 52-mishaps has short transfers"
 	[61-frames]="commands and FIFOs as sources; 52-mishaps has frames of a device"
-	[65-preamble]="commands and FIFOs as sources"
+	[66-preamble]="commands and FIFOs as sources"
 	[62-readers]="other programs that read frames"
 )
 
