@@ -322,6 +322,7 @@ static json_t *report_one_client(const struct client *client, const char *stream
 	add_member(&object, "lag_bytes", report_number(report.lag_bytes));
 	add_member(&object, "lag_seconds", report_seconds(report.lag_ns));
 	add_member(&object, "sending", json_string(report.sending));
+	add_member(&object, "format", json_string(report.format));
 	add_member(&object, "outstanding_sends", report_number(report.outstanding));
 	add_member(&object, "pinned_blocks", report_number(report.pinned_blocks));
 	add_member(&object, "unsent_limit_bytes", report_number(report.unsent_limit));

@@ -676,5 +676,6 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 		.pinned_blocks = completions_blocks(&client->zerocopy.completions),
 		.unsent_limit = client->grant.bytes,
 		.sending = way_word[zerocopy_probe_way(&client->zerocopy.probe)],
+		.format = client->cursor.framed ? "framed" : "raw",
 	};
 }

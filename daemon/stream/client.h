@@ -189,6 +189,7 @@ struct client_report {
 	uint32_t pinned_blocks; /* blocks that these sends pin */
 	uint64_t unsent_limit;	/* bytes; its TCP_NOTSENT_LOWAT */
 	const char *sending;	/* how it sends now; a word */
+	const char *format;	/* what it gets, as the option has it */
 };
 
 /** client_report() - fill in @report. @now_ns: monotonic */

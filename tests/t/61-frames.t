@@ -74,6 +74,7 @@ is_drained()
 $generate $(((48 << 20) / scale)) >&4
 wait_until 60 is_drained
 peer=$("${ctl[@]}" --json clients | jq -r '.clients[0].peer')
+is "dmacastctl knows the format" "$("${ctl[@]}" --json clients | jq -r '.clients[0].format')" framed
 dropped=$(client_value dropped_bytes)
 compare "a slow client loses blocks" "$dropped" -gt 0
 is "the metrics and dmacastctl have the same number" "$(metric dmacast_stream_dropped_bytes_total)" "$dropped"
