@@ -208,7 +208,7 @@ for pages in auto never; do
 	compare "... and the memory is there" "$(resident_kb)" -ge $((before + size * 1000))
 	configure
 	check "... and the ring can be removed" "${ctl[@]}" reload
-	check "... and its memory is given back" wait_until 60 resident_below $((before + size * 256))
+	check "... and its memory is given back" wait_until 60 resident_below $((before + 16384))
 done
 
 before=$(resident_kb)
