@@ -91,7 +91,7 @@ static bool replace_file(const char *path, const char *text)
 	close(fd);
 	chmod(copy, 0644);
 	write_file(copy, text);
-	mounted = !mount(copy, path, NULL, MS_BIND, NULL);
+	mounted = !mount(copy, path, "none", MS_BIND, NULL);
 	unlink(copy);
 	return mounted;
 }
@@ -129,7 +129,7 @@ static bool enter_world(void)
 		return false;
 	snprintf(map, sizeof(map), "0 %u 1", uid);
 	write_file("/proc/self/uid_map", map);
-	return !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) && raise_loopback() &&
+	return !mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) && raise_loopback() &&
 	       replace_file("/etc/resolv.conf",
 			    "nameserver 127.0.0.1\noptions timeout:30 attempts:1\n") &&
 	       replace_file("/etc/hosts", "127.0.0.1 localhost\n"

@@ -347,7 +347,9 @@ static void test_slices(enum huge_pages huge_pages, unsigned int min_steps, cons
 	do {
 		progress = ring_maker_step(maker);
 		now = resident_kib();
-		check(now <= last + 8192, "%" PRIu64 " KiB in one step", now - last);
+		/* valgrind's own memory is counted, too. */
+		check(now <= last + 8192 || tap_under_valgrind(), "%" PRIu64 " KiB in one step",
+		      now - last);
 		last = now;
 		steps++;
 	} while (progress == RING_MORE);
