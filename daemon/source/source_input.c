@@ -281,11 +281,12 @@ static void input_producer_ended(struct input_source *input, const char *why)
 /* The input ended or failed: hand on what was read, then end, or open it again. */
 static void input_at_end(struct input_source *input, const char *why)
 {
-	/* What is appended to a regular file later continues its last record. */
-	filler_flush(input->filler);
 	if (!input->reopens)
 		filler_end(input->filler);
-	else if (!input->is_regular)
+	else
+		filler_flush(input->filler);
+	/* What is appended to a regular file later continues its last record. */
+	if (input->reopens && !input->is_regular)
 		input_begin_run(input);
 	filler_ready(input->filler);
 	event_del(&input->readable);

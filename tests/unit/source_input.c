@@ -1471,10 +1471,37 @@ static void test_lines_of_loop(void)
 	point("records: each pass of loop = yes begins with a record");
 }
 
+/* Lines of 1000 bytes leave a rest of each block of 4096; the last one has no end. */
+static void test_lines_without_blocks(void)
+{
+	const size_t bytes = (BLOCKS - 1) * 4000 + 1500;
+	int fd = pipe_to_stdin();
+	char line[1001] = "";
+
+	memset(line, 'x', 999);
+	input_test_world_begin(ON_END_AUTO, false, "-");
+	world.keeps = true;
+	line[999] = '\n';
+	for (unsigned int i = 0; i < bytes / 1000; i++)
+		write_line(fd, line);
+	line[bytes % 1000] = '\0';
+	write_line(fd, line);
+	close(fd);
+	run_until_end();
+	check(world.bytes == bytes, "%zu of %zu bytes", world.bytes, bytes);
+	check(world.broken == 1, "%" PRIu32 " broken", world.broken);
+	check(!ring_free_blocks(world.ring), "%" PRIu32 " free blocks",
+	      ring_free_blocks(world.ring));
+	input_test_give_back();
+	input_test_world_end();
+	point("records: the end of the input needs no more blocks");
+}
+
 static void test_input_lines(void)
 {
 	input_test_input_lines = true;
 	test_lines_at_end();
+	test_lines_without_blocks();
 	test_lines_of_writers();
 	test_lines_of_command();
 	test_lines_of_file();
