@@ -57,6 +57,8 @@ stream_start()
 guest_tap drain build/tests/vm/abi/engine /dev/dmacast/serial drain $port
 stream_start serial 4K 128K
 feed_start serial --clients 2 --from-start --bytes 64K --seconds 200 "$target"
+# They are connected to QEMU now, which connects to the daemon.
+says "both clients are there before the first byte" 'joined, 2 now'
 serial_feed
 feed_end_ok "from the port by the engine, the ring, the daemon and the network: every byte, for two clients" serial
 check "the daemon ends in the middle of it" daemon_end TERM 20
