@@ -94,11 +94,12 @@ if echo 20480 2>/dev/null >/proc/sys/net/core/optmem_max; then
 	feed_ok "option memory of 20480: every byte" --clients 4 --bytes 16M "10.77.0.1:$port"
 	daemon_stop
 	is "option memory of 20480: exit status" "$status" 0
-	# More than the wire takes, but so that each block is a send of its own.
+	# More than the wire takes, also of a slow daemon, but so that each block is a send of its own.
+	tc qdisc change dev server root tbf rate $((100 / scale))mbit burst 256k latency 200ms
 	echo 4096 >/proc/sys/net/core/optmem_max
 	daemon_run --feed 20M/s --zerocopy always --listen 10.77.0.1:0 --lag-policy block \
 		--ring-size 4M --block-size 16K --send-buffer 4M --notsent-lowat 4M
-	feed_ok "option memory of 4096: every byte" --clients 4 --bytes 16M "10.77.0.1:$port"
+	feed_ok "option memory of 4096: every byte" --clients 4 --bytes 8M "10.77.0.1:$port"
 	daemon_stop
 	compare "option memory of 4096: sends met the limit and were copied" "$(no_room)" -gt 0
 	echo 1048576 >/proc/sys/net/core/optmem_max
