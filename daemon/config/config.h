@@ -31,7 +31,7 @@ struct config {
 	struct daemon_settings daemon;
 	struct stream_settings *streams;
 	size_t stream_count;
-	/* While a file is read; config_resolve_endpoints() gives each to its stream. */
+	/* While a file is read; config_resolve_endpoint() gives each to its stream. */
 	struct config_endpoint *endpoints;
 	size_t endpoint_count;
 };

@@ -76,16 +76,16 @@ static const char *format_count(uint64_t number, char text[UNITS_TEXT])
 	return text;
 }
 
-static bool number_copy(const struct option_definition *option, void *to, const void *from)
+/* Copy a value that owns no memory. */
+static bool plain_copy(const struct option_definition *option, void *to, const void *from)
 {
-	(void)option;
-	*(uint64_t *)to = *(const uint64_t *)from;
+	memcpy(to, from, option->type->size);
 	return true;
 }
 
 #define NUMBER_FUNCTIONS                                                        \
 	.size = sizeof(uint64_t), .parse = number_parse, .print = number_print, \
-	.is_equal = number_is_equal, .copy = number_copy, .describe = word_describe
+	.is_equal = number_is_equal, .copy = plain_copy, .describe = word_describe
 
 const struct option_type option_type_count = {
 	NUMBER_FUNCTIONS,
@@ -195,20 +195,13 @@ static bool lag_is_equal(const struct option_definition *option, const void *a, 
 	return one->bytes == other->bytes && one->microseconds == other->microseconds;
 }
 
-static bool lag_copy(const struct option_definition *option, void *to, const void *from)
-{
-	(void)option;
-	*(struct lag_limit *)to = *(const struct lag_limit *)from;
-	return true;
-}
-
 const struct option_type option_type_lag = {
 	.size = sizeof(struct lag_limit),
 	.word = "SIZE|DURATION",
 	.parse = lag_parse,
 	.print = lag_print,
 	.is_equal = lag_is_equal,
-	.copy = lag_copy,
+	.copy = plain_copy,
 	.describe = word_describe,
 };
 
@@ -239,20 +232,13 @@ static bool boolean_is_equal(const struct option_definition *option, const void 
 	return *(const bool *)a == *(const bool *)b;
 }
 
-static bool boolean_copy(const struct option_definition *option, void *to, const void *from)
-{
-	(void)option;
-	*(bool *)to = *(const bool *)from;
-	return true;
-}
-
 const struct option_type option_type_boolean = {
 	.size = sizeof(bool),
 	.word = "yes|no",
 	.parse = boolean_parse,
 	.print = boolean_print,
 	.is_equal = boolean_is_equal,
-	.copy = boolean_copy,
+	.copy = plain_copy,
 	.describe = word_describe,
 };
 
@@ -292,19 +278,12 @@ static void choice_describe(const struct option_definition *option, FILE *file)
 		fprintf(file, "%s%s", i ? "|" : "", option->choices[i]);
 }
 
-static bool choice_copy(const struct option_definition *option, void *to, const void *from)
-{
-	(void)option;
-	*(unsigned int *)to = *(const unsigned int *)from;
-	return true;
-}
-
 const struct option_type option_type_choice = {
 	.size = sizeof(unsigned int),
 	.parse = choice_parse,
 	.print = choice_print,
 	.is_equal = choice_is_equal,
-	.copy = choice_copy,
+	.copy = plain_copy,
 	.describe = choice_describe,
 };
 
