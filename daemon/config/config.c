@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "config/config.h"
 
-#include "config/config_file.h"
 #include "config/option_table.h"
+#include "config/quote.h"
 #include "lib/log.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_STREAM_NAME 32
+#define MAX_SECTION_NAME 32
 
 #define TEXT_OF(number) #number
 #define TEXT(number) TEXT_OF(number)
@@ -19,13 +19,13 @@ void config_init(struct config *config)
 	option_set_defaults(OPTION_DAEMON, &config->daemon);
 }
 
-static bool is_stream_name(const char *name)
+static bool is_section_name(const char *name)
 {
 	static const char allowed[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 	size_t length = strlen(name);
 
-	return length && length <= MAX_STREAM_NAME && strspn(name, allowed) == length;
+	return length && length <= MAX_SECTION_NAME && strspn(name, allowed) == length;
 }
 
 static struct stream_settings *config_find_stream(const struct config *config, const char *name)
@@ -37,33 +37,43 @@ static struct stream_settings *config_find_stream(const struct config *config, c
 	return NULL;
 }
 
-/* Return a copy of a new stream's name, or NULL with @expected as of config_add_stream(). */
-static char *copy_stream_name(const struct config *config, const char *name, const char **expected)
+static bool config_has_endpoint(const struct config *config, const char *name)
 {
-	*expected = "a stream name of 1 to 32 letters, digits, '.', '_' or '-'";
-	if (!is_stream_name(name))
-		return NULL;
-	*expected = "each stream once, under a name of its own";
-	if (config_find_stream(config, name))
+	for (size_t i = 0; i < config->endpoint_count; i++) {
+		if (!strcmp(config->endpoints[i].settings.name, name))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Return a copy of a new section's name; NULL with @expected as of config_add_stream().
+ * @taken: another section of this kind has the name
+ * @form, @once: what would be right, for a malformed name and for one that is taken
+ */
+static char *copy_section_name(const char *name, bool taken, const char *form, const char *once,
+			       const char **expected)
+{
+	*expected = is_section_name(name) ? once : form;
+	if (taken || !is_section_name(name))
 		return NULL;
 	*expected = NULL;
 	return strdup(name);
 }
 
-/* Return a copy of a new endpoint's name, or NULL with @expected as of config_add_endpoint(). */
+static char *copy_stream_name(const struct config *config, const char *name, const char **expected)
+{
+	return copy_section_name(name, config_find_stream(config, name),
+				 "a stream name of 1 to 32 letters, digits, '.', '_' or '-'",
+				 "each stream once, under a name of its own", expected);
+}
+
 static char *copy_endpoint_name(const struct config *config, const char *name,
 				const char **expected)
 {
-	*expected = "an endpoint name of 1 to 32 letters, digits, '.', '_' or '-'";
-	if (!is_stream_name(name))
-		return NULL;
-	*expected = "each endpoint once, under a name of its own";
-	for (size_t i = 0; i < config->endpoint_count; i++) {
-		if (!strcmp(config->endpoints[i].settings.name, name))
-			return NULL;
-	}
-	*expected = NULL;
-	return strdup(name);
+	return copy_section_name(name, config_has_endpoint(config, name),
+				 "an endpoint name of 1 to 32 letters, digits, '.', '_' or '-'",
+				 "each endpoint once, under a name of its own", expected);
 }
 
 struct config_endpoint *config_add_endpoint(struct config *config, const char *name,
@@ -164,7 +174,7 @@ static void config_warn_of_input(const struct stream_settings *stream)
 {
 	const char *input = stream->input;
 
-	if (input && !config_file_can_hold("input", input))
+	if (input && !quote_fits_line("input", input))
 		log_warning("stream %s: input = %.200s...: too long for a file; put the command "
 			    "into a script",
 			    stream->name, input);

@@ -26,8 +26,7 @@
 #define FIRST_BUFFER_BYTES ((size_t)16 << 10)
 /* Number of errors after which the rest of a file is not looked at: it is something else. */
 #define MAX_ERRORS 50
-/* Bytes of a line; a comment may be longer. Bytes of a value, or of a line, that an error shows. */
-#define MAX_LINE_BYTES 4096
+/* Bytes of a value, or of a line, that an error shows. */
 #define MAX_SHOWN 160
 
 /*
@@ -518,9 +517,4 @@ bool config_file_read(struct config *config, const char *path)
 	close(fd);
 	free(reader.text);
 	return right;
-}
-
-bool config_file_can_hold(const char *name, const char *value)
-{
-	return strlen(name) + strlen(" = ") + quote_length(value) <= MAX_LINE_BYTES;
 }

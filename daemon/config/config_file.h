@@ -18,7 +18,4 @@
  */
 bool config_file_read(struct config *config, const char *path);
 
-/** config_file_can_hold() - return true if "@name = @value" is not too long for a line. */
-bool config_file_can_hold(const char *name, const char *value);
-
 #endif

@@ -631,22 +631,19 @@ const struct option_type option_type_preamble = {
 
 /* ---- metadata ---- */
 
-/* Bytes of a line with metadata, as a file has it: config_file.c reads no longer one. */
-#define MAX_META_LINE 4096
-
 static bool accepts_meta(const char *text, char expected[OPTION_ERROR_TEXT])
 {
-	char key[META_KEY_TEXT];
+	char name[sizeof("meta.") + META_KEY_TEXT] = "meta.";
 	const char *form, *value;
 
 	if (!meta_check(text, &form)) {
 		strlcpy(expected, form, OPTION_ERROR_TEXT);
 		return false;
 	}
-	value = meta_key(text, key);
+	value = meta_key(text, name + strlen("meta."));
 	if (!is_one_line(value, expected))
 		return false;
-	if (strlen("meta. = ") + strlen(key) + quote_length(value) <= MAX_META_LINE)
+	if (quote_fits_line(name, value))
 		return true;
 	strlcpy(expected, "a shorter text: at most 4096 bytes in a line", OPTION_ERROR_TEXT);
 	return false;

@@ -100,7 +100,8 @@ void quote_print(const char *value, FILE *file)
 	putc('"', file);
 }
 
-size_t quote_length(const char *value)
+/* Return the number of bytes that quote_print() writes. */
+static size_t quote_length(const char *value)
 {
 	size_t length = strlen(value);
 
@@ -109,4 +110,9 @@ size_t quote_length(const char *value)
 	for (const char *p = value; *p; p++)
 		length += needs_escape(p);
 	return length + 2;
+}
+
+bool quote_fits_line(const char *name, const char *value)
+{
+	return strlen(name) + strlen(" = ") + quote_length(value) <= MAX_LINE_BYTES;
 }

@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* Bytes of a line; a comment may be longer. */
+#define MAX_LINE_BYTES 4096
+
 /**
  * quote_remove() - take the value out of @text, in place: without quotes and without a comment.
  * @text: what follows the equals sign; white space around it is ignored
@@ -24,7 +27,7 @@ const char *quote_remove(char *text, char **value, const char **comment);
 /** quote_print() - write @value as a file has it, with quotes if it needs them. */
 void quote_print(const char *value, FILE *file);
 
-/** quote_length() - return the number of bytes that quote_print() writes. */
-size_t quote_length(const char *value);
+/** quote_fits_line() - return true if "@name = @value" is not too long for a line of a file. */
+bool quote_fits_line(const char *name, const char *value);
 
 #endif
