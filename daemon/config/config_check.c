@@ -291,7 +291,6 @@ struct claim {
 	const char *kind, *name; /* "stream" or "endpoint", and its name; NULL: the daemon itself */
 	const char *option, *text;
 	char endpoint[300]; /* the same address, for endpoint_conflicts() */
-	int port;	    /* 0: a socket of the service manager, or any port */
 };
 
 struct claims {
@@ -303,13 +302,9 @@ static void claims_add(struct claims *claims, const char *kind, const char *name
 		       const char *option, const char *text, const char *endpoint)
 {
 	struct claim *claim = &claims->item[claims->count++];
-	struct endpoint parsed;
-	const char *expected;
 
 	*claim = (struct claim){ .kind = kind, .name = name, .option = option, .text = text };
 	strlcpy(claim->endpoint, endpoint, sizeof(claim->endpoint));
-	if (endpoint_parse(endpoint, &parsed, &expected) && !parsed.socket_name)
-		claim->port = atoi(parsed.address.port);
 }
 
 /* Without a host, `metrics` is on the loopback only. */
@@ -392,8 +387,7 @@ static const struct claim *claims_earlier(const struct claims *claims, size_t nu
 	const struct claim *item = claims->item;
 
 	for (size_t i = 0; i < number; i++) {
-		if (item[i].port == item[number].port &&
-		    endpoint_conflicts(item[number].endpoint, item[i].endpoint))
+		if (endpoint_conflicts(item[number].endpoint, item[i].endpoint))
 			return &item[i];
 	}
 	return NULL;

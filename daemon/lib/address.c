@@ -115,12 +115,10 @@ const unsigned char *address_bytes(const struct sockaddr *sockaddr, int *family)
 
 bool address_same_host(const struct sockaddr *a, const struct sockaddr *b)
 {
-	const struct in_addr *v4_a = ipv4_of(a), *v4_b = ipv4_of(b);
+	int family_a, family_b;
+	const unsigned char *bytes_a = address_bytes(a, &family_a);
+	const unsigned char *bytes_b = address_bytes(b, &family_b);
+	size_t length = family_a == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
 
-	if (v4_a || v4_b)
-		return v4_a && v4_b && v4_a->s_addr == v4_b->s_addr;
-	if (a->sa_family != AF_INET6 || b->sa_family != AF_INET6)
-		return false;
-	return IN6_ARE_ADDR_EQUAL(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr,
-				  &((const struct sockaddr_in6 *)(const void *)b)->sin6_addr);
+	return bytes_a && bytes_b && family_a == family_b && !memcmp(bytes_a, bytes_b, length);
 }

@@ -37,10 +37,16 @@ bool endpoint_parse(const char *text, struct endpoint *endpoint, const char **ex
 	return is_socket_name(endpoint->socket_name);
 }
 
+/*
+ * Parse both. Return: false if they cannot be the same or share a port. This is asked for each pair of
+ * endpoints, and most pairs differ in their ports.
+ */
 static bool parse_both(const char *a, const char *b, struct endpoint *one, struct endpoint *other)
 {
-	const char *expected;
+	const char *port = strrchr(a, ':'), *other_port = strrchr(b, ':'), *expected;
 
+	if (!port || !other_port || atoi(port + 1) != atoi(other_port + 1))
+		return false;
 	return endpoint_parse(a, one, &expected) && endpoint_parse(b, other, &expected) &&
 	       !one->socket_name == !other->socket_name;
 }
@@ -58,12 +64,8 @@ bool endpoint_is_same(const char *a, const char *b)
 
 bool endpoint_shares_port(const char *a, const char *b)
 {
-	const char *port = strrchr(a, ':'), *other_port = strrchr(b, ':');
 	struct endpoint one, other;
 
-	/* This is asked for each pair of endpoints. */
-	if (!port || !other_port || atoi(port + 1) != atoi(other_port + 1))
-		return false;
 	return parse_both(a, b, &one, &other) && !one.socket_name && atoi(one.address.port) &&
 	       atoi(one.address.port) == atoi(other.address.port);
 }
