@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/resolver.h"
 
+#include "lib/child.h"
+
 #include <bsd/sys/queue.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -10,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -268,18 +269,6 @@ static int resolver_fork(struct resolver_query *query, int output)
 	return error;
 }
 
-/* Kernels before 5.3 have no pidfd_open(), and descriptors may have run out. */
-static bool resolver_watch_exit(struct resolver_query *query)
-{
-	query->pidfd = pidfd_open(query->child, 0);
-	if (query->pidfd >= 0)
-		event_assign(&query->exit, query->base, query->pidfd, EV_READ | EV_PERSIST,
-			     resolver_child_exited, query);
-	else
-		evsignal_assign(&query->exit, query->base, SIGCHLD, resolver_child_exited, query);
-	return event_add(&query->exit, NULL) == 0;
-}
-
 /* Start the child, and watch it. Return: 0 or an errno. */
 static int resolver_start_child(struct resolver_query *query)
 {
@@ -297,8 +286,9 @@ static int resolver_start_child(struct resolver_query *query)
 	event_assign(&query->answer, query->base, query->pipe, EV_READ | EV_PERSIST,
 		     resolver_answered, query);
 	/* After the fork: it may not take a second. */
-	if (!resolver_watch_exit(query) || event_add(&query->answer, NULL) ||
-	    evtimer_add(&query->timer, &time_limit))
+	if (!child_watch_exit(&query->exit, query->base, query->child, &query->pidfd,
+			      resolver_child_exited, query) ||
+	    event_add(&query->answer, NULL) || evtimer_add(&query->timer, &time_limit))
 		return ENOMEM;
 	return 0;
 }

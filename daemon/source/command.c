@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/command.h"
 
+#include "lib/child.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "source/command_log.h"
@@ -429,24 +430,6 @@ static int command_spawn(const char *text, int output, int errors, pid_t *pid)
 	return error;
 }
 
-/* Kernels before 5.3 have no pidfd_open(), and descriptors may have run out. */
-static bool command_watch_exit(struct command *command)
-{
-	command->pidfd = pidfd_open(command->pid, 0);
-	if (command->pidfd >= 0)
-		event_assign(&command->exit_event, command->base, command->pidfd,
-			     EV_READ | EV_PERSIST, command_exit_event, command);
-	else
-		evsignal_assign(&command->exit_event, command->base, SIGCHLD, command_exit_event,
-				command);
-	if (event_add(&command->exit_event, NULL))
-		return false;
-	/* It may have exited before SIGCHLD was watched. */
-	if (command->pidfd < 0)
-		event_active(&command->exit_event, EV_SIGNAL, 1);
-	return true;
-}
-
 static struct command *command_create(struct event_base *base, const char *name)
 {
 	struct command *command = calloc(1, sizeof(*command));
@@ -495,7 +478,8 @@ struct command *command_start(struct event_base *base, const char *name, const c
 	error = command_spawn(text, out[1], errors[1], &command->pid);
 	if (error)
 		goto fail;
-	if (!command_watch_exit(command)) {
+	if (!child_watch_exit(&command->exit_event, base, command->pid, &command->pidfd,
+			      command_exit_event, command)) {
 		command_release(command);
 		command = NULL;
 		error = ENOMEM;
