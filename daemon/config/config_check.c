@@ -493,60 +493,65 @@ static bool check_is_terminal(dev_t device)
 	return length > 4 && !strcmp(subsystem + length - 4, "/tty");
 }
 
-/* Return true if both paths are the same terminal now. */
-static bool check_is_same_terminal(const char *a, const char *b)
+/* What only one stream can have. */
+struct exclusive {
+	const char
+		*expected; /* "one stream for each device"; NULL: others may have the same source */
+	const char *path;  /* NULL: of a terminal */
+	dev_t terminal;
+};
+
+/* Return what is exclusive of an input that is a path: a terminal, if it is one now. */
+static struct exclusive exclusive_path(const char *path)
 {
-	struct input one, other;
-	struct stat one_status, other_status;
+	struct stat status;
+
+	if (stat(path, &status) || !S_ISCHR(status.st_mode) || !check_is_terminal(status.st_rdev))
+		return (struct exclusive){ 0 };
+	return (struct exclusive){ .expected = "one stream for each terminal",
+				   .terminal = status.st_rdev };
+}
+
+static struct exclusive exclusive_source(const struct stream_settings *stream)
+{
 	const char *expected;
+	struct input input;
 
-	return input_parse(a, &one, &expected) && input_parse(b, &other, &expected) &&
-	       one.kind == INPUT_PATH && other.kind == INPUT_PATH &&
-	       !stat(one.argument, &one_status) && !stat(other.argument, &other_status) &&
-	       S_ISCHR(one_status.st_mode) && S_ISCHR(other_status.st_mode) &&
-	       one_status.st_rdev == other_status.st_rdev && check_is_terminal(one_status.st_rdev);
+	if (stream->device)
+		return (struct exclusive){ .expected = "one stream for each device",
+					   .path = stream->device };
+	if (!stream->input || !input_parse(stream->input, &input, &expected))
+		return (struct exclusive){ 0 };
+	if (input.kind == INPUT_STDIN)
+		return (struct exclusive){ .expected = "one stream on standard input",
+					   .path = stream->input };
+	if (input.kind == INPUT_UNIX_LISTEN)
+		return (struct exclusive){ .expected = "one stream for each socket",
+					   .path = input.argument };
+	return input.kind == INPUT_PATH ? exclusive_path(input.argument) : (struct exclusive){ 0 };
 }
 
-/* Return why two streams cannot both have these inputs, or NULL. */
-static const char *check_inputs(const char *a, const char *b)
+static bool exclusive_is_same(const struct exclusive *a, const struct exclusive *b)
 {
-	const char *path = check_listen_path(a), *other = check_listen_path(b);
-
-	if (!strcmp(a, "-") && !strcmp(b, "-"))
-		return "one stream on standard input";
-	if (path && other && !strcmp(path, other))
-		return "one stream for each socket";
-	if (check_is_same_terminal(a, b))
-		return "one stream for each terminal";
-	return NULL;
-}
-
-/* Return why @other and @stream cannot both be there, or NULL. */
-static const char *check_source_pair(const struct stream_settings *stream,
-				     const struct stream_settings *other)
-{
-	if (stream->device && other->device && !strcmp(stream->device, other->device))
-		return "one stream for each device";
-	if (stream->input && other->input)
-		return check_inputs(stream->input, other->input);
-	return NULL;
+	if (!a->expected || !b->expected || strcmp(a->expected, b->expected))
+		return false;
+	return a->path ? !strcmp(a->path, b->path) : a->terminal == b->terminal;
 }
 
 /* Return: the number of errors that stream @number has because of those before it. */
-static unsigned int check_earlier_sources(const struct config *config, size_t number,
+static unsigned int check_earlier_sources(const struct config *config,
+					  const struct exclusive *source, size_t number,
 					  const char *origin)
 {
 	const struct stream_settings *stream = &config->streams[number];
 
 	for (size_t i = 0; i < number; i++) {
-		const char *expected = check_source_pair(stream, &config->streams[i]);
-
-		if (!expected)
+		if (!exclusive_is_same(&source[number], &source[i]))
 			continue;
 		log_error("%s: [stream %s] %s = %s: taken by [stream %s]; expected %s", origin,
 			  stream->name, stream->device ? "device" : "input",
 			  stream->device ? stream->device : stream->input, config->streams[i].name,
-			  expected);
+			  source[number].expected);
 		return 1;
 	}
 	return 0;
@@ -567,6 +572,7 @@ static unsigned int check_control(const struct config *config, const struct stre
 
 bool config_check(const struct config *config, const char *origin)
 {
+	struct exclusive source[MAX_STREAMS];
 	unsigned int errors = 0;
 
 	if (!config->stream_count) {
@@ -574,8 +580,9 @@ bool config_check(const struct config *config, const char *origin)
 		return false;
 	}
 	for (size_t i = 0; i < config->stream_count; i++) {
+		source[i] = exclusive_source(&config->streams[i]);
 		errors += check_stream_settings(&config->streams[i], origin);
-		errors += check_earlier_sources(config, i, origin);
+		errors += check_earlier_sources(config, source, i, origin);
 		errors += check_control(config, &config->streams[i], origin);
 	}
 	errors += check_addresses(config, origin);
