@@ -338,29 +338,26 @@ static void claims_add_input(struct claims *claims, const struct stream_settings
 	claims_add(claims, "stream", stream->name, "input", stream->input, endpoint);
 }
 
-static void claims_add_listen(struct claims *claims, const char *kind, const char *name,
-			      const struct text_list *listen)
-{
-	for (size_t i = 0; i < listen->count; i++)
-		claims_add(claims, kind, name, "listen", listen->item[i], listen->item[i]);
-}
-
 static void claims_add_stream(struct claims *claims, const struct stream_settings *stream)
 {
 	claims_add_input(claims, stream);
-	claims_add_listen(claims, "stream", stream->name, &stream->listen);
-	for (size_t i = 0; i < stream->endpoint_count; i++)
-		claims_add_listen(claims, "endpoint", stream->endpoints[i].name,
-				  &stream->endpoints[i].listen);
+	for (size_t i = 0; i < stream_settings_sections(stream); i++) {
+		const struct section_settings section = stream_settings_section(stream, i);
+
+		for (size_t j = 0; j < section.listen->count; j++)
+			claims_add(claims, section.name ? "endpoint" : "stream",
+				   section.name ? section.name : stream->name, "listen",
+				   section.listen->item[j], section.listen->item[j]);
+	}
 }
 
 /* Return the number of `listen` lines of the stream and its sections. */
 static size_t claims_of_stream(const struct stream_settings *stream)
 {
-	size_t count = stream->listen.count;
+	size_t count = 0;
 
-	for (size_t i = 0; i < stream->endpoint_count; i++)
-		count += stream->endpoints[i].listen.count;
+	for (size_t i = 0; i < stream_settings_sections(stream); i++)
+		count += stream_settings_section(stream, i).listen->count;
 	return count;
 }
 
@@ -402,29 +399,24 @@ static const char *claim_section(const struct claim *claim, char text[300])
 	return text;
 }
 
-/* Add the `listen` lines of one section to @count. Return: false after an error, which was logged. */
-static bool check_listen_count(const char *origin, const char *kind, const char *name,
-			       const struct text_list *listen, size_t *count)
+/* Add the `listen` lines of the stream to @count. Return: false after an error, which was logged. */
+static bool check_listen_count(const char *origin, const struct stream_settings *stream,
+			       size_t *count)
 {
-	if (*count + listen->count > MAX_ENDPOINTS) {
-		log_error("%s: [%s %s] listen = %s: expected at most %d endpoints of all streams "
-			  "together",
-			  origin, kind, name, listen->item[MAX_ENDPOINTS - *count], MAX_ENDPOINTS);
-		return false;
+	for (size_t i = 0; i < stream_settings_sections(stream); i++) {
+		const struct section_settings section = stream_settings_section(stream, i);
+
+		if (*count + section.listen->count > MAX_ENDPOINTS) {
+			log_error("%s: [%s %s] listen = %s: expected at most %d endpoints of all "
+				  "streams together",
+				  origin, section.name ? "endpoint" : "stream",
+				  section.name ? section.name : stream->name,
+				  section.listen->item[MAX_ENDPOINTS - *count], MAX_ENDPOINTS);
+			return false;
+		}
+		*count += section.listen->count;
 	}
-	*count += listen->count;
 	return true;
-}
-
-static bool check_stream_listen_count(const char *origin, const struct stream_settings *stream,
-				      size_t *count)
-{
-	bool right = check_listen_count(origin, "stream", stream->name, &stream->listen, count);
-
-	for (size_t i = 0; right && i < stream->endpoint_count; i++)
-		right = check_listen_count(origin, "endpoint", stream->endpoints[i].name,
-					   &stream->endpoints[i].listen, count);
-	return right;
 }
 
 /* Claims are compared in pairs. */
@@ -434,7 +426,7 @@ static unsigned int check_endpoint_count(const struct config *config, const char
 	size_t count = 0;
 
 	for (size_t s = 0; right && s < config->stream_count; s++)
-		right = check_stream_listen_count(origin, &config->streams[s], &count);
+		right = check_listen_count(origin, &config->streams[s], &count);
 	return !right;
 }
 

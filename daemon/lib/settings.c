@@ -161,12 +161,32 @@ stream_settings_find_endpoint(const struct stream_settings *settings, const char
 	return NULL;
 }
 
+struct section_settings stream_settings_section(const struct stream_settings *settings,
+						size_t index)
+{
+	const struct endpoint_settings *endpoint;
+
+	if (!index)
+		return (struct section_settings){
+			.listen = &settings->listen,
+			.when = (enum listen_when)settings->listen_when,
+			.client = &settings->client,
+		};
+	endpoint = &settings->endpoints[index - 1];
+	return (struct section_settings){
+		.name = endpoint->name,
+		.listen = &endpoint->listen,
+		.when = (enum listen_when)endpoint->listen_when,
+		.client = &endpoint->client,
+	};
+}
+
 bool stream_settings_listens_on(const struct stream_settings *settings, const char *text)
 {
-	bool found = text_list_count(&settings->listen, settings->listen.count, text);
+	bool found = false;
 
-	for (size_t i = 0; !found && i < settings->endpoint_count; i++) {
-		const struct text_list *listen = &settings->endpoints[i].listen;
+	for (size_t i = 0; !found && i < stream_settings_sections(settings); i++) {
+		const struct text_list *listen = stream_settings_section(settings, i).listen;
 
 		found = text_list_count(listen, listen->count, text);
 	}

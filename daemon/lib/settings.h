@@ -128,6 +128,14 @@ struct stream_settings {
 	size_t endpoint_count;
 };
 
+/* Settings of one group of endpoints: the stream's own ones, or those of a section [endpoint NAME]. */
+struct section_settings {
+	const char *name; /* NULL: the stream's own */
+	const struct text_list *listen;
+	enum listen_when when;
+	const struct client_settings *client;
+};
+
 struct daemon_settings {
 	/* Fixed while the daemon runs. */
 	char *control; /* path of the control socket; NULL: see control_path() */
@@ -210,6 +218,16 @@ static inline bool stream_settings_listens(const struct stream_settings *setting
 {
 	return settings->listen.count || !settings->endpoint_count;
 }
+
+/** stream_settings_sections() - return the number of groups of endpoints. The first is the stream's own. */
+static inline size_t stream_settings_sections(const struct stream_settings *settings)
+{
+	return 1 + settings->endpoint_count;
+}
+
+/** stream_settings_section() - return group @index. It is valid as long as @settings are. */
+struct section_settings stream_settings_section(const struct stream_settings *settings,
+						size_t index);
 
 /** stream_settings_listens_on() - return true if the stream or one of its sections has this endpoint. */
 bool stream_settings_listens_on(const struct stream_settings *settings, const char *text);

@@ -12,16 +12,17 @@
 
 #include <bsd/string.h>
 
-/* Return true if the section of this name listens on all of @listen, as @settings say. */
-static bool change_section_listens(const struct stream *stream, const char *name,
-				   const struct text_list *listen,
-				   const struct client_settings *settings)
+/* Return true if the stream listens on all endpoints of @wanted, as its settings say. */
+static bool change_section_listens(const struct stream *stream,
+				   const struct section_settings *wanted)
 {
-	const struct section *section = stream_find_section(stream, name);
+	const struct section *section = stream_find_section(stream, wanted->name);
 
-	for (size_t i = 0; i < listen->count; i++) {
-		if (!section || endpoints_number(&section->endpoints, listen->item[i], settings) <=
-					text_list_count(listen, i, listen->item[i]))
+	for (size_t i = 0; i < wanted->listen->count; i++) {
+		const char *text = wanted->listen->item[i];
+
+		if (!section || endpoints_number(&section->endpoints, text, wanted->client) <=
+					text_list_count(wanted->listen, i, text))
 			return false;
 	}
 	return true;
@@ -29,13 +30,12 @@ static bool change_section_listens(const struct stream *stream, const char *name
 
 static bool change_has_endpoints(const struct stream *stream, const struct stream_settings *wanted)
 {
-	bool complete = change_section_listens(stream, NULL, &wanted->listen, &wanted->client);
+	bool complete = true;
 
-	for (size_t i = 0; complete && i < wanted->endpoint_count; i++) {
-		const struct endpoint_settings *endpoint = &wanted->endpoints[i];
+	for (size_t i = 0; complete && i < stream_settings_sections(wanted); i++) {
+		const struct section_settings section = stream_settings_section(wanted, i);
 
-		complete = change_section_listens(stream, endpoint->name, &endpoint->listen,
-						  &endpoint->client);
+		complete = change_section_listens(stream, &section);
 	}
 	return complete;
 }
@@ -102,10 +102,20 @@ static void change_search_stream(void *argument, struct stream *stream)
 	stream_each_section(stream, change_search_section, argument);
 }
 
+bool change_is_listening(struct streams *streams, const char *text,
+			 const struct client_settings *settings)
+{
+	struct endpoint_search search = { .text = text, .settings = settings };
+
+	/* Port 0 stands for another endpoint each time. */
+	if (endpoint_is_same(text, text))
+		streams_each_current(streams, change_search_stream, &search);
+	return search.found;
+}
+
 bool change_needs_name(struct streams *streams, const char *text,
 		       const struct client_settings *settings, char *host)
 {
-	struct endpoint_search search = { .text = text, .settings = settings };
 	struct resolved resolved;
 	struct endpoint endpoint;
 	const char *expected;
@@ -114,10 +124,8 @@ bool change_needs_name(struct streams *streams, const char *text,
 	    !endpoint.address.host[0] || resolver_numeric(endpoint.address.host, &resolved))
 		return false;
 	strlcpy(host, endpoint.address.host, sizeof(endpoint.address.host));
-	/* What listens now is kept or handed over. Port 0 stands for another endpoint each time. */
-	if (endpoint_is_same(text, text))
-		streams_each_current(streams, change_search_stream, &search);
-	return !search.found;
+	/* What listens now is kept or handed over. */
+	return !change_is_listening(streams, text, settings);
 }
 
 bool change_needs_input_name(const struct streams *streams, const struct stream_settings *wanted,

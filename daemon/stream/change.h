@@ -29,6 +29,10 @@ enum change_kind change_decide(const struct streams *streams, const struct strea
 /** change_needs_ring() - return true if the reload opens a stream with a ring in memory of the daemon. */
 bool change_needs_ring(const struct streams *streams, const struct stream_settings *wanted);
 
+/** change_is_listening() - return true if a current stream has this endpoint, opened as @settings say. */
+bool change_is_listening(struct streams *streams, const char *text,
+			 const struct client_settings *settings);
+
 /**
  * change_needs_name() - return true if the reload opens an endpoint whose host is a name.
  * @text, @settings: the endpoint, and of its section

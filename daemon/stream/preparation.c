@@ -88,56 +88,30 @@ static bool preparation_check_name(struct preparation *preparation, const char *
 	return false;
 }
 
-/* The endpoints of one section of a stream. */
-struct wanted_section {
-	const char *stream, *name; /* name: NULL: the stream's own endpoints */
-	const struct text_list *listen;
-	const struct client_settings *settings;
-	unsigned int when; /* enum listen_when */
-};
-
-static bool preparation_check_endpoint(struct preparation *preparation,
-				       const struct wanted_section *section, const char *text)
+static bool preparation_check_endpoint(struct preparation *preparation, const char *stream,
+				       const struct section_settings *section, const char *text)
 {
 	char host[sizeof(((struct address *)0)->host)];
 
-	if (!change_needs_name(preparation->streams, text, section->settings, host))
+	if (!change_needs_name(preparation->streams, text, section->client, host))
 		return true;
 	/* The listener waits for an address. */
 	if (section->when == LISTEN_AVAILABLE && names_find(preparation->names, host))
 		return true;
-	return preparation_check_name(preparation, host, section->stream, section->name, "listen",
-				      text);
-}
-
-static bool preparation_check_section(struct preparation *preparation,
-				      const struct wanted_section *section)
-{
-	bool right = true;
-
-	for (size_t i = 0; i < section->listen->count; i++)
-		right &= preparation_check_endpoint(preparation, section, section->listen->item[i]);
-	return right;
+	return preparation_check_name(preparation, host, stream, section->name, "listen", text);
 }
 
 static bool preparation_check_sections(struct preparation *preparation,
 				       const struct stream_settings *wanted)
 {
-	struct wanted_section section = { .stream = wanted->name,
-					  .listen = &wanted->listen,
-					  .settings = &wanted->client,
-					  .when = wanted->listen_when };
-	bool right = preparation_check_section(preparation, &section);
+	bool right = true;
 
-	for (size_t i = 0; i < wanted->endpoint_count; i++) {
-		const struct endpoint_settings *endpoint = &wanted->endpoints[i];
+	for (size_t i = 0; i < stream_settings_sections(wanted); i++) {
+		const struct section_settings section = stream_settings_section(wanted, i);
 
-		section = (struct wanted_section){ .stream = wanted->name,
-						   .name = endpoint->name,
-						   .listen = &endpoint->listen,
-						   .settings = &endpoint->client,
-						   .when = endpoint->listen_when };
-		right &= preparation_check_section(preparation, &section);
+		for (size_t j = 0; j < section.listen->count; j++)
+			right &= preparation_check_endpoint(preparation, wanted->name, &section,
+							    section.listen->item[j]);
 	}
 	return right;
 }

@@ -26,14 +26,11 @@ enum origin {
 
 /* What happens to the endpoints of one section of the new configuration. */
 struct target {
-	const char *name; /* NULL: the stream's own endpoints */
-	const struct text_list *listen;
-	const struct client_settings *settings;
-	enum listen_when when;
+	struct section_settings wanted;
 	struct section *section; /* that gets the endpoints */
 	bool is_new;		 /* it was made for this */
 	struct endpoints added;	 /* ORIGIN_NEW, before they are moved */
-	enum origin *origin;	 /* one for each item of `listen` */
+	enum origin *origin;	 /* one for each endpoint that is wanted */
 };
 
 struct change {
@@ -83,7 +80,6 @@ struct search {
 	const struct plan *plan;
 	const struct change *change; /* of the stream that is searched; NULL: it is removed */
 	const char *text;
-	const struct client_settings *settings;
 	bool found;
 };
 
@@ -92,23 +88,11 @@ static const struct target *change_find_target(const struct change *change, cons
 	for (size_t i = 0; change && i < change->targets; i++) {
 		const struct target *target = &change->target[i];
 
-		if (!name ? !target->name : target->name && !strcmp(target->name, name))
+		if (!name ? !target->wanted.name
+			  : target->wanted.name && !strcmp(target->wanted.name, name))
 			return target;
 	}
 	return NULL;
-}
-
-static void reload_search_endpoint(void *argument, struct section *section)
-{
-	struct search *search = argument;
-
-	search->found |= endpoints_number(&section->endpoints, search->text, search->settings) > 0;
-}
-
-/* Search for a stream that has this endpoint. It no longer wants it, since no two streams may. */
-static void reload_search_stream(void *argument, struct stream *stream)
-{
-	stream_each_section(stream, reload_search_endpoint, argument);
 }
 
 static void reload_search_port(void *argument, struct section *section)
@@ -117,8 +101,8 @@ static void reload_search_port(void *argument, struct section *section)
 	const struct target *target = change_find_target(search->change, section->name);
 
 	search->found |= endpoints_blocks_port(&section->endpoints, search->text,
-					       target ? target->listen : NULL,
-					       target ? target->settings : NULL);
+					       target ? target->wanted.listen : NULL,
+					       target ? target->wanted.client : NULL);
 }
 
 static void reload_search_port_of_stream(void *argument, struct stream *stream)
@@ -129,32 +113,30 @@ static void reload_search_port_of_stream(void *argument, struct stream *stream)
 	stream_each_section(stream, reload_search_port, search);
 }
 
-static bool reload_is_found(const struct plan *plan, const struct target *target, const char *text,
-			    void (*look)(void *argument, struct stream *stream))
+/* Return true if a stream has an endpoint that must be closed before @text can be opened. */
+static bool reload_port_is_blocked(const struct plan *plan, const char *text)
 {
-	struct search search = { .plan = plan, .text = text, .settings = target->settings };
+	struct search search = { .plan = plan, .text = text };
 
-	streams_each_current(plan->streams, look, &search);
+	streams_each_current(plan->streams, reload_search_port_of_stream, &search);
 	return search.found;
 }
 
 static enum origin reload_find_origin(const struct plan *plan, const struct change *change,
 				      const struct target *target, size_t index)
 {
-	const char *text = target->listen->item[index];
+	const char *text = target->wanted.listen->item[index];
 	const struct section *running =
-		change->running ? stream_find_section(change->running, target->name) : NULL;
+		change->running ? stream_find_section(change->running, target->wanted.name) : NULL;
 
-	if (running && endpoints_number(&running->endpoints, text, target->settings) >
-			       text_list_count(target->listen, index, text))
+	if (running && endpoints_number(&running->endpoints, text, target->wanted.client) >
+			       text_list_count(target->wanted.listen, index, text))
 		return change->kind == CHANGE_RESTART ? ORIGIN_STREAM : ORIGIN_HERE;
-	/* An endpoint with port 0 never equals another one, not even of the same text. */
-	if (endpoint_is_same(text, text) &&
-	    reload_is_found(plan, target, text, reload_search_stream))
+	/* The stream that has it no longer wants it, since no two streams may. */
+	if (change_is_listening(plan->streams, text, target->wanted.client))
 		return ORIGIN_STREAM;
 	/* An endpoint that will be closed may block the port, as localhost:7000 does for :7000. */
-	return reload_is_found(plan, target, text, reload_search_port_of_stream) ? ORIGIN_LATER
-										 : ORIGIN_NEW;
+	return reload_port_is_blocked(plan, text) ? ORIGIN_LATER : ORIGIN_NEW;
 }
 
 /* Find, or make, the section that gets the endpoints. Return: false without memory, which was logged. */
@@ -162,11 +144,11 @@ static bool target_find_section(const struct change *change, struct target *targ
 {
 	struct stream *stream = change->prepared ? change->prepared : change->running;
 
-	target->section = stream_find_section(stream, target->name);
+	target->section = stream_find_section(stream, target->wanted.name);
 	if (target->section)
 		return true;
 	target->section = stream_add_section(
-		stream, stream_settings_find_endpoint(change->adapted, target->name));
+		stream, stream_settings_find_endpoint(change->adapted, target->wanted.name));
 	target->is_new = target->section;
 	return target->is_new;
 }
@@ -174,10 +156,10 @@ static bool target_find_section(const struct change *change, struct target *targ
 static bool target_open_endpoints(const struct plan *plan, const struct change *change,
 				  struct target *target)
 {
-	const struct text_list *listen = target->listen;
+	const struct text_list *listen = target->wanted.listen;
 
 	endpoints_init_beside(&target->added, &target->section->endpoints);
-	target->added.settings = target->settings;
+	target->added.settings = target->wanted.client;
 	target->origin = calloc(listen->count + 1, sizeof(*target->origin));
 	if (!target->origin) {
 		log_error("stream %s: no memory for its endpoints", target->section->label);
@@ -189,7 +171,7 @@ static bool target_open_endpoints(const struct plan *plan, const struct change *
 	for (size_t i = 0; i < listen->count; i++) {
 		target->origin[i] = reload_find_origin(plan, change, target, i);
 		if (target->origin[i] == ORIGIN_NEW &&
-		    !endpoints_open(&target->added, listen->item[i], target->when,
+		    !endpoints_open(&target->added, listen->item[i], target->wanted.when,
 				    preparation_names(plan->preparation)))
 			return false;
 	}
@@ -202,7 +184,7 @@ static bool change_prepare_endpoints(const struct plan *plan, struct change *cha
 		struct target *target = &change->target[i];
 
 		if (!target_find_section(change, target) ||
-		    !section_check(target->settings, target->section->label) ||
+		    !section_check(target->wanted.client, target->section->label) ||
 		    !target_open_endpoints(plan, change, target))
 			return false;
 	}
@@ -233,14 +215,14 @@ static void target_take_endpoints(const struct plan *plan, const struct change *
 				  struct target *target)
 {
 	struct section *running =
-		change->running ? stream_find_section(change->running, target->name) : NULL;
+		change->running ? stream_find_section(change->running, target->wanted.name) : NULL;
 	struct handover handover = { .to = &target->section->endpoints,
-				     .settings = target->settings };
+				     .settings = target->wanted.client };
 
-	for (size_t i = 0; i < target->listen->count; i++) {
+	for (size_t i = 0; i < target->wanted.listen->count; i++) {
 		if (target->origin[i] != ORIGIN_STREAM)
 			continue;
-		handover.text = target->listen->item[i];
+		handover.text = target->wanted.listen->item[i];
 		if (running)
 			reload_hand_over(&handover, running);
 		if (endpoint_is_same(handover.text, handover.text))
@@ -257,11 +239,11 @@ static void change_take_endpoints(const struct plan *plan, struct change *change
 
 static void target_open_late_endpoints(const struct plan *plan, const struct target *target)
 {
-	for (size_t i = 0; target->origin && i < target->listen->count; i++) {
+	for (size_t i = 0; target->origin && i < target->wanted.listen->count; i++) {
 		/* A failure is logged, and the next reload tries again. */
 		if (target->origin[i] == ORIGIN_LATER)
-			endpoints_open(&target->section->endpoints, target->listen->item[i],
-				       target->when, preparation_names(plan->preparation));
+			endpoints_open(&target->section->endpoints, target->wanted.listen->item[i],
+				       target->wanted.when, preparation_names(plan->preparation));
 	}
 }
 
@@ -277,8 +259,8 @@ static void change_close_endpoints(const struct change *change)
 	for (size_t i = 0; i < change->targets; i++) {
 		const struct target *target = &change->target[i];
 
-		endpoints_close_others(&target->section->endpoints, target->listen,
-				       target->settings);
+		endpoints_close_others(&target->section->endpoints, target->wanted.listen,
+				       target->wanted.client);
 	}
 }
 
@@ -387,22 +369,14 @@ static bool change_plan_targets(struct change *change)
 {
 	const struct stream_settings *wanted = change->wanted;
 
-	change->target = calloc(wanted->endpoint_count + 1, sizeof(*change->target));
+	change->target = calloc(stream_settings_sections(wanted), sizeof(*change->target));
 	if (!change->target) {
 		log_error("stream %s: no memory for its endpoints", wanted->name);
 		return false;
 	}
-	change->target[change->targets++] =
-		(struct target){ .listen = &wanted->listen,
-				 .settings = &wanted->client,
-				 .when = (enum listen_when)wanted->listen_when };
-	for (size_t i = 0; i < wanted->endpoint_count; i++)
-		change->target[change->targets++] = (struct target){
-			.name = wanted->endpoints[i].name,
-			.listen = &wanted->endpoints[i].listen,
-			.settings = &wanted->endpoints[i].client,
-			.when = (enum listen_when)wanted->endpoints[i].listen_when
-		};
+	change->targets = stream_settings_sections(wanted);
+	for (size_t i = 0; i < change->targets; i++)
+		change->target[i].wanted = stream_settings_section(wanted, i);
 	return true;
 }
 
