@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "frames.h"
 
-#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "../frame_decode.h"
 #include "options.h"
 #include "run.h"
 #include "tally.h"
@@ -25,37 +25,14 @@ void frames_begin(struct frames *frames, unsigned int client)
 
 /* ---- Headers ---- */
 
-static uint64_t number_at(const unsigned char *bytes, size_t length)
-{
-	uint64_t number = 0;
-
-	memcpy(&number, bytes, length);
-	return le64toh(number);
-}
-
-static struct frames_header decode_header(const unsigned char *bytes)
-{
-	return (struct frames_header){
-		.flags = (uint16_t)number_at(bytes + 6, 2),
-		.length = (uint32_t)number_at(bytes + 8, 4),
-		.epoch = (uint32_t)number_at(bytes + 12, 4),
-		.sequence = number_at(bytes + 16, 8),
-		.position = number_at(bytes + 24, 8),
-		.realtime_ns = number_at(bytes + 32, 8),
-		.monotonic_ns = number_at(bytes + 40, 8),
-		.lost_bytes = number_at(bytes + 48, 8),
-		.lost_blocks = (uint32_t)number_at(bytes + 56, 4),
-	};
-}
-
 /* Return what is wrong with a header by itself; NULL: nothing. */
-static const char *header_fault(const unsigned char *bytes, const struct frames_header *header)
+static const char *header_fault(const unsigned char *bytes, const struct frame *header)
 {
 	bool is_block = !(header->flags & ASIDE);
 
 	if (memcmp(bytes, "DMCF\1\100", 6))
 		return "magic, version or header length";
-	if (header->flags & ~ALL_FLAGS || number_at(bytes + 60, 4))
+	if (header->flags & ~ALL_FLAGS || frame_number(bytes + 60, 4))
 		return "unknown flags, or reserved bytes";
 	if (header->length > MAX_LENGTH || !header->length != !!(header->flags & END))
 		return "length";
@@ -78,7 +55,7 @@ static const char *header_fault(const unsigned char *bytes, const struct frames_
 /* Return what is wrong with a header after the frames before it; NULL: nothing. */
 static const char *order_fault(const struct frames *frames)
 {
-	const struct frames_header *now = &frames->now;
+	const struct frame *now = &frames->now;
 	bool is_block = !(now->flags & ASIDE), gap = now->sequence != frames->sequence;
 
 	if (frames->ended)
@@ -104,7 +81,7 @@ static const char *order_fault(const struct frames *frames)
 
 static bool report_header(const struct frames *frames, const char *fault)
 {
-	const struct frames_header *now = &frames->now;
+	const struct frame *now = &frames->now;
 
 	tally_fail("client %u: wrong frame: %s: %" PRIu64 " at %" PRIu64 ", expected %" PRIu64
 		   " at %" PRIu64 "; flags %u, length %u, epoch %u, lost %" PRIu64 " bytes, %u "
@@ -127,7 +104,7 @@ static void count_frame_gap(const struct frames *frames)
 /* Find out which offset of the pattern this block begins with, if the blocks before it say so. */
 static void place_block(struct frames *frames)
 {
-	const struct frames_header *now = &frames->now;
+	const struct frame *now = &frames->now;
 	bool gap = now->position != frames->position;
 
 	tally.frames++;
@@ -151,7 +128,7 @@ static bool take_header(struct frames *frames)
 {
 	const char *fault;
 
-	frames->now = decode_header(frames->header);
+	frames->now = frame_decode(frames->header);
 	fault = header_fault(frames->header, &frames->now);
 	if (!fault)
 		fault = order_fault(frames);
@@ -195,7 +172,7 @@ static void locate_block(struct frames *frames, const unsigned char *bytes, size
 	if (frames->payload_done + length < PATTERN_WORD)
 		return;
 	frames->located = true;
-	frames->base = frames->position - number_at(frames->first, PATTERN_WORD);
+	frames->base = frames->position - frame_number(frames->first, PATTERN_WORD);
 }
 
 static bool take_pattern(struct frames *frames, const unsigned char *bytes, size_t length)

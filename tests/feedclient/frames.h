@@ -9,6 +9,7 @@
 #ifndef FEEDCLIENT_FRAMES_H
 #define FEEDCLIENT_FRAMES_H
 
+#include "lib/frame.h"
 #include "lib/pattern.h"
 
 #include <stdbool.h>
@@ -16,14 +17,6 @@
 #include <stdint.h>
 
 #define FRAMES_HEADER 64
-
-/* A header, decoded. */
-struct frames_header {
-	uint16_t flags;
-	uint32_t length, epoch;
-	uint64_t sequence, position, realtime_ns, monotonic_ns, lost_bytes;
-	uint32_t lost_blocks;
-};
 
 /* What is known about the frames of one connection. */
 struct frames {
@@ -33,7 +26,7 @@ struct frames {
 	bool ended; /* the frame with END has come */
 	unsigned char header[FRAMES_HEADER];
 	size_t header_length;
-	struct frames_header now;
+	struct frame now;
 	uint32_t payload_done;
 	/* What must follow. */
 	uint64_t sequence, position;

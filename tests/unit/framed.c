@@ -9,6 +9,7 @@
 #include "ring/ring_memory.h"
 #include "stream/client.h"
 
+#include "../frame_decode.h"
 #include "clientpair.h"
 #include "tap.h"
 
@@ -175,29 +176,10 @@ static void framed_push(uint32_t length)
 
 /* ---- the peer ---- */
 
-static uint64_t little(const unsigned char *bytes, size_t count)
-{
-	uint64_t number = 0;
-
-	while (count--)
-		number = number << 8 | bytes[count];
-	return number;
-}
-
 static struct frame decode(const unsigned char *bytes)
 {
-	check(!memcmp(bytes, "DMCF\1\100", 6) && !little(bytes + 60, 4), "no header");
-	return (struct frame){
-		.flags = (uint16_t)little(bytes + 6, 2),
-		.length = (uint32_t)little(bytes + 8, 4),
-		.epoch = (uint32_t)little(bytes + 12, 4),
-		.sequence = little(bytes + 16, 8),
-		.position = little(bytes + 24, 8),
-		.realtime_ns = little(bytes + 32, 8),
-		.monotonic_ns = little(bytes + 40, 8),
-		.lost_bytes = little(bytes + 48, 8),
-		.lost_blocks = (uint32_t)little(bytes + 56, 4),
-	};
+	check(!memcmp(bytes, "DMCF\1\100", 6) && !frame_number(bytes + 60, 4), "no header");
+	return frame_decode(bytes);
 }
 
 static void peer_take_block(struct peer *peer, const unsigned char *payload)
