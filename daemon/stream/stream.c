@@ -353,8 +353,7 @@ static void stream_check_hold(struct stream *stream)
 	} else if (next_proof_ns) {
 		now_ns = clock_monotonic_ns();
 		delay_us = next_proof_ns > now_ns ? (next_proof_ns - now_ns) / 1000 + 1 : 0;
-		delay = (struct timeval){ .tv_sec = (time_t)(delay_us / 1000000),
-					  .tv_usec = (suseconds_t)(delay_us % 1000000) };
+		delay = clock_timeval(delay_us);
 		evtimer_add(&stream->hold_timer, &delay);
 	}
 }
