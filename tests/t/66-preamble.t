@@ -290,6 +290,60 @@ compare "there were some" "$(field gaps)" -gt 0
 is "and one preamble" "$(field preambles)" 3
 daemon_stop
 
+# --- sections: each with its format and rules, all with the preamble of their stream ---
+cat >"$work/sections.conf" <<END
+[daemon]
+control = $control
+[stream feed]
+input = exec:exec $generate 0 --rate $(((4 << 20) / scale))/s
+preamble = 96
+block-size = 64K
+ring-size = 4M
+listen = 127.0.0.1:0
+[endpoint frames]
+stream = feed
+format = framed
+listen = 127.0.0.1:0
+[endpoint viewers]
+stream = feed
+lag-policy = latest
+listen = 127.0.0.1:0
+[endpoint nobody]
+stream = feed
+deny = 127.0.0.0/8
+listen = 127.0.0.1:0
+END
+daemon_run -c "$work/sections.conf"
+# section_port LABEL
+section_port()
+{
+	sed -n "s/.*stream feed$1: listening on .*:\([0-9]*\)$/\1/p" "$log"
+}
+# It joins when the run has begun, and stays until the daemon stops.
+sleep 0.5
+readers=()
+for name in own viewers nobody; do
+	label=": endpoint $name"
+	nc -d 127.0.0.1 "$(section_port "${label#: endpoint own}")" >"$work/section.$name" &
+	readers+=($!)
+done
+feed_start sections --framed --clients 3 --bytes 1M --preamble "$work/sections.preamble" \
+	"127.0.0.1:$(section_port ": endpoint frames")"
+feed_end_ok "sections: framed clients get blocks without a gap" sections
+is "sections: and a preamble each" "$(field preambles)" 3
+for name in own viewers; do
+	wait_until 20 test -s "$work/section.$name"
+done
+daemon_stop
+wait "${readers[@]}"
+check "sections: it is the begin of the run" cmp "$work/sections.preamble" <($generate 96)
+for name in own viewers; do
+	check "sections: raw clients of \"$name\" begin with it" cmp "$work/sections.preamble" \
+		<(head -c 96 "$work/section.$name")
+	compare "sections: and go on with blocks" "$(wc -c <"$work/section.$name")" -gt 96
+done
+is "sections: who is refused gets no byte of it" "$(wc -c <"$work/section.nobody")" 0
+
 # --- errors ---
 # refused TEXT VALUE PATTERN OPTION...
 refused()
