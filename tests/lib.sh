@@ -252,6 +252,21 @@ source_pour()
 	sim_set stall $sim_silent_ms
 }
 
+# free_ports N: set ports, an array of TCP ports of 127.0.0.1 that nobody uses. They are below those that the kernel
+# gives to programs which ask for any port, and tests that run at the same time have different ones.
+next_free_port=$((10000 + $$ % 1300 * 16))
+free_ports()
+{
+	local tried=0
+
+	ports=()
+	while [ ${#ports[@]} -lt "$1" ] && [ $tried -lt 2000 ]; do
+		(: <"/dev/tcp/127.0.0.1/$next_free_port") 2>/dev/null || ports+=("$next_free_port")
+		next_free_port=$((next_free_port < 31000 ? next_free_port + 1 : 10000))
+		tried=$((tried + 1))
+	done
+}
+
 # daemon_run ARGUMENT...: start dmacastd, after $daemon_prefix and DMACAST_TEST_WRAPPER; wait until it
 # listens or ends. Sets daemon, its process id; port, of its first endpoint; log. If the first arguments are
 # "--feed RATE", the source is that of source_of.

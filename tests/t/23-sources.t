@@ -159,13 +159,8 @@ daemon_wait 20
 is "unix: exit status" "$status" 0
 
 # --- TCP: nobody there at first, then a server that ends, then another one ---
-free_port()
-{
-	daemon_run --pattern 1M/s --listen 127.0.0.1:0
-	daemon_stop
-	echo "$port"
-}
-upstream=$(free_port)
+free_ports 1
+upstream=${ports[0]}
 daemon_run --input "tcp:127.0.0.1:$upstream" --hold 1 "${whole[@]}"
 feed_start tcp --clients 1 --from-start --bytes 20M "127.0.0.1:$port"
 wait_until 5 grep -q 'Connection refused; trying again in' "$log"
@@ -347,7 +342,8 @@ is "unix-listen: exit status" "$status" 0
 ok "$([ ! -e "$work/producers" ]; echo $?)" "unix-listen: the socket is removed at the end"
 
 # --- producers and a reload ---
-free=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport')
+free_ports 1
+free=${ports[0]}
 printf '[stream s]\ninput = tcp-listen:%s\nlisten = 127.0.0.1:0\nring-size = 16M\n' \
 	"127.0.0.1:$free" >"$work/reload.conf"
 ctl()

@@ -8,19 +8,6 @@ command -v socat >/dev/null || skip_all "no socat"
 
 config=$work/dmacastd.conf
 
-# free_ports N: sets ports, that nobody listens on just now.
-free_ports()
-{
-	local arguments=()
-
-	for _ in $(seq "$1"); do
-		arguments+=(--listen 127.0.0.1:0)
-	done
-	daemon_run --pattern 1K/s "${arguments[@]}"
-	daemon_stop
-	mapfile -t ports < <(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$log")
-}
-
 finished_reloads()
 {
 	grep -cE 'streams: .* as before$|previous configuration stays in effect|nothing to reload|not reloading' "$log"

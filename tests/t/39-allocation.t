@@ -80,13 +80,7 @@ endpoint()
 	[ $# -eq 0 ] || printf '%s\n' "$@"
 }
 
-arguments=()
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	arguments+=(--listen 127.0.0.1:0)
-done
-daemon_run --pattern 1K/s "${arguments[@]}"
-daemon_stop
-mapfile -t ports < <(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$log")
+free_ports 11
 
 # Huge pages only in the last stream: what the kernel gives decides how many allocations there are.
 small=(ring-size=1M block-size=64K huge-pages=never)
@@ -101,7 +95,7 @@ small=(ring-size=1M block-size=64K huge-pages=never)
 	stream restarted "${ports[2]}" "${small[@]}"
 	stream removed "${ports[3]}" "${small[@]}"
 	endpoint changed "${ports[8]}"
-	endpoint removed "0"
+	endpoint removed "${ports[10]}"
 } >"$work/old.conf"
 {
 	printf '[daemon]\ndrain-timeout = 2s\ncontrol = %s\nlog-level = debug\n' "$work/control"

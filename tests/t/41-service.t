@@ -129,14 +129,7 @@ is_served()
 {
 	"$BUILD/tests/feedclient" --bytes 64K "127.0.0.1:$1"
 }
-free_ports()
-{
-	daemon_prefix=()
-	daemon_run --pattern 1K/s --listen 127.0.0.1:0 --listen 127.0.0.1:0 --listen 127.0.0.1:0
-	daemon_stop
-	mapfile -t ports < <(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$log")
-}
-free_ports
+free_ports 3
 one=${ports[0]} two=${ports[1]} three=${ports[2]}
 sockets=(--listen "adc=127.0.0.1:$one" --listen "adc=127.0.0.1:$two" --listen "sdr=127.0.0.1:$three")
 section()
