@@ -12,14 +12,32 @@ most=$(((8 << 20) / scale))
 # enough: what a client should have received at least, in bytes: 80 % of the rate.
 enough=$((most * seconds * 8 / 10))
 
+# good_ok TEXT: three clients that are fast enough get every byte, at the full rate. On a busy machine they may not
+# have the CPU for longer than the ring lasts: then they try again. Wrong bytes are never excused.
+good_ok()
+{
+	local tries
+
+	for ((tries = 0; tries < 6; tries++)); do
+		feed --clients 3 --seconds $seconds --allow-gaps --allow-reset --block-size 64K "$target"
+		{ [ "$status" -eq 0 ] && had_no_time && cpus_are_contended; } || break
+	done
+	is "$1: others get right bytes" "$status" 0 || diag "$report"
+	is "$1: each of them, and stay" "$(field gaps) $(field resets)" "0 0"
+	compare "$1: at the full rate" "$(field bytes_min)" -gt "$enough"
+}
+
+had_no_time()
+{
+	[ "$(field gaps) $(field resets)" != "0 0" ] || [ "$(field bytes_min)" -le "$enough" ]
+}
+
 # --- drop: one that never reads ---
 daemon_run --feed $rate/s --lag-policy drop --zerocopy always --listen 127.0.0.1:0 \
 	--block-size 64K --ring-size 2M
 target=127.0.0.1:$port
 feed_start stalled --clients 1 --stall 1 --seconds 60 "$target"
-feed_start good --clients 3 --seconds $seconds "$target"
-feed_end_ok "drop: beside a client that never reads, others have every byte" good
-compare "drop: and the full rate" "$(field bytes_min)" -gt "$enough"
+good_ok "drop: beside a client that never reads"
 wait_until 10 grep -q 'dropped [0-9]* bytes for it' "$log"
 matches "drop: it is logged with peer, lag in bytes and ms, and policy" "$log" \
 	'client 127\.0\.0\.1:[0-9]+ lags [0-9]+ bytes, [0-9]+ ms: dropped [0-9]+ bytes .*lag-policy = drop'
@@ -33,17 +51,13 @@ for i in $(seq 12); do
 	feed_start "stalled$i" --clients 8 --stall 8 --seconds 60 "$target"
 	sleep 0.1
 done
-feed_start good --clients 3 --seconds $seconds "$target"
-feed_end_ok "drop: beside 96 clients that never read, others have every byte" good
-compare "drop: and the full rate" "$(field bytes_min)" -gt "$enough"
+good_ok "drop: beside 96 clients that never read"
 
 # --- drop: one that reads, but too slowly, and later fast enough again ---
 feed_start slow --clients 2 --rate 2M/s --rcvbuf 32K --allow-gaps --block-size 64K \
-	--seconds $seconds "$target"
-feed_start good --clients 3 --seconds $seconds "$target"
-feed_end_ok "drop: beside clients that are too slow, others have every byte" good
-compare "drop: and the full rate" "$(field bytes_min)" -gt "$enough"
-feed_end_ok "drop: the slow ones have gaps, which begin and end at a block's boundary" slow
+	--seconds 600 "$target"
+good_ok "drop: beside clients that are too slow"
+feed_end_ok "drop: the slow ones have gaps, which begin and end at a block's boundary" slow TERM
 compare "drop: and they do have gaps" "$(field gaps)" -gt 0
 is "drop: no block was cut" "$(field cut_gaps)" 0
 daemon_stop KILL
@@ -102,9 +116,7 @@ daemon_run --feed $rate/s --lag-policy disconnect --zerocopy always --listen 127
 	--block-size 64K --ring-size 2M
 target=127.0.0.1:$port
 feed_start stalled --clients 5 --stall 5 --seconds 60 --allow-reset "$target"
-feed_start good --clients 3 --seconds $seconds "$target"
-feed_end_ok "disconnect: beside clients that never read, others have every byte" good
-compare "disconnect: and the full rate" "$(field bytes_min)" -gt "$enough"
+good_ok "disconnect: beside clients that never read"
 wait_until 20 sh -c "[ \$(grep -c 'left: too slow' '$log') -ge 5 ]"
 is "disconnect: all five were kicked, and it was logged" \
 	"$(grep -Ec 'lags [0-9]+ bytes, [0-9]+ ms: kicked' "$log")" 5
