@@ -133,7 +133,7 @@ reload_without()
 	reload "$work/new.conf"
 	left=$(allocations_left)
 	fail_allocation 0
-	process_ended "$daemon" && { echo "$1" >>"$work/ended"; return 1; }
+	process_ended "$daemon" && { echo "$1" >>"$work/ended" && diag_file "$log"; return 1; }
 	[ "$left" = 0 ] || return 1
 	if [ -z "$summary" ]; then
 		refused=$((refused + 1))
