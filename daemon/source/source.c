@@ -3,15 +3,31 @@
 
 #include "source/source_type.h"
 
-struct source *source_open(struct event_base *base, const struct stream_settings *settings,
-			   struct ring *ring, const struct names *names,
-			   const struct source_callbacks *callbacks, void *argument)
+#include <bsd/string.h>
+
+static struct source *source_open_kind(struct event_base *base,
+				       const struct stream_settings *settings, struct ring *ring,
+				       const struct names *names,
+				       const struct source_callbacks *callbacks, void *argument)
 {
 	if (settings->input)
 		return source_input_open(base, settings, ring, names, callbacks, argument);
 	if (settings->device)
 		return source_device_open(base, settings, ring, callbacks, argument);
 	return source_pattern_open(base, settings, ring, callbacks, argument);
+}
+
+struct source *source_open(struct event_base *base, const struct stream_settings *settings,
+			   struct ring *ring, const struct names *names,
+			   const struct source_callbacks *callbacks, void *argument)
+{
+	struct source *source = source_open_kind(base, settings, ring, names, callbacks, argument);
+
+	if (!source)
+		return NULL;
+	source->callbacks = callbacks;
+	source->argument = argument;
+	return source;
 }
 
 void source_start(struct source *source)
@@ -54,6 +70,34 @@ enum source_state source_state(const struct source *source, uint64_t now_ns)
 	    now_ns >= last_ns + SOURCE_SILENT_NS)
 		return SOURCE_SILENT;
 	return source->state;
+}
+
+void source_note_end(struct source *source, const char *why)
+{
+	strlcpy(source->why_down, why, sizeof(source->why_down));
+}
+
+static void source_report_change(struct source *source, bool is_up)
+{
+	const struct source_callbacks *callbacks = source->callbacks;
+
+	if (is_up && callbacks->up)
+		callbacks->up(source->argument);
+	if (!is_up && callbacks->down)
+		callbacks->down(source->argument,
+				source->why_down[0] ? source->why_down : "stopped");
+	source->why_down[0] = '\0';
+}
+
+void source_set_state(struct source *source, enum source_state state, bool held_up)
+{
+	bool was_up = source->state == SOURCE_RUNNING, is_up = state == SOURCE_RUNNING;
+
+	source->state = state;
+	source->held_up = held_up;
+	source->since_ns = clock_monotonic_ns();
+	if (source->callbacks && was_up != is_up)
+		source_report_change(source, is_up);
 }
 
 const char *source_state_word(enum source_state state)

@@ -48,6 +48,10 @@ struct source_callbacks {
 	size_t (*budget)(void *argument);
 	/* Optional: it was opened again; not for the next writer of a FIFO. */
 	void (*restarted)(void *argument);
+	/* Optional: SOURCE_RUNNING has begun, after restarted() if that is called. */
+	void (*up)(void *argument);
+	/* Optional: SOURCE_RUNNING has ended. @why: text for people */
+	void (*down)(void *argument, const char *why);
 	/* Optional: the next block that is handed on begins a run; may be repeated before that block. */
 	void (*run_begins)(void *argument);
 	/* The last block was handed on; nothing follows. @why: text for the log */

@@ -148,6 +148,7 @@ static void device_end(struct device_source *device, int error)
 		log_warning("stream %s: device %s: %s", device->settings->name,
 			    device->settings->device, why);
 	}
+	source_note_end(&device->source, why);
 	device_set_ended(device);
 	device->callbacks->ended(device->argument, why);
 }

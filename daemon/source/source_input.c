@@ -281,6 +281,7 @@ static void input_producer_ended(struct input_source *input, const char *why)
 /* The input ended or failed: hand on what was read, then end, or open it again. */
 static void input_at_end(struct input_source *input, const char *why)
 {
+	source_note_end(&input->source, why);
 	if (!input->reopens)
 		filler_end(input->filler);
 	else

@@ -15,28 +15,32 @@ struct source_type {
 	void (*close)(struct source *source);
 };
 
+#define SOURCE_WHY_TEXT 128
+
 /* The first member of each kind's own struct. */
 struct source {
 	const struct source_type *type;
 	const char *text;
-	enum source_state state; /* never SOURCE_SILENT, which depends on the time */
-	bool held_up;		 /* no block is free: its silence is not the source's */
-	uint64_t since_ns;	 /* of SOURCE_RUNNING without being held up */
-	uint64_t last_byte_ns;	 /* 0: none has come */
+	const struct source_callbacks *callbacks; /* set by source_open(), with the next member */
+	void *argument;				  /* of the callbacks */
+	enum source_state state;	/* never SOURCE_SILENT, which depends on the time */
+	bool held_up;			/* no block is free: its silence is not the source's */
+	uint64_t since_ns;		/* of SOURCE_RUNNING without being held up */
+	uint64_t last_byte_ns;		/* 0: none has come */
+	char why_down[SOURCE_WHY_TEXT]; /* for the next end of SOURCE_RUNNING; "": unknown */
 };
 
-/** source_set_state() - note a state. */
-static inline void source_set_state(struct source *source, enum source_state state, bool held_up)
-{
-	source->state = state;
-	source->held_up = held_up;
-	source->since_ns = clock_monotonic_ns();
-}
+/** source_set_state() - note a state, and call up() or down() if SOURCE_RUNNING begins or ends. */
+void source_set_state(struct source *source, enum source_state state, bool held_up);
+
+/** source_note_end() - note why SOURCE_RUNNING will end; the text is copied. */
+void source_note_end(struct source *source, const char *why);
 
 /** source_note_bytes() - bytes have come. */
 static inline void source_note_bytes(struct source *source)
 {
-	source->state = SOURCE_RUNNING;
+	if (source->state != SOURCE_RUNNING)
+		source_set_state(source, SOURCE_RUNNING, source->held_up);
 	source->last_byte_ns = clock_monotonic_ns();
 }
 
