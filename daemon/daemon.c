@@ -15,6 +15,7 @@
 #include "ring/ring_memory.h"
 #include "stream/preparation.h"
 #include "stream/reload.h"
+#include "stream/stream_watch.h"
 #include "stream/streams.h"
 
 #include <event2/event.h>
@@ -59,6 +60,13 @@ static void log_from_libevent(int severity, const char *text)
 		    text);
 }
 
+/* @text: NULL: none */
+static void daemon_report(struct daemon *daemon, enum stream_event_type type, const char *text)
+{
+	stream_watch_report(streams_watch(daemon->streams),
+			    (struct stream_event){ .type = type, .text = text });
+}
+
 static void reset_clients(struct daemon *daemon, const char *reason)
 {
 	daemon->state = DAEMON_RESETTING;
@@ -96,6 +104,7 @@ static void begin_draining(struct daemon *daemon, const char *why, uint64_t drai
 	log_notice("%s: stopping; clients have %" PRIu64 " ms to receive the rest", why,
 		   drain_us / 1000);
 	daemon->state = DAEMON_DRAINING;
+	daemon_report(daemon, EVENT_DRAINING, why);
 	heartbeat_stopping(daemon->heartbeat);
 	reloader_cancel(daemon->reloader, "not reloaded: dmacastd is stopping");
 	streams_stop(daemon->streams);
@@ -192,6 +201,7 @@ static void reload_done(void *argument, uint64_t number, bool done, const char *
 {
 	struct daemon *daemon = argument;
 
+	daemon_report(daemon, done ? EVENT_RELOAD_DONE : EVENT_RELOAD_FAILED, *text ? text : NULL);
 	if (daemon->control)
 		control_reload_done(daemon->control, number, done, text);
 	if (daemon->state != DAEMON_RUNNING)

@@ -26,6 +26,7 @@
 #include "stream/stream_frames.h"
 #include "stream/stream_memory.h"
 #include "stream/stream_preamble.h"
+#include "stream/stream_watch.h"
 #include "stream/window.h"
 
 #include <event2/event.h>
@@ -44,6 +45,7 @@ enum client_state {
 
 struct client;
 struct client_list;
+struct stream_events;
 
 /* What a client in a queue (stream_queue.h) will do; a later one of two includes an earlier one. */
 enum client_task {
@@ -82,6 +84,7 @@ struct client_group {
 	struct stream_preamble *preamble;   /* NULL: none */
 	struct latency *latency;
 	struct sent_counter *sent;
+	struct stream_events *events; /* NULL: none are reported */
 	const struct client_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	/* Bytes that a client may send before others send; of one that the kernel does not copy for. */
@@ -96,7 +99,8 @@ struct client {
 	enum client_task task;	       /* why it is in `queue` */
 	enum leave_reason kick_reason; /* of CLIENT_TASK_KICK */
 	const char *kick_text;
-	bool is_half_closed; /* is in the list of half_closed_entry */
+	bool is_half_closed;	/* is in the list of half_closed_entry */
+	struct event_sum drops; /* those that are not reported yet */
 	/* Written by both: client.c counts what is sent, the stream what is dropped. */
 	struct client_stats stats;
 	/* Written by client.c, read by the stream: */

@@ -28,6 +28,7 @@ struct listener {
 	struct event retry;  /* while it waits */
 	struct names *names; /* while an attempt resolves the host */
 	struct backoff backoff;
+	bool listens;	     /* on some address at least */
 	char waits_for[128]; /* reason of the last attempt; "": it listens */
 };
 
@@ -38,11 +39,20 @@ static void listener_accepted(void *argument, int fd, const struct sockaddr *pee
 	listener->callbacks->accepted(listener->argument, fd, peer, length);
 }
 
+static void listener_report(const struct listener *listener, enum listener_change change,
+			    const char *text)
+{
+	if (listener->callbacks->changed)
+		listener->callbacks->changed(listener->argument, change, listener->endpoint, text);
+}
+
 static void listener_opened(void *argument, const char *address)
 {
-	const struct listener *listener = argument;
+	struct listener *listener = argument;
 
 	log_info("stream %s: listening on %s", listener->name, address);
+	listener->listens = true;
+	listener_report(listener, LISTENER_LISTENS, address);
 }
 
 static void listener_describe(void *argument, char *text, size_t size)
@@ -78,12 +88,15 @@ static const char *listener_listen(struct listener *listener, const struct names
 	return listen_on_address(listener->set, &endpoint.address, &options);
 }
 
-/* Log a reason once, not at each attempt. */
+/* Log and report a reason once, not at each attempt. */
 static void listener_note_reason(struct listener *listener, const char *reason)
 {
-	if (strcmp(reason, listener->waits_for))
-		log_warning("stream %s: listen = %s: %s; trying again until it can listen",
-			    listener->name, listener->endpoint, reason);
+	if (!strcmp(reason, listener->waits_for))
+		return;
+	log_warning("stream %s: listen = %s: %s; trying again until it can listen", listener->name,
+		    listener->endpoint, reason);
+	listener->listens = false;
+	listener_report(listener, LISTENER_WAITS, reason);
 	strlcpy(listener->waits_for, reason, sizeof(listener->waits_for));
 }
 
@@ -245,6 +258,8 @@ bool listener_is_as(const struct listener *listener, const struct client_setting
 void listener_close(struct listener *listener)
 {
 	event_del(&listener->retry);
+	if (listener->listens)
+		listener_report(listener, LISTENER_CLOSED, NULL);
 	names_free(listener->names);
 	if (listener->set)
 		listen_close(listener->set);

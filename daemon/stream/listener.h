@@ -17,9 +17,22 @@ struct event_base;
 struct listener;
 struct names;
 
+/* What has become of an endpoint. */
+enum listener_change {
+	LISTENER_LISTENS, /* on an address; perhaps not the only one */
+	LISTENER_WAITS,
+	LISTENER_CLOSED,
+};
+
 struct listener_callbacks {
 	/* Take over @fd, a new connection, which is non-blocking. */
 	void (*accepted)(void *argument, int fd, const struct sockaddr *peer, socklen_t length);
+	/*
+	 * Optional: the state of the endpoint with this text has changed. @text: the address, or the reason;
+	 * NULL: closed. The listener must not be touched within this call.
+	 */
+	void (*changed)(void *argument, enum listener_change change, const char *endpoint,
+			const char *text);
 };
 
 /**

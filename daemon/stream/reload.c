@@ -9,6 +9,7 @@
 #include "stream/preparation.h"
 #include "stream/section.h"
 #include "stream/stream.h"
+#include "stream/stream_watch.h"
 #include "stream/streams.h"
 
 #include <assert.h>
@@ -310,6 +311,14 @@ static void change_discard(struct plan *plan, struct change *change)
 	change->prepared = NULL;
 }
 
+/* @text: the options that changed, or NULL */
+static void reload_report(const struct plan *plan, enum stream_event_type type, const char *name,
+			  const char *text)
+{
+	stream_watch_report(streams_watch(plan->streams),
+			    (struct stream_event){ .type = type, .stream = name, .text = text });
+}
+
 static void reload_retire_removed(void *argument, struct stream *stream)
 {
 	struct plan *plan = argument;
@@ -317,6 +326,7 @@ static void reload_retire_removed(void *argument, struct stream *stream)
 	if (reload_find_change(plan, stream_settings(stream)->name))
 		return;
 	log_notice("stream %s: removed; its clients get the rest", stream_settings(stream)->name);
+	reload_report(plan, EVENT_STREAM_REMOVED, stream_name(stream), NULL);
 	streams_retire(plan->streams, stream, plan->drain_us);
 	plan->removed++;
 }
@@ -327,13 +337,16 @@ static void change_apply(struct plan *plan, struct change *change)
 
 	if (change->kind == CHANGE_RESTART) {
 		log_notice("stream %s: restarted because %s changed", name, change->options);
+		reload_report(plan, EVENT_STREAM_RESTARTED, name, change->options);
 		streams_retire(plan->streams, change->running, plan->drain_us);
 	} else if (change->kind == CHANGE_ADAPT) {
 		log_notice("stream %s: %s changed", name, change->options);
+		reload_report(plan, EVENT_STREAM_CHANGED, name, change->options);
 		change_close_endpoints(change);
 		stream_adapt(change->running, change->adapted, plan->drain_us);
 	} else if (change->kind == CHANGE_OPEN && streams_is_running(plan->streams)) {
 		log_notice("stream %s: new", name);
+		reload_report(plan, EVENT_STREAM_ADDED, name, NULL);
 	}
 }
 

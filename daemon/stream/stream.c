@@ -92,6 +92,7 @@ static void stream_end_if_empty(struct stream *stream)
 		return;
 	stream_set_state(stream, STREAM_ENDED);
 	stream_journal_flush(&stream->journal);
+	stream_events_close(&stream->events);
 	log_info("stream %s: ended after %" PRIu64 " bytes in %" PRIu64 " blocks",
 		 stream->settings->name, window_bytes(stream->window), window_head(stream->window));
 	stream->callbacks->ended(stream->argument, stream);
@@ -220,6 +221,7 @@ static void stream_blocks_lost(void *argument, uint64_t blocks)
 	stream->stats->lost_blocks += blocks;
 	stream->stats->losses++;
 	stream_frames_note_lost(&stream->frames, blocks);
+	stream_events_overrun(&stream->events, blocks);
 }
 
 static void stream_record_broken(void *argument)
@@ -287,6 +289,20 @@ static void stream_source_restarted(void *argument)
 	stream->stats->source_restarts++;
 	if (stream_frames_begin_epoch(&stream->frames))
 		stream_metadata_changed(stream);
+}
+
+static void stream_source_up(void *argument)
+{
+	const struct stream *stream = argument;
+
+	stream_events_source_up(&stream->events, stream->stats->source_restarts);
+}
+
+static void stream_source_down(void *argument, const char *why)
+{
+	const struct stream *stream = argument;
+
+	stream_events_source_down(&stream->events, why);
 }
 
 static void stream_run_begins(void *argument)
@@ -397,7 +413,7 @@ static void client_gone(void *argument, struct client *client)
 			  "outstanding, %" PRIu64 " cut short; please report this",
 			  section->label, client->peer_text, sends->foreign_completions,
 			  sends->truncated);
-	stream_journal_left(&stream->journal, client);
+	stream_journal_left(&stream->journal, client, stream->clients - 1);
 	stream->stats->left_for[client->leave]++;
 	client_totals_add(&stream->stats->left, &client->stats, sends);
 	stream_queue_remove(client);
@@ -437,6 +453,7 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 	client = client_create(&section->group, fd, peer, length);
 	if (!client) {
 		stream_admission_count(&section->admission, REFUSE_NO_MEMORY);
+		stream_events_refused(&section->group, peer, REFUSE_NO_MEMORY);
 		log_error("stream %s: no memory for a client", section->label);
 		return;
 	}
@@ -450,6 +467,19 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 	/* It may have closed already: while many do that, the next one needs its place. */
 	client_check_input(client);
 	stream_start_source(stream);
+}
+
+static void stream_endpoint_changed(void *argument, enum listener_change change,
+				    const char *endpoint, const char *text)
+{
+	static const enum stream_event_type type[] = {
+		[LISTENER_LISTENS] = EVENT_ENDPOINT_LISTENING,
+		[LISTENER_WAITS] = EVENT_ENDPOINT_WAITING,
+		[LISTENER_CLOSED] = EVENT_ENDPOINT_CLOSED,
+	};
+	const struct section *section = argument;
+
+	stream_events_endpoint(&section->group, type[change], endpoint, text);
 }
 
 static void stream_reap_dead(struct stream *stream, unsigned int most)
@@ -545,6 +575,8 @@ static bool stream_open_source(struct stream *stream, const struct names *names)
 		.ready = stream_blocks_ready,
 		.budget = stream_source_budget,
 		.restarted = stream_source_restarted,
+		.up = stream_source_up,
+		.down = stream_source_down,
 		.run_begins = stream_run_begins,
 		.ended = stream_source_ended,
 		.idle = stream_source_idle,
@@ -700,7 +732,8 @@ static void section_use_own(struct section *section, const struct stream_setting
 struct section *stream_add_section(struct stream *stream, const struct endpoint_settings *endpoint)
 {
 	static const struct listener_callbacks listener_callbacks = {
-		.accepted = stream_client_accepted
+		.accepted = stream_client_accepted,
+		.changed = stream_endpoint_changed,
 	};
 	const struct client_group common = {
 		.base = stream->base,
@@ -711,6 +744,7 @@ struct section *stream_add_section(struct stream *stream, const struct endpoint_
 		.preamble = &stream->preamble,
 		.latency = &stream->stats->latency,
 		.sent = &stream->stats->sent,
+		.events = &stream->events,
 		.callbacks = &client_callbacks,
 		.uncopied_budget_bytes = UNCOPIED_BUDGET,
 		.budget_bytes = stream->budget_bytes,
@@ -776,6 +810,7 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	TAILQ_INIT(&stream->dead);
 	stream_queue_init(&stream->queue);
 	stream_journal_init(&stream->journal, base, stream->settings);
+	stream_events_init(&stream->events, callbacks->watch, stream->settings->name);
 	stream->deferred = evtimer_new(base, stream_run_deferred, stream);
 	evtimer_assign(&stream->hold_timer, base, stream_hold_due, stream);
 	evtimer_assign(&stream->section_timer, base, stream_sections_due, stream);
@@ -1031,6 +1066,7 @@ void stream_close(struct stream *stream)
 	assert(!stream->clients);
 	stream_reap_dead(stream, UINT_MAX);
 	stream_journal_flush(&stream->journal);
+	stream_events_close(&stream->events);
 	stream_unwatch_device(stream);
 	evtimer_del(&stream->hold_timer);
 	evtimer_del(&stream->section_timer);

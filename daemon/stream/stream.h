@@ -26,12 +26,14 @@ struct names;
 struct ring;
 struct section;
 struct stream;
+struct stream_watch;
 
 struct stream_callbacks {
 	/* The stream is ENDED. It may be freed, but not from within this call. */
 	void (*ended)(void *argument, struct stream *stream);
 	/* The device is gone. stream_open_successor() may be called from within this call only. */
 	void (*device_lost)(void *argument, struct stream *stream);
+	struct stream_watch *watch; /* gets the events of the stream; NULL: none. Must outlive it */
 };
 
 /* When a stream's device is opened. */

@@ -4,6 +4,7 @@
 #include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/descriptors.h"
+#include "stream/stream_events.h"
 
 #include <unistd.h>
 
@@ -92,6 +93,7 @@ static void admission_refuse(struct stream_admission *admission, int fd,
 	char text[ADDRESS_TEXT];
 
 	stream_admission_count(admission, why);
+	stream_events_refused(admission->group, peer, why);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(fd);
 	log_limited(&admission->refuse_log, LOG_LEVEL_WARNING, "stream %s: client %s refused: %s",

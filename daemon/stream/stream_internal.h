@@ -8,6 +8,7 @@
 #include "stream/client.h"
 #include "stream/section.h"
 #include "stream/stream.h"
+#include "stream/stream_events.h"
 #include "stream/stream_frames.h"
 #include "stream/stream_journal.h"
 #include "stream/stream_lag.h"
@@ -56,6 +57,7 @@ struct stream {
 	struct section_list sections; /* the first one: the stream's own endpoints */
 	struct event section_timer;   /* resets the clients of removed ones */
 	struct stream_journal journal;
+	struct stream_events events;
 
 	uint64_t clients; /* of all sections */
 	uint64_t budget_bytes;

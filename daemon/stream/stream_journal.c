@@ -2,6 +2,7 @@
 #include "stream/stream_journal.h"
 
 #include "lib/clock.h"
+#include "stream/stream_events.h"
 
 #include <event2/event.h>
 #include <inttypes.h>
@@ -46,6 +47,7 @@ static bool journal_pass(struct stream_journal *journal, struct log_limit *limit
 void stream_journal_joined(struct stream_journal *journal, const struct client *client,
 			   uint64_t count)
 {
+	stream_events_joined(client, count);
 	if (journal_pass(journal, &journal->join_limit))
 		log_info("stream %s: client %s joined, %" PRIu64 " now", client->group->stream_name,
 			 client->peer_text, count);
@@ -77,10 +79,11 @@ static void journal_log_left(const struct client *client, const struct client_to
 	journal_log_totals(prefix, totals);
 }
 
-void stream_journal_left(struct stream_journal *journal, const struct client *client)
+void stream_journal_left(struct stream_journal *journal, struct client *client, uint64_t count)
 {
 	struct client_totals totals = { .stats = client->stats, .sends = client->zerocopy.stats };
 
+	stream_events_left(client, count);
 	if (journal_pass(journal, &journal->leave_limit)) {
 		journal_log_left(client, &totals);
 	} else {

@@ -31,12 +31,12 @@ struct stream_journal {
 void stream_journal_init(struct stream_journal *journal, struct event_base *base,
 			 const struct stream_settings *settings);
 
-/** stream_journal_joined() - log a client that joined. @count: clients of the stream now */
+/** stream_journal_joined() - log and report a client that joined. @count: clients of the stream now */
 void stream_journal_joined(struct stream_journal *journal, const struct client *client,
 			   uint64_t count);
 
-/** stream_journal_left() - log a client that is gone. */
-void stream_journal_left(struct stream_journal *journal, const struct client *client);
+/** stream_journal_left() - log and report a client that is gone. @count: clients of the stream without it */
+void stream_journal_left(struct stream_journal *journal, struct client *client, uint64_t count);
 
 /** stream_journal_flush() - log the summary of clients without a line now, and stop the timer. */
 void stream_journal_flush(struct stream_journal *journal);

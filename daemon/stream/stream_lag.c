@@ -4,6 +4,7 @@
 #include "lib/clock.h"
 #include "lib/priority.h"
 #include "stream/client.h"
+#include "stream/stream_events.h"
 #include "stream/stream_queue.h"
 
 #include <inttypes.h>
@@ -70,6 +71,8 @@ void stream_lag_set_ring(struct stream_lag *lag, struct ring *ring)
 static void lag_drop_for(struct stream_lag *lag, struct client *client, const char *why)
 {
 	struct client_lag behind = client_lag(client, clock_monotonic_ns());
+	bool keeps_block = !client->cursor.held && client->cursor.offset;
+	uint64_t sequence = client->cursor.sequence + keeps_block;
 	uint64_t dropped;
 
 	/* A client without the rest of its block would not know where the next one begins. */
@@ -83,6 +86,7 @@ static void lag_drop_for(struct stream_lag *lag, struct client *client, const ch
 		return;
 	client->stats.dropped_bytes += dropped;
 	client->stats.drops++;
+	stream_events_dropped(client, dropped, client->cursor.sequence - sequence);
 	/* To skip is all that `latest` is for. */
 	if (client->group->settings->lag_policy == LAG_POLICY_LATEST)
 		return;

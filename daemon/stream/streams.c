@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "lib/priority.h"
 #include "ring/ring.h"
+#include "stream/stream_watch.h"
 
 #include <bsd/sys/queue.h>
 #include <event2/event.h>
@@ -42,6 +43,8 @@ struct streams {
 	struct event_base *base;
 	const struct streams_callbacks *callbacks;
 	void *argument; /* of the callbacks */
+	struct stream_callbacks stream_callbacks;
+	struct stream_watch watch;
 	struct stream_names names;
 	struct generation_list generations; /* FORMER ones at the end */
 	bool running;			    /* streams_start() was called */
@@ -148,9 +151,16 @@ static void streams_sweep(evutil_socket_t fd, short what, void *argument)
 static void generation_stream_ended(void *argument, struct stream *stream)
 {
 	struct generation *generation = argument;
+	struct streams *streams = generation->streams;
 
-	(void)stream;
-	event_active(generation->streams->sweep, EV_TIMEOUT, 0);
+	stream_watch_report(&streams->watch,
+			    (struct stream_event){
+				    .type = EVENT_STREAM_ENDED,
+				    .stream = stream_name(stream),
+				    .bytes = stream_bytes(stream),
+				    .former = generation->state == GENERATION_FORMER,
+			    });
+	event_active(streams->sweep, EV_TIMEOUT, 0);
 }
 
 static void generation_drain_expired(evutil_socket_t fd, short what, void *argument)
@@ -233,13 +243,6 @@ static void generation_make_former(struct generation *generation, enum leave_rea
 	TAILQ_INSERT_TAIL(&streams->generations, generation, entry);
 }
 
-static void generation_device_lost(void *argument, struct stream *lost);
-
-static const struct stream_callbacks generation_callbacks = {
-	.ended = generation_stream_ended,
-	.device_lost = generation_device_lost,
-};
-
 /* The device is gone: open a successor. At most one other former generation remains. */
 static void generation_device_lost(void *argument, struct stream *lost)
 {
@@ -251,7 +254,7 @@ static void generation_device_lost(void *argument, struct stream *lost)
 	if (!successor)
 		return;
 	successor->state = GENERATION_CURRENT;
-	successor->stream = stream_open_successor(lost, &generation_callbacks, successor);
+	successor->stream = stream_open_successor(lost, &streams->stream_callbacks, successor);
 	if (!successor->stream)
 		generation_remove(successor);
 }
@@ -316,7 +319,7 @@ struct stream *streams_prepare(struct streams *streams, const struct stream_sett
 		return NULL;
 	}
 	stream = stream_open(streams->base, settings, &generation->totals->stats,
-			     &generation_callbacks, generation, device, ring, names);
+			     &streams->stream_callbacks, generation, device, ring, names);
 	if (!stream) {
 		generation_remove(generation);
 		return NULL;
@@ -366,6 +369,10 @@ void streams_drain(struct streams *streams, struct stream *stream, uint64_t drai
 		return;
 	log_notice("stream %s: stopping; clients have %" PRIu64 " ms to receive the rest",
 		   stream_name(stream), drain_us / 1000);
+	stream_watch_report(&streams->watch, (struct stream_event){
+						     .type = EVENT_STREAM_DRAINING,
+						     .stream = stream_name(stream),
+					     });
 	generation_drain(generation, drain_us);
 }
 
@@ -439,6 +446,12 @@ struct streams *streams_create(struct event_base *base, const struct streams_cal
 	streams->base = base;
 	streams->callbacks = callbacks;
 	streams->argument = argument;
+	streams->stream_callbacks = (struct stream_callbacks){
+		.ended = generation_stream_ended,
+		.device_lost = generation_device_lost,
+		.watch = &streams->watch,
+	};
+	stream_watch_init(&streams->watch, base);
 	stream_names_init(&streams->names);
 	TAILQ_INIT(&streams->generations);
 	streams->sweep = evtimer_new(base, streams_sweep, streams);
@@ -446,6 +459,11 @@ struct streams *streams_create(struct event_base *base, const struct streams_cal
 		return streams;
 	streams_close(streams);
 	return NULL;
+}
+
+struct stream_watch *streams_watch(struct streams *streams)
+{
+	return &streams->watch;
 }
 
 bool streams_is_running(const struct streams *streams)
@@ -534,6 +552,7 @@ bool streams_close(struct streams *streams)
 	bool complete = !streams->running || TAILQ_EMPTY(&streams->generations);
 	struct generation *generation;
 
+	stream_watch_end(&streams->watch);
 	/* Streams that have not ended still count into their totals, so both stay. */
 	if (!complete)
 		stream_names_free(&streams->names);

@@ -18,6 +18,7 @@
 struct event_base;
 struct names;
 struct ring;
+struct stream_watch;
 struct streams;
 
 struct streams_callbacks {
@@ -71,6 +72,9 @@ void streams_each(const struct streams *streams,
 void streams_each_name(const struct streams *streams,
 		       void (*each)(void *argument, const struct name_report *report),
 		       void *argument);
+
+/** streams_watch() - return where the events of all streams, and of the daemon, are reported. */
+struct stream_watch *streams_watch(struct streams *streams);
 
 /** streams_each_current() - call @each for every current stream that is not ending. */
 void streams_each_current(struct streams *streams,
