@@ -4,23 +4,28 @@
  *
  *   READING ─ a whole line ─▶ READY ─ dequeued ─▶ ANSWERING ─ the answer is read ─▶ READING
  *      │                        │ dequeued, a reload    ▲
- *      │                        └───▶ WAITING ── done ──┤
+ *      │                        ├───▶ WAITING ── done ──┤
+ *      │                        └─ "events" ─▶ SUBSCRIBED
  *      └──── too late, too long, the end, an error ─────┴──▶ DEAD
  *
- * Only READING reads. Connections are answered in turn, one request each, with a pause after each that
- * is nine times as long as the request took. A connection in the middle of a line or of an answer has a
- * time limit; an idle one has none, but is closed in favour of others when there are many.
+ * Only READING reads requests. Connections are answered in turn, one request each, with a pause after each that
+ * is nine times as long as the request took; events share that time. A connection in the middle of a line or of
+ * an answer has a time limit; an idle one has none, but is closed in favour of others when there are many.
+ *
+ * SUBSCRIBED gets events until its end. It may send nothing more, and is not closed in favour of others.
  *
  * A connection that is DEAD is freed in the next turn of the event loop.
  */
 #include "control/control.h"
 
+#include "control/event_feed.h"
 #include "control/request.h"
 #include "lib/clock.h"
 #include "lib/listen.h"
 #include "lib/log.h"
 #include "lib/priority.h"
 #include "lib/unix_socket.h"
+#include "stream/streams.h"
 
 #include <assert.h>
 #include <bsd/sys/queue.h>
@@ -29,6 +34,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +43,17 @@
 
 #define MAX_CONNECTIONS 32
 #define MAX_LINE_BYTES 4096
+
+/* Connections that get events, and those of them whose users may only look. */
+#define MAX_SUBSCRIBERS 16
+#define MAX_GUEST_SUBSCRIBERS 8
+
+/* Time for writing events in one turn of the event loop, in nanoseconds. */
+#define EVENTS_NS 1000000
+
+/* Time for the last events at the end of the daemon, in nanoseconds, and the interval between two attempts in ms. */
+#define LAST_EVENTS_NS 1000000000ULL
+#define LAST_EVENTS_INTERVAL_MS 10
 
 /* Ratio of the pause to the duration of the request before it. */
 #define PAUSE_RATIO 9
@@ -48,6 +65,7 @@ enum connection_state {
 	CONNECTION_READY,
 	CONNECTION_WAITING,
 	CONNECTION_ANSWERING,
+	CONNECTION_SUBSCRIBED,
 	CONNECTION_DEAD,
 };
 
@@ -56,8 +74,9 @@ struct connection {
 	struct control *control;
 	struct request_peer peer;
 	enum connection_state state;
-	bool last;	 /* close it after this answer */
-	uint64_t reload; /* WAITING for it */
+	bool last;				/* close it after this answer */
+	uint64_t reload;			/* WAITING for it */
+	struct event_subscription subscription; /* SUBSCRIBED */
 	uint64_t active_ns;
 	struct bufferevent *buffer;
 	struct event *deadline;
@@ -77,6 +96,7 @@ struct control {
 	struct event *answer_timer;
 	uint64_t next_answer_ns;  /* not before */
 	struct event *free_event; /* frees the dead */
+	struct event_feed feed;
 };
 
 /* ---- one connection ---- */
@@ -85,7 +105,7 @@ static void control_set_state(struct connection *connection, enum connection_sta
 {
 	assert(connection->state != CONNECTION_DEAD);
 	connection->state = state;
-	if (state == CONNECTION_READING)
+	if (state == CONNECTION_READING || state == CONNECTION_SUBSCRIBED)
 		bufferevent_enable(connection->buffer, EV_READ);
 	else
 		bufferevent_disable(connection->buffer, EV_READ);
@@ -103,6 +123,8 @@ static void connection_bury(struct connection *connection, const char *why)
 		return;
 	log_debug("control: connection of uid %u, pid %d: %s", (unsigned int)connection->peer.uid,
 		  (int)connection->peer.pid, why);
+	if (connection->state == CONNECTION_SUBSCRIBED)
+		event_feed_remove(&control->feed, &connection->subscription);
 	control_set_state(connection, CONNECTION_DEAD);
 	bufferevent_disable(connection->buffer, EV_WRITE);
 	TAILQ_REMOVE(&control->connections, connection, entry);
@@ -200,24 +222,73 @@ static char *connection_take_line(struct connection *connection, size_t *length)
 	return line;
 }
 
+static unsigned int control_count_guest_subscribers(const struct control *control)
+{
+	const struct connection *connection;
+	unsigned int count = 0;
+
+	TAILQ_FOREACH (connection, &control->connections, entry)
+		count += connection->state == CONNECTION_SUBSCRIBED && !connection->peer.may_change;
+	return count;
+}
+
+/* Return: NULL, or why the connection gets no events. */
+static const char *connection_subscription_error(const struct connection *connection)
+{
+	const struct control *control = connection->control;
+
+	if (evbuffer_get_length(bufferevent_get_input(connection->buffer)))
+		return "expected no request after events on a connection";
+	if (control->feed.count >= MAX_SUBSCRIBERS)
+		return "too many connections get events; end one of them";
+	if (!connection->peer.may_change &&
+	    control_count_guest_subscribers(control) >= MAX_GUEST_SUBSCRIBERS)
+		return "too many connections get events, without those of root and the daemon's "
+		       "own user; end one of them";
+	return NULL;
+}
+
+/* Send @answer, and events from now on. @stream: taken over */
+static void connection_subscribe(struct connection *connection, char *answer, char *stream)
+{
+	const char *error = connection_subscription_error(connection);
+
+	if (error) {
+		free(answer);
+		answer = request_refusal(error);
+	}
+	connection_send_answer(connection, answer);
+	if (error || connection->state == CONNECTION_DEAD) {
+		free(stream);
+		return;
+	}
+	event_feed_add(&connection->control->feed, &connection->subscription,
+		       bufferevent_get_output(connection->buffer), stream);
+	control_set_state(connection, CONNECTION_SUBSCRIBED);
+	log_debug("control: connection of uid %u, pid %d gets events",
+		  (unsigned int)connection->peer.uid, (int)connection->peer.pid);
+}
+
 static void connection_answer(struct connection *connection)
 {
 	struct control *control = connection->control;
+	struct request_effect effect = { .reload = 0 };
 	size_t length;
 	char *line = connection_take_line(connection, &length), *answer = NULL;
-	uint64_t reload = 0;
 
 	connection->active_ns = clock_monotonic_ns();
 	if (line)
 		answer = request_answer(&control->callbacks, &connection->peer, line, length,
-					&reload);
+					&effect);
 	free(line);
-	if (!reload) {
+	if (effect.reload) {
+		connection->reload = effect.reload;
+		control_set_state(connection, CONNECTION_WAITING);
+	} else if (effect.subscribes) {
+		connection_subscribe(connection, answer, effect.stream);
+	} else {
 		connection_send_answer(connection, answer);
-		return;
 	}
-	connection->reload = reload;
-	control_set_state(connection, CONNECTION_WAITING);
 }
 
 void control_reload_done(struct control *control, uint64_t number, bool done, const char *text)
@@ -241,23 +312,36 @@ static struct connection *control_next_ready(struct control *control)
 	return NULL;
 }
 
-static void control_answer_next(evutil_socket_t fd, short what, void *argument)
+static void control_answer_next(struct control *control)
 {
-	struct control *control = argument;
 	struct connection *connection = control_next_ready(control);
-	uint64_t begin = clock_monotonic_ns(), end;
 
-	(void)fd;
-	(void)what;
 	if (!connection)
 		return;
 	TAILQ_REMOVE(&control->connections, connection, entry);
 	TAILQ_INSERT_TAIL(&control->connections, connection, entry);
 	connection_answer(connection);
+}
+
+/* Answer one request and write some events, and then leave the time to others. */
+static void control_work(evutil_socket_t fd, short what, void *argument)
+{
+	struct control *control = argument;
+	uint64_t begin = clock_monotonic_ns(), end;
+
+	(void)fd;
+	(void)what;
+	control_answer_next(control);
+	event_feed_run(&control->feed, begin + EVENTS_NS);
 	end = clock_monotonic_ns();
 	control->next_answer_ns = end + (end - begin) * PAUSE_RATIO;
-	if (control_next_ready(control))
+	if (control_next_ready(control) || event_feed_is_pending(&control->feed))
 		control_schedule(control);
+}
+
+static void control_wake(void *argument)
+{
+	control_schedule(argument);
 }
 
 static void connection_input_arrived(struct bufferevent *buffer, void *argument)
@@ -267,12 +351,16 @@ static void connection_input_arrived(struct bufferevent *buffer, void *argument)
 	(void)buffer;
 	if (connection->state == CONNECTION_READING)
 		connection_check_input(connection);
+	else if (connection->state == CONNECTION_SUBSCRIBED)
+		connection_bury(connection, "sent more after it asked for events");
 }
 
 static void connection_answer_sent(struct bufferevent *buffer, void *argument)
 {
 	struct connection *connection = argument;
 
+	if (connection->state == CONNECTION_SUBSCRIBED)
+		event_feed_drained(&connection->subscription);
 	if (connection->state != CONNECTION_ANSWERING)
 		return;
 	if (connection->last && !evbuffer_get_length(bufferevent_get_input(buffer))) {
@@ -281,6 +369,17 @@ static void connection_answer_sent(struct bufferevent *buffer, void *argument)
 	}
 	control_set_state(connection, CONNECTION_READING);
 	connection_check_input(connection);
+}
+
+/* The peer has ended its sending side. If it reads no more either, end the connection; else look again later. */
+static void connection_check_hangup(struct connection *connection)
+{
+	struct pollfd socket = { .fd = bufferevent_getfd(connection->buffer) };
+
+	if (poll(&socket, 1, 0) > 0)
+		connection_bury(connection, "closed by the peer");
+	else
+		evtimer_add(connection->deadline, &patience);
 }
 
 static void connection_event(struct bufferevent *buffer, short what, void *argument)
@@ -292,6 +391,8 @@ static void connection_event(struct bufferevent *buffer, short what, void *argum
 		connection->last = true;
 		if (connection->state == CONNECTION_READING)
 			connection_check_input(connection);
+		else if (connection->state == CONNECTION_SUBSCRIBED)
+			connection_check_hangup(connection);
 	} else {
 		connection_bury(connection, strerror(EVUTIL_SOCKET_ERROR()));
 	}
@@ -303,9 +404,12 @@ static void connection_deadline_passed(evutil_socket_t fd, short what, void *arg
 
 	(void)fd;
 	(void)what;
-	connection_bury(connection, connection->state == CONNECTION_ANSWERING
-					    ? "does not read its answer"
-					    : "does not end its line");
+	if (connection->state == CONNECTION_SUBSCRIBED)
+		connection_check_hangup(connection);
+	else
+		connection_bury(connection, connection->state == CONNECTION_ANSWERING
+						    ? "does not read its answer"
+						    : "does not end its line");
 }
 
 /* ---- all of them ---- */
@@ -331,6 +435,8 @@ static void control_evict_one(struct control *control)
 	TAILQ_FOREACH (connection, &control->connections, entry) {
 		unsigned int count = control_count_of_user(control, connection->peer.uid);
 
+		if (connection->state == CONNECTION_SUBSCRIBED)
+			continue;
 		if (!least || count > most ||
 		    (count == most && connection->active_ns < least->active_ns)) {
 			least = connection;
@@ -459,8 +565,9 @@ struct control *control_open(struct event_base *base, const char *path,
 	control->callbacks = *callbacks;
 	TAILQ_INIT(&control->connections);
 	TAILQ_INIT(&control->dead);
+	event_feed_init(&control->feed, streams_watch(callbacks->streams), control_wake, control);
 	control->set = listen_create(base, &control_listen_callbacks, control);
-	control->answer_timer = evtimer_new(base, control_answer_next, control);
+	control->answer_timer = evtimer_new(base, control_work, control);
 	control->free_event = evtimer_new(base, control_free_dead, control);
 	if (control->set && control->answer_timer && control->free_event) {
 		event_priority_set(control->answer_timer, PRIORITY_OPERATOR);
@@ -482,6 +589,36 @@ static void connection_send_at_once(struct connection *connection)
 	evbuffer_write(output, bufferevent_getfd(connection->buffer));
 }
 
+/* Return true if events are left that the peers have not taken yet. */
+static bool control_send_events_at_once(struct control *control)
+{
+	struct connection *connection;
+	bool left;
+
+	event_feed_run(&control->feed, clock_monotonic_ns() + EVENTS_NS);
+	left = event_feed_is_pending(&control->feed);
+	TAILQ_FOREACH (connection, &control->connections, entry) {
+		const struct evbuffer *output = bufferevent_get_output(connection->buffer);
+
+		if (connection->state != CONNECTION_SUBSCRIBED)
+			continue;
+		connection_send_at_once(connection);
+		if (!evbuffer_get_length(output))
+			event_feed_drained(&connection->subscription);
+		left = left || evbuffer_get_length(output);
+	}
+	return left;
+}
+
+/* When thousands of clients leave with the daemon, their events are still to be written. The loop has ended. */
+static void control_send_last_events(struct control *control)
+{
+	uint64_t until_ns = clock_monotonic_ns() + LAST_EVENTS_NS;
+
+	while (control_send_events_at_once(control) && clock_monotonic_ns() < until_ns)
+		poll(NULL, 0, event_feed_is_pending(&control->feed) ? 0 : LAST_EVENTS_INTERVAL_MS);
+}
+
 void control_close(struct control *control)
 {
 	struct connection *connection;
@@ -490,6 +627,7 @@ void control_close(struct control *control)
 		unix_socket_remove(&control->socket);
 	if (control->set)
 		listen_close(control->set);
+	control_send_last_events(control);
 	while ((connection = TAILQ_FIRST(&control->connections))) {
 		connection_send_at_once(connection);
 		connection_bury(connection, "stopping");

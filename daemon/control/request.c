@@ -33,7 +33,7 @@ struct request {
 	const char *line;
 	size_t length;
 	json_t *object;
-	uint64_t reload;	/* the answer waits for this one; 0: for none */
+	struct request_effect effect;
 	char error[ERROR_TEXT]; /* set if there is no answer */
 };
 
@@ -284,7 +284,25 @@ static json_t *answer_reload(struct request *request)
 			"nothing to reload: dmacastd was started without a configuration file");
 	if (callbacks->is_draining(callbacks->argument))
 		return request_refuse(request, "draining");
-	request->reload = callbacks->reload(callbacks->argument);
+	request->effect.reload = callbacks->reload(callbacks->argument);
+	return NULL;
+}
+
+static json_t *answer_events(struct request *request)
+{
+	struct stream_search all = { .each = NULL };
+	const char *command;
+	json_t *answer;
+
+	if (!request_unpack(request, "{s:s, s?s}", "command", &command, "stream", &all.name) ||
+	    !search_streams(request, &all))
+		return NULL;
+	answer = json_object();
+	request->effect.stream = answer && all.name ? strdup(all.name) : NULL;
+	request->effect.subscribes = answer && (!all.name || request->effect.stream);
+	if (request->effect.subscribes)
+		return answer;
+	json_decref(answer);
 	return NULL;
 }
 
@@ -317,10 +335,10 @@ static const struct command {
 	bool changes; /* always changes something, so it needs may_change */
 	json_t *(*answer)(struct request *request);
 } commands[] = {
-	{ "status", false, answer_status },   { "streams", false, answer_streams },
-	{ "clients", false, answer_clients }, { "log-level", false, answer_log_level },
-	{ "kick", true, answer_kick },	      { "reload", true, answer_reload },
-	{ "drain", true, answer_drain },
+	{ "status", false, answer_status },	  { "streams", false, answer_streams },
+	{ "clients", false, answer_clients },	  { "events", false, answer_events },
+	{ "log-level", false, answer_log_level }, { "kick", true, answer_kick },
+	{ "reload", true, answer_reload },	  { "drain", true, answer_drain },
 };
 
 static const struct command *request_find_command(const char *name)
@@ -403,7 +421,7 @@ char *request_reload_answer(bool done, const char *text)
 }
 
 char *request_answer(const struct control_callbacks *callbacks, const struct request_peer *peer,
-		     const char *line, size_t length, uint64_t *reload)
+		     const char *line, size_t length, struct request_effect *effect)
 {
 	struct request request = {
 		.callbacks = callbacks,
@@ -421,6 +439,6 @@ char *request_answer(const struct control_callbacks *callbacks, const struct req
 	else
 		members = answer_command(&request);
 	json_decref(request.object);
-	*reload = request.reload;
-	return request.reload ? NULL : request_write(members, request.error);
+	*effect = request.effect;
+	return effect->reload ? NULL : request_write(members, request.error);
 }

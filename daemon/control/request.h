@@ -13,6 +13,14 @@
 
 struct control_callbacks;
 
+/* What a request asks of its connection. */
+struct request_effect {
+	uint64_t
+		reload; /* the answer waits for the reload of this number: request_reload_answer(); 0: none */
+	bool subscribes; /* events follow the answer */
+	char *stream;	 /* only those of this stream, to be freed; NULL: all events */
+};
+
 /* The process that sent a request. */
 struct request_peer {
 	uid_t uid;
@@ -22,12 +30,12 @@ struct request_peer {
 
 /**
  * request_answer() - execute the request in @line.
- * @reload: out: the number of the reload that the answer waits for; see request_reload_answer(). 0: none
+ * @effect: out
  *
  * Return: the answer, a line without newline, which the caller frees; NULL without memory, and if it waits.
  */
 char *request_answer(const struct control_callbacks *callbacks, const struct request_peer *peer,
-		     const char *line, size_t length, uint64_t *reload);
+		     const char *line, size_t length, struct request_effect *effect);
 
 /**
  * request_reload_answer() - return the answer to a request that waited for a reload.

@@ -70,15 +70,21 @@ static struct control_callbacks callbacks = { .is_draining = fake_is_draining,
 static const struct request_peer the_operator = { .uid = 0, .pid = 1, .may_change = true };
 static const struct request_peer guest = { .uid = 1000, .pid = 2, .may_change = false };
 
+/* Effect of the last request of ask_bytes(). */
+static struct request_effect subscribed_to;
+
 /* Return: the answer, a new reference, checked to be an object with "ok" on one line. */
 static json_t *ask_bytes(const struct request_peer *peer, const char *line, size_t length)
 {
-	uint64_t reload;
-	char *text = request_answer(&callbacks, peer, line, length, &reload);
+	struct request_effect effect;
+	char *text = request_answer(&callbacks, peer, line, length, &effect);
 	json_t *answer;
 
-	if (reload) {
-		check(!text && reload == RELOAD_NUMBER, "an answer before the reload is done");
+	free(subscribed_to.stream);
+	subscribed_to = effect;
+	if (effect.reload) {
+		check(!text && effect.reload == RELOAD_NUMBER,
+		      "an answer before the reload is done");
 		text = request_reload_answer(fake_daemon.reload_works, fake_daemon.reload_text);
 	}
 	answer = text ? json_loads(text, 0, NULL) : NULL;
@@ -117,10 +123,9 @@ static void expect_refused(const struct request_peer *peer, const char *line, co
 static void test_permissions(void)
 {
 	static const char *const looking[] = {
-		"{\"command\":\"status\"}",
-		"{\"command\":\"streams\"}",
-		"{\"command\":\"clients\"}",
-		"{\"command\":\"log-level\"}",
+		"{\"command\":\"status\"}",  "{\"command\":\"streams\"}",
+		"{\"command\":\"clients\"}", "{\"command\":\"log-level\"}",
+		"{\"command\":\"events\"}",
 	};
 	static const char *const changing[] = {
 		"{\"command\":\"log-level\",\"level\":\"debug\"}",
@@ -236,6 +241,7 @@ static void test_faulty_lines(uint32_t steps)
 		"{\"command\":\"kick\",\"all\":true}",
 		"{\"command\":\"log-level\",\"level\":\"error\"}",
 		"{\"command\":\"drain\",\"stream\":\"a\",\"timeout_seconds\":1.5}",
+		"{\"command\":\"events\",\"stream\":\"a\"}",
 	};
 	static const char piece[][8] = { "\"",	 "{",	    "}",    "[",    "]",      ":",
 					 ",",	 "\\u0000", "\xff", "\xc3", "1e999",  "-1",
@@ -295,13 +301,14 @@ static unsigned int fail_each_allocation(const char *line)
 {
 	json_t *complete = ask_line(&guest, line), *answer;
 	unsigned int number = 0;
-	uint64_t reload;
+	struct request_effect effect;
 	bool failed;
 	char *text;
 
 	do {
 		allocations = ++number;
-		text = request_answer(&callbacks, &guest, line, strlen(line), &reload);
+		text = request_answer(&callbacks, &guest, line, strlen(line), &effect);
+		free(effect.stream);
 		failed = !allocations;
 		allocations = 0;
 		answer = text ? json_loads(text, 0, NULL) : NULL;
@@ -347,6 +354,7 @@ static void test_failed_allocations(struct event_base *base)
 		"{\"command\":\"status\"}",
 		"{\"command\":\"streams\"}",
 		"{\"command\":\"clients\"}",
+		"{\"command\":\"events\",\"stream\":\"a\"}",
 	};
 	struct streams *none = callbacks.streams;
 	json_t *answer, *stream;
@@ -363,9 +371,19 @@ static void test_failed_allocations(struct event_base *base)
 	json_decref(answer);
 	point("a text that is not valid UTF-8 is shown as well as possible");
 
+	expect_refused(&guest, "{\"command\":\"events\",\"stream\":\"b\"}", "b: no such stream");
+	check(!subscribed_to.subscribes, "events follow an error");
+	expect_done(&guest, "{\"command\":\"events\",\"stream\":\"a\"}");
+	check(subscribed_to.subscribes && subscribed_to.stream &&
+		      !strcmp(subscribed_to.stream, "a"),
+	      "no events, or not of the stream");
+	expect_done(&guest, "{\"command\":\"events\"}");
+	check(subscribed_to.subscribes && !subscribed_to.stream, "no events, or not all");
+	point("events follow the answer, of one stream or of all");
+
 	json_set_alloc_funcs(failing_malloc, free);
 	for (size_t i = 0; i < LENGTH(lines); i++)
-		check(fail_each_allocation(lines[i]) > 10, "%s: few allocations", lines[i]);
+		check(fail_each_allocation(lines[i]) >= 10, "%s: few allocations", lines[i]);
 	json_set_alloc_funcs(malloc, free);
 	point("a failed allocation is an error, never a part of an answer");
 	streams_close(callbacks.streams);
@@ -384,6 +402,7 @@ int main(int argc, char **argv)
 	test_reload_answers();
 	test_failed_allocations(base);
 	test_faulty_lines(argc > 1 ? (uint32_t)atoi(argv[1]) : 1000000);
+	free(subscribed_to.stream);
 	streams_close(callbacks.streams);
 	event_base_free(base);
 	return tap_end();
