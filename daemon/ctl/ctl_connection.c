@@ -215,6 +215,24 @@ json_t *ctl_ask(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT])
 	return answer_if_done(ctl, json_loads(answer, 0, NULL), error);
 }
 
+int ctl_subscribe(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT])
+{
+	json_t *answer;
+
+	if (!ctl_ensure_connected(ctl, error)) {
+		json_decref(request);
+		return -1;
+	}
+	/* Read no more than the line of the answer. */
+	setvbuf(ctl->stream, NULL, _IONBF, 0);
+	answer = ctl_ask(ctl, request, error);
+	json_decref(answer);
+	if (!answer)
+		return -1;
+	ctl_wait_without_limit(ctl);
+	return fileno(ctl->stream);
+}
+
 json_t *ctl_ask_clients(struct ctl *ctl, const char *stream, char error[CTL_ERROR_TEXT])
 {
 	json_t *all = NULL, *page, *clients;

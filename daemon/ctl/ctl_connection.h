@@ -52,6 +52,13 @@ json_t *ctl_ask(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT]);
 void ctl_wait_without_limit(struct ctl *ctl);
 
 /**
+ * ctl_subscribe() - like ctl_ask(), send a request whose answer is followed by more lines.
+ *
+ * Return: the descriptor that they come from, until ctl_close(); -1 if the request failed.
+ */
+int ctl_subscribe(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT]);
+
+/**
  * ctl_ask_clients() - like ctl_ask(), request the complete list of clients.
  * @stream: name of a stream; NULL: all streams
  */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* dmacastctl: show the state of a running dmacastd, and control it. */
 #include "ctl/ctl_connection.h"
+#include "ctl/ctl_events.h"
 #include "ctl/ctl_rates.h"
 #include "ctl/ctl_show.h"
 #include "ctl/ctl_table.h"
@@ -21,6 +22,8 @@
 
 /* Exit status for a wrong command line. */
 #define STATUS_WRONG_USAGE 2
+/* Exit status of "events" when the daemon has ended or closed the connection. */
+#define STATUS_DAEMON_ENDED 3
 
 /* Longest time of --timeout, in microseconds; the daemon does not allow more. */
 #define MAX_DRAIN_US 3600000000ULL
@@ -196,6 +199,22 @@ static int command_top(const struct arguments *arguments)
 	return top_run(arguments->ctl, &arguments->top);
 }
 
+static int command_events(const struct arguments *arguments)
+{
+	json_t *request = json_pack("{s:s}", "command", "events");
+	char error[CTL_ERROR_TEXT];
+	int descriptor;
+
+	request = ctl_request_set_text(request, "stream", arguments->word);
+	descriptor = ctl_subscribe(arguments->ctl, request, error);
+	if (descriptor < 0)
+		return report_failure(arguments, error);
+	events_forward(descriptor, error);
+	if (*error)
+		fprintf(stderr, "dmacastctl: %s: %s\n", arguments->socket, error);
+	return STATUS_DAEMON_ENDED;
+}
+
 static int command_kick(const struct arguments *arguments)
 {
 	json_t *request, *answer;
@@ -261,6 +280,8 @@ static const struct command commands[] = {
 	  true, command_clients },
 	{ "top", "[-d SECONDS] [-n N]", "show streams and clients live", HAS_DELAY | HAS_ROUNDS,
 	  false, command_top },
+	{ "events", "[STREAM]", "print events of one stream, or all, as they happen, in JSON",
+	  HAS_JSON, true, command_events },
 	{ "kick", "CLIENT|--stream NAME|--all", "reset the connections of clients",
 	  HAS_STREAM | HAS_ALL | HAS_JSON, true, command_kick },
 	{ "reload", "", "read the configuration file again", HAS_JSON, false, command_reload },

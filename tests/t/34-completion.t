@@ -45,7 +45,7 @@ offers()
 }
 
 with="dmacastctl --socket $control"
-offers 'dmacastctl ' status streams clients top kick reload log-level drain
+offers 'dmacastctl ' status streams clients top events kick reload log-level drain
 offers 'dmacastctl st' status streams
 offers 'dmacastctl --s' --socket
 offers 'dmacastctl --json l' log-level
@@ -57,6 +57,7 @@ offers 'dmacastctl status '
 offers "dmacastctl -s $work/cont" "$control"
 offers "$with clients " adc audio
 offers "$with clients au" audio
+offers "$with events a" adc audio
 offers "dmacastctl -s $control drain ad" adc
 offers "dmacastctl --socket=$control drain ad" adc
 offers "$with kick --stream a" adc audio
