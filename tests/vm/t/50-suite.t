@@ -41,6 +41,7 @@ declare -A left_out=(
 	[61-frames]="commands and FIFOs as sources; 52-mishaps has frames of a device"
 	[66-preamble]="commands and FIFOs as sources"
 	[62-readers]="other programs that read frames"
+	[72-events]="the control socket, and commands as sources"
 )
 
 for test in tests/t/*.t; do
