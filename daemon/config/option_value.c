@@ -289,6 +289,16 @@ const struct option_type option_type_choice = {
 
 /* ---- texts ---- */
 
+/* What --check prints must be readable as a file, too. @name: the option */
+static bool value_fits_line(const char *name, const char *value, char expected[OPTION_ERROR_TEXT])
+{
+	if (quote_fits_line(name, value))
+		return true;
+	snprintf(expected, OPTION_ERROR_TEXT, "a shorter text: at most %d bytes in a line",
+		 MAX_LINE_BYTES);
+	return false;
+}
+
 /* Return: NULL with @expected empty, without memory. */
 static char *value_copy(const char *text, char expected[OPTION_ERROR_TEXT])
 {
@@ -301,7 +311,8 @@ static bool text_parse(const struct option_definition *option, void *field, cons
 {
 	char **owned = field, *copy;
 
-	if (!option->type->accepts(text, expected) || !(copy = value_copy(text, expected)))
+	if (!option->type->accepts(text, expected) ||
+	    !value_fits_line(option->name, text, expected) || !(copy = value_copy(text, expected)))
 		return false;
 	free(*owned);
 	*owned = copy;
@@ -583,8 +594,8 @@ static bool preamble_parse(const struct option_definition *option, void *field, 
 	struct preamble_setting *preamble = field, value = { 0 };
 	char most[UNITS_TEXT];
 
-	(void)option;
-	if (*text == '/' && accepts_path(text, expected)) {
+	if (*text == '/' && accepts_path(text, expected) &&
+	    value_fits_line(option->name, text, expected)) {
 		value.path = value_copy(text, expected);
 		if (!value.path)
 			return false;
@@ -641,12 +652,7 @@ static bool accepts_meta(const char *text, char expected[OPTION_ERROR_TEXT])
 		return false;
 	}
 	value = meta_key(text, name + strlen("meta."));
-	if (!is_one_line(value, expected))
-		return false;
-	if (quote_fits_line(name, value))
-		return true;
-	strlcpy(expected, "a shorter text: at most 4096 bytes in a line", OPTION_ERROR_TEXT);
-	return false;
+	return is_one_line(value, expected) && value_fits_line(name, value, expected);
 }
 
 static bool meta_parse(const struct option_definition *option, void *field, const char *text,

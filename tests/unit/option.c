@@ -483,6 +483,37 @@ static void test_meta(void)
 	point("each key once, and no line that a file cannot hold");
 }
 
+/* Values that fit on a line without the blanks around the equals sign, or without quotes, but not as printed. */
+static void test_long_texts(void)
+{
+	static const struct {
+		const char *name, *begin;
+	} table[] = { { "input", "exec:" }, { "device", "/" }, { "preamble", "/" } };
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const struct option_definition *option = option_find(OPTION_STREAM, table[i].name);
+		size_t room = 4096 - strlen(table[i].name) - strlen(" = ");
+		struct stream_settings settings = { 0 };
+		char expected[OPTION_ERROR_TEXT], text[4097];
+
+		memset(text, 'x', sizeof(text));
+		memcpy(text, table[i].begin, strlen(table[i].begin));
+		text[room + 1] = '\0';
+		check(!option_set(option, OPTION_STREAM, &settings, text, expected) &&
+			      strstr(expected, "shorter"),
+		      "%s: expected %s", table[i].name, expected);
+		text[room] = '\0';
+		check(option_set(option, OPTION_STREAM, &settings, text, expected),
+		      "%s: expected %s", table[i].name, expected);
+		memcpy(text + room - 2, " ;", 2); /* quoted, it is longer */
+		check(!option_set(option, OPTION_STREAM, &settings, text, expected) &&
+			      strstr(expected, "shorter"),
+		      "%s: expected %s", table[i].name, expected);
+		stream_settings_clear(&settings);
+	}
+	point("a text is refused if the line that prints it would be too long to be read");
+}
+
 /* Add an endpoint to @stream that has set the option @own only, to another value than its stream. */
 static void add_inheriting(struct stream_settings *stream, size_t own, const char *text)
 {
@@ -598,6 +629,7 @@ static void test_sections(void)
 int main(void)
 {
 	test_meta();
+	test_long_texts();
 	test_names();
 	test_fields();
 	test_option_help();
