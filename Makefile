@@ -7,6 +7,7 @@
 # make kmod KDIR=DIRECTORY   for the kernel of these headers; by default, for the running one
 # make deps                  install what the tests need; without root, print the command. See tests/packages
 # make check                 all tests (installs what is missing, as root); make check-quick: under a minute
+# make fuzz SECONDS=60       run each fuzzer of tests/fuzz for that time; FUZZERS='config request' only these
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make check-kernels         each of these tests on each kernel: about an hour
 # make check-debug           the same in a kernel with its own checks, which is compiled first: 15 minutes
@@ -18,9 +19,10 @@
 # make CROSS_COMPILE=arm-linux-gnueabihf-    for another machine, with its compiler and pkg-config; for kmod
 #                            also ARCH=arm, and its KDIR
 # make SAN=address,undefined instrumented, in a build directory of its own
+# make FUZZ=1 fuzz-programs  the fuzzers of tests/fuzz, with clang, in build/fuzz; see make fuzz
 # make POISON=1              recycled blocks are overwritten at once, to be seen when it was too early
 # make WERROR=1              warnings are errors
-# make clean                 remove what was built; with BUILD, SAN or POISON, of that build only
+# make clean                 remove what was built; with BUILD, SAN, FUZZ or POISON, of that build only
 # make compile_commands.json for clangd and other tools: how each file is compiled
 # make install               DESTDIR, PREFIX and SYSCONFDIR are honoured
 # make dkms-install          build and install the kernel modules by Debian's dkms, now and for each new kernel
@@ -30,8 +32,16 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 VERSION := 0.1
 
-BUILD ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(POISON),/poison)
+BUILD ?= build$(if $(FUZZ),/fuzz,$(if $(SAN),/san-$(subst $(comma),-,$(SAN))))$(if $(POISON),/poison)
 comma := ,
+
+# gcc has no libFuzzer.
+ifneq ($(FUZZ),)
+ifeq ($(origin CC),default)
+CC := clang
+endif
+SAN := fuzzer-no-link,address,undefined
+endif
 
 ifneq ($(CROSS_COMPILE),)
 ifeq ($(origin CC),default)
@@ -78,6 +88,8 @@ bench_shared := $(addprefix bench/,cpu_time.c block_reader.c daemon_option.c req
 bench_sources := $(filter-out $(bench_shared) bench/nullpeer%,$(wildcard bench/*.c))
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
+fuzz_sources := $(wildcard tests/fuzz/*.c)
+fuzz_programs := $(fuzz_sources:%.c=$(BUILD)/%)
 tool_programs := $(tool_sources:%.c=$(BUILD)/%)
 feedclient := $(BUILD)/tests/feedclient
 bench_programs := $(bench_sources:%.c=$(BUILD)/%)
@@ -86,7 +98,7 @@ service_programs := $(service_sources:%.c=$(BUILD)/%)
 abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources)))
 library := $(BUILD)/libdmacast.a
 sources := $(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) $(tool_sources) $(feedclient_sources) \
-	$(bench_sources) $(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources)
+	$(bench_sources) $(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources) $(fuzz_sources)
 # The program has the name of the folder with its sources, so its objects are beside it.
 feedclient_objects := $(feedclient_sources:tests/feedclient/%.c=$(BUILD)/tests/feedclient-%.o)
 objects := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(feedclient_sources),$(sources)))
@@ -96,8 +108,9 @@ BPF_CLANG ?= clang
 nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG)),$(BUILD)/bench/nullpeer)
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
-.PHONY: all daemon ctl test-programs bench-programs vm-programs service-programs kmod kmod-tests check \
-	check-quick check-vm check-kernels check-debug check-service bench bench-quick demo install uninstall \
+.PHONY: all daemon ctl test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
+	kmod-tests check check-quick fuzz check-vm check-kernels check-debug check-service bench bench-quick \
+	demo install uninstall \
 	dkms-install dkms-uninstall clean format lint deps help
 .DELETE_ON_ERROR:
 
@@ -111,6 +124,9 @@ test-programs: daemon ctl $(unit_programs) $(tool_programs) $(feedclient)
 
 bench-programs: daemon $(bench_programs) $(tool_programs) $(feedclient) $(nullpeer)
 	$(if $(nullpeer),,@echo "bench/nullpeer is not built: it takes clang and libbpf-dev")
+
+fuzz-programs: $(if $(FUZZ),$(fuzz_programs))
+	$(if $(FUZZ),,@echo "the fuzzers need a build of their own: make FUZZ=1 $@" >&2; exit 2)
 
 vm-programs: daemon $(abi_programs) $(tool_programs) $(feedclient)
 
@@ -137,6 +153,10 @@ $(one_source_programs) $(feedclient): $(library) $(BUILD)/flags
 
 $(one_source_programs): $(BUILD)/%: $(BUILD)/%.o
 
+$(fuzz_programs): $(BUILD)/%: $(BUILD)/%.o $(library) $(BUILD)/flags
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(library) $(LIBS)
+
 $(feedclient): $(feedclient_objects)
 
 $(bench_programs): $(bench_shared:%.c=$(BUILD)/%.o)
@@ -145,7 +165,8 @@ $(abi_programs): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/vm/abi/channel.o $(libr
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -pthread -o $@ $< $(BUILD)/tests/vm/abi/channel.o $(library)
 
-$(abi_programs:%=%.o) $(service_programs:%=%.o) $(BUILD)/tests/vm/abi/channel.o: CPPFLAGS_ALL += -Itests/unit
+$(abi_programs:%=%.o) $(service_programs:%=%.o) $(fuzz_programs:%=%.o) \
+	$(BUILD)/tests/vm/abi/channel.o: CPPFLAGS_ALL += -Itests/unit
 
 $(BUILD)/bench/nullpeer: $(nullpeer_sources:%.c=$(BUILD)/%.o) $(bench_shared:%.c=$(BUILD)/%.o) $(library) $(BUILD)/flags
 	$(say) LINK $@
@@ -248,10 +269,12 @@ kmod-tests: kmod
 # Each variant is built by a make of its own: the packages may have come only now.
 variants = $(MAKE) $(2) WERROR=1 $(1) && $(MAKE) WERROR=1 POISON=1 $(1) && \
 	$(MAKE) WERROR=1 SAN=address,undefined $(1)
+fuzz_build = $(MAKE) $(1) FUZZ=1 fuzz-programs
 
 check:
 	@tests/packages vm
 	+$(Q)$(call variants,test-programs,bench-programs)
+	+$(Q)$(call fuzz_build,WERROR=1)
 	$(Q)tests/run all
 	$(Q)tests/vm/run quick
 
@@ -279,6 +302,13 @@ check-quick:
 	@tests/packages check
 	+$(Q)$(MAKE) test-programs
 	$(Q)tests/run quick
+
+# Each fuzzer of FUZZERS, by default all, for SECONDS.
+SECONDS ?= 60
+fuzz:
+	@tests/packages check
+	+$(Q)$(call fuzz_build)
+	$(Q)tests/fuzz/run $(SECONDS) $(FUZZERS)
 
 demo:
 	@tests/packages demo

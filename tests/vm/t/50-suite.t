@@ -13,6 +13,7 @@ declare -A left_out=(
 	[02-harness]="the tests' own means"
 	[03-english]="comments and manuals"
 	[05-feedclient]="the checking client alone"
+	[06-fuzz]="functions that parse, without any stream"
 	[10-documented]="manuals and samples"
 	[15-devicetree]="overlays and their schema"
 	[16-dkms]="building and installing the modules"
