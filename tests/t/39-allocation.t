@@ -12,11 +12,17 @@ library=$BUILD/tests/preload/failalloc.so
 config=$work/dmacastd.conf
 counter=$work/counter
 
+# The functions up to start_daemon() run hundreds of times. They use what the shell has itself: to start programs
+# cost more than all reloads.
+
 # fail_allocation N: the Nth from now on, once; 0: none.
 fail_allocation()
 {
+	local bytes
+
 	# In place: the file is mapped. A byte each, the lowest first, as on all machines that Debian 12 is for.
-	printf '%b' "$(printf '\\x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) 0)" 1<>"$counter"
+	printf -v bytes '\\x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) 0
+	printf '%b' "$bytes" 1<>"$counter"
 }
 
 allocations_left()
@@ -24,44 +30,43 @@ allocations_left()
 	od -An -tu4 -N4 "$counter" | tr -d ' '
 }
 
-finished_reloads()
-{
-	grep -cE 'streams: .* as before$|previous configuration stays in effect' "$log"
-}
-
+# reload_is_over: add to reload_log what was logged since the last time. (`read` fails, as no NUL byte comes.)
 reload_is_over()
 {
-	[ "$(finished_reloads)" -gt "$1" ] || ! kill -0 "$daemon"
+	local more
+
+	IFS= read -r -d '' -u "$log_end" more
+	reload_log+=$more
+	[[ $reload_log =~ streams:\ ([^$'\n']*\ as\ before)$'\n' ]] ||
+		[[ $reload_log = *'previous configuration stays in effect'* ]] || ! kill -0 "$daemon"
 }
 
-# reload FILE: and wait until that is over. Sets summary, what changed; it is empty if the file was refused.
-reload_log=$work/reload.log
+# reload TEXT: this configuration, and wait until that is over. Sets reload_log; and summary, what changed, which is
+# empty if the configuration was refused.
 reload()
 {
-	local before lines
+	local before
 
-	cp "$1" "$config"
-	before=$(finished_reloads)
-	lines=$(wc -l <"$log")
+	printf '%s\n' "$1" >"$config"
+	IFS= read -r -d '' -u "$log_end" before
+	reload_log='' summary=''
 	kill -HUP "$daemon" 2>/dev/null
-	wait_until 20 reload_is_over "$before" || diag "no reload"
-	tail -n +$((lines + 1)) "$log" >"$reload_log"
-	summary=$(sed -n 's/.*streams: \(.* as before\)$/\1/p' "$reload_log")
+	wait_until 20 reload_is_over || diag "no reload"
+	[[ ! $reload_log =~ streams:\ ([^$'\n']*\ as\ before)$'\n' ]] || summary=${BASH_REMATCH[1]}
 }
 
-# gives_data PORT
+# gives_data PORT: bytes that are not 0 are counted.
 gives_data()
 {
-	local bytes
+	local LC_ALL=C data
 
-	bytes=$( (timeout 5 head -c 4096 <"/dev/tcp/127.0.0.1/$1") 2>/dev/null | wc -c)
-	[ "$bytes" = 4096 ]
+	IFS= read -r -t 5 -N 256 data 2>/dev/null <"/dev/tcp/127.0.0.1/$1"
 }
 
 # connects PORT
 connects()
 {
-	(: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+	true 2>/dev/null <"/dev/tcp/127.0.0.1/$1"
 }
 
 # stream NAME PORT LINE...: a section.
@@ -109,17 +114,23 @@ small=(ring-size=1M block-size=64K huge-pages=never)
 	endpoint changed "${ports[8]}" max-clients=98 allow=127.0.0.0/8 congestion=reno
 	endpoint added "${ports[9]}" lag-policy=latest
 } >"$work/new.conf"
+old=$(<"$work/old.conf")
+new=$(<"$work/new.conf")
 
 # start_daemon: with the old configuration.
-truncate -s 4 "$counter"
+no_allocation=$work/no-allocation
+truncate -s 4 "$counter" "$no_allocation"
+log_end=''
 start_daemon()
 {
 	fail_allocation 0
-	cp "$work/old.conf" "$config"
+	printf '%s\n' "$old" >"$config"
+	[ -z "$log_end" ] || exec {log_end}<&-
 	daemon_prefix=(env "LD_PRELOAD=$library" "DMACAST_FAIL_ALLOCATION=$counter")
 	daemon_run -c "$config"
 	daemon_prefix=()
 	wait_until 20 grep -q 'control socket' "$log"
+	exec {log_end}<"$log"
 }
 
 # reload_without N: a reload whose Nth allocation fails. Afterwards the old configuration is in effect, or the
@@ -130,16 +141,16 @@ reload_without()
 	local port left
 
 	fail_allocation "$1"
-	reload "$work/new.conf"
-	left=$(allocations_left)
+	reload "$new"
+	cmp -s "$counter" "$no_allocation"
+	left=$?
 	fail_allocation 0
 	process_ended "$daemon" && { echo "$1" >>"$work/ended" && diag_file "$log"; return 1; }
 	[ "$left" = 0 ] || return 1
 	if [ -z "$summary" ]; then
 		refused=$((refused + 1))
-		grep -Eqi 'error: .*(memory|allocat)' "$reload_log" ||
-			{ echo "$1:" && cat "$reload_log"; } >>"$work/silent"
-		reload "$work/old.conf"
+		[[ $reload_log =~ error:\ [^$'\n']*([Mm]emory|[Aa]llocat) ]] || echo "$1: $reload_log" >>"$work/silent"
+		reload "$old"
 		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 4 as before" ] ||
 			echo "$1: $summary" >>"$work/changed"
 		listening=("${ports[@]:0:4}" "${ports[8]}")
@@ -147,7 +158,7 @@ reload_without()
 		connected=()
 	else
 		tolerated=$((tolerated + 1))
-		reload "$work/new.conf"
+		reload "$new"
 		[ "$summary" = "0 new, 0 removed, 0 restarted, 0 changed, 5 as before" ] ||
 			echo "$1: $summary" >>"$work/half"
 		listening=("${ports[@]:0:3}" "${ports[@]:4:2}" "${ports[@]:8:2}")
@@ -192,7 +203,7 @@ end_checks()
 
 start_daemon
 fail_allocation 1000000
-reload "$work/old.conf"
+reload "$old"
 compare "allocations are counted" "$(allocations_left)" -lt 1000000
 fail_allocation 0
 feed_start steady --clients 2 --until-end --expect-end end "127.0.0.1:${ports[0]}"
@@ -202,7 +213,7 @@ begin_checks
 allocation=1
 while [ $allocation -lt 1000 ] && reload_without $allocation; do
 	# Where it did without, the new configuration is in effect.
-	reload "$work/old.conf"
+	reload "$old"
 	allocation=$((allocation + 1))
 done
 end_checks "one daemon"
