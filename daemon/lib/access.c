@@ -107,6 +107,15 @@ bool access_list_add(struct access_list *list, const struct access_rule *rule)
 	return true;
 }
 
+bool access_list_is_complete(const struct access_list *list)
+{
+	bool complete = list->count && list->rule[0].allow;
+
+	for (size_t i = 0; !complete && i < list->count; i++)
+		complete = list->rule[i].family == AF_UNSPEC;
+	return complete;
+}
+
 bool access_list_copy(struct access_list *copy, const struct access_list *list)
 {
 	*copy = (struct access_list){ 0 };

@@ -35,6 +35,12 @@ const char *access_format(const struct access_rule *rule, char text[ACCESS_TEXT]
 /** access_list_add() - append a rule. Return: false without memory. */
 bool access_list_add(struct access_list *list, const struct access_rule *rule);
 
+/**
+ * access_list_is_complete() - return true if a rule about each peer was written: the first one is an allow, so
+ * that others are refused, or one is about all addresses.
+ */
+bool access_list_is_complete(const struct access_list *list);
+
 /** access_list_copy() - make @copy, which is written over, an equal list. Return: false without memory. */
 bool access_list_copy(struct access_list *copy, const struct access_list *list);
 

@@ -46,6 +46,23 @@ static void test_parse(void)
 	point("prefixes, addresses and all are read and written, and nothing else");
 }
 
+/* @text: rules such as "+10.0.0.0/8 -all", in their order */
+static struct access_list list_of(const char *text)
+{
+	struct access_list list = { 0 };
+	char rules[128], *rest = rules, *word;
+
+	strcpy(rules, text);
+	while ((word = strsep(&rest, " ")) && *word) {
+		struct access_rule rule = { .allow = *word == '+' };
+		const char *expected;
+
+		check(access_parse(word + 1, &rule, &expected), "%s", word);
+		access_list_add(&list, &rule);
+	}
+	return list;
+}
+
 static void test_matches(void)
 {
 	static const struct {
@@ -77,17 +94,8 @@ static void test_matches(void)
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct sockaddr_storage peer = peer_of(table[i].peer);
-		struct access_list list = { 0 }, copy;
-		char rules[128], *rest = rules, *word;
+		struct access_list list = list_of(table[i].rules), copy;
 
-		strcpy(rules, table[i].rules);
-		while ((word = strsep(&rest, " ")) && *word) {
-			struct access_rule rule = { .allow = *word == '+' };
-			const char *expected;
-
-			check(access_parse(word + 1, &rule, &expected), "%s", word);
-			access_list_add(&list, &rule);
-		}
 		check(access_list_allows(&list, (struct sockaddr *)&peer) == table[i].allows,
 		      "\"%s\" and %s", table[i].rules, table[i].peer);
 		check(access_list_copy(&copy, &list) && access_list_is_equal(&copy, &list),
@@ -120,8 +128,35 @@ static void test_no_address(void)
 	point("a peer without an IP address matches all only");
 }
 
+static void test_complete(void)
+{
+	static const struct {
+		const char *rules;
+		bool complete;
+	} table[] = {
+		{ "", false },
+		{ "+10.0.0.1", true },
+		{ "-10.0.0.1", false },
+		{ "-10.0.0.1 +10.0.0.0/8", false },
+		{ "+::1 -10.0.0.1", true },
+		{ "-10.0.0.1 +all", true },
+		{ "-all +10.0.0.1", true },
+		{ "-0.0.0.0/0 +::/0", false },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct access_list list = list_of(table[i].rules);
+
+		check(access_list_is_complete(&list) == table[i].complete, "\"%s\"",
+		      table[i].rules);
+		access_list_clear(&list);
+	}
+	point("a list is complete if it begins with an allow, or has a rule about all");
+}
+
 int main(void)
 {
+	test_complete();
 	test_parse();
 	test_matches();
 	test_no_address();
