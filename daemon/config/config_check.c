@@ -223,6 +223,37 @@ static unsigned int check_meta(const struct stream_settings *stream, const char 
 	return 1;
 }
 
+/* Return true if the source reads what is written to it. */
+static bool check_source_reads(const struct stream_settings *stream)
+{
+	struct input input;
+	const char *expected;
+
+	return stream->input && input_parse(stream->input, &input, &expected) &&
+	       input.kind != INPUT_STDIN && input.kind != INPUT_PATH;
+}
+
+/* A peer that writes to the source controls it for all clients: the list of peers must be explicit. */
+static unsigned int check_client_input(const struct client_settings *client,
+				       const struct stream_settings *stream, const char *where)
+{
+	if (client->input != CLIENT_INPUT_SOURCE)
+		return 0;
+	if (!check_source_reads(stream)) {
+		log_error("%s client-input = source: expected a source that reads: an input of "
+			  "exec:, tcp:, unix:, tcp-listen: or unix-listen:",
+			  where);
+		return 1;
+	}
+	if (!access_list_is_complete(&client->access)) {
+		log_error("%s client-input = source: every peer could control the source; expected "
+			  "allow = ADDRESS before each deny, or allow = all",
+			  where);
+		return 1;
+	}
+	return 0;
+}
+
 /* Check the options of clients. @where: of the section */
 static unsigned int check_client(const struct client_settings *client,
 				 const struct stream_settings *stream, const char *where)
@@ -242,7 +273,7 @@ static unsigned int check_client(const struct client_settings *client,
 			  units_format_size(stream->ring_size, size));
 		return 1;
 	}
-	return 0;
+	return check_client_input(client, stream, where);
 }
 
 static unsigned int check_sections(const struct stream_settings *stream, const char *origin)

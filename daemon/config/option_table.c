@@ -28,6 +28,7 @@ static const char *const lag_policy_words[] = { "drop", "disconnect", "block", "
 static const char *const half_close_words[] = { "keep", "end", NULL };
 static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
 static const char *const format_words[] = { "raw", "framed", NULL };
+static const char *const client_input_words[] = { "discard", "source", NULL };
 
 #define DAEMON(option_name, field_name, type_name)                                     \
 	.name = option_name, .scope = OPTION_DAEMON, .type = &option_type_##type_name, \
@@ -163,6 +164,12 @@ const struct option_definition option_table[] = {
 	  .default_text = "keep", .choices = half_close_words,
 	  .help = "a client that shuts down its sending side: keep sending, or end the "
 		  "connection" },
+	{ CLIENT("client-input", client.input, choice), .effect = OPTION_NEW_CLIENTS,
+	  .default_text = "discard", .choices = client_input_words,
+	  .help = "what clients send: discard it, or write it to the source" },
+	{ CLIENT("client-input-size", client.input_size, count), .effect = OPTION_NEW_CLIENTS,
+	  .default_text = "0", .maximum = MAX_CLIENT_INPUT,
+	  .help = "bytes of a command, which reaches the source whole; 0: as it comes" },
 	{ CLIENT("keepalive", client.keepalive, duration), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "30s", .maximum = 9 * HOUR,
 	  .help = "probe a client after this time of silence; 0: never" },

@@ -279,6 +279,7 @@ static void add_client_row(struct table *table, const json_t *client)
 	table_add(table, "%s", copied_of(client, text));
 	table_add(table, "%s", short_of(client, "dropped_bytes", text));
 	table_add(table, "%s", short_of(client, "sent_bytes", text));
+	table_add(table, "%s", short_of(client, "received_bytes", text));
 	table_add(table, "%s", format_time(show_number_of(client, "seconds"), text));
 	table_add(table, "%s", text_of(client, "state"));
 }
@@ -286,9 +287,9 @@ static void add_client_row(struct table *table, const json_t *client)
 struct table *show_clients(const json_t *clients)
 {
 	static const struct table_column columns[] = {
-		{ "CLIENT", false }, { "STREAM", false }, { "OUT/S", true },  { "LAG", true },
-		{ "BEHIND", true },  { "PINNED", true },  { "COPIED", true }, { "DROPPED", true },
-		{ "SENT", true },    { "TIME", true },	  { "STATE", false },
+		{ "CLIENT", false }, { "STREAM", false },  { "OUT/S", true },  { "LAG", true },
+		{ "BEHIND", true },  { "PINNED", true },   { "COPIED", true }, { "DROPPED", true },
+		{ "SENT", true },    { "RECEIVED", true }, { "TIME", true },   { "STATE", false },
 	};
 	struct table *table = table_create(columns, LENGTH(columns));
 	const json_t *client;

@@ -212,6 +212,16 @@ bool stream_settings_only_blocks(const struct stream_settings *settings)
 	return blocks;
 }
 
+bool stream_settings_forward_input(const struct stream_settings *settings)
+{
+	bool forwards =
+		stream_settings_listens(settings) && settings->client.input == CLIENT_INPUT_SOURCE;
+
+	for (size_t i = 0; !forwards && i < settings->endpoint_count; i++)
+		forwards = settings->endpoints[i].client.input == CLIENT_INPUT_SOURCE;
+	return forwards;
+}
+
 void stream_settings_free(struct stream_settings *settings)
 {
 	if (settings)

@@ -23,10 +23,14 @@ enum listen_when { LISTEN_NOW, LISTEN_AVAILABLE };
 enum overrun { OVERRUN_DROP_OLDEST, OVERRUN_STALL };
 enum half_close { HALF_CLOSE_KEEP, HALF_CLOSE_END };
 enum client_format { FORMAT_RAW, FORMAT_FRAMED };
+enum client_input { CLIENT_INPUT_DISCARD, CLIENT_INPUT_SOURCE };
 enum huge_pages { HUGE_PAGES_AUTO, HUGE_PAGES_NEVER, HUGE_PAGES_REQUIRE };
 
 /* "auto", in a number. */
 #define SETTING_AUTO UINT64_MAX
+
+/* Upper bound of client-input-size, and of what is read of one client at a time, in bytes. */
+#define MAX_CLIENT_INPUT 4096U
 
 /* A list of texts, each owned. */
 struct text_list {
@@ -50,6 +54,8 @@ struct client_settings {
 	unsigned int half_close; /* enum half_close */
 	unsigned int zerocopy;	 /* enum zerocopy_mode */
 	unsigned int format;	 /* enum client_format */
+	unsigned int input;	 /* enum client_input */
+	uint64_t input_size;	 /* bytes of a unit; 0: none */
 	uint64_t max_clients;
 	uint64_t max_clients_per_address; /* 0: the same as max_clients */
 	uint64_t send_buffer;		  /* bytes, or SETTING_AUTO: the kernel adapts it */
@@ -237,6 +243,9 @@ uint64_t stream_settings_max_clients(const struct stream_settings *settings);
 
 /** stream_settings_only_blocks() - return true if no client of the stream ever gives way. */
 bool stream_settings_only_blocks(const struct stream_settings *settings);
+
+/** stream_settings_forward_input() - return true if what clients send goes to the source. */
+bool stream_settings_forward_input(const struct stream_settings *settings);
 
 /** stream_settings_low_water() - return the low-water mark in blocks, with "auto" resolved. */
 static inline uint64_t stream_settings_low_water(const struct stream_settings *settings)

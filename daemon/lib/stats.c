@@ -58,6 +58,7 @@ void client_totals_add(struct client_totals *totals, const struct client_stats *
 	totals->stats.sent_bytes += stats->sent_bytes;
 	totals->stats.dropped_bytes += stats->dropped_bytes;
 	totals->stats.drops += stats->drops;
+	totals->stats.received_bytes += stats->received_bytes;
 	totals->sends.zerocopy_sends += sends->zerocopy_sends;
 	totals->sends.copied_sends += sends->copied_sends;
 	totals->sends.completed += sends->completed;

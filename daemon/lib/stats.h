@@ -63,8 +63,9 @@ struct zerocopy_stats {
 
 struct client_stats {
 	uint64_t sent_bytes;
-	uint64_t dropped_bytes; /* not sent because the client was too slow */
-	uint64_t drops;		/* number of times */
+	uint64_t dropped_bytes;	 /* not sent because the client was too slow */
+	uint64_t drops;		 /* number of times */
+	uint64_t received_bytes; /* that it sent, whatever became of them */
 };
 
 /* Several clients together. */
@@ -93,6 +94,12 @@ struct latency {
 struct sent_counter {
 	uint64_t bytes;
 	struct rate rate;
+};
+
+/* What became of the bytes that clients sent. */
+struct input_stats {
+	uint64_t forwarded_bytes; /* to the source */
+	uint64_t discarded_bytes;
 };
 
 /* The endpoints of one section. */
@@ -124,6 +131,7 @@ struct stream_stats {
 	struct latency latency;
 	/* Clients. */
 	struct sent_counter sent;
+	struct input_stats input;
 	uint64_t joined;
 	uint64_t refused;
 	uint64_t refused_for[REFUSE_REASONS]; /* their sum is `refused` */

@@ -63,6 +63,10 @@ static const struct metric stream_counters[] = {
 	{ "source_restarts_total",
 	  "Number of times that the source was opened again: connected, restarted or plugged in.",
 	  IN(stream_stats, source_restarts) },
+	{ "input_forwarded_bytes_total", "Bytes from clients that were written to the source.",
+	  IN(stream_stats, input.forwarded_bytes) },
+	{ "input_discarded_bytes_total", "Bytes from clients that were discarded.",
+	  IN(stream_stats, input.discarded_bytes) },
 	{ "clients_joined_total", "Clients that connected.", IN(stream_stats, joined) },
 };
 
@@ -74,6 +78,8 @@ static const struct metric sent_counters[] = {
 	  IN(client_totals, stats.dropped_bytes) },
 	{ "drops_total", "Number of times that a client that was too slow skipped ahead.",
 	  IN(client_totals, stats.drops) },
+	{ "received_bytes_total", "Bytes that clients sent.",
+	  IN(client_totals, stats.received_bytes) },
 	{ "zerocopy_sends_total", "Zero-copy sends.", IN(client_totals, sends.zerocopy_sends) },
 	{ "copied_sends_total", "Sends by copying.", IN(client_totals, sends.copied_sends) },
 	{ "completions_total", "Zero-copy sends that the kernel reported complete.",
@@ -107,6 +113,8 @@ static const struct metric name_gauges[] = {
 	  IN(name_report, most_lag_bytes) },
 	{ "most_lag_seconds", "Age of the oldest block that a client is at.",
 	  IN(name_report, most_lag_ns), NUMBER_NS },
+	{ "input_queued_bytes", "Bytes from clients that wait until the source reads them.",
+	  IN(name_report, queued_input_bytes) },
 	{ "copied_rest_bytes",
 	  "Memory for the rests of blocks that clients finish after they skipped ahead.",
 	  IN(name_report, copied_rest_bytes) },

@@ -220,6 +220,15 @@ static json_t *report_latency(const struct latency *latency)
 			 "to_acknowledged", report_histogram(&latency->to_acknowledged));
 }
 
+/* Report what became of the bytes that clients sent. */
+static json_t *report_client_input(const struct name_report *name)
+{
+	return json_pack("{s:o, s:o, s:o}", "forwarded_bytes",
+			 report_number(name->stats->input.forwarded_bytes), "discarded_bytes",
+			 report_number(name->stats->input.discarded_bytes), "queued_bytes",
+			 report_number(name->queued_input_bytes));
+}
+
 /* Add what one client got, or all clients of a stream. */
 static void add_sent(struct builder *object, const struct client_totals *totals)
 {
@@ -229,6 +238,7 @@ static void add_sent(struct builder *object, const struct client_totals *totals)
 	add_member(object, "sent_bytes", report_number(stats->sent_bytes));
 	add_member(object, "dropped_bytes", report_number(stats->dropped_bytes));
 	add_member(object, "drops", report_number(stats->drops));
+	add_member(object, "received_bytes", report_number(stats->received_bytes));
 	add_member(object, "zerocopy_sends", report_number(sends->zerocopy_sends));
 	add_member(object, "copied_sends", report_number(sends->copied_sends));
 	add_member(object, "completed", report_number(sends->completed));
@@ -271,6 +281,7 @@ static void append_stream(void *argument, const struct name_report *name)
 		   report_number(rate_per_second(&stats->rate, stats->bytes, now_ns)));
 	add_member(&object, "out_rate",
 		   report_number(rate_per_second(&stats->sent.rate, stats->sent.bytes, now_ns)));
+	add_member(&object, "client_input", report_client_input(name));
 	add_member(&object, "latency", report_latency(&stats->latency));
 	add_member(&object, "clients", report_number(name->clients));
 	add_member(&object, "outstanding_sends", report_number(name->outstanding_sends));

@@ -375,20 +375,26 @@ void command_forget_released(const struct event_base *base)
 
 /* ---- the start ---- */
 
+/* The pipes to and from a command; -1: closed, or never opened. */
+struct command_ends {
+	int input[2], output[2], errors[2];
+};
+
 /*
  * Become the command, in the child of vfork(): it uses the memory of the daemon, which is suspended until
  * execve(). Call system calls only.
  */
-static _Noreturn void command_exec(char *const arguments[], int output, int errors, pid_t daemon)
+static _Noreturn void command_exec(char *const arguments[], const struct command_ends *ends,
+				   pid_t daemon)
 {
 	static const char failed[] = "cannot run /bin/sh\n";
 	const struct sigaction reset = { .sa_handler = SIG_DFL };
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int input = ends->input[0] >= 0 ? ends->input[0] : open("/dev/null", O_RDONLY | O_CLOEXEC);
 	sigset_t none;
 
-	dup2(null, STDIN_FILENO);
-	dup2(output, STDOUT_FILENO);
-	dup2(errors, STDERR_FILENO);
+	dup2(input, STDIN_FILENO);
+	dup2(ends->output[1], STDOUT_FILENO);
+	dup2(ends->errors[1], STDERR_FILENO);
 	setpgid(0, 0);
 	/* The daemon may have ended before prctl(). */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -406,7 +412,7 @@ static _Noreturn void command_exec(char *const arguments[], int output, int erro
 }
 
 /* posix_spawn() has no PR_SET_PDEATHSIG, and fork() copies the page tables of an anonymous ring. */
-static int command_spawn(const char *text, int output, int errors, pid_t *pid)
+static int command_spawn(const char *text, const struct command_ends *ends, pid_t *pid)
 {
 	char shell[] = "/bin/sh", option[] = "-c", *command = strdup(text);
 	char *const arguments[] = { shell, option, command, NULL };
@@ -422,7 +428,7 @@ static int command_spawn(const char *text, int output, int errors, pid_t *pid)
 	child = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
 	if (child == 0)
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Vfork) */
-		command_exec(arguments, output, errors, daemon);
+		command_exec(arguments, ends, daemon);
 	error = child < 0 ? errno : 0;
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	free(command);
@@ -447,19 +453,50 @@ static struct command *command_create(struct event_base *base, const char *name)
 	return command;
 }
 
-static void command_close_pipe(const int ends[2])
+static void command_close_end(int *end)
+{
+	if (*end >= 0)
+		close(*end);
+	*end = -1;
+}
+
+static void command_close_ends(struct command_ends *ends)
 {
 	for (int i = 0; i < 2; i++) {
-		if (ends[i] >= 0)
-			close(ends[i]);
+		command_close_end(&ends->input[i]);
+		command_close_end(&ends->output[i]);
+		command_close_end(&ends->errors[i]);
 	}
 }
 
-struct command *command_start(struct event_base *base, const char *name, const char *text,
-			      int *output, void (*ended)(void *argument), void *argument)
+/* Return the end that the caller takes over. */
+static int command_take_end(int *end)
 {
-	int out[2] = { -1, -1 }, errors[2] = { -1, -1 }, error = ENOMEM;
+	int fd = *end;
+
+	*end = -1;
+	return fd;
+}
+
+/* Open a pipe. Only @ours does not block: the command's end is another open file description. */
+static bool command_open_pipe(int ends[2], int ours)
+{
+	return !pipe2(ends, O_CLOEXEC) && !fcntl(ends[ours], F_SETFL, O_NONBLOCK);
+}
+
+static bool command_open_ends(struct command_ends *ends, bool with_input)
+{
+	return command_open_pipe(ends->output, 0) && command_open_pipe(ends->errors, 0) &&
+	       (!with_input || command_open_pipe(ends->input, 1));
+}
+
+struct command *command_start(struct event_base *base, const char *name, const char *text,
+			      int *output, int *input, void (*ended)(void *argument),
+			      void *argument)
+{
+	struct command_ends ends = { { -1, -1 }, { -1, -1 }, { -1, -1 } };
 	struct command *command;
+	int error = ENOMEM;
 
 	command_reap_released();
 	command = command_create(base, name);
@@ -467,15 +504,14 @@ struct command *command_start(struct event_base *base, const char *name, const c
 		goto fail;
 	command->ended = ended;
 	command->argument = argument;
-	if (pipe2(out, O_CLOEXEC) || pipe2(errors, O_CLOEXEC) ||
-	    fcntl(out[0], F_SETFL, O_NONBLOCK) || fcntl(errors[0], F_SETFL, O_NONBLOCK)) {
+	if (!command_open_ends(&ends, input)) {
 		error = errno;
 		goto fail;
 	}
-	if (!command_log_open(&command->log, base, command->name, errors[0]))
+	if (!command_log_open(&command->log, base, command->name, ends.errors[0]))
 		goto fail;
-	errors[0] = -1;
-	error = command_spawn(text, out[1], errors[1], &command->pid);
+	ends.errors[0] = -1;
+	error = command_spawn(text, &ends, &command->pid);
 	if (error)
 		goto fail;
 	if (!child_watch_exit(&command->exit_event, base, command->pid, &command->pidfd,
@@ -485,14 +521,13 @@ struct command *command_start(struct event_base *base, const char *name, const c
 		error = ENOMEM;
 		goto fail;
 	}
-	*output = out[0];
-	out[0] = -1;
-	command_close_pipe(out);
-	command_close_pipe(errors);
+	*output = command_take_end(&ends.output[0]);
+	if (input)
+		*input = command_take_end(&ends.input[1]);
+	command_close_ends(&ends);
 	return command;
 fail:
-	command_close_pipe(out);
-	command_close_pipe(errors);
+	command_close_ends(&ends);
 	if (command)
 		command_free(command);
 	errno = error;

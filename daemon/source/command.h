@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A command whose standard output is read and whose standard error goes to the log.
+ * A command whose standard output is read and whose standard error goes to the log. Its standard input is
+ * /dev/null, or a pipe.
  *
  *   RUNNING ─ command_finish() ─▶ FINISHING ─ 1 s ─▶ TERMINATING ─ stop-timeout ─▶ KILLING ─ 2 s ─▶ LEFT
  *      │                             │ │                │   │                         │
@@ -26,13 +27,15 @@ struct event_base;
  * command_start() - run @text with /bin/sh in a process group of its own.
  * @name: the stream, for the log; copied
  * @output: out: a non-blocking descriptor that reads its standard output, now the caller's
+ * @input: out: a non-blocking descriptor that writes to its standard input, now the caller's; NULL: /dev/null
  * @ended: after command_finish(), command_end() or command_kill(): it is ENDED or LEFT. Never called
  * within these functions
  *
  * Return: NULL after an error, with errno set.
  */
 struct command *command_start(struct event_base *base, const char *name, const char *text,
-			      int *output, void (*ended)(void *argument), void *argument);
+			      int *output, int *input, void (*ended)(void *argument),
+			      void *argument);
 
 /**
  * command_drain() - read and drop what it still writes to its standard output, until it has ended.

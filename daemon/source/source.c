@@ -4,6 +4,7 @@
 #include "source/source_type.h"
 
 #include <bsd/string.h>
+#include <errno.h>
 
 static struct source *source_open_kind(struct event_base *base,
 				       const struct stream_settings *settings, struct ring *ring,
@@ -54,6 +55,14 @@ void source_kill(struct source *source)
 void source_adapt(struct source *source)
 {
 	source->type->adapt(source);
+}
+
+ssize_t source_write(struct source *source, const void *bytes, size_t length)
+{
+	if (source->type->write)
+		return source->type->write(source, bytes, length);
+	errno = EBADF;
+	return -1;
 }
 
 const char *source_text(const struct source *source)

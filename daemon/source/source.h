@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct event_base;
 struct names;
@@ -54,6 +55,10 @@ struct source_callbacks {
 	void (*down)(void *argument, const char *why);
 	/* Optional: the next block that is handed on begins a run; may be repeated before that block. */
 	void (*run_begins)(void *argument);
+	/* Optional: source_write() may accept bytes, for the first time in this run or again. */
+	void (*writable)(void *argument);
+	/* Optional: the run that source_write() wrote to is over. writable() says when the next one began. */
+	void (*unwritable)(void *argument);
 	/* The last block was handed on; nothing follows. @why: text for the log */
 	void (*ended)(void *argument, const char *why);
 	/* Optional: source_is_busy() is false from now on, after ended() or source_stop(). */
@@ -87,6 +92,14 @@ void source_kill(struct source *source);
 
 /** source_adapt() - apply changed settings. */
 void source_adapt(struct source *source);
+
+/**
+ * source_write() - write to the standard input of the command, or to the peer of the connection.
+ *
+ * Return: the number of bytes that it took. If that is less than @length, writable() or unwritable() follows.
+ * -1 with errno: it takes nothing any more in this run, or never.
+ */
+ssize_t source_write(struct source *source, const void *bytes, size_t length);
 
 /** source_text() - return what the source is, for the log: "exec:command". */
 const char *source_text(const struct source *source);

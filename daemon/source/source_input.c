@@ -26,6 +26,7 @@
 #include "source/command.h"
 #include "source/dialer.h"
 #include "source/filler.h"
+#include "source/input_writer.h"
 #include "source/path_watch.h"
 #include "source/terminal.h"
 
@@ -83,13 +84,14 @@ struct input_source {
 	bool watch_failed;	   /* and was logged */
 	bool missing;		   /* the path could not be opened */
 	char missing_why[128];	   /* logged last */
-	struct log_limit ends;
+	struct log_limit ends, write_errors;
 
 	struct dialer *dialer;	   /* of INPUT_DIALING */
 	struct acceptor *acceptor; /* of a source that listens, until it ends */
 	char producer[PRODUCER_TEXT];
 	struct log_limit producers; /* lines of those that connect */
 	struct command *command;    /* of INPUT_EXEC, until it has ended */
+	struct input_writer writer; /* to the standard input of the command, or to the peer */
 	struct event retry;
 	struct event silence; /* when input-timeout may be over */
 	uint64_t active_ns;   /* last byte, or since when one is expected */
@@ -144,8 +146,19 @@ static void input_set_state(struct input_source *input, enum input_state state)
 	input_publish_state(input);
 }
 
+/* No byte for this run is left to others. */
+static void input_close_writer(struct input_source *input)
+{
+	if (!input_writer_is_open(&input->writer))
+		return;
+	input_writer_close(&input->writer);
+	if (input->callbacks->unwritable)
+		input->callbacks->unwritable(input->argument);
+}
+
 static void input_close_descriptor(struct input_source *input)
 {
+	input_close_writer(input);
 	if (input->fd < 0)
 		return;
 	event_del(&input->readable);
@@ -291,6 +304,8 @@ static void input_at_end(struct input_source *input, const char *why)
 		input_begin_run(input);
 	filler_ready(input->filler);
 	event_del(&input->readable);
+	/* A command may wait for the end of its input. */
+	input_close_writer(input);
 	if (input->command)
 		command_finish(input->command, input->settings->stop_timeout);
 	if (!input->reopens && !input_was_empty(input)) {
@@ -604,12 +619,28 @@ static void input_adopt_connection(struct input_source *input, int fd)
 	input_watch(input);
 }
 
+static void input_writable(void *argument)
+{
+	const struct input_source *input = argument;
+
+	if (input->callbacks->writable)
+		input->callbacks->writable(input->argument);
+}
+
+/* What clients send goes to the peer from now on. */
+static void input_open_connection_writer(struct input_source *input, int fd)
+{
+	input_writer_open_socket(&input->writer, fd);
+	input_writable(input);
+}
+
 static void input_producer_accepted(void *argument, int fd, const char *peer)
 {
 	struct input_source *input = argument;
 
 	strlcpy(input->producer, peer, sizeof(input->producer));
 	input_adopt_connection(input, fd);
+	input_open_connection_writer(input, fd);
 }
 
 static void input_connected(void *argument, int fd, const char *error)
@@ -620,10 +651,12 @@ static void input_connected(void *argument, int fd, const char *error)
 		input_log_retry(input, error); /* the dialer has the text */
 	dialer_cancel(input->dialer);
 	input->dialer = NULL;
-	if (fd >= 0)
-		input_adopt_connection(input, fd);
-	else
+	if (fd < 0) {
 		input_retry_later(input);
+		return;
+	}
+	input_adopt_connection(input, fd);
+	input_open_connection_writer(input, fd);
 }
 
 /* The command has ended, or does not end and was left. */
@@ -639,10 +672,28 @@ static void input_command_ended(void *argument)
 		input_open_again(input);
 }
 
+/* Return: false with errno set. */
+static bool input_start_command(struct input_source *input)
+{
+	bool writes = stream_settings_forward_input(input->settings);
+	int output, to_command = -1;
+
+	input->command =
+		command_start(input->base, input->settings->name, input->input.argument, &output,
+			      writes ? &to_command : NULL, input_command_ended, input);
+	if (!input->command)
+		return false;
+	input_adopt_connection(input, output);
+	if (writes) {
+		input_writer_open_pipe(&input->writer, to_command);
+		input_writable(input);
+	}
+	return true;
+}
+
 static void input_open_again(struct input_source *input)
 {
 	const char *wrong;
-	int fd;
 
 	if (input->command)
 		return; /* input_command_ended() follows */
@@ -679,13 +730,8 @@ static void input_open_again(struct input_source *input)
 		input_listen(input);
 		return;
 	case INPUT_EXEC:
-		input->command =
-			command_start(input->base, input->settings->name, input->input.argument,
-				      &fd, input_command_ended, input);
-		if (input->command) {
-			input_adopt_connection(input, fd);
+		if (input_start_command(input))
 			return;
-		}
 		wrong = strerror(errno);
 		break;
 	default:
@@ -728,6 +774,7 @@ static void input_stop(struct source *source)
 
 	event_del(&input->retry);
 	input_close_acceptor(input);
+	input_close_writer(input);
 	if (input->command) {
 		command_end(input->command, input->settings->stop_timeout);
 		input_drain_command(input);
@@ -759,6 +806,30 @@ static void input_adapt(struct source *source)
 		input_expect_bytes(input);
 }
 
+/* The command or the peer goes on without what clients send. */
+static void input_log_write_error(struct input_source *input, int error)
+{
+	log_limited(&input->write_errors, LOG_LEVEL_WARNING,
+		    "stream %s: input %s: takes no more from clients: %s; what they send is "
+		    "discarded until its next run",
+		    input->settings->name, input->source.text, strerror(error));
+}
+
+static ssize_t input_write(struct source *source, const void *bytes, size_t length)
+{
+	struct input_source *input = (struct input_source *)source;
+	ssize_t n;
+
+	if (!input_writer_is_open(&input->writer)) {
+		errno = ENOTCONN;
+		return -1;
+	}
+	n = input_writer_write(&input->writer, bytes, length);
+	if (n < 0)
+		input_log_write_error(input, errno);
+	return n;
+}
+
 static void input_close(struct source *source)
 {
 	struct input_source *input = (struct input_source *)source;
@@ -776,6 +847,7 @@ static const struct source_type input_type = {
 	.is_busy = input_is_busy,
 	.kill = input_kill,
 	.adapt = input_adapt,
+	.write = input_write,
 	.close = input_close,
 };
 
@@ -807,6 +879,7 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 	input->argument = argument;
 	input->fd = -1;
 	backoff_reset(&input->backoff);
+	input_writer_init(&input->writer, base, input_writable, input);
 	evtimer_assign(&input->retry, base, input_retry_due, input);
 	evtimer_assign(&input->silence, base, input_silence_due, input);
 	input->filler =

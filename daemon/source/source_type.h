@@ -12,6 +12,7 @@ struct source_type {
 	bool (*is_busy)(const struct source *source); /* optional, as kill */
 	void (*kill)(struct source *source);
 	void (*adapt)(struct source *source);
+	ssize_t (*write)(struct source *source, const void *bytes, size_t length); /* optional */
 	void (*close)(struct source *source);
 };
 

@@ -24,6 +24,12 @@
 /* Upper bound for these calls in one socket event. */
 #define INPUT_READS 4
 
+/*
+ * SO_RCVBUF in bytes of a client whose input is forwarded. The kernel doubles it for its overhead: that is what
+ * sockets begin with, and a peer that sends much cannot make it grow.
+ */
+#define INPUT_BUFFER (64 << 10)
+
 #define KEEPALIVE_PROBES 3
 
 /* Interval between probes of a half-closed peer that is silent. */
@@ -47,6 +53,27 @@ struct client *client_of(struct cursor *cursor)
 static const char *const state_word[] = { "streaming", "finishing", "closing", "resetting",
 					  "gone" };
 
+/* Discard what the peer has sent. Return: the number of bytes, 0 at its end, or -1 with errno. */
+static ssize_t client_drop(struct client *client)
+{
+	/* With MSG_TRUNC the kernel drops TCP data instead of copying it. */
+	ssize_t n = recv(client->zerocopy.fd, NULL, INPUT_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+
+	if (n > 0) {
+		client->stats.received_bytes += (uint64_t)n;
+		if (client->group->input)
+			client->group->input->stats->discarded_bytes += (uint64_t)n;
+	}
+	return n;
+}
+
+/* What was not read for the source is discarded. */
+static void client_end_forwarding(struct client *client)
+{
+	stream_input_forget(client->group->input, &client->input_turn);
+	client_drop(client);
+}
+
 static void client_set_state(struct client *client, enum client_state state)
 {
 	/* States only advance, and the descriptor is closed only with nothing outstanding. */
@@ -54,6 +81,8 @@ static void client_set_state(struct client *client, enum client_state state)
 	assert(state != CLIENT_GONE || !zerocopy_outstanding(&client->zerocopy));
 	log_debug("stream %s: client %s is %s, was %s", client->group->stream_name,
 		  client->peer_text, state_word[state], state_word[client->state]);
+	if (client->state == CLIENT_STREAMING && client->forwards_input)
+		client_end_forwarding(client);
 	if (client_is_active(client) && state > CLIENT_FINISHING)
 		window_leave(client->group->window, &client->cursor);
 	client->state = state;
@@ -132,6 +161,8 @@ static void client_set_socket_options(const struct client *client)
 
 	client_set_linger(client, true);
 	client_set_option(client, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+	/* Urgent data counts like other data, and does not hide what follows from FIONREAD. */
+	client_set_option(client, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE");
 	client_apply_grant(client);
 	if (settings->send_buffer != SETTING_AUTO)
 		client_set_option(client, SOL_SOCKET, SO_SNDBUF, (int)settings->send_buffer,
@@ -141,6 +172,14 @@ static void client_set_socket_options(const struct client *client)
 				  (int)((settings->user_timeout + 999) / 1000), "TCP_USER_TIMEOUT");
 	client_set_keepalive(client);
 	client_set_refusable_options(client);
+}
+
+static void client_begin_forwarding(struct client *client)
+{
+	client->forwards_input = client->group->settings->input == CLIENT_INPUT_SOURCE;
+	client->input_unit = client->group->settings->input_size;
+	if (client->forwards_input)
+		client_set_option(client, SOL_SOCKET, SO_RCVBUF, INPUT_BUFFER, "SO_RCVBUF");
 }
 
 static void client_close(struct client *client)
@@ -220,6 +259,14 @@ static void client_close_if_acknowledged(struct client *client)
 		return;
 	client_set_linger(client, false);
 	client_close(client);
+}
+
+/* Return the bytes that the peer has sent and that were not read. */
+static size_t client_unread(const struct client *client)
+{
+	int bytes = 0;
+
+	return ioctl(client->zerocopy.fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 static void client_shut_down(struct client *client, enum leave_reason reason)
@@ -450,17 +497,32 @@ static bool client_handle_half_close(struct client *client)
 	return true;
 }
 
-/* Discard what the peer sent. Return: false if the connection has ended. */
-static bool client_discard_input(struct client *client)
+/* Return true if what the peer sends goes to the source now. */
+static bool client_forwards_input(const struct client *client)
+{
+	return client->forwards_input && client->state == CLIENT_STREAMING;
+}
+
+/* The peer has shut down its sending side. Return: false if the client ends, for that or for an error. */
+static bool client_handle_input_end(struct client *client)
 {
 	bool had_ended = client->input_ended;
 
-	for (int i = 0; i < INPUT_READS && !client->input_ended; i++) {
-		/* With MSG_TRUNC the kernel drops TCP data instead of copying it. */
-		ssize_t n = recv(client->zerocopy.fd, NULL, INPUT_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+	client->input_ended = true;
+	return !client_has_failed(client) && (had_ended || client_handle_half_close(client));
+}
+
+/* Discard what the peer sent. Return: false if the connection has ended. */
+static bool client_discard_input(struct client *client)
+{
+	/* Bytes for the source may be left in front of the end. */
+	bool at_end = client->input_ended && !client->forwards_input;
+
+	for (int i = 0; i < INPUT_READS && !at_end; i++) {
+		ssize_t n = client_drop(client);
 
 		if (n == 0) {
-			client->input_ended = true;
+			at_end = true;
 		} else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
 			return true;
 		} else if (n < 0 && errno != EINTR) {
@@ -468,14 +530,76 @@ static bool client_discard_input(struct client *client)
 			return false;
 		}
 	}
-	if (!client->input_ended)
-		return true;
-	return !client_has_failed(client) && (had_ended || client_handle_half_close(client));
+	return !at_end || client_handle_input_end(client);
+}
+
+/* Read one piece for the source, if it has space, or wait for that. Return: as client_discard_input(). */
+static bool client_read_piece(struct client *client)
+{
+	struct stream_input *input = client->group->input;
+	size_t unread = client_unread(client);
+	size_t bytes = stream_input_piece(input, &client->input_turn, unread, client->input_unit);
+	char piece[MAX_CLIENT_INPUT];
+	ssize_t n = 0;
+
+	if (bytes)
+		n = recv(client->zerocopy.fd, piece, bytes, MSG_DONTWAIT);
+	if (n > 0) {
+		client->stats.received_bytes += (uint64_t)n;
+		unread -= (size_t)n;
+		stream_input_add(input, piece, (size_t)n);
+	} else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+		client_fail(client, errno);
+		return false;
+	}
+	if (unread && unread >= client->input_unit)
+		stream_input_wait(input, &client->input_turn);
+	return true;
+}
+
+/*
+ * The end and errors of the connection are noticed while bytes in front of them are unread.
+ * @ready: as of client_poll(). Return: as client_discard_input()
+ */
+static bool client_forward_input(struct client *client, int ready)
+{
+	return client_read_piece(client) &&
+	       (!(ready & (POLLRDHUP | POLLHUP)) || client_handle_input_end(client));
+}
+
+static bool client_handle_input(struct client *client, int ready)
+{
+	return client_forwards_input(client) ? client_forward_input(client, ready)
+					     : client_discard_input(client);
+}
+
+void client_read_input(struct input_turn *turn)
+{
+	struct client *client = (void *)((char *)turn - offsetof(struct client, input_turn));
+
+	client_read_piece(client);
+}
+
+/*
+ * Return what poll() reports for the socket. libevent reports a non-empty error queue as EV_READ | EV_WRITE,
+ * as if the socket had space. poll() is cheaper than a send that fails, and sending into a little space
+ * would waste a packet.
+ */
+static int client_poll(const struct client *client, short what)
+{
+	struct pollfd socket = { .fd = client->zerocopy.fd,
+				 .events = POLLIN | POLLRDHUP | POLLOUT };
+
+	if (!(what & EV_READ))
+		return POLLOUT;
+	if (poll(&socket, 1, 0) < 0)
+		return POLLIN | POLLERR | POLLOUT;
+	return socket.revents;
 }
 
 void client_check_input(struct client *client)
 {
-	client_discard_input(client);
+	client_handle_input(client, client->forwards_input ? client_poll(client, EV_READ) : POLLIN);
 }
 
 uint64_t client_proof_ns(const struct client *client, uint64_t now_ns)
@@ -531,22 +655,6 @@ static void client_note_space(struct client *client)
 		client_apply_grant(client);
 }
 
-/*
- * Return what poll() reports for the socket. libevent reports a non-empty error queue as EV_READ | EV_WRITE,
- * as if the socket had space. poll() is cheaper than a send that fails, and sending into a little space
- * would waste a packet.
- */
-static int client_poll(const struct client *client, short what)
-{
-	struct pollfd socket = { .fd = client->zerocopy.fd, .events = POLLIN | POLLOUT };
-
-	if (!(what & EV_READ))
-		return POLLOUT;
-	if (poll(&socket, 1, 0) < 0)
-		return POLLIN | POLLERR | POLLOUT;
-	return socket.revents;
-}
-
 static void client_socket_event(evutil_socket_t fd, short what, void *argument)
 {
 	struct client *client = argument;
@@ -565,7 +673,7 @@ static void client_socket_event(evutil_socket_t fd, short what, void *argument)
 	 * Look for an error of the connection first: a reset purges the write queue, and completions after
 	 * it are no acknowledgements. Read the error queue before sending: it may free blocks and space.
 	 */
-	if (ready & (POLLIN | POLLHUP) && !client_discard_input(client))
+	if (ready & (POLLIN | POLLHUP) && !client_handle_input(client, ready))
 		return;
 	if (ready & POLLERR)
 		zerocopy_reap(&client->zerocopy);
@@ -620,6 +728,7 @@ struct client *client_create(const struct client_group *group, int fd, const str
 	}
 	client->cursor.framed = group->settings->format == FORMAT_FRAMED;
 	client->metadata_due = CLIENT_NOT_DUE;
+	client_begin_forwarding(client);
 	window_join(group->window, &client->cursor);
 	/* At once, so that whatever the client loses from now on is a gap behind this frame. */
 	if (client->cursor.framed)

@@ -24,6 +24,7 @@
 #include "send/zerocopy.h"
 #include "stream/client_aside.h"
 #include "stream/stream_frames.h"
+#include "stream/stream_input.h"
 #include "stream/stream_memory.h"
 #include "stream/stream_preamble.h"
 #include "stream/stream_watch.h"
@@ -85,6 +86,7 @@ struct client_group {
 	struct latency *latency;
 	struct sent_counter *sent;
 	struct stream_events *events; /* NULL: none are reported */
+	struct stream_input *input; /* to the source */
 	const struct client_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	/* Bytes that a client may send before others send; of one that the kernel does not copy for. */
@@ -123,8 +125,11 @@ struct client {
 	bool preamble_is_late;	       /* it will be known with the first block */
 	uint64_t metadata_due; /* sequence before which it gets metadata again, or CLIENT_NOT_DUE */
 	bool end_sent;	       /* the frame with FRAME_END is made */
-	bool input_ended;      /* the peer has shut down its sending side; it may still receive */
-	uint64_t input_end_ns; /* when that was noticed; monotonic */
+	bool forwards_input;   /* what the peer sends goes to the source */
+	uint64_t input_unit;   /* client-input-size */
+	struct input_turn input_turn;
+	bool input_ended;	 /* the peer has shut down its sending side; it may still receive */
+	uint64_t input_end_ns;	 /* when that was noticed; monotonic */
 	uint64_t input_end_sent; /* bytes sent by then */
 	uint16_t overdue;	 /* seconds since the reset, while sends are outstanding */
 };
@@ -156,8 +161,11 @@ void client_finish(struct client *client);
  */
 void client_kick(struct client *client, enum leave_reason reason, const char *text);
 
+/** client_read_input() - read the client of @turn; for struct stream_input_callbacks. */
+void client_read_input(struct input_turn *turn);
+
 /**
- * client_check_input() - discard what the peer has sent until now, and notice its end.
+ * client_check_input() - forward or discard what the peer has sent until now, and notice its end.
  *
  * Call this once the client is in the lists of its owner, which may get half_closed() or gone().
  */

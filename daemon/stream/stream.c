@@ -312,6 +312,36 @@ static void stream_run_begins(void *argument)
 	stream_preamble_begin_run(&stream->preamble);
 }
 
+/* ---- what clients send ---- */
+
+static ssize_t stream_write_source(void *argument, const void *bytes, size_t length)
+{
+	const struct stream *stream = argument;
+
+	return source_write(stream->source, bytes, length);
+}
+
+static const struct stream_input_callbacks stream_input_callbacks = {
+	.write = stream_write_source,
+	.read = client_read_input,
+};
+
+static void stream_source_writable(void *argument)
+{
+	struct stream *stream = argument;
+
+	stream_input_writable(&stream->input);
+}
+
+static void stream_source_unwritable(void *argument)
+{
+	struct stream *stream = argument;
+
+	stream_input_end_run(&stream->input);
+}
+
+/* ---- the source ---- */
+
 static void stream_source_ended(void *argument, const char *why)
 {
 	struct stream *stream = argument;
@@ -578,6 +608,8 @@ static bool stream_open_source(struct stream *stream, const struct names *names)
 		.up = stream_source_up,
 		.down = stream_source_down,
 		.run_begins = stream_run_begins,
+		.writable = stream_source_writable,
+		.unwritable = stream_source_unwritable,
 		.ended = stream_source_ended,
 		.idle = stream_source_idle,
 	};
@@ -745,6 +777,7 @@ struct section *stream_add_section(struct stream *stream, const struct endpoint_
 		.latency = &stream->stats->latency,
 		.sent = &stream->stats->sent,
 		.events = &stream->events,
+		.input = &stream->input,
 		.callbacks = &client_callbacks,
 		.uncopied_budget_bytes = UNCOPIED_BUDGET,
 		.budget_bytes = stream->budget_bytes,
@@ -820,6 +853,8 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	stream_lag_init(&stream->lag, base, stream->settings, stream->window, &stream->queue);
 	stream_memory_init(&stream->memory, &stream->settings->client, settings->ring_size);
 	if (!stream->deferred || !stream->retry || !stream->window ||
+	    !stream_input_init(&stream->input, base, &stream_input_callbacks, stream,
+			       &stats->input) ||
 	    !stream_frames_init(&stream->frames, stream->settings) ||
 	    !stream_preamble_init(&stream->preamble, stream->settings))
 		log_error("stream %s: no memory for the window; lower ring-size", settings->name);
@@ -1075,6 +1110,7 @@ void stream_close(struct stream *stream)
 	stream_lag_close(&stream->lag);
 	if (stream->source)
 		source_close(stream->source);
+	stream_input_free(&stream->input);
 	if (stream->window)
 		window_destroy(stream->window);
 	if (stream->ring)

@@ -172,6 +172,7 @@ void name_report_add(struct name_report *report, const struct stream_report *str
 	report->clients += stream->clients;
 	report->outstanding_sends += stream->outstanding_sends;
 	report->socket_memory_granted += stream->socket_memory_granted;
+	report->queued_input_bytes += stream->queued_input_bytes;
 	report->copied_rest_bytes += stream->copied_rest_bytes;
 	if (stream->most_lag_bytes > report->most_lag_bytes)
 		report->most_lag_bytes = stream->most_lag_bytes;

@@ -77,6 +77,7 @@ struct name_report {
 	uint64_t socket_memory_granted; /* bytes */
 	uint64_t most_lag_bytes;	/* of the slowest client */
 	uint64_t most_lag_ns;
+	uint64_t queued_input_bytes;
 	uint64_t copied_rest_bytes;
 	unsigned int generations;    /* streams that have not ended */
 	struct stream_report newest; /* the one that new clients join; valid if generations > 0 */

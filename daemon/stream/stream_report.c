@@ -91,6 +91,7 @@ void stream_report(const struct stream *stream, struct stream_report *report)
 		.clients = stream->clients,
 		.socket_memory_limit = stream_memory_limit(&stream->memory),
 		.socket_memory_granted = stream->memory.charged,
+		.queued_input_bytes = stream_input_queued(&stream->input),
 		.settings = stream->settings,
 		.stream = stream,
 		.stats = stream->stats,

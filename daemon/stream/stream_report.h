@@ -47,7 +47,8 @@ struct stream_report {
 	const struct stream *stream;
 	uint64_t endpoints_listening;
 	uint64_t endpoints_waiting;
-	uint64_t copied_rest_bytes; /* copies of rests of blocks, for clients that skipped ahead */
+	uint64_t queued_input_bytes; /* from clients, for the source */
+	uint64_t copied_rest_bytes;  /* copies of rests of blocks, for clients that skipped ahead */
 	const struct stream_settings *settings;
 	const struct stream_stats *stats; /* totals of the name, without `present` */
 };

@@ -176,7 +176,8 @@ static void command_test_begin(const char *text)
 	memset(&run, 0, sizeof(run));
 	run.base = event_base_new();
 	capture_begin(&capture, STDERR_FILENO);
-	run.command = command_start(run.base, "adc", text, &run.output, command_test_ended, &run);
+	run.command =
+		command_start(run.base, "adc", text, &run.output, NULL, command_test_ended, &run);
 	if (!run.base || !run.command)
 		err(1, "no command");
 	for (int ms = 0; ms < PATIENCE_MS && !strchr(line, '\n'); ms += 5) {

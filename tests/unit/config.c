@@ -134,6 +134,23 @@ static const struct {
 	  0, "[endpoint e] lag-limit", "lag-limit = none", 0 },
 	{ "a limit of more than the ring", TEXT(STREAM "lag-limit = 16M\n"), 0,
 	  "[stream a] lag-limit = 16M", "less than ring-size, 16M", 0 },
+	{ "input of every client for the source",
+	  TEXT("[stream a]\ninput = exec:ls\nlisten = :1\nclient-input = source\n"), 0,
+	  "[stream a] client-input = source: every peer", "allow = ADDRESS before each deny", 0 },
+	{ "input of clients for the source, of whom some are refused",
+	  TEXT("[stream a]\ninput = tcp:h:1\nlisten = :1\n"
+	       "[endpoint e]\nstream = a\nlisten = :2\nclient-input = source\n"
+	       "deny = 10.0.0.1\nallow = 10.0.0.0/8\n"),
+	  0, "[endpoint e] client-input = source: every peer", "or allow = all", 0 },
+	{ "input of clients for a source that does not read",
+	  TEXT(STREAM "client-input = source\nallow = ::1\n"), 0,
+	  "[stream a] client-input = source: expected a source that reads", "exec:, tcp:", 0 },
+	{ "input of clients for a pattern",
+	  TEXT("[stream a]\npattern = max\nlisten = :1\n[endpoint e]\nstream = a\n"
+	       "listen = :2\nclient-input = source\nallow = ::1\n"),
+	  0, "[endpoint e] client-input = source: expected a source that reads", "exec:", 0 },
+	{ "a unit that is too large", TEXT(STREAM "client-input-size = 4097\n"), 4,
+	  "client-input-size = 4097", "from 0 to 4096", 0 },
 	{ "more clients awaited than there can be",
 	  TEXT(STREAM "hold = 5\nmax-clients = 2\n[endpoint e]\nstream = a\nlisten = :2\n"), 0,
 	  "[stream a] hold = 5", "at most max-clients, 4", 0 },
@@ -773,6 +790,11 @@ static const struct {
 	{ "defaults",
 	  TEXT(STREAM),
 	  { "strict = no", "[stream a]", "block-size = 256K", "send-buffer = auto" } },
+	{ "input of clients for the source",
+	  TEXT("[stream a]\ninput = unix-listen:/s\nlisten = :1\nallow = 10.0.0.0/8\n"
+	       "client-input = source\nclient-input-size = 5\n"
+	       "[endpoint e]\nstream = a\nlisten = :2\ndeny = 10.0.0.1\nallow = all\n"),
+	  { "[endpoint e]", "client-input = source", "client-input-size = 5" } },
 	{ "comments and empty lines",
 	  TEXT("# c\n;c\n\n[stream a] ; c\n  # c\n\t; c\ninput = - ; c\n\n; hold = 3\n"
 	       "listen = :7000 ; c\nflush=2s ;c\n"),
@@ -1029,6 +1051,7 @@ static const struct set {
 	{ "notsent-lowat", "12K", FIELD_OF(stream_settings, client.notsent_lowat), 12288 },
 	{ "socket-memory", "24M", FIELD_OF(stream_settings, client.socket_memory), 25165824 },
 	{ "half-close", "end", FIELD_OF(stream_settings, client.half_close), HALF_CLOSE_END },
+	{ "client-input-size", "5", FIELD_OF(stream_settings, client.input_size), 5 },
 	{ "keepalive", "3m", FIELD_OF(stream_settings, client.keepalive), 180000000 },
 	{ "user-timeout", "2h", FIELD_OF(stream_settings, client.user_timeout), 7200000000 },
 	{ "congestion", "reno", FIELD_OF(stream_settings, client.congestion), 0 },
@@ -1051,10 +1074,12 @@ static const struct set {
 	/* With neither: */
 	{ "pattern", "10M/s", FIELD_OF(stream_settings, pattern), 10485760 },
 	{ "pattern-form", "resident", FIELD_OF(stream_settings, pattern_form), PATTERN_RESIDENT },
+	/* With a command: */
+	{ "client-input", "source", FIELD_OF(stream_settings, client.input), CLIENT_INPUT_SOURCE },
 };
 
 /* The options of `set` that exclude each other: those from these indices on. */
-#define PATTERN (LENGTH(set) - 2)
+#define PATTERN (LENGTH(set) - 3)
 #define DEVICE_FIRST (PATTERN - 4)
 #define INPUT_FIRST (DEVICE_FIRST - 6)
 

@@ -41,6 +41,7 @@ declare -A left_out=(
 	[60-records]="lines of text and a pattern; 52-mishaps has short transfers"
 	[61-frames]="commands and FIFOs as sources; 52-mishaps has frames of a device"
 	[66-preamble]="commands and FIFOs as sources"
+	[69-client-input]="what clients send, which a device does not take"
 	[62-readers]="other programs that read frames"
 	[72-events]="the control socket, and commands as sources"
 )
