@@ -164,7 +164,7 @@ look
 compare "12x3: no line is wider" "$(widest)" -le 12
 "${tmux[@]}" resize-window -t top -x 170 -y 50
 shows "170x50: more columns" '^STREAM.* DROPPED +LOST +ACK99 +SOURCE'
-shows "170x50: all clients" '^CLIENT.* SENT +TIME +STATE'
+shows "170x50: all clients" '^CLIENT.* SENT +RECEIVED +TIME +STATE'
 is "170x50: really" "$(grep -c ' adc  .*streaming$' "$screen")" 21
 kill -STOP "$daemon"
 sleep 1

@@ -35,7 +35,7 @@ static char directory[] = "/tmp/dmacast-source.XXXXXX";
 static char stream_name[] = "adc";
 /* Of the sources that are opened from now on. */
 static uint64_t input_test_baud, input_test_timeout;
-static bool input_test_input_lines;
+static bool input_test_input_lines, input_test_forwards;
 
 /* One source, and what it handed on. */
 static struct world {
@@ -53,6 +53,7 @@ static struct world {
 	size_t bytes;
 	uint32_t length[MAX_BYTES / BLOCK_SIZE]; /* of the first blocks */
 	uint32_t blocks, readies, starved, restarts, ends, turns, broken;
+	uint32_t writable, unwritable; /* calls */
 	char why[128];
 } world;
 
@@ -112,7 +113,21 @@ static void record_broken(void *argument)
 	world.broken++;
 }
 
+static void source_writable(void *argument)
+{
+	(void)argument;
+	world.writable++;
+}
+
+static void source_unwritable(void *argument)
+{
+	(void)argument;
+	world.unwritable++;
+}
+
 static const struct source_callbacks callbacks = {
+	.writable = source_writable,
+	.unwritable = source_unwritable,
 	.record_broken = record_broken,
 	.restarted = input_restarted,
 	.make_room = room_wanted,
@@ -142,6 +157,8 @@ static bool input_test_world_begin(enum on_end on_end, bool loop, const char *fo
 	world.settings.baud = input_test_baud;
 	world.settings.input_timeout = input_test_timeout;
 	world.settings.flush = FLUSH_MS * 1000;
+	if (input_test_forwards)
+		world.settings.client.input = CLIENT_INPUT_SOURCE;
 	if (input_test_input_lines)
 		world.settings.record_end = (struct record_end){ .length = 1, .byte = "\n" };
 	world.settings.block_size = BLOCK_SIZE;
@@ -1366,6 +1383,146 @@ static void test_command_group(void)
 	point("also children that ignore SIGTERM");
 }
 
+/* ---- writing to the source ---- */
+
+#define PIPE_BYTES (64U << 10)
+
+/* Write until it takes no more. Return: the number of bytes. */
+static size_t input_test_fill(void)
+{
+	static const char bytes[10007];
+	size_t sum = 0;
+	ssize_t n;
+
+	do {
+		n = source_write(world.source, bytes, sizeof(bytes));
+		sum += n > 0 ? (size_t)n : 0;
+	} while (n == (ssize_t)sizeof(bytes));
+	check(n >= 0, "%s", strerror(errno));
+	check(source_write(world.source, bytes, 1) == 0, "a byte is taken after a short write");
+	return sum;
+}
+
+static void input_test_run_until(const uint32_t *count, uint32_t least)
+{
+	run_for(count, least, NULL, 0, PATIENCE_MS);
+	check(*count == least, "%" PRIu32 " calls, expected %" PRIu32, *count, least);
+}
+
+static void test_write_command(void)
+{
+	char path[64];
+	size_t filled;
+
+	input_test_forwards = true;
+	input_test_world_begin(ON_END_AUTO, false, "exec:cat");
+	check(world.writable == 1, "%" PRIu32 " calls", world.writable);
+	check(source_write(world.source, "abc", 3) == 3, "not written");
+	run_until_bytes(3);
+	check_text("abc");
+	source_stop(world.source);
+	check(world.unwritable == 1, "%" PRIu32 " calls", world.unwritable);
+	check(source_write(world.source, "abc", 3) < 0, "written after the end");
+	input_test_world_end();
+	check(world.unwritable == 1, "%" PRIu32 " calls", world.unwritable);
+	point("a command reads what is written to it, until it is stopped");
+
+	snprintf(path, sizeof(path), "%s/reads", directory);
+	input_test_world_begin(
+		ON_END_AUTO, false,
+		"exec:until test -e %s; do sleep 0.05; done; exec cat 3>&1 >/dev/null", path);
+	filled = input_test_fill();
+	check(filled >= PIPE_BYTES / 2 && filled <= PIPE_BYTES, "%zu bytes", filled);
+	close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	input_test_run_until(&world.writable, 2);
+	check(input_test_fill() > 0, "it takes nothing again");
+	input_test_world_end();
+	unlink(path);
+	point("one that does not read takes as much as its pipe, and more when it reads");
+
+	input_test_world_begin(ON_END_AUTO, false, "exec:head -c 3; exec sleep 0.1");
+	check(source_write(world.source, "abcde", 5) == 5, "not written");
+	run_until_bytes(3);
+	input_test_run_until(&world.writable, 2);
+	check(world.unwritable == 1, "%" PRIu32 " calls", world.unwritable);
+	check(source_write(world.source, "fgh", 3) == 3, "not written");
+	run_until_bytes(6);
+	check_text("abcfgh");
+	input_test_world_end();
+	point("the next run gets nothing that was written to the former one");
+
+	input_test_world_begin(ON_END_AUTO, false, "exec:exec 0<&-; echo x; exec sleep 600");
+	run_until_bytes(2);
+	for (int i = 0; i < 2; i++) {
+		errno = 0;
+		check(source_write(world.source, "abc", 3) < 0 && errno == EPIPE, "%s",
+		      strerror(errno));
+	}
+	run_ms(20);
+	check(world.writable == 1 && !world.unwritable && !world.ends,
+	      "%" PRIu32 " and %" PRIu32 " calls", world.writable, world.unwritable);
+	check(input_test_count_of(input_test_world_end(), "takes no more from clients") >= 1, "%s",
+	      world.log.text);
+	point("one that closes its input goes on, and the error is logged");
+
+	input_test_forwards = false;
+	input_test_world_begin(ON_END_CLOSE, false, "exec:cat; echo end");
+	check(!world.writable && source_write(world.source, "abc", 3) < 0, "written");
+	run_until_end();
+	check_text("end\n");
+	check(!world.unwritable, "%" PRIu32 " calls", world.unwritable);
+	input_test_world_end();
+	point("without the option its input is empty");
+}
+
+static void test_write_connection(void)
+{
+	union any_address address;
+	socklen_t length = loopback(&address, AF_INET, 0);
+	int listening = input_test_listen_at(&address.sockaddr, length), fd;
+	static char bytes[1 << 16];
+	size_t filled, got = 0;
+	ssize_t n;
+
+	getsockname(listening, &address.sockaddr, &length);
+	input_test_world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
+	check(source_write(world.source, "abc", 3) < 0, "written before it is connected");
+	fd = accept_running(listening);
+	input_test_run_until(&world.writable, 1);
+	filled = input_test_fill();
+	check(filled < MAX_BYTES << 5, "%zu bytes", filled);
+	for (int ms = 0; got < filled && ms < PATIENCE_MS; ms++) {
+		run_ms(1);
+		n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		got += n > 0 ? (size_t)n : 0;
+	}
+	check(got == filled, "%zu of %zu bytes", got, filled);
+	check(world.writable >= 2, "%" PRIu32 " calls", world.writable);
+	close(fd);
+	input_test_run_until(&world.unwritable, 1);
+	world.writable = 0;
+	fd = accept_running(listening);
+	input_test_run_until(&world.writable, 1);
+	check(source_write(world.source, "abc", 3) == 3, "not written");
+	check(recv(fd, bytes, sizeof(bytes), 0) == 3 && !memcmp(bytes, "abc", 3), "other bytes");
+	close(fd);
+	close(listening);
+	input_test_world_end();
+	point("a connection takes bytes both ways, as many as its buffers hold");
+
+	input_test_world_begin(ON_END_AUTO, false, "unix-listen:%s/writes", directory);
+	check(!world.writable && source_write(world.source, "abc", 3) < 0, "written");
+	snprintf(bytes, sizeof(bytes), "%s/writes", directory);
+	fd = produce_unix(bytes);
+	input_test_run_until(&world.writable, 1);
+	check(source_write(world.source, "abc", 3) == 3, "not written");
+	check(recv(fd, bytes, sizeof(bytes), 0) == 3 && !memcmp(bytes, "abc", 3), "other bytes");
+	close(fd);
+	input_test_run_until(&world.unwritable, 1);
+	input_test_world_end();
+	point("so does a producer");
+}
+
 /* ---- records ---- */
 
 static void write_line(int fd, const char *text)
@@ -1549,6 +1706,8 @@ int main(void)
 	test_unix();
 	test_input_command();
 	test_command_group();
+	test_write_command();
+	test_write_connection();
 	test_input_lines();
 	for (const char *const *name =
 		     (const char *const[]){ "fifo", "file", "socket", "terminal", NULL };
