@@ -146,7 +146,7 @@ static void input_set_state(struct input_source *input, enum input_state state)
 	input_publish_state(input);
 }
 
-/* No byte for this run is left to others. */
+/* End what the peer reads. The bytes that it has not taken are not for the next run. */
 static void input_close_writer(struct input_source *input)
 {
 	if (!input_writer_is_open(&input->writer))

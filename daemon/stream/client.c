@@ -161,8 +161,6 @@ static void client_set_socket_options(const struct client *client)
 
 	client_set_linger(client, true);
 	client_set_option(client, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
-	/* Urgent data counts like other data, and does not hide what follows from FIONREAD. */
-	client_set_option(client, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE");
 	client_apply_grant(client);
 	if (settings->send_buffer != SETTING_AUTO)
 		client_set_option(client, SOL_SOCKET, SO_SNDBUF, (int)settings->send_buffer,
@@ -178,8 +176,11 @@ static void client_begin_forwarding(struct client *client)
 {
 	client->forwards_input = client->group->settings->input == CLIENT_INPUT_SOURCE;
 	client->input_unit = client->group->settings->input_size;
-	if (client->forwards_input)
-		client_set_option(client, SOL_SOCKET, SO_RCVBUF, INPUT_BUFFER, "SO_RCVBUF");
+	if (!client->forwards_input)
+		return;
+	client_set_option(client, SOL_SOCKET, SO_RCVBUF, INPUT_BUFFER, "SO_RCVBUF");
+	/* Urgent data counts like other data, and does not hide what follows from FIONREAD. */
+	client_set_option(client, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE");
 }
 
 static void client_close(struct client *client)
@@ -533,6 +534,19 @@ static bool client_discard_input(struct client *client)
 	return !at_end || client_handle_input_end(client);
 }
 
+/* Read @bytes that are there. Return: as recv() */
+static ssize_t client_receive(const struct client *client, char *piece, size_t bytes)
+{
+	size_t got = 0;
+	ssize_t n = 0;
+
+	/* recv() stops in front of urgent data. */
+	while (got < bytes &&
+	       (n = recv(client->zerocopy.fd, piece + got, bytes - got, MSG_DONTWAIT)) > 0)
+		got += (size_t)n;
+	return got ? (ssize_t)got : n;
+}
+
 /* Read one piece for the source, if it has space, or wait for that. Return: as client_discard_input(). */
 static bool client_read_piece(struct client *client)
 {
@@ -543,7 +557,7 @@ static bool client_read_piece(struct client *client)
 	ssize_t n = 0;
 
 	if (bytes)
-		n = recv(client->zerocopy.fd, piece, bytes, MSG_DONTWAIT);
+		n = client_receive(client, piece, bytes);
 	if (n > 0) {
 		client->stats.received_bytes += (uint64_t)n;
 		unread -= (size_t)n;

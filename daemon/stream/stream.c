@@ -153,6 +153,34 @@ static void client_copy_state_changed(void *argument, enum zerocopy_copy_state b
 		ring_set_reuse(stream->ring, did_copy ? RING_SEQUENTIAL : RING_LIFO);
 }
 
+/* ---- what clients send ---- */
+
+static ssize_t stream_write_source(void *argument, const void *bytes, size_t length)
+{
+	const struct stream *stream = argument;
+
+	return source_write(stream->source, bytes, length);
+}
+
+static const struct stream_input_callbacks stream_input_callbacks = {
+	.write = stream_write_source,
+	.read = client_read_input,
+};
+
+static void stream_source_writable(void *argument)
+{
+	struct stream *stream = argument;
+
+	stream_input_writable(&stream->input);
+}
+
+static void stream_source_unwritable(void *argument)
+{
+	struct stream *stream = argument;
+
+	stream_input_end_run(&stream->input);
+}
+
 /* ---- the source ---- */
 
 static void stream_make_room(void *argument)
@@ -311,36 +339,6 @@ static void stream_run_begins(void *argument)
 
 	stream_preamble_begin_run(&stream->preamble);
 }
-
-/* ---- what clients send ---- */
-
-static ssize_t stream_write_source(void *argument, const void *bytes, size_t length)
-{
-	const struct stream *stream = argument;
-
-	return source_write(stream->source, bytes, length);
-}
-
-static const struct stream_input_callbacks stream_input_callbacks = {
-	.write = stream_write_source,
-	.read = client_read_input,
-};
-
-static void stream_source_writable(void *argument)
-{
-	struct stream *stream = argument;
-
-	stream_input_writable(&stream->input);
-}
-
-static void stream_source_unwritable(void *argument)
-{
-	struct stream *stream = argument;
-
-	stream_input_end_run(&stream->input);
-}
-
-/* ---- the source ---- */
 
 static void stream_source_ended(void *argument, const char *why)
 {

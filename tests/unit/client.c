@@ -437,8 +437,155 @@ static void test_kicked_with_copy(void)
 	point("a copied rest is freed when its client is kicked");
 }
 
+/* ---- what peers send, for the source ---- */
+
+static struct {
+	struct stream_input input;
+	struct input_stats stats;
+	char written[256];
+	size_t bytes;
+} to_source;
+
+static ssize_t clients_write_source(void *argument, const void *bytes, size_t length)
+{
+	check(argument == &to_source && to_source.bytes + length <= sizeof(to_source.written),
+	      "%zu bytes", length);
+	memcpy(to_source.written + to_source.bytes, bytes, length);
+	to_source.bytes += length;
+	return (ssize_t)length;
+}
+
+/* Two clients whose commands have 5 bytes. The source is away. */
+static void forwarding_begin(struct world *world)
+{
+	static const struct stream_input_callbacks input_callbacks = {
+		.write = clients_write_source,
+		.read = client_read_input,
+	};
+
+	memset(&to_source, 0, sizeof(to_source));
+	clients_begin(world, BLOCKS);
+	if (!stream_input_init(&to_source.input, world->base, &input_callbacks, &to_source,
+			       &to_source.stats))
+		errx(1, "no memory");
+	world->group.input = &to_source.input;
+	world->settings.client.input = CLIENT_INPUT_SOURCE;
+	world->settings.client.input_size = 5;
+	clients_join(world);
+	clients_join(world);
+}
+
+static void forwarding_end(struct world *world)
+{
+	world->kicked = true;
+	/* The queue refers to the event loop. */
+	for (uint32_t i = 0; i < world->clients; i++)
+		client_kick(world->client[i], LEAVE_BY_OPERATOR, NULL);
+	stream_input_free(&to_source.input);
+	clients_end(world);
+}
+
+static void peer_sends(struct world *world, uint32_t i, const char *text, int flags)
+{
+	if (send(world->peer[i], text, strlen(text), flags) != (ssize_t)strlen(text))
+		err(1, "send");
+	run_until_quiet(world);
+}
+
+static void check_written(const char *text)
+{
+	check(to_source.bytes == strlen(text) && !memcmp(to_source.written, text, to_source.bytes),
+	      "\"%.*s\", expected \"%s\"", (int)to_source.bytes, to_source.written, text);
+}
+
+static void test_forwarding(void)
+{
+	struct world world;
+
+	forwarding_begin(&world);
+	peer_sends(&world, 0, "abcdeABC", 0);
+	peer_sends(&world, 1, "12345", 0);
+	check_written("");
+	check(!world.client[0]->stats.received_bytes, "read while the source is away");
+	stream_input_writable(&to_source.input);
+	run_until_quiet(&world);
+	check_written("abcde12345");
+	peer_sends(&world, 1, "678", 0);
+	peer_sends(&world, 0, "DE", 0);
+	peer_sends(&world, 1, "90", MSG_OOB);
+	check_written("abcde12345ABCDE67890");
+	check(world.client[0]->stats.received_bytes == 10, "%" PRIu64 " bytes",
+	      world.client[0]->stats.received_bytes);
+	check(to_source.stats.forwarded_bytes == 20 && !to_source.stats.discarded_bytes,
+	      "%" PRIu64 " forwarded, %" PRIu64 " discarded", to_source.stats.forwarded_bytes,
+	      to_source.stats.discarded_bytes);
+	point("commands reach the source whole, in the order in which they became so");
+
+	peer_sends(&world, 0, "xyz", 0);
+	shutdown(world.peer[0], SHUT_WR);
+	run_until_quiet(&world);
+	check(world.half_closed == 1 && world.client[0]->state == CLIENT_STREAMING,
+	      "%u half-closed", world.half_closed);
+	check_written("abcde12345ABCDE67890");
+	forwarding_end(&world);
+	check(to_source.stats.discarded_bytes == 3, "%" PRIu64 " discarded",
+	      to_source.stats.discarded_bytes);
+	point("a part of a command at the end is discarded");
+}
+
+static void test_unread_end(void)
+{
+	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	struct world world;
+
+	forwarding_begin(&world);
+	peer_sends(&world, 0, "abcde", 0);
+	shutdown(world.peer[0], SHUT_WR);
+	run_until_quiet(&world);
+	check(world.half_closed == 1, "%u half-closed", world.half_closed);
+	check(world.client[0]->state == CLIENT_STREAMING, "it left");
+	peer_sends(&world, 1, "12345", 0);
+	setsockopt(world.peer[1], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(world.peer[1]);
+	world.peer[1] = dup(world.peer[0]);
+	run_until_quiet(&world);
+	check(world.gone == 1 && world.client[1]->leave == LEAVE_RESET_BY_PEER, "%u left",
+	      world.gone);
+	check(to_source.stats.discarded_bytes == 5 && !to_source.stats.forwarded_bytes,
+	      "%" PRIu64 " forwarded, %" PRIu64 " discarded", to_source.stats.forwarded_bytes,
+	      to_source.stats.discarded_bytes);
+	stream_input_writable(&to_source.input);
+	run_until_quiet(&world);
+	check_written("abcde");
+	check(world.half_closed == 1, "%u half-closed", world.half_closed);
+	forwarding_end(&world);
+	point("the end and a reset of a connection are noticed while bytes are unread");
+
+	forwarding_begin(&world);
+	world.settings.client.half_close = HALF_CLOSE_END;
+	peer_sends(&world, 0, "abcdefgh", 0);
+	shutdown(world.peer[0], SHUT_WR);
+	run_until_quiet(&world);
+	check(world.gone == 1 && world.client[0]->leave == LEAVE_HALF_CLOSED, "%u left",
+	      world.gone);
+	check(to_source.stats.discarded_bytes == 8, "%" PRIu64 " discarded",
+	      to_source.stats.discarded_bytes);
+	peer_sends(&world, 1, "12345", 0);
+	client_finish(world.client[1]);
+	run_until_quiet(&world);
+	check(to_source.stats.discarded_bytes == 13, "%" PRIu64 " discarded",
+	      to_source.stats.discarded_bytes);
+	stream_input_writable(&to_source.input);
+	run_until_quiet(&world);
+	check_written("");
+	forwarding_end(&world);
+	point("what a client that ends has not been read of is discarded and counted");
+}
+
 int main(void)
 {
+	test_forwarding();
+	test_unread_end();
 	test_full_socket();
 	test_pin_limit();
 	test_kicked();
