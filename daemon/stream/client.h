@@ -86,7 +86,7 @@ struct client_group {
 	struct latency *latency;
 	struct sent_counter *sent;
 	struct stream_events *events; /* NULL: none are reported */
-	struct stream_input *input; /* to the source */
+	struct stream_input *input;   /* to the source */
 	const struct client_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	/* Bytes that a client may send before others send; of one that the kernel does not copy for. */
