@@ -222,7 +222,7 @@ static void test_slow_reader(void)
 
 /* ---- too many at once ---- */
 
-static void test_full_queue(void)
+static void test_full_event_queue(void)
 {
 	uint64_t lines = 0, lost = 0;
 	json_t *object;
@@ -362,7 +362,7 @@ static void test_sums_wait(void)
 
 /* ---- how they are written ---- */
 
-static void test_lines(void)
+static void test_event_lines(void)
 {
 	const struct stream_event event = {
 		.type = EVENT_LEAVE,
@@ -411,9 +411,9 @@ int main(int argc, char **argv)
 
 	test_filters();
 	test_slow_reader();
-	test_full_queue();
+	test_full_event_queue();
 	test_sums(steps);
 	test_sums_wait();
-	test_lines();
+	test_event_lines();
 	return tap_end();
 }
