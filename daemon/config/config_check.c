@@ -53,6 +53,23 @@ static unsigned int check_ring_size(const struct stream_settings *stream, const 
 	return errors;
 }
 
+/* What is kept gives way at the low-water mark, so the ring never keeps more than the rest. */
+static unsigned int check_retain(const struct stream_settings *stream, const char *where)
+{
+	uint64_t low_water = stream_settings_low_water(stream) * stream->block_size;
+	char retain[UNITS_TEXT], most[UNITS_TEXT], size[UNITS_TEXT], low[UNITS_TEXT];
+
+	if (!stream->retain.bytes || low_water > stream->ring_size ||
+	    stream->retain.bytes <= stream->ring_size - low_water)
+		return 0;
+	log_error("%s retain = %s: expected at most %s, which is ring-size = %s without the %s "
+		  "of low-water; lower retain, or raise ring-size",
+		  where, units_format_size(stream->retain.bytes, retain),
+		  units_format_size(stream->ring_size - low_water, most),
+		  units_format_size(stream->ring_size, size), units_format_size(low_water, low));
+	return 1;
+}
+
 /* Check the options that only a device has, or only other sources. */
 static unsigned int check_device(const struct stream_settings *stream, const char *where)
 {
@@ -258,8 +275,15 @@ static unsigned int check_client_input(const struct client_settings *client,
 static unsigned int check_client(const struct client_settings *client,
 				 const struct stream_settings *stream, const char *where)
 {
-	char limit[UNITS_TEXT], size[UNITS_TEXT];
+	char limit[UNITS_TEXT], size[UNITS_TEXT], start[CLIENT_START_TEXT];
 
+	if (client->lag_policy == LAG_POLICY_LATEST && client->start.kind != CLIENT_START_LIVE) {
+		log_error(
+			"%s start = %s: expected start = live, or another lag-policy than latest, "
+			"whose clients skip all but the newest block",
+			where, client_start_format(&client->start, start));
+		return 1;
+	}
 	if (client->lag_policy == LAG_POLICY_BLOCK &&
 	    (client->lag_limit.bytes || client->lag_limit.microseconds)) {
 		log_error("%s lag-limit: expected lag-limit = none, or another lag-policy than "
@@ -298,6 +322,7 @@ static unsigned int check_stream_settings(const struct stream_settings *stream, 
 	snprintf(where, sizeof(where), "%s: [stream %s]", origin, stream->name);
 	errors += check_source(stream, where);
 	errors += check_ring_size(stream, where);
+	errors += check_retain(stream, where);
 	errors += check_records(stream, where);
 	errors += check_preamble(stream, where);
 	errors += check_meta(stream, where);

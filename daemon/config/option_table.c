@@ -118,6 +118,9 @@ const struct option_definition option_table[] = {
 	{ STREAM("low-water", low_water, count), .effect = OPTION_AT_ONCE, .default_text = "auto",
 	  .has_auto = true, .minimum = 1, .maximum = 1000000,
 	  .help = "number of free blocks at which the slowest client gives way" },
+	{ STREAM("retain", retain, lag), .effect = OPTION_AT_ONCE, .default_text = "none",
+	  .help = "keep the last blocks, of this size or age, for clients with another start than "
+		  "live" },
 	{ STREAM("huge-pages", huge_pages, choice), .default_text = "auto",
 	  .choices = huge_pages_words, .help = "use huge pages for the ring" },
 	{ CLIENT("lag-policy", client.lag_policy, choice), .effect = OPTION_AT_ONCE,
@@ -131,6 +134,9 @@ const struct option_definition option_table[] = {
 	{ CLIENT("format", client.format, choice), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "raw", .choices = format_words,
 	  .help = "send the blocks as they are, or with a header before each" },
+	{ CLIENT("start", client.start, start), .effect = OPTION_NEW_CLIENTS,
+	  .default_text = "live",
+	  .help = "begin with the next block, the oldest one, or this far before the end" },
 	{ STREAM("meta", meta, meta), .effect = OPTION_AT_ONCE,
 	  .help = "a text for framed clients; meta.KEY = TEXT in a file; may be given several "
 		  "times" },

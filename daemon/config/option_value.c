@@ -205,6 +205,43 @@ const struct option_type option_type_lag = {
 	.describe = word_describe,
 };
 
+/* ---- where a client begins ---- */
+
+static bool start_parse(const struct option_definition *option, void *field, const char *text,
+			char expected[OPTION_ERROR_TEXT])
+{
+	const char *form;
+
+	(void)option;
+	if (client_start_parse(text, false, field, &form))
+		return true;
+	strlcpy(expected, form, OPTION_ERROR_TEXT);
+	return false;
+}
+
+static void start_print(const struct option_definition *option, const void *field, FILE *file)
+{
+	char text[CLIENT_START_TEXT];
+
+	value_print(option, client_start_format(field, text), file);
+}
+
+static bool start_is_equal(const struct option_definition *option, const void *a, const void *b)
+{
+	(void)option;
+	return client_start_is_equal(a, b);
+}
+
+const struct option_type option_type_start = {
+	.size = sizeof(struct client_start),
+	.word = "live|oldest|-SIZE|-DURATION",
+	.parse = start_parse,
+	.print = start_print,
+	.is_equal = start_is_equal,
+	.copy = plain_copy,
+	.describe = word_describe,
+};
+
 /* ---- yes or no ---- */
 
 static bool boolean_parse(const struct option_definition *option, void *field, const char *text,

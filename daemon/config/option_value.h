@@ -66,6 +66,7 @@ extern const struct option_type option_type_name;	/* of a section (char *) */
 extern const struct option_type option_type_word;	/* name of a thing of the kernel (char *) */
 extern const struct option_type option_type_dscp;	/* code point, 0 to 63 (uint64_t) */
 extern const struct option_type option_type_lag;	/* size or duration (struct lag_limit) */
+extern const struct option_type option_type_start; /* see client_start.h (struct client_start) */
 /* Rules of one list, see access.h (struct access_list). The option's name says which kind it adds. */
 extern const struct option_type option_type_allow, option_type_deny;
 

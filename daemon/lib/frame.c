@@ -45,6 +45,14 @@ void frame_encode(const struct frame *frame, unsigned char header[FRAME_HEADER_B
 	memcpy(header, &wire, sizeof(wire));
 }
 
+uint32_t frame_epoch(const unsigned char header[FRAME_HEADER_BYTES])
+{
+	struct wire_header wire;
+
+	memcpy(&wire, header, sizeof(wire));
+	return le32toh(wire.epoch);
+}
+
 uint32_t frame_new_epoch(uint32_t former)
 {
 	uint32_t epoch;

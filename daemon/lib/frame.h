@@ -35,6 +35,9 @@ struct frame {
 /** frame_encode() - write the header of @frame. */
 void frame_encode(const struct frame *frame, unsigned char header[FRAME_HEADER_BYTES]);
 
+/** frame_epoch() - return the epoch in a header. */
+uint32_t frame_epoch(const unsigned char header[FRAME_HEADER_BYTES]);
+
 /** frame_new_epoch() - return a random number that is neither 0 nor @former. */
 uint32_t frame_new_epoch(uint32_t former);
 

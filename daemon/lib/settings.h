@@ -10,6 +10,7 @@
 #define DMACAST_SETTINGS_H
 
 #include "lib/access.h"
+#include "lib/client_start.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,7 +39,7 @@ struct text_list {
 	size_t count;
 };
 
-/* A distance from the newest block, as bytes or as age. Both 0: no limit. */
+/* A distance from the newest block, as bytes or as age. Both 0: no limit, or nothing. */
 struct lag_limit {
 	uint64_t bytes;
 	uint64_t microseconds;
@@ -56,6 +57,7 @@ struct client_settings {
 	unsigned int format;	 /* enum client_format */
 	unsigned int input;	 /* enum client_input */
 	uint64_t input_size;	 /* bytes of a unit; 0: none */
+	struct client_start start;
 	uint64_t max_clients;
 	uint64_t max_clients_per_address; /* 0: the same as max_clients */
 	uint64_t send_buffer;		  /* bytes, or SETTING_AUTO: the kernel adapts it */
@@ -128,6 +130,7 @@ struct stream_settings {
 	uint64_t hold;		       /* clients */
 	uint64_t flush;		       /* microseconds */
 	uint64_t low_water;	       /* blocks, or SETTING_AUTO */
+	struct lag_limit retain;       /* what is kept for clients that do not begin live */
 	struct text_list meta;	       /* see meta.h */
 	struct client_settings client; /* of `listen` above */
 	struct endpoint_settings *endpoints; /* the sections of this stream */

@@ -98,6 +98,11 @@ void ring_want_free(struct ring *ring)
 	ring->wants_free = true;
 }
 
+bool ring_is_awaited(const struct ring *ring)
+{
+	return ring->wants_free && ring->notify;
+}
+
 void ring_on_free(struct ring *ring, uint32_t notify_at, void (*notify)(void *argument),
 		  void *argument)
 {

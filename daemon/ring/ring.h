@@ -58,6 +58,9 @@ void ring_on_free(struct ring *ring, uint32_t notify_at, void (*notify)(void *ar
 /** ring_want_free() - ask for one call of the function of ring_on_free(). */
 void ring_want_free(struct ring *ring);
 
+/** ring_is_awaited() - return true while the function of ring_on_free() waits for its call. */
+bool ring_is_awaited(const struct ring *ring);
+
 /* Sizes in blocks, except the block size, which is in bytes. */
 uint32_t ring_blocks(const struct ring *ring);
 uint32_t ring_free_blocks(const struct ring *ring);

@@ -327,6 +327,15 @@ static void client_set_aside(struct client *client, enum frame_flag flag, uint32
 	client_aside_set(&client->aside, frame, payload);
 }
 
+/* Return the epoch of its current block, or of the next one. */
+static uint32_t client_epoch(const struct client *client)
+{
+	const struct client_group *group = client->group;
+	const struct block *block = window_block(group->window, &client->cursor);
+
+	return block ? frame_epoch(block->header) : group->frames->epoch;
+}
+
 /* Take the preamble as it is now. Return: false without memory. */
 static bool client_take_preamble(struct client *client)
 {
@@ -334,10 +343,11 @@ static bool client_take_preamble(struct client *client)
 	struct shared_bytes *preamble;
 
 	client->preamble_is_late = false;
-	if (!stream_preamble_get(group->preamble, &preamble))
+	if (!stream_preamble_get(group->preamble, window_position(group->window, &client->cursor),
+				 &preamble))
 		return false;
 	client->preamble = shared_bytes_keep(preamble);
-	client->preamble_epoch = preamble ? group->frames->epoch : 0;
+	client->preamble_epoch = preamble ? client_epoch(client) : 0;
 	return true;
 }
 
@@ -346,8 +356,53 @@ static bool client_begin_preamble(struct client *client)
 {
 	const struct stream_preamble *preamble = client->group->preamble;
 
-	client->preamble_is_late = preamble && stream_preamble_is_late(preamble);
+	client->preamble_is_late =
+		preamble && !client->catches_up && stream_preamble_is_late(preamble);
 	return !preamble || client->preamble_is_late || client_take_preamble(client);
+}
+
+/* Prepare the metadata, at once, so that whatever the client loses from now on is a gap behind this frame. */
+static void client_begin_metadata(struct client *client)
+{
+	const struct stream_frames *frames = client->group->frames;
+	uint32_t epoch = client_epoch(client);
+	struct shared_bytes *metadata = stream_frames_metadata_of(frames, epoch);
+
+	client_set_aside(client, FRAME_METADATA, epoch, metadata);
+	shared_bytes_release(metadata);
+	client->metadata_due = CLIENT_NOT_DUE;
+	if (epoch == frames->epoch)
+		return;
+	client->metadata_due = stream_frames_next_run(frames, client->cursor.sequence);
+	client_send_metadata(client);
+}
+
+/* Return where the client begins by the settings of its section. */
+static struct history_place client_find_start(const struct client_group *group)
+{
+	struct history_answer answer = { .place.sequence = window_head(group->window) };
+
+	if (group->history)
+		stream_history_find(group->history, &group->settings->start, &answer);
+	return answer.place;
+}
+
+/* Enter the window at @place, and prepare what goes before the first block. Return: false without memory. */
+static bool client_enter(struct client *client, const struct history_place *place)
+{
+	const struct client_group *group = client->group;
+
+	client->cursor.framed = group->settings->format == FORMAT_FRAMED;
+	client->catches_up = place->sequence != window_head(group->window);
+	client->metadata_due = CLIENT_NOT_DUE;
+	window_join_at(group->window, &client->cursor, place->sequence);
+	if (!place->resumes && !client_begin_preamble(client)) {
+		window_leave(group->window, &client->cursor);
+		return false;
+	}
+	if (client->cursor.framed)
+		client_begin_metadata(client);
+	return true;
 }
 
 static void client_set_preamble_aside(struct client *client)
@@ -429,6 +484,7 @@ void client_send(struct client *client)
 
 		client_prepare_aside(client, first);
 		if (!first && !client_aside_is_left(&client->aside)) {
+			client->catches_up = false;
 			if (client->state == CLIENT_FINISHING)
 				client_shut_down(client, LEAVE_END_OF_STREAM);
 			return;
@@ -710,8 +766,9 @@ static void client_note_endpoint(struct client *client, int fd)
 }
 
 struct client *client_create(const struct client_group *group, int fd, const struct sockaddr *peer,
-			     socklen_t peer_length)
+			     socklen_t peer_length, const struct history_place *place)
 {
+	struct history_place start = place ? *place : client_find_start(group);
 	struct client *client = calloc(1, sizeof(*client));
 
 	if (!client) {
@@ -719,7 +776,7 @@ struct client *client_create(const struct client_group *group, int fd, const str
 		return NULL;
 	}
 	client->group = group;
-	if (!client_begin_preamble(client)) {
+	if (!client_enter(client, &start)) {
 		close(fd);
 		free(client);
 		return NULL;
@@ -734,21 +791,16 @@ struct client *client_create(const struct client_group *group, int fd, const str
 	client_set_socket_options(client);
 	event_assign(&client->event, group->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
 		     client_socket_event, client);
-	if (event_add(&client->event, NULL)) {
-		zerocopy_close(&client->zerocopy);
-		shared_bytes_release(client->preamble);
-		free(client);
-		return NULL;
+	if (!event_add(&client->event, NULL)) {
+		client_begin_forwarding(client);
+		return client;
 	}
-	client->cursor.framed = group->settings->format == FORMAT_FRAMED;
-	client->metadata_due = CLIENT_NOT_DUE;
-	client_begin_forwarding(client);
-	window_join(group->window, &client->cursor);
-	/* At once, so that whatever the client loses from now on is a gap behind this frame. */
-	if (client->cursor.framed)
-		client_set_aside(client, FRAME_METADATA, group->frames->epoch,
-				 group->frames->metadata);
-	return client;
+	window_leave(group->window, &client->cursor);
+	zerocopy_close(&client->zerocopy);
+	client_aside_clear(&client->aside);
+	shared_bytes_release(client->preamble);
+	free(client);
+	return NULL;
 }
 
 void client_free(struct client *client)

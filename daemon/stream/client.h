@@ -24,6 +24,7 @@
 #include "send/zerocopy.h"
 #include "stream/client_aside.h"
 #include "stream/stream_frames.h"
+#include "stream/stream_history.h"
 #include "stream/stream_input.h"
 #include "stream/stream_memory.h"
 #include "stream/stream_preamble.h"
@@ -83,6 +84,7 @@ struct client_group {
 	struct stream_memory *memory;
 	const struct stream_frames *frames; /* for framed clients */
 	struct stream_preamble *preamble;   /* NULL: none */
+	struct stream_history *history;	    /* NULL: each client begins with the next block */
 	struct latency *latency;
 	struct sent_counter *sent;
 	struct stream_events *events; /* NULL: none are reported */
@@ -123,6 +125,7 @@ struct client {
 	struct shared_bytes *preamble; /* goes aside next; NULL: none, or not yet known */
 	uint32_t preamble_epoch;       /* of its frame */
 	bool preamble_is_late;	       /* it will be known with the first block */
+	bool catches_up;       /* it began in history, and has not had everything since then */
 	uint64_t metadata_due; /* sequence before which it gets metadata again, or CLIENT_NOT_DUE */
 	bool end_sent;	       /* the frame with FRAME_END is made */
 	bool forwards_input;   /* what the peer sends goes to the source */
@@ -140,11 +143,13 @@ TAILQ_HEAD(client_list, client);
  * client_create() - let a connected, non-blocking socket join the window of @group.
  * @fd: taken over, also on failure
  * @group: must outlive the client
+ * @place: where it begins; NULL: as `start` of its section says
  *
- * Return: NULL without memory. Nothing is sent before client_send().
+ * Return: NULL without memory. Nothing is sent before client_send(), which the event loop calls as soon as the socket
+ * has space.
  */
 struct client *client_create(const struct client_group *group, int fd, const struct sockaddr *peer,
-			     socklen_t peer_length);
+			     socklen_t peer_length, const struct history_place *place);
 
 /** client_send() - send what the window has, up to the budget and to what the socket accepts. */
 void client_send(struct client *client);

@@ -238,7 +238,7 @@ static void stream_block_filled(void *argument, struct block *block)
 		stream_refresh_metadata(stream);
 	stream_frames_write(&stream->frames, block, window_head(stream->window),
 			    window_bytes(stream->window));
-	stream_preamble_add(&stream->preamble, block);
+	stream_preamble_add(&stream->preamble, block, window_bytes(stream->window));
 	window_push(stream->window, block);
 }
 
@@ -478,7 +478,7 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 
 	if (!stream_admission_check(&section->admission, fd, peer, &section->crowd))
 		return;
-	client = client_create(&section->group, fd, peer, length);
+	client = client_create(&section->group, fd, peer, length, NULL);
 	if (!client) {
 		stream_admission_count(&section->admission, REFUSE_NO_MEMORY);
 		stream_events_refused(&section->group, peer, REFUSE_NO_MEMORY);
@@ -772,6 +772,7 @@ struct section *stream_add_section(struct stream *stream, const struct endpoint_
 		.memory = &stream->memory,
 		.frames = &stream->frames,
 		.preamble = &stream->preamble,
+		.history = &stream->history,
 		.latency = &stream->stats->latency,
 		.sent = &stream->stats->sent,
 		.events = &stream->events,
@@ -849,6 +850,9 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	stream->window = window_create((uint32_t)stream_settings_blocks(settings));
 	stream_set_budget(stream);
 	stream_lag_init(&stream->lag, base, stream->settings, stream->window, &stream->queue);
+	if (stream->window)
+		stream_history_init(&stream->history, base, stream->settings, stream->window,
+				    &stream->frames, &stream->preamble);
 	stream_memory_init(&stream->memory, &stream->settings->client, settings->ring_size);
 	if (!stream->deferred || !stream->retry || !stream->window ||
 	    !stream_input_init(&stream->input, base, &stream_input_callbacks, stream,
@@ -983,6 +987,7 @@ void stream_adapt(struct stream *stream, struct stream_settings *wanted, uint64_
 	stream_settings_adapt(stream->settings, wanted);
 	stream_use_settings(stream, drain_us);
 	stream_lag_adapt(&stream->lag);
+	stream_history_adapt(&stream->history);
 	if (stream_refresh_metadata(stream))
 		stream_requeue_all(stream);
 	if (stream->source)
@@ -1109,8 +1114,10 @@ void stream_close(struct stream *stream)
 	if (stream->source)
 		source_close(stream->source);
 	stream_input_free(&stream->input);
-	if (stream->window)
+	if (stream->window) {
+		stream_history_close(&stream->history);
 		window_destroy(stream->window);
+	}
 	if (stream->ring)
 		ring_destroy(stream->ring);
 	if (stream->retry)

@@ -136,6 +136,49 @@ void stream_frames_note_lost(struct stream_frames *frames, uint64_t blocks)
 	frames->lost_blocks += blocks;
 }
 
+static void frames_note_run(struct stream_frames *frames, uint64_t sequence)
+{
+	frames->run[frames->runs++ % FRAMES_RUNS] = (struct frames_run){
+		.sequence = sequence,
+		.epoch = frames->epoch,
+	};
+}
+
+/* Return the number of the oldest run that is remembered. */
+static uint64_t frames_first_run(const struct stream_frames *frames)
+{
+	return frames->runs > FRAMES_RUNS ? frames->runs - FRAMES_RUNS : 0;
+}
+
+uint32_t stream_frames_epoch_of(const struct stream_frames *frames, uint64_t sequence)
+{
+	for (uint64_t i = frames->runs; i > frames_first_run(frames); i--) {
+		const struct frames_run *run = &frames->run[(i - 1) % FRAMES_RUNS];
+
+		if (run->sequence <= sequence)
+			return run->epoch;
+	}
+	return 0;
+}
+
+uint64_t stream_frames_next_run(const struct stream_frames *frames, uint64_t sequence)
+{
+	for (uint64_t i = frames_first_run(frames); i < frames->runs; i++) {
+		if (frames->run[i % FRAMES_RUNS].sequence > sequence)
+			return frames->run[i % FRAMES_RUNS].sequence;
+	}
+	return UINT64_MAX;
+}
+
+struct shared_bytes *stream_frames_metadata_of(const struct stream_frames *frames, uint32_t epoch)
+{
+	struct shared_bytes *metadata = NULL;
+
+	if (epoch != frames->epoch)
+		metadata = make_metadata(frames->settings, epoch);
+	return metadata ? metadata : shared_bytes_keep(frames->metadata);
+}
+
 void stream_frames_write(struct stream_frames *frames, struct block *block, uint64_t sequence,
 			 uint64_t position)
 {
@@ -158,6 +201,8 @@ void stream_frames_write(struct stream_frames *frames, struct block *block, uint
 	/* Nothing transmits the header: it follows from the pins, as for the block. */
 	assert(!block->pins && !block->in_window);
 	frame_encode(&frame, block->header);
+	if (frames->starts)
+		frames_note_run(frames, sequence);
 	frames->starts = false;
 	frames->lost_blocks = 0;
 }

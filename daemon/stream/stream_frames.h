@@ -17,13 +17,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Epochs that are remembered after their blocks have gone. */
+#define FRAMES_RUNS 64
+
+/* The blocks of one epoch, up to those of the next one. */
+struct frames_run {
+	uint64_t sequence; /* of the first block */
+	uint32_t epoch;
+};
+
 struct stream_frames {
 	const struct stream_settings *settings;
 	uint32_t epoch;
-	bool starts;		       /* the next block is the first one of the epoch */
-	uint64_t lost_blocks;	       /* at the source before the next block */
-	struct shared_bytes *metadata; /* JSON text */
-	bool stale;		       /* there was no memory for newer metadata */
+	bool starts;			    /* the next block is the first one of the epoch */
+	uint64_t lost_blocks;		    /* at the source before the next block */
+	struct shared_bytes *metadata;	    /* JSON text */
+	bool stale;			    /* there was no memory for newer metadata */
+	struct frames_run run[FRAMES_RUNS]; /* the last ones; run N is at N % FRAMES_RUNS */
+	uint64_t runs;			    /* that have had a block */
 };
 
 /**
@@ -53,6 +64,21 @@ void stream_frames_note_lost(struct stream_frames *frames, uint64_t blocks);
  */
 void stream_frames_write(struct stream_frames *frames, struct block *block, uint64_t sequence,
 			 uint64_t position);
+
+/** stream_frames_epoch_of() - return the epoch of a block that was written; 0: it is forgotten. */
+uint32_t stream_frames_epoch_of(const struct stream_frames *frames, uint64_t sequence);
+
+/**
+ * stream_frames_next_run() - return the sequence of the first block behind @sequence that begins an epoch;
+ * UINT64_MAX: there is none.
+ */
+uint64_t stream_frames_next_run(const struct stream_frames *frames, uint64_t sequence);
+
+/**
+ * stream_frames_metadata_of() - return the metadata as it is for blocks of @epoch, for the caller to release.
+ * Without memory it is that of the present epoch.
+ */
+struct shared_bytes *stream_frames_metadata_of(const struct stream_frames *frames, uint32_t epoch);
 
 /** stream_frames_free() - release the metadata. */
 void stream_frames_free(struct stream_frames *frames);

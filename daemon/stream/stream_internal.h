@@ -10,6 +10,7 @@
 #include "stream/stream.h"
 #include "stream/stream_events.h"
 #include "stream/stream_frames.h"
+#include "stream/stream_history.h"
 #include "stream/stream_input.h"
 #include "stream/stream_journal.h"
 #include "stream/stream_lag.h"
@@ -55,6 +56,7 @@ struct stream {
 	struct stream_frames frames;
 	struct stream_preamble preamble;
 	struct stream_input input;
+	struct stream_history history;
 
 	struct section_list sections; /* the first one: the stream's own endpoints */
 	struct event section_timer;   /* resets the clients of removed ones */

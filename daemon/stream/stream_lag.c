@@ -12,6 +12,9 @@
 
 #define PINNED_DIVISOR 2
 
+/* Bytes of history that are given up together, so that the source need not read block by block. */
+#define SPARE_BYTES (1U << 20)
+
 /* Shortest time between two looks at the age of blocks, in microseconds. */
 #define MIN_AGE_INTERVAL_US 5000
 
@@ -50,6 +53,9 @@ void stream_lag_adapt(struct stream_lag *lag)
 	struct lag_rule *rule;
 
 	lag->low_water = (uint32_t)stream_settings_low_water(settings);
+	lag->spare = (uint32_t)(SPARE_BYTES / settings->block_size);
+	if (lag->spare > lag->low_water)
+		lag->spare = lag->low_water;
 	if (!stream_settings_only_blocks(settings))
 		blocks /= PINNED_DIVISOR;
 	if (lag->ring)
@@ -166,7 +172,8 @@ static bool lag_apply_at(struct stream_lag *lag, const struct lag_rule *rule, ui
 		struct client *client = client_of(cursor);
 
 		/* One that is finishing gets the rest. */
-		if (client->group != rule->group || client->state != CLIENT_STREAMING)
+		if (client->group != rule->group || client->state != CLIENT_STREAMING ||
+		    client->catches_up)
 			continue;
 		if (clock_monotonic_ns() >= until_ns)
 			return false;
@@ -347,11 +354,22 @@ static bool lag_tail_blocks(const struct stream_lag *lag)
 	return false;
 }
 
+/* Return true if the ring is at the low-water mark, and history cannot change that. */
+static bool lag_is_low(struct stream_lag *lag)
+{
+	if (ring_free_blocks(lag->ring) > lag->low_water)
+		return false;
+	while (ring_free_blocks(lag->ring) <= lag->low_water + lag->spare &&
+	       window_release_oldest(lag->window))
+		;
+	return ring_free_blocks(lag->ring) <= lag->low_water;
+}
+
 static void lag_apply_policy(struct stream_lag *lag)
 {
 	uint64_t until_ns = clock_monotonic_ns() + MAX_CALLBACK_NS;
 
-	while (ring_free_blocks(lag->ring) <= lag->low_water) {
+	while (lag_is_low(lag)) {
 		struct cursor *slowest = window_slowest(lag->window);
 
 		/* Keep the newest block while the source has another one to fill. */
@@ -374,7 +392,10 @@ void stream_lag_make_room(struct stream_lag *lag)
 
 	lag->wants_room = false;
 	lag->blocked = false;
-	/* The source need not wait yet, and offering each block by itself would cost a send for each. */
+	/* First of all, since offering each block by itself would cost a send for each. */
+	if (!lag_is_low(lag))
+		return;
+	/* The source need not wait yet. */
 	if (may_wait && ring_free_blocks(lag->ring))
 		return;
 	/* Clients get the chance to take new blocks before any of them loses some. */

@@ -2,8 +2,8 @@
 /*
  * How slow clients are kept from using up the ring: offering blocks, and the lag policy.
  *
- * When free blocks reach the low-water mark, the lag policy is applied to the clients at the tail of
- * the window. That frees blocks that have not been sent yet. Blocks in flight to a stalled client are
+ * When free blocks reach the low-water mark, history (stream_history.h) gives way, whatever the policies are. When
+ * there is none left, the lag policy is applied to the clients at the tail of the window. That frees blocks that have not been sent yet. Blocks in flight to a stalled client are
  * pinned, and only ending that client frees them. So that stalled clients never take the ring from
  * the others, at most half of it may be pinned (PINNED_DIVISOR); beyond that, blocks are sent by
  * copying, except those that are pinned already. There is no such limit where all clients are under
@@ -20,7 +20,8 @@
  *
  * Before blocks are offered, rules move the clients that are too far behind: under `latest` those that
  * have not sent everything from before, under `lag-limit` those at a block beyond the limit. A rule
- * remembers up to which place it has been applied, so that it looks at each place once.
+ * remembers up to which place it has been applied, so that it looks at each place once. Rules spare a client that
+ * begins in history until it has caught up; then it is at the head, before which the rule was applied.
  */
 #ifndef DMACAST_STREAM_LAG_H
 #define DMACAST_STREAM_LAG_H
@@ -42,7 +43,7 @@ struct stream_queue;
 struct lag_rule {
 	TAILQ_ENTRY(lag_rule) entry;
 	const struct client_group *group;
-	uint64_t applied; /* none of its clients is at a lower sequence */
+	uint64_t applied; /* none of its clients is at a lower sequence, but those that catch up */
 };
 
 TAILQ_HEAD(lag_rule_list, lag_rule);
@@ -53,6 +54,8 @@ struct stream_lag {
 	struct stream_queue *queue;
 	struct ring *ring;  /* NULL while the stream waits for its device */
 	uint32_t low_water; /* blocks */
+	uint32_t
+		spare; /* blocks that history gives up beyond that, for the source to take together */
 	uint64_t
 		offered; /* sequence up to which every client was offered the blocks, or is queued */
 	uint64_t offering_until_ns; /* of the offer in progress: monotonic; 0: no time is left */
@@ -94,9 +97,9 @@ void stream_lag_adapt(struct stream_lag *lag);
 void stream_lag_offer(struct stream_lag *lag);
 
 /**
- * stream_lag_make_room() - keep the source from running dry: offer new blocks, then drop or disconnect
- * the slowest clients until more blocks than the low-water mark are free. Sets wants_room if queued clients
- * or too many slow ones are in the way.
+ * stream_lag_make_room() - keep the source from running dry: release blocks that no client needs; if these do not
+ * suffice, offer new blocks, then drop or disconnect the slowest clients until more blocks than the low-water mark
+ * are free. Sets wants_room if queued clients or too many slow ones are in the way.
  */
 void stream_lag_make_room(struct stream_lag *lag);
 

@@ -123,13 +123,14 @@ void stream_preamble_begin_run(struct stream_preamble *preamble)
 }
 
 /* The first block of a run has come. */
-static void preamble_start_run(struct stream_preamble *preamble)
+static void preamble_start_run(struct stream_preamble *preamble, uint64_t position)
 {
 	const struct stream_settings *settings = preamble->settings;
 	const char *wrong;
 
 	preamble->pending = false;
 	preamble->kept = 0;
+	preamble->run_position = settings->preamble.bytes ? position : 0;
 	if (!settings->preamble.path) {
 		shared_bytes_release(preamble->shared);
 		preamble->shared = NULL;
@@ -141,14 +142,16 @@ static void preamble_start_run(struct stream_preamble *preamble)
 			    settings->name, settings->preamble.path, wrong);
 }
 
-void stream_preamble_add(struct stream_preamble *preamble, const struct block *block)
+void stream_preamble_add(struct stream_preamble *preamble, const struct block *block,
+			 uint64_t position)
 {
 	size_t part = preamble->settings->preamble.bytes;
 
 	if (!part && !preamble->settings->preamble.path)
 		return;
 	if (preamble->pending)
-		preamble_start_run(preamble);
+		preamble_start_run(preamble, position);
+	preamble->end_position = position + block->length;
 	if (!preamble->head)
 		return;
 	part -= preamble->kept;
@@ -158,19 +161,43 @@ void stream_preamble_add(struct stream_preamble *preamble, const struct block *b
 	preamble->kept += part;
 }
 
-bool stream_preamble_get(struct stream_preamble *preamble, struct shared_bytes **bytes)
+uint64_t stream_preamble_run_position(const struct stream_preamble *preamble)
+{
+	return preamble->run_position;
+}
+
+/* Return the bytes of the head that are before @position, in the same run. */
+static size_t preamble_part(const struct stream_preamble *preamble, uint64_t position)
+{
+	uint64_t before = position - preamble->run_position;
+
+	/* What comes next is another run. */
+	if (position < preamble->run_position ||
+	    (preamble->pending && position >= preamble->end_position))
+		return 0;
+	return before < preamble->kept ? (size_t)before : preamble->kept;
+}
+
+/* Return: as stream_preamble_get(). */
+static bool preamble_get_head(struct stream_preamble *preamble, size_t part,
+			      struct shared_bytes **bytes)
+{
+	if (!part)
+		return true;
+	if (!preamble->shared || preamble->shared->length != part) {
+		shared_bytes_release(preamble->shared);
+		preamble->shared = shared_bytes_create(preamble->head, part);
+	}
+	*bytes = preamble->shared;
+	return *bytes;
+}
+
+bool stream_preamble_get(struct stream_preamble *preamble, uint64_t position,
+			 struct shared_bytes **bytes)
 {
 	*bytes = NULL;
-	if (preamble->head) {
-		if (preamble->pending || !preamble->kept)
-			return true;
-		if (!preamble->shared || preamble->shared->length != preamble->kept) {
-			shared_bytes_release(preamble->shared);
-			preamble->shared = shared_bytes_create(preamble->head, preamble->kept);
-		}
-		*bytes = preamble->shared;
-		return *bytes;
-	}
+	if (preamble->head)
+		return preamble_get_head(preamble, preamble_part(preamble, position), bytes);
 	/* An empty file is no preamble. */
 	if (preamble->shared && preamble->shared->length)
 		*bytes = preamble->shared;

@@ -21,9 +21,11 @@
 
 struct stream_preamble {
 	const struct stream_settings *settings;
-	bool pending;	     /* no byte of the run has come */
-	unsigned char *head; /* first bytes of the run; NULL without `preamble` in bytes */
-	size_t kept;	     /* of them */
+	bool pending;	       /* no byte of the run has come */
+	unsigned char *head;   /* first bytes of the run; NULL without `preamble` in bytes */
+	size_t kept;	       /* of them */
+	uint64_t run_position; /* bytes of the stream before the last run that has begun */
+	uint64_t end_position; /* and up to the end of the last block */
 	struct shared_bytes
 		*shared; /* content of the file, or copy of the head for clients; NULL: none */
 };
@@ -49,8 +51,16 @@ void stream_preamble_begin_run(struct stream_preamble *preamble);
 /**
  * stream_preamble_add() - note a block that enters the window next. A file that cannot be read again is logged, and
  * stays as it was.
+ * @position: of the block
  */
-void stream_preamble_add(struct stream_preamble *preamble, const struct block *block);
+void stream_preamble_add(struct stream_preamble *preamble, const struct block *block,
+			 uint64_t position);
+
+/**
+ * stream_preamble_run_position() - return the position of the first byte whose preamble is known: that of the last
+ * run, or 0 unless `preamble` is in bytes.
+ */
+uint64_t stream_preamble_run_position(const struct stream_preamble *preamble);
 
 /** stream_preamble_is_late() - return true if a client that joins now gets the file only with its first block. */
 static inline bool stream_preamble_is_late(const struct stream_preamble *preamble)
@@ -59,12 +69,14 @@ static inline bool stream_preamble_is_late(const struct stream_preamble *preambl
 }
 
 /**
- * stream_preamble_get() - return what a client gets before the block that enters the window next.
+ * stream_preamble_get() - return what a client gets before its first block.
+ * @position: of that block; it may be the one that enters the window next
  * @bytes: out: for the caller to keep; NULL: nothing
  *
  * Return: false without memory.
  */
-bool stream_preamble_get(struct stream_preamble *preamble, struct shared_bytes **bytes);
+bool stream_preamble_get(struct stream_preamble *preamble, uint64_t position,
+			 struct shared_bytes **bytes);
 
 /** stream_preamble_free() - free what is kept. */
 void stream_preamble_free(struct stream_preamble *preamble);

@@ -10,8 +10,10 @@ struct place {
 };
 
 struct window {
-	uint64_t tail, head; /* sequences */
-	uint64_t bytes;	     /* that entered since window_create() */
+	uint64_t oldest, tail, head; /* sequences */
+	uint64_t bytes;		     /* that entered since window_create() */
+	bool (*keeps)(void *argument, const struct block *oldest); /* NULL: nothing is retained */
+	void *keeps_argument;
 	uint64_t mask;
 	struct place place[]; /* a power of two of them, more than the ring has blocks */
 };
@@ -38,24 +40,51 @@ struct window *window_create(uint32_t blocks)
 	return window;
 }
 
-/* Release the blocks at the tail that no cursor is at. */
+static void window_release(struct window *window)
+{
+	struct place *place = place_of(window, window->oldest);
+
+	window->oldest++;
+	block_leave_window(place->block);
+	place->block = NULL;
+}
+
+static bool window_keeps_oldest(const struct window *window)
+{
+	return window->keeps &&
+	       window->keeps(window->keeps_argument, place_of(window, window->oldest)->block);
+}
+
+/* Release the blocks that no cursor needs, unless they are retained. */
 static void window_trim(struct window *window)
 {
-	while (window->tail != window->head) {
-		struct place *place = place_of(window, window->tail);
-
-		if (!TAILQ_EMPTY(&place->cursors))
-			break;
+	while (window->tail != window->head &&
+	       TAILQ_EMPTY(&place_of(window, window->tail)->cursors))
 		window->tail++;
-		block_leave_window(place->block);
-		place->block = NULL;
-	}
+	while (window->oldest != window->tail && !window_keeps_oldest(window))
+		window_release(window);
+}
+
+void window_set_keeper(struct window *window,
+		       bool (*keeps)(void *argument, const struct block *oldest), void *argument)
+{
+	window->keeps = keeps;
+	window->keeps_argument = argument;
+}
+
+bool window_release_oldest(struct window *window)
+{
+	if (window->oldest == window->tail)
+		return false;
+	window_release(window);
+	return true;
 }
 
 void window_destroy(struct window *window)
 {
+	window->keeps = NULL;
 	window_trim(window);
-	assert(window->tail == window->head);
+	assert(window->oldest == window->head);
 	assert(TAILQ_EMPTY(&place_of(window, window->head)->cursors));
 	free(window);
 }
@@ -64,13 +93,13 @@ void window_push(struct window *window, struct block *block)
 {
 	struct place *place = place_of(window, window->head);
 
-	assert(window->head - window->tail <= window->mask - 1);
+	assert(window->head - window->oldest <= window->mask - 1);
 	block->sequence = window->head;
 	block->position = window->bytes;
 	block->next = NULL;
 	block_enter_window(block);
 	place->block = block;
-	if (window->tail != window->head)
+	if (window->oldest != window->head)
 		place_of(window, window->head - 1)->block->next = block;
 	window->bytes += block->length;
 	window->head++;
@@ -89,10 +118,18 @@ static void lift_cursor(struct window *window, struct cursor *cursor)
 	TAILQ_REMOVE(&place_of(window, cursor->sequence)->cursors, cursor, entry);
 }
 
+void window_join_at(struct window *window, struct cursor *cursor, uint64_t sequence)
+{
+	assert(sequence - window->oldest <= window->head - window->oldest);
+	cursor->held = NULL;
+	place_cursor(window, cursor, sequence);
+	if (sequence < window->tail)
+		window->tail = sequence;
+}
+
 void window_join(struct window *window, struct cursor *cursor)
 {
-	cursor->held = NULL;
-	place_cursor(window, cursor, window->head);
+	window_join_at(window, cursor, window->head);
 }
 
 /* Unpin the held block, or free the copy; the cursor continues at the start of its current block. */
@@ -141,11 +178,15 @@ uint32_t window_done(const struct window *window, const struct cursor *cursor)
 	return cursor->offset > header ? cursor->offset - header : 0;
 }
 
+static uint64_t position_at(const struct window *window, uint64_t sequence)
+{
+	return sequence == window->head ? window->bytes
+					: place_of(window, sequence)->block->position;
+}
+
 uint64_t window_position(const struct window *window, const struct cursor *cursor)
 {
-	if (cursor->sequence == window->head)
-		return window->bytes;
-	return place_of(window, cursor->sequence)->block->position;
+	return position_at(window, cursor->sequence);
 }
 
 uint32_t window_run(const struct window *window, const struct cursor *cursor, uint32_t max_blocks,
@@ -223,9 +264,7 @@ bool window_skip(struct window *window, struct cursor *cursor, bool may_pin, uin
 	}
 	if (cursor->sequence + 1 < window->head)
 		target--;
-	*dropped =
-		target == window->head ? window->bytes : place_of(window, target)->block->position;
-	*dropped -= from;
+	*dropped = position_at(window, target) - from;
 	offset = cursor->offset;
 	lift_cursor(window, cursor);
 	place_cursor(window, cursor, target);
@@ -249,13 +288,24 @@ struct cursor_list *window_at(const struct window *window, uint64_t sequence)
 
 struct block *window_block_at(const struct window *window, uint64_t sequence)
 {
-	assert(sequence - window->tail < window->head - window->tail);
+	assert(sequence - window->oldest < window->head - window->oldest);
 	return place_of(window, sequence)->block;
 }
 
 uint32_t window_length(const struct window *window)
 {
 	return (uint32_t)(window->head - window->tail);
+}
+
+uint64_t window_oldest(const struct window *window)
+{
+	return window->oldest;
+}
+
+uint32_t window_retained(const struct window *window, uint64_t *bytes)
+{
+	*bytes = position_at(window, window->tail) - position_at(window, window->oldest);
+	return (uint32_t)(window->tail - window->oldest);
 }
 
 uint64_t window_head(const struct window *window)

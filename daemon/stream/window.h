@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The window: the blocks, in the order of their sequence, that some client has not sent yet; and a cursor
- * for each client, which marks its position. Blocks enter at the head. They leave at the tail when no
- * cursor needs them.
+ * for each client, which marks its position. Blocks enter at the head. When no cursor needs them, they leave,
+ * or are retained for clients that begin with them later.
  *
- *     tail                        head
- *      │ 41 │ 42 │ 43 │ 44 │ 45 │ ·         sequence numbers; the next block will be 46
- *        ▲         ▲              ▲
- *        slow      two others     cursors that have everything
+ *   oldest      tail                        head
+ *    │ 39 │ 40 │ 41 │ 42 │ 43 │ 44 │ 45 │ ·      sequence numbers; the next block will be 46
+ *      retained  ▲         ▲              ▲
+ *                slow      two others     cursors that have everything
  *
  * Each place has a list of the cursors that are at it, so the time to join, to advance and to find the
- * slowest cursor does not depend on the number of clients.
+ * slowest cursor does not depend on the number of clients. A cursor that joins at a retained block takes the
+ * tail back to it.
  */
 #ifndef DMACAST_WINDOW_H
 #define DMACAST_WINDOW_H
@@ -40,11 +41,24 @@ struct window *window_create(uint32_t blocks);
 /** window_destroy() - free the window. No cursor may be in it. */
 void window_destroy(struct window *window);
 
+/**
+ * window_set_keeper() - ask @keeps about the oldest block that no cursor needs: whether it stays.
+ * @keeps: must not use the window but to read it; NULL: no such block stays
+ */
+void window_set_keeper(struct window *window,
+		       bool (*keeps)(void *argument, const struct block *oldest), void *argument);
+
+/** window_release_oldest() - release the oldest block. Return: false if some cursor needs it, or there is none. */
+bool window_release_oldest(struct window *window);
+
 /** window_push() - add a block at the head, and set its sequence and position. */
 void window_push(struct window *window, struct block *block);
 
 /** window_join() - add a cursor at the head: it gets the blocks that enter from now on. `framed` must be set. */
 void window_join(struct window *window, struct cursor *cursor);
+
+/** window_join_at() - add a cursor at @sequence, which must be from window_oldest() to the head. */
+void window_join_at(struct window *window, struct cursor *cursor, uint64_t sequence);
 
 /** window_leave() - remove a cursor, and release the blocks that only it needed. */
 void window_leave(struct window *window, struct cursor *cursor);
@@ -88,17 +102,23 @@ static inline uint32_t window_copied_bytes(const struct cursor *cursor)
 	return cursor->held && block_is_copy(cursor->held) ? cursor->held->length : 0;
 }
 
-/** window_slowest() - return a cursor at the tail; NULL if the window is empty. */
+/** window_slowest() - return a cursor at the tail; NULL if no cursor needs a block. */
 struct cursor *window_slowest(const struct window *window);
 
 /** window_at() - return the cursors at @sequence, which must be from the tail to the head. */
 struct cursor_list *window_at(const struct window *window, uint64_t sequence);
 
-/** window_block_at() - return the block at @sequence, which must be from the tail to before the head. */
+/** window_block_at() - return the block at @sequence, which must be from window_oldest() to before the head. */
 struct block *window_block_at(const struct window *window, uint64_t sequence);
 
-/** window_length() - return the number of blocks in the window. */
+/** window_length() - return the number of blocks that some cursor needs: from the tail to the head. */
 uint32_t window_length(const struct window *window);
+
+/** window_oldest() - return the sequence of the oldest block, retained or not; that of the head: there is none. */
+uint64_t window_oldest(const struct window *window);
+
+/** window_retained() - return the number of blocks that no cursor needs. @bytes: out: of data in them */
+uint32_t window_retained(const struct window *window, uint64_t *bytes);
 
 /** window_head() - return the sequence of the next block. */
 uint64_t window_head(const struct window *window);

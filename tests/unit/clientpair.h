@@ -18,7 +18,8 @@ static inline struct client *clientpair_join(const struct client_group *group, i
 
 	if (!connect_pair(&ipv4, buffer, &sender, peer))
 		errx(1, "no connection");
-	client = client_create(group, sender, (const struct sockaddr *)&nobody, sizeof(nobody));
+	client = client_create(group, sender, (const struct sockaddr *)&nobody, sizeof(nobody),
+			       NULL);
 	if (!client)
 		errx(1, "no client");
 	return client;

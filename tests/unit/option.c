@@ -131,7 +131,8 @@ static void test_defaults(void)
 		      "%s = %s: expected %s", option->name, option->default_text, expected);
 		check(is_number(option) || option->type == &option_type_boolean ||
 			      option->type == &option_type_choice ||
-			      option->type == &option_type_lag,
+			      option->type == &option_type_lag ||
+			      option->type == &option_type_start,
 		      "the default of %s needs memory", option->name);
 		if (!is_number(option))
 			continue;
@@ -266,6 +267,7 @@ static const char *other_value(const struct option_definition *option)
 		{ &option_type_dscp, "EF" },	      { &option_type_lag, "7ms" },
 		{ &option_type_allow, "10.0.0.0/8" }, { &option_type_deny, "::1" },
 		{ &option_type_preamble, "44" },      { &option_type_meta, "site=here" },
+		{ &option_type_start, "-4M" },
 	};
 
 	for (size_t i = 0; i < sizeof(value) / sizeof(value[0]); i++) {

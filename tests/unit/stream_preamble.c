@@ -16,9 +16,11 @@ static char stream_name_text[] = "test";
 static char path[] = "/tmp/dmacast-preamble-XXXXXX";
 static struct stream_settings settings;
 static struct stream_preamble preamble;
+static uint64_t position; /* of the next block */
 
 static void preamble_begin(uint64_t bytes, char *file)
 {
+	position = 0;
 	settings = (struct stream_settings){ .name = stream_name_text };
 	settings.preamble = (struct preamble_setting){ .bytes = bytes, .path = file };
 	if (!stream_preamble_init(&preamble, &settings))
@@ -31,19 +33,26 @@ static void preamble_push(const char *text)
 	const struct block block = { .data = bytes, .length = (uint32_t)strlen(text) };
 
 	memcpy(bytes, text, block.length);
-	stream_preamble_add(&preamble, &block);
+	stream_preamble_add(&preamble, &block, position);
+	position += block.length;
 }
 
-/* Check what a client that joins now gets; NULL: nothing. */
-static void expect_preamble(const char *text)
+/* Check what a client gets whose first block is at @first; NULL: nothing. */
+static void expect_preamble_at(uint64_t first, const char *text)
 {
 	struct shared_bytes *bytes;
 
-	check(stream_preamble_get(&preamble, &bytes), "no memory");
+	check(stream_preamble_get(&preamble, first, &bytes), "no memory");
 	check(!bytes == !text, "%s", bytes ? "a preamble" : "none");
 	if (bytes && text)
 		check(bytes->length == strlen(text) && !memcmp(bytes->bytes, text, bytes->length),
 		      "%.*s, expected %s", (int)bytes->length, (const char *)bytes->bytes, text);
+}
+
+/* ... of one that joins now. */
+static void expect_preamble(const char *text)
+{
+	expect_preamble_at(position, text);
 }
 
 static void test_preamble_bytes(void)
@@ -73,8 +82,8 @@ static void test_preamble_shared(void)
 
 	preamble_begin(4, NULL);
 	preamble_push("abcd");
-	check(stream_preamble_get(&preamble, &former), "no memory");
-	check(stream_preamble_get(&preamble, &now) && now == former, "two copies");
+	check(stream_preamble_get(&preamble, position, &former), "no memory");
+	check(stream_preamble_get(&preamble, position, &now) && now == former, "two copies");
 	shared_bytes_keep(former);
 	stream_preamble_begin_run(&preamble);
 	preamble_push("efgh");
@@ -83,6 +92,33 @@ static void test_preamble_shared(void)
 	shared_bytes_release(former);
 	stream_preamble_free(&preamble);
 	point("clients share one copy, which stays as it is in the next run");
+}
+
+static void test_preamble_in_history(void)
+{
+	preamble_begin(8, NULL);
+	preamble_push("abc");
+	preamble_push("defg");
+	preamble_push("hijk");
+	preamble_push("lmn");
+	expect_preamble_at(0, NULL);
+	expect_preamble_at(3, "abc");
+	expect_preamble_at(7, "abcdefg");
+	expect_preamble_at(11, "abcdefgh");
+	expect_preamble_at(14, "abcdefgh");
+	point("a client that begins within the head gets what is before its first block");
+
+	stream_preamble_begin_run(&preamble);
+	expect_preamble_at(3, "abc");
+	expect_preamble_at(11, "abcdefgh");
+	expect_preamble_at(14, NULL);
+	check(stream_preamble_run_position(&preamble) == 0, "another run");
+	preamble_push("0123");
+	check(stream_preamble_run_position(&preamble) == 14, "not the new run");
+	expect_preamble_at(14, NULL);
+	expect_preamble_at(18, "0123");
+	point("the head of the last run is kept until the next one has a byte");
+	stream_preamble_free(&preamble);
 }
 
 static void preamble_write_file(const char *text)
@@ -158,6 +194,7 @@ int main(void)
 	close(fd);
 	test_preamble_bytes();
 	test_preamble_shared();
+	test_preamble_in_history();
 	test_preamble_file();
 	test_wrong_preamble_files();
 	unlink(path);
