@@ -227,7 +227,9 @@ static void add_stream_row(struct table *table, const json_t *stream)
 		table_add(table, "%.0f/%.0f", show_number_of(ring, "free"),
 			  show_number_of(ring, "all"));
 		table_add(table, "%.0f", show_number_of(ring, "pinned"));
+		table_add(table, "%s", short_of(stream, "retained_bytes", text));
 	} else {
+		table_add(table, "-");
 		table_add(table, "-");
 		table_add(table, "-");
 	}
@@ -244,8 +246,8 @@ struct table *show_streams(const json_t *streams)
 	static const struct table_column columns[] = {
 		{ "STREAM", false }, { "STATE", false },  { "CLIENTS", true }, { "IN/S", true },
 		{ "OUT/S", true },   { "LAG", true },	  { "FREE", true },    { "PINNED", true },
-		{ "SOCKMEM", true }, { "COPIED", true },  { "DROPPED", true }, { "LOST", true },
-		{ "ACK99", true },   { "SOURCE", false },
+		{ "KEPT", true },    { "SOCKMEM", true }, { "COPIED", true },  { "DROPPED", true },
+		{ "LOST", true },    { "ACK99", true },	  { "SOURCE", false },
 	};
 	struct table *table = table_create(columns, LENGTH(columns));
 	const json_t *stream;

@@ -99,7 +99,12 @@ static const struct metric stream_gauges[] = {
 	  "state=\"free\"" },
 	{ "blocks", NULL, IN(stream_report, blocks_filling), NUMBER_U32, "state=\"filling\"" },
 	{ "blocks", NULL, IN(stream_report, blocks_window), NUMBER_U32, "state=\"window\"" },
+	{ "blocks", NULL, IN(stream_report, blocks_retained), NUMBER_U32, "state=\"retained\"" },
 	{ "blocks", NULL, IN(stream_report, blocks_pinned), NUMBER_U32, "state=\"pinned\"" },
+	{ "retained_bytes", "Data that is kept for clients that begin in the past.",
+	  IN(stream_report, retained_bytes) },
+	{ "retained_seconds", "Age of the oldest block of that data.",
+	  IN(stream_report, retained_ns), NUMBER_NS },
 };
 
 static const struct metric name_gauges[] = {

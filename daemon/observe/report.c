@@ -76,9 +76,10 @@ static json_t *finish_json(struct builder *builder)
 
 static json_t *report_blocks(const struct stream_report *stream)
 {
-	return json_pack("{s:i, s:i, s:i, s:i, s:i}", "all", stream->blocks, "free",
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "all", stream->blocks, "free",
 			 stream->blocks_free, "filling", stream->blocks_filling, "window",
-			 stream->blocks_window, "pinned", stream->blocks_pinned);
+			 stream->blocks_window, "retained", stream->blocks_retained, "pinned",
+			 stream->blocks_pinned);
 }
 
 static json_t *report_kernel(const struct ring_kernel_report *kernel)
@@ -259,6 +260,8 @@ static void add_newest_stream(struct builder *object, const struct stream_report
 	add_member(object, "sections", report_sections(stream->stream));
 	add_member(object, "block_size", report_number(stream->block_size));
 	add_member(object, "ring", report_blocks(stream));
+	add_member(object, "retained_bytes", report_number(stream->retained_bytes));
+	add_member(object, "retained_seconds", report_seconds(stream->retained_ns));
 	add_member(object, "socket_memory_limit_bytes", report_number(stream->socket_memory_limit));
 	if (stream->has_kernel)
 		add_member(object, "kernel", report_kernel(&stream->kernel));

@@ -6,6 +6,19 @@
 #include "source/source.h"
 #include "stream/stream_internal.h"
 
+static void stream_report_retained(const struct stream *stream, struct stream_report *report,
+				   uint64_t now)
+{
+	const struct window *window = stream->window;
+	uint64_t captured_ns;
+
+	report->blocks_retained = window_retained(window, &report->retained_bytes);
+	if (!report->blocks_retained)
+		return;
+	captured_ns = window_block_at(window, window_oldest(window))->captured_ns;
+	report->retained_ns = now > captured_ns ? now - captured_ns : 0;
+}
+
 static void stream_report_ring(const struct stream *stream, struct stream_report *report)
 {
 	const struct ring *ring = stream->ring;
@@ -16,7 +29,7 @@ static void stream_report_ring(const struct stream *stream, struct stream_report
 	report->blocks_window = window_length(stream->window);
 	report->blocks_pinned = ring_pinned_only_blocks(ring);
 	report->blocks_filling = report->blocks - report->blocks_free - report->blocks_window -
-				 report->blocks_pinned;
+				 report->blocks_retained - report->blocks_pinned;
 	report->memory = ring_memory_text(ring);
 	report->has_kernel = ring_ask_kernel(ring, &report->kernel);
 }
@@ -98,6 +111,7 @@ void stream_report(const struct stream *stream, struct stream_report *report)
 	};
 	stream_report_source(stream, report, now);
 	stream_each_listener(stream, stream_report_endpoint, report);
+	stream_report_retained(stream, report, now);
 	if (stream->ring)
 		stream_report_ring(stream, report);
 	stream_report_clients(stream, report, now);

@@ -27,11 +27,14 @@ struct stream_report {
 	/* The ring. Each block is counted in one of the states. */
 	uint64_t block_size; /* bytes */
 	uint32_t blocks;
-	uint32_t blocks_free;	 /* for a device: in the kernel */
-	uint32_t blocks_filling; /* with the source */
-	uint32_t blocks_window;	 /* needed by a client that has not sent them, pinned or not */
-	uint32_t blocks_pinned;	 /* needed only by incomplete sends */
-	bool has_kernel;	 /* `kernel` is valid: there is a device */
+	uint32_t blocks_free;	  /* for a device: in the kernel */
+	uint32_t blocks_filling;  /* with the source */
+	uint32_t blocks_window;	  /* needed by a client that has not sent them, pinned or not */
+	uint32_t blocks_retained; /* needed by nobody, but kept for new clients; pinned or not */
+	uint32_t blocks_pinned;	  /* needed only by incomplete sends */
+	uint64_t retained_bytes,
+		retained_ns; /* what is retained, and the age of its oldest block */
+	bool has_kernel;     /* `kernel` is valid: there is a device */
 	struct ring_kernel_report kernel;
 	/* Since its ring was opened. */
 	uint64_t head;	/* sequence of the next block */
