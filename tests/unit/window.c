@@ -4,6 +4,7 @@
  *
  * Compare the window and its cursors with a naive model after every step: a cursor still gets the rest of
  * its held block, or a copy of that rest, if there is one, and then everything from a place in the stream on.
+ * Blocks that no cursor needs stay while they are among the last ones, of a number that changes.
  */
 #include "stream/window.h"
 
@@ -36,9 +37,11 @@ static struct world {
 	struct ring ring;
 	struct window *window;
 	struct entry entry[FAKE_BLOCKS]; /* of the blocks in the window, by sequence */
-	uint64_t head, bytes;
+	uint64_t oldest, head, bytes;
+	uint64_t kept; /* blocks from the head on that stay; 0: no keeper */
 	struct model_cursor cursor[CURSORS];
-	uint64_t holds, copies, skips, wholly_drained; /* coverage of the random run */
+	/* Coverage of the random run: */
+	uint64_t holds, copies, skips, wholly_drained, past_joins, most_retained;
 } world;
 
 static unsigned char memory[FAKE_BLOCKS][FAKE_BLOCK_SIZE];
@@ -129,6 +132,41 @@ static uint32_t model_run(const struct model_cursor *m, uint32_t max_blocks, uin
 	return run;
 }
 
+/* Blocks that are neither needed nor kept leave. */
+static void model_trim(void)
+{
+	uint64_t tail = model_tail();
+
+	while (world.oldest < tail && world.head - world.oldest > world.kept)
+		world.oldest++;
+}
+
+static bool keeps_block(void *argument, const struct block *oldest)
+{
+	check(argument == &world, "another argument");
+	return world.head - oldest->sequence <= world.kept;
+}
+
+/* Keep this number of blocks from now on, as settings may change. */
+static void window_world_keep(uint64_t blocks)
+{
+	uint64_t tail = model_tail();
+
+	world.kept = blocks;
+	window_set_keeper(world.window, blocks ? keeps_block : NULL, &world);
+	for (; world.oldest < tail && world.head - world.oldest > blocks; world.oldest++)
+		check(window_release_oldest(world.window), "%" PRIu64 " stays", world.oldest);
+}
+
+/* Release one block that no cursor needs, if there is one. */
+static void window_world_give_way(void)
+{
+	bool expected = world.oldest < model_tail();
+
+	check(window_release_oldest(world.window) == expected, "%s", expected ? "none" : "one");
+	world.oldest += expected;
+}
+
 /* ---- each step, in the model and in the code under test ---- */
 
 static void window_world_push(struct dice *dice)
@@ -143,16 +181,25 @@ static void window_world_push(struct dice *dice)
 	check(block->position == world.bytes - block->length, "position %" PRIu64, block->position);
 }
 
-static void cursor_join(struct model_cursor *m)
+static void cursor_join_at(struct model_cursor *m, uint64_t sequence)
 {
 	m->joined = true;
-	m->sequence = world.head;
+	m->sequence = sequence;
 	m->held.block = NULL;
 	m->offset = 0;
-	m->joined_at = world.bytes;
+	m->joined_at = sequence < world.head ? entry_of(sequence)->block->position : world.bytes;
 	m->sent = m->dropped = 0;
 	m->cursor.framed = m->framed;
-	window_join(world.window, &m->cursor);
+	world.past_joins += sequence < world.head;
+	if (sequence == world.head)
+		window_join(world.window, &m->cursor);
+	else
+		window_join_at(world.window, &m->cursor, sequence);
+}
+
+static void cursor_join(struct model_cursor *m)
+{
+	cursor_join_at(m, world.head);
 }
 
 static void cursor_leave(struct model_cursor *m)
@@ -273,11 +320,11 @@ static void compare_places(uint64_t tail)
 }
 
 /* The blocks that are neither in the window nor held must be free, and no others. */
-static void compare_blocks(uint64_t tail)
+static void compare_blocks(void)
 {
 	bool needed[FAKE_BLOCKS] = { false };
 
-	for (uint64_t s = tail; s < world.head; s++)
+	for (uint64_t s = world.oldest; s < world.head; s++)
 		needed[entry_of(s)->block->index] = true;
 	for (int i = 0; i < CURSORS; i++) {
 		if (world.cursor[i].joined && world.cursor[i].held.block && !world.cursor[i].copied)
@@ -288,10 +335,35 @@ static void compare_blocks(uint64_t tail)
 		      needed[i], world.ring.is_free[i]);
 }
 
+/* The retained blocks, each linked to the next one. */
+static void compare_retained(uint64_t tail)
+{
+	uint64_t bytes, expected = 0;
+	uint32_t blocks = window_retained(world.window, &bytes);
+
+	check(window_oldest(world.window) == world.oldest, "oldest %" PRIu64 ", expected %" PRIu64,
+	      window_oldest(world.window), world.oldest);
+	check(blocks == tail - world.oldest, "%u blocks, expected %" PRIu64, blocks,
+	      tail - world.oldest);
+	for (uint64_t s = world.oldest; s < world.head; s++) {
+		const struct block *block = window_block_at(world.window, s);
+
+		check(block == entry_of(s)->block, "another block at %" PRIu64, s);
+		check(s + 1 == world.head || block->next == entry_of(s + 1)->block,
+		      "%" PRIu64 " is not linked", s);
+		expected += s < tail ? block->length : 0;
+	}
+	check(bytes == expected, "%" PRIu64 " bytes, expected %" PRIu64, bytes, expected);
+	if (blocks > world.most_retained)
+		world.most_retained = blocks;
+}
+
 static void compare_window(void)
 {
 	uint64_t tail = model_tail();
 	const struct cursor *slowest = window_slowest(world.window);
+
+	model_trim();
 
 	check(window_head(world.window) == world.head, "head %" PRIu64, window_head(world.window));
 	check(window_bytes(world.window) == world.bytes, "bytes %" PRIu64,
@@ -305,7 +377,8 @@ static void compare_window(void)
 			compare_cursor(&world.cursor[i]);
 	}
 	compare_places(tail);
-	compare_blocks(tail);
+	compare_retained(tail);
+	compare_blocks();
 }
 
 static void window_world_end(void)
@@ -314,6 +387,8 @@ static void window_world_end(void)
 		if (world.cursor[i].joined)
 			cursor_leave(&world.cursor[i]);
 	}
+	compare_window();
+	window_world_keep(0);
 	compare_window();
 	check(world.ring.free_blocks == FAKE_BLOCKS, "%u blocks came back", world.ring.free_blocks);
 	window_destroy(world.window);
@@ -533,6 +608,48 @@ static void test_framed(bool may_pin)
 	      may_pin ? "by a pin" : "by a copy");
 }
 
+static void test_retained(void)
+{
+	window_world_begin();
+	window_world_keep(5);
+	for (int n = 0; n < 8; n++)
+		push_length(100);
+	compare_window();
+	check(window_oldest(world.window) == 3 && !window_length(world.window) &&
+		      !window_slowest(world.window),
+	      "from %" PRIu64 ", %u needed", window_oldest(world.window),
+	      window_length(world.window));
+	point("blocks that no cursor needs are kept, and no cursor is the slowest");
+
+	cursor_join_at(a, 4);
+	compare_window();
+	check(window_length(world.window) == 4 && window_slowest(world.window) == &a->cursor,
+	      "%u needed", window_length(world.window));
+	check(window_run(world.window, &a->cursor, 64, UINT64_MAX) == 4, "another run");
+	check(window_lag(world.window, &a->cursor) == 400, "another lag");
+	push_length(100);
+	push_length(100);
+	compare_window();
+	check(window_oldest(world.window) == 4, "released what the cursor needs");
+	cursor_advance(a, 250);
+	compare_window();
+	check(window_oldest(world.window) == 5, "from %" PRIu64, window_oldest(world.window));
+	window_world_give_way();
+	window_world_give_way();
+	compare_window();
+	point("a cursor that joins in the past needs the blocks from there on");
+
+	cursor_skip(a, true);
+	compare_window();
+	cursor_join_at(b, window_oldest(world.window));
+	window_world_keep(0);
+	compare_window();
+	cursor_leave(b);
+	compare_window();
+	window_world_end();
+	point("without a keeper any more, the blocks leave with their cursors");
+}
+
 /* ---- random ---- */
 
 static void random_advance(struct model_cursor *m, struct dice *dice)
@@ -558,16 +675,26 @@ static void window_random_step(struct dice *dice)
 	const struct cursor *slowest = window_slowest(world.window);
 	uint32_t roll = dice_roll(dice, 0, 99);
 
+	if (dice_one_in(dice, 2000))
+		window_world_keep(dice_one_in(dice, 3) ? 0 : dice_roll(dice, 1, FAKE_BLOCKS));
 	if (roll < 25) {
+		if (!world.ring.free_blocks)
+			window_world_give_way();
 		if (world.ring.free_blocks)
 			window_world_push(dice);
 		else if (slowest)
 			m = (struct model_cursor *)(uintptr_t)slowest;
 	}
+	model_trim();
 	if (!m->joined) {
 		if (dice_one_in(dice, 4)) {
 			m->framed = dice_one_in(dice, 2);
-			cursor_join(m);
+			cursor_join_at(m,
+				       world.head - (dice_one_in(dice, 2)
+							     ? dice_roll(dice, 0,
+									 (uint32_t)(world.head -
+										    world.oldest))
+							     : 0));
 		}
 	} else if (dice_one_in(dice, 60)) {
 		cursor_leave(m);
@@ -590,6 +717,7 @@ static void test_random_window(uint64_t steps, uint64_t seed)
 	uint32_t longest = 0;
 
 	window_world_begin();
+	window_world_keep(FAKE_BLOCKS / 2);
 	for (uint64_t i = 0; i < steps && !tap.failed; i++) {
 		window_random_step(&dice);
 		compare_window();
@@ -600,9 +728,11 @@ static void test_random_window(uint64_t steps, uint64_t seed)
 	}
 	printf("# %" PRIu64 " steps, seed %" PRIu64 ": %" PRIu64
 	       " blocks, up to %u in the window, %" PRIu64 " skips, %" PRIu64 " pins, %" PRIu64
-	       " copies, %" PRIu64 " times all done\n",
+	       " copies, %" PRIu64 " times all done, %" PRIu64 " joined in the past, up to %" PRIu64
+	       " retained\n",
 	       steps, seed, world.head, longest, world.skips, world.holds, world.copies,
-	       world.wholly_drained);
+	       world.wholly_drained, world.past_joins, world.most_retained);
+	check(steps < 10000 || (world.past_joins && world.most_retained), "nothing was retained");
 	window_world_end();
 	point("the window agrees with the model after each random step");
 }
@@ -619,6 +749,7 @@ int main(int argc, char **argv)
 	test_skip_with_copy();
 	test_framed(true);
 	test_framed(false);
+	test_retained();
 	test_random_window(steps, seed);
 	return tap_end();
 }
