@@ -30,8 +30,8 @@
 #define SMALL_BUFFER (32 << 10)
 #define PATIENCE_NS 20000000000ULL
 
-/* Clients by their index: one whose peer never reads while a test runs, and one whose peer reads. */
-enum { STALLED, READING };
+/* Clients by their index: one whose peer never reads while a test runs, and one whose peer reads; one more. */
+enum { STALLED, READING, LATER };
 
 static char stream_name_text[] = "test";
 
@@ -46,10 +46,10 @@ struct world {
 	struct client_group group;
 	struct stream_queue queue;
 	struct stream_lag lag;
-	struct client *client[CLIENTS];
-	int peer[CLIENTS];
-	uint64_t received[CLIENTS]; /* bytes */
-	unsigned int again[CLIENTS];
+	struct client *client[LATER + 1];
+	int peer[LATER + 1];
+	uint64_t received[LATER + 1]; /* bytes */
+	unsigned int again[LATER + 1];
 	uint32_t clients, gone;
 };
 
@@ -210,6 +210,9 @@ static void world_end(struct world *world)
 		close(world->peer[i]);
 		client_free(world->client[i]);
 	}
+	window_set_keeper(world->window, NULL, NULL);
+	while (window_release_oldest(world->window))
+		;
 	check(ring_free_blocks(world->ring) == BLOCKS, "%u blocks are free",
 	      ring_free_blocks(world->ring));
 	window_destroy(world->window);
@@ -703,6 +706,158 @@ static void test_mixed_policies(void)
 	point("when it has moved on, the others do");
 }
 
+/* ---- history ---- */
+
+static bool keeps_all(void *argument, const struct block *oldest)
+{
+	(void)argument;
+	(void)oldest;
+	return true;
+}
+
+static uint32_t world_retained(const struct world *world)
+{
+	uint64_t bytes;
+
+	return window_retained(world->window, &bytes);
+}
+
+/* As test_drop(). @dropped: out: bytes that the stalled client lost */
+static void run_with_history(bool history, uint64_t *dropped)
+{
+	struct world world;
+
+	world_begin(&world, LAG_POLICY_DROP, LOW_WATER);
+	if (history)
+		window_set_keeper(world.window, keeps_all, NULL);
+	/* Some for the history, while no client is there. */
+	for (uint32_t i = 0; i < BLOCKS - LOW_WATER; i++)
+		world_push(&world);
+	world_join(&world);
+	world_join(&world);
+	for (uint32_t i = 0; i < 4 * BLOCKS; i++) {
+		world_make_room(&world);
+		check(ring_free_blocks(world.ring) > LOW_WATER, "%u blocks are free",
+		      ring_free_blocks(world.ring));
+		world_push(&world);
+		world_offer(&world);
+		world_run(&world);
+	}
+	check(!world.client[READING]->stats.drops, "the reading client lost something");
+	*dropped = world.client[STALLED]->stats.dropped_bytes;
+	world_end(&world);
+}
+
+static void test_history_drop(void)
+{
+	uint64_t with, without;
+
+	run_with_history(false, &without);
+	run_with_history(true, &with);
+	check(with == without && with, "%" PRIu64 " bytes, without history %" PRIu64, with,
+	      without);
+	point("history: a stalled client loses as much as without it");
+}
+
+static void test_history_first(void)
+{
+	struct world world;
+
+	world_begin(&world, LAG_POLICY_DISCONNECT, LOW_WATER);
+	world_only_offer(&world);
+	window_set_keeper(world.window, keeps_all, NULL);
+	for (uint32_t i = 0; i < 20; i++)
+		world_push(&world);
+	world_join(&world);
+	for (uint32_t i = 0; i < 4; i++)
+		world_push(&world);
+	world_make_room(&world);
+	check(ring_free_blocks(world.ring) == 2 * LOW_WATER + 1 && world_retained(&world) == 11,
+	      "%u free, %u kept", ring_free_blocks(world.ring), world_retained(&world));
+	check(world.client[STALLED]->state == CLIENT_STREAMING && !world.again[STALLED],
+	      "the client was touched");
+	world_make_room(&world);
+	check(world_retained(&world) == 11, "%u kept", world_retained(&world));
+	point("history: it gives way first, some blocks at a time, and no more than that");
+
+	for (int i = 0; i < 4 && world.client[STALLED]->state == CLIENT_STREAMING; i++) {
+		while (ring_free_blocks(world.ring) > LOW_WATER)
+			world_push(&world);
+		check(world_retained(&world) || window_length(world.window) >= BLOCKS - LOW_WATER,
+		      "%u kept", world_retained(&world));
+		world_make_room(&world);
+	}
+	check(world.client[STALLED]->leave == LEAVE_TOO_SLOW, "not disconnected");
+	world_kick_all(&world);
+	world_end(&world);
+	point("history: then the lag policy applies");
+}
+
+static void test_history_block(void)
+{
+	struct world world;
+
+	world_begin(&world, LAG_POLICY_BLOCK, LOW_WATER);
+	world_only_offer(&world);
+	window_set_keeper(world.window, keeps_all, NULL);
+	for (uint32_t i = 0; i < BLOCKS - LOW_WATER; i++)
+		world_push(&world);
+	world_join(&world);
+	world_make_room(&world);
+	check(ring_free_blocks(world.ring) == 2 * LOW_WATER + 1, "%u free",
+	      ring_free_blocks(world.ring));
+	for (uint32_t i = 0; i < 2 * BLOCKS && ring_free_blocks(world.ring); i++) {
+		world_push(&world);
+		world_make_room(&world);
+	}
+	check(!world_retained(&world) && window_length(world.window) == BLOCKS,
+	      "%u kept, %u needed", world_retained(&world), window_length(world.window));
+	check(world.client[STALLED]->state == CLIENT_STREAMING &&
+		      !world.client[STALLED]->stats.drops,
+	      "it lost something");
+	world_kick_all(&world);
+	world_end(&world);
+	point("history: it gives way also where all clients block, up to the last block");
+}
+
+/* A client that begins in the past, in the group with a rule; one that is there from the start, too. */
+static void test_history_rules(const struct client_settings *settings, const char *title)
+{
+	const struct history_place place = { .sequence = 1 };
+	struct other_group other;
+	struct world world;
+	struct client *later;
+
+	world_begin_mixed(&world, &other, LAG_POLICY_DROP, settings);
+	window_set_keeper(world.window, keeps_all, NULL);
+	world_push_and_offer(&world, 6);
+	window_advance(world.window, &world.client[READING]->cursor, 6 * (uint64_t)BLOCK_SIZE);
+	world_push_and_offer(&world, 3);
+	later = clientpair_join_at(&other.group, SMALL_BUFFER, &world.peer[LATER], &place);
+	world.client[LATER] = later;
+	world.clients++;
+	world_push_and_offer(&world, 1);
+	check_sequences(&world, 0, 9);
+	check(later->cursor.sequence == 1 && !later->stats.drops, "it is at %" PRIu64,
+	      later->cursor.sequence);
+	window_advance(world.window, &later->cursor, 5 * (uint64_t)BLOCK_SIZE);
+	world_push_and_offer(&world, 4);
+	check(later->cursor.sequence == 6 && !later->stats.drops, "it is at %" PRIu64,
+	      later->cursor.sequence);
+	check(world.client[READING]->cursor.sequence >= 12, "the other one is at %" PRIu64,
+	      world.client[READING]->cursor.sequence);
+	point("%s: a client in history is spared, the others are not", title);
+
+	window_advance(world.window, &later->cursor, 8 * (uint64_t)BLOCK_SIZE);
+	client_send(later);
+	world_push_and_offer(&world, 4);
+	check(!later->stats.drops, "it lost something");
+	world_push_and_offer(&world, 1);
+	check(later->stats.drops == 1, "%" PRIu64 " drops", later->stats.drops);
+	world_end_mixed(&world);
+	point("%s: when it has caught up once, it is as the others", title);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -721,5 +876,12 @@ int main(void)
 	test_limit_age();
 	test_latest();
 	test_mixed_policies();
+	test_history_drop();
+	test_history_first();
+	test_history_block();
+	test_history_rules(&(struct client_settings){ .lag_policy = LAG_POLICY_DROP,
+						      .lag_limit.bytes = 2 * (uint64_t)BLOCK_SIZE },
+			   "lag-limit");
+	test_history_rules(&(struct client_settings){ .lag_policy = LAG_POLICY_LATEST }, "latest");
 	return tap_end();
 }
