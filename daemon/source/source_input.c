@@ -421,8 +421,10 @@ static void input_read(evutil_socket_t fd, short what, void *argument)
 		}
 		n = readv(fd, space, count);
 		if (n < 0) {
+			int error = errno;
+
 			filler_ready(input->filler);
-			input_read_failed(input, errno);
+			input_read_failed(input, error);
 			break;
 		}
 		if (n == 0) {

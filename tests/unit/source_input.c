@@ -86,6 +86,7 @@ static void all_taken(void *argument)
 {
 	(void)argument;
 	world.readies++;
+	errno = EPIPE; /* as after a send to a client that is gone */
 }
 
 static size_t whole_ring(void *argument)
@@ -494,6 +495,25 @@ static void pass_fifo(const char *path, size_t from, size_t to)
 	write_bytes(fd, from, to);
 	run_until_bytes(to);
 	close(fd);
+}
+
+/* As much as one readv() takes, so that the next one finds nothing, when the blocks are not sent yet. */
+static void test_fifo_and_clients(void)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/clients", directory);
+	make_fifo(path);
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	fd = open_writer(path);
+	write_bytes(fd, 0, (BLOCKS - 1) * BLOCK_SIZE);
+	run_until_bytes((BLOCKS - 1) * BLOCK_SIZE);
+	check(world.readies == 1, "%" PRIu32 " times ready", world.readies);
+	input_test_world_end();
+	close(fd);
+	check(!strstr(world.log.text, strerror(EPIPE)), "%s", world.log.text);
+	point("an error of a client is not taken for one of the input");
 }
 
 static void test_fifo_made_anew(void)
@@ -1690,6 +1710,7 @@ int main(void)
 	test_fifo();
 	test_file();
 	test_terminal();
+	test_fifo_and_clients();
 	test_fifo_made_anew();
 	test_input_missing();
 	test_file_followed();
