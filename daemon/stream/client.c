@@ -361,8 +361,8 @@ static bool client_begin_preamble(struct client *client)
 	return !preamble || client->preamble_is_late || client_take_preamble(client);
 }
 
-/* Prepare the metadata, at once, so that whatever the client loses from now on is a gap behind this frame. */
-static void client_begin_metadata(struct client *client)
+/* Prepare the metadata of the next block, and note where it is due again. */
+static void client_set_metadata_aside(struct client *client)
 {
 	const struct stream_frames *frames = client->group->frames;
 	uint32_t epoch = client_epoch(client);
@@ -400,8 +400,9 @@ static bool client_enter(struct client *client, const struct history_place *plac
 		window_leave(group->window, &client->cursor);
 		return false;
 	}
+	/* At once, so that whatever the client loses from now on is a gap behind this frame. */
 	if (client->cursor.framed)
-		client_begin_metadata(client);
+		client_set_metadata_aside(client);
 	return true;
 }
 
@@ -418,7 +419,6 @@ static void client_set_preamble_aside(struct client *client)
 /* Between two blocks: prepare what belongs there, if anything does. @first: the next block, or NULL */
 static void client_prepare_aside(struct client *client, const struct block *first)
 {
-	const struct stream_frames *frames = client->group->frames;
 	bool framed = client->cursor.framed;
 
 	if (client->end_sent || client_aside_is_left(&client->aside) ||
@@ -427,13 +427,12 @@ static void client_prepare_aside(struct client *client, const struct block *firs
 	if (client->preamble_is_late && first)
 		client_take_preamble(client); /* a file, which needs no memory */
 	if (framed && client->cursor.sequence >= client->metadata_due) {
-		client->metadata_due = CLIENT_NOT_DUE;
-		client_set_aside(client, FRAME_METADATA, frames->epoch, frames->metadata);
+		client_set_metadata_aside(client);
 	} else if (client->preamble) {
 		client_set_preamble_aside(client);
 	} else if (framed && client->state == CLIENT_FINISHING && !client->end_sent && !first) {
 		client->end_sent = true;
-		client_set_aside(client, FRAME_END, frames->epoch, NULL);
+		client_set_aside(client, FRAME_END, client->group->frames->epoch, NULL);
 	}
 }
 
@@ -443,6 +442,16 @@ static struct block *client_next_block(const struct client *client)
 	return client->end_sent ? NULL : window_block(client->group->window, &client->cursor);
 }
 
+/* Return how many blocks may be sent together: none behind a place where metadata is due. */
+static uint32_t client_most_blocks(const struct client *client)
+{
+	uint64_t before_metadata = client->metadata_due - client->cursor.sequence;
+
+	if (client->metadata_due <= client->cursor.sequence || before_metadata > ZEROCOPY_BLOCKS)
+		return ZEROCOPY_BLOCKS;
+	return (uint32_t)before_metadata;
+}
+
 /* Send blocks, up to @max_bytes. Return: as zerocopy_send(). */
 static ssize_t client_send_blocks(struct client *client, struct block *first, uint64_t max_bytes)
 {
@@ -450,7 +459,8 @@ static ssize_t client_send_blocks(struct client *client, struct block *first, ui
 	struct zerocopy_request request = {
 		.first = first,
 		.offset = client->cursor.offset,
-		.blocks = window_run(window, &client->cursor, ZEROCOPY_BLOCKS, max_bytes),
+		.blocks =
+			window_run(window, &client->cursor, client_most_blocks(client), max_bytes),
 		.max_bytes = max_bytes,
 		.framed = client->cursor.framed,
 	};
