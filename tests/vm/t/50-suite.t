@@ -42,6 +42,7 @@ declare -A left_out=(
 	[61-frames]="commands and FIFOs as sources; 52-mishaps has frames of a device"
 	[66-preamble]="commands and FIFOs as sources"
 	[69-client-input]="what clients send, which a device does not take"
+	[67-history]="commands and FIFOs as sources"
 	[62-readers]="other programs that read frames"
 	[72-events]="the control socket, and commands as sources"
 )
