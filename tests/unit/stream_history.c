@@ -37,7 +37,7 @@ static struct world {
 	uint64_t begin_ns; /* when blocks with an age of 0 are captured */
 } world;
 
-static void world_begin(struct lag_limit retain, uint64_t preamble)
+static void history_world_begin(struct lag_limit retain, uint64_t preamble)
 {
 	memset(&world, 0, sizeof(world));
 	world.settings.name = stream_name_text;
@@ -57,7 +57,7 @@ static void world_begin(struct lag_limit retain, uint64_t preamble)
 	world.begin_ns = clock_monotonic_ns();
 }
 
-static void world_end(void)
+static void history_world_end(void)
 {
 	stream_history_close(&world.history);
 	window_destroy(world.window);
@@ -69,14 +69,14 @@ static void world_end(void)
 	event_base_free(world.base);
 }
 
-static void world_retain(struct lag_limit retain)
+static void history_world_retain(struct lag_limit retain)
 {
 	world.settings.retain = retain;
 	stream_history_adapt(&world.history);
 }
 
 /* @age_ns: at world.begin_ns */
-static void world_push_aged(uint32_t length, uint64_t age_ns)
+static void history_world_push_aged(uint32_t length, uint64_t age_ns)
 {
 	struct block *block = ring_take(world.ring);
 
@@ -91,13 +91,13 @@ static void world_push_aged(uint32_t length, uint64_t age_ns)
 	window_push(world.window, block);
 }
 
-static void world_push(uint32_t blocks, uint32_t length)
+static void history_world_push(uint32_t blocks, uint32_t length)
 {
 	for (uint32_t i = 0; i < blocks; i++)
-		world_push_aged(length, 0);
+		history_world_push_aged(length, 0);
 }
 
-static uint32_t world_retained(void)
+static uint32_t history_world_retained(void)
 {
 	uint64_t bytes;
 
@@ -144,7 +144,7 @@ static void test_empty(void)
 {
 	struct cursor slow = { 0 };
 
-	world_begin((struct lag_limit){ 0 }, 0);
+	history_world_begin((struct lag_limit){ 0 }, 0);
 	expect_place("live", 0);
 	expect_place("oldest", 0);
 	expect_place("-1M", 0);
@@ -154,18 +154,18 @@ static void test_empty(void)
 	      "oldest %" PRIx32 ":%" PRIu64, answer.oldest.epoch, answer.oldest.sequence);
 	point("before the first block every client begins with it");
 
-	world_push(4, 100);
-	check(!world_retained(), "%u retained", world_retained());
+	history_world_push(4, 100);
+	check(!history_world_retained(), "%u retained", history_world_retained());
 	expect_place("oldest", 4);
 	expect_place("-1M", 4);
 	window_join(world.window, &slow);
-	world_push(4, 100);
+	history_world_push(4, 100);
 	expect_place("oldest", 4);
 	expect_place("-150", 6);
 	expect_place("live", 8);
 	window_leave(world.window, &slow);
 	expect_place("oldest", 8);
-	world_end();
+	history_world_end();
 	point("without retain there is what other clients still need");
 }
 
@@ -186,14 +186,14 @@ static uint64_t naive_place(uint64_t bytes)
 
 static void test_sizes(void)
 {
-	world_begin((struct lag_limit){ .bytes = 1000 }, 0);
-	world_push(10, 300);
-	check(world_retained() == 4, "%u blocks", world_retained());
-	world_push(1, 1);
-	check(world_retained() == 5, "%u blocks", world_retained());
-	world_push(1, 99);
-	check(world_retained() == 5 && window_oldest(world.window) == 7, "%u blocks",
-	      world_retained());
+	history_world_begin((struct lag_limit){ .bytes = 1000 }, 0);
+	history_world_push(10, 300);
+	check(history_world_retained() == 4, "%u blocks", history_world_retained());
+	history_world_push(1, 1);
+	check(history_world_retained() == 5, "%u blocks", history_world_retained());
+	history_world_push(1, 99);
+	check(history_world_retained() == 5 && window_oldest(world.window) == 7, "%u blocks",
+	      history_world_retained());
 	point("retain = SIZE: each block with one of the last bytes is kept, and no other");
 
 	expect_place("oldest", 7);
@@ -206,7 +206,7 @@ static void test_sizes(void)
 	expect_place("-99", 11);
 	expect_place("-1", 11);
 	expect_place("live", 12);
-	world_end();
+	history_world_end();
 	point("-SIZE: the block with that byte before the end");
 }
 
@@ -214,12 +214,12 @@ static void test_random_sizes(void)
 {
 	struct dice dice = { .state = 3 };
 
-	world_begin((struct lag_limit){ .bytes = 1 << 20 }, 0);
+	history_world_begin((struct lag_limit){ .bytes = 1 << 20 }, 0);
 	for (int i = 0; i < 2000; i++) {
 		uint64_t bytes = dice_roll(&dice, 1, 1 << 20);
 		const struct client_start start = { .kind = CLIENT_START_BYTES, .bytes = bytes };
 
-		world_push(1, dice_roll(&dice, 1, BLOCK_SIZE));
+		history_world_push(1, dice_roll(&dice, 1, BLOCK_SIZE));
 		check(stream_history_find(&world.history, &start, &answer) == HISTORY_FOUND &&
 			      answer.place.sequence == naive_place(bytes),
 		      "-%" PRIu64 ": at %" PRIu64 ", expected %" PRIu64, bytes,
@@ -227,7 +227,7 @@ static void test_random_sizes(void)
 		check(window_oldest(world.window) == naive_place(1 << 20), "from %" PRIu64,
 		      window_oldest(world.window));
 	}
-	world_end();
+	history_world_end();
 	point("both agree with a search of all blocks");
 }
 
@@ -236,9 +236,9 @@ static void test_beyond_retain(void)
 {
 	struct cursor slow = { 0 };
 
-	world_begin((struct lag_limit){ .bytes = 1000 }, 0);
+	history_world_begin((struct lag_limit){ .bytes = 1000 }, 0);
 	window_join(world.window, &slow);
-	world_push(20, 100);
+	history_world_push(20, 100);
 	expect_place("oldest", 10);
 	expect_place("-1500", 10);
 	expect_resumed(world.frames.epoch, 3);
@@ -246,7 +246,7 @@ static void test_beyond_retain(void)
 	window_leave(world.window, &slow);
 	check(window_oldest(world.window) == 10, "from %" PRIu64, window_oldest(world.window));
 	check(resume(world.frames.epoch, 3) == HISTORY_GONE, "not gone");
-	world_end();
+	history_world_end();
 	point("what only a slow client needs is no history, but a client may resume there");
 }
 
@@ -269,10 +269,10 @@ static void test_times(void)
 {
 	uint64_t unit_us = clock_monotonic_ns() / 200000;
 
-	world_begin((struct lag_limit){ .microseconds = 60 * unit_us }, 0);
+	history_world_begin((struct lag_limit){ .microseconds = 60 * unit_us }, 0);
 	for (uint64_t age = 100; age; age--)
-		world_push_aged(100, age * unit_us * 1000);
-	check(world_retained() == 59, "%u blocks", world_retained());
+		history_world_push_aged(100, age * unit_us * 1000);
+	check(history_world_retained() == 59, "%u blocks", history_world_retained());
 	expect_place("oldest", 41);
 	expect_place_of_age(10 * unit_us, 91);
 	expect_place_of_age(unit_us * 3 / 2, 99);
@@ -280,31 +280,31 @@ static void test_times(void)
 	expect_place_of_age(70 * unit_us, 41);
 	expect_place_of_age(UINT64_MAX, 41);
 	expect_place_of_age(unit_us, 100);
-	world_end();
+	history_world_end();
 	point("retain = TIME and -TIME: the first block that is not older");
 }
 
-static void test_silence(void)
+static void test_silent_history(void)
 {
 	uint64_t give_up = clock_monotonic_ns() + PATIENCE_NS;
 
-	world_begin((struct lag_limit){ .microseconds = 300000 }, 0);
+	history_world_begin((struct lag_limit){ .microseconds = 300000 }, 0);
 	for (int i = 0; i < 50; i++)
-		world_push_aged(100, 0);
-	check(world_retained() == 50, "%u blocks", world_retained());
-	while (world_retained() && check(clock_monotonic_ns() < give_up, "blocks stay"))
+		history_world_push_aged(100, 0);
+	check(history_world_retained() == 50, "%u blocks", history_world_retained());
+	while (history_world_retained() && check(clock_monotonic_ns() < give_up, "blocks stay"))
 		event_base_loop(world.base, EVLOOP_ONCE);
 	check(clock_monotonic_ns() - world.begin_ns >= 300000000, "too early");
 	check(!evtimer_pending(&world.history.timer, NULL), "the timer goes on");
 	point("old blocks go although no other one comes, and then the timer rests");
 
 	world.begin_ns = clock_monotonic_ns();
-	world_push_aged(100, 0);
+	history_world_push_aged(100, 0);
 	while (clock_monotonic_ns() <= world.begin_ns + 300000000)
 		;
 	expect_place("oldest", 51);
-	check(world_retained() == 1, "released, so this shows nothing");
-	world_end();
+	check(history_world_retained() == 1, "released, so this shows nothing");
+	history_world_end();
 	point("nobody begins with one that is too old, even before the timer has come");
 }
 
@@ -314,14 +314,14 @@ static void test_resume(void)
 {
 	uint32_t first, second;
 
-	world_begin((struct lag_limit){ .bytes = 1000 }, 0);
+	history_world_begin((struct lag_limit){ .bytes = 1000 }, 0);
 	first = world.frames.epoch;
-	world_push(5, 100);
+	history_world_push(5, 100);
 	stream_frames_begin_epoch(&world.frames);
 	second = world.frames.epoch;
 	expect_resumed(first, 4);
 	check(resume(second, 4) == HISTORY_CONFLICT, "of the epoch that has no block yet");
-	world_push(10, 100);
+	history_world_push(10, 100);
 	check(window_oldest(world.window) == 5, "from %" PRIu64, window_oldest(world.window));
 	check(resume(first, 3) == HISTORY_GONE, "not gone");
 	check(answer.oldest.epoch == second && answer.oldest.sequence == 5,
@@ -337,7 +337,7 @@ static void test_resume(void)
 	check(resume(second, 15) == HISTORY_CONFLICT, "a block that has not come");
 	check(resume(second, UINT64_MAX) == HISTORY_CONFLICT, "a block that has not come");
 	check(resume(0, 7) == HISTORY_CONFLICT, "epoch 0");
-	world_end();
+	history_world_end();
 	point("EPOCH:SEQUENCE: the block after it, a conflict, or gone");
 }
 
@@ -345,10 +345,10 @@ static void test_epochs(void)
 {
 	uint32_t epoch[2 * FRAMES_RUNS];
 
-	world_begin((struct lag_limit){ .bytes = 1000 }, 0);
+	history_world_begin((struct lag_limit){ .bytes = 1000 }, 0);
 	for (uint64_t i = 0; i < 2 * FRAMES_RUNS; i++) {
 		epoch[i] = world.frames.epoch;
-		world_push(1, 100);
+		history_world_push(1, 100);
 		stream_frames_begin_epoch(&world.frames);
 		stream_frames_begin_epoch(&world.frames); /* one without a block */
 	}
@@ -362,7 +362,7 @@ static void test_epochs(void)
 	      "another next run");
 	check(stream_frames_next_run(&world.frames, 2 * FRAMES_RUNS - 1) == UINT64_MAX,
 	      "a run without a block");
-	world_end();
+	history_world_end();
 	point("epochs of blocks that are gone are remembered, but not without limit");
 }
 
@@ -370,17 +370,17 @@ static void test_forgotten_epoch(void)
 {
 	uint32_t first;
 
-	world_begin((struct lag_limit){ .bytes = (FRAMES_RUNS + 10) * 100 }, 0);
+	history_world_begin((struct lag_limit){ .bytes = (FRAMES_RUNS + 10) * 100 }, 0);
 	first = world.frames.epoch;
 	for (uint64_t i = 0; i < FRAMES_RUNS + 10; i++) {
-		world_push(1, 100);
+		history_world_push(1, 100);
 		stream_frames_begin_epoch(&world.frames);
 	}
 	expect_resumed(first, 0);
-	world_push(1, 100);
+	history_world_push(1, 100);
 	check(window_oldest(world.window) == 1, "from %" PRIu64, window_oldest(world.window));
 	check(resume(first, 0) == HISTORY_GONE, "its epoch is forgotten, but not gone");
-	world_end();
+	history_world_end();
 	point("a block that is there says its epoch itself; of a forgotten one nothing is claimed");
 }
 
@@ -388,17 +388,17 @@ static void test_forgotten_epoch(void)
 
 static void test_with_preamble(void)
 {
-	world_begin((struct lag_limit){ .bytes = 100000 }, 150);
-	world_push(5, 100);
+	history_world_begin((struct lag_limit){ .bytes = 100000 }, 150);
+	history_world_push(5, 100);
 	expect_place("oldest", 0);
 	stream_preamble_begin_run(&world.preamble);
 	expect_place("oldest", 0);
-	world_push(3, 100);
+	history_world_push(3, 100);
 	expect_place("oldest", 5);
 	expect_place("-250", 5);
 	expect_place("-200", 6);
 	expect_resumed(world.frames.epoch, 2);
-	world_end();
+	history_world_end();
 	point("with a preamble in bytes, only who resumes goes back beyond the last run");
 }
 
@@ -415,62 +415,63 @@ static void test_waiting_source(void)
 	struct cursor slow = { 0 };
 	struct block *taken[2];
 
-	world_begin((struct lag_limit){ .bytes = (uint64_t)BLOCKS * BLOCK_SIZE }, 0);
+	history_world_begin((struct lag_limit){ .bytes = (uint64_t)BLOCKS * BLOCK_SIZE }, 0);
 	ring_on_free(world.ring, 3, count_notice, NULL);
 	window_join(world.window, &slow);
-	world_push(BLOCKS - 2, 100);
+	history_world_push(BLOCKS - 2, 100);
 	taken[0] = ring_take(world.ring);
 	taken[1] = ring_take(world.ring);
 	window_advance(world.window, &slow, 1000);
-	check(world_retained() == 10 && !ring_free_blocks(world.ring), "%u retained",
-	      world_retained());
+	check(history_world_retained() == 10 && !ring_free_blocks(world.ring), "%u retained",
+	      history_world_retained());
 	for (int i = 0; i < 10; i++)
 		check(window_release_oldest(world.window), "block %d stays", i);
 	for (int i = 0; i < 10; i++)
-		world_push(1, 100);
+		history_world_push(1, 100);
 	check(!ring_take(world.ring), "a free block");
 	window_advance(world.window, &slow, 200);
-	check(ring_free_blocks(world.ring) == 2 && !world.notified && !world_retained(), "%u free",
-	      ring_free_blocks(world.ring));
+	check(ring_free_blocks(world.ring) == 2 && !world.notified && !history_world_retained(),
+	      "%u free", ring_free_blocks(world.ring));
 	window_advance(world.window, &slow, 500);
-	check(world.notified == 1 && ring_free_blocks(world.ring) == 3 && world_retained() == 4,
+	check(world.notified == 1 && ring_free_blocks(world.ring) == 3 &&
+		      history_world_retained() == 4,
 	      "%u times, %u free, %u retained", world.notified, ring_free_blocks(world.ring),
-	      world_retained());
+	      history_world_retained());
 	window_leave(world.window, &slow);
 	ring_put(world.ring, taken[0]);
 	ring_put(world.ring, taken[1]);
-	world_end();
+	history_world_end();
 	point("while the source waits, blocks are not kept; afterwards they are");
 }
 
-static void test_changes(void)
+static void test_changed_retain(void)
 {
 	unsigned int turns = 0;
 
-	world_begin((struct lag_limit){ .bytes = (uint64_t)BLOCKS * BLOCK_SIZE }, 0);
-	world_push(4000, 1000);
-	check(world_retained() == 4000, "%u blocks", world_retained());
-	world_retain((struct lag_limit){ .bytes = 1000000 });
+	history_world_begin((struct lag_limit){ .bytes = (uint64_t)BLOCKS * BLOCK_SIZE }, 0);
+	history_world_push(4000, 1000);
+	check(history_world_retained() == 4000, "%u blocks", history_world_retained());
+	history_world_retain((struct lag_limit){ .bytes = 1000000 });
 	expect_place("oldest", 3000);
-	world_push(1, 1000);
-	check(world_retained() == 4001, "%u blocks", world_retained());
-	while (world_retained() > 1000 && turns++ < 100)
+	history_world_push(1, 1000);
+	check(history_world_retained() == 4001, "%u blocks", history_world_retained());
+	while (history_world_retained() > 1000 && turns++ < 100)
 		event_base_loop(world.base, EVLOOP_ONCE);
-	check(world_retained() == 1000 && turns >= 3, "%u blocks after %u turns", world_retained(),
-	      turns);
-	world_push(1, 1000);
-	check(world_retained() == 1000, "%u blocks", world_retained());
+	check(history_world_retained() == 1000 && turns >= 3, "%u blocks after %u turns",
+	      history_world_retained(), turns);
+	history_world_push(1, 1000);
+	check(history_world_retained() == 1000, "%u blocks", history_world_retained());
 	point("less is kept at once for clients, and some blocks at a time are released");
 
-	world_retain((struct lag_limit){ 0 });
+	history_world_retain((struct lag_limit){ 0 });
 	event_base_loop(world.base, EVLOOP_ONCE);
-	check(!world_retained(), "%u blocks", world_retained());
-	world_push(10, 1000);
-	check(!world_retained(), "%u blocks", world_retained());
-	world_retain((struct lag_limit){ .bytes = 1 });
-	world_push(10, 1000);
-	check(world_retained() == 1, "%u blocks", world_retained());
-	world_end();
+	check(!history_world_retained(), "%u blocks", history_world_retained());
+	history_world_push(10, 1000);
+	check(!history_world_retained(), "%u blocks", history_world_retained());
+	history_world_retain((struct lag_limit){ .bytes = 1 });
+	history_world_push(10, 1000);
+	check(history_world_retained() == 1, "%u blocks", history_world_retained());
+	history_world_end();
 	point("nothing is kept any more, and something again");
 }
 
@@ -483,12 +484,12 @@ int main(void)
 	test_random_sizes();
 	test_beyond_retain();
 	test_times();
-	test_silence();
+	test_silent_history();
 	test_resume();
 	test_epochs();
 	test_forgotten_epoch();
 	test_with_preamble();
 	test_waiting_source();
-	test_changes();
+	test_changed_retain();
 	return tap_end();
 }
