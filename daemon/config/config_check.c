@@ -129,6 +129,12 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 		log_error("%s on-end = wait: expected an input that can be opened again", where);
 		return 1;
 	}
+	if (stream->on_demand && stream->input && !strcmp(stream->input, "-")) {
+		log_error("%s on-demand = yes: standard input cannot be stopped and started; "
+			  "expected input = exec:COMMAND, or another input",
+			  where);
+		return 1;
+	}
 	if (stream->pattern_form != PATTERN_OFFSETS && !stream->pattern) {
 		log_error("%s pattern-form: expected a pattern as the source", where);
 		return 1;

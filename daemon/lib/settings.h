@@ -128,6 +128,8 @@ struct stream_settings {
 	uint64_t stop_timeout;	       /* microseconds from SIGTERM to SIGKILL for a command */
 	uint64_t input_timeout;	       /* microseconds; 0: never */
 	uint64_t hold;		       /* clients */
+	bool on_demand;		       /* the source runs only while clients are there */
+	uint64_t linger;	       /* microseconds from the last client to the stop */
 	uint64_t flush;		       /* microseconds */
 	uint64_t low_water;	       /* blocks, or SETTING_AUTO */
 	struct lag_limit retain;       /* what is kept for clients that do not begin live */

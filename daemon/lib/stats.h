@@ -125,7 +125,8 @@ struct stream_stats {
 	uint64_t broken_records;
 	/* How often the source had to wait, because no block was free. */
 	uint64_t waits;
-	/* How often the source was opened again, and the monotonic time of its last block. */
+	/* How often the source was started, and opened again meanwhile; the monotonic time of its last block. */
+	uint64_t source_starts;
 	uint64_t source_restarts;
 	uint64_t last_block_ns; /* 0: none */
 	struct latency latency;

@@ -60,6 +60,9 @@ static const struct metric stream_counters[] = {
 	  IN(stream_stats, broken_records) },
 	{ "source_waits_total", "Number of times that the source waited because no block was free.",
 	  IN(stream_stats, waits) },
+	{ "source_starts_total",
+	  "Number of times that the source was started: with on-demand, each time for clients.",
+	  IN(stream_stats, source_starts) },
 	{ "source_restarts_total",
 	  "Number of times that the source was opened again: connected, restarted or plugged in.",
 	  IN(stream_stats, source_restarts) },
@@ -440,7 +443,8 @@ static bool choose_part(struct subjects *subjects, const struct names *names, en
 
 static void write_states(FILE *file, const struct names *names)
 {
-	static const char *const state[] = { "waiting", "holding", "running", "ending", "ended" };
+	static const char *const state[] = { "waiting", "holding", "idle",
+					     "running", "ending",  "ended" };
 
 	write_head(file, "dmacast_stream_", "state", "gauge",
 		   "1 for the current state, 0 for the others.");

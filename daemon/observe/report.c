@@ -278,6 +278,7 @@ static void append_stream(void *argument, const struct name_report *name)
 	add_member(&object, "state", json_string(name->generations ? name->newest.state : "ended"));
 	if (name->generations)
 		add_newest_stream(&object, &name->newest);
+	add_member(&object, "source_starts", report_number(stats->source_starts));
 	add_member(&object, "source_restarts", report_number(stats->source_restarts));
 	add_member(&object, "filled", report_filled(stats));
 	add_member(&object, "in_rate",

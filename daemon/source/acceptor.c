@@ -255,6 +255,12 @@ void acceptor_next(struct acceptor *acceptor)
 	acceptor_switch(acceptor->socket);
 }
 
+void acceptor_cancel(struct acceptor *acceptor)
+{
+	acceptor->waiting = false;
+	acceptor_switch(acceptor->socket);
+}
+
 void acceptor_close(struct acceptor *acceptor)
 {
 	struct acceptor_socket *socket;

@@ -3,7 +3,7 @@
  * Accepting producers, which connect to the daemon and write: one at a time. The others wait in the
  * queue of the listening socket, and the kernel keeps what they have sent, up to their socket buffers.
  *
- *   IDLE ─ acceptor_next() ─▶ WAITING ─ a producer connects ─▶ IDLE
+ *   IDLE ─ acceptor_next() ─▶ WAITING ─ a producer connects, acceptor_cancel() ─▶ IDLE
  *
  * Acceptors of the same address or path share one socket. A reload opens the successor of a stream before
  * the stream ends; producers that wait meanwhile go to the successor.
@@ -49,6 +49,9 @@ bool acceptor_is_listening(const struct input *input);
 
 /** acceptor_next() - accept one more producer, now or later, from the event loop. */
 void acceptor_next(struct acceptor *acceptor);
+
+/** acceptor_cancel() - undo acceptor_next(): let producers wait in the queue. */
+void acceptor_cancel(struct acceptor *acceptor);
 
 /** acceptor_close() - accept no more, and free @acceptor. NULL is allowed. */
 void acceptor_close(struct acceptor *acceptor);

@@ -21,6 +21,7 @@ struct filler {
 	struct block *block[FILLER_BLOCKS]; /* the first is being filled, others are empty */
 	unsigned int blocks;
 	bool handed_on; /* blocks since the last ready() */
+	bool is_silent; /* paused or stopped: it does not resume */
 	struct timeval flush;
 	struct event flush_timer;
 	struct event resume_event;
@@ -183,6 +184,8 @@ void filler_adapt(struct filler *filler)
 	filler->flush = clock_timeval(settings->flush);
 	if (event_pending(&filler->flush_timer, EV_TIMEOUT, NULL))
 		event_add(&filler->flush_timer, &filler->flush);
+	if (filler->is_silent)
+		return;
 	/* One more than the low-water mark, or the next block would call make_room() at once. */
 	ring_on_free(filler->ring, filler->low_water + 1, filler_ring_has_free, filler);
 }
@@ -410,9 +413,44 @@ size_t filler_budget(const struct filler *filler)
 
 static void filler_silence(struct filler *filler)
 {
+	filler->is_silent = true;
 	ring_on_free(filler->ring, 0, NULL, NULL);
 	event_del(&filler->flush_timer);
 	event_del(&filler->resume_event);
+}
+
+void filler_start(struct filler *filler)
+{
+	filler->is_silent = false;
+	filler_adapt(filler);
+}
+
+/* Forget a record that is not whole; nobody misses the rest of it. Return: its bytes. */
+static size_t filler_forget_rest(struct filler *filler)
+{
+	size_t bytes = filler->rest_length;
+
+	if (filler->blocks) {
+		bytes += filler->block[0]->length;
+		filler->block[0]->length = 0;
+	}
+	filler->rest_length = 0;
+	filler->is_split = false;
+	if (filler->has_records)
+		records_begin(&filler->records, 0);
+	return bytes;
+}
+
+size_t filler_pause(struct filler *filler)
+{
+	size_t dropped;
+
+	filler_silence(filler);
+	filler_flush(filler);
+	dropped = filler_forget_rest(filler);
+	filler_ready(filler);
+	filler_return_unused(filler, 0);
+	return dropped;
 }
 
 void filler_stop(struct filler *filler)

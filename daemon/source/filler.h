@@ -74,6 +74,17 @@ void filler_begin_run(struct filler *filler);
 /** filler_block_bytes() - return how many bytes a full block has: with `record-size`, whole records. */
 size_t filler_block_bytes(const struct filler *filler);
 
+/** filler_start() - undo filler_pause(). */
+void filler_start(struct filler *filler);
+
+/**
+ * filler_pause() - hand on what is there, with records: as far as they are whole, call ready(), and do not resume until
+ * filler_start().
+ *
+ * Return: number of bytes that were dropped because they are no whole record.
+ */
+size_t filler_pause(struct filler *filler);
+
 /** filler_stop() - hand on what is there, call ready(), and do not resume any more. */
 void filler_stop(struct filler *filler);
 

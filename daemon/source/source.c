@@ -36,6 +36,13 @@ void source_start(struct source *source)
 	source->type->start(source);
 }
 
+void source_pause(struct source *source)
+{
+	if (source->state == SOURCE_RUNNING)
+		source_note_end(source, "no client is left");
+	source->type->pause(source);
+}
+
 void source_stop(struct source *source)
 {
 	source->type->stop(source);

@@ -21,7 +21,7 @@ struct source;
 
 /* How a source is, for people and programs. */
 enum source_state {
-	SOURCE_WAITING,	   /* for `hold`, the next attempt, a device, a writer, or more of a file */
+	SOURCE_WAITING, /* for clients, the next attempt, a device, a writer, or more of a file */
 	SOURCE_CONNECTING, /* to a socket */
 	SOURCE_RUNNING,
 	SOURCE_SILENT, /* open, but no byte has come for SOURCE_SILENT_NS */
@@ -47,7 +47,7 @@ struct source_callbacks {
 	void (*ready)(void *argument);
 	/* Return how many bytes are worth making or reading before the next ready(); 0: none in this turn. */
 	size_t (*budget)(void *argument);
-	/* Optional: it was opened again; not for the next writer of a FIFO. */
+	/* Optional: it was opened again; not for the next writer of a FIFO, nor by source_start(). */
 	void (*restarted)(void *argument);
 	/* Optional: SOURCE_RUNNING has begun, after restarted() if that is called. */
 	void (*up)(void *argument);
@@ -78,8 +78,17 @@ struct source *source_open(struct event_base *base, const struct stream_settings
 			   struct ring *ring, const struct names *names,
 			   const struct source_callbacks *callbacks, void *argument);
 
-/** source_start() - begin to fill blocks. Once. */
+/** source_start() - begin to fill blocks; once, and again after each source_pause(). */
 void source_start(struct source *source);
+
+/**
+ * source_pause() - hand on what is there, and stop until source_start(), which begins a run.
+ *
+ * What the source produces meanwhile is not handed on later, except for producers that connect to it: these wait.
+ * A command is ended; if it has not by then, source_start() waits for that. The callback ended() still comes if a
+ * device goes away.
+ */
+void source_pause(struct source *source);
 
 /** source_stop() - hand on what is there and stop, without a call of ended(). May be repeated. */
 void source_stop(struct source *source);

@@ -3,9 +3,10 @@
  * The source that fills nothing itself: a DMA engine does, and the kernel says which block is full.
  *
  *   IDLE ─ start ─▶ READING ◀─▶ STARVED (no block can be spared)
- *                      │ device gone, stop()
- *                      ▼
- *                    ENDED
+ *     ▲                │  │
+ *     └──── pause() ───┘  │ device gone, stop()
+ *                         ▼
+ *                       ENDED
  *
  * A device that goes away is noticed in every state but ENDED.
  *
@@ -242,20 +243,40 @@ static void device_start(struct source *source)
 	event_active(&device->failed, EV_TIMEOUT, 0);
 }
 
-static void device_stop(struct source *source)
+/* Stop the engine, and hand on what is filled by now. */
+static void device_stop_engine(struct device_source *device)
 {
-	struct device_source *device = (struct device_source *)source;
 	struct ring_device_block filled[MAX_READ_BLOCKS];
 	bool was_running = device->state == DEVICE_READING || device->state == DEVICE_STARVED;
 	int count = 1;
 
 	ring_device_stop(device->ring);
-	/* Take what is filled by now. The engine needs no reserve any more. */
+	/* The engine needs no reserve any more. */
 	while (was_running && ring_free_blocks(device->ring) && count > 0) {
 		count = ring_device_read(device->ring, filled, MAX_READ_BLOCKS);
 		if (count > 0)
 			device_hand_on(device, filled, count);
 	}
+}
+
+/* The engine stands still, and poll() would report that as readable. */
+static void device_pause(struct source *source)
+{
+	struct device_source *device = (struct device_source *)source;
+
+	device_stop_engine(device);
+	event_del(&device->readable);
+	event_del(&device->resume);
+	event_del(&device->failed);
+	device->state = DEVICE_IDLE;
+	source_set_state(source, SOURCE_WAITING, false);
+}
+
+static void device_stop(struct source *source)
+{
+	struct device_source *device = (struct device_source *)source;
+
+	device_stop_engine(device);
 	device_set_ended(device);
 }
 
@@ -295,6 +316,7 @@ static void device_adapt(struct source *source)
 
 static const struct source_type device_type = {
 	.start = device_start,
+	.pause = device_pause,
 	.stop = device_stop,
 	.adapt = device_adapt,
 	.close = device_close,

@@ -9,7 +9,9 @@
  *                                 ▼
  *                             FOLLOWING (a regular file, with on-end = wait)
  *
- * A source that producers connect to is LISTENING instead of DIALING and RETRYING.
+ * A source that producers connect to is LISTENING instead of DIALING and RETRYING. pause() leads back to IDLE from
+ * every state but ENDED: what was open is closed, and the next start opens it again. It waits in RETRYING while the
+ * command of the former run ends.
  *
  * What can be opened without waiting skips DIALING. STARVED keeps the descriptor but does not watch
  * it, so that the sender feels the back-pressure. A path that is missing is RETRYING: inotify says when
@@ -177,13 +179,18 @@ static void input_close_acceptor(struct input_source *input)
 	input->acceptor = NULL;
 }
 
+static void input_cancel_dialer(struct input_source *input)
+{
+	if (input->dialer)
+		dialer_cancel(input->dialer);
+	input->dialer = NULL;
+}
+
 /* Close all that belongs to one connection or one run of a command. */
 static void input_close_all(struct input_source *input)
 {
 	input_close_descriptor(input);
-	if (input->dialer)
-		dialer_cancel(input->dialer);
-	input->dialer = NULL;
+	input_cancel_dialer(input);
 	input_close_acceptor(input);
 	if (input->command)
 		command_release(input->command);
@@ -559,6 +566,25 @@ static void input_check_options(const struct input_source *input, mode_t mode)
 			    terminal_speed(input->terminal));
 }
 
+/* Return: NULL, or why nothing can be read from such a file. */
+static const char *input_wrong_kind(const struct stat *status)
+{
+	return S_ISDIR(status->st_mode) ? "is a directory; expected a FIFO, file or device" : NULL;
+}
+
+/*
+ * Find out whether the path could be opened. To open it would let its writer begin, and to close it then would end
+ * that. Return: NULL, or why not.
+ */
+static const char *input_check_path(struct input_source *input)
+{
+	struct stat status;
+
+	input->missing = stat(input->input.argument, &status) ||
+			 faccessat(AT_FDCWD, input->input.argument, R_OK, AT_EACCESS);
+	return input->missing ? strerror(errno) : input_wrong_kind(&status);
+}
+
 /* Open standard input or a path. Return: NULL, or why not. */
 static const char *input_open_path(struct input_source *input)
 {
@@ -572,7 +598,7 @@ static const char *input_open_path(struct input_source *input)
 	input->missing = fd < 0;
 	if (fd < 0 || fstat(fd, &status))
 		return strerror(errno);
-	wrong = S_ISDIR(status.st_mode) ? "is a directory; expected a FIFO, file or device" : NULL;
+	wrong = input_wrong_kind(&status);
 	/* Standard input belongs to the shell, too. */
 	if (!wrong && S_ISCHR(status.st_mode) && input->input.kind == INPUT_PATH) {
 		terminal = terminal_claim(fd, status.st_rdev, input->settings->baud);
@@ -651,8 +677,7 @@ static void input_connected(void *argument, int fd, const char *error)
 
 	if (fd < 0)
 		input_log_retry(input, error); /* the dialer has the text */
-	dialer_cancel(input->dialer);
-	input->dialer = NULL;
+	input_cancel_dialer(input);
 	if (fd < 0) {
 		input_retry_later(input);
 		return;
@@ -697,8 +722,10 @@ static void input_open_again(struct input_source *input)
 {
 	const char *wrong;
 
-	if (input->command)
-		return; /* input_command_ended() follows */
+	if (input->command) {
+		input_set_state(input, INPUT_RETRYING); /* input_command_ended() follows */
+		return;
+	}
 	switch (input->input.kind) {
 	case INPUT_STDIN:
 	case INPUT_PATH:
@@ -754,10 +781,14 @@ static void input_start(struct source *source)
 {
 	struct input_source *input = (struct input_source *)source;
 
+	filler_start(input->filler);
 	if (input->fd >= 0)
 		input_watch(input);
 	else
 		input_open_again(input);
+	/* What has arrived at a port that something else had open meanwhile is old. */
+	if (input->terminal && input->settings->on_demand)
+		terminal_drop_input(input->terminal);
 }
 
 /* Let the command write while it ends: SIGPIPE would keep it from closing its files. */
@@ -770,18 +801,53 @@ static void input_drain_command(struct input_source *input)
 	input->fd = -1;
 }
 
-static void input_stop(struct source *source)
+/* Close what is open, and do not try again. */
+static void input_leave(struct input_source *input)
 {
-	struct input_source *input = (struct input_source *)source;
-
 	event_del(&input->retry);
-	input_close_acceptor(input);
+	input_cancel_dialer(input);
 	input_close_writer(input);
 	if (input->command) {
 		command_end(input->command, input->settings->stop_timeout);
 		input_drain_command(input);
 	}
 	input_close_descriptor(input);
+}
+
+/* Drop what a FIFO has now: a writer that keeps it open would let the next run begin with it. */
+static void input_drop_fifo(const struct input_source *input)
+{
+	char dropped[65536];
+	ssize_t n = 1;
+
+	for (size_t bytes = 0; n > 0 && bytes <= PIPE_BYTES; bytes += (size_t)n)
+		n = read(input->fd, dropped, sizeof(dropped));
+}
+
+static void input_pause(struct source *source)
+{
+	struct input_source *input = (struct input_source *)source;
+
+	if (input->state == INPUT_ENDED)
+		return;
+	if (input->fd >= 0 && input->is_fifo)
+		input_drop_fifo(input);
+	input_leave(input);
+	if (input->acceptor)
+		acceptor_cancel(input->acceptor);
+	if (input->was_open && clock_monotonic_ns() - input->opened_ns >= BACKOFF_STEADY_NS)
+		backoff_reset(&input->backoff);
+	input->was_open = false;
+	input_set_state(input, INPUT_IDLE);
+	filler_pause(input->filler);
+}
+
+static void input_stop(struct source *source)
+{
+	struct input_source *input = (struct input_source *)source;
+
+	input_close_acceptor(input);
+	input_leave(input);
 	input_set_state(input, INPUT_ENDED);
 	filler_stop(input->filler);
 }
@@ -845,6 +911,7 @@ static void input_close(struct source *source)
 
 static const struct source_type input_type = {
 	.start = input_start,
+	.pause = input_pause,
 	.stop = input_stop,
 	.is_busy = input_is_busy,
 	.kill = input_kill,
@@ -898,7 +965,9 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 	if (input->input.kind == INPUT_STDIN ||
 	    (input->input.kind == INPUT_PATH && !input_is_claimed(input))) {
 		input_watch_path(input);
-		wrong = input_open_path(input);
+		wrong = settings->on_demand && input->input.kind == INPUT_PATH
+				? input_check_path(input)
+				: input_open_path(input);
 		if (wrong && input->missing && input->reopens)
 			input_log_missing(input, wrong);
 		else if (wrong)

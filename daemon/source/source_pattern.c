@@ -2,7 +2,7 @@
 /*
  * The pattern source: checkable data (pattern.h) at a chosen rate. It is paced by the clock, from
  * the moment it started or last found a free block again: it does not make up for what it could not
- * make while the ring was full or while this process did not run.
+ * make while the ring was full or paused, or while this process did not run. Its offsets go on after a pause.
  */
 #include "source/source_type.h"
 
@@ -142,7 +142,17 @@ static void pattern_resume(void *argument)
 
 static void pattern_start(struct source *source)
 {
+	filler_start(((struct pattern_source *)source)->filler);
 	pattern_resume(source);
+}
+
+static void pattern_pause(struct source *source)
+{
+	struct pattern_source *pattern = (struct pattern_source *)source;
+
+	event_del(&pattern->timer);
+	source_set_state(source, SOURCE_WAITING, false);
+	pattern->offset -= filler_pause(pattern->filler);
 }
 
 static void pattern_stop(struct source *source)
@@ -170,6 +180,7 @@ static void pattern_close(struct source *source)
 
 static const struct source_type pattern_type = {
 	.start = pattern_start,
+	.pause = pattern_pause,
 	.stop = pattern_stop,
 	.adapt = pattern_adapt,
 	.close = pattern_close,

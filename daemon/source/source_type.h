@@ -8,6 +8,7 @@
 
 struct source_type {
 	void (*start)(struct source *source);
+	void (*pause)(struct source *source);
 	void (*stop)(struct source *source);
 	bool (*is_busy)(const struct source *source); /* optional, as kill */
 	void (*kill)(struct source *source);

@@ -98,6 +98,11 @@ uint64_t terminal_speed(const struct terminal *terminal)
 	return terminal->speed;
 }
 
+void terminal_drop_input(const struct terminal *terminal)
+{
+	ioctl(terminal->fd, TCFLSH, TCIFLUSH); /* fails if it was unplugged */
+}
+
 bool terminal_is_claimed(dev_t device)
 {
 	const struct terminal *terminal;

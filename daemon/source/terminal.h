@@ -22,6 +22,9 @@ struct terminal *terminal_claim(int fd, dev_t device, uint64_t baud);
 /** terminal_speed() - return the speed in bit/s that the driver has set. */
 uint64_t terminal_speed(const struct terminal *terminal);
 
+/** terminal_drop_input() - drop what has arrived and was not read. */
+void terminal_drop_input(const struct terminal *terminal);
+
 /** terminal_is_claimed() - return true if a source of this process has the terminal @device. */
 bool terminal_is_claimed(dev_t device);
 

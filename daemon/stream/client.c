@@ -83,8 +83,11 @@ static void client_set_state(struct client *client, enum client_state state)
 		  client->peer_text, state_word[state], state_word[client->state]);
 	if (client->state == CLIENT_STREAMING && client->forwards_input)
 		client_end_forwarding(client);
-	if (client_is_active(client) && state > CLIENT_FINISHING)
+	if (client_is_active(client) && state > CLIENT_FINISHING) {
 		window_leave(client->group->window, &client->cursor);
+		if (client->group->callbacks->inactive)
+			client->group->callbacks->inactive(client->group->argument);
+	}
 	client->state = state;
 }
 

@@ -68,6 +68,8 @@ struct client_callbacks {
 				   enum zerocopy_copy_state now);
 	/* Optional: a client under lag-policy = block has sent something. No client may be touched here. */
 	void (*progressed)(void *argument);
+	/* Optional: the client gets no blocks any more; once. No client may be touched here. */
+	void (*inactive)(void *argument);
 	/* The peer has shut down its sending side; at most once. Its process may be gone. */
 	void (*half_closed)(void *argument, struct client *client);
 	/* The client is GONE. It may be freed, but not within this call. */

@@ -53,9 +53,6 @@
 /* Upper bound for the clients that are freed in one turn of the event loop. */
 #define MAX_REAPED 500
 
-/* Time from the client that meets `hold` until the clients are counted, in microseconds. */
-#define HOLD_SETTLE_US 200000
-
 static void stream_schedule_deferred(struct stream *stream)
 {
 	static const struct timeval at_once;
@@ -81,7 +78,7 @@ static void stream_run_queue(struct stream *stream)
 
 static void stream_set_state(struct stream *stream, enum stream_state state)
 {
-	assert(state > stream->state);
+	assert(state > stream->state || (state == STREAM_IDLE && stream->state == STREAM_RUNNING));
 	stream->state = state;
 }
 
@@ -303,6 +300,7 @@ static void stream_finish_clients(struct stream *stream)
 	struct section *section;
 
 	stream_set_state(stream, STREAM_ENDING);
+	stream_demand_end(&stream->demand);
 	stream->lag.wants_room = false;
 	TAILQ_FOREACH (section, &stream->sections, entry)
 		section_finish_clients(section);
@@ -310,13 +308,18 @@ static void stream_finish_clients(struct stream *stream)
 	stream_end_if_empty(stream);
 }
 
+static void stream_begin_epoch(struct stream *stream)
+{
+	if (stream_frames_begin_epoch(&stream->frames))
+		stream_metadata_changed(stream);
+}
+
 static void stream_source_restarted(void *argument)
 {
 	struct stream *stream = argument;
 
 	stream->stats->source_restarts++;
-	if (stream_frames_begin_epoch(&stream->frames))
-		stream_metadata_changed(stream);
+	stream_begin_epoch(stream);
 }
 
 static void stream_source_up(void *argument)
@@ -356,76 +359,46 @@ static void stream_source_idle(void *argument)
 	stream_end_if_empty(argument);
 }
 
-static void stream_run_source(struct stream *stream)
+static void stream_demand_met(void *argument)
 {
-	evtimer_del(&stream->hold_timer);
+	struct stream *stream = argument;
+
+	/* Each start is a run of its own. */
+	if (stream->state == STREAM_IDLE)
+		stream_begin_epoch(stream);
+	if (stream->settings->on_demand)
+		log_limited(&stream->start_log, LOG_LEVEL_INFO,
+			    "stream %s: starting the source for %" PRIu64 " clients",
+			    stream->settings->name, stream->demand.active);
+	stream->stats->source_starts++;
 	stream_set_state(stream, STREAM_RUNNING);
 	source_start(stream->source);
 }
 
-static bool stream_is_ready_to_run(const struct stream *stream)
-{
-	return stream->state == STREAM_HOLDING && stream->started &&
-	       stream->clients >= stream->settings->hold;
-}
-
-/* Return what stream_crowd_alive() does, for all sections. */
-static uint64_t stream_alive(const struct stream *stream, uint64_t *next_proof_ns)
-{
-	const struct section *section;
-	uint64_t alive = 0, proof_ns;
-
-	*next_proof_ns = 0;
-	TAILQ_FOREACH (section, &stream->sections, entry) {
-		alive += stream_crowd_alive(&section->crowd, &proof_ns);
-		if (proof_ns && (!*next_proof_ns || proof_ns < *next_proof_ns))
-			*next_proof_ns = proof_ns;
-	}
-	return alive;
-}
-
-/* Count the clients that are known to be alive. If others may be, count again when that is known of them. */
-static void stream_check_hold(struct stream *stream)
-{
-	uint64_t next_proof_ns, now_ns, delay_us;
-	struct timeval delay;
-
-	if (!stream_is_ready_to_run(stream))
-		return;
-	if (stream_alive(stream, &next_proof_ns) >= stream->settings->hold) {
-		stream_run_source(stream);
-	} else if (next_proof_ns) {
-		now_ns = clock_monotonic_ns();
-		delay_us = next_proof_ns > now_ns ? (next_proof_ns - now_ns) / 1000 + 1 : 0;
-		delay = clock_timeval(delay_us);
-		evtimer_add(&stream->hold_timer, &delay);
-	}
-}
-
-static void stream_hold_due(evutil_socket_t fd, short what, void *argument)
+static void stream_demand_over(void *argument)
 {
 	struct stream *stream = argument;
 
-	(void)fd;
-	(void)what;
-	stream->hold_settling = false;
-	stream_check_hold(stream);
+	source_pause(stream->source);
+	stream->lag.wants_room = false;
+	stream->lag.blocked = false;
+	stream_run_begins(stream);
+	stream_set_state(stream, STREAM_IDLE);
+	log_limited(&stream->pause_log, LOG_LEVEL_INFO,
+		    "stream %s: no client is left; stopping the source until one comes",
+		    stream->settings->name);
 }
 
-/* With `hold`, wait a moment first: a client that only tests the port is gone by then. */
+static const struct stream_demand_callbacks demand_callbacks = {
+	.met = stream_demand_met,
+	.over = stream_demand_over,
+};
+
+/* Let the source run as soon as clients want it. */
 static void stream_start_source(struct stream *stream)
 {
-	static const struct timeval settle = { .tv_usec = HOLD_SETTLE_US };
-
-	if (!stream_is_ready_to_run(stream) || stream->hold_settling)
-		return;
-	if (!stream->settings->hold) {
-		stream_run_source(stream);
-		return;
-	}
-	stream->hold_settling = evtimer_add(&stream->hold_timer, &settle) == 0;
-	if (!stream->hold_settling)
-		stream_check_hold(stream);
+	if (stream->started && stream->state == STREAM_HOLDING)
+		stream_demand_begin(&stream->demand);
 }
 
 /* ---- clients come and go ---- */
@@ -454,6 +427,11 @@ static void client_gone(void *argument, struct client *client)
 	stream_schedule_deferred(stream);
 }
 
+static void client_inactive(void *argument)
+{
+	stream_demand_leave(&stream_of(argument)->demand);
+}
+
 static void client_half_closed(void *argument, struct client *client)
 {
 	struct section *section = argument;
@@ -462,6 +440,7 @@ static void client_half_closed(void *argument, struct client *client)
 }
 
 static const struct client_callbacks client_callbacks = {
+	.inactive = client_inactive,
 	.half_closed = client_half_closed,
 	.requeue = client_requeue,
 	.copy_state_changed = client_copy_state_changed,
@@ -492,9 +471,9 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 	section->stats->joined++;
 	stream_set_budget(stream);
 	stream_journal_joined(&stream->journal, client, stream->clients);
+	stream_demand_join(&stream->demand);
 	/* It may have closed already: while many do that, the next one needs its place. */
 	client_check_input(client);
-	stream_start_source(stream);
 }
 
 static void stream_endpoint_changed(void *argument, enum listener_change change,
@@ -844,7 +823,8 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 	stream_journal_init(&stream->journal, base, stream->settings);
 	stream_events_init(&stream->events, callbacks->watch, stream->settings->name);
 	stream->deferred = evtimer_new(base, stream_run_deferred, stream);
-	evtimer_assign(&stream->hold_timer, base, stream_hold_due, stream);
+	stream_demand_init(&stream->demand, base, stream->settings, &stream->sections,
+			   &demand_callbacks, stream);
 	evtimer_assign(&stream->section_timer, base, stream_sections_due, stream);
 	stream->retry = evtimer_new(base, stream_retry_due, stream);
 	stream->window = window_create((uint32_t)stream_settings_blocks(settings));
@@ -994,7 +974,7 @@ void stream_adapt(struct stream *stream, struct stream_settings *wanted, uint64_
 		source_adapt(stream->source);
 	if (stream->state == STREAM_RUNNING)
 		stream_make_room(stream);
-	stream_start_source(stream);
+	stream_demand_adapt(&stream->demand);
 }
 
 void stream_retry_device(struct stream *stream)
@@ -1019,7 +999,10 @@ void stream_start(struct stream *stream)
 	if (stream->started || stream_is_ending(stream))
 		return;
 	stream->started = true;
-	if (stream->settings->hold)
+	if (stream->settings->on_demand)
+		log_info("stream %s: on demand; the source starts when clients are there",
+			 stream->settings->name);
+	else if (stream->settings->hold)
 		log_info("stream %s: holding until %" PRIu64 " clients have joined",
 			 stream->settings->name, stream->settings->hold);
 	stream_start_source(stream);
@@ -1031,7 +1014,6 @@ void stream_stop(struct stream *stream)
 		return;
 	stream_unwatch_device(stream);
 	evtimer_del(stream->retry);
-	evtimer_del(&stream->hold_timer);
 	if (stream->source)
 		source_stop(stream->source);
 	stream_finish_clients(stream);
@@ -1106,7 +1088,7 @@ void stream_close(struct stream *stream)
 	stream_journal_flush(&stream->journal);
 	stream_events_close(&stream->events);
 	stream_unwatch_device(stream);
-	evtimer_del(&stream->hold_timer);
+	stream_demand_end(&stream->demand);
 	evtimer_del(&stream->section_timer);
 	while ((section = TAILQ_FIRST(&stream->sections)))
 		stream_drop_section(stream, section);

@@ -2,12 +2,14 @@
 /*
  * A stream: one source, its ring, the window of blocks that clients still need, endpoints and clients.
  *
- *   WAITING ─ device opened ─▶ HOLDING ─ enough clients ─▶ RUNNING
- *       └──────────────────────────┴────────────┬────────────┘
+ *   WAITING ─ device opened ─▶ HOLDING ─ enough clients ─▶ RUNNING ─ on-demand: no client ─▶ IDLE
+ *       │                          │                        │    ◀────── enough clients ─────── │
+ *       └──────────────────────────┴────────────┬───────────┴───────────────────────────────────┘
  *                         source ends, device gone, stream_stop()
  *                                               ▼
  *                                             ENDING ─ no client, no command ─▶ ENDED
  *
+ * IDLE is no end: endpoints, ring and totals stay, and each start of the source is a run with an epoch of its own.
  * A stream starts in HOLDING, or in WAITING if its device is missing. When a device is gone, its ring
  * must stay until the last send from it is complete. So the stream ends as on every other end, and a
  * successor takes its endpoints and waits for the device.
@@ -118,7 +120,7 @@ bool stream_has_command(const struct stream *stream);
 /** stream_has_ring() - return false while the stream waits for its device. */
 bool stream_has_ring(const struct stream *stream);
 
-/** stream_start() - start the source as soon as `hold` clients have joined. May be repeated. */
+/** stream_start() - start the source as soon as clients want it; see stream_demand.h. May be repeated. */
 void stream_start(struct stream *stream);
 
 /** stream_stop() - stop listening and reading; clients get the blocks that were read so far. */

@@ -8,6 +8,7 @@
 #include "stream/client.h"
 #include "stream/section.h"
 #include "stream/stream.h"
+#include "stream/stream_demand.h"
 #include "stream/stream_events.h"
 #include "stream/stream_frames.h"
 #include "stream/stream_history.h"
@@ -26,7 +27,14 @@ struct path_watch;
 struct source;
 struct window;
 
-enum stream_state { STREAM_WAITING, STREAM_HOLDING, STREAM_RUNNING, STREAM_ENDING, STREAM_ENDED };
+enum stream_state {
+	STREAM_WAITING,
+	STREAM_HOLDING,
+	STREAM_IDLE,
+	STREAM_RUNNING,
+	STREAM_ENDING,
+	STREAM_ENDED,
+};
 
 struct stream {
 	struct event_base *base;
@@ -35,7 +43,7 @@ struct stream {
 	const struct stream_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	enum stream_state state;
-	bool started; /* stream_start() was called; the device or `hold` may delay the source */
+	bool started; /* stream_start() was called; the device or the clients may delay the source */
 
 	/* NULL while the stream waits for its device. */
 	struct ring *ring;
@@ -65,8 +73,8 @@ struct stream {
 
 	uint64_t clients; /* of all sections */
 	uint64_t budget_bytes;
-	struct event hold_timer; /* looks whether `hold` is met */
-	bool hold_settling;	 /* the timer waits HOLD_SETTLE after a client joined */
+	struct stream_demand demand;
+	struct log_limit start_log, pause_log; /* of `on-demand` */
 	/* Clients with a known copy state, and those of them that the kernel copies for. */
 	uint64_t known_clients, copied_clients;
 	struct client_list dead;

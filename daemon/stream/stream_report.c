@@ -90,8 +90,8 @@ static void stream_report_clients(const struct stream *stream, struct stream_rep
 
 void stream_report(const struct stream *stream, struct stream_report *report)
 {
-	static const char *const state_word[] = { "waiting", "holding", "running", "ending",
-						  "ended" };
+	static const char *const state_word[] = { "waiting", "holding", "idle",
+						  "running", "ending",	"ended" };
 	uint64_t now = clock_monotonic_ns();
 
 	*report = (struct stream_report){
