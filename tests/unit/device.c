@@ -722,6 +722,67 @@ static bool is_quiet(void)
 	return clock_monotonic_ns() - begin >= 30000000;
 }
 
+/* Fill ten blocks and see them, then three that only the pause finds. Keep the newest four over it. */
+static void run_and_pause(unsigned int run)
+{
+	uint32_t kept = sink.blocks;
+
+	source_start(sink.source);
+	check(fake.starts == run && fake.running, "not started");
+	for (int i = 0; i < 10; i++)
+		fake_fill(BLOCK, 0, 0);
+	device_test_turn();
+	check(sink.blocks == kept + 10, "%u blocks", sink.blocks);
+	for (int i = 0; i < 3; i++)
+		fake_fill(BLOCK, 0, 0);
+	source_pause(sink.source);
+	check(fake.stops == run && !fake.running, "not stopped");
+	check(sink.blocks == kept + 13 && !sink.unready, "%u blocks", sink.blocks);
+	check(source_state(sink.source, UINT64_MAX) == SOURCE_WAITING, "it does not wait");
+	while (sink.blocks > 4)
+		put_oldest();
+	source_adapt(sink.source);
+	device_test_turn();
+	check(is_quiet(), "woken without a reason");
+}
+
+static void test_device_pause(void)
+{
+	device_test_open_source(64, SETTING_AUTO, LAG_POLICY_DROP);
+	for (unsigned int run = 1; run <= 3; run++)
+		run_and_pause(run);
+	check(!sink.lost && !sink.ends, "%u lost, %u ends", (unsigned int)sink.lost, sink.ends);
+	for (unsigned int i = 0; i < 4; i++)
+		check(sink.block[i]->data[0] == (fake.sequence - 4 + i) % 256,
+		      "block %u is another one", i);
+	unplug();
+	close_source();
+	point("a pause stops the engine and hands on what is filled, and blocks stay lent over it");
+
+	device_test_open_source(64, SETTING_AUTO, LAG_POLICY_BLOCK);
+	source_start(sink.source);
+	while (fake_fill(BLOCK, 0, 0))
+		;
+	device_test_turn();
+	check(sink.waits == 1, "it waits for blocks %u times", sink.waits);
+	source_pause(sink.source);
+	check(sink.blocks == 64, "%u blocks", sink.blocks);
+	while (sink.blocks)
+		put_oldest();
+	device_test_turn();
+	device_test_turn();
+	check(is_quiet() && !fake.running, "it goes on");
+	source_start(sink.source);
+	fake_fill(BLOCK, 0, 0);
+	device_test_turn();
+	check(sink.blocks == 1, "%u blocks", sink.blocks);
+	source_pause(sink.source);
+	source_stop(sink.source);
+	check(fake.stops == 2 && !sink.ends, "%u stops", fake.stops);
+	close_source();
+	point("... also while the source waits for blocks");
+}
+
 /* A source that does not read still learns that its device is gone, and does not spin until then. */
 static void test_end_unread(void)
 {
@@ -767,6 +828,7 @@ int main(void)
 	test_device_stop();
 	test_end();
 	test_end_unread();
+	test_device_pause();
 	event_base_free(base);
 	return tap_end();
 }

@@ -55,13 +55,13 @@ static void fake_reset(void)
 	fake.abi_version = DMACAST_ABI_VERSION;
 }
 
-/* Like the device: readable as long as there is something to read, and never writable. */
+/* Like the device: readable as long as there is something to read or it is stopped, and never writable. */
 static inline void fake_update(void)
 {
 	char any;
 
 	syscall(SYS_read, fake.fd, &any, sizeof(any));
-	if (fake.ready_count)
+	if (fake.ready_count || !fake.running)
 		syscall(SYS_write, fake.hold, "r", 1);
 }
 
@@ -222,12 +222,14 @@ int ioctl(int fd, unsigned long request, ...)
 		if (fake.running)
 			return fake_fail(EALREADY);
 		fake.running = true;
+		fake_update();
 		fake.starts++;
 		return 0;
 	case DMACAST_IOC_STOP:
 		if (!fake.running)
 			return fake_fail(EALREADY);
 		fake.running = false;
+		fake_update();
 		fake.stops++;
 		return 0;
 	}

@@ -17,6 +17,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,7 @@ static char directory[] = "/tmp/dmacast-source.XXXXXX";
 static char stream_name[] = "adc";
 /* Of the sources that are opened from now on. */
 static uint64_t input_test_baud, input_test_timeout;
-static bool input_test_input_lines, input_test_forwards;
+static bool input_test_input_lines, input_test_forwards, input_test_on_demand;
 
 /* One source, and what it handed on. */
 static struct world {
@@ -139,7 +140,7 @@ static const struct source_callbacks callbacks = {
 	.ended = input_ended,
 };
 
-/* Open the source of `input = ...`. What is logged until input_test_world_end() is in world.log.text then. */
+/* Open the source of `input = ...`, and start it unless that is left to the test by on-demand. What is logged until input_test_world_end() is in world.log.text then. */
 static bool input_test_world_begin(enum on_end on_end, bool loop, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -160,6 +161,8 @@ static bool input_test_world_begin(enum on_end on_end, bool loop, const char *fo
 	world.settings.flush = FLUSH_MS * 1000;
 	if (input_test_forwards)
 		world.settings.client.input = CLIENT_INPUT_SOURCE;
+	world.settings.stop_timeout = input_test_on_demand ? 200000 : 0;
+	world.settings.on_demand = input_test_on_demand;
 	if (input_test_input_lines)
 		world.settings.record_end = (struct record_end){ .length = 1, .byte = "\n" };
 	world.settings.block_size = BLOCK_SIZE;
@@ -171,7 +174,7 @@ static bool input_test_world_begin(enum on_end on_end, bool loop, const char *fo
 		errx(1, "no ring");
 	capture_begin(&world.log, STDERR_FILENO);
 	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
-	if (world.source)
+	if (world.source && !input_test_on_demand)
 		source_start(world.source);
 	return world.source;
 }
@@ -1696,6 +1699,281 @@ static void test_input_lines(void)
 	input_test_input_lines = false;
 }
 
+/* ---- pauses, which on-demand makes ---- */
+
+/* Forget what came, and pause. */
+static void pause_source(void)
+{
+	source_pause(world.source);
+	check_state(SOURCE_WAITING, 2 * SOURCE_SILENT_NS);
+	world.bytes = 0;
+	world.blocks = 0;
+	run_ms(20);
+	check(!world.bytes, "%zu bytes in a pause", world.bytes);
+}
+
+static void test_pause_fifo(void)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/fifo", directory);
+	make_fifo(path);
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	run_ms(20);
+	check(open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC) < 0, "it is open before the start");
+	for (size_t run = 0; run < 3; run++) {
+		source_start(world.source);
+		fd = open_writer(path);
+		write_bytes(fd, run * 1000, run * 1000 + 500);
+		run_until_bytes(500);
+		check_bytes(0, run * 1000, run * 1000 + 500);
+		/* This comes too late for the run, and too early for the next one. */
+		write_bytes(fd, 0, 3 * BLOCK_SIZE + 7);
+		pause_source();
+		check(write(fd, "x", 1) < 0 && errno == EPIPE, "the writer can write");
+		if (run != 1)
+			close(fd);
+	}
+	close(fd);
+	check(!world.ends && !world.restarts, "%" PRIu32 " ends, %" PRIu32 " restarts", world.ends,
+	      world.restarts);
+	input_test_world_end();
+	point("a FIFO is closed in a pause, and what it held is not handed on later");
+
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	world.keeps = true;
+	source_start(world.source);
+	fd = open_writer(path);
+	write_bytes(fd, 0, (BLOCKS + 1) * BLOCK_SIZE);
+	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
+	pause_source();
+	input_test_give_back();
+	source_adapt(world.source);
+	run_ms(20);
+	check(!world.bytes, "%zu bytes in a pause", world.bytes);
+	close(fd);
+	world.keeps = false;
+	source_start(world.source);
+	pass_fifo(path, 0, 100);
+	check_bytes(0, 0, 100);
+	input_test_world_end();
+	point("... also if it was paused while no block was free");
+}
+
+static void test_pause_file(void)
+{
+	const size_t size = 2 * BLOCK_SIZE;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	write_bytes(fd, 0, size);
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	for (int run = 0; run < 3; run++) {
+		source_start(world.source);
+		run_until_bytes(size);
+		check_bytes(0, 0, size);
+		pause_source();
+	}
+	close(fd);
+	check(!world.ends && !world.restarts, "%" PRIu32 " ends, %" PRIu32 " restarts", world.ends,
+	      world.restarts);
+	input_test_world_end();
+	point("a file begins again with each start");
+
+	check(!input_test_world_begin(ON_END_AUTO, false, "%s/none", directory), "open");
+	check(strstr(input_test_world_end(), "/none: No such file or directory\n"), "%s",
+	      world.log.text);
+	check(!input_test_world_begin(ON_END_WAIT, false, "%s", directory), "open");
+	check(strstr(input_test_world_end(), "is a directory"), "%s", world.log.text);
+	point("... and is looked for when the stream is opened");
+}
+
+static void test_pause_connection(void)
+{
+	union any_address address;
+	socklen_t length = loopback(&address, AF_INET, 0);
+	int listening = input_test_listen_at(&address.sockaddr, length), fd, former;
+
+	getsockname(listening, &address.sockaddr, &length);
+	input_test_world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
+	source_start(world.source);
+	former = accept_running(listening);
+	run_ms(20);
+	write_bytes(former, 0, 100);
+	run_until_bytes(100);
+	write_bytes(former, 100, 200);
+	pause_source();
+	source_start(world.source);
+	check_state(SOURCE_CONNECTING, 0);
+	/* While it connects, and then again. */
+	pause_source();
+	source_start(world.source);
+	fd = accept_running(listening);
+	write_bytes(fd, 500, 600);
+	run_until_bytes(100);
+	check_bytes(0, 500, 600);
+	/* While it waits for the next attempt. */
+	close(listening);
+	close(fd);
+	run_ms(100);
+	pause_source();
+	close(former);
+	check(!world.ends && world.restarts <= 1, "%" PRIu32 " ends, %" PRIu32 " restarts",
+	      world.ends, world.restarts);
+	input_test_world_end();
+	point("a connection is closed in a pause, and made anew");
+}
+
+static void test_pause_producers(void)
+{
+	unsigned int port = free_port();
+	int first, second;
+
+	if (!check(input_test_world_begin(ON_END_AUTO, false, "tcp-listen:127.0.0.1:%u", port),
+		   "refused"))
+		return;
+	source_start(world.source);
+	first = produce_tcp(port);
+	write_bytes(first, 0, 100);
+	run_until_bytes(100);
+	second = produce_tcp(port);
+	write_bytes(second, 200, 300);
+	pause_source();
+	check(send(first, "x", 1, MSG_NOSIGNAL) >= 0 || errno == EPIPE || errno == ECONNRESET, "%s",
+	      strerror(errno));
+	run_ms(20);
+	check(send(first, "x", 1, MSG_NOSIGNAL) < 0, "the producer is still connected");
+	source_start(world.source);
+	run_until_bytes(100);
+	check_bytes(0, 200, 300);
+	close(second);
+	run_ms(20);
+	/* While it waits for a producer. */
+	pause_source();
+	second = produce_tcp(port);
+	write_bytes(second, 400, 500);
+	run_ms(50);
+	check(!world.bytes, "%zu bytes in a pause", world.bytes);
+	source_start(world.source);
+	run_until_bytes(100);
+	check_bytes(0, 400, 500);
+	close(first);
+	close(second);
+	input_test_world_end();
+	point("a producer is left in a pause, and the next one waits until it is over");
+}
+
+static void test_pause_command(void)
+{
+	pid_t shell = 0, next = 0;
+
+	/* It ignores SIGTERM: the next start waits until it was killed. */
+	input_test_world_begin(ON_END_AUTO, false,
+			       "exec:trap '' TERM; echo $$ end; while :; do sleep 0.1; done");
+	run_ms(20);
+	check(!source_is_busy(world.source), "it runs before the start");
+	source_start(world.source);
+	for (int ms = 0; ms < PATIENCE_MS && !memchr(world.byte, 'd', world.bytes); ms += 10)
+		run_ms(10);
+	check(sscanf((const char *)world.byte, "%d", &shell) == 1, "no number");
+	source_pause(world.source);
+	world.bytes = 0;
+	world.blocks = 0;
+	check(source_is_busy(world.source) && is_running(shell), "it has ended already");
+	source_start(world.source);
+	source_pause(world.source);
+	source_start(world.source);
+	for (int ms = 0; ms < PATIENCE_MS && !memchr(world.byte, 'd', world.bytes); ms += 10) {
+		run_ms(10);
+		check(!world.bytes || !is_running(shell), "two of them run");
+	}
+	check(sscanf((const char *)world.byte, "%d", &next) == 1 && next != shell, "no second one");
+	check(!world.ends && !world.restarts, "%" PRIu32 " ends, %" PRIu32 " restarts", world.ends,
+	      world.restarts);
+	/* A stop in a pause waits for it, too. */
+	source_pause(world.source);
+	source_stop(world.source);
+	check(source_is_busy(world.source), "not busy");
+	for (int ms = 0; ms < PATIENCE_MS && source_is_busy(world.source); ms += 10)
+		run_ms(10);
+	check(!is_running(next), "it still runs");
+	input_test_world_end();
+	point("a command is ended in a pause, and the next one waits until it has");
+}
+
+static void test_pause_terminal(void)
+{
+	struct pollfd echo = { .events = POLLIN };
+	char path[64], text[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/terminal", directory);
+	echo.fd = fd = plug_terminal(path);
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	check(is_cooked(), "it is open before the start");
+	source_start(world.source);
+	check(!is_cooked(), "not raw");
+	send_from_device(fd, 0);
+	pause_source();
+	check(is_cooked(), "still raw");
+	/* The observer keeps it open, so this waits there, and is echoed. */
+	check(write(fd, "old\n", 4) == 4, "%s", strerror(errno));
+	check(poll(&echo, 1, PATIENCE_MS) == 1 && read(fd, text, sizeof(text)) > 0, "no echo");
+	source_start(world.source);
+	send_from_device(fd, 0);
+	check(world.bytes == 268, "%zu bytes", world.bytes);
+	input_test_world_end();
+	close(fd);
+	close(terminal_observer);
+	terminal_observer = -1;
+	point("a terminal is as before in a pause, and what arrives then is dropped");
+}
+
+static void test_pause_lines(void)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/fifo", directory);
+	make_fifo(path);
+	input_test_input_lines = true;
+	input_test_world_begin(ON_END_WAIT, false, "%s", path);
+	source_start(world.source);
+	fd = open_writer(path);
+	write_line(fd, "one\ntw");
+	for (int ms = 0; ms < PATIENCE_MS && !source_last_byte_ns(world.source); ms += 5)
+		run_ms(5);
+	source_pause(world.source);
+	check_text("one\n");
+	close(fd);
+	source_start(world.source);
+	fd = open_writer(path);
+	write_line(fd, "three\n");
+	run_until_bytes(strlen("one\nthree\n"));
+	check_text("one\nthree\n");
+	check(!world.broken, "%" PRIu32 " records are not whole", world.broken);
+	close(fd);
+	input_test_world_end();
+	input_test_input_lines = false;
+	point("records: a pause drops one that is not whole, and does not count it");
+}
+
+static void test_pause(void)
+{
+	input_test_on_demand = true;
+	test_pause_fifo();
+	test_pause_file();
+	test_pause_connection();
+	test_pause_producers();
+	test_pause_command();
+	test_pause_terminal();
+	test_pause_lines();
+	input_test_on_demand = false;
+}
+
 int main(void)
 {
 	unsetenv("JOURNAL_STREAM");
@@ -1730,6 +2008,7 @@ int main(void)
 	test_write_command();
 	test_write_connection();
 	test_input_lines();
+	test_pause();
 	for (const char *const *name =
 		     (const char *const[]){ "fifo", "file", "socket", "terminal", NULL };
 	     *name; name++) {

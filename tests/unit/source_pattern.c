@@ -7,6 +7,7 @@
 #include "source/source.h"
 #include "tap.h"
 
+#include <endian.h>
 #include <err.h>
 #include <event2/event.h>
 #include <inttypes.h>
@@ -27,6 +28,8 @@ static struct world {
 	uint64_t turns, empty_turns, blocks;
 	uint64_t blocks_before; /* when the last turn began */
 	uint32_t most_blocks;	/* in a turn */
+	unsigned int broken;	/* records that are not whole */
+	uint64_t offset;	/* that the next block begins with, of PATTERN_OFFSETS */
 } world;
 
 static void pattern_test_take_filled(void *argument, struct block *block)
@@ -61,6 +64,30 @@ static void pattern_test_blocks_ready(void *argument)
 		ring_put(world.ring, world.held[--world.held_count]);
 }
 
+static void pattern_test_open_world(uint64_t rate, size_t turn_bytes, enum pattern_form form,
+				    uint64_t record_size, const struct source_callbacks *callbacks)
+{
+	struct event_config *config = event_config_new();
+
+	memset(&world, 0, sizeof(world));
+	world.turn_bytes = turn_bytes;
+	option_set_defaults(OPTION_STREAM, &world.settings);
+	world.settings.pattern = rate;
+	world.settings.pattern_form = form;
+	world.settings.record_size = record_size;
+	/* No more than two blocks are made up for at once. */
+	world.settings.ring_size = 4 * BLOCK_SIZE;
+	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	world.base = event_base_new_with_config(config);
+	event_config_free(config);
+	world.ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
+	if (!world.base || !world.ring)
+		errx(1, "no ring");
+	world.source = source_open(world.base, &world.settings, world.ring, NULL, callbacks, NULL);
+	if (!world.source)
+		errx(1, "no source");
+}
+
 static void pattern_test_begin_world(uint64_t rate, size_t turn_bytes)
 {
 	static const struct source_callbacks callbacks = {
@@ -70,24 +97,8 @@ static void pattern_test_begin_world(uint64_t rate, size_t turn_bytes)
 		.ready = pattern_test_blocks_ready,
 		.budget = pattern_test_turn,
 	};
-	struct event_config *config = event_config_new();
 
-	memset(&world, 0, sizeof(world));
-	world.turn_bytes = turn_bytes;
-	option_set_defaults(OPTION_STREAM, &world.settings);
-	world.settings.pattern = rate;
-	world.settings.pattern_form = PATTERN_RESIDENT;
-	/* No more than two blocks are made up for at once. */
-	world.settings.ring_size = 4 * BLOCK_SIZE;
-	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
-	world.base = event_base_new_with_config(config);
-	event_config_free(config);
-	world.ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
-	if (!world.base || !world.ring)
-		errx(1, "no ring");
-	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
-	if (!world.source)
-		errx(1, "no source");
+	pattern_test_open_world(rate, turn_bytes, PATTERN_RESIDENT, 0, &callbacks);
 	source_start(world.source);
 }
 
@@ -159,10 +170,72 @@ static void test_paced(void)
 	point("but a block that is due does not wait for the budget, too");
 }
 
+/* ---- pauses ---- */
+
+/* The next block must begin where the one before it ended. */
+static void pattern_test_check_offset(void *argument, struct block *block)
+{
+	uint64_t first;
+
+	(void)argument;
+	memcpy(&first, block->data, sizeof(first));
+	check(le64toh(first) == world.offset, "offset %" PRIu64 ", expected %" PRIu64,
+	      le64toh(first), world.offset);
+	world.offset += block->length;
+	world.held[world.held_count++] = block;
+}
+
+static void pattern_test_broken(void *argument)
+{
+	(void)argument;
+	world.broken++;
+}
+
+/* Run ten times. Each run ends within a block, and with records of 24 bytes within one. */
+static void check_pauses(uint64_t record_size)
+{
+	static const struct source_callbacks callbacks = {
+		.block_filled = pattern_test_check_offset,
+		.record_broken = pattern_test_broken,
+		.make_room = pattern_test_nothing,
+		.starved = pattern_test_nothing,
+		.ready = pattern_test_blocks_ready,
+		.budget = pattern_test_turn,
+	};
+
+	pattern_test_open_world(UNITS_RATE_MAX, BLOCK_SIZE + 5 * sizeof(uint64_t), PATTERN_OFFSETS,
+				record_size, &callbacks);
+	for (int run = 1; run <= 10; run++) {
+		uint64_t blocks = world.blocks;
+
+		source_start(world.source);
+		run_turns(world.turns + 3);
+		source_pause(world.source);
+		check(world.blocks > blocks, "no block in run %d", run);
+		check(source_state(world.source, UINT64_MAX) == SOURCE_WAITING, "it does not wait");
+		check(ring_free_blocks(world.ring) == BLOCKS, "a block is not free");
+		check(!world.broken, "%u records are counted", world.broken);
+		check(!record_size || world.offset % record_size == 0, "a part of a record");
+		blocks = world.blocks;
+		source_adapt(world.source);
+		event_base_loop(world.base, EVLOOP_NONBLOCK);
+		check(world.blocks == blocks, "it goes on");
+	}
+	pattern_test_end_world();
+}
+
+static void test_pauses(void)
+{
+	check_pauses(0);
+	check_pauses(24);
+	point("offsets go on after a pause, also where it drops a part of a record");
+}
+
 int main(void)
 {
 	test_whole_blocks();
 	test_large_blocks();
 	test_paced();
+	test_pauses();
 	return tap_end();
 }

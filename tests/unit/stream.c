@@ -52,6 +52,71 @@ static void test_order_of_copied_blocks(void)
 	point("where the kernel copies, the block that came back last is next");
 }
 
+/* ---- on-demand ---- */
+
+static struct stream *start_on_demand(void)
+{
+	struct stream_settings settings;
+
+	streamworld_begin();
+	settings_begin(&settings, "a", world.endpoint, "4M");
+	settings_set(&settings, "pattern", "20M/s");
+	settings_set(&settings, "preamble", "1K");
+	settings_set(&settings, "on-demand", "yes");
+	settings_set(&settings, "linger", "0");
+	streamworld_start(&settings, 1);
+	settings_end(&settings);
+	return streams_find(world.streams, "a");
+}
+
+/* Connect until the source runs and has filled a block, then leave until it is idle. */
+static void run_once(struct stream *stream)
+{
+	uint64_t head = window_head(stream->window);
+	int fd = streamworld_connect();
+
+	check(streamworld_run_until(stream->state == STREAM_RUNNING), "it does not start");
+	check(streamworld_run_until(window_head(stream->window) > head), "no block");
+	check(!stream->preamble.pending, "the preamble is of no run");
+	close(fd);
+	check(streamworld_run_until(stream->state == STREAM_IDLE), "it does not stop");
+}
+
+static void test_stream_on_demand(void)
+{
+	struct stream *stream = start_on_demand();
+	uint32_t epoch = stream->frames.epoch, former;
+	uint64_t head, bytes;
+
+	streamworld_run_ms(300);
+	check(stream->state == STREAM_HOLDING && !stream->stats->bytes, "it runs without clients");
+	run_once(stream);
+	check(stream->frames.epoch == epoch, "the first run has another epoch");
+	for (int run = 2; run <= 4; run++) {
+		former = stream->frames.epoch;
+		head = window_head(stream->window);
+		bytes = stream->stats->bytes;
+		check(stream->preamble.pending, "a client would get the former preamble");
+		check(ring_free_blocks(stream->ring) == ring_blocks(stream->ring),
+		      "a block is not free");
+		streamworld_run_ms(100);
+		check(window_head(stream->window) == head, "a block came");
+		run_once(stream);
+		check(stream->frames.epoch != former, "the epoch goes on");
+		check(window_head(stream->window) > head && stream->stats->bytes > bytes,
+		      "sequences or totals begin again");
+	}
+	check(stream->stats->source_starts == 4 && !stream->stats->source_restarts,
+	      "%u starts, %u restarts", (unsigned int)stream->stats->source_starts,
+	      (unsigned int)stream->stats->source_restarts);
+	streamworld_stop();
+	point("on-demand: each start is a run with an epoch of its own; the stream stays");
+
+	stream = start_on_demand();
+	streamworld_stop();
+	point("on-demand: a stream that never ran ends");
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -59,6 +124,7 @@ int main(void)
 	log_set_level(LOG_LEVEL_ERROR);
 	world.base = event_base_new();
 	test_order_of_copied_blocks();
+	test_stream_on_demand();
 	event_base_free(world.base);
 	return tap_end();
 }
