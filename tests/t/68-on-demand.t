@@ -29,7 +29,7 @@ value_is()
 # lines FILE: print how many it has.
 lines()
 {
-	cat "$1" 2>/dev/null | wc -l
+	if [ -e "$1" ]; then wc -l <"$1"; else echo 0; fi
 }
 
 lines_are()

@@ -1961,7 +1961,7 @@ static void test_pause_lines(void)
 	point("records: a pause drops one that is not whole, and does not count it");
 }
 
-static void test_pause(void)
+static void test_input_pauses(void)
 {
 	input_test_on_demand = true;
 	test_pause_fifo();
@@ -2008,7 +2008,7 @@ int main(void)
 	test_write_command();
 	test_write_connection();
 	test_input_lines();
-	test_pause();
+	test_input_pauses();
 	for (const char *const *name =
 		     (const char *const[]){ "fifo", "file", "socket", "terminal", NULL };
 	     *name; name++) {

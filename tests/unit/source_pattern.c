@@ -224,7 +224,7 @@ static void check_pauses(uint64_t record_size)
 	pattern_test_end_world();
 }
 
-static void test_pauses(void)
+static void test_pattern_pauses(void)
 {
 	check_pauses(0);
 	check_pauses(24);
@@ -236,6 +236,6 @@ int main(void)
 	test_whole_blocks();
 	test_large_blocks();
 	test_paced();
-	test_pauses();
+	test_pattern_pauses();
 	return tap_end();
 }

@@ -43,7 +43,7 @@ declare -A left_out=(
 	[66-preamble]="commands and FIFOs as sources"
 	[69-client-input]="what clients send, which a device does not take"
 	[67-history]="commands and FIFOs as sources"
-	[68-on-demand]="each other kind of source; 52-mishaps has a device"
+	[68-on-demand]="each other kind of source; 57-on-demand has a device"
 	[62-readers]="other programs that read frames"
 	[72-events]="the control socket, and commands as sources"
 )
