@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/acceptor.h"
 
+#include "lib/keepalive.h"
 #include "lib/listen.h"
 #include "lib/log.h"
 #include "lib/unix_socket.h"
-#include "source/keepalive.h"
 
 #include <bsd/string.h>
 #include <bsd/sys/queue.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/dialer.h"
 
+#include "lib/keepalive.h"
 #include "lib/resolver.h"
-#include "source/keepalive.h"
 
 #include <bsd/string.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "source/keepalive.h"
+#include "lib/keepalive.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
