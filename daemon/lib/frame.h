@@ -6,6 +6,8 @@
 #ifndef DMACAST_FRAME_H
 #define DMACAST_FRAME_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define FRAME_HEADER_BYTES 64U
@@ -32,11 +34,25 @@ struct frame {
 	uint32_t lost_blocks;
 };
 
+/* What is wrong with a header. */
+enum frame_fault { FRAME_IS_VALID, FRAME_BAD_MAGIC, FRAME_BAD_VERSION, FRAME_BAD_HEADER_LENGTH };
+
 /** frame_encode() - write the header of @frame. */
 void frame_encode(const struct frame *frame, unsigned char header[FRAME_HEADER_BYTES]);
 
 /** frame_epoch() - return the epoch in a header. */
 uint32_t frame_epoch(const unsigned char header[FRAME_HEADER_BYTES]);
+
+/**
+ * frame_parse() - read the header of a frame.
+ * @frame: out: its fields, with flags that this version does not know
+ * @header_bytes: out: length of the whole header, at least FRAME_HEADER_BYTES
+ */
+enum frame_fault frame_parse(const unsigned char header[FRAME_HEADER_BYTES], struct frame *frame,
+			     unsigned int *header_bytes);
+
+/** frame_begins() - return true if @length bytes at @bytes may be the begin of a frame: its magic and version. */
+bool frame_begins(const unsigned char *bytes, size_t length);
 
 /** frame_new_epoch() - return a random number that is neither 0 nor @former. */
 uint32_t frame_new_epoch(uint32_t former);

@@ -49,6 +49,58 @@ static void test_encode(void)
 	}
 }
 
+static void test_header_fields(void)
+{
+	for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
+		const struct frame *expected = &examples[i].frame;
+		unsigned int header_bytes;
+		struct frame frame;
+
+		check(frame_parse(examples[i].header, &frame, &header_bytes) == FRAME_IS_VALID,
+		      "example %zu", i);
+		check(header_bytes == FRAME_HEADER_BYTES, "%u bytes", header_bytes);
+		check(frame.flags == expected->flags && frame.length == expected->length &&
+			      frame.epoch == expected->epoch &&
+			      frame.sequence == expected->sequence &&
+			      frame.position == expected->position &&
+			      frame.realtime_ns == expected->realtime_ns &&
+			      frame.monotonic_ns == expected->monotonic_ns &&
+			      frame.lost_bytes == expected->lost_bytes &&
+			      frame.lost_blocks == expected->lost_blocks,
+		      "another field in example %zu", i);
+	}
+	point("the fields of a header");
+}
+
+static void test_faults(void)
+{
+	static const struct {
+		size_t offset;
+		unsigned char byte;
+		enum frame_fault fault;
+	} faults[] = {
+		{ 0, 'd', FRAME_BAD_MAGIC },	    { 3, 0, FRAME_BAD_MAGIC },
+		{ 4, 0, FRAME_BAD_VERSION },	    { 4, 2, FRAME_BAD_VERSION },
+		{ 5, 63, FRAME_BAD_HEADER_LENGTH }, { 5, 0, FRAME_BAD_HEADER_LENGTH },
+		{ 5, 65, FRAME_IS_VALID },	    { 5, 255, FRAME_IS_VALID },
+	};
+	unsigned char header[FRAME_HEADER_BYTES];
+	unsigned int header_bytes;
+	struct frame frame;
+
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		memcpy(header, examples[0].header, sizeof(header));
+		header[faults[i].offset] = faults[i].byte;
+		check(frame_parse(header, &frame, &header_bytes) == faults[i].fault, "fault %zu",
+		      i);
+		check(header_bytes == header[5], "%u bytes", header_bytes);
+		check(frame_begins(header, sizeof(header)) == (faults[i].offset > 4), "begin %zu",
+		      i);
+		check(frame_begins(header, faults[i].offset), "begin %zu, before the fault", i);
+	}
+	point("magic, version and length of a header");
+}
+
 static void test_epoch(void)
 {
 	uint32_t former = 0;
@@ -65,6 +117,8 @@ static void test_epoch(void)
 int main(void)
 {
 	test_encode();
+	test_header_fields();
+	test_faults();
 	test_epoch();
 	return tap_end();
 }
