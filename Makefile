@@ -64,9 +64,10 @@ CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDMACAST_VERSION='"$(VERSIO
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
 LDFLAGS_ALL = $(CFLAGS_ALL) $(LDFLAGS)
-LIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES))
+# http-parser has no file for pkg-config.
+LIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lhttp_parser
 CTL_PACKAGES := libbsd jansson ncursesw
-CTL_LIBS = $(shell $(PKG_CONFIG) --libs $(CTL_PACKAGES))
+CTL_LIBS = $(shell $(PKG_CONFIG) --libs $(CTL_PACKAGES)) -lhttp_parser
 
 ifeq ($(V),1)
 Q :=
@@ -76,7 +77,8 @@ Q := @
 say = @printf '  %-7s %s\n'
 endif
 
-# Everything of the daemon but main is a library, which tests and benchmarks link, too.
+# Everything of the daemon but main is a library, which tests and benchmarks link, too; and so is that of dmacastctl,
+# for the units.
 ctl_sources := $(wildcard daemon/ctl/*.c)
 library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*.c daemon/*/*.c))
 manuals := $(wildcard daemon/man/*)
@@ -97,6 +99,7 @@ service_sources := $(wildcard tests/service/*.c)
 service_programs := $(service_sources:%.c=$(BUILD)/%)
 abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources)))
 library := $(BUILD)/libdmacast.a
+ctl_library := $(BUILD)/libdmacastctl.a
 sources := $(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) $(tool_sources) $(feedclient_sources) \
 	$(bench_sources) $(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources) $(fuzz_sources)
 # The program has the name of the folder with its sources, so its objects are beside it.
@@ -136,26 +139,32 @@ $(BUILD)/dmacastd: $(BUILD)/daemon/main.o $(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(library) $(LIBS)
 
-$(BUILD)/dmacastctl: $(ctl_sources:%.c=$(BUILD)/%.o) $(library) $(BUILD)/flags
+$(BUILD)/dmacastctl: $(BUILD)/daemon/ctl/dmacastctl.o $(ctl_library) $(library) $(BUILD)/flags
 	$(say) LINK $@
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(CTL_LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(ctl_library) $(library) $(CTL_LIBS)
 
 $(ctl_sources:%.c=$(BUILD)/%.o): CPPFLAGS_ALL += $(shell $(PKG_CONFIG) --cflags ncursesw)
 
 $(library): $(library_sources:%.c=$(BUILD)/%.o)
+
+$(ctl_library): $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/dmacastctl.c,$(ctl_sources)))
+
+$(library) $(ctl_library):
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 one_source_programs := $(unit_programs) $(tool_programs) $(bench_programs) $(service_programs)
 $(one_source_programs) $(feedclient): $(library) $(BUILD)/flags
 	$(say) LINK $@
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(LIBS) -lm
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter $(ctl_library),$^) $(library) $(LIBS) -lm
 
 $(one_source_programs): $(BUILD)/%: $(BUILD)/%.o
 
 $(fuzz_programs): $(BUILD)/%: $(BUILD)/%.o $(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(library) $(LIBS)
+
+$(unit_programs): $(ctl_library)
 
 $(feedclient): $(feedclient_objects)
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* dmacastctl: show the state of a running dmacastd, and control it. */
+#include "ctl/cat.h"
 #include "ctl/ctl_connection.h"
 #include "ctl/ctl_events.h"
 #include "ctl/ctl_rates.h"
@@ -322,6 +323,8 @@ static void ctl_print_help(void)
 		       commands[i].arguments);
 		printf("        %s\n", commands[i].help);
 	}
+	printf("  cat [OPTION]... URL...\n"
+	       "        receive a stream; see dmacastctl cat --help\n");
 	printf("\nOptions:\n"
 	       "  -s, --socket PATH    control socket of the daemon\n"
 	       "                       (default " CTL_DEFAULT_SOCKET ")\n"
@@ -427,6 +430,9 @@ int main(int argc, char **argv)
 	const struct command *command;
 	int option, status;
 
+	/* It has a command line of its own, and needs no daemon on this machine. */
+	if (argc > 1 && !strcmp(argv[1], "cat"))
+		return cat_run(argc - 1, argv + 1);
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":s:jd:n:hV", options, NULL)) != -1) {
 		status = ctl_handle_option(&arguments, option, argv[optind - 1]);
@@ -435,6 +441,9 @@ int main(int argc, char **argv)
 	}
 	if (optind == argc)
 		return wrong_usage("expected a command");
+	if (!strcmp(argv[optind], "cat"))
+		return wrong_usage(
+			"cat: expected its options behind it: dmacastctl cat [OPTION]... URL...");
 	command = ctl_find_command(argv[optind]);
 	if (!command)
 		return wrong_usage("%s: unknown command", argv[optind]);

@@ -45,7 +45,7 @@ offers()
 }
 
 with="dmacastctl --socket $control"
-offers 'dmacastctl ' status streams clients top events kick reload log-level drain
+offers 'dmacastctl ' status streams clients top events kick reload log-level drain cat
 offers 'dmacastctl st' status streams
 offers 'dmacastctl --s' --socket
 offers 'dmacastctl --json l' log-level
@@ -65,6 +65,11 @@ offers "$with drain --" --socket --json --help --version --timeout
 offers "$with drain --timeout 10" 10s 10m
 offers "$with drain --timeout 10s ad" adc
 offers "dmacastctl --socket $work/none drain a"
+offers 'dmacastctl cat h' http://
+offers 'dmacastctl cat --d' --direct --duration
+offers 'dmacastctl cat --duration 10' 10s 10m
+offers 'dmacastctl cat --rotate 1' 1G 10G
+offers "dmacastctl cat -o $work/two" "$work/two.conf"
 
 # Bash takes the colon for a separator, and puts what it gets behind it.
 offers "$with kick 127.0.0.1:" "${four#*:}"

@@ -46,6 +46,8 @@ declare -A left_out=(
 	[68-on-demand]="each other kind of source; 57-on-demand has a device"
 	[62-readers]="other programs that read frames"
 	[72-events]="the control socket, and commands as sources"
+	[70-cat]="dmacastctl as a client, mostly of a server with faults"
+	[71-cat-files]="the files of dmacastctl cat"
 )
 
 for test in tests/t/*.t; do
