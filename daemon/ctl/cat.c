@@ -61,6 +61,8 @@ struct cat {
 	struct cat_answer *answer; /* NULL: not HTTP */
 	uint64_t answer_ns;	   /* monotonic; limit for a connection or an answer; NEVER: none */
 	uint64_t bytes_before;	   /* payload of the connections before */
+	bool connected;		   /* a stream began, of this connection or one before */
+	bool cut; /* the last stream did not end in order, and none has begun since */
 
 	uint64_t end_ns;   /* monotonic; of --duration; NEVER: none */
 	uint64_t flush_ns; /* monotonic */
@@ -179,6 +181,7 @@ static void cat_lose(struct cat *cat, const char *reason)
 	size_t dropped = cat->connection ? cat_receiver_end(cat->receiver) : 0;
 	char text[REASON_BYTES];
 
+	cat->cut = cat->connected && cat_receiver_state(cat->receiver) != CAT_RECEIVER_ENDED;
 	cat_disconnect(cat);
 	if (!cat_check_receiver(cat))
 		return;
@@ -298,6 +301,14 @@ static void cat_connect(struct cat *cat)
 		cat_lose(cat, error);
 }
 
+static void cat_begin_stream(struct cat *cat)
+{
+	cat->answer_ns = NEVER;
+	cat->connected = true;
+	cat->cut = false;
+	cat_report_connected(cat->report, cat_current_url(cat)->text);
+}
+
 static void cat_advance(struct cat *cat)
 {
 	char error[CAT_CONNECTION_ERROR];
@@ -305,9 +316,9 @@ static void cat_advance(struct cat *cat)
 	if (!cat_connection_advance(cat->connection, error)) {
 		cat_lose(cat, error);
 	} else if (cat_connection_is_ready(cat->connection)) {
-		cat->answer_ns = cat->answer ? clock_monotonic_ns() + ANSWER_NS : NEVER;
+		cat->answer_ns = clock_monotonic_ns() + ANSWER_NS;
 		if (!cat->answer)
-			cat_report_connected(cat->report, cat_current_url(cat)->text);
+			cat_begin_stream(cat);
 	}
 }
 
@@ -350,13 +361,11 @@ static void cat_be_refused(struct cat *cat)
 	cat_lose(cat, cat_answer_error(cat->answer, error));
 }
 
-static void cat_begin_stream(struct cat *cat)
+static void cat_accept_answer(struct cat *cat)
 {
-	if (cat->answer_ns == NEVER)
-		return;
-	cat->answer_ns = NEVER;
 	cat->oldest = false;
-	cat_report_connected(cat->report, cat_current_url(cat)->text);
+	if (cat->answer_ns != NEVER)
+		cat_begin_stream(cat);
 }
 
 /* @length: 0 at the end of the connection */
@@ -367,10 +376,10 @@ static void cat_take_answer(struct cat *cat, size_t length)
 
 	switch (cat_answer_feed(cat->answer, (const char *)cat->buffer, length)) {
 	case CAT_ANSWER_STREAM:
-		cat_begin_stream(cat);
+		cat_accept_answer(cat);
 		break;
 	case CAT_ANSWER_COMPLETE:
-		cat_begin_stream(cat);
+		cat_accept_answer(cat);
 		if (cat_check_receiver(cat))
 			cat_end_connection(cat);
 		break;
@@ -511,11 +520,23 @@ static void cat_write_rest(struct cat *cat)
 	}
 }
 
+/* Whether the program ended while it received. */
+static void cat_judge_end(struct cat *cat)
+{
+	const struct cat_gap gap = { .origin = CAT_GAP_UNKNOWN };
+
+	if (!cat->failed && !cat->connected)
+		cat_fail(cat, "no stream was received until the end");
+	else if (!cat->failed && cat->cut)
+		cat_report_gap(cat->report, &gap, NULL);
+}
+
 static int cat_finish(struct cat *cat)
 {
 	enum cat_exit status = CAT_EXIT_ALL;
 
 	cat_write_rest(cat);
+	cat_judge_end(cat);
 	if (!cat_output_finish(cat->output) && !cat->failed)
 		cat_fail(cat, "%s", cat_output_error(cat->output));
 	if (cat->failed)

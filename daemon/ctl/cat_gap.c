@@ -22,7 +22,7 @@ const char *cat_gap_format(const struct cat_gap *gap, char text[CAT_GAP_TEXT])
 {
 	if (gap->origin == CAT_GAP_UNKNOWN)
 		strlcpy(text,
-			"unknown loss between two connections: their bytes are not counted alike",
+			"lost an unknown number of bytes between two connections",
 			CAT_GAP_TEXT);
 	else
 		snprintf(text, CAT_GAP_TEXT, "lost %" PRIu64 " bytes in %" PRIu64 " block%s %s",

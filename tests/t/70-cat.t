@@ -67,6 +67,12 @@ says()
 	matches "$1" "$work/text" "^dmacastctl: .*$2"
 }
 
+# has_bytes FILE SIZE
+has_bytes()
+{
+	[ "$(stat -c %s "$1" 2>/dev/null)" = "$2" ]
+}
+
 # --- frames without a fault ---
 serve all,end
 receive "tcp://127.0.0.1:$port"
@@ -209,7 +215,7 @@ serve --size 1000 --epochs 50 10,end from=50,all,end
 receive --reconnect --bytes 60000 "tcp://127.0.0.1:$port"
 expect 3 "--reconnect: an end, and another count"
 is "--reconnect: the loss is unknown" "$(event gap '"\(.origin):\(.blocks):\(.sequence)"')" unknown:null:50
-says "--reconnect: and the line says so" 'unknown loss between two connections'
+says "--reconnect: and the line says so" 'lost an unknown number of bytes between two connections, before'
 { head -c 10000 "$work/payload"; tail -c +50001 "$work/payload"; } >"$work/expected"
 same_bytes "--reconnect: both parts" "$work/out" "$work/expected"
 serve_end
@@ -228,6 +234,23 @@ serve --size 1000 --epochs 50 preamble,10 from=50,preamble,10,end
 receive "tcp://127.0.0.1:$port" "tcp://127.0.0.1:$port"
 is "and again for another run" "$(grep -ac 'a head of 44 bytes' "$work/out")" 2
 serve_end
+
+# The program ends before there is another connection.
+serve --size 1000 10
+receive --reconnect --duration 3s "tcp://127.0.0.1:$port" &
+waiter=$!
+wait_until 30 has_bytes "$work/out" 10000
+serve_end
+wait $waiter
+expect_json_status()
+{
+	is "$2" "$(event end .status)" "$1"
+}
+expect_json_status 3 "--duration ends without a connection: an unknown loss"
+is "and no other one" "$(event gap .origin)" unknown
+receive --reconnect --duration 1s tcp://127.0.0.1:1
+expect 1 "--duration ends without any connection"
+says "and the message says so" 'no stream was received until the end'
 
 # --- HTTP ---
 for begin in '' chunked; do
@@ -343,10 +366,6 @@ serve --size 1000 10,skip=1,10,wait
 "$ctl" cat --json="$work/json" "tcp://127.0.0.1:$port" >"$work/out" 2>"$work/text" &
 cat_pid=$!
 will_end $cat_pid
-has_bytes()
-{
-	[ "$(stat -c %s "$1" 2>/dev/null)" = "$2" ]
-}
 wait_until 30 has_bytes "$work/out" 20000
 signal_to TERM $cat_pid
 wait $cat_pid
@@ -444,5 +463,56 @@ print(sum(e["bytes"] for e in gaps) > 0, all(e["bytes"] == e["blocks"] * 16384 f
 END
 is "dmacastd: three kicks: the losses are whole blocks" "$(cat "$work/judged")" "True True"
 daemon_stop
+
+# --- the daemon is restarted ---
+fixed=$port
+daemon_run --feed 8M/s --format framed --block-size 16K --ring-size 1M --listen "127.0.0.1:$fixed"
+receive_start --reconnect --bytes 4000000 "tcp://127.0.0.1:$fixed"
+wait_until 60 received 1000000
+daemon_stop
+daemon_run --feed 8M/s --format framed --block-size 16K --ring-size 1M --listen "127.0.0.1:$fixed"
+wait $cat_pid
+status=$?
+expect 3 "dmacastd is restarted"
+is "dmacastd is restarted: the loss is unknown" "$(event gap .origin)" unknown
+is "dmacastd is restarted: the first one has ended in order" "$(event disconnected .reason | sed 's/ended .*/ended/')" \
+	"the stream has ended"
+daemon_stop
+
+# --- a slow reader of standard output: what is lost is what the daemon has counted ---
+mkfifo "$work/fifo"
+exec 4<>"$work/fifo"
+daemon_run --input "$work/fifo" --format framed --lag-policy drop --block-size 64K --ring-size 2M --listen 127.0.0.1:0 \
+	--control "$work/control"
+{
+	timeout 120 "$ctl" cat --json="$work/json" "tcp://127.0.0.1:$port" 2>"$work/text"
+	echo $? >"$work/status"
+} | {
+	wait_until 60 test -e "$work/go"
+	cat >"$work/out"
+} &
+reader=$!
+client_value()
+{
+	"$ctl" --socket "$work/control" --json clients | jq -r ".clients[0].$1"
+}
+wait_until 30 test "$(client_value state)" = streaming
+$generate $(((48 << 20) / scale)) >&4
+touch "$work/go"
+is_drained()
+{
+	[ "$(client_value lag_bytes)" = 0 ]
+}
+wait_until 60 is_drained
+dropped=$(client_value dropped_bytes)
+daemon_stop
+wait $reader
+exec 4>&-
+status=$(cat "$work/status")
+expect 3 "a reader that is too slow"
+compare "a reader that is too slow loses blocks" "$dropped" -gt 0
+is "and the loss is what the daemon has counted" "$(event end '"\(.client.bytes) \(.source.gaps) \(.unknown.gaps)"')" \
+	"$dropped 0 0"
+is "and the rest is there" "$(stat -c %s "$work/out")" $(((48 << 20) / scale - dropped))
 
 done_testing
