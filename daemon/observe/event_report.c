@@ -2,18 +2,13 @@
 #include "observe/event_report.h"
 
 #include "lib/clock.h"
+#include "lib/timestamp.h"
 #include "observe/report.h"
 #include "stream/stream_event.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-
-/* "2026-11-30T10:30:00.123456789Z" */
-#define TIME_TEXT 40
 
 /* Groups of members, which a type of event has beside the time and its word. */
 enum {
@@ -53,19 +48,6 @@ static const unsigned int event_members[STREAM_EVENT_TYPES] = {
 	[EVENT_DRAINING] = HAS_TEXT,
 };
 
-/* RFC 3339, in UTC. */
-static const char *event_format_time(uint64_t ns, char text[TIME_TEXT])
-{
-	time_t seconds = (time_t)(ns / 1000000000);
-	struct tm parts;
-	size_t length = 0;
-
-	if (gmtime_r(&seconds, &parts))
-		length = strftime(text, TIME_TEXT, "%Y-%m-%dT%H:%M:%S", &parts);
-	snprintf(text + length, TIME_TEXT - length, ".%09" PRIu64 "Z", ns % 1000000000);
-	return text;
-}
-
 /* Take over @value. Return: false without memory. */
 static bool event_set(json_t *object, const char *name, json_t *value)
 {
@@ -84,9 +66,9 @@ static bool event_set_text(json_t *object, const char *name, const char *text)
 
 static bool event_set_time(json_t *object, const char *name, uint64_t ns)
 {
-	char text[TIME_TEXT];
+	char text[TIMESTAMP_TEXT];
 
-	return event_set(object, name, json_string(event_format_time(ns, text)));
+	return event_set(object, name, json_string(timestamp_format(ns, text)));
 }
 
 static bool event_set_place(json_t *object, const struct stream_event *event)
