@@ -21,8 +21,7 @@ const char *cat_gap_name(enum cat_gap_origin origin)
 const char *cat_gap_format(const struct cat_gap *gap, char text[CAT_GAP_TEXT])
 {
 	if (gap->origin == CAT_GAP_UNKNOWN)
-		strlcpy(text,
-			"lost an unknown number of bytes between two connections",
+		strlcpy(text, "lost an unknown number of bytes between two connections",
 			CAT_GAP_TEXT);
 	else
 		snprintf(text, CAT_GAP_TEXT, "lost %" PRIu64 " bytes in %" PRIu64 " block%s %s",

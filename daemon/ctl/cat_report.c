@@ -3,6 +3,7 @@
 
 #include "ctl/cat_progress.h"
 #include "lib/clock.h"
+#include "lib/timestamp.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -61,11 +62,12 @@ struct cat_progress *cat_report_progress(struct cat_report *report)
 
 void cat_report_event(struct cat_report *report, const char *event, json_t *members)
 {
-	double now = (double)clock_ns(CLOCK_REALTIME) / 1e9;
-	json_t *line = json_pack("{s:s, s:f}", "event", event, "time", now);
+	char now[TIMESTAMP_TEXT];
+	json_t *line = json_pack("{s:s, s:s}", "time",
+				 timestamp_format(clock_ns(CLOCK_REALTIME), now), "event", event);
 
 	if (report->json && line && !json_object_update(line, members)) {
-		json_dumpf(line, report->json, JSON_COMPACT | JSON_REAL_PRECISION(16));
+		json_dumpf(line, report->json, JSON_COMPACT | JSON_REAL_PRECISION(15));
 		putc('\n', report->json);
 	}
 	json_decref(line);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/cat_sigmf.h"
 
+#include "lib/timestamp.h"
 #include "lib/units.h"
 
 #include <bsd/string.h>
@@ -10,16 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SIGMF_VERSION "1.2.2"
 #define MAX_CHANNELS 1000
 /* Limits of the schema, for sample_rate and frequency. */
 #define MAX_HERTZ 1e12
-
-#define NS_PER_S 1000000000U
-#define DATETIME_BYTES 40
 
 struct cat_sigmf {
 	char *path;
@@ -192,19 +189,6 @@ struct cat_sigmf *cat_sigmf_open(const char *path, const struct cat_sigmf_format
 	return NULL;
 }
 
-static const char *cat_sigmf_datetime(uint64_t realtime_ns, char text[DATETIME_BYTES])
-{
-	time_t seconds = (time_t)(realtime_ns / NS_PER_S);
-	struct tm utc = { 0 };
-	size_t length;
-
-	gmtime_r(&seconds, &utc);
-	length = strftime(text, DATETIME_BYTES, "%Y-%m-%dT%H:%M:%S", &utc);
-	snprintf(text + length, DATETIME_BYTES - length, ".%09uZ",
-		 (unsigned int)(realtime_ns % NS_PER_S));
-	return text;
-}
-
 /* Append to an array of the root. @item: taken over; NULL: without memory */
 static void cat_sigmf_append(struct cat_sigmf *sigmf, const char *name, json_t *item)
 {
@@ -227,11 +211,11 @@ void cat_sigmf_capture(struct cat_sigmf *sigmf, const struct cat_sigmf_format *f
 		       uint64_t file_bytes, uint64_t stream_bytes, uint64_t realtime_ns)
 {
 	json_int_t sample = (json_int_t)(file_bytes / sigmf->sample_bytes);
-	char datetime[DATETIME_BYTES];
+	char datetime[TIMESTAMP_TEXT];
 	json_t *capture =
 		json_pack("{s:I, s:I, s:s}", "core:sample_start", sample, "core:global_index",
 			  (json_int_t)(stream_bytes / sigmf->sample_bytes), "core:datetime",
-			  cat_sigmf_datetime(realtime_ns, datetime));
+			  timestamp_format(realtime_ns, datetime));
 
 	if (capture && !isnan(format->frequency))
 		json_object_set_new(capture, "core:frequency", json_real(format->frequency));
