@@ -160,9 +160,9 @@ $(one_source_programs) $(feedclient): $(library) $(BUILD)/flags
 
 $(one_source_programs): $(BUILD)/%: $(BUILD)/%.o
 
-$(fuzz_programs): $(BUILD)/%: $(BUILD)/%.o $(library) $(BUILD)/flags
+$(fuzz_programs): $(BUILD)/%: $(BUILD)/%.o $(ctl_library) $(library) $(BUILD)/flags
 	$(say) LINK $@
-	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(library) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(ctl_library) $(library) $(LIBS)
 
 $(unit_programs): $(ctl_library)
 

@@ -45,7 +45,7 @@ finds()
 		return
 	}
 	eval "$(cat "$build/flags")" -w -O1 -fsanitize=fuzzer -o "$work/faulty" "$work/fault.c" \
-		"$build/tests/fuzz/$name.o" "$build/libdmacast.a" "$libraries" >"$work/compiled" 2>&1 || {
+		"$build/tests/fuzz/$name.o" "$build/libdmacastctl.a" "$build/libdmacast.a" "$libraries" >"$work/compiled" 2>&1 || {
 		ok 1 "$name: $file compiles with the fault" || diag_file "$work/compiled"
 		return
 	}
@@ -55,6 +55,8 @@ finds()
 
 finds access daemon/lib/access.c 's/0xff00 >> rest/0xff00 >> (rest + 1)/'
 finds address daemon/lib/address.c 's/length >= sizeof(address->host)/length > sizeof(address->host)/'
+finds cat_answer daemon/ctl/cat_answer.c "s/< ' ' ||/< 1 ||/"
+finds cat_frames daemon/ctl/cat_frames.c 's/!frames->payload_done \&\& \*length >= wanted/*length >= wanted/'
 finds completion daemon/send/completion.c 's/number - low <= high - low/number >= low \&\& number <= high/'
 finds config daemon/config/option_value.c 's/else if (limit->microseconds)/else if (limit->bytes)/'
 finds input daemon/lib/meta.c 's/code > MAX_CODE/code > MAX_CODE + 1/'
