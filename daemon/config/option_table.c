@@ -27,7 +27,7 @@ static const char *const pattern_form_words[] = { "offsets", "stamped", "residen
 static const char *const lag_policy_words[] = { "drop", "disconnect", "block", "latest", NULL };
 static const char *const half_close_words[] = { "keep", "end", NULL };
 static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
-static const char *const format_words[] = { "raw", "framed", NULL };
+static const char *const format_words[] = { "raw", "framed", "http", NULL };
 static const char *const client_input_words[] = { "discard", "source", NULL };
 
 #define DAEMON(option_name, field_name, type_name)                                     \
@@ -138,10 +138,14 @@ const struct option_definition option_table[] = {
 	  .default_text = "auto", .choices = zerocopy_words, .help = "send with MSG_ZEROCOPY" },
 	{ CLIENT("format", client.format, choice), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "raw", .choices = format_words,
-	  .help = "send the blocks as they are, or with a header before each" },
+	  .help = "send the blocks as they are, with a header before each, or after an HTTP "
+		  "request" },
 	{ CLIENT("start", client.start, start), .effect = OPTION_NEW_CLIENTS,
 	  .default_text = "live",
 	  .help = "begin with the next block, the oldest one, or this far before the end" },
+	{ CLIENT("request-timeout", client.request_timeout, duration), .effect = OPTION_NEW_CLIENTS,
+	  .default_text = "10s", .minimum = 100 * MILLISECOND, .maximum = HOUR,
+	  .help = "time for an HTTP client to send its request" },
 	{ STREAM("meta", meta, meta), .effect = OPTION_AT_ONCE,
 	  .help = "a text for framed clients; meta.KEY = TEXT in a file; may be given several "
 		  "times" },

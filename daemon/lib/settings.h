@@ -23,7 +23,7 @@ enum on_end { ON_END_AUTO, ON_END_CLOSE, ON_END_WAIT };
 enum listen_when { LISTEN_NOW, LISTEN_AVAILABLE };
 enum overrun { OVERRUN_DROP_OLDEST, OVERRUN_STALL };
 enum half_close { HALF_CLOSE_KEEP, HALF_CLOSE_END };
-enum client_format { FORMAT_RAW, FORMAT_FRAMED };
+enum client_format { FORMAT_RAW, FORMAT_FRAMED, FORMAT_HTTP };
 enum client_input { CLIENT_INPUT_DISCARD, CLIENT_INPUT_SOURCE };
 enum huge_pages { HUGE_PAGES_AUTO, HUGE_PAGES_NEVER, HUGE_PAGES_REQUIRE };
 
@@ -58,6 +58,7 @@ struct client_settings {
 	unsigned int input;	 /* enum client_input */
 	uint64_t input_size;	 /* bytes of a unit; 0: none */
 	struct client_start start;
+	uint64_t request_timeout; /* microseconds, of FORMAT_HTTP */
 	uint64_t max_clients;
 	uint64_t max_clients_per_address; /* 0: the same as max_clients */
 	uint64_t send_buffer;		  /* bytes, or SETTING_AUTO: the kernel adapts it */

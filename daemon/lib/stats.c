@@ -12,6 +12,8 @@ static const struct {
 	[LEAVE_TIMED_OUT] = { "timed_out", "timed out" },
 	[LEAVE_TOO_SLOW] = { "too_slow", "too slow" },
 	[LEAVE_HALF_CLOSED] = { "half_closed", "half-closed by the peer" },
+	[LEAVE_ANSWERED] = { "answered", "answered" },
+	[LEAVE_REFUSED] = { "request_refused", "request refused" },
 	[LEAVE_BY_OPERATOR] = { "by_operator", "by the operator" },
 	[LEAVE_STOPPING] = { "stopping", "stopping" },
 	[LEAVE_DEVICE_GONE] = { "device_gone", "device gone again" },

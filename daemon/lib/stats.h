@@ -9,6 +9,7 @@
 #define DMACAST_STATS_H
 
 #include "lib/histogram.h"
+#include "lib/http_code.h"
 #include "lib/rate.h"
 
 #include <stdint.h>
@@ -20,6 +21,8 @@ enum leave_reason {
 	LEAVE_TIMED_OUT,
 	LEAVE_TOO_SLOW,
 	LEAVE_HALF_CLOSED, /* the peer shut down its sending side, and was ended for that */
+	LEAVE_ANSWERED,	   /* by HTTP, with something else than the feed */
+	LEAVE_REFUSED,	   /* its HTTP request, with an error */
 	LEAVE_BY_OPERATOR,
 	LEAVE_STOPPING,	   /* the daemon stopped before the client had everything */
 	LEAVE_DEVICE_GONE, /* the device went again before the client had everything from before */
@@ -137,6 +140,7 @@ struct stream_stats {
 	uint64_t refused;
 	uint64_t refused_for[REFUSE_REASONS]; /* their sum is `refused` */
 	uint64_t left_for[LEAVE_REASONS];
+	uint64_t http_answers[HTTP_CODES];
 	struct client_totals left; /* those who left */
 	struct endpoint_stats own; /* the stream's own endpoints; then those of each section */
 };

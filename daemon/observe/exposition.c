@@ -282,6 +282,21 @@ static void write_refusals(FILE *file, const struct subjects *stats)
 	}
 }
 
+static void write_http_answers(FILE *file, const struct subjects *stats)
+{
+	write_head(file, "dmacast_stream_", "http_requests_total", "counter",
+		   "Requests of HTTP clients that were answered, by status code.");
+	for (size_t i = 0; i < stats->count; i++) {
+		const struct stream_stats *numbers = stats->item[i].numbers;
+
+		for (enum http_code code = 0; code < HTTP_CODES; code++)
+			fprintf(file,
+				"dmacast_stream_http_requests_total{%s,code=\"%u\"} %" PRIu64 "\n",
+				stats->item[i].labels, http_code_number(code),
+				numbers->http_answers[code]);
+	}
+}
+
 /* @labels: of the subject; "": none */
 static void write_buckets(FILE *file, const char *name, const char *labels,
 			  const struct histogram *histogram)
@@ -570,6 +585,7 @@ static bool write_stream_tables(FILE *file, const struct names *names, struct su
 	write_table(file, "dmacast_stream_", "counter", ROWS(stream_counters), subjects);
 	write_reasons(file, subjects);
 	write_refusals(file, subjects);
+	write_http_answers(file, subjects);
 	write_latencies(file, subjects);
 	if (!choose_part(subjects, names, PART_TOTALS))
 		return false;

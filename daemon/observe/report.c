@@ -4,6 +4,7 @@
 #include "lib/clock.h"
 #include "lib/loop_time.h"
 #include "lib/process.h"
+#include "lib/units.h"
 #include "stream/client.h"
 #include "stream/endpoints.h"
 #include "stream/streams.h"
@@ -180,6 +181,19 @@ static json_t *report_refused(const struct stream_stats *stats)
 	return finish_json(&refused);
 }
 
+static json_t *report_http_answers(const struct stream_stats *stats)
+{
+	struct builder answers = { .json = json_object() };
+
+	for (enum http_code code = 0; code < HTTP_CODES; code++) {
+		char number[UNITS_TEXT];
+
+		snprintf(number, sizeof(number), "%u", http_code_number(code));
+		add_member(&answers, number, report_number(stats->http_answers[code]));
+	}
+	return finish_json(&answers);
+}
+
 /* ---- histograms ---- */
 
 /* JSON has no infinity: null. */
@@ -298,6 +312,7 @@ static void append_stream(void *argument, const struct name_report *name)
 	add_member(&object, "refused", report_number(stats->refused));
 	add_member(&object, "refused_for", report_refused(stats));
 	add_member(&object, "left", report_left(stats));
+	add_member(&object, "http_requests", report_http_answers(stats));
 	add_sent(&object, &name->totals);
 	add_element(list, finish_json(&object));
 }

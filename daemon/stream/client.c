@@ -5,8 +5,10 @@
 #include "lib/log.h"
 #include "ring/ring.h"
 #include "stream/client_options.h"
+#include "stream/http_answer.h"
 
 #include <assert.h>
+#include <bsd/string.h>
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -43,6 +45,12 @@
 /* All completions should have arrived within this time after a reset. */
 #define OVERDUE_SECONDS 5
 
+/* Size of a buffer for a part of a request. */
+#define REQUEST_BYTES 2048
+
+/* Time that the peer has to close after it was sent an answer, in microseconds. */
+#define ANSWER_LINGER_US 2000000
+
 static const struct timeval reset_check_interval = { .tv_sec = 1 };
 
 struct client *client_of(struct cursor *cursor)
@@ -50,8 +58,8 @@ struct client *client_of(struct cursor *cursor)
 	return (struct client *)(void *)((char *)cursor - offsetof(struct client, cursor));
 }
 
-static const char *const state_word[] = { "streaming", "finishing", "closing", "resetting",
-					  "gone" };
+static const char *const state_word[] = { "requesting", "answering", "streaming", "finishing",
+					  "closing",	"resetting", "gone" };
 
 /* Discard what the peer has sent. Return: the number of bytes, 0 at its end, or -1 with errno. */
 static ssize_t client_drop(struct client *client)
@@ -177,13 +185,42 @@ static void client_set_socket_options(const struct client *client)
 
 static void client_begin_forwarding(struct client *client)
 {
-	client->forwards_input = client->group->settings->input == CLIENT_INPUT_SOURCE;
-	client->input_unit = client->group->settings->input_size;
+	const struct client_settings *settings = client->group->settings;
+
+	/* What follows a request is discarded. */
+	client->forwards_input =
+		settings->input == CLIENT_INPUT_SOURCE && settings->format != FORMAT_HTTP;
+	client->input_unit = settings->input_size;
 	if (!client->forwards_input)
 		return;
 	client_set_option(client, SOL_SOCKET, SO_RCVBUF, INPUT_BUFFER, "SO_RCVBUF");
 	/* Urgent data counts like other data, and does not hide what follows from FIONREAD. */
 	client_set_option(client, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE");
+}
+
+/* libevent begins a timeout again with each event of the socket, so set what is left. Return: false if nothing is. */
+static bool client_keep_deadline(struct client *client)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	struct timeval left;
+
+	if (now_ns >= client->deadline_ns)
+		return false;
+	left = clock_timeval((client->deadline_ns - now_ns) / 1000 + 1);
+	return event_add(&client->event, &left) == 0;
+}
+
+/* Return: false without memory. */
+static bool client_set_deadline(struct client *client, uint64_t microseconds)
+{
+	client->deadline_ns = clock_monotonic_ns() + microseconds * 1000;
+	return client_keep_deadline(client);
+}
+
+static void client_clear_deadline(struct client *client)
+{
+	client->deadline_ns = 0;
+	event_remove_timer(&client->event);
 }
 
 static void client_close(struct client *client)
@@ -232,8 +269,19 @@ void client_kick(struct client *client, enum leave_reason reason, const char *te
 	client_advance_reset(client);
 }
 
+/* Return true if the client was sent an answer, and is open only until its peer closes. */
+static bool client_lingers(const struct client *client)
+{
+	return client->state == CLIENT_CLOSING && client->deadline_ns;
+}
+
 static void client_fail(struct client *client, int error)
 {
+	/* A peer that does not read all of an answer resets the connection. */
+	if (client_lingers(client)) {
+		client_kick(client, client->leave, client->reason);
+		return;
+	}
 	switch (error) {
 	case ECONNRESET:
 	case ENOTCONN:
@@ -256,11 +304,9 @@ static uint64_t client_unacknowledged(const struct client *client)
 	return ioctl(client->zerocopy.fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (uint64_t)bytes : 0;
 }
 
-/* Close a client in CLOSING once the peer's kernel has acknowledged everything. */
-static void client_close_if_acknowledged(struct client *client)
+/* Close a client that nothing is outstanding for. The kernel sends what it has. */
+static void client_close_in_order(struct client *client)
 {
-	if (zerocopy_outstanding(&client->zerocopy) || client_unacknowledged(client))
-		return;
 	client_set_linger(client, false);
 	client_close(client);
 }
@@ -273,9 +319,18 @@ static size_t client_unread(const struct client *client)
 	return ioctl(client->zerocopy.fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
-static void client_shut_down(struct client *client, enum leave_reason reason)
+/* Close a client in CLOSING once the peer's kernel has acknowledged everything, or its peer has closed. */
+static void client_close_if_acknowledged(struct client *client)
 {
-	client_set_reason(client, reason, NULL);
+	bool waits = client_lingers(client) && !client->input_ended;
+
+	if (!waits && !zerocopy_outstanding(&client->zerocopy) && !client_unacknowledged(client))
+		client_close_in_order(client);
+}
+
+/* The reason must be set. */
+static void client_shut_down(struct client *client)
+{
 	client_set_state(client, CLIENT_CLOSING);
 	if (shutdown(client->zerocopy.fd, SHUT_WR)) {
 		client_fail(client, errno);
@@ -391,11 +446,11 @@ static struct history_place client_find_start(const struct client_group *group)
 }
 
 /* Enter the window at @place, and prepare what goes before the first block. Return: false without memory. */
-static bool client_enter(struct client *client, const struct history_place *place)
+static bool client_enter(struct client *client, const struct history_place *place, bool framed)
 {
 	const struct client_group *group = client->group;
 
-	client->cursor.framed = group->settings->format == FORMAT_FRAMED;
+	client->cursor.framed = framed;
 	client->catches_up = place->sequence != window_head(group->window);
 	client->metadata_due = CLIENT_NOT_DUE;
 	window_join_at(group->window, &client->cursor, place->sequence);
@@ -403,8 +458,9 @@ static bool client_enter(struct client *client, const struct history_place *plac
 		window_leave(group->window, &client->cursor);
 		return false;
 	}
+	client_set_state(client, CLIENT_STREAMING);
 	/* At once, so that whatever the client loses from now on is a gap behind this frame. */
-	if (client->cursor.framed)
+	if (framed)
 		client_set_metadata_aside(client);
 	return true;
 }
@@ -424,7 +480,7 @@ static void client_prepare_aside(struct client *client, const struct block *firs
 {
 	bool framed = client->cursor.framed;
 
-	if (client->end_sent || client_aside_is_left(&client->aside) ||
+	if (client->end_sent || client_aside_is_left(&client->aside) || !client_is_active(client) ||
 	    !window_is_between(&client->cursor))
 		return;
 	if (client->preamble_is_late && first)
@@ -442,7 +498,9 @@ static void client_prepare_aside(struct client *client, const struct block *firs
 /* Return the block that is next; NULL if there is none, or if the end was announced. */
 static struct block *client_next_block(const struct client *client)
 {
-	return client->end_sent ? NULL : window_block(client->group->window, &client->cursor);
+	if (client->end_sent || !client_is_active(client))
+		return NULL;
+	return window_block(client->group->window, &client->cursor);
 }
 
 /* Return how many blocks may be sent together: none behind a place where metadata is due. */
@@ -484,6 +542,18 @@ static void client_report_progress(const struct client *client)
 		group->callbacks->progressed(group->argument);
 }
 
+/* All is sent. */
+static void client_end_output(struct client *client)
+{
+	if (client->state == CLIENT_ANSWERING) {
+		client_set_deadline(client, ANSWER_LINGER_US);
+		client_shut_down(client);
+	} else if (client->state == CLIENT_FINISHING) {
+		client_set_reason(client, LEAVE_END_OF_STREAM, NULL);
+		client_shut_down(client);
+	}
+}
+
 void client_send(struct client *client)
 {
 	const struct client_group *group = client->group;
@@ -491,15 +561,14 @@ void client_send(struct client *client)
 					  group->uncopied_budget_bytes);
 	uint64_t sent = 0;
 
-	while (client_is_active(client)) {
+	while (client_is_active(client) || client->state == CLIENT_ANSWERING) {
 		struct block *first = client_next_block(client);
 		ssize_t n;
 
 		client_prepare_aside(client, first);
 		if (!first && !client_aside_is_left(&client->aside)) {
 			client->catches_up = false;
-			if (client->state == CLIENT_FINISHING)
-				client_shut_down(client, LEAVE_END_OF_STREAM);
+			client_end_output(client);
 			return;
 		}
 		if (zerocopy_is_blocked(&client->zerocopy))
@@ -532,6 +601,12 @@ void client_send_metadata(struct client *client)
 
 void client_finish(struct client *client)
 {
+	if (client->state == CLIENT_REQUESTING) {
+		client_set_reason(client, LEAVE_STOPPING, NULL);
+		client_close_in_order(client);
+	} else if (client->state == CLIENT_ANSWERING || client_lingers(client)) {
+		client_close_in_order(client);
+	}
 	if (client->state != CLIENT_STREAMING)
 		return;
 	client_set_state(client, CLIENT_FINISHING);
@@ -559,7 +634,8 @@ static bool client_handle_half_close(struct client *client)
 	if (!client_is_active(client))
 		return true;
 	if (group->settings->half_close == HALF_CLOSE_END) {
-		client_shut_down(client, LEAVE_HALF_CLOSED);
+		client_set_reason(client, LEAVE_HALF_CLOSED, NULL);
+		client_shut_down(client);
 		return false;
 	}
 	client_probe_half_closed(client);
@@ -680,9 +756,158 @@ static int client_poll(const struct client *client, short what)
 	return socket.revents;
 }
 
+/* ---- requests ---- */
+
+/* Answer with something else than the feed, and end. @answer: belongs to the client from now on; NULL: no memory */
+static void client_answer(struct client *client, enum http_code code, struct shared_bytes *answer)
+{
+	if (!answer) {
+		client_kick(client, LEAVE_ERROR, "no memory for an answer");
+		return;
+	}
+	client->group->http_answers[code]++;
+	client_set_reason(client, code <= HTTP_CODE_NO_CONTENT ? LEAVE_ANSWERED : LEAVE_REFUSED,
+			  code <= HTTP_CODE_NO_CONTENT ? NULL : http_code_text(code));
+	client_set_state(client, CLIENT_ANSWERING);
+	client_aside_put_answer(&client->aside, answer);
+	shared_bytes_release(answer);
+	client_set_deadline(client, client->group->settings->request_timeout);
+	client_send(client);
+}
+
+static void client_refuse(struct client *client, enum http_code code, const char *problem)
+{
+	struct http_wish wish = { .code = code };
+
+	strlcpy(wish.problem, problem, sizeof(wish.problem));
+	client_answer(client, code, http_answer_error(&wish));
+}
+
+/* Return the head of the answer for a feed that begins at @place; NULL without memory. */
+static struct shared_bytes *client_make_feed_head(const struct client_group *group,
+						  const struct history_place *place)
+{
+	bool is_next = place->sequence == window_head(group->window);
+
+	return http_answer_feed(
+		is_next ? group->frames->epoch
+			: frame_epoch(window_block_at(group->window, place->sequence)->header),
+		place->sequence);
+}
+
+/* Return the answer to a request that is not for the feed; NULL without memory. */
+static struct shared_bytes *client_make_answer(const struct client *client,
+					       const struct http_wish *wish)
+{
+	const struct history_place place = client_find_start(client->group);
+
+	if (wish->code == HTTP_CODE_NO_CONTENT)
+		return http_answer_methods();
+	if (wish->code != HTTP_CODE_OK)
+		return http_answer_error(wish);
+	if (wish->resource == HTTP_RESOURCE_INFO)
+		return http_answer_info(client->group->frames->metadata, wish->head_only);
+	return client_make_feed_head(client->group, &place);
+}
+
+static void client_serve_feed(struct client *client, bool framed)
+{
+	const struct client_group *group = client->group;
+	const struct history_place place = client_find_start(group);
+	struct shared_bytes *head = client_make_feed_head(group, &place);
+
+	if (!head || !client_enter(client, &place, framed)) {
+		shared_bytes_release(head);
+		client_refuse(client, HTTP_CODE_SERVICE_UNAVAILABLE, "no memory for the feed");
+		return;
+	}
+	client_clear_deadline(client);
+	client_aside_put_answer(&client->aside, head);
+	shared_bytes_release(head);
+	group->http_answers[HTTP_CODE_OK]++;
+	group->callbacks->streaming(group->argument, client);
+}
+
+/* The request is decided. */
+static void client_serve(struct client *client)
+{
+	const struct http_wish *wish = http_request_wish(client->request);
+
+	log_debug("stream %s: client %s: %s%s%s", client->group->stream_name, client->peer_text,
+		  http_code_text(wish->code), *wish->problem ? ": " : "", wish->problem);
+	if (wish->code == HTTP_CODE_OK && wish->resource == HTTP_RESOURCE_FEED && !wish->head_only)
+		client_serve_feed(client, wish->framed);
+	else
+		client_answer(client, wish->code, client_make_answer(client, wish));
+	http_request_free(client->request);
+	client->request = NULL;
+}
+
+/* The peer has shut down its sending side before its request was complete. */
+static void client_handle_cut_request(struct client *client)
+{
+	if (client_has_failed(client))
+		return;
+	if (http_request_is_empty(client->request)) {
+		client_set_reason(client, LEAVE_HALF_CLOSED,
+				  "closed by the peer without a request");
+		client_close_in_order(client);
+		return;
+	}
+	http_request_cut(client->request);
+	client_serve(client);
+}
+
+/* Read up to the end of the request, or of what has come. */
+static void client_read_request(struct client *client)
+{
+	char bytes[REQUEST_BYTES];
+
+	while (client->state == CLIENT_REQUESTING) {
+		ssize_t n = recv(client->zerocopy.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+		if (n > 0) {
+			if (http_request_feed(client->request, bytes, (size_t)n))
+				client_serve(client);
+		} else if (n == 0) {
+			client_handle_cut_request(client);
+		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+			return;
+		} else if (errno != EINTR) {
+			client_fail(client, errno);
+		}
+	}
+}
+
+/* @ready: as of client_poll(). Return: false if the connection has ended. */
+static bool client_read(struct client *client, int ready)
+{
+	if (client->state == CLIENT_REQUESTING)
+		client_read_request(client);
+	if (client->state == CLIENT_REQUESTING)
+		return true;
+	return client->state < CLIENT_RESETTING && client_handle_input(client, ready);
+}
+
+/* The time for a request, for its answer, or for the peer to close is over. */
+static void client_expire(struct client *client)
+{
+	if (client->state == CLIENT_ANSWERING) {
+		client_kick(client, LEAVE_TIMED_OUT, "did not read the answer");
+	} else if (client->state == CLIENT_CLOSING) {
+		client_close_in_order(client);
+	} else {
+		http_request_expire(client->request);
+		client_serve(client);
+		/* An event may have come with the timeout. */
+		if (client_read(client, POLLIN) && client->state == CLIENT_CLOSING)
+			client_close_if_acknowledged(client);
+	}
+}
+
 void client_check_input(struct client *client)
 {
-	client_handle_input(client, client->forwards_input ? client_poll(client, EV_READ) : POLLIN);
+	client_read(client, client->forwards_input ? client_poll(client, EV_READ) : POLLIN);
 }
 
 uint64_t client_proof_ns(const struct client *client, uint64_t now_ns)
@@ -707,8 +932,7 @@ bool client_owes_nothing(const struct client *client)
 void client_release(struct client *client, enum leave_reason reason, const char *text)
 {
 	client_set_reason(client, reason, text);
-	client_set_linger(client, false);
-	client_close(client);
+	client_close_in_order(client);
 }
 
 /* Let more stay unsent if the peer keeps acknowledging. The bytes that were sent bound what it acknowledged. */
@@ -751,12 +975,16 @@ static void client_socket_event(evutil_socket_t fd, short what, void *argument)
 			client_advance_reset(client);
 		return;
 	}
+	if (client->deadline_ns && !client_keep_deadline(client)) {
+		client_expire(client);
+		return;
+	}
 	ready = client_poll(client, what);
 	/*
 	 * Look for an error of the connection first: a reset purges the write queue, and completions after
 	 * it are no acknowledgements. Read the error queue before sending: it may free blocks and space.
 	 */
-	if (ready & (POLLIN | POLLHUP) && !client_handle_input(client, ready))
+	if (ready & (POLLIN | POLLHUP) && !client_read(client, ready))
 		return;
 	if (ready & POLLERR)
 		zerocopy_reap(&client->zerocopy);
@@ -778,6 +1006,20 @@ static void client_note_endpoint(struct client *client, int fd)
 		address_format((const struct sockaddr *)&local, client->endpoint_text);
 }
 
+/* Wait for a request, or join the window. Return: false without memory. */
+static bool client_begin(struct client *client, const struct history_place *place)
+{
+	const struct client_settings *settings = client->group->settings;
+
+	if (event_add(&client->event, NULL))
+		return false;
+	client->is_http = settings->format == FORMAT_HTTP;
+	if (!client->is_http)
+		return client_enter(client, place, settings->format == FORMAT_FRAMED);
+	client->request = http_request_create();
+	return client->request && client_set_deadline(client, settings->request_timeout);
+}
+
 struct client *client_create(const struct client_group *group, int fd, const struct sockaddr *peer,
 			     socklen_t peer_length, const struct history_place *place)
 {
@@ -789,11 +1031,6 @@ struct client *client_create(const struct client_group *group, int fd, const str
 		return NULL;
 	}
 	client->group = group;
-	if (!client_enter(client, &start)) {
-		close(fd);
-		free(client);
-		return NULL;
-	}
 	memcpy(&client->peer, peer, peer_length);
 	address_format(peer, client->peer_text);
 	client_note_endpoint(client, fd);
@@ -802,16 +1039,14 @@ struct client *client_create(const struct client_group *group, int fd, const str
 		      group->latency, group->callbacks->copy_state_changed, group->argument);
 	stream_memory_join(group->memory, group->settings, &client->grant);
 	client_set_socket_options(client);
+	client_begin_forwarding(client);
 	event_assign(&client->event, group->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
 		     client_socket_event, client);
-	if (!event_add(&client->event, NULL)) {
-		client_begin_forwarding(client);
+	if (client_begin(client, &start))
 		return client;
-	}
-	window_leave(group->window, &client->cursor);
+	event_del(&client->event);
 	zerocopy_close(&client->zerocopy);
-	client_aside_clear(&client->aside);
-	shared_bytes_release(client->preamble);
+	http_request_free(client->request);
 	free(client);
 	return NULL;
 }
@@ -821,6 +1056,7 @@ void client_free(struct client *client)
 	assert(client->state == CLIENT_GONE);
 	client_aside_clear(&client->aside);
 	shared_bytes_release(client->preamble);
+	http_request_free(client->request);
 	free(client);
 }
 
@@ -838,6 +1074,14 @@ struct client_lag client_lag(const struct client *client, uint64_t now_ns)
 	if (block)
 		lag.ns = block_age(block, now_ns);
 	return lag;
+}
+
+/* Return what the client gets. Before the request this is not known. */
+static const char *client_format(const struct client *client)
+{
+	if (client->is_http)
+		return client->cursor.framed ? "http framed" : "http";
+	return client->cursor.framed ? "framed" : "raw";
 }
 
 void client_report(const struct client *client, uint64_t now_ns, struct client_report *report)
@@ -864,6 +1108,6 @@ void client_report(const struct client *client, uint64_t now_ns, struct client_r
 		.pinned_blocks = completions_blocks(&client->zerocopy.completions),
 		.unsent_limit = client->grant.bytes,
 		.sending = way_word[zerocopy_probe_way(&client->zerocopy.probe)],
-		.format = client->cursor.framed ? "framed" : "raw",
+		.format = client_format(client),
 	};
 }

@@ -2,15 +2,22 @@
 /*
  * A client: one connection that receives the blocks of a stream.
  *
- *   STREAMING ─ client_finish() ─▶ FINISHING ─ all sent, SHUT_WR ─▶ CLOSING
- *       │                             │                                │ all acknowledged
- *       └───────────── client_kick(), connection error ─────────┐      │
- *                                     ▼                         ▼      ▼
- *                                 RESETTING ─ nothing outstanding ─▶ GONE
+ *   REQUESTING ─ it asks for the feed ─┐
+ *     │ (format = http)                  ▼
+ *     │                  others ─▶ STREAMING ─ client_finish() ─▶ FINISHING ─ all sent, SHUT_WR ─▶ CLOSING
+ *     │ another request, or an error     │                            │                             ▲ │ all
+ *     ▼                                  │                            │                             │ │ acknowledged
+ *   ANSWERING ─ answer sent, SHUT_WR ────│────────────────────────────│─────────────────────────────┘ │
+ *     │                                  ▼                            ▼                               ▼
+ *     └── client_kick(), connection error, in each state ─▶ RESETTING ─ nothing outstanding ─▶ GONE
  *
  * In STREAMING and FINISHING the cursor of the client is in the window. RESETTING begins with an RST to
  * the peer, which purges the write queue; then the error queue is read until every send is complete. The
  * descriptor is closed on the transition to GONE, and nowhere else.
+ *
+ * A client in REQUESTING or ANSWERING has a deadline, and so has CLOSING after ANSWERING: there the socket is
+ * open until the peer has closed, too, because input that is unread at the close would reset the connection,
+ * and the peer might lose the answer.
  *
  * The socket is watched edge-triggered: a half-closed peer, an unread error queue or a dead socket
  * would make a level-triggered event fire without end.
@@ -23,6 +30,7 @@
 #include "lib/stats.h"
 #include "send/zerocopy.h"
 #include "stream/client_aside.h"
+#include "stream/http_request.h"
 #include "stream/stream_frames.h"
 #include "stream/stream_history.h"
 #include "stream/stream_input.h"
@@ -35,6 +43,8 @@
 #include <event2/event_struct.h>
 
 enum client_state {
+	CLIENT_REQUESTING,
+	CLIENT_ANSWERING,
 	CLIENT_STREAMING,
 	CLIENT_FINISHING,
 	CLIENT_CLOSING,
@@ -70,6 +80,8 @@ struct client_callbacks {
 	void (*progressed)(void *argument);
 	/* Optional: the client gets no blocks any more; once. No client may be touched here. */
 	void (*inactive)(void *argument);
+	/* A client that was REQUESTING is STREAMING now. */
+	void (*streaming)(void *argument, struct client *client);
 	/* The peer has shut down its sending side; at most once. Its process may be gone. */
 	void (*half_closed)(void *argument, struct client *client);
 	/* The client is GONE. It may be freed, but not within this call. */
@@ -91,6 +103,7 @@ struct client_group {
 	struct sent_counter *sent;
 	struct stream_events *events; /* NULL: none are reported */
 	struct stream_input *input;   /* to the source */
+	uint64_t *http_answers;	      /* number of answers, by enum http_code */
 	const struct client_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	/* Bytes that a client may send before others send; of one that the kernel does not copy for. */
@@ -122,8 +135,11 @@ struct client {
 	/* Private to client.c: */
 	const struct client_group *group;
 	struct event event;
+	bool is_http;
+	struct http_request *request;  /* in REQUESTING; else NULL */
+	uint64_t deadline_ns;	       /* monotonic; 0: none */
 	struct memory_grant grant;     /* what the socket may hold unsent */
-	struct client_aside aside;     /* frame, or bytes, sent before the next block */
+	struct client_aside aside;     /* answer, frame, or bytes, sent before the next block */
 	struct shared_bytes *preamble; /* goes aside next; NULL: none, or not yet known */
 	uint32_t preamble_epoch;       /* of its frame */
 	bool preamble_is_late;	       /* it will be known with the first block */
@@ -148,7 +164,7 @@ TAILQ_HEAD(client_list, client);
  * @place: where it begins; NULL: as `start` of its section says
  *
  * Return: NULL without memory. Nothing is sent before client_send(), which the event loop calls as soon as the socket
- * has space.
+ * has space, or client_check_input().
  */
 struct client *client_create(const struct client_group *group, int fd, const struct sockaddr *peer,
 			     socklen_t peer_length, const struct history_place *place);
@@ -159,7 +175,10 @@ void client_send(struct client *client);
 /** client_send_metadata() - send the metadata again before the block that enters the window next. */
 void client_send_metadata(struct client *client);
 
-/** client_finish() - send what is in the window now, then end the connection in order. */
+/**
+ * client_finish() - send what is in the window now, then end the connection in order. A client that did not ask for
+ * the feed is closed at once.
+ */
 void client_finish(struct client *client);
 
 /**
@@ -172,7 +191,8 @@ void client_kick(struct client *client, enum leave_reason reason, const char *te
 void client_read_input(struct input_turn *turn);
 
 /**
- * client_check_input() - forward or discard what the peer has sent until now, and notice its end.
+ * client_check_input() - read a request, forward or discard what else the peer has sent until now, and notice
+ * its end.
  *
  * Call this once the client is in the lists of its owner, which may get half_closed() or gone().
  */

@@ -27,21 +27,47 @@ void client_aside_set_raw(struct client_aside *aside, struct shared_bytes *paylo
 	aside->left = payload->length;
 }
 
+void client_aside_put_answer(struct client_aside *aside, struct shared_bytes *answer)
+{
+	assert(!aside->answer);
+	if (!aside->left)
+		aside->header_length = 0;
+	aside->answer = shared_bytes_keep(answer);
+	aside->left += answer->length;
+}
+
+static struct iovec aside_shared_piece(struct shared_bytes *bytes)
+{
+	return bytes ? (struct iovec){ bytes->bytes, bytes->length } : (struct iovec){ 0 };
+}
+
+/* Remove the first @done bytes. Return: the number of pieces that are left, from the first one on. */
+static size_t aside_skip(struct iovec *piece, size_t pieces, size_t done)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < pieces; i++) {
+		size_t skipped = done < piece[i].iov_len ? done : piece[i].iov_len;
+
+		done -= skipped;
+		if (skipped < piece[i].iov_len)
+			piece[kept++] = (struct iovec){ (char *)piece[i].iov_base + skipped,
+							piece[i].iov_len - skipped };
+	}
+	return kept;
+}
+
 ssize_t client_aside_send(struct client_aside *aside, struct zerocopy *zerocopy)
 {
-	uint32_t length = aside->payload ? aside->payload->length : 0;
-	uint32_t header = aside->header_length, done = header + length - aside->left;
-	struct iovec piece[2];
-	size_t pieces = 0;
+	struct iovec piece[] = {
+		aside_shared_piece(aside->answer),
+		{ aside->header, aside->header_length },
+		aside_shared_piece(aside->payload),
+	};
+	size_t all = piece[0].iov_len + piece[1].iov_len + piece[2].iov_len, pieces;
 	ssize_t n;
 
-	if (done < header) {
-		piece[pieces++] = (struct iovec){ aside->header + done, header - done };
-		done = header;
-	}
-	done -= header;
-	if (done < length)
-		piece[pieces++] = (struct iovec){ aside->payload->bytes + done, length - done };
+	pieces = aside_skip(piece, 3, all - aside->left);
 	n = zerocopy_send_copy(zerocopy, piece, pieces);
 	if (n > 0)
 		aside->left -= (uint32_t)n;
@@ -52,6 +78,8 @@ ssize_t client_aside_send(struct client_aside *aside, struct zerocopy *zerocopy)
 
 void client_aside_clear(struct client_aside *aside)
 {
+	shared_bytes_release(aside->answer);
+	aside->answer = NULL;
 	shared_bytes_release(aside->payload);
 	aside->payload = NULL;
 	aside->left = 0;

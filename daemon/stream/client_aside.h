@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a client gets that is no block: a frame with metadata, the preamble or the end of the stream; or the preamble
- * of a raw client, without a header. It is sent between two blocks, by
- * copying, so no completion refers to it; what the socket does not accept stays for the next call.
+ * What a client gets that is no block: an answer of HTTP; a frame with metadata, the preamble or the end of the
+ * stream; or the preamble of a raw client, without a header. It is sent between two blocks, by copying, so no
+ * completion refers to it; what the socket does not accept stays for the next call.
  */
 #ifndef DMACAST_CLIENT_ASIDE_H
 #define DMACAST_CLIENT_ASIDE_H
@@ -16,10 +16,11 @@
 #include <sys/types.h>
 
 struct client_aside {
+	struct shared_bytes *answer; /* before the header; NULL: none */
 	unsigned char header[FRAME_HEADER_BYTES];
 	uint32_t header_length;	      /* 0: none */
 	struct shared_bytes *payload; /* NULL: none */
-	uint32_t left; /* bytes to send, of header and payload; 0: there is nothing */
+	uint32_t left;		      /* bytes to send, of all three; 0: there is nothing */
 };
 
 /**
@@ -31,6 +32,12 @@ void client_aside_set(struct client_aside *aside, struct frame frame, struct sha
 
 /** client_aside_set_raw() - prepare @payload without a header; nothing may be left. It is kept until it is sent. */
 void client_aside_set_raw(struct client_aside *aside, struct shared_bytes *payload);
+
+/**
+ * client_aside_put_answer() - send @answer before what is prepared, of which nothing was sent; there may be nothing.
+ * It is kept until it is sent.
+ */
+void client_aside_put_answer(struct client_aside *aside, struct shared_bytes *answer);
 
 /** client_aside_send() - send what is left; there must be something. Return: as zerocopy_send(). */
 ssize_t client_aside_send(struct client_aside *aside, struct zerocopy *zerocopy);

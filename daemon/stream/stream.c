@@ -439,8 +439,15 @@ static void client_half_closed(void *argument, struct client *client)
 	stream_crowd_add_half_closed(&section->crowd, client);
 }
 
+static void client_streaming(void *argument, struct client *client)
+{
+	(void)client;
+	stream_demand_join(&stream_of(argument)->demand);
+}
+
 static const struct client_callbacks client_callbacks = {
 	.inactive = client_inactive,
+	.streaming = client_streaming,
 	.half_closed = client_half_closed,
 	.requeue = client_requeue,
 	.copy_state_changed = client_copy_state_changed,
@@ -471,7 +478,8 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 	section->stats->joined++;
 	stream_set_budget(stream);
 	stream_journal_joined(&stream->journal, client, stream->clients);
-	stream_demand_join(&stream->demand);
+	if (client_is_active(client))
+		stream_demand_join(&stream->demand);
 	/* It may have closed already: while many do that, the next one needs its place. */
 	client_check_input(client);
 }
@@ -756,6 +764,7 @@ struct section *stream_add_section(struct stream *stream, const struct endpoint_
 		.sent = &stream->stats->sent,
 		.events = &stream->events,
 		.input = &stream->input,
+		.http_answers = stream->stats->http_answers,
 		.callbacks = &client_callbacks,
 		.uncopied_budget_bytes = UNCOPIED_BUDGET,
 		.budget_bytes = stream->budget_bytes,

@@ -1054,6 +1054,7 @@ static const struct set {
 	{ "format", "framed", FIELD_OF(stream_settings, client.format), FORMAT_FRAMED },
 	{ "start", "-10s", FIELD_OF(stream_settings, client.start), 0 },
 	{ "retain", "96K", FIELD_OF(stream_settings, retain), 0 },
+	{ "request-timeout", "3s", FIELD_OF(stream_settings, client.request_timeout), 3000000 },
 	{ "meta", "site=here", FIELD_OF(stream_settings, meta), 0 },
 	{ "preamble", "4K", FIELD_OF(stream_settings, preamble), 0 },
 	{ "max-clients", "99", FIELD_OF(stream_settings, client.max_clients), 99 },

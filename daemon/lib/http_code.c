@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "lib/http_code.h"
+
+#include <http_parser.h>
+
+static const enum http_status statuses[HTTP_CODES] = {
+	[HTTP_CODE_OK] = HTTP_STATUS_OK,
+	[HTTP_CODE_NO_CONTENT] = HTTP_STATUS_NO_CONTENT,
+	[HTTP_CODE_BAD_REQUEST] = HTTP_STATUS_BAD_REQUEST,
+	[HTTP_CODE_NOT_FOUND] = HTTP_STATUS_NOT_FOUND,
+	[HTTP_CODE_METHOD_NOT_ALLOWED] = HTTP_STATUS_METHOD_NOT_ALLOWED,
+	[HTTP_CODE_REQUEST_TIMEOUT] = HTTP_STATUS_REQUEST_TIMEOUT,
+	[HTTP_CODE_CONFLICT] = HTTP_STATUS_CONFLICT,
+	[HTTP_CODE_GONE] = HTTP_STATUS_GONE,
+	[HTTP_CODE_URI_TOO_LONG] = HTTP_STATUS_URI_TOO_LONG,
+	[HTTP_CODE_HEADERS_TOO_LARGE] = HTTP_STATUS_REQUEST_HEADER_FIELDS_TOO_LARGE,
+	[HTTP_CODE_NOT_IMPLEMENTED] = HTTP_STATUS_NOT_IMPLEMENTED,
+	[HTTP_CODE_SERVICE_UNAVAILABLE] = HTTP_STATUS_SERVICE_UNAVAILABLE,
+	[HTTP_CODE_VERSION_NOT_SUPPORTED] = HTTP_STATUS_HTTP_VERSION_NOT_SUPPORTED,
+};
+
+unsigned int http_code_number(enum http_code code)
+{
+	return statuses[code];
+}
+
+const char *http_code_text(enum http_code code)
+{
+#define STATUS_TEXT(number, name, phrase) \
+	case HTTP_STATUS_##name:          \
+		return #number " " #phrase;
+
+	switch (statuses[code]) {
+		HTTP_STATUS_MAP(STATUS_TEXT)
+	}
+	return "";
+}
