@@ -120,6 +120,8 @@ bool client_check_received(struct client *client, size_t length)
 
 bool client_check_finish(struct client *client, enum ending ending)
 {
+	if (ending == ENDING_EOF && !answer_finish(&client->answer))
+		return false;
 	if (opt.framed && !opt.discard)
 		return frames_finish(&client->frames, ending == ENDING_EOF);
 	return check_finish(&client->check);
@@ -307,26 +309,37 @@ void client_count_received(struct client *client, size_t length)
 		tally.bytes += length;
 }
 
+/* Take @length bytes of check_buffer. */
+static void take_received(struct client *client, size_t length)
+{
+	if (!answer_received(&client->answer, check_buffer, &length)) {
+		client_end(client, ENDING_FAILED);
+		return;
+	}
+	client_count_received(client, length);
+	if (length && !client_check_received(client, length))
+		client_end(client, ENDING_FAILED);
+	else if (client->received >= bytes_goal(client))
+		goal_reached(client);
+}
+
 static void receive_feed(struct client *client)
 {
 	size_t limit = credit_limit(client);
+	bool trunc = opt.discard && client->answer.complete;
 	ssize_t length;
 
 	if (!limit) {
 		pause_reading(client);
 		return;
 	}
-	length = recv(client->fd, check_buffer, limit, opt.discard ? MSG_TRUNC : 0);
+	length = recv(client->fd, check_buffer, limit, trunc ? MSG_TRUNC : 0);
 	if (length < 0) {
 		fail_on_error(client, errno);
 	} else if (length == 0) {
 		client_end(client, client->reset_seen ? ENDING_RESET : ENDING_EOF);
 	} else {
-		client_count_received(client, (size_t)length);
-		if (!client_check_received(client, (size_t)length))
-			client_end(client, ENDING_FAILED);
-		else if (client->received >= bytes_goal(client))
-			goal_reached(client);
+		take_received(client, (size_t)length);
 	}
 }
 
@@ -379,6 +392,7 @@ void client_begin(struct client *client, bool reset_seen)
 
 void client_run(struct client *client)
 {
+	answer_begin(&client->answer, client->number, client->fd);
 	if (!client->sending)
 		stop_rubbish(client);
 	if (bytes_goal(client) == 0)

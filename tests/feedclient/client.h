@@ -10,6 +10,7 @@
 #ifndef FEEDCLIENT_CLIENT_H
 #define FEEDCLIENT_CLIENT_H
 
+#include "answer.h"
 #include "check.h"
 #include "frames.h"
 #include "run.h"
@@ -49,6 +50,7 @@ struct client {
 	int connect_error;	  /* of the last attempt that will be repeated */
 	struct client_list *list; /* the one list it is in, or NULL */
 	TAILQ_ENTRY(client) link;
+	struct answer answer; /* of --http */
 	struct check check;
 	struct frames frames; /* with --framed, instead of `check` */
 };

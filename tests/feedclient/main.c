@@ -30,7 +30,7 @@
  *   check     bytes of a connection   connect   connections to the server
  *   lines     those of --lines        offline   --check-file, --generate
  *   frames    those of --framed       report    result
- *   run       state of all clients together
+ *   answer    HTTP of --http           run       state of all clients together
  */
 #include <stdlib.h>
 

@@ -54,6 +54,7 @@ void offline_check(void)
 		return;
 	}
 	client_check_begin(client);
+	client->answer.complete = true;
 	run.started_at = run_clock();
 	tally.connected = tally.joins = 1;
 	ending = check_open_file(client);

@@ -59,6 +59,7 @@ static const struct setting setting_table[] = {
 	  "the feed is that of --generate with --lines: gaps are whole lines, and offsets their "
 	  "numbers" },
 	{ "framed", FLAG, &opt.framed, "the feed has frames; see dmacast-frame(5)" },
+	{ "http", TEXT, &opt.http, "ask for the feed by GET of this target, such as /?format=raw" },
 	{ "preamble", TEXT, &opt.preamble,
 	  "... add the preamble of the first client to this file" },
 	{ "metadata", TEXT, &opt.metadata,

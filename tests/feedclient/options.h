@@ -33,6 +33,7 @@ struct options {
 	bool discard;
 	bool lines;
 	bool framed;
+	const char *http;
 	const char *metadata;
 	const char *preamble;
 	uint64_t rate;

@@ -40,6 +40,7 @@ declare -A left_out=(
 	[52-peers]="other servers than the daemon"
 	[60-records]="lines of text and a pattern; 52-mishaps has short transfers"
 	[61-frames]="commands and FIFOs as sources; 52-mishaps has frames of a device"
+	[63-http]="HTTP requests, the same with every source"
 	[66-preamble]="commands and FIFOs as sources"
 	[69-client-input]="what clients send, which a device does not take"
 	[67-history]="commands and FIFOs as sources"
