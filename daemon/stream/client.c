@@ -435,14 +435,15 @@ static void client_set_metadata_aside(struct client *client)
 	client_send_metadata(client);
 }
 
-/* Return where the client begins by the settings of its section. */
-static struct history_place client_find_start(const struct client_group *group)
+/* Find where a client begins. @start: NULL: as its section says, which is always found */
+static enum history_result client_find_start(const struct client_group *group,
+					     const struct client_start *start,
+					     struct history_answer *answer)
 {
-	struct history_answer answer = { .place.sequence = window_head(group->window) };
-
-	if (group->history)
-		stream_history_find(group->history, &group->settings->start, &answer);
-	return answer.place;
+	*answer = (struct history_answer){ .place.sequence = window_head(group->window) };
+	if (!group->history)
+		return HISTORY_FOUND;
+	return stream_history_find(group->history, start ? start : &group->settings->start, answer);
 }
 
 /* Enter the window at @place, and prepare what goes before the first block. Return: false without memory. */
@@ -775,50 +776,49 @@ static void client_answer(struct client *client, enum http_code code, struct sha
 	client_send(client);
 }
 
-static void client_refuse(struct client *client, enum http_code code, const char *problem)
+static void client_refuse(struct client *client, struct http_wish *wish, enum http_code code,
+			  const char *problem, const struct block_name *oldest)
 {
-	struct http_wish wish = { .code = code };
+	wish->code = code;
+	strlcpy(wish->problem, problem, sizeof(wish->problem));
+	client_answer(client, code, http_answer_error(wish, oldest));
+}
 
-	strlcpy(wish.problem, problem, sizeof(wish.problem));
-	client_answer(client, code, http_answer_error(&wish));
+static void client_refuse_start(struct client *client, struct http_wish *wish,
+				enum history_result result, const struct block_name *oldest)
+{
+	if (result == HISTORY_GONE)
+		client_refuse(client, wish, HTTP_CODE_GONE,
+			      "the block after this one is not kept any more; start=oldest begins "
+			      "with the oldest one",
+			      oldest);
+	else
+		client_refuse(client, wish, HTTP_CODE_CONFLICT,
+			      "there is no such block: it has another epoch, or is still to come",
+			      oldest);
 }
 
 /* Return the head of the answer for a feed that begins at @place; NULL without memory. */
 static struct shared_bytes *client_make_feed_head(const struct client_group *group,
 						  const struct history_place *place)
 {
-	bool is_next = place->sequence == window_head(group->window);
+	struct block_name first = { .epoch = group->frames->epoch, .sequence = place->sequence };
 
-	return http_answer_feed(
-		is_next ? group->frames->epoch
-			: frame_epoch(window_block_at(group->window, place->sequence)->header),
-		place->sequence);
+	if (place->sequence != window_head(group->window))
+		first.epoch = frame_epoch(window_block_at(group->window, place->sequence)->header);
+	return http_answer_feed(&first);
 }
 
-/* Return the answer to a request that is not for the feed; NULL without memory. */
-static struct shared_bytes *client_make_answer(const struct client *client,
-					       const struct http_wish *wish)
-{
-	const struct history_place place = client_find_start(client->group);
-
-	if (wish->code == HTTP_CODE_NO_CONTENT)
-		return http_answer_methods();
-	if (wish->code != HTTP_CODE_OK)
-		return http_answer_error(wish);
-	if (wish->resource == HTTP_RESOURCE_INFO)
-		return http_answer_info(client->group->frames->metadata, wish->head_only);
-	return client_make_feed_head(client->group, &place);
-}
-
-static void client_serve_feed(struct client *client, bool framed)
+static void client_begin_feed(struct client *client, struct http_wish *wish,
+			      const struct history_place *place)
 {
 	const struct client_group *group = client->group;
-	const struct history_place place = client_find_start(group);
-	struct shared_bytes *head = client_make_feed_head(group, &place);
+	struct shared_bytes *head = client_make_feed_head(group, place);
 
-	if (!head || !client_enter(client, &place, framed)) {
+	if (!head || !client_enter(client, place, wish->framed)) {
 		shared_bytes_release(head);
-		client_refuse(client, HTTP_CODE_SERVICE_UNAVAILABLE, "no memory for the feed");
+		client_refuse(client, wish, HTTP_CODE_SERVICE_UNAVAILABLE, "no memory for the feed",
+			      NULL);
 		return;
 	}
 	client_clear_deadline(client);
@@ -828,19 +828,56 @@ static void client_serve_feed(struct client *client, bool framed)
 	group->callbacks->streaming(group->argument, client);
 }
 
+/* Return true if the client would have to skip at once what it asks for. */
+static bool client_starts_too_early(const struct client *client, const struct http_wish *wish)
+{
+	return wish->has_start && wish->start.kind != CLIENT_START_LIVE &&
+	       client->group->settings->lag_policy == LAG_POLICY_LATEST;
+}
+
+static void client_serve_feed(struct client *client, struct http_wish *wish)
+{
+	const struct client_group *group = client->group;
+	struct history_answer answer;
+	enum history_result result =
+		client_find_start(group, wish->has_start ? &wish->start : NULL, &answer);
+
+	if (client_starts_too_early(client, wish))
+		client_refuse(client, wish, HTTP_CODE_BAD_REQUEST,
+			      "start: expected live under lag-policy = latest", NULL);
+	else if (result != HISTORY_FOUND)
+		client_refuse_start(client, wish, result, &answer.oldest);
+	else if (wish->head_only)
+		client_answer(client, HTTP_CODE_OK, client_make_feed_head(group, &answer.place));
+	else
+		client_begin_feed(client, wish, &answer.place);
+}
+
+/* Return the answer to a request that is not for the feed; NULL without memory. */
+static struct shared_bytes *client_make_answer(const struct client *client,
+					       const struct http_wish *wish)
+{
+	if (wish->code == HTTP_CODE_NO_CONTENT)
+		return http_answer_methods();
+	if (wish->code != HTTP_CODE_OK)
+		return http_answer_error(wish, NULL);
+	return http_answer_info(client->group->frames->metadata, wish->head_only);
+}
+
 /* The request is decided. */
 static void client_serve(struct client *client)
 {
-	const struct http_wish *wish = http_request_wish(client->request);
+	struct http_wish wish = *http_request_wish(client->request);
 
-	log_debug("stream %s: client %s: %s%s%s", client->group->stream_name, client->peer_text,
-		  http_code_text(wish->code), *wish->problem ? ": " : "", wish->problem);
-	if (wish->code == HTTP_CODE_OK && wish->resource == HTTP_RESOURCE_FEED && !wish->head_only)
-		client_serve_feed(client, wish->framed);
-	else
-		client_answer(client, wish->code, client_make_answer(client, wish));
 	http_request_free(client->request);
 	client->request = NULL;
+	if (wish.code == HTTP_CODE_OK && wish.resource == HTTP_RESOURCE_FEED)
+		client_serve_feed(client, &wish);
+	else
+		client_answer(client, wish.code, client_make_answer(client, &wish));
+	log_debug("stream %s: client %s: answered %s%s%s", client->group->stream_name,
+		  client->peer_text, http_code_text(wish.code), *wish.problem ? ": " : "",
+		  wish.problem);
 }
 
 /* The peer has shut down its sending side before its request was complete. */
@@ -1006,16 +1043,20 @@ static void client_note_endpoint(struct client *client, int fd)
 		address_format((const struct sockaddr *)&local, client->endpoint_text);
 }
 
-/* Wait for a request, or join the window. Return: false without memory. */
+/* Wait for a request, or enter the window; @place: as of client_create(). Return: false without memory. */
 static bool client_begin(struct client *client, const struct history_place *place)
 {
 	const struct client_settings *settings = client->group->settings;
+	struct history_answer answer;
 
 	if (event_add(&client->event, NULL))
 		return false;
 	client->is_http = settings->format == FORMAT_HTTP;
-	if (!client->is_http)
-		return client_enter(client, place, settings->format == FORMAT_FRAMED);
+	if (!client->is_http) {
+		client_find_start(client->group, NULL, &answer);
+		return client_enter(client, place ? place : &answer.place,
+				    settings->format == FORMAT_FRAMED);
+	}
 	client->request = http_request_create();
 	return client->request && client_set_deadline(client, settings->request_timeout);
 }
@@ -1023,7 +1064,6 @@ static bool client_begin(struct client *client, const struct history_place *plac
 struct client *client_create(const struct client_group *group, int fd, const struct sockaddr *peer,
 			     socklen_t peer_length, const struct history_place *place)
 {
-	struct history_place start = place ? *place : client_find_start(group);
 	struct client *client = calloc(1, sizeof(*client));
 
 	if (!client) {
@@ -1042,7 +1082,7 @@ struct client *client_create(const struct client_group *group, int fd, const str
 	client_begin_forwarding(client);
 	event_assign(&client->event, group->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
 		     client_socket_event, client);
-	if (client_begin(client, &start))
+	if (client_begin(client, place))
 		return client;
 	event_del(&client->event);
 	zerocopy_close(&client->zerocopy);

@@ -56,7 +56,7 @@ static struct shared_bytes *answer_with_json(enum http_code code, const char *fi
 	return answer;
 }
 
-struct shared_bytes *http_answer_feed(uint32_t epoch, uint64_t sequence)
+struct shared_bytes *http_answer_feed(const struct block_name *first)
 {
 	char fields[HEAD_TEXT / 2], head[HEAD_TEXT];
 
@@ -64,7 +64,7 @@ struct shared_bytes *http_answer_feed(uint32_t epoch, uint64_t sequence)
 		 "Content-Type: application/octet-stream\r\nDmacast-Epoch: %08" PRIx32 "\r\n"
 		 "Dmacast-Sequence: %" PRIu64 "\r\n"
 		 "Access-Control-Expose-Headers: Dmacast-Epoch, Dmacast-Sequence\r\n",
-		 epoch, sequence);
+		 first->epoch, first->sequence);
 	answer_format_head(head, HTTP_CODE_OK, fields);
 	return shared_bytes_create(head, strlen(head));
 }
@@ -92,9 +92,12 @@ static const char *answer_error_fields(enum http_code code)
 	return code == HTTP_CODE_METHOD_NOT_ALLOWED ? "Allow: " ALLOWED_METHODS "\r\n" : "";
 }
 
-struct shared_bytes *http_answer_error(const struct http_wish *wish)
+struct shared_bytes *http_answer_error(const struct http_wish *wish,
+				       const struct block_name *oldest)
 {
-	json_t *body = json_pack("{s:s}", "error", wish->problem);
+	char name[CLIENT_START_TEXT];
+	json_t *body = json_pack("{s:s, s:s*}", "error", wish->problem, "oldest",
+				 oldest ? block_name_format(oldest, name) : NULL);
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL, *line = NULL;
 	struct shared_bytes *answer = NULL;
 	int length;

@@ -15,8 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** http_answer_feed() - make the head before the feed. @epoch, @sequence: of the first block */
-struct shared_bytes *http_answer_feed(uint32_t epoch, uint64_t sequence);
+/** http_answer_feed() - make the head before the feed. @first: its first block */
+struct shared_bytes *http_answer_feed(const struct block_name *first);
 
 /** http_answer_info() - answer with the metadata. @head_only: without the body */
 struct shared_bytes *http_answer_info(const struct shared_bytes *metadata, bool head_only);
@@ -24,7 +24,11 @@ struct shared_bytes *http_answer_info(const struct shared_bytes *metadata, bool 
 /** http_answer_methods() - answer with the allowed methods, also for another origin. */
 struct shared_bytes *http_answer_methods(void);
 
-/** http_answer_error() - answer with the code and the problem of @wish, which is an error. */
-struct shared_bytes *http_answer_error(const struct http_wish *wish);
+/**
+ * http_answer_error() - answer with the code and the problem of @wish, which is an error.
+ * @oldest: block that is there; NULL: the error has nothing to do with that
+ */
+struct shared_bytes *http_answer_error(const struct http_wish *wish,
+				       const struct block_name *oldest);
 
 #endif

@@ -67,22 +67,31 @@ static void request_refuse_malformed(struct http_request *request, enum http_err
 
 /* ---- the query ---- */
 
-/* Take the value of a key. Return: false if the request is refused. */
-static bool request_take_format(struct http_request *request, const char *value)
+static void request_take_format(struct http_request *request, const char *value)
 {
 	request->wish.framed = !strcmp(value, "framed");
-	if (request->wish.framed || !strcmp(value, "raw"))
-		return true;
-	request_decide(request, HTTP_CODE_BAD_REQUEST, "format=%.40s: expected raw or framed",
-		       value);
-	return false;
+	if (!request->wish.framed && strcmp(value, "raw"))
+		request_decide(request, HTTP_CODE_BAD_REQUEST,
+			       "format=%.40s: expected raw or framed", value);
+}
+
+static void request_take_start(struct http_request *request, const char *value)
+{
+	const char *expected;
+
+	request->wish.has_start = client_start_parse(value, true, &request->wish.start, &expected);
+	if (!request->wish.has_start)
+		request_decide(request, HTTP_CODE_BAD_REQUEST, "start=%.40s: expected %s", value,
+			       expected);
 }
 
 static const struct query_key {
 	const char *name;
-	bool (*take)(struct http_request *request, const char *value);
+	/* Take the value, or refuse the request. */
+	void (*take)(struct http_request *request, const char *value);
 } query_keys[] = {
 	{ "format", request_take_format },
+	{ "start", request_take_start },
 };
 
 #define QUERY_KEYS (sizeof(query_keys) / sizeof(query_keys[0]))
@@ -104,7 +113,8 @@ static void request_take_pair(struct http_request *request, const struct evkeyva
 
 	if (!key) {
 		request_decide(request, HTTP_CODE_BAD_REQUEST,
-			       "%.40s: unknown key in the query; expected format", pair->key);
+			       "%.40s: unknown key in the query; expected format or start",
+			       pair->key);
 	} else if (given[key - query_keys]) {
 		request_decide(request, HTTP_CODE_BAD_REQUEST, "%s: expected once", key->name);
 	} else {

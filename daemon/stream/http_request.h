@@ -9,6 +9,7 @@
 #ifndef DMACAST_HTTP_REQUEST_H
 #define DMACAST_HTTP_REQUEST_H
 
+#include "lib/client_start.h"
 #include "lib/http_code.h"
 
 #include <stdbool.h>
@@ -19,7 +20,7 @@
 #define HTTP_TARGET_MAX 1024U
 
 /* Size of a buffer for `problem`. */
-#define HTTP_PROBLEM_TEXT 160
+#define HTTP_PROBLEM_TEXT 240
 
 enum http_resource { HTTP_RESOURCE_FEED, HTTP_RESOURCE_INFO };
 
@@ -29,7 +30,10 @@ struct http_wish {
 	enum http_code code;
 	enum http_resource resource;
 	bool head_only; /* HEAD: the answer has no body */
-	bool framed;	/* of the feed */
+	/* Of the feed: */
+	bool framed;
+	bool has_start; /* else as the section says */
+	struct client_start start;
 	char problem[HTTP_PROBLEM_TEXT];
 };
 

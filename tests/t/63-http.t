@@ -125,7 +125,7 @@ cat "$work/wav" >&4 &
 will_end $!
 writer=$!
 wait_until 20 process_ended "$writer"
-curl -sS "$url" >"$work/got" &
+curl -sSN "$url" >"$work/got" &
 will_end $!
 wait_until 20 clients_are 'any(.state == "streaming")'
 head -c 2000 "$work/samples" >&4
@@ -137,6 +137,56 @@ wait_until 20 has_bytes 2044
 daemon_stop
 is "a client that joins gets the preamble and what follows" "$(cksum <"$work/got")" \
 	"$({ head -c 44 "$work/wav"; head -c 2000 "$work/samples"; } | cksum)"
+exec 4>&-
+
+# --- where a client begins ---
+exec 4<>"$work/fifo"
+http_run --input "$work/fifo" --block-size 4K --ring-size 256K --flush 1h --retain 64K
+head -c 40960 "$pattern" >&4
+has_blocks()
+{
+	[ "$(stream .next_sequence)" -eq "$1" ]
+}
+wait_until 20 has_blocks 10
+
+# place_of START: EPOCH:SEQUENCE of the first block of a feed.
+place_of()
+{
+	curl -sSI "$url?start=$1" | tr -d '\r' | awk '/^Dmacast-Epoch:/ { e = $2 } /^Dmacast-Sequence:/ { print e ":" $2 }'
+}
+
+# error_of START: the status, and the oldest block.
+error_of()
+{
+	curl -sS -w ' %{http_code}' "$url?start=$1" | jq -rs '"\(.[1]) \(.[0].oldest)"'
+}
+oldest=$(place_of oldest)
+epoch=${oldest%:*}
+is "the oldest block is the first one" "$oldest" "$epoch:0"
+is "the next one is another" "$(place_of live)" "$epoch:$(stream .next_sequence)"
+feed_ok "start=oldest has every byte" --http '/?start=oldest' --from-start --bytes 40960 "127.0.0.1:$port"
+feed_ok "so has a framed client" --http '/?format=framed&start=oldest' --framed --from-start --bytes 40960 "127.0.0.1:$port"
+feed_ok "start=-10000 begins with the block of that byte" --http '/?start=-10000' --bytes 10000 "127.0.0.1:$port"
+is "at its first byte" "$(field first_offset_min)" 28672
+feed_ok "start=-1h" --http '/?start=-1h' --from-start --bytes 40960 "127.0.0.1:$port"
+feed_ok "start=EPOCH:SEQUENCE begins after this block" --http "/?start=$epoch:0" --bytes 36864 "127.0.0.1:$port"
+is "without a gap" "$(field first_offset_min)" 4096
+is "after the newest block comes the next one" "$(place_of "${epoch^^}:9")" "$epoch:10"
+is "a block that is still to come is a conflict" "$(error_of "$epoch:10")" "409 $epoch:0"
+is "so is another epoch" "$(error_of "00000001:0")" "409 $epoch:0"
+is "a malformed place is an error" "$(curl -sS -o /dev/null -w '%{http_code}' "$url?start=$epoch")" 400
+head -c 286720 "$pattern" | tail -c +40961 >&4
+wait_until 20 has_blocks 70
+oldest=$(place_of oldest)
+compare "the history has moved on" "${oldest#*:}" -gt 40
+is "after a block that has gone, with its successor" "$(error_of "$epoch:0")" "410 $oldest"
+is "HEAD says so, too" "$(curl -sSI -o /dev/null -w '%{http_code}' "$url?start=$epoch:0")" 410
+is "but the block before the oldest one will do" "$(place_of "$epoch:$((${oldest#*:} - 1))")" "$oldest"
+daemon_stop
+http_run --feed 1M/s --lag-policy latest
+is "lag-policy = latest has no history" "$(curl -sS "$url?start=oldest" | jq -r .error)" \
+	"start: expected live under lag-policy = latest"
+daemon_stop
 exec 4>&-
 
 # --- resources and methods ---

@@ -105,6 +105,12 @@ static const struct wrong_case {
 	{ "GET /?format=%zz HTTP/1.1\r\n" HOST "\r\n", HTTP_CODE_BAD_REQUEST,
 	  "format=%zz: expected" },
 	{ "GET /?format=raw%00 HTTP/1.1\r\n" HOST "\r\n", HTTP_CODE_BAD_REQUEST, "KEY=VALUE" },
+	{ "GET /?start=now HTTP/1.1\r\n" HOST "\r\n", HTTP_CODE_BAD_REQUEST,
+	  "start=now: expected live, oldest, " },
+	{ "GET /?start=-5x HTTP/1.1\r\n" HOST "\r\n", HTTP_CODE_BAD_REQUEST, "EPOCH:SEQUENCE" },
+	{ "GET /?start=live&format=raw&start=live HTTP/1.1\r\n" HOST "\r\n", HTTP_CODE_BAD_REQUEST,
+	  "start: expected once" },
+	{ "GET /info?start=live HTTP/1.1\r\n" HOST "\r\n", HTTP_CODE_BAD_REQUEST, "no query" },
 	{ "GET /?format=raw&format=raw HTTP/1.1\r\n" HOST "\r\n", HTTP_CODE_BAD_REQUEST,
 	  "format: expected once" },
 	{ "GET /?format HTTP/1.1\r\n" HOST "\r\n", HTTP_CODE_BAD_REQUEST, "KEY=VALUE" },
@@ -187,6 +193,45 @@ static void test_valid(void)
 			check_valid_split(&valid[i], first);
 	}
 	point("a valid request is decided by its last byte, wherever it is split");
+}
+
+static void test_start(void)
+{
+	static const struct {
+		const char *query;
+		bool has_start;
+		struct client_start start;
+	} table[] = {
+		{ "", false, { 0 } },
+		{ "?format=framed", false, { 0 } },
+		{ "?start=live", true, { .kind = CLIENT_START_LIVE } },
+		{ "?format=raw&start=oldest", true, { .kind = CLIENT_START_OLDEST } },
+		{ "?start=-4M&format=raw", true, { .kind = CLIENT_START_BYTES, .bytes = 4 << 20 } },
+		{ "?start=-1500ms", true, { .kind = CLIENT_START_AGE, .microseconds = 1500000 } },
+		{ "?start=1A2b3c4d:18446744073709551614",
+		  true,
+		  { .kind = CLIENT_START_AFTER, .after = { 0x1a2b3c4d, UINT64_MAX - 1 } } },
+		{ "?start=1a2b3c4d%3a7",
+		  true,
+		  { .kind = CLIENT_START_AFTER, .after = { 0x1a2b3c4d, 7 } } },
+	};
+
+	for (size_t i = 0; i < LENGTH(table); i++) {
+		struct http_request *request = begin_request();
+		const struct http_wish *wish = http_request_wish(request);
+		char text[256];
+
+		snprintf(text, sizeof(text), "GET /%s HTTP/1.0\r\n\r\n", table[i].query);
+		check(feed_pieces(request, text, strlen(text), SIZE_MAX) &&
+			      wish->code == HTTP_CODE_OK,
+		      "%s: %s", text, wish->problem);
+		check(wish->has_start == table[i].has_start &&
+			      (!wish->has_start ||
+			       client_start_is_equal(&wish->start, &table[i].start)),
+		      "%s: start %u, kind %u", text, wish->has_start, wish->start.kind);
+		http_request_free(request);
+	}
+	point("where a feed begins");
 }
 
 static void test_bytewise(void)
@@ -385,8 +430,9 @@ static void test_answers(void)
 	static const char *const common[] = { "\r\nDate: ", "\r\nCache-Control: no-store\r\n",
 					      "\r\nConnection: close\r\n",
 					      "\r\nAccess-Control-Allow-Origin: *\r\n" };
+	const struct block_name first = { 0x1a2b3c, UINT64_MAX };
 	struct shared_bytes *metadata = shared_bytes_create("{\"a\":1}", 7);
-	const char *text = answer_text(http_answer_feed(0x1a2b3c, UINT64_MAX));
+	const char *text = answer_text(http_answer_feed(&first));
 
 	for (size_t i = 0; i < LENGTH(common); i++)
 		check(strstr(text, common[i]), "no %s in %s", common[i], text);
@@ -416,17 +462,22 @@ static void test_answers(void)
 static void test_error_answers(void)
 {
 	struct http_wish wish = { .code = HTTP_CODE_METHOD_NOT_ALLOWED, .problem = "a \"b\"" };
-	const char *text = answer_text(http_answer_error(&wish));
+	const struct block_name oldest = { 0x1a2b3c4d, 7 };
+	const char *text = answer_text(http_answer_error(&wish, NULL));
 
 	check(!strcmp(body_of(text), "{\"error\":\"a \\\"b\\\"\"}\n") &&
 		      strstr(text, "\r\nContent-Length: 20\r\n") && strstr(text, "\r\nAllow: GET"),
 	      "%s", text);
 	wish.head_only = true;
 	wish.code = HTTP_CODE_NOT_FOUND;
-	text = answer_text(http_answer_error(&wish));
+	text = answer_text(http_answer_error(&wish, NULL));
 	check(!strncmp(text, "HTTP/1.1 404 Not Found\r\n", 24) && !*body_of(text) &&
 		      !strstr(text, "Allow:"),
 	      "%s", text);
+	wish = (struct http_wish){ .code = HTTP_CODE_GONE, .problem = "late" };
+	text = answer_text(http_answer_error(&wish, &oldest));
+	check(!strcmp(body_of(text), "{\"error\":\"late\",\"oldest\":\"1a2b3c4d:7\"}\n"), "%s",
+	      text);
 	for (enum http_code code = 0; code < HTTP_CODES; code++)
 		check((unsigned int)atoi(http_code_text(code)) == http_code_number(code) &&
 			      strlen(http_code_text(code)) > 4,
@@ -437,6 +488,7 @@ static void test_error_answers(void)
 int main(int argc, char **argv)
 {
 	test_valid();
+	test_start();
 	test_bytewise();
 	test_wrong();
 	test_limits();
