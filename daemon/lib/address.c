@@ -113,12 +113,20 @@ const unsigned char *address_bytes(const struct sockaddr *sockaddr, int *family)
 	return ((const struct sockaddr_in6 *)(const void *)sockaddr)->sin6_addr.s6_addr;
 }
 
-bool address_same_host(const struct sockaddr *a, const struct sockaddr *b)
+struct address_host address_host(const struct sockaddr *sockaddr)
 {
-	int family_a, family_b;
-	const unsigned char *bytes_a = address_bytes(a, &family_a);
-	const unsigned char *bytes_b = address_bytes(b, &family_b);
-	size_t length = family_a == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+	struct address_host host = { 0 };
+	const unsigned char *bytes = address_bytes(sockaddr, &host.family);
 
-	return bytes_a && bytes_b && family_a == family_b && !memcmp(bytes_a, bytes_b, length);
+	if (bytes)
+		memcpy(host.bytes, bytes,
+		       host.family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr));
+	return host;
+}
+
+int address_host_compare(const struct address_host *a, const struct address_host *b)
+{
+	if (a->family != b->family)
+		return a->family < b->family ? -1 : 1;
+	return memcmp(a->bytes, b->bytes, sizeof(a->bytes));
 }

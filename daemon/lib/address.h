@@ -30,7 +30,16 @@ const char *address_format(const struct sockaddr *sockaddr, char text[ADDRESS_TE
  */
 const unsigned char *address_bytes(const struct sockaddr *sockaddr, int *family);
 
-/** address_same_host() - return true if both have the same IP address, whatever the port. */
-bool address_same_host(const struct sockaddr *a, const struct sockaddr *b);
+/* The IP address of a peer, without its port. */
+struct address_host {
+	int family;
+	unsigned char bytes[16]; /* the first 4 of them for AF_INET; the rest is zero */
+};
+
+/** address_host() - return the IP address; that of an IPv4-mapped address is the IPv4 address. */
+struct address_host address_host(const struct sockaddr *sockaddr);
+
+/** address_host_compare() - return 0 for the same address, else a sign that orders all of them. */
+int address_host_compare(const struct address_host *a, const struct address_host *b);
 
 #endif

@@ -57,6 +57,7 @@ enum client_state {
 
 struct client;
 struct client_list;
+struct crowd_host;
 struct stream_events;
 
 /* What a client in a queue (stream_queue.h) will do; a later one of two includes an earlier one. */
@@ -113,13 +114,15 @@ struct client_group {
 struct client {
 	/* Written by the stream: */
 	TAILQ_ENTRY(client) entry;
-	TAILQ_ENTRY(client) queue_entry, half_closed_entry;
+	TAILQ_ENTRY(client) queue_entry;
+	TAILQ_ENTRY(client) half_closed_entry, host_half_closed_entry;
 	struct client_list *queue;     /* list of queue_entry that it is in, or NULL */
 	enum client_task task;	       /* why it is in `queue` */
 	enum leave_reason kick_reason; /* of CLIENT_TASK_KICK */
 	const char *kick_text;
-	bool is_half_closed;	/* is in the list of half_closed_entry */
-	struct event_sum drops; /* those that are not reported yet */
+	struct crowd_host *host; /* its count in the crowd */
+	bool is_half_closed;	 /* is in the lists of half-closed clients */
+	struct event_sum drops;	 /* those that are not reported yet */
 	/* Written by both: client.c counts what is sent, the stream what is dropped. */
 	struct client_stats stats;
 	/* Written by client.c, read by the stream: */

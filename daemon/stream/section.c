@@ -43,8 +43,7 @@ struct section *section_create(struct stream *stream, const char *name,
 	section->group.stream_name = section->label;
 	section->group.section_name = section->name;
 	section->group.argument = section;
-	TAILQ_INIT(&section->crowd.clients);
-	TAILQ_INIT(&section->crowd.half_closed);
+	stream_crowd_init(&section->crowd);
 	endpoints_init(&section->endpoints, common->base, section->label, callbacks, section);
 	stream_admission_init(&section->admission, &section->group, stats, section->stats);
 	return section;

@@ -13,6 +13,7 @@
 #include "stream/client.h"
 #include "stream/endpoints.h"
 #include "stream/stream_admission.h"
+#include "stream/stream_crowd.h"
 #include "stream/stream_lag.h"
 
 #include <bsd/sys/queue.h>

@@ -25,6 +25,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /*
  * Bytes that one client may send before the next one. With many clients the budget is small: the bytes
@@ -104,7 +105,12 @@ static void stream_set_budget(struct stream *stream)
 
 	if (share < MIN_BUDGET)
 		share = MIN_BUDGET;
-	stream->budget_bytes = share < MAX_BUDGET ? share : MAX_BUDGET;
+	if (share > MAX_BUDGET)
+		share = MAX_BUDGET;
+	/* With many clients it stays the same, and there may be hundreds of sections. */
+	if (share == stream->budget_bytes)
+		return;
+	stream->budget_bytes = share;
 	TAILQ_FOREACH (section, &stream->sections, entry)
 		section->group.budget_bytes = stream->budget_bytes;
 }
@@ -418,9 +424,7 @@ static void client_gone(void *argument, struct client *client)
 	stream->stats->left_for[client->leave]++;
 	client_totals_add(&stream->stats->left, &client->stats, sends);
 	stream_queue_remove(client);
-	TAILQ_REMOVE(&section->crowd.clients, client, entry);
-	stream_crowd_forget_half_closed(&section->crowd, client);
-	section->crowd.count--;
+	stream_crowd_leave(&section->crowd, client);
 	stream->clients--;
 	stream_set_budget(stream);
 	TAILQ_INSERT_TAIL(&stream->dead, client, entry);
@@ -455,6 +459,25 @@ static const struct client_callbacks client_callbacks = {
 	.gone = client_gone,
 };
 
+/* Let a client join the window and the crowd. @fd: taken over. Return: NULL without memory. */
+static struct client *section_add_client(struct section *section, int fd,
+					 const struct sockaddr *peer, socklen_t length)
+{
+	struct crowd_host *host = stream_crowd_reserve(&section->crowd, peer);
+	struct client *client;
+
+	if (!host) {
+		close(fd);
+		return NULL;
+	}
+	client = client_create(&section->group, fd, peer, length, NULL);
+	if (client)
+		stream_crowd_join(&section->crowd, client, host);
+	else
+		stream_crowd_cancel(&section->crowd, host);
+	return client;
+}
+
 static void stream_client_accepted(void *argument, int fd, const struct sockaddr *peer,
 				   socklen_t length)
 {
@@ -464,15 +487,13 @@ static void stream_client_accepted(void *argument, int fd, const struct sockaddr
 
 	if (!stream_admission_check(&section->admission, fd, peer, &section->crowd))
 		return;
-	client = client_create(&section->group, fd, peer, length, NULL);
+	client = section_add_client(section, fd, peer, length);
 	if (!client) {
 		stream_admission_count(&section->admission, REFUSE_NO_MEMORY);
 		stream_events_refused(&section->group, peer, REFUSE_NO_MEMORY);
 		log_error("stream %s: no memory for a client", section->label);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&section->crowd.clients, client, entry);
-	section->crowd.count++;
 	stream->clients++;
 	stream->stats->joined++;
 	section->stats->joined++;

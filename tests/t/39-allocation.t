@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # A reload without memory: each of its allocations fails once. Every time either nothing has changed, and
-# the log says why, or everything has. And a client that skips without memory for the rest of its block.
+# the log says why, or everything has. And a client that joins without memory, and one that skips without memory for
+# the rest of its block.
 
 . tests/lib.sh
 
@@ -235,6 +236,34 @@ while [ $allocation -lt 1000 ]; do
 done
 end_checks "a new daemon"
 daemon_stop
+
+# ---- a client that joins: with the one place that there is for its address, so that no failure may keep it ----
+
+fail_allocation 0
+daemon_prefix=(env "LD_PRELOAD=$library" "DMACAST_FAIL_ALLOCATION=$counter")
+daemon_run --pattern 10M/s --listen 127.0.0.1:0 --max-clients-per-address 1 --ring-size 1M --block-size 64K
+daemon_prefix=()
+nobody_is_left()
+{
+	[ "$(client_lines left)" = "$(client_lines joined)" ]
+}
+allocation=1
+while [ $allocation -lt 100 ]; do
+	fail_allocation $allocation
+	gives_data "$port" || true
+	[ "$(allocations_left)" = 0 ] || break
+	fail_allocation 0
+	wait_until 10 nobody_is_left
+	wait_until 10 gives_data "$port" || echo "$allocation" >>"$work/kept"
+	wait_until 10 nobody_is_left
+	allocation=$((allocation + 1))
+done
+fail_allocation 0
+compare "joining without memory: each allocation failed once" "$allocation" -gt 2
+matches "... some clients were refused" "$log" 'no memory for a client'
+check "... and none of them kept the place of its address" test ! -e "$work/kept"
+daemon_stop
+is "... the daemon still runs" "$status" 0
 
 # ---- a client that skips while half of the ring is pinned needs memory for the rest of its block ----
 

@@ -36,8 +36,7 @@ static void crowd_begin(struct crowd *crowd, uint64_t max_clients, uint64_t max_
 	memset(crowd, 0, sizeof(*crowd));
 	crowd->settings.client.max_clients = max_clients;
 	crowd->settings.client.max_clients_per_address = max_per_address;
-	TAILQ_INIT(&crowd->all.clients);
-	TAILQ_INIT(&crowd->all.half_closed);
+	stream_crowd_init(&crowd->all);
 	crowd->group = (struct client_group){ .stream_name = stream_name_text,
 					      .settings = &crowd->settings.client };
 	stream_admission_init(&crowd->admission, &crowd->group, &crowd->stats, &crowd->stats.own);
@@ -64,9 +63,16 @@ static struct sockaddr_storage address_of(const char *text, in_port_t port)
 static void crowd_join(struct crowd *crowd, const char *text)
 {
 	struct client *client = &crowd->client[crowd->all.count];
+	const struct sockaddr *peer = (const struct sockaddr *)&client->peer;
 
-	client->peer = address_of(text, (in_port_t)(1000 + crowd->all.count++));
-	TAILQ_INSERT_TAIL(&crowd->all.clients, client, entry);
+	client->peer = address_of(text, (in_port_t)(1000 + crowd->all.count));
+	stream_crowd_join(&crowd->all, client, stream_crowd_reserve(&crowd->all, peer));
+}
+
+static void crowd_end(struct crowd *crowd)
+{
+	while (crowd->all.count)
+		stream_crowd_leave(&crowd->all, TAILQ_FIRST(&crowd->all.clients));
 }
 
 /* Check a connection that seems to come from @text. @peer: out: its other end */
@@ -121,6 +127,7 @@ static void test_max_clients(void)
 
 	crowd.settings.client.max_clients = 3;
 	check(crowd_check(&crowd, "192.0.2.3"), "refused");
+	crowd_end(&crowd);
 	point("a changed limit is effective at once");
 }
 
@@ -146,6 +153,7 @@ static void test_per_address(void)
 
 	crowd.settings.client.max_clients_per_address = 0;
 	check(crowd_check(&crowd, "192.0.2.1"), "refused");
+	crowd_end(&crowd);
 	point("without max-clients-per-address only max-clients counts");
 }
 
