@@ -32,7 +32,8 @@ struct block_reader {
 	uint64_t offset; /* offset of the block in the stream */
 	uint64_t next;	 /* offset of the next word after the head */
 	uint64_t full_ns;
-	bool located; /* a head was read before: offset is valid */
+	bool located;	/* a head was read before: offset is valid */
+	bool past_head; /* for the owner: the head of an HTTP answer was read */
 	unsigned char head[BLOCK_READER_HEAD];
 };
 

@@ -45,7 +45,7 @@ def describe(transport: str, clients: int, block: int, pages: str) -> str:
 class Cell:
     """The properties common to compared servers. Ratios are taken only within a cell."""
 
-    part: str  # part of the benchmark: matrix, framed, latency, peers
+    part: str  # part of the benchmark: matrix, formats, latency, peers
     transport: str
     pages: str
     clients: int

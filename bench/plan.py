@@ -16,7 +16,7 @@ from cell import HUGE, LOOPBACK, NULL, SMALL, Cell
 from measurement import Way
 from peers import FED_DAEMON, PEERS, iperf3, iperf3_obstacle
 from server import (
-    AUTO, BARE_AGAIN, COPY, YARDSTICKS, ZEROCOPY, Server, bare, daemon, framed, reference_mode,
+    AUTO, BARE_AGAIN, COPY, YARDSTICKS, ZEROCOPY, Server, bare, daemon, framed, http, reference_mode,
 )  # fmt: skip
 
 # The cell in which the bare loop is measured twice.
@@ -27,8 +27,8 @@ LATENCY_RATE = 100  # MiB/s
 LATENCY_SECONDS = 1.2
 LATENCY_BLOCKS = 300  # minimum, for the 99th percentile
 
-FRAMED_BLOCK = 256 << 10
-FRAMED_CLIENTS = 64  # maximum
+FORMAT_BLOCK = 256 << 10
+FORMAT_CLIENTS = 64  # maximum
 
 PEER_BLOCK = 256 << 10
 PEER_SECONDS = 0.3  # some are slow, and send in bursts
@@ -129,20 +129,20 @@ def matrix(choice: Choice, way: Way) -> list[Contest]:
     return [Contest(cell, _groups(cell, choice.modes), way) for cell in choice.cells()]
 
 
-def frames(choice: Choice, way: Way) -> list[Contest]:
-    """The daemon with a header before each block beside the daemon without."""
+def formats(choice: Choice, way: Way) -> list[Contest]:
+    """The daemon with framed and with HTTP clients beside the daemon with raw ones."""
     contests = []
     for cell in choice.cells():
-        if cell.block != FRAMED_BLOCK or cell.clients > FRAMED_CLIENTS:
+        if cell.block != FORMAT_BLOCK or cell.clients > FORMAT_CLIENTS:
             continue
         if HUGE in choice.pages and cell.pages != HUGE:
             continue
         if choice.sparse and cell.clients != CONTROL_CLIENTS:
             continue
-        pairs = [(daemon(mode), framed(mode)) for mode in choice.modes]
+        sets = [(daemon(mode), framed(mode), http(mode)) for mode in choice.modes]
         # On loopback zero-copy and copying are apart, as in the matrix.
-        groups = tuple(pairs) if cell.transport == LOOPBACK else (sum(pairs, ()),)
-        contests.append(Contest(replace(cell, part="framed"), groups, way))
+        groups = tuple(sets) if cell.transport == LOOPBACK else (sum(sets, ()),)
+        contests.append(Contest(replace(cell, part="formats"), groups, way))
     return contests
 
 

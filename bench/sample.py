@@ -17,7 +17,7 @@ NOTICE = "# SPDX-License-Identifier: BSD-2-Clause\n"
 class Sample:
     """The fields are the columns. Seconds, bytes, and bytes per second; latency 0: not measured."""
 
-    part: str  # part of the benchmark: matrix, framed, latency, peers
+    part: str  # part of the benchmark: matrix, formats, latency, peers
     round: int
     at: float  # seconds since the run began
     transport: str

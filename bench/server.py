@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, ContextManager, Iterator, Optional
 
@@ -25,6 +26,7 @@ COPY = "copy"
 AUTO = "auto"
 DAEMON = "dmacastd"
 FRAMED = "dmacastd framed"  # with a header before each block
+HTTP = "dmacastd http"  # the raw bytes after the head of an answer
 BARE = "bareloop"
 BARE_AGAIN = "bareloop again"  # the same server: shows the noise
 YARDSTICKS = ("nginx", "iperf3")  # send data from memory, without a feed
@@ -203,6 +205,24 @@ def framed(mode: str) -> Server:
         return _listening(_daemon_command(mode, cell, place) + ["--format", "framed"], cell, place)
 
     return Server(FRAMED, mode, run)
+
+
+HTTP_REQUEST = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
+
+
+def http(mode: str) -> Server:
+    """dmacastd with clients that ask for the feed by HTTP, otherwise as daemon()."""
+
+    @contextmanager
+    def run(cell: Cell, place: Place) -> Iterator[Running]:
+        with tempfile.NamedTemporaryFile() as request:
+            request.write(HTTP_REQUEST)
+            request.flush()
+            command = _daemon_command(mode, cell, place) + ["--format", "http"]
+            with _listening(command, cell, place) as running:
+                yield replace(running, request=Path(request.name))
+
+    return Server(HTTP, mode, run)
 
 
 def bare(mode: str, name: str = BARE) -> Server:

@@ -22,7 +22,7 @@
  * --check compares every byte, in order, with that pattern; a wrong or missing byte ends the run.
  *
  * With --send FILE each client sends the file's content when it is connected, such as an HTTP request,
- * and counts the answers as data.
+ * and counts the answers as data. With --check or --latency the head of one HTTP answer is skipped.
  *
  * With --pace TIME it waits for this time before each connection. Many servers have a listen queue of 5
  * or 10, and a client that finds it full tries again only after a second.
@@ -82,6 +82,9 @@
 
 /* Maximum request in bytes, which a socket accepts in one send. */
 #define MAX_REQUEST (64UL << 10)
+
+/* Maximum head of an HTTP answer in bytes. */
+#define MAX_HEAD 4096
 
 struct sink {
 	struct address address;
@@ -180,12 +183,35 @@ static void sink_block_complete(void *argument, uint64_t full_ns)
 		samples_add(&sink->samples, clock_monotonic_ns() - full_ns);
 }
 
+/* Skip the head of an HTTP answer once all of it has come. Return: as recv(); EAGAIN before that. */
+static ssize_t sink_skip_head(struct block_reader *reader, int fd, uint64_t number)
+{
+	static const char end[] = "\r\n\r\n";
+	char head[MAX_HEAD];
+	const char *last;
+	ssize_t n = recv(fd, head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
+
+	if (n <= 0)
+		return n;
+	last = memmem(head, (size_t)n, end, strlen(end));
+	if (!last && n == sizeof(head))
+		errx(1, "client %" PRIu64 ": the answer begins with no HTTP head", number);
+	if (!last) {
+		errno = EAGAIN;
+		return -1;
+	}
+	reader->past_head = true;
+	return recv(fd, head, (size_t)(last - head) + strlen(end), MSG_DONTWAIT);
+}
+
 static void sink_receive(struct sink *sink, uint64_t number)
 {
 	const char *wrong = NULL;
 	ssize_t n;
 
-	if (sink->reader)
+	if (sink->reader && sink->request && !sink->reader[number].past_head)
+		n = sink_skip_head(&sink->reader[number], sink->fd[number], number);
+	else if (sink->reader)
 		n = block_reader_receive(&sink->reader[number], &sink->form, sink->fd[number],
 					 &wrong);
 	else

@@ -10,7 +10,7 @@ from cell import HUGE, LOOPBACK, NULL, SMALL, format_size
 from environment import Facts
 from memory_row import MemoryRow
 from sample import Sample
-from server import BARE, BARE_AGAIN, COPY, DAEMON, FRAMED, ZEROCOPY, reference_mode
+from server import BARE, BARE_AGAIN, COPY, DAEMON, FRAMED, HTTP, ZEROCOPY, reference_mode
 from statistic import Series, ServerKey, Value, Where, by_cell, level, paired, ratio
 from targets import Result, daemon_beside, format_spread
 
@@ -176,26 +176,25 @@ def _control_text(samples: list[Sample], value: Value) -> str:
     )
 
 
-def framed(samples: list[Sample]) -> str:
-    """The daemon with a header before each block beside the daemon without."""
+def formats(samples: list[Sample]) -> str:
+    """The daemon with framed and with HTTP clients beside the daemon with raw ones."""
     rows = []
-    cells = by_cell([sample for sample in samples if sample.part == "framed"])
+    cells = by_cell([sample for sample in samples if sample.part == "formats"])
     for where, servers in cells.items():
         for (name, mode), series in servers.items():
             raw = servers.get((DAEMON, mode))
-            if name != FRAMED or not raw:
+            if name not in (FRAMED, HTTP) or not raw:
                 continue
             rows.append([
                 where.transport, str(where.clients), format_size(where.block), PAGE_WORDS[where.pages],
-                MODE_WORDS.get(mode, mode), _cpu_text(series), _cpu_text(raw),
+                MODE_WORDS.get(mode, mode), name.removeprefix(f"{DAEMON} "), _cpu_text(series), _cpu_text(raw),
                 _ratio_text(series, raw, lambda s: s.cpu_per_gb),
                 _ratio_text(series, raw, lambda s: s.rate),
             ])  # fmt: skip
     head = [
-        "transport", "clients", "block", "pages", "mode", "framed: CPU ms/GB", "raw",
-        "framed to raw: CPU per GB", "rate",
+        "transport", "clients", "block", "pages", "mode", "format", "CPU ms/GB", "raw", "CPU per GB to raw", "rate",
     ]  # fmt: skip
-    return table(head, rows, 5) if rows else "Not measured.\n"
+    return table(head, rows, 6) if rows else "Not measured.\n"
 
 
 def latency(samples: list[Sample]) -> str:

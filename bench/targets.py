@@ -10,7 +10,7 @@ from typing import Callable, Iterable, Optional
 from cell import HUGE, LOOPBACK, NULL, format_size
 from memory_row import MemoryRow
 from sample import Sample
-from server import AUTO, BARE, COPY, DAEMON, FED, FRAMED, YARDSTICKS, ZEROCOPY, reference_mode
+from server import AUTO, BARE, COPY, DAEMON, FED, FRAMED, HTTP, YARDSTICKS, ZEROCOPY, reference_mode
 from statistic import Pair, Series, Spread, Value, Where, by_cell, interval, paired, ratio, spread
 
 MEMORY_CLIENTS = 10000
@@ -227,14 +227,12 @@ def _peers(samples: list[Sample]) -> list[Result]:
     ]
 
 
-def to_raw(samples: list[Sample], value: Value) -> list[Pair]:
-    """The daemon's ratios with a header before each block to those without."""
-    return paired([sample for sample in samples if sample.part == "framed"], value, FRAMED, DAEMON)
-
-
-def _framed(samples: list[Sample]) -> Result:
-    text = "CPU per GB framed to raw, blocks of 256 KiB"
-    return judge(text, to_raw(samples, _cpu), 1.03, False)
+def _formats(samples: list[Sample]) -> list[Result]:
+    mine = [sample for sample in samples if sample.part == "formats"]
+    return [
+        judge(f"CPU per GB {text} to raw, blocks of 256 KiB", paired(mine, _cpu, name, DAEMON), 1.03, False)
+        for text, name in (("framed", FRAMED), ("HTTP", HTTP))
+    ]
 
 
 def _latency(samples: list[Sample]) -> Result:
@@ -256,6 +254,6 @@ def _memory(rows: list[MemoryRow]) -> Result:
 def results(samples: list[Sample], memory: list[MemoryRow]) -> list[Result]:
     """All targets."""
     return [
-        *_against_bare(samples), *_gain(samples), *_flat(samples), _framed(samples),
+        *_against_bare(samples), *_gain(samples), *_flat(samples), *_formats(samples),
         *_peers(samples), _latency(samples), _memory(memory),
     ]  # fmt: skip
