@@ -11,6 +11,7 @@
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make check-kernels         each of these tests on each kernel: about an hour
 # make check-debug           the same in a kernel with its own checks, which is compiled first: 15 minutes
+# make check-scale           10,000 clients: joining, leaving, a reload; about four minutes
 # make check-service         the tests as a service of systemd, in a virtual machine with Debian 12
 # make bench                 the daemon beside a bare loop and other programs, as root, in under 20 minutes
 # make bench-quick           a part of it, in under two
@@ -112,8 +113,8 @@ nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
-	kmod-tests check check-quick fuzz check-vm check-kernels check-debug check-service bench bench-quick \
-	demo install uninstall \
+	kmod-tests check check-quick fuzz check-vm check-kernels check-debug check-service check-scale bench \
+	bench-quick demo install uninstall \
 	dkms-install dkms-uninstall clean format lint deps help
 .DELETE_ON_ERROR:
 
@@ -306,6 +307,12 @@ check-debug:
 check-service:
 	@tests/packages service
 	$(Q)tests/service/run
+
+# Many clients.
+check-scale:
+	@tests/packages check
+	+$(Q)$(MAKE) test-programs
+	$(Q)tests/scale/run
 
 check-quick:
 	@tests/packages check

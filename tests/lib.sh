@@ -375,13 +375,14 @@ feed_scale()
 	done
 }
 
-# feed ARGUMENT...: run feedclient until it ends. Sets report, status.
+# feed ARGUMENT...: run feedclient until it ends, after $feed_prefix. Sets report, status.
+feed_prefix=()
 feed()
 {
 	local scaled
 
 	feed_scale "$@"
-	"$BUILD/tests/feedclient" "${scaled[@]}" >"$work/feed.out" 2>"$work/feed.err"
+	"${feed_prefix[@]}" "$BUILD/tests/feedclient" "${scaled[@]}" >"$work/feed.out" 2>"$work/feed.err"
 	status=$?
 	report=$(cat "$work/feed.out")
 }
@@ -400,19 +401,25 @@ feed_ok()
 	}
 }
 
-# feed_start NAME ARGUMENT...: start feedclient in the background, wait for all its connections.
-feed_start()
+# feed_begin NAME ARGUMENT...: start feedclient in the background, after $feed_prefix.
+feed_begin()
 {
 	local name=$1 scaled
 
 	shift
 	feed_scale "$@"
 	rm -f "$work/$name.ready"
-	"$BUILD/tests/feedclient" --ready "$work/$name.ready" "${scaled[@]}" \
+	"${feed_prefix[@]}" "$BUILD/tests/feedclient" --ready "$work/$name.ready" "${scaled[@]}" \
 		>"$work/$name.out" 2>"$work/$name.err" &
 	feed_pid[$name]=$!
 	will_end "${feed_pid[$name]}"
-	wait_until 30 test -e "$work/$name.ready"
+}
+
+# feed_start NAME ARGUMENT...: the same, and wait for all its connections.
+feed_start()
+{
+	feed_begin "$@"
+	wait_until 30 test -e "$work/$1.ready"
 }
 
 declare -A feed_pid

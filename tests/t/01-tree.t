@@ -174,7 +174,7 @@ grep -oP 'tests/packages \K[a-z-]+' $document | sort -u | while read -r name; do
 done >>"$work/unknown"
 is "$document names targets and files that exist" "$(cat "$work/unknown")" ""
 compare "and most targets of tests" "$(grep -oE 'make (check|bench|demo)[a-z-]*' $document | sort -u | wc -l)" -ge 9
-for folder in tests/t tests/vm/t tests/service/t; do
+for folder in tests/t tests/vm/t tests/service/t tests/scale/t; do
 	find $folder -name '*.t' -printf '%f\n' | sort | awk -v folder="$folder" '
 		NR == FNR && index($0, "| `" folder "` ") == 1 { rows = 1 }
 		NR == FNR && !NF { rows = 0 }

@@ -36,6 +36,7 @@ declare -A left_out=(
 	[43-reload-async]="names and rings in memory, which a device does not have"
 	[50-nullpeer]="completions by TCP, whose memory is not looked at; tests/vm has real cards"
 	[51-bench]="the benchmark: how it measures, and its arithmetic"
+	[64-scale]="many clients and addresses, the same with every source"
 	[65-endpoints]="sections of endpoints, the same with every source"
 	[52-peers]="other servers than the daemon"
 	[60-records]="lines of text and a pattern; 52-mishaps has short transfers"
