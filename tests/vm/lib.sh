@@ -63,7 +63,7 @@ patience=$((patience * slowdown))
 #   --boot NUMBER     of seconds for it to come up
 vm_start()
 {
-	local series=${DMACAST_VM_KERNEL:-6.1} append='' nic='' size='' ports=4 seconds=$vm_seconds
+	local series=${DMACAST_VM_KERNEL:-6.1} append='' nic='' size='' port_count=4 seconds=$vm_seconds
 	local root archive='' boot='' number forward serial='' problem='' vm_devices drive=()
 
 	[ -z "$vm_running" ] || {
@@ -77,7 +77,7 @@ vm_start()
 		--nic) nic=$2 ;;
 		--memory) size=$2 ;;
 		--serial) serial=$2 ;;
-		--ports) ports=$2 ;;
+		--ports) port_count=$2 ;;
 		--seconds) seconds=$2 ;;
 		--archive) archive=$2 ;;
 		--boot) boot=$2 ;;
@@ -99,7 +99,7 @@ vm_start()
 	[ -n "$archive" ] || archive=$BUILD/vm/initramfs-$series.cpio
 
 	forward="ipv6=off,hostfwd=tcp:127.0.0.1:0-:5000"
-	for ((number = 0; number < ports; number++)); do
+	for ((number = 0; number < port_count; number++)); do
 		forward+=",hostfwd=tcp:127.0.0.1:0-:$((7000 + number))"
 	done
 	machine "$series"
