@@ -262,6 +262,12 @@ static unsigned int check_client_input(const struct client_settings *client,
 {
 	if (client->input != CLIENT_INPUT_SOURCE)
 		return 0;
+	if (client->format == FORMAT_HTTP) {
+		log_error("%s client-input = source: what follows an HTTP request is discarded; "
+			  "expected client-input = discard, or another format",
+			  where);
+		return 1;
+	}
 	if (!check_source_reads(stream)) {
 		log_error("%s client-input = source: expected a source that reads: an input of "
 			  "exec:, tcp:, unix:, tcp-listen: or unix-listen:",

@@ -15,6 +15,7 @@
 #include "capture.h"
 #include "tap.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -145,6 +146,11 @@ static const struct {
 	{ "input of clients for a source that does not read",
 	  TEXT(STREAM "client-input = source\nallow = ::1\n"), 0,
 	  "[stream a] client-input = source: expected a source that reads", "exec:, tcp:", 0 },
+	{ "input of HTTP clients for the source",
+	  TEXT("[stream a]\ninput = tcp:h:1\nlisten = :1\nclient-input = source\nallow = ::1\n"
+	       "[endpoint e]\nstream = a\nlisten = :2\nformat = http\n"),
+	  0, "[endpoint e] client-input = source: what follows an HTTP request",
+	  "client-input = discard", 0 },
 	{ "input of clients for a pattern",
 	  TEXT("[stream a]\npattern = max\nlisten = :1\n[endpoint e]\nstream = a\n"
 	       "listen = :2\nclient-input = source\nallow = ::1\n"),
@@ -1135,7 +1141,7 @@ static void check_value(const struct config *config, const struct set *expected)
 /* Write the options of `set` to the file. */
 static void write_set(bool device)
 {
-	char text[2048] = "";
+	char text[4096] = "";
 
 	for (int scope = OPTION_DAEMON; scope <= OPTION_STREAM; scope++) {
 		strcat(text, scope == OPTION_DAEMON ? "[daemon]\n" : "[stream a]\n");
@@ -1151,11 +1157,14 @@ static void write_set(bool device)
 	write_config_file(text, strlen(text));
 }
 
+/* Of a command line, at most. */
+#define MAX_WORDS 256
+
 static enum arguments_outcome parse_arguments(const char *line, struct config *config);
 
 static void test_options_with(bool device)
 {
-	char line[2048] = "--check --name a", *from_file, *from_line;
+	char line[4096] = "--check --name a", *from_file, *from_line;
 	struct config config;
 	const char *source;
 
@@ -1230,11 +1239,13 @@ static void test_every_option(void)
 static enum arguments_outcome parse_arguments(const char *line, struct config *config)
 {
 	enum arguments_outcome outcome;
-	char *text = strdup(line), *rest = text, *argv[96] = { strdup("dmacastd") };
+	char *text = strdup(line), *rest = text, *argv[MAX_WORDS] = { strdup("dmacastd") };
 	int argc = 1;
 
-	for (char *word; *text && (word = strsep(&rest, " "));)
+	for (char *word; *text && (word = strsep(&rest, " "));) {
+		assert(argc < MAX_WORDS);
 		argv[argc++] = strcmp(word, "FILE") ? word : path;
+	}
 	config_init(config);
 	capture_begin(&capture, STDERR_FILENO);
 	outcome = arguments_parse(argc, argv, config);
