@@ -385,7 +385,7 @@ static struct cat_continuity joined(void)
 	return continuity;
 }
 
-static void test_resume(void)
+static void test_reconnect(void)
 {
 	EXPECT_STEPS(CAT_LINK_RESUMED, "resumed", { at(FRAME_METADATA, 1, 8), false, false, 0 },
 		     { at(0, 1, 8), false, false, 0 });
@@ -461,7 +461,7 @@ int main(int argc, char **argv)
 	test_cut(rounds);
 	test_contradictions();
 	test_limits();
-	test_resume();
+	test_reconnect();
 	test_refusals();
 	return tap_end();
 }
