@@ -62,6 +62,53 @@ judge_gaps()
 	is "$1: the loss reported is the truth" "$(event end .client.bytes)" "$(field gap_bytes)"
 }
 
+serve=(--format http --block-size 16K --ring-size 16M --control "$work/control")
+
+# --- the history is long enough ---
+daemon_run --feed 8M/s "${serve[@]}" --retain 8M --listen 127.0.0.1:0
+start_cat "http://127.0.0.1:$port/"
+kick_often 15
+stop_cat 0 "15 connections are reset"
+is "15 connections are reset: and each is reported" "$(event disconnected .url | wc -w)" 15
+is "15 connections are reset: nothing is lost" "$(event gap .origin)" ""
+is "15 connections are reset: the number of bytes" "$(stat -c %s "$work/out")" "$(event end .bytes)"
+feed --check-file "$work/out"
+is "15 connections are reset: no byte is lost or twice" "$status" 0
+daemon_stop
+
+# --- it is not ---
+daemon_run --feed 8M/s "${serve[@]}" --retain 64K --listen 127.0.0.1:0
+start_cat "http://127.0.0.1:$port/"
+kick_often 5
+stop_cat 3 "a history that is too short"
+compare "a history that is too short: something is lost" "$(event end .client.bytes)" -gt 0
+is "a history that is too short: and its size is known" "$(event end .unknown.gaps)" 0
+judge_gaps "a history that is too short"
+
+# The same without a place to resume from, over the same endpoint.
+start_cat --raw "http://127.0.0.1:$port/"
+kick_often 1
+stop_cat 3 "a raw stream by HTTP"
+is "a raw stream by HTTP: the loss is unknown" "$(event gap .origin)" unknown
+daemon_stop
+
+# --- the daemon is restarted ---
+daemon_run --feed 8M/s "${serve[@]}" --retain 8M --listen 127.0.0.1:0
+url=http://127.0.0.1:$port/
+fixed=$port
+start_cat "$url"
+wait_until 60 received 1000000
+daemon_stop
+daemon_run --feed 8M/s "${serve[@]}" --retain 8M --listen "127.0.0.1:$fixed"
+has_gap()
+{
+	[ -n "$(event gap .origin)" ]
+}
+wait_until 60 has_gap
+stop_cat 3 "dmacastd is restarted"
+is "dmacastd is restarted: the loss is unknown" "$(event gap .origin)" unknown
+daemon_stop
+
 # --- a history over tcp://, where the client is not asked where to begin ---
 daemon_run --feed 8M/s --format framed --block-size 16K --ring-size 16M --control "$work/control" --retain 8M \
 	--start oldest --listen 127.0.0.1:0
