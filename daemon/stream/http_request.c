@@ -24,6 +24,8 @@ struct http_request {
 	size_t length; /* bytes read */
 	char first;    /* the first one */
 	bool decided;
+	bool line_ended;
+	char line_end[8]; /* last bytes of the request line, or of what has come of it */
 	struct http_wish wish;
 	char target[HTTP_TARGET_MAX + 1];
 	size_t target_length;
@@ -237,6 +239,12 @@ static bool request_has_host(const struct http_request *request)
 	return request->hosts == 1 && request_is_host_valid(request);
 }
 
+/* The parser compares these letters only if it was built with HTTP_PARSER_STRICT. */
+static bool request_names_http(const struct http_request *request)
+{
+	return !memcmp(request->line_end, "HTTP/", strlen("HTTP/"));
+}
+
 static void request_decide_head(struct http_request *request)
 {
 	const http_parser *parser = &request->parser;
@@ -246,6 +254,8 @@ static void request_decide_head(struct http_request *request)
 		request_decide(request, HTTP_CODE_VERSION_NOT_SUPPORTED,
 			       "HTTP/%u.%u: expected HTTP/1.0 or HTTP/1.1", parser->http_major,
 			       parser->http_minor);
+	else if (!request_names_http(request))
+		request_refuse_malformed(request, HPE_INVALID_VERSION);
 	else if (!request_has_host(request))
 		request_decide(request, HTTP_CODE_BAD_REQUEST,
 			       "expected one valid header field Host");
@@ -371,6 +381,21 @@ static void request_decide_error(struct http_request *request)
 		request_refuse_malformed(request, error);
 }
 
+static void request_keep_line_end(struct http_request *request, const char *bytes, size_t length)
+{
+	char *end = request->line_end;
+
+	for (size_t i = 0; i < length && !request->line_ended; i++) {
+		if (bytes[i] == '\n') {
+			/* Empty lines in front of the request line are allowed. */
+			request->line_ended = end[sizeof(request->line_end) - 1];
+		} else if (bytes[i] != '\r') {
+			memmove(end, end + 1, sizeof(request->line_end) - 1);
+			end[sizeof(request->line_end) - 1] = bytes[i];
+		}
+	}
+}
+
 bool http_request_feed(struct http_request *request, const void *bytes, size_t length)
 {
 	if (request->decided)
@@ -379,6 +404,7 @@ bool http_request_feed(struct http_request *request, const void *bytes, size_t l
 		length = HTTP_REQUEST_MAX - request->length;
 	if (!request->length)
 		request->first = *(const char *)bytes;
+	request_keep_line_end(request, bytes, length);
 	http_parser_execute(&request->parser, &request_callbacks, bytes, length);
 	request->length += length;
 	if (HTTP_PARSER_ERRNO(&request->parser) != HPE_OK)

@@ -57,6 +57,8 @@ static const struct wrong_case {
 } wrong[] = {
 	{ "\x16\x03\x01\x02", HTTP_CODE_BAD_REQUEST, "not a request" },
 	{ "get / HTTP/1.1\r\n", HTTP_CODE_BAD_REQUEST, "not a request" },
+	{ "GET / HTTX/1.1\r\n" HOST "\r\n", HTTP_CODE_BAD_REQUEST, "invalid HTTP version" },
+	{ "GET / H\r\n\r1.1\r\n" HOST "\r\n", HTTP_CODE_BAD_REQUEST, "invalid HTTP version" },
 	{ "FEED / HTTP/1.1\r\n", HTTP_CODE_NOT_IMPLEMENTED, "unknown method" },
 	{ "GETS / HTTP/1.1\r\n", HTTP_CODE_NOT_IMPLEMENTED, "unknown method" },
 	{ "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HTTP_CODE_NOT_IMPLEMENTED, "unknown method" },
