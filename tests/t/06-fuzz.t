@@ -59,6 +59,7 @@ finds cat_answer daemon/ctl/cat_answer.c "s/< ' ' ||/< 1 ||/"
 finds cat_frames daemon/ctl/cat_frames.c 's/!frames->payload_done \&\& \*length >= wanted/*length >= wanted/'
 finds completion daemon/send/completion.c 's/number - low <= high - low/number >= low \&\& number <= high/'
 finds config daemon/config/option_value.c 's/else if (limit->microseconds)/else if (limit->bytes)/'
+finds http_request daemon/stream/http_request.c 's/memcmp(request->line_end, .*)/0/'
 finds input daemon/lib/meta.c 's/code > MAX_CODE/code > MAX_CODE + 1/'
 finds quote daemon/config/quote.c "s/p\[1\] == '\\\\\\\\' || p\[1\]/p[1]/"
 finds records daemon/source/records.c 's/low = records->searched - overlap/low = records->searched/'
