@@ -123,9 +123,9 @@ struct client {
 	struct crowd_host *host; /* its count in the crowd */
 	bool is_half_closed;	 /* is in the lists of half-closed clients */
 	struct event_sum drops;	 /* those that are not reported yet */
-	/* Written by both: client.c counts what is sent, the stream what is dropped. */
+	/* Written by both: client_*.c count what is sent, the stream what is dropped. */
 	struct client_stats stats;
-	/* Written by client.c, read by the stream: */
+	/* Written by client*.c, read by the stream: */
 	struct sockaddr_storage peer;
 	char peer_text[ADDRESS_TEXT];
 	char endpoint_text[ADDRESS_TEXT]; /* local address */
@@ -135,7 +135,7 @@ struct client {
 	enum leave_reason leave; /* why the client left */
 	const char *reason;	 /* the same as text for the log */
 	uint64_t joined_ns;
-	/* Private to client.c: */
+	/* Private to client*.c (client_internal.h): */
 	const struct client_group *group;
 	struct event event;
 	bool is_http;
