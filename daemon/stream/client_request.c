@@ -158,6 +158,7 @@ void client_read_request(struct client *client)
 		ssize_t n = recv(client->zerocopy.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
 		if (n > 0) {
+			client->stats.received_bytes += (uint64_t)n;
 			if (http_request_feed(client->request, bytes, (size_t)n))
 				client_serve(client);
 		} else if (n == 0) {

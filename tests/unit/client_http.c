@@ -296,6 +296,8 @@ static void get_info(void)
 	web_run_until(true, web.ended);
 	check(has_answer("HTTP/1.1 200 OK\r\n") && web.answers[HTTP_CODE_OK] == 1, "%s",
 	      web.received);
+	check(web.client->stats.received_bytes == strlen(GET_INFO), "%" PRIu64 " bytes received",
+	      web.client->stats.received_bytes);
 	check(!web.gone && web.client->state == CLIENT_CLOSING, "state %u", web.client->state);
 }
 
