@@ -9,6 +9,10 @@
 /* Time from a client that joins until the clients are counted, in microseconds. */
 #define SETTLE_US 200000
 
+/* Bounds of the time until they are counted again, in microseconds. */
+#define MIN_RECOUNT_US SETTLE_US
+#define MAX_RECOUNT_US 1000000
+
 /* Without memory for the timer its time is over at once. */
 static void demand_set_timer(struct stream_demand *demand, uint64_t delay_us)
 {
@@ -52,20 +56,33 @@ static void demand_set_met(struct stream_demand *demand)
 	demand_watch_linger(demand);
 }
 
-/* Count the clients that are known to be alive. If others may be, count again when that is known of them. */
+/*
+ * Count again when one more client is known to be alive, but not for each of thousands; and earlier, because history
+ * or a preamble, which is sent while the source does not run, may prove it.
+ */
+static void demand_count_again(struct stream_demand *demand, uint64_t proof_ns)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t delay_us = proof_ns > now_ns ? (proof_ns - now_ns) / 1000 + 1 : 0;
+
+	if (delay_us < MIN_RECOUNT_US)
+		delay_us = MIN_RECOUNT_US;
+	if (delay_us > MAX_RECOUNT_US)
+		delay_us = MAX_RECOUNT_US;
+	demand_set_timer(demand, delay_us);
+}
+
+/* Count the clients that are known to be alive, and again if others may be. */
 static void demand_count(struct stream_demand *demand)
 {
-	uint64_t needed = demand_needed(demand->settings), next_proof_ns, now_ns;
+	uint64_t needed = demand_needed(demand->settings), next_proof_ns;
 
 	if (demand->active < needed)
 		return;
-	if (demand_alive(demand, &next_proof_ns) >= needed) {
+	if (demand_alive(demand, &next_proof_ns) >= needed)
 		demand_set_met(demand);
-	} else if (next_proof_ns) {
-		now_ns = clock_monotonic_ns();
-		demand_set_timer(demand,
-				 next_proof_ns > now_ns ? (next_proof_ns - now_ns) / 1000 + 1 : 0);
-	}
+	else if (next_proof_ns)
+		demand_count_again(demand, next_proof_ns);
 }
 
 static void demand_settle(struct stream_demand *demand)

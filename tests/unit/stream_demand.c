@@ -167,6 +167,16 @@ static void test_hold(void)
 	demand_test_run_until(&demand_world.met, 1);
 	demand_test_end();
 	point("hold: until it is known to be alive, without another event");
+
+	demand_test_begin(0, true, LINGER_US);
+	demand_test_join(0);
+	demand_test_half_close(0, 0);
+	demand_test_stays(0, 0);
+	/* No socket: nothing is unacknowledged. */
+	demand_world.client[0].stats.sent_bytes = 1;
+	demand_test_run_until(&demand_world.met, 1);
+	demand_test_end();
+	point("on-demand: or until it has acknowledged history or a preamble");
 }
 
 static void test_on_demand(void)
