@@ -91,6 +91,23 @@ static bool client_begin_preamble(struct client *client)
 	return !preamble || client->preamble_is_late || client_take_preamble(client);
 }
 
+/* Return the sequence of the first block behind the current one that has another epoch; of the head: none has. */
+static uint64_t client_next_run(const struct client *client, uint32_t epoch)
+{
+	const struct window *window = client->group->window;
+	uint64_t first = client->cursor.sequence + 1, end = window_head(window);
+
+	while (first < end) {
+		uint64_t middle = first + (end - first) / 2;
+
+		if (frame_epoch(window_block_at(window, middle)->header) == epoch)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first;
+}
+
 /* Prepare the metadata of the next block, and note where it is due again. */
 static void client_set_metadata_aside(struct client *client)
 {
@@ -100,11 +117,8 @@ static void client_set_metadata_aside(struct client *client)
 
 	client_set_aside(client, FRAME_METADATA, epoch, metadata);
 	shared_bytes_release(metadata);
-	client->metadata_due = CLIENT_NOT_DUE;
-	if (epoch == frames->epoch)
-		return;
-	client->metadata_due = stream_frames_next_run(frames, client->cursor.sequence);
-	client_send_metadata(client);
+	client->metadata_due =
+		epoch == frames->epoch ? CLIENT_NOT_DUE : client_next_run(client, epoch);
 }
 
 enum history_result client_find_start(const struct client_group *group,

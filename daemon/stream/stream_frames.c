@@ -161,15 +161,6 @@ uint32_t stream_frames_epoch_of(const struct stream_frames *frames, uint64_t seq
 	return 0;
 }
 
-uint64_t stream_frames_next_run(const struct stream_frames *frames, uint64_t sequence)
-{
-	for (uint64_t i = frames_first_run(frames); i < frames->runs; i++) {
-		if (frames->run[i % FRAMES_RUNS].sequence > sequence)
-			return frames->run[i % FRAMES_RUNS].sequence;
-	}
-	return UINT64_MAX;
-}
-
 struct shared_bytes *stream_frames_metadata_of(const struct stream_frames *frames, uint32_t epoch)
 {
 	struct shared_bytes *metadata = NULL;

@@ -69,12 +69,6 @@ void stream_frames_write(struct stream_frames *frames, struct block *block, uint
 uint32_t stream_frames_epoch_of(const struct stream_frames *frames, uint64_t sequence);
 
 /**
- * stream_frames_next_run() - return the sequence of the first block behind @sequence that begins an epoch;
- * UINT64_MAX: there is none.
- */
-uint64_t stream_frames_next_run(const struct stream_frames *frames, uint64_t sequence);
-
-/**
  * stream_frames_metadata_of() - return the metadata as it is for blocks of @epoch, for the caller to release.
  * Without memory it is that of the present epoch.
  */

@@ -358,10 +358,6 @@ static void test_epochs(void)
 	      "another one in its place");
 	for (uint64_t i = 2 * FRAMES_RUNS - 11; i < 2 * FRAMES_RUNS; i++)
 		expect_resumed(epoch[i], i);
-	check(stream_frames_next_run(&world.frames, 2 * FRAMES_RUNS - 3) == 2 * FRAMES_RUNS - 2,
-	      "another next run");
-	check(stream_frames_next_run(&world.frames, 2 * FRAMES_RUNS - 1) == UINT64_MAX,
-	      "a run without a block");
 	history_world_end();
 	point("epochs of blocks that are gone are remembered, but not without limit");
 }

@@ -17,6 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Runs of one block each, and their length in bytes: all of them with metadata fit into `web`. */
+#define RUNS (FRAMES_RUNS + 16)
+#define RUN_BYTES 64
+
 /* What a peer has received. */
 static struct {
 	char text[64 << 10];
@@ -245,6 +249,68 @@ static void test_resume_after_a_pause(void)
 	point("history outlives a pause, and a client resumes from one run into the next");
 }
 
+/* A block that is a run of its own. */
+static void web_push_run(struct stream *stream)
+{
+	struct block *block = ring_take(stream->ring);
+
+	if (!check(block, "no free block"))
+		return;
+	stream_frames_begin_epoch(&stream->frames);
+	block->length = RUN_BYTES;
+	memset(block->data, 'x', RUN_BYTES);
+	block->captured_ns = clock_monotonic_ns();
+	stream_frames_write(&stream->frames, block, window_head(stream->window),
+			    window_bytes(stream->window));
+	window_push(stream->window, block);
+}
+
+/* Return the number of blocks received. Before each one there must be the metadata of its run. */
+static unsigned int web_count_runs(void)
+{
+	const char *next = strstr(web.text, "\r\n\r\n") + 4;
+	struct frame frame, former = { 0 };
+	unsigned int blocks = 0, header;
+
+	for (; next + FRAME_HEADER_BYTES <= web.text + web.length; next += header + frame.length) {
+		if (frame_parse((const unsigned char *)next, &frame, &header) != FRAME_IS_VALID ||
+		    next + header + frame.length > web.text + web.length)
+			break;
+		if (!(frame.flags & FRAME_METADATA)) {
+			blocks++;
+			check(former.flags & FRAME_METADATA && former.epoch == frame.epoch,
+			      "block %" PRIu64 ": no metadata", frame.sequence);
+		}
+		former = frame;
+	}
+	return blocks;
+}
+
+static void test_many_runs(void)
+{
+	struct stream_settings settings;
+	struct stream *stream;
+	int fd;
+
+	web_settings(&settings);
+	settings_set(&settings, "pattern", "20M/s");
+	settings_set(&settings, "block-size", "4K");
+	settings_set(&settings, "retain", "1M");
+	settings_set(&settings, "hold", "2");
+	streamworld_start(&settings, 1);
+	settings_end(&settings);
+	stream = web_stream();
+	for (int i = 0; i < RUNS; i++)
+		web_push_run(stream);
+	fd = web_ask("/?start=oldest&format=framed", SIZE_MAX);
+	check(streamworld_run_until(web_has_head(fd) && web_count_runs() == RUNS), "%zu bytes",
+	      web.length);
+	web_close(fd, true);
+	check(streamworld_run_until(!stream->clients), "it is still there");
+	streamworld_stop();
+	point("a framed client gets the metadata of each run, also of epochs that are forgotten");
+}
+
 /* ---- changes under way ---- */
 
 static void test_reload_during_a_request(void)
@@ -347,6 +413,7 @@ int main(void)
 	test_what_starts_the_source();
 	test_ways_to_leave();
 	test_resume_after_a_pause();
+	test_many_runs();
 	test_reload_during_a_request();
 	test_without_a_ring();
 	event_base_free(world.base);
