@@ -154,6 +154,10 @@ const struct option_type option_type_dscp = {
 
 /* ---- a size or a duration ---- */
 
+/* Bounds of a duration in microseconds. A year is less than what time_t of 32 bits has, also in nanoseconds of 64. */
+#define MIN_LAG_US 1000U
+#define MAX_LAG_US (8760ULL * 3600 * 1000000)
+
 static bool lag_parse(const struct option_definition *option, void *field, const char *text,
 		      char expected[OPTION_ERROR_TEXT])
 {
@@ -165,10 +169,11 @@ static bool lag_parse(const struct option_definition *option, void *field, const
 		*limit = (struct lag_limit){ 0 };
 	} else if (units_parse_size(text, &number) && number) {
 		*limit = (struct lag_limit){ .bytes = number };
-	} else if (units_parse_duration(text, &number) && number >= 1000) {
+	} else if (units_parse_duration(text, &number) && number >= MIN_LAG_US &&
+		   number <= MAX_LAG_US) {
 		*limit = (struct lag_limit){ .microseconds = number };
 	} else {
-		strlcpy(expected, "a size such as 4M, a duration of 1ms or more, or none",
+		strlcpy(expected, "a size such as 4M, a duration of 1ms to 8760h, or none",
 			OPTION_ERROR_TEXT);
 		return false;
 	}
