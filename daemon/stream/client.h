@@ -161,10 +161,11 @@ struct client {
 TAILQ_HEAD(client_list, client);
 
 /**
- * client_create() - let a connected, non-blocking socket join the window of @group.
+ * client_create() - make a client of a connected, non-blocking socket: it joins the window of @group, or with
+ * `format = http` waits for its request.
  * @fd: taken over, also on failure
  * @group: must outlive the client
- * @place: where it begins; NULL: as `start` of its section says
+ * @place: where it begins; NULL: as `start` of its section says, or its request
  *
  * Return: NULL without memory. Nothing is sent before client_send(), which the event loop calls as soon as the socket
  * has space, or client_check_input().

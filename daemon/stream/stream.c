@@ -459,7 +459,7 @@ static const struct client_callbacks client_callbacks = {
 	.gone = client_gone,
 };
 
-/* Let a client join the window and the crowd. @fd: taken over. Return: NULL without memory. */
+/* Make a client, and let it join the crowd. @fd: taken over. Return: NULL without memory. */
 static struct client *section_add_client(struct section *section, int fd,
 					 const struct sockaddr *peer, socklen_t length)
 {

@@ -3,11 +3,11 @@
  * How slow clients are kept from using up the ring: offering blocks, and the lag policy.
  *
  * When free blocks reach the low-water mark, history (stream_history.h) gives way, whatever the policies are. When
- * there is none left, the lag policy is applied to the clients at the tail of the window. That frees blocks that have not been sent yet. Blocks in flight to a stalled client are
- * pinned, and only ending that client frees them. So that stalled clients never take the ring from
- * the others, at most half of it may be pinned (PINNED_DIVISOR); beyond that, blocks are sent by
- * copying, except those that are pinned already. There is no such limit where all clients are under
- * lag-policy = block: the source waits anyway.
+ * there is none left, the lag policy is applied to the clients at the tail of the window. That frees blocks that
+ * have not been sent yet. Blocks in flight to a stalled client are pinned, and only ending that client frees them.
+ * So that stalled clients never take the ring from the others, at most half of it may be pinned (PINNED_DIVISOR);
+ * beyond that, blocks are sent by copying, except those that are pinned already. There is no such limit where all
+ * clients are under lag-policy = block: the source waits anyway.
  *
  * Clients that there was no time to offer blocks to are queued. They are not slow, the daemon is: the lag policy
  * spares them, and the source waits instead.

@@ -471,6 +471,25 @@ daemon_stop
 is "its input ends when it is stopped, and so it ends without a signal" "$(cat "$work/complete" 2>&1)" complete
 is "exit status" "$status" 0
 
+# run_is_over: the one stream waits for a client.
+run_is_over()
+{
+	[ "$(value '.state == "idle" and .client_input.queued_bytes == 0' main)" = true ]
+}
+
+# With on-demand the first command comes before there is a source, and each run has its own.
+daemon_run --input "exec:sh $work/echo.sh" --on-demand yes --linger 0 --stop-timeout 1h "${allow[@]}" \
+	--control "$control"
+for text in one two; do
+	is "on-demand: what a client sends starts no source, and reaches the one that starts for it: $text" \
+		"$(say "$text" "$text again" | tr '\n' ' ')" "ready got $text got $text again "
+	check "... which ends behind it" wait_until 60 run_is_over
+done
+is "each was a run of its own" "$(value .source_starts main)" 2
+is "nothing was discarded" "$(value .client_input.discarded_bytes main)" 0
+daemon_stop
+is "exit status" "$status" 0
+
 cat >"$work/flags.py" <<'END'
 import fcntl, os, sys
 print(bool(fcntl.fcntl(0, fcntl.F_GETFL) & os.O_NONBLOCK), os.readlink("/proc/self/fd/0"), flush=True)
