@@ -133,7 +133,7 @@ static void web_begin(uint64_t request_timeout)
 
 /* ---- the peer ---- */
 
-static void peer_sends(const char *text)
+static void web_peer_sends(const char *text)
 {
 	ssize_t length = (ssize_t)strlen(text);
 
@@ -235,11 +235,11 @@ static void test_feed(void)
 	web_push();
 	check(ring_free_blocks(web.ring) == BLOCKS, "a client without a request holds a block");
 	check(!client_is_active(web.client) && !client_owes_nothing(web.client), "it is active");
-	peer_sends("GET / HTTP/1.1\r\nHo");
+	web_peer_sends("GET / HTTP/1.1\r\nHo");
 	event_base_loop(web.base, EVLOOP_NONBLOCK);
 	check(web.client->state == CLIENT_REQUESTING && !web.streaming,
 	      "half a request was enough");
-	peer_sends("st: a\r\n\r\nGET /info HTTP/1.1\r\n");
+	web_peer_sends("st: a\r\n\r\nGET /info HTTP/1.1\r\n");
 	web_run_until(true, web.length);
 	check(web.streaming == 1 && web.answers[HTTP_CODE_OK] == 1, "%u calls, %" PRIu64 " answers",
 	      web.streaming, web.answers[HTTP_CODE_OK]);
@@ -263,7 +263,7 @@ static void test_feed_is_unlimited(void)
 	uint64_t begun_ns = clock_monotonic_ns();
 
 	web_begin(SHORT_TIME);
-	peer_sends(GET_FEED);
+	web_peer_sends(GET_FEED);
 	web_run_until(true, clock_monotonic_ns() - begun_ns > 2 * SHORT_TIME * 1000);
 	check(web.client->state == CLIENT_STREAMING && !web.client->deadline_ns, "state %u",
 	      web.client->state);
@@ -276,7 +276,7 @@ static void test_feed_is_unlimited(void)
 static void test_half_close(void)
 {
 	web_begin(LONG_TIME);
-	peer_sends(GET_FEED);
+	web_peer_sends(GET_FEED);
 	shutdown(web.peer, SHUT_WR);
 	client_check_input(web.client);
 	check(web.half_closed == 1 && web.client->state == CLIENT_STREAMING, "%u calls, state %u",
@@ -292,7 +292,7 @@ static void test_half_close(void)
 /* Ask for the metadata, and read the answer up to its end. */
 static void get_info(void)
 {
-	peer_sends(GET_INFO);
+	web_peer_sends(GET_INFO);
 	web_run_until(true, web.ended);
 	check(has_answer("HTTP/1.1 200 OK\r\n") && web.answers[HTTP_CODE_OK] == 1, "%s",
 	      web.received);
@@ -301,11 +301,11 @@ static void get_info(void)
 	check(!web.gone && web.client->state == CLIENT_CLOSING, "state %u", web.client->state);
 }
 
-static void test_answer(void)
+static void test_http_answer(void)
 {
 	web_begin(LONG_TIME);
 	get_info();
-	peer_sends("more\r\n");
+	web_peer_sends("more\r\n");
 	event_base_loop(web.base, EVLOOP_NONBLOCK);
 	check(!web.gone && !peer_was_reset(), "input behind the request ended the connection");
 	shutdown(web.peer, SHUT_WR);
@@ -337,7 +337,7 @@ static void test_answer(void)
 static void test_error(void)
 {
 	web_begin(LONG_TIME);
-	peer_sends("GET /nothing HTTP/1.0\r\n\r\n");
+	web_peer_sends("GET /nothing HTTP/1.0\r\n\r\n");
 	web_run_until(true, web.ended);
 	check(has_answer("HTTP/1.1 404 Not Found\r\n") && web.answers[HTTP_CODE_NOT_FOUND] == 1,
 	      "%s", web.received);
@@ -352,7 +352,7 @@ static void test_request_timeout(void)
 	uint64_t begun_ns = clock_monotonic_ns();
 
 	web_begin(SHORT_TIME);
-	peer_sends("GET / HTTP/1.1\r\nA: ");
+	web_peer_sends("GET / HTTP/1.1\r\nA: ");
 	while (!web.ended && check(clock_monotonic_ns() < begun_ns + PATIENCE_NS, "still open")) {
 		send(web.peer, "a", 1, MSG_NOSIGNAL);
 		event_base_loop(web.base, EVLOOP_NONBLOCK);
@@ -383,7 +383,7 @@ static void begin_long_answer(uint64_t timeout)
 	web_begin(timeout);
 	shared_bytes_release(web.frames.metadata);
 	web.frames.metadata = shared_bytes_create(text, sizeof(text));
-	peer_sends(GET_INFO);
+	web_peer_sends(GET_INFO);
 	web_run_until(false, web.client->state == CLIENT_ANSWERING);
 }
 
@@ -417,7 +417,7 @@ static void test_early_ends(void)
 	point("a peer that closes without a request has no answer");
 
 	web_begin(LONG_TIME);
-	peer_sends("GET /");
+	web_peer_sends("GET /");
 	shutdown(web.peer, SHUT_WR);
 	web_run_until(true, web.gone);
 	web_run_until(true, web.ended);
@@ -432,7 +432,7 @@ static void test_early_ends(void)
 	point("one that resets the connection is gone");
 
 	web_begin(LONG_TIME);
-	peer_sends("GET /");
+	web_peer_sends("GET /");
 	client_finish(web.client);
 	web_end(LEAVE_STOPPING);
 	point("the end of the stream ends a request");
@@ -449,7 +449,7 @@ int main(void)
 	test_feed();
 	test_feed_is_unlimited();
 	test_half_close();
-	test_answer();
+	test_http_answer();
 	test_error();
 	test_request_timeout();
 	test_long_answer();

@@ -288,7 +288,7 @@ static size_t feed_endless(struct http_request *request, const char *prefix, con
 	return feed_pieces(request, text, sizeof(text), piece);
 }
 
-static void test_limits(void)
+static void test_request_limits(void)
 {
 	static const struct {
 		const char *prefix, *fill;
@@ -346,7 +346,7 @@ static void test_longest(void)
 	point("a head and a target of the greatest length are read");
 }
 
-static void test_cut(void)
+static void test_cut_request(void)
 {
 	struct http_request *request = begin_request();
 
@@ -427,7 +427,7 @@ static const char *body_of(const char *text)
 	return end ? end + 4 : "no end of the head";
 }
 
-static void test_answers(void)
+static void test_request_answers(void)
 {
 	static const char *const common[] = { "\r\nDate: ", "\r\nCache-Control: no-store\r\n",
 					      "\r\nConnection: close\r\n",
@@ -493,11 +493,11 @@ int main(int argc, char **argv)
 	test_start();
 	test_bytewise();
 	test_wrong();
-	test_limits();
+	test_request_limits();
 	test_longest();
-	test_cut();
+	test_cut_request();
 	test_random_requests(argc > 1 ? (unsigned int)atoi(argv[1]) : 20000);
-	test_answers();
+	test_request_answers();
 	test_error_answers();
 	return tap_end();
 }
