@@ -369,9 +369,6 @@ static void stream_demand_met(void *argument)
 {
 	struct stream *stream = argument;
 
-	/* Each start is a run of its own. */
-	if (stream->state == STREAM_IDLE)
-		stream_begin_epoch(stream);
 	if (stream->settings->on_demand)
 		log_limited(&stream->start_log, LOG_LEVEL_INFO,
 			    "stream %s: starting the source for %" PRIu64 " clients",
@@ -388,7 +385,9 @@ static void stream_demand_over(void *argument)
 	source_pause(stream->source);
 	stream->lag.wants_room = false;
 	stream->lag.blocked = false;
+	/* Each start is a run of its own. Who joins until then is told its epoch. */
 	stream_run_begins(stream);
+	stream_begin_epoch(stream);
 	stream_set_state(stream, STREAM_IDLE);
 	log_limited(&stream->pause_log, LOG_LEVEL_INFO,
 		    "stream %s: no client is left; stopping the source until one comes",
