@@ -78,6 +78,34 @@ feed_start removed --clients 1 --seconds 60 --expect-end end "$second"
 configure <"$work/first.conf"
 check "a reload without it" guest systemctl reload dmacastd
 feed_end_ok "its client gets an orderly end" removed
+
+# --- options of clients that a kernel may refuse: the daemon tries each on a socket, within the sandbox ---
+interface=$(guest ls /sys/class/net | grep -v '^lo$' | head -n 1)
+congestion=$(guest sysctl -n net.ipv4.tcp_available_congestion_control | tr ' ' '\n' | head -n 1)
+options()
+{
+	configure <<-END
+		$(cat "$work/first.conf")
+		[stream extra]
+		pattern = 2M/s
+		[endpoint marked]
+		stream = extra
+		listen = *:7001
+		interface = $1
+		dscp = CS5
+		congestion = $congestion
+		max-rate = 8M/s
+	END
+	check "a reload with interface = $1, dscp, congestion and max-rate" guest systemctl reload dmacastd
+}
+options "$interface"
+feed_ok "clients that come by the interface get every byte" --clients 1 --bytes 1M "$second"
+options lo
+feed --clients 1 --bytes 1 --connect-timeout 2s --allow-end --allow-reset "$second"
+is "others get none" "$(field bytes_total)" 0
+configure <"$work/first.conf"
+check "a reload without them" guest systemctl reload dmacastd
+
 pid=$(property MainPID)
 configure <<END
 $(cat "$work/first.conf")
