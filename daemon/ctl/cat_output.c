@@ -187,8 +187,14 @@ static bool cat_output_open(struct cat_output *output, const struct frame *frame
 		return false;
 	snprintf(path, sizeof(path), "%s%s", output->name, options->sigmf ? CAT_SIGMF_DATA : "");
 	output->file = cat_file_open(path, options->force, options->direct, output->error);
-	output->files += output->file != NULL;
-	return output->file;
+	if (output->file) {
+		output->files++;
+		return true;
+	}
+	if (output->sigmf)
+		cat_sigmf_discard(output->sigmf);
+	output->sigmf = NULL;
+	return false;
 }
 
 /* Return true if the open file may not have this many bytes more. */
@@ -280,7 +286,9 @@ bool cat_output_finish(struct cat_output *output)
 		cat_report_file(output->report, cat_file_path(output->file),
 				cat_file_written(output->file));
 	if (output->sigmf)
-		done = cat_sigmf_save(output->sigmf, output->error) && done;
+		done = cat_sigmf_save(output->sigmf, cat_file_written(output->file),
+				      output->error) &&
+		       done;
 	cat_file_close(output->file);
 	cat_sigmf_close(output->sigmf);
 	output->file = NULL;

@@ -18,11 +18,16 @@
 /* Limits of the schema, for sample_rate and frequency. */
 #define MAX_HERTZ 1e12
 
+/* More than the text of the file has without captures and annotations, and than each of these has. */
+#define GLOBAL_BYTES 16384
+#define ITEM_BYTES 512
+
 struct cat_sigmf {
 	char *path;
 	int fd;
 	size_t sample_bytes;
 	json_t *root;	 /* the content of the file */
+	size_t reserved; /* bytes of disk space for it */
 	bool incomplete; /* no memory for a part of it */
 };
 
@@ -163,11 +168,35 @@ static json_t *cat_sigmf_global(const struct cat_sigmf_format *format, const cha
 	return global;
 }
 
+/*
+ * Keep disk space for the text, so that the samples cannot fill the disk before it is written; not every file system
+ * can. Return: false with errno if there is no space.
+ */
+static bool cat_sigmf_reserve(struct cat_sigmf *sigmf)
+{
+	size_t items = json_array_size(json_object_get(sigmf->root, "captures")) +
+		       json_array_size(json_object_get(sigmf->root, "annotations"));
+	size_t needed = GLOBAL_BYTES + items * ITEM_BYTES;
+
+	if (needed <= sigmf->reserved)
+		return true;
+	/* Twice as much, so that this is seldom. */
+	if (fallocate(sigmf->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)(2 * needed)) && errno == ENOSPC)
+		return false;
+	sigmf->reserved = 2 * needed;
+	return true;
+}
+
 static bool cat_sigmf_create_file(struct cat_sigmf *sigmf, bool force, char error[CAT_FILE_ERROR])
 {
 	sigmf->fd = open(sigmf->path, O_WRONLY | O_CREAT | O_CLOEXEC | (force ? O_TRUNC : O_EXCL),
 			 0666);
-	return sigmf->fd >= 0 || cat_sigmf_fail(sigmf, strerror(errno), error);
+	if (sigmf->fd >= 0 && cat_sigmf_reserve(sigmf))
+		return true;
+	cat_sigmf_fail(sigmf, strerror(errno), error);
+	if (sigmf->fd >= 0)
+		unlink(sigmf->path);
+	return false;
 }
 
 struct cat_sigmf *cat_sigmf_open(const char *path, const struct cat_sigmf_format *format,
@@ -194,6 +223,8 @@ static void cat_sigmf_append(struct cat_sigmf *sigmf, const char *name, json_t *
 {
 	if (!item || json_array_append_new(json_object_get(sigmf->root, name), item))
 		sigmf->incomplete = true;
+	/* On a full disk this fails, and writing the samples says so. */
+	cat_sigmf_reserve(sigmf);
 }
 
 /* Two segments cannot begin at the same sample: the later one is right. */
@@ -234,6 +265,20 @@ void cat_sigmf_annotate(struct cat_sigmf *sigmf, uint64_t file_bytes, const char
 				   "core:comment", comment, "core:generator", "dmacastctl"));
 }
 
+/* Remove the items behind @sample. */
+static void cat_sigmf_cut(struct cat_sigmf *sigmf, const char *name, json_int_t sample)
+{
+	json_t *items = json_object_get(sigmf->root, name);
+
+	for (size_t i = json_array_size(items); i > 0; i--) {
+		const json_t *item = json_array_get(items, i - 1);
+
+		if (json_integer_value(json_object_get(item, "core:sample_start")) <= sample)
+			break;
+		json_array_remove(items, i - 1);
+	}
+}
+
 static bool cat_sigmf_write(struct cat_sigmf *sigmf, const char *text, char error[CAT_FILE_ERROR])
 {
 	size_t length = strlen(text), done = 0;
@@ -250,11 +295,16 @@ static bool cat_sigmf_write(struct cat_sigmf *sigmf, const char *text, char erro
 	return true;
 }
 
-bool cat_sigmf_save(struct cat_sigmf *sigmf, char error[CAT_FILE_ERROR])
+bool cat_sigmf_save(struct cat_sigmf *sigmf, uint64_t file_bytes, char error[CAT_FILE_ERROR])
 {
-	char *text = json_dumps(sigmf->root, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+	json_int_t samples = (json_int_t)(file_bytes / sigmf->sample_bytes);
+	char *text;
 	bool done;
 
+	/* A capture has at least one sample. */
+	cat_sigmf_cut(sigmf, "captures", samples ? samples - 1 : 0);
+	cat_sigmf_cut(sigmf, "annotations", samples);
+	text = json_dumps(sigmf->root, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
 	if (!text || sigmf->incomplete) {
 		free(text);
 		return cat_sigmf_fail(sigmf, "no memory", error);
@@ -262,6 +312,12 @@ bool cat_sigmf_save(struct cat_sigmf *sigmf, char error[CAT_FILE_ERROR])
 	done = cat_sigmf_write(sigmf, text, error);
 	free(text);
 	return done;
+}
+
+void cat_sigmf_discard(struct cat_sigmf *sigmf)
+{
+	unlink(sigmf->path);
+	cat_sigmf_close(sigmf);
 }
 
 void cat_sigmf_close(struct cat_sigmf *sigmf)

@@ -59,10 +59,16 @@ void cat_sigmf_annotate(struct cat_sigmf *sigmf, uint64_t file_bytes, const char
 			const char *comment);
 
 /**
- * cat_sigmf_save() - write the file. @error: out: on failure, the reason, which includes a lack of memory in a
- * call before
+ * cat_sigmf_save() - write the file, without captures and annotations behind the samples that were written.
+ * @file_bytes: size of the data file
+ * @error: out: on failure, the reason, which includes a lack of memory in a call before
+ *
+ * A full disk is no reason, since the space is reserved.
  */
-bool cat_sigmf_save(struct cat_sigmf *sigmf, char error[CAT_FILE_ERROR]);
+bool cat_sigmf_save(struct cat_sigmf *sigmf, uint64_t file_bytes, char error[CAT_FILE_ERROR]);
+
+/** cat_sigmf_discard() - remove the file, and free. */
+void cat_sigmf_discard(struct cat_sigmf *sigmf);
 
 /** cat_sigmf_close() - close and free; NULL is allowed. */
 void cat_sigmf_close(struct cat_sigmf *sigmf);

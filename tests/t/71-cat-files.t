@@ -176,6 +176,27 @@ if [ "$(id -u)" -eq 0 ] && unshare --mount mount -t tmpfs -o size=300k none "$wo
 		"small/file: No space left on device; $(head -n 1 "$work/size") bytes were written to it"
 	is "a full disk: and these are right" "$(tail -n 1 "$work/size")" same
 	serve_end
+	serve --size 1000 --blocks 1000 --meta '{"datatype": "ci16_le"}' 10,skip=1,all,end
+	for direct in '' --direct; do
+		# shellcheck disable=SC2016 # for the shell in the namespace
+		unshare --mount bash -c 'mount -t tmpfs -o size=300k none "$1/small" || exit 9
+			"$2" cat $4 --sigmf -o "$1/small/rec" "$3" 2>"$1/text" >"$1/out"
+			status=$?
+			stat -c %s "$1/small/rec.sigmf-data" >"$1/size"
+			cp "$1/small/rec.sigmf-meta" "$1/meta"
+			exit $status' bash "$work" "$ctl" "$url" "$direct"
+		status=$?
+		if [ -n "$direct" ] && grep -q 'does not have it: leave out --direct' "$work/text"; then
+			skip "a full disk with --direct" "no O_DIRECT in tmpfs"
+			continue
+		fi
+		expect 1 "a full disk with --sigmf $direct"
+		says "a full disk with --sigmf $direct: how many bytes were written" \
+			"rec.sigmf-data: No space left on device; $(cat "$work/size") bytes were written to it"
+		is "a full disk with --sigmf $direct: the metadata is written" \
+			"$(jq -c '[.captures[]."core:sample_start"]' "$work/meta")" "[0,2500]"
+	done
+	serve_end
 else
 	skip "a full disk" "needs root and mount namespaces"
 fi
@@ -226,7 +247,7 @@ is "gaps are annotations" \
 	"2500:0:gap:lost 5000 bytes in 5 blocks for this client; 3750:0:gap:lost 2000 bytes in 2 blocks at the source"
 serve_end
 
-# A gap between two files belongs to the second one.
+# A gap between two files is noted at the end of the first one.
 serve --size 1000 --meta "$meta" 10,skip=5,10,end
 receive --sigmf --rotate 10000 -o 'rec%n' "$url"
 is "--sigmf with --rotate: two files for each" "$(files | sed 's/meta:[0-9]*/meta/g')" \
@@ -238,6 +259,13 @@ receive --sigmf -o rec000001 "$url"
 expect 1 "a metadata file that exists"
 says "is not overwritten" 'rec000001\.sigmf-meta: File exists'
 is "and no data file is made" "$(find "$work/files" -name '*data' | wc -l)" 0
+rm "$work"/files/*
+echo other >"$work/files/rec.sigmf-data"
+receive --sigmf -o rec "$url"
+expect 1 "a data file that exists"
+is "keeps its content, and gets no metadata of this stream" "$(cd "$work/files" && cat -- * && echo *)" \
+	$'other\nrec.sigmf-data'
+rm "$work"/files/*
 serve_end
 
 # Validate by the schema of SigMF 1.2.2, as far as it concerns these files.
