@@ -6,13 +6,13 @@
 #include "host/limits.h"
 #include "lib/log.h"
 #include "lib/loop_time.h"
+#include "lib/process.h"
 #include "lib/service.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #if !LOOP_HAS_HOOKS
 /* libevent calls this one. */
@@ -41,18 +41,6 @@ static int run_daemon(struct config *config, int argc, char **argv)
 	return status;
 }
 
-/* Open descriptors 0 to 2 if they are closed: a socket would get the number, and then messages. */
-static void keep_standard_descriptors(void)
-{
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR);
-	} while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
-}
-
 /* Keep SIGHUP pending until daemon_open() can handle it; it would end the process. */
 static void block_hangup(void)
 {
@@ -69,7 +57,7 @@ int main(int argc, char **argv)
 	int status = 0;
 
 	block_hangup();
-	keep_standard_descriptors();
+	process_keep_standard_fds(O_RDWR);
 	log_init("dmacastd");
 	config_init(&config);
 	switch (arguments_parse(argc, argv, &config)) {

@@ -7,9 +7,11 @@
 #include "ctl/ctl_show.h"
 #include "ctl/ctl_table.h"
 #include "ctl/ctl_top.h"
+#include "lib/process.h"
 #include "lib/units.h"
 
 #include <bsd/string.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <math.h>
@@ -430,6 +432,8 @@ int main(int argc, char **argv)
 	const struct command *command;
 	int option, status;
 
+	/* For reading, so that output to a closed one is an error, not lost. */
+	process_keep_standard_fds(O_RDONLY);
 	/* It has a command line of its own, and needs no daemon on this machine. */
 	if (argc > 1 && !strcmp(argv[1], "cat"))
 		return cat_run(argc - 1, argv + 1);

@@ -4,6 +4,7 @@
 #include "lib/clock.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +80,17 @@ uint64_t process_open_fds(void)
 		count += entry->d_name[0] != '.';
 	closedir(directory);
 	return count - 1; /* without the one of this directory */
+}
+
+void process_keep_standard_fds(int flags)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", flags);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
 }
 
 uint64_t process_max_fds(void)

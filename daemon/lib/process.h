@@ -20,6 +20,12 @@ uint64_t process_virtual_bytes(void);
 /** process_open_fds() - return the number of open descriptors; 0 if unknown. */
 uint64_t process_open_fds(void);
 
+/**
+ * process_keep_standard_fds() - open /dev/null as those of descriptors 0 to 2 that are closed: a socket or a file would
+ * get the number, and then output or messages. @flags: as of open()
+ */
+void process_keep_standard_fds(int flags);
+
 /** process_max_fds() - return the limit of open descriptors; 0 if unknown. */
 uint64_t process_max_fds(void);
 

@@ -352,6 +352,12 @@ else
 	expect 1 "standard output is closed"
 	says "standard output is closed: the message" 'standard output: Broken pipe; [0-9]+ bytes were written to it'
 fi
+timeout 60 "$ctl" cat --json="$work/json" "tcp://127.0.0.1:$port" >&- 2>"$work/text"
+status=$?
+expect 1 "standard output is not open"
+says "standard output is not open: the message" 'standard output: Bad file descriptor; 0 bytes were written to it'
+is "standard output is not open: no payload goes elsewhere" "$(jq -r .event "$work/json" | paste -sd ' ')" \
+	"connected metadata error end"
 serve_end
 serve --size 100000 all,end
 timeout 60 "$ctl" cat "tcp://127.0.0.1:$port" 2>"$work/text" | { sleep 1; cat; } >"$work/out"
