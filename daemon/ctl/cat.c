@@ -181,6 +181,7 @@ static void cat_lose(struct cat *cat, const char *reason)
 	size_t dropped = cat->connection ? cat_receiver_end(cat->receiver) : 0;
 	char text[REASON_BYTES];
 
+	cat->oldest = false;
 	cat->cut = cat->connected && cat_receiver_state(cat->receiver) != CAT_RECEIVER_ENDED;
 	cat_disconnect(cat);
 	if (!cat_check_receiver(cat))
@@ -232,10 +233,26 @@ static void cat_end_connection(struct cat *cat)
 
 /* ---- the begin of a connection ---- */
 
+static void cat_begin_stream(struct cat *cat)
+{
+	cat->answer_ns = NEVER;
+	cat->connected = true;
+	cat->cut = false;
+	cat_report_connected(cat->report, cat_current_url(cat)->text);
+}
+
+static void cat_accept_answer(struct cat *cat)
+{
+	cat->oldest = false;
+	if (cat->answer_ns != NEVER)
+		cat_begin_stream(cat);
+}
+
 static bool cat_pass_body(void *data, const unsigned char *bytes, size_t length)
 {
 	struct cat *cat = data;
 
+	cat_accept_answer(cat);
 	return cat_receiver_feed(cat->receiver, bytes, length) == CAT_RECEIVER_RUNS;
 }
 
@@ -301,14 +318,6 @@ static void cat_connect(struct cat *cat)
 		cat_lose(cat, error);
 }
 
-static void cat_begin_stream(struct cat *cat)
-{
-	cat->answer_ns = NEVER;
-	cat->connected = true;
-	cat->cut = false;
-	cat_report_connected(cat->report, cat_current_url(cat)->text);
-}
-
 static void cat_advance(struct cat *cat)
 {
 	char error[CAT_CONNECTION_ERROR];
@@ -357,21 +366,12 @@ static void cat_be_refused(struct cat *cat)
 		cat_ask_for_oldest(cat, status);
 		return;
 	}
-	cat->oldest = false;
 	cat_lose(cat, cat_answer_error(cat->answer, error));
-}
-
-static void cat_accept_answer(struct cat *cat)
-{
-	cat->oldest = false;
-	if (cat->answer_ns != NEVER)
-		cat_begin_stream(cat);
 }
 
 /* @length: 0 at the end of the connection */
 static void cat_take_answer(struct cat *cat, size_t length)
 {
-	bool streaming = cat->answer_ns == NEVER;
 	char error[CAT_ANSWER_ERROR];
 
 	switch (cat_answer_feed(cat->answer, (const char *)cat->buffer, length)) {
@@ -388,8 +388,9 @@ static void cat_take_answer(struct cat *cat, size_t length)
 		break;
 	case CAT_ANSWER_BAD:
 		if (cat_check_receiver(cat))
-			cat_lose(cat, streaming ? "the answer was cut or is malformed"
-						: cat_answer_error(cat->answer, error));
+			cat_lose(cat, cat->answer_ns == NEVER
+					      ? "the answer was cut or is malformed"
+					      : cat_answer_error(cat->answer, error));
 		break;
 	case CAT_ANSWER_HEAD:
 		if (!length)
@@ -481,7 +482,8 @@ static void cat_wait(struct cat *cat, uint64_t until_ns)
 	struct pollfd fds[2] = { { .fd = -1 }, { .fd = -1 } };
 	size_t pending = cat_output_pending(cat->output);
 
-	if (cat->connection && pending < MAX_PENDING_BYTES) {
+	/* An answer is waited for in any case, since the time for it runs. */
+	if (cat->connection && (pending < MAX_PENDING_BYTES || cat->answer_ns != NEVER)) {
 		fds[0].fd = cat_connection_fd(cat->connection);
 		fds[0].events = cat_connection_events(cat->connection);
 	}

@@ -259,6 +259,7 @@ for begin in '' chunked; do
 	expect 0 "HTTP, ${begin:-up to the end}"
 	same_bytes "HTTP, ${begin:-up to the end}: the payload" "$work/out" "$work/payload"
 	is "HTTP: frames are asked for" "$(cat "$work/requests")" "GET /stream?x=1&format=framed HTTP/1.1"
+	is "HTTP: the events are in order" "$(jq -r .event "$work/json" | paste -sd ' ')" "connected metadata end"
 	serve_end
 done
 serve --http --size 1000 length=10000,raw=10,wait
@@ -337,6 +338,7 @@ resumed_bytes=60000 resumed "HTTP: too old, in another epoch" 3 client:30:30000 
 # The second server has other epochs: it does not know the place.
 resumed_bytes=20000 resumed "HTTP: 409" 3 unknown:null:null "0 E:9 oldest" --epochs 50 from=0,10 status=409 from=50,all
 resumed_bytes=20000 resumed "HTTP: 404 for a while" 0 "" "0 E:9 E:9 E:9" from=0,10 status=404 status=404 10,wait
+resumed_bytes=20000 resumed "HTTP: too old, and then another connection" 0 "" "0 E:9 oldest E:9" from=0,10 status=410 close 10,wait
 
 # --- standard output ---
 serve all,end
@@ -365,6 +367,13 @@ same_bytes "a slow reader of a pipe gets all" "$work/out" "$work/payload"
 timeout 60 "$ctl" cat "tcp://127.0.0.1:$port" 2>"$work/text" |
 	python3 -c 'import fcntl, os, sys; assert not fcntl.fcntl(0, fcntl.F_GETFL) & os.O_NONBLOCK; sys.stdin.buffer.read()'
 is "the pipe does not become non-blocking for others" "${PIPESTATUS[*]}" "0 0"
+serve_end
+
+# The end of the stream comes while so much waits for standard output that nothing more is received.
+serve --http --size 3000000 --blocks 2 1,end 1,wait
+"$ctl" cat --json="$work/json" --reconnect --bytes 6000000 "http://127.0.0.1:$port" 2>"$work/text" | { sleep 13; cat; } >"$work/out"
+same_bytes "a reader that stops for longer than an answer may take gets all" "$work/out" "$work/payload"
+is "and the connection after it was not given up" "$(event disconnected .reason)" "the stream has ended"
 serve_end
 
 # A signal: what came is written, and the status is as otherwise.
