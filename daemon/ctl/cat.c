@@ -76,8 +76,13 @@ static const int cat_signals[] = { SIGINT, SIGTERM, SIGHUP };
 
 static volatile sig_atomic_t cat_stopped;
 
+/* The second signal ends the program at once. */
 static void cat_signalled(int number)
 {
+	if (cat_stopped) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
 	cat_stopped = number;
 }
 
@@ -95,7 +100,7 @@ static void __attribute__((format(printf, 2, 3))) cat_fail(struct cat *cat, cons
 
 /*
  * Signals come in ppoll(), so that none is overlooked, and while a call may block: name resolution, or a write to a
- * terminal.
+ * terminal, a FIFO or a disk.
  */
 static void cat_allow_signals(bool allow)
 {
@@ -107,14 +112,24 @@ static void cat_allow_signals(bool allow)
 	sigprocmask(allow ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
 }
 
-/* The second signal ends the program at once. */
+/* As nohup(1) sets it. */
+static bool cat_ignores_hangup(void)
+{
+	struct sigaction action;
+
+	return !sigaction(SIGHUP, NULL, &action) && action.sa_handler == SIG_IGN;
+}
+
 static void cat_catch_signals(void)
 {
-	struct sigaction action = { .sa_handler = cat_signalled, .sa_flags = (int)SA_RESETHAND };
+	struct sigaction action = { .sa_handler = cat_signalled };
+	bool nohup = cat_ignores_hangup();
 
 	cat_allow_signals(false);
-	for (size_t i = 0; i < sizeof(cat_signals) / sizeof(cat_signals[0]); i++)
-		sigaction(cat_signals[i], &action, NULL);
+	for (size_t i = 0; i < sizeof(cat_signals) / sizeof(cat_signals[0]); i++) {
+		if (cat_signals[i] != SIGHUP || !nohup)
+			sigaction(cat_signals[i], &action, NULL);
+	}
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
 }
@@ -415,11 +430,14 @@ static void cat_take_bytes(struct cat *cat, size_t length)
 static void cat_receive(struct cat *cat)
 {
 	ssize_t received = cat_connection_receive(cat->connection, cat->buffer, RECEIVE_BYTES);
+	int number = errno;
 
+	cat_allow_signals(true);
 	if (received >= 0)
 		cat_take_bytes(cat, (size_t)received);
-	else if (errno != EAGAIN && errno != EINTR)
-		cat_lose(cat, strerror(errno));
+	else if (number != EAGAIN && number != EINTR)
+		cat_lose(cat, strerror(number));
+	cat_allow_signals(false);
 }
 
 /* ---- the loop ---- */
@@ -539,6 +557,7 @@ static int cat_finish(struct cat *cat)
 
 	cat_write_rest(cat);
 	cat_judge_end(cat);
+	cat_allow_signals(true);
 	if (!cat_output_finish(cat->output) && !cat->failed)
 		cat_fail(cat, "%s", cat_output_error(cat->output));
 	if (cat->failed)

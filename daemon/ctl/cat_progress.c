@@ -8,11 +8,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 /* Back to the begin of the line, and clear it. */
 #define CLEAR_LINE "\r\033[K"
 
 #define LAG_TEXT 32
+#define LINE_TEXT 256
 
 struct cat_progress {
 	bool shown, drawn;
@@ -63,16 +66,27 @@ static const char *cat_progress_lag(const struct cat_progress *progress, char te
 	return text;
 }
 
+/* Return the columns of the terminal without the last one: CLEAR_LINE cannot remove a line that was wrapped. */
+static int cat_progress_columns(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) || size.ws_col < 2)
+		return LINE_TEXT;
+	return size.ws_col - 1;
+}
+
 static void cat_progress_write(const struct cat_progress *progress, uint64_t rate, const char *end)
 {
 	char rate_text[UNITS_TEXT], total[UNITS_TEXT], lost[UNITS_TEXT], lag[LAG_TEXT];
+	char line[LINE_TEXT];
 
-	fprintf(stderr, CLEAR_LINE "%s  %s/s%s  gaps %" PRIu64,
-		units_format_about(progress->total, total), units_format_about(rate, rate_text),
-		cat_progress_lag(progress, lag), progress->gaps);
-	if (progress->lost_bytes)
-		fprintf(stderr, " (%s)", units_format_about(progress->lost_bytes, lost));
-	fputs(end, stderr);
+	snprintf(line, sizeof(line), "%s  %s/s%s  gaps %" PRIu64 "%s%s%s",
+		 units_format_about(progress->total, total), units_format_about(rate, rate_text),
+		 cat_progress_lag(progress, lag), progress->gaps, progress->lost_bytes ? " (" : "",
+		 progress->lost_bytes ? units_format_about(progress->lost_bytes, lost) : "",
+		 progress->lost_bytes ? ")" : "");
+	fprintf(stderr, CLEAR_LINE "%.*s%s", cat_progress_columns(), line, end);
 }
 
 uint64_t cat_progress_draw(struct cat_progress *progress, uint64_t now_ns)

@@ -389,14 +389,24 @@ expect 3 "SIGTERM"
 is "SIGTERM: the sum" "$(event end '"\(.bytes) \(.client.bytes)"')" "20000 1000"
 serve_end
 
+serve --size 1000 10,wait
+(trap '' HUP && exec "$ctl" cat "tcp://127.0.0.1:$port") >"$work/out" 2>"$work/text" &
+cat_pid=$!
+will_end $cat_pid
+wait_until 30 has_bytes "$work/out" 10000
+signal_to HUP $cat_pid
+signal_to TERM $cat_pid
+wait $cat_pid
+is "SIGHUP is ignored after nohup" "$? $(cat "$work/text")" "0 "
+serve_end
+
 # --- the line of progress ---
-serve --size 1000 --blocks 30 10,skip=1,19,end
-python3 - "$ctl" "tcp://127.0.0.1:$port" >"$work/terminal" 2>&1 <<'END'
-import os, pty, sys
-def read(fd):
-    return os.read(fd, 4096)
+# on_terminal COLUMNS: what a terminal with this many columns gets is in $work/terminal.
+cat >"$work/terminal.py" <<'END'
+import fcntl, os, pty, struct, sys, termios
 pid, fd = pty.fork()
 if not pid:
+    fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 24, int(sys.argv[3]), 0, 0))
     os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
     os.execv(sys.argv[1], [sys.argv[1], "cat", sys.argv[2]])
 data = b""
@@ -408,9 +418,17 @@ except OSError:
 os.waitpid(pid, 0)
 sys.stdout.buffer.write(data)
 END
+on_terminal()
+{
+	python3 "$work/terminal.py" "$ctl" "tcp://127.0.0.1:$port" "$1" >"$work/terminal" 2>&1
+}
+serve --size 1000 --blocks 30 10,skip=1,19,end
+on_terminal 80
 matches "on a terminal: total, rate, lag and gaps" "$work/terminal" \
 	'28\.3 KiB  .*/s  lag [0-9.]+ s  gaps 1 \(1000 bytes\)'
 matches "on a terminal: messages have lines of their own" "$work/terminal" 'dmacastctl: lost 1000 bytes'
+on_terminal 20
+matches "on a narrow terminal: a line that is not wrapped" "$work/terminal" $'\\[K28\\.3 KiB  .{9}\r$'
 serve_end
 
 # --- the command line ---
