@@ -4,6 +4,7 @@
 #include "config/option_table.h"
 #include "control/control.h"
 #include "lib/clock.h"
+#include "lib/json_text.h"
 #include "lib/log.h"
 #include "observe/report.h"
 #include "stream/stream.h"
@@ -374,7 +375,7 @@ static json_t *answer_command(struct request *request)
 
 char *request_refusal(const char *error)
 {
-	json_t *answer = json_pack("{s:b, s:o}", "ok", 0, "error", report_text(error));
+	json_t *answer = json_pack("{s:b, s:o}", "ok", 0, "error", json_text(error));
 	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
 
 	json_decref(answer);
@@ -416,7 +417,7 @@ char *request_reload_answer(bool done, const char *text)
 	json_t *members = NULL;
 
 	if (done)
-		members = *text ? json_pack("{s:o}", "warnings", report_text(text)) : json_object();
+		members = *text ? json_pack("{s:o}", "warnings", json_text(text)) : json_object();
 	return request_write(members, done ? "no memory" : text);
 }
 

@@ -3,6 +3,7 @@
 
 #include "ctl/cat_progress.h"
 #include "lib/clock.h"
+#include "lib/json_text.h"
 #include "lib/timestamp.h"
 
 #include <errno.h>
@@ -91,12 +92,12 @@ void cat_report_error(struct cat_report *report, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	cat_report_line(report, text);
-	cat_report_event(report, "error", json_pack("{s:s}", "error", text));
+	cat_report_event(report, "error", json_pack("{s:o}", "error", json_text(text)));
 }
 
 void cat_report_connected(struct cat_report *report, const char *url)
 {
-	cat_report_event(report, "connected", json_pack("{s:s}", "url", url));
+	cat_report_event(report, "connected", json_pack("{s:o}", "url", json_text(url)));
 }
 
 void cat_report_disconnected(struct cat_report *report, const char *url, const char *reason,
@@ -107,8 +108,9 @@ void cat_report_disconnected(struct cat_report *report, const char *url, const c
 	snprintf(text, sizeof(text), "%s: %s; %s", url, reason, next);
 	if (!report->quiet)
 		cat_report_line(report, text);
-	cat_report_event(report, "disconnected",
-			 json_pack("{s:s, s:s}", "url", url, "reason", reason));
+	cat_report_event(
+		report, "disconnected",
+		json_pack("{s:o, s:o}", "url", json_text(url), "reason", json_text(reason)));
 }
 
 /* Return the members of an event about the place of @frame; NULL is allowed. */
@@ -158,8 +160,9 @@ void cat_report_gap(struct cat_report *report, const struct cat_gap *gap, const 
 
 void cat_report_file(struct cat_report *report, const char *path, uint64_t bytes)
 {
-	cat_report_event(report, "file",
-			 json_pack("{s:s, s:I}", "path", path, "bytes", (json_int_t)bytes));
+	cat_report_event(
+		report, "file",
+		json_pack("{s:o, s:I}", "path", json_text(path), "bytes", (json_int_t)bytes));
 }
 
 bool cat_report_lost(const struct cat_report *report)

@@ -2,8 +2,8 @@
 #include "observe/event_report.h"
 
 #include "lib/clock.h"
+#include "lib/json_text.h"
 #include "lib/timestamp.h"
-#include "observe/report.h"
 #include "stream/stream_event.h"
 
 #include <jansson.h>
@@ -61,7 +61,7 @@ static bool event_set_number(json_t *object, const char *name, uint64_t number)
 
 static bool event_set_text(json_t *object, const char *name, const char *text)
 {
-	return event_set(object, name, text ? report_text(text) : json_null());
+	return event_set(object, name, text ? json_text(text) : json_null());
 }
 
 static bool event_set_time(json_t *object, const char *name, uint64_t ns)

@@ -2,6 +2,7 @@
 #include "observe/report.h"
 
 #include "lib/clock.h"
+#include "lib/json_text.h"
 #include "lib/loop_time.h"
 #include "lib/process.h"
 #include "lib/units.h"
@@ -25,25 +26,6 @@ static json_t *report_number(uint64_t value)
 static json_t *report_seconds(uint64_t ns)
 {
 	return json_real((double)ns / 1e9);
-}
-
-json_t *report_text(const char *text)
-{
-	json_t *string = json_string(text);
-	char *plain;
-
-	if (string)
-		return string;
-	plain = strdup(text);
-	if (!plain)
-		return NULL;
-	for (char *p = plain; *p; p++) {
-		if ((unsigned char)*p >= 0x80)
-			*p = '?';
-	}
-	string = json_string(plain);
-	free(plain);
-	return string;
 }
 
 /* An object or array under construction; incomplete after a failed allocation. */
@@ -106,7 +88,7 @@ static json_t *report_listen(const struct text_list *listen)
 	struct builder list = { .json = json_array() };
 
 	for (size_t i = 0; i < listen->count; i++)
-		add_element(&list, report_text(listen->item[i]));
+		add_element(&list, json_text(listen->item[i]));
 	return finish_json(&list);
 }
 
@@ -114,9 +96,9 @@ static json_t *report_endpoint(const struct listener *listener)
 {
 	const char *reason = listener_waits_for(listener);
 
-	return json_pack("{s:o, s:s, s:o}", "listen", report_text(listener_endpoint(listener)),
+	return json_pack("{s:o, s:s, s:o}", "listen", json_text(listener_endpoint(listener)),
 			 "state", reason ? "waiting" : "listening", "reason",
-			 reason ? report_text(reason) : json_null());
+			 reason ? json_text(reason) : json_null());
 }
 
 static void append_endpoint(void *argument, const struct listener *listener)
@@ -263,12 +245,12 @@ static void add_sent(struct builder *object, const struct client_totals *totals)
 
 static void add_newest_stream(struct builder *object, const struct stream_report *stream)
 {
-	add_member(object, "source", report_text(stream->source));
+	add_member(object, "source", json_text(stream->source));
 	add_member(object, "source_state", json_string(stream->source_state));
 	add_member(object, "source_byte_age_seconds",
 		   stream->has_source_byte ? report_seconds(stream->source_byte_age_ns)
 					   : json_null());
-	add_member(object, "memory", report_text(stream->memory));
+	add_member(object, "memory", json_text(stream->memory));
 	add_member(object, "listen", report_listen(&stream->settings->listen));
 	add_member(object, "endpoints", report_endpoints(stream->stream));
 	add_member(object, "sections", report_sections(stream->stream));
@@ -342,8 +324,8 @@ static json_t *report_one_client(const struct client *client, const char *stream
 	struct client_report report;
 
 	client_report(client, now_ns, &report);
-	add_member(&object, "peer", report_text(report.peer));
-	add_member(&object, "endpoint", report_text(report.endpoint));
+	add_member(&object, "peer", json_text(report.peer));
+	add_member(&object, "endpoint", json_text(report.endpoint));
 	add_member(&object, "stream", json_string(stream));
 	add_member(&object, "section", report.section ? json_string(report.section) : json_null());
 	add_member(&object, "state", json_string(report.state));

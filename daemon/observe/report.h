@@ -12,9 +12,6 @@ struct streams;
 
 /* Each function returns a new reference, or NULL without memory. */
 
-/** report_text() - return a string; in a text that is not valid UTF-8, '?' replaces each byte above 127. */
-json_t *report_text(const char *text);
-
 /** report_daemon() - return an object: version, process, time of the start, and turns of the event loop. */
 json_t *report_daemon(void);
 

@@ -223,6 +223,37 @@ expect 0 "SIGINT"
 is "SIGINT: the file is complete" "$(files)" part:10000
 serve_end
 
+# A FIFO that nobody reads, with a file descriptor that keeps it open.
+mkfifo "$work/files/fifo"
+serve --size 1000 --blocks 2000 all,wait
+exec {fifo}<>"$work/files/fifo"
+(cd "$work/files" && exec "$ctl" cat --force -o fifo "$url") >/dev/null 2>"$work/text" &
+cat_pid=$!
+will_end $cat_pid
+is_blocked()
+{
+	python3 -c 'import array, fcntl, sys, termios
+bytes = array.array("i", [0])
+fcntl.ioctl(0, termios.FIONREAD, bytes)
+sys.exit(bytes[0] < 65536)' <&"$fifo"
+}
+wait_until 30 is_blocked
+signal_to TERM $cat_pid
+signal_to INT $cat_pid
+wait $cat_pid
+matches "a second signal ends a write that blocks" <(echo $?) '^(130|143)$'
+exec {fifo}>&-
+rm "$work/files/fifo"
+serve_end
+
+# Names need not be UTF-8.
+serve all,end
+receive --json="$work/json" -o $'a\xff"\n' "$url"
+expect 0 "a name that is not UTF-8"
+is "and its line in JSON" "$(jq -c 'select(.event == "file").path' "$work/json")" '"a?\"\n"'
+rm "$work"/files/*
+serve_end
+
 # --- SigMF ---
 meta='{"datatype": "ci16_le", "frequency": "100.5e6", "sample_rate": "10000"}'
 serve --size 1000 --meta "$meta" --epochs 30 preamble,10,skip=5,5,loss=2,10,10,end
