@@ -564,7 +564,8 @@ static int cat_finish(struct cat *cat)
 		status = CAT_EXIT_ERROR;
 	else if (cat_report_lost(cat->report))
 		status = CAT_EXIT_LOST;
-	cat_report_end(cat->report, cat_receiver_bytes(cat->receiver), (int)status);
+	if (!cat_report_end(cat->report, cat_receiver_bytes(cat->receiver), (int)status))
+		status = CAT_EXIT_ERROR;
 	return (int)status;
 }
 

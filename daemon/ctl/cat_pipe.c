@@ -126,11 +126,6 @@ int cat_pipe_fd(const struct cat_pipe *pipe)
 	return pipe->fd;
 }
 
-uint64_t cat_pipe_written(const struct cat_pipe *pipe)
-{
-	return pipe->written;
-}
-
 void cat_pipe_free(struct cat_pipe *pipe)
 {
 	if (!pipe)

@@ -30,9 +30,6 @@ size_t cat_pipe_pending(const struct cat_pipe *pipe);
 /** cat_pipe_fd() - return the descriptor to wait for with POLLOUT. */
 int cat_pipe_fd(const struct cat_pipe *pipe);
 
-/** cat_pipe_written() - return the number of bytes that were written. */
-uint64_t cat_pipe_written(const struct cat_pipe *pipe);
-
 /** cat_pipe_free() - free; what is not written is lost. NULL is allowed. */
 void cat_pipe_free(struct cat_pipe *pipe);
 

@@ -186,7 +186,16 @@ static void cat_report_loss_line(struct cat_report *report, uint64_t bytes)
 	cat_report_line(report, text);
 }
 
-void cat_report_end(struct cat_report *report, uint64_t bytes, int status)
+/* Return: false with a line if reports in JSON are missing. */
+static bool cat_report_check_json(struct cat_report *report)
+{
+	if (!report->json || !ferror(report->json))
+		return true;
+	cat_report_line(report, "the reports in JSON could not be written completely");
+	return false;
+}
+
+bool cat_report_end(struct cat_report *report, uint64_t bytes, int status)
 {
 	json_t *members = json_pack("{s:I, s:i}", "bytes", (json_int_t)bytes, "status", status);
 
@@ -200,6 +209,7 @@ void cat_report_end(struct cat_report *report, uint64_t bytes, int status)
 	if (!report->quiet && cat_report_lost(report))
 		cat_report_loss_line(report, bytes);
 	cat_report_event(report, "end", members);
+	return cat_report_check_json(report);
 }
 
 void cat_report_free(struct cat_report *report)

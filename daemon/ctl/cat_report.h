@@ -51,8 +51,14 @@ void cat_report_file(struct cat_report *report, const char *path, uint64_t bytes
 /** cat_report_lost() - return true if anything was lost. */
 bool cat_report_lost(const struct cat_report *report);
 
-/** cat_report_end() - report the sums. @bytes: of payload, received; @status: the exit status */
-void cat_report_end(struct cat_report *report, uint64_t bytes, int status);
+/**
+ * cat_report_end() - report the sums.
+ * @bytes: of payload, received
+ * @status: the exit status
+ *
+ * Return: false if reports in JSON could not be written.
+ */
+bool cat_report_end(struct cat_report *report, uint64_t bytes, int status);
 
 /** cat_report_free() - free; NULL is allowed. */
 void cat_report_free(struct cat_report *report);

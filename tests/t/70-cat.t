@@ -369,6 +369,14 @@ timeout 60 "$ctl" cat "tcp://127.0.0.1:$port" 2>"$work/text" |
 is "the pipe does not become non-blocking for others" "${PIPESTATUS[*]}" "0 0"
 serve_end
 
+serve all,end
+timeout 60 "$ctl" cat --json=/dev/full "tcp://127.0.0.1:$port" >"$work/out" 2>"$work/text"
+status=$?
+expect 1 "the file of --json is full"
+says "the file of --json is full: the message" 'the reports in JSON could not be written completely'
+same_bytes "the file of --json is full: the payload" "$work/out" "$work/payload"
+serve_end
+
 # The end of the stream comes while so much waits for standard output that nothing more is received.
 serve --http --size 3000000 --blocks 2 1,end 1,wait
 "$ctl" cat --json="$work/json" --reconnect --bytes 6000000 "http://127.0.0.1:$port" 2>"$work/text" | { sleep 13; cat; } >"$work/out"
