@@ -40,6 +40,8 @@ enum cat_exit { CAT_EXIT_ALL = 0, CAT_EXIT_ERROR = 1, CAT_EXIT_LOST = 3 };
 #define REST_NS (10 * NS_PER_S)
 /* Longest time that bytes wait for a whole piece of a file. */
 #define FLUSH_NS NS_PER_S
+/* Signals within this time are one. */
+#define SECOND_SIGNAL_NS NS_PER_S
 
 #define REASON_BYTES 1024
 #define NEVER UINT64_MAX
@@ -76,10 +78,15 @@ static const int cat_signals[] = { SIGINT, SIGTERM, SIGHUP };
 
 static volatile sig_atomic_t cat_stopped;
 
-/* The second signal ends the program at once. */
+/* The second signal ends the program at once; but timeout(1) sends each one twice. */
 static void cat_signalled(int number)
 {
-	if (cat_stopped) {
+	static uint64_t first_ns;
+	uint64_t now_ns = clock_monotonic_ns();
+
+	if (!cat_stopped) {
+		first_ns = now_ns;
+	} else if (now_ns - first_ns >= SECOND_SIGNAL_NS) {
 		signal(number, SIG_DFL);
 		raise(number);
 	}
@@ -125,6 +132,7 @@ static void cat_catch_signals(void)
 	struct sigaction action = { .sa_handler = cat_signalled };
 	bool nohup = cat_ignores_hangup();
 
+	sigfillset(&action.sa_mask);
 	cat_allow_signals(false);
 	for (size_t i = 0; i < sizeof(cat_signals) / sizeof(cat_signals[0]); i++) {
 		if (cat_signals[i] != SIGHUP || !nohup)
