@@ -797,6 +797,7 @@ static void input_drain_command(struct input_source *input)
 	if (input->fd < 0)
 		return;
 	event_del(&input->readable);
+	event_del(&input->silence);
 	command_drain(input->command, input->fd);
 	input->fd = -1;
 }

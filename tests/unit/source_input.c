@@ -196,6 +196,8 @@ static const char *input_test_world_end(void)
 	      ring_free_blocks(world.ring), BLOCKS);
 	ring_destroy(world.ring);
 	command_forget_released(world.base);
+	check(event_base_get_num_events(world.base, EVENT_BASE_COUNT_ADDED) == 0,
+	      "events of the source are left");
 	event_base_free(world.base);
 	return world.log.text;
 }
@@ -1256,8 +1258,18 @@ static void test_input_timeout(void)
 	input_test_world_begin(ON_END_AUTO, false, "exec:printf abc; exec sleep 1000");
 	run_until_bytes(6);
 	input_test_world_end();
-	input_test_timeout = 0;
 	point("a silent command ends the stream, or is started again, as on-end says");
+
+	/* Its output is read and dropped while it ends. */
+	input_test_world_begin(ON_END_AUTO, false, "exec:printf abc; exec sleep 1000");
+	run_until_bytes(3);
+	source_stop(world.source);
+	for (int ms = 0; ms < PATIENCE_MS && source_is_busy(world.source); ms += 10)
+		run_ms(10);
+	check(!world.ends, "ended");
+	input_test_world_end();
+	input_test_timeout = 0;
+	point("a command that was stopped is waited for no longer");
 }
 
 /* ---- states ---- */
