@@ -107,8 +107,9 @@ static void cat_continuity_take_block(struct cat_continuity *continuity, const s
 	continuity->epoch = frame->epoch;
 	if (step->duplicate)
 		return;
-	step->new_epoch = !continuity->received || step->unknown_loss ||
-			  frame->epoch != continuity->last_epoch;
+	step->first = !continuity->received;
+	step->new_epoch =
+		step->first || step->unknown_loss || frame->epoch != continuity->last_epoch;
 	continuity->received = true;
 	continuity->wanted = after;
 	continuity->last_epoch = frame->epoch;

@@ -43,6 +43,7 @@ struct cat_continuity {
 struct cat_step {
 	bool duplicate;	   /* a block that was received already */
 	bool unknown_loss; /* the count is another one: what was lost is unknown */
+	bool first;	   /* the first block of all connections */
 	bool new_epoch;	   /* the first block, or one of another epoch than the last one */
 	uint64_t
 		lost_blocks; /* for this client; 0 if the loss is unknown and nothing is known besides */

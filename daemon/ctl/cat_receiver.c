@@ -139,7 +139,8 @@ static void cat_receiver_take_block(struct cat_receiver *receiver, const struct 
 {
 	const struct frame *header = &frame->header;
 
-	if (header->flags & FRAME_LOSS)
+	/* What was lost before the first block would not have been received. */
+	if (header->flags & FRAME_LOSS && !step->first)
 		cat_receiver_note_gap(receiver, CAT_GAP_SOURCE, header->lost_blocks,
 				      header->lost_bytes, header);
 	if (step->new_epoch)

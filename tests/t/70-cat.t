@@ -157,6 +157,12 @@ is "each has its size, from the header" "$(event gap '"\(.origin):\(.blocks):\(.
 says "and a line" 'lost 2000 bytes in 2 blocks at the source, before'
 serve_end
 
+serve --size 1000 loss=2,10,end
+receive "tcp://127.0.0.1:$port"
+expect 0 "a loss before the first block"
+is "is none" "$(event gap .origin)" ""
+serve_end
+
 # --- bytes that are wrong ---
 # wrong SCRIPT TEXT REGEX [BLOCKS]: an error, after these whole blocks.
 wrong()
