@@ -276,10 +276,13 @@ kmod-tests: kmod
 
 # ---- tests ----
 
+# For a build of minutes, also where nobody has said how many jobs there may be.
+parallel_make = $(MAKE) $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # Each variant is built by a make of its own: the packages may have come only now.
-variants = $(MAKE) $(2) WERROR=1 $(1) && $(MAKE) WERROR=1 POISON=1 $(1) && \
-	$(MAKE) WERROR=1 SAN=address,undefined $(1)
-fuzz_build = $(MAKE) $(1) FUZZ=1 fuzz-programs
+variants = $(parallel_make) $(2) WERROR=1 $(1) && $(parallel_make) WERROR=1 POISON=1 $(1) && \
+	$(parallel_make) WERROR=1 SAN=address,undefined $(1)
+fuzz_build = $(parallel_make) $(1) FUZZ=1 fuzz-programs
 
 check:
 	@tests/packages vm
@@ -311,12 +314,12 @@ check-service:
 # Many clients.
 check-scale:
 	@tests/packages check
-	+$(Q)$(MAKE) test-programs
+	+$(Q)$(parallel_make) test-programs
 	$(Q)tests/scale/run
 
 check-quick:
 	@tests/packages check
-	+$(Q)$(MAKE) test-programs
+	+$(Q)$(parallel_make) test-programs
 	$(Q)tests/run quick
 
 # Each fuzzer of FUZZERS, by default all, for SECONDS.
@@ -328,7 +331,7 @@ fuzz:
 
 demo:
 	@tests/packages demo
-	+@$(MAKE) --no-print-directory daemon $(feedclient)
+	+@$(parallel_make) --no-print-directory daemon $(feedclient)
 	@BUILD=$(BUILD) tests/demo
 
 deps:
