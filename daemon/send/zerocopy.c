@@ -114,7 +114,7 @@ static void message_truncate(struct msghdr *message, size_t bytes)
 /* The blocks that the first bytes of a request are in. */
 struct block_span {
 	uint32_t blocks;
-	uint32_t whole_blocks; /* blocks of these that were sent to their end */
+	uint32_t whole_blocks; /* sent to their end, and with a latency */
 };
 
 /* Record the latency of each block that ends within the first @bytes, which were accepted. */
@@ -132,10 +132,12 @@ static struct block_span account_sent(struct zerocopy *zerocopy,
 			break;
 		if (!whole)
 			now = clock_monotonic_ns();
-		histogram_add(&zerocopy->latency->to_send, block_age(block, now));
+		if (!request->is_history)
+			histogram_add(&zerocopy->latency->to_send, block_age(block, now));
 		left -= length;
 	}
-	return (struct block_span){ .blocks = whole + (left > 0), .whole_blocks = whole };
+	return (struct block_span){ .blocks = whole + (left > 0),
+				    .whole_blocks = request->is_history ? 0 : whole };
 }
 
 /* A short send means that the socket is full; do not call again just to get EAGAIN. */

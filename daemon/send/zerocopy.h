@@ -52,6 +52,7 @@ struct zerocopy_request {
 	uint32_t blocks;    /* at least 1, at most ZEROCOPY_BLOCKS */
 	uint64_t max_bytes; /* at least 1 */
 	bool framed;	    /* send the header of each block before it */
+	bool is_history;    /* the client begins in the past: the age of a block is no latency */
 	bool may_pin;	    /* false: send by copying, so that the send pins no block */
 };
 

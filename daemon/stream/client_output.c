@@ -209,6 +209,7 @@ static ssize_t client_send_blocks(struct client *client, struct block *first, ui
 			window_run(window, &client->cursor, client_most_blocks(client), max_bytes),
 		.max_bytes = max_bytes,
 		.framed = client->cursor.framed,
+		.is_history = client->catches_up,
 	};
 	ssize_t n;
 
