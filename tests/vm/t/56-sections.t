@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# A device whose clients have sections of their own, and a preamble: raw, framed and lagging clients of one ring side
-# by side, sections that a reload adds and removes, and a device that goes away and returns.
+# A device whose clients have sections of their own, a preamble and a history: raw, framed and lagging clients of one
+# ring side by side, sections that a reload adds and removes, and a device that goes away and returns.
 
 . tests/vm/daemon.sh
 
@@ -68,6 +68,7 @@ configuration()
 		preamble = $1
 		block-size = 64K
 		ring-size = 4M
+		retain = 1M
 		listen = 0.0.0.0:7000
 		[endpoint frames]
 		stream = adc
@@ -77,10 +78,15 @@ configuration()
 		stream = adc
 		lag-policy = latest
 		listen = 0.0.0.0:7002
+		[endpoint past]
+		stream = adc
+		format = framed
+		start = oldest
+		listen = 0.0.0.0:7004
 	END
 }
 
-vm_start --seconds 500
+vm_start --seconds 500 --ports 5
 check "the modules load" guest modprobe dmacast_sim channels=1 rate=$((2000000 / scale))
 check "with one channel" guest modprobe dmacast channels=sim0
 
@@ -92,6 +98,15 @@ raw own 7000
 raw viewers 7002
 feed_preamble=$work/preamble
 feed_start frames --framed --clients 3 --preamble "$feed_preamble" --seconds 400 --allow-end "$(at 7001)"
+
+# --- the history: what a client gets while the engine is silent can come from nowhere else ---
+wait_until 60 has_more own $((2 << 20))
+guest sh -c 'echo 600000 >/sys/kernel/debug/dmacast_sim/ch0/stall'
+feed_ok "a client begins in the history of a silent device" --framed --clients 2 --bytes 768K --seconds 60 \
+	"$(at 7004)"
+is "... and has that much of it" "$(field "done")" 2
+guest sh -c 'echo 0 >/sys/kernel/debug/dmacast_sim/ch0/stall'
+feed_ok "the device goes on" --framed --clients 1 --bytes 512K --block-size 64K "$(at 7001)"
 feed_start stalled --framed --clients 2 --stall 2 --seconds 400 --allow-end --allow-reset "$(at 7001)"
 raw late 7000
 
