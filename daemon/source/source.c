@@ -6,10 +6,9 @@
 #include <bsd/string.h>
 #include <errno.h>
 
-static struct source *source_open_kind(struct event_base *base,
-				       const struct stream_settings *settings, struct ring *ring,
-				       const struct names *names,
-				       const struct source_callbacks *callbacks, void *argument)
+struct source *source_open(struct event_base *base, const struct stream_settings *settings,
+			   struct ring *ring, const struct names *names,
+			   const struct source_callbacks *callbacks, void *argument)
 {
 	if (settings->input)
 		return source_input_open(base, settings, ring, names, callbacks, argument);
@@ -18,17 +17,12 @@ static struct source *source_open_kind(struct event_base *base,
 	return source_pattern_open(base, settings, ring, callbacks, argument);
 }
 
-struct source *source_open(struct event_base *base, const struct stream_settings *settings,
-			   struct ring *ring, const struct names *names,
-			   const struct source_callbacks *callbacks, void *argument)
+void source_init(struct source *source, const struct source_type *type, const char *text,
+		 const struct source_callbacks *callbacks, void *argument)
 {
-	struct source *source = source_open_kind(base, settings, ring, names, callbacks, argument);
-
-	if (!source)
-		return NULL;
-	source->callbacks = callbacks;
-	source->argument = argument;
-	return source;
+	*source = (struct source){
+		.type = type, .text = text, .callbacks = callbacks, .argument = argument
+	};
 }
 
 void source_start(struct source *source)
@@ -112,7 +106,7 @@ void source_set_state(struct source *source, enum source_state state, bool held_
 	source->state = state;
 	source->held_up = held_up;
 	source->since_ns = clock_monotonic_ns();
-	if (source->callbacks && was_up != is_up)
+	if (was_up != is_up)
 		source_report_change(source, is_up);
 }
 

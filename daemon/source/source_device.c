@@ -43,8 +43,6 @@ enum device_state { DEVICE_IDLE, DEVICE_READING, DEVICE_STARVED, DEVICE_ENDED };
 struct device_source {
 	struct source source;
 	const struct stream_settings *settings;
-	const struct source_callbacks *callbacks;
-	void *argument; /* of the callbacks */
 	struct ring *ring;
 	enum device_state state;
 	uint32_t low_water, reserve; /* blocks */
@@ -68,7 +66,7 @@ static const char *device_why_lost(const struct ring_device_block *filled)
 static void device_report_lost(struct device_source *device, const struct ring_device_block *filled)
 {
 	device->lost += filled->lost;
-	device->callbacks->blocks_lost(device->argument, filled->lost);
+	device->source.callbacks->blocks_lost(device->source.argument, filled->lost);
 	log_limited(&device->lost_log, LOG_LEVEL_WARNING,
 		    "stream %s: device %s: %" PRIu64 " blocks lost: %s", device->settings->name,
 		    device->settings->device, filled->lost, device_why_lost(filled));
@@ -90,7 +88,7 @@ static void device_check_record(struct device_source *device, const struct block
 
 	if (!size || block->length % size == 0)
 		return;
-	device->callbacks->record_broken(device->argument);
+	device->source.callbacks->record_broken(device->source.argument);
 	log_limited(&device->broken_log, LOG_LEVEL_WARNING,
 		    "stream %s: device %s: a transfer ended after %" PRIu32
 		    " bytes, within a record (record-size = %" PRIu64 ")",
@@ -107,18 +105,18 @@ static void device_hand_on(struct device_source *device, const struct ring_devic
 		if (filled[i].is_short)
 			device_report_short(device, &filled[i]);
 		device_check_record(device, filled[i].block);
-		device->callbacks->block_filled(device->argument, filled[i].block);
+		device->source.callbacks->block_filled(device->source.argument, filled[i].block);
 	}
 	if (count > 0) {
 		source_note_bytes(&device->source);
-		device->callbacks->ready(device->argument);
+		device->source.callbacks->ready(device->source.argument);
 	}
 }
 
 static void device_make_room_if_low(struct device_source *device)
 {
 	if (ring_free_blocks(device->ring) <= device->low_water)
-		device->callbacks->make_room(device->argument);
+		device->source.callbacks->make_room(device->source.argument);
 }
 
 static void device_set_ended(struct device_source *device)
@@ -151,7 +149,7 @@ static void device_end(struct device_source *device, int error)
 	}
 	source_note_end(&device->source, why);
 	device_set_ended(device);
-	device->callbacks->ended(device->argument, why);
+	device->source.callbacks->ended(device->source.argument, why);
 }
 
 static void device_read_blocks(evutil_socket_t fd, short what, void *argument)
@@ -169,7 +167,7 @@ static void device_read_blocks(evutil_socket_t fd, short what, void *argument)
 		event_del(&device->readable);
 		device->state = DEVICE_STARVED;
 		source_set_state(&device->source, SOURCE_RUNNING, true);
-		device->callbacks->starved(device->argument);
+		device->source.callbacks->starved(device->source.argument);
 		ring_want_free(device->ring);
 		return; /* device_resume() follows */
 	}
@@ -332,11 +330,8 @@ struct source *source_device_open(struct event_base *base, const struct stream_s
 		log_error("stream %s: no memory for the device", settings->name);
 		return NULL;
 	}
-	device->source.type = &device_type;
-	device->source.text = settings->device;
+	source_init(&device->source, &device_type, settings->device, callbacks, argument);
 	device->settings = settings;
-	device->callbacks = callbacks;
-	device->argument = argument;
 	device->ring = ring;
 	device->read_blocks = (uint32_t)(MAX_READ_BYTES / ring_block_size(ring));
 	if (device->read_blocks < 1)

@@ -65,8 +65,6 @@ struct input_source {
 	struct source source;
 	struct event_base *base;
 	const struct stream_settings *settings;
-	const struct source_callbacks *callbacks;
-	void *argument; /* of the callbacks */
 	struct filler *filler;
 	struct input input;
 	enum input_state state;
@@ -107,8 +105,8 @@ static void input_open_again(struct input_source *input);
 static void input_begin_run(struct input_source *input)
 {
 	filler_begin_run(input->filler);
-	if (input->callbacks->run_begins)
-		input->callbacks->run_begins(input->argument);
+	if (input->source.callbacks->run_begins)
+		input->source.callbacks->run_begins(input->source.argument);
 }
 
 /* The state for source_state(). A FIFO waits until a writer has written. */
@@ -154,8 +152,8 @@ static void input_close_writer(struct input_source *input)
 	if (!input_writer_is_open(&input->writer))
 		return;
 	input_writer_close(&input->writer);
-	if (input->callbacks->unwritable)
-		input->callbacks->unwritable(input->argument);
+	if (input->source.callbacks->unwritable)
+		input->source.callbacks->unwritable(input->source.argument);
 }
 
 static void input_close_descriptor(struct input_source *input)
@@ -319,7 +317,7 @@ static void input_at_end(struct input_source *input, const char *why)
 		input_close_descriptor(input);
 		input_close_acceptor(input);
 		input_set_state(input, INPUT_ENDED);
-		input->callbacks->ended(input->argument, why);
+		input->source.callbacks->ended(input->source.argument, why);
 		return;
 	}
 	if (input->acceptor) {
@@ -483,8 +481,8 @@ static void input_adopt(struct input_source *input, int fd, const struct stat *s
 	input->is_regular = S_ISREG(status->st_mode) && input->input.kind == INPUT_PATH;
 	if (input->is_fifo)
 		source_set_state(&input->source, SOURCE_WAITING, false);
-	else if (input->was_open && input->callbacks->restarted)
-		input->callbacks->restarted(input->argument);
+	else if (input->was_open && input->source.callbacks->restarted)
+		input->source.callbacks->restarted(input->source.argument);
 	input->was_open = true;
 	input->replaced = false;
 	input->pollable = input_is_pollable(fd);
@@ -651,8 +649,8 @@ static void input_writable(void *argument)
 {
 	const struct input_source *input = argument;
 
-	if (input->callbacks->writable)
-		input->callbacks->writable(input->argument);
+	if (input->source.callbacks->writable)
+		input->source.callbacks->writable(input->source.argument);
 }
 
 /* What clients send goes to the peer from now on. */
@@ -693,8 +691,8 @@ static void input_command_ended(void *argument)
 
 	command_release(input->command);
 	input->command = NULL;
-	if (input->state == INPUT_ENDED && input->callbacks->idle)
-		input->callbacks->idle(input->argument);
+	if (input->state == INPUT_ENDED && input->source.callbacks->idle)
+		input->source.callbacks->idle(input->source.argument);
 	else if (input->state == INPUT_RETRYING && !evtimer_pending(&input->retry, NULL))
 		input_open_again(input);
 }
@@ -941,12 +939,9 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 
 	if (!input)
 		goto fail;
-	input->source.type = &input_type;
-	input->source.text = settings->input;
+	source_init(&input->source, &input_type, settings->input, callbacks, argument);
 	input->base = base;
 	input->settings = settings;
-	input->callbacks = callbacks;
-	input->argument = argument;
 	input->fd = -1;
 	backoff_reset(&input->backoff);
 	input_writer_init(&input->writer, base, input_writable, input);

@@ -202,8 +202,7 @@ struct source *source_pattern_open(struct event_base *base, const struct stream_
 		free(pattern);
 		return NULL;
 	}
-	pattern->source.type = &pattern_type;
-	pattern->source.text = pattern->text;
+	source_init(&pattern->source, &pattern_type, pattern->text, callbacks, argument);
 	snprintf(pattern->text, sizeof(pattern->text), "pattern %s",
 		 units_format_rate(settings->pattern, rate));
 	pattern->rate = settings->pattern;

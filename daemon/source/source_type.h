@@ -23,14 +23,18 @@ struct source_type {
 struct source {
 	const struct source_type *type;
 	const char *text;
-	const struct source_callbacks *callbacks; /* set by source_open(), with the next member */
-	void *argument;				  /* of the callbacks */
+	const struct source_callbacks *callbacks;
+	void *argument;			/* of the callbacks */
 	enum source_state state;	/* never SOURCE_SILENT, which depends on the time */
 	bool held_up;			/* no block is free: its silence is not the source's */
 	uint64_t since_ns;		/* of SOURCE_RUNNING without being held up */
 	uint64_t last_byte_ns;		/* 0: none has come */
 	char why_down[SOURCE_WHY_TEXT]; /* for the next end of SOURCE_RUNNING; "": unknown */
 };
+
+/** source_init() - begin in SOURCE_WAITING. @type, @text, @callbacks: must outlive the source */
+void source_init(struct source *source, const struct source_type *type, const char *text,
+		 const struct source_callbacks *callbacks, void *argument);
 
 /** source_set_state() - note a state, and call up() or down() if SOURCE_RUNNING begins or ends. */
 void source_set_state(struct source *source, enum source_state state, bool held_up);
