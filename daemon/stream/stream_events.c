@@ -73,12 +73,12 @@ static void stream_events_report_drops(const struct event_sum *sum)
 	stream_watch_report(client->group->events->watch, event);
 }
 
-void stream_events_dropped(struct client *client, uint64_t bytes, uint64_t blocks)
+void stream_events_dropped(struct client *client, const struct window_gap *lost)
 {
 	const struct stream_events *events = client->group->events;
 
 	if (stream_events_are_watched(events))
-		event_sum_add(&client->drops, events->watch, bytes, blocks,
+		event_sum_add(&client->drops, events->watch, lost->bytes, lost->blocks,
 			      stream_events_report_drops);
 }
 

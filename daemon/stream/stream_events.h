@@ -11,6 +11,7 @@
 struct client;
 struct client_group;
 struct sockaddr;
+struct window_gap;
 
 struct stream_events {
 	struct stream_watch *watch; /* NULL: none */
@@ -28,8 +29,8 @@ void stream_events_joined(const struct client *client, uint64_t clients);
 /** stream_events_left() - a client is GONE. @clients: clients of the stream without it */
 void stream_events_left(struct client *client, uint64_t clients);
 
-/** stream_events_dropped() - a client has skipped these bytes, and this many whole blocks. */
-void stream_events_dropped(struct client *client, uint64_t bytes, uint64_t blocks);
+/** stream_events_dropped() - a client has skipped these blocks. */
+void stream_events_dropped(struct client *client, const struct window_gap *lost);
 
 /** stream_events_refused() - @peer was refused as a client of @group. */
 void stream_events_refused(const struct client_group *group, const struct sockaddr *peer,

@@ -77,22 +77,19 @@ void stream_lag_set_ring(struct stream_lag *lag, struct ring *ring)
 static void lag_drop_for(struct stream_lag *lag, struct client *client, const char *why)
 {
 	struct client_lag behind = client_lag(client, clock_monotonic_ns());
-	bool keeps_block = !client->cursor.held && client->cursor.offset;
-	uint64_t sequence = client->cursor.sequence + keeps_block;
-	uint64_t dropped;
+	struct window_gap lost;
 
 	/* A client without the rest of its block would not know where the next one begins. */
-	if (!window_skip(lag->window, &client->cursor, ring_pin_allowance(lag->ring) > 0,
-			 &dropped)) {
+	if (!window_skip(lag->window, &client->cursor, ring_pin_allowance(lag->ring) > 0, &lost)) {
 		client_kick(client, LEAVE_TOO_SLOW,
 			    "too slow, and no memory for the rest of its block");
 		return;
 	}
-	if (!dropped)
+	if (!lost.bytes)
 		return;
-	client->stats.dropped_bytes += dropped;
+	client->stats.dropped_bytes += lost.bytes;
 	client->stats.drops++;
-	stream_events_dropped(client, dropped, client->cursor.sequence - sequence);
+	stream_events_dropped(client, &lost);
 	/* To skip is all that `latest` is for. */
 	if (client->group->settings->lag_policy == LAG_POLICY_LATEST)
 		return;
@@ -100,7 +97,7 @@ static void lag_drop_for(struct stream_lag *lag, struct client *client, const ch
 		    "stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64 " ms: dropped %" PRIu64
 		    " bytes for it (%s)",
 		    client->group->stream_name, client->peer_text, behind.bytes,
-		    behind.ns / 1000000, dropped, why);
+		    behind.ns / 1000000, lost.bytes, why);
 }
 
 static void lag_disconnect(struct stream_lag *lag, struct client *client, const char *why)

@@ -247,24 +247,23 @@ static bool hold_current(struct window *window, struct cursor *cursor, bool may_
 	return cursor->held;
 }
 
-bool window_skip(struct window *window, struct cursor *cursor, bool may_pin, uint64_t *dropped)
+bool window_skip(struct window *window, struct cursor *cursor, bool may_pin,
+		 struct window_gap *lost)
 {
-	const struct block *first;
-	uint64_t target = window->head, from;
+	uint64_t target = window->head, first = cursor->sequence;
 	uint32_t offset;
 
 	assert(cursor->sequence != window->head);
-	first = place_of(window, cursor->sequence)->block;
-	from = first->position;
 	/* The cursor may still finish the block of an earlier skip; then only its place moves. */
 	if (!cursor->held && cursor->offset) {
 		if (!hold_current(window, cursor, may_pin))
 			return false;
-		from += first->length;
+		first++;
 	}
 	if (cursor->sequence + 1 < window->head)
 		target--;
-	*dropped = position_at(window, target) - from;
+	lost->blocks = target - first;
+	lost->bytes = position_at(window, target) - position_at(window, first);
 	offset = cursor->offset;
 	lift_cursor(window, cursor);
 	place_cursor(window, cursor, target);

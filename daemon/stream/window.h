@@ -35,6 +35,11 @@ TAILQ_HEAD(cursor_list, cursor);
 
 struct window;
 
+/* Whole blocks, one behind the other. */
+struct window_gap {
+	uint64_t blocks, bytes;
+};
+
 /** window_create() - create a window for a ring of @blocks blocks. Return: NULL without memory. */
 struct window *window_create(uint32_t blocks);
 
@@ -90,11 +95,12 @@ void window_advance(struct window *window, struct cursor *cursor, uint64_t bytes
  * window_skip() - move @cursor to the newest block, or behind it if it is there already. The cursor finishes a
  * block that is partly done first, so that only whole blocks are missing.
  * @may_pin: true: the cursor pins that block; false: it gets a copy of the rest
- * @dropped: out: bytes that this client will not get
+ * @lost: out: what this client will not get
  *
  * Return: false without memory for the copy; then the cursor has not moved.
  */
-bool window_skip(struct window *window, struct cursor *cursor, bool may_pin, uint64_t *dropped);
+bool window_skip(struct window *window, struct cursor *cursor, bool may_pin,
+		 struct window_gap *lost);
 
 /** window_copied_bytes() - return the size of the copy that @cursor holds, or 0. */
 static inline uint32_t window_copied_bytes(const struct cursor *cursor)

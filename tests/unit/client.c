@@ -388,7 +388,7 @@ static void test_client_copied_rest(bool finishing)
 	const struct client *client;
 	struct client_report report;
 	struct world world;
-	uint64_t dropped;
+	struct window_gap lost;
 
 	clients_begin(&world, BLOCKS);
 	clients_join(&world);
@@ -399,8 +399,9 @@ static void test_client_copied_rest(bool finishing)
 	      client->cursor.sequence, client->cursor.offset);
 	if (finishing)
 		client_finish(world.client[0]);
-	check(window_skip(world.window, &world.client[0]->cursor, false, &dropped) && !dropped,
-	      "dropped %" PRIu64, dropped);
+	check(window_skip(world.window, &world.client[0]->cursor, false, &lost) && !lost.blocks &&
+		      !lost.bytes,
+	      "dropped %" PRIu64, lost.bytes);
 	client_report(client, clock_monotonic_ns(), &report);
 	check(report.sequence == 0 && report.lag_bytes == 2 * BLOCK_SIZE - client->stats.sent_bytes,
 	      "sequence %" PRIu64 ", lag %" PRIu64, report.sequence, report.lag_bytes);
@@ -422,14 +423,14 @@ static void test_client_copied_rest(bool finishing)
 static void test_kicked_with_copy(void)
 {
 	struct world world;
-	uint64_t dropped;
+	struct window_gap lost;
 
 	clients_begin(&world, BLOCKS);
 	world.kicked = true;
 	clients_join(&world);
 	clients_push(&world, 4);
 	client_send(world.client[0]);
-	check(window_skip(world.window, &world.client[0]->cursor, false, &dropped), "no memory");
+	check(window_skip(world.window, &world.client[0]->cursor, false, &lost), "no memory");
 	check(window_copied_bytes(&world.client[0]->cursor), "nothing copied");
 	client_kick(world.client[0], LEAVE_BY_OPERATOR, NULL);
 	check(!window_copied_bytes(&world.client[0]->cursor), "still there");

@@ -321,10 +321,10 @@ static void framed_end(void)
 /* Let the framed client lose what it has not begun, as the lag policy does. */
 static void skip_ahead(bool may_pin)
 {
-	uint64_t dropped = 0;
+	struct window_gap lost;
 
-	check(window_skip(world.window, &world.client->cursor, may_pin, &dropped), "no memory");
-	world.client->stats.dropped_bytes += dropped;
+	if (check(window_skip(world.window, &world.client->cursor, may_pin, &lost), "no memory"))
+		world.client->stats.dropped_bytes += lost.bytes;
 }
 
 /* ---- tests ---- */

@@ -251,7 +251,8 @@ static void cursor_skip(struct model_cursor *m, bool may_pin)
 	uint64_t target = m->sequence + 1 < world.head ? world.head - 1 : world.head;
 	const struct block *first = entry_of(m->sequence)->block;
 	bool finishes = m->offset && !m->held.block;
-	uint64_t dropped = 0, returned = 0;
+	uint64_t dropped = 0, blocks;
+	struct window_gap lost = { 0, 0 };
 	uint32_t done = model_done(m);
 
 	world.skips++;
@@ -270,11 +271,14 @@ static void cursor_skip(struct model_cursor *m, bool may_pin)
 		world.holds += may_pin;
 		world.copies += !may_pin;
 	}
+	blocks = target - m->sequence - finishes;
 	m->sequence = target;
 	m->dropped += dropped;
-	check(window_skip(world.window, &m->cursor, may_pin, &returned), "no memory");
-	check(returned == dropped, "skip dropped %" PRIu64 ", expected %" PRIu64, returned,
+	check(window_skip(world.window, &m->cursor, may_pin, &lost), "no memory");
+	check(lost.bytes == dropped, "skip dropped %" PRIu64 ", expected %" PRIu64, lost.bytes,
 	      dropped);
+	check(lost.blocks == blocks, "skip dropped %" PRIu64 " blocks, expected %" PRIu64,
+	      lost.blocks, blocks);
 	if (finishes && !may_pin)
 		check_copy(m, first, done);
 }
