@@ -91,21 +91,16 @@ static bool client_begin_preamble(struct client *client)
 	return !preamble || client->preamble_is_late || client_take_preamble(client);
 }
 
+static bool block_has_epoch(const struct block *block, uint64_t epoch)
+{
+	return frame_epoch(block->header) == epoch;
+}
+
 /* Return the sequence of the first block behind the current one that has another epoch; of the head: none has. */
 static uint64_t client_next_run(const struct client *client, uint32_t epoch)
 {
-	const struct window *window = client->group->window;
-	uint64_t first = client->cursor.sequence + 1, end = window_head(window);
-
-	while (first < end) {
-		uint64_t middle = first + (end - first) / 2;
-
-		if (frame_epoch(window_block_at(window, middle)->header) == epoch)
-			first = middle + 1;
-		else
-			end = middle;
-	}
-	return first;
+	return window_search(client->group->window, client->cursor.sequence + 1, block_has_epoch,
+			     epoch);
 }
 
 /* Prepare the metadata of the next block, and note where it is due again. */

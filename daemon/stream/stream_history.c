@@ -139,22 +139,11 @@ static bool history_is_captured_before(const struct block *block, uint64_t ns)
 	return block->captured_ns < ns;
 }
 
-/* Return the sequence of the first block that is not before @value; that of the head if all are. */
 static uint64_t history_search(const struct stream_history *history,
 			       bool (*is_before)(const struct block *block, uint64_t value),
 			       uint64_t value)
 {
-	uint64_t first = window_oldest(history->window), end = window_head(history->window);
-
-	while (first < end) {
-		uint64_t middle = first + (end - first) / 2;
-
-		if (is_before(window_block_at(history->window, middle), value))
-			first = middle + 1;
-		else
-			end = middle;
-	}
-	return first;
+	return window_search(history->window, window_oldest(history->window), is_before, value);
 }
 
 /* Return the sequence of the block with the byte that is @bytes before the end. */

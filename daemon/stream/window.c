@@ -291,6 +291,22 @@ struct block *window_block_at(const struct window *window, uint64_t sequence)
 	return place_of(window, sequence)->block;
 }
 
+uint64_t window_search(const struct window *window, uint64_t from,
+		       bool (*is_before)(const struct block *block, uint64_t value), uint64_t value)
+{
+	uint64_t end = window->head;
+
+	while (from < end) {
+		uint64_t middle = from + (end - from) / 2;
+
+		if (is_before(window_block_at(window, middle), value))
+			from = middle + 1;
+		else
+			end = middle;
+	}
+	return from;
+}
+
 uint32_t window_length(const struct window *window)
 {
 	return (uint32_t)(window->head - window->tail);

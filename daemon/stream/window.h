@@ -117,6 +117,16 @@ struct cursor_list *window_at(const struct window *window, uint64_t sequence);
 /** window_block_at() - return the block at @sequence, which must be from window_oldest() to before the head. */
 struct block *window_block_at(const struct window *window, uint64_t sequence);
 
+/**
+ * window_search() - return the sequence of the first block from @from on that is not before @value; that of the head if
+ * all are.
+ * @from: from the oldest block to the head
+ * @is_before: true for no block behind one for which it is false
+ */
+uint64_t window_search(const struct window *window, uint64_t from,
+		       bool (*is_before)(const struct block *block, uint64_t value),
+		       uint64_t value);
+
 /** window_length() - return the number of blocks that some cursor needs: from the tail to the head. */
 uint32_t window_length(const struct window *window);
 
