@@ -326,8 +326,8 @@ static void client_note_endpoint(struct client *client, int fd)
 		address_format((const struct sockaddr *)&local, client->endpoint_text);
 }
 
-/* Wait for a request, or enter the window; @place: as of client_create(). Return: false without memory. */
-static bool client_begin(struct client *client, const struct history_place *place)
+/* Wait for a request, or enter the window. Return: false without memory. */
+static bool client_begin(struct client *client)
 {
 	const struct client_settings *settings = client->group->settings;
 	struct history_answer answer;
@@ -338,12 +338,11 @@ static bool client_begin(struct client *client, const struct history_place *plac
 	if (client->is_http)
 		return client_begin_request(client);
 	client_find_start(client->group, NULL, &answer);
-	return client_enter(client, place ? place : &answer.place,
-			    settings->format == FORMAT_FRAMED);
+	return client_enter(client, &answer.place, settings->format == FORMAT_FRAMED);
 }
 
 struct client *client_create(const struct client_group *group, int fd, const struct sockaddr *peer,
-			     socklen_t peer_length, const struct history_place *place)
+			     socklen_t peer_length)
 {
 	struct client *client = calloc(1, sizeof(*client));
 
@@ -363,7 +362,7 @@ struct client *client_create(const struct client_group *group, int fd, const str
 	client_begin_forwarding(client);
 	event_assign(&client->event, group->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
 		     client_socket_event, client);
-	if (client_begin(client, place))
+	if (client_begin(client))
 		return client;
 	event_del(&client->event);
 	zerocopy_close(&client->zerocopy);

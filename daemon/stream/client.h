@@ -161,17 +161,16 @@ struct client {
 TAILQ_HEAD(client_list, client);
 
 /**
- * client_create() - make a client of a connected, non-blocking socket: it joins the window of @group, or with
- * `format = http` waits for its request.
+ * client_create() - make a client of a connected, non-blocking socket: it joins the window of @group where `start`
+ * says, or with `format = http` waits for its request.
  * @fd: taken over, also on failure
  * @group: must outlive the client
- * @place: where it begins; NULL: as `start` of its section says, or its request
  *
  * Return: NULL without memory. Nothing is sent before client_send(), which the event loop calls as soon as the socket
  * has space, or client_check_input().
  */
 struct client *client_create(const struct client_group *group, int fd, const struct sockaddr *peer,
-			     socklen_t peer_length, const struct history_place *place);
+			     socklen_t peer_length);
 
 /** client_send() - send what the window has, up to the budget and to what the socket accepts. */
 void client_send(struct client *client);

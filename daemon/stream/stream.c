@@ -469,7 +469,7 @@ static struct client *section_add_client(struct section *section, int fd,
 		close(fd);
 		return NULL;
 	}
-	client = client_create(&section->group, fd, peer, length, NULL);
+	client = client_create(&section->group, fd, peer, length);
 	if (client)
 		stream_crowd_join(&section->crowd, client, host);
 	else

@@ -7,12 +7,9 @@
 
 #include "loopback.h"
 
-/*
- * Let a client join @group at @place; NULL: as client_create(). @buffer: as of connect_pair(). @peer: out: its other end.
- * Exit on failure.
- */
-static inline struct client *clientpair_join_at(const struct client_group *group, int buffer,
-						int *peer, const struct history_place *place)
+/* Let a client join @group. @buffer: as of connect_pair(). @peer: out: its other end. Exit on failure. */
+static inline struct client *clientpair_join(const struct client_group *group, int buffer,
+					     int *peer)
 {
 	static const struct family ipv4 = { "IPv4", AF_INET, AF_INET };
 	const struct sockaddr_in nobody = { .sin_family = AF_INET };
@@ -21,17 +18,10 @@ static inline struct client *clientpair_join_at(const struct client_group *group
 
 	if (!connect_pair(&ipv4, buffer, &sender, peer))
 		errx(1, "no connection");
-	client = client_create(group, sender, (const struct sockaddr *)&nobody, sizeof(nobody),
-			       place);
+	client = client_create(group, sender, (const struct sockaddr *)&nobody, sizeof(nobody));
 	if (!client)
 		errx(1, "no client");
 	return client;
-}
-
-static inline struct client *clientpair_join(const struct client_group *group, int buffer,
-					     int *peer)
-{
-	return clientpair_join_at(group, buffer, peer, NULL);
 }
 
 #endif

@@ -823,17 +823,25 @@ static void test_history_block(void)
 /* A client that begins in the past, in the group with a rule; one that is there from the start, too. */
 static void test_history_rules(const struct client_settings *settings, const char *title)
 {
-	const struct history_place place = { .sequence = 1 };
+	static const struct stream_frames no_frames;
+	static const struct stream_preamble no_preamble;
+	struct stream_history history;
 	struct other_group other;
 	struct world world;
 	struct client *later;
 
 	world_begin_mixed(&world, &other, LAG_POLICY_DROP, settings);
+	stream_history_init(&history, world.base, &world.settings, world.window, &no_frames,
+			    &no_preamble);
 	window_set_keeper(world.window, keeps_all, NULL);
 	world_push_and_offer(&world, 6);
 	window_advance(world.window, &world.client[READING]->cursor, 6 * (uint64_t)BLOCK_SIZE);
 	world_push_and_offer(&world, 3);
-	later = clientpair_join_at(&other.group, SMALL_BUFFER, &world.peer[LATER], &place);
+	/* Blocks 0 to 8 are there: it begins with block 1. */
+	other.group.history = &history;
+	other.settings.start = (struct client_start){ .kind = CLIENT_START_BYTES,
+						      .bytes = 8 * (uint64_t)BLOCK_SIZE };
+	later = clientpair_join(&other.group, SMALL_BUFFER, &world.peer[LATER]);
 	world.client[LATER] = later;
 	world.clients++;
 	world_push_and_offer(&world, 1);
