@@ -133,7 +133,7 @@ bool client_enter(struct client *client, const struct history_place *place, bool
 	client->cursor.framed = framed;
 	client->catches_up = place->sequence != window_head(group->window);
 	client->metadata_due = CLIENT_NOT_DUE;
-	window_join_at(group->window, &client->cursor, place->sequence);
+	window_join(group->window, &client->cursor, place->sequence);
 	if (!place->resumes && !client_begin_preamble(client)) {
 		window_leave(group->window, &client->cursor);
 		return false;

@@ -98,18 +98,23 @@ void client_set_socket_options(const struct client *client)
 	client_set_refusable_options(client);
 }
 
-uint64_t client_unacknowledged(const struct client *client)
+/* Return the bytes in one of the queues of the socket. @request: SIOCOUTQ or SIOCINQ */
+static unsigned int client_queued(const struct client *client, unsigned long request)
 {
 	int bytes = 0;
 
-	return ioctl(client->zerocopy.fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (uint64_t)bytes : 0;
+	return ioctl(client->zerocopy.fd, request, &bytes) == 0 && bytes > 0 ? (unsigned int)bytes
+									     : 0;
+}
+
+uint64_t client_unacknowledged(const struct client *client)
+{
+	return client_queued(client, SIOCOUTQ);
 }
 
 size_t client_unread(const struct client *client)
 {
-	int bytes = 0;
-
-	return ioctl(client->zerocopy.fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+	return client_queued(client, SIOCINQ);
 }
 
 int client_poll(const struct client *client, short what)

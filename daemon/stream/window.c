@@ -118,18 +118,13 @@ static void lift_cursor(struct window *window, struct cursor *cursor)
 	TAILQ_REMOVE(&place_of(window, cursor->sequence)->cursors, cursor, entry);
 }
 
-void window_join_at(struct window *window, struct cursor *cursor, uint64_t sequence)
+void window_join(struct window *window, struct cursor *cursor, uint64_t sequence)
 {
 	assert(sequence - window->oldest <= window->head - window->oldest);
 	cursor->held = NULL;
 	place_cursor(window, cursor, sequence);
 	if (sequence < window->tail)
 		window->tail = sequence;
-}
-
-void window_join(struct window *window, struct cursor *cursor)
-{
-	window_join_at(window, cursor, window->head);
 }
 
 /* Unpin the held block, or free the copy; the cursor continues at the start of its current block. */

@@ -59,11 +59,11 @@ bool window_release_oldest(struct window *window);
 /** window_push() - add a block at the head, and set its sequence and position. */
 void window_push(struct window *window, struct block *block);
 
-/** window_join() - add a cursor at the head: it gets the blocks that enter from now on. `framed` must be set. */
-void window_join(struct window *window, struct cursor *cursor);
-
-/** window_join_at() - add a cursor at @sequence, which must be from window_oldest() to the head. */
-void window_join_at(struct window *window, struct cursor *cursor, uint64_t sequence);
+/**
+ * window_join() - add a cursor at @sequence, which must be from window_oldest() to the head: there it gets the blocks
+ * that enter from now on. `framed` must be set.
+ */
+void window_join(struct window *window, struct cursor *cursor, uint64_t sequence);
 
 /** window_leave() - remove a cursor, and release the blocks that only it needed. */
 void window_leave(struct window *window, struct cursor *cursor);

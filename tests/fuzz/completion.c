@@ -47,7 +47,7 @@ static void state_begin(uint32_t number)
 	memset(&state, 0, sizeof(state));
 	fake_ring_init(&state.ring);
 	state.window = window_create(FAKE_BLOCKS);
-	window_join(state.window, &state.cursor);
+	window_join(state.window, &state.cursor, window_head(state.window));
 	state.completions.oldest = state.completions.next = number;
 }
 

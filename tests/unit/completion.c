@@ -55,7 +55,7 @@ static void sends_begin_world(uint32_t start)
 	memset(&world, 0, sizeof(world));
 	fake_ring_init(&world.ring);
 	world.window = window_create(FAKE_BLOCKS);
-	window_join(world.window, &world.cursor);
+	window_join(world.window, &world.cursor, window_head(world.window));
 	sends_begin(start);
 }
 

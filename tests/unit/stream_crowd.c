@@ -103,7 +103,7 @@ static void model_join(struct model_client *model, unsigned int address)
 	client->state = CLIENT_STREAMING;
 	client->zerocopy.fd = -1;
 	event_assign(&client->event, world.base, -1, 0, NULL, NULL);
-	window_join(world.window, &client->cursor);
+	window_join(world.window, &client->cursor, window_head(world.window));
 	stream_crowd_join(&world.crowd, client, host);
 	model->joined = true;
 	model->host = host_of[address];

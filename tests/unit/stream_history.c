@@ -158,7 +158,7 @@ static void test_empty(void)
 	check(!history_world_retained(), "%u retained", history_world_retained());
 	expect_place("oldest", 4);
 	expect_place("-1M", 4);
-	window_join(world.window, &slow);
+	window_join(world.window, &slow, window_head(world.window));
 	history_world_push(4, 100);
 	expect_place("oldest", 4);
 	expect_place("-150", 6);
@@ -237,7 +237,7 @@ static void test_beyond_retain(void)
 	struct cursor slow = { 0 };
 
 	history_world_begin((struct lag_limit){ .bytes = 1000 }, 0);
-	window_join(world.window, &slow);
+	window_join(world.window, &slow, window_head(world.window));
 	history_world_push(20, 100);
 	expect_place("oldest", 10);
 	expect_place("-1500", 10);
@@ -413,7 +413,7 @@ static void test_waiting_source(void)
 
 	history_world_begin((struct lag_limit){ .bytes = (uint64_t)BLOCKS * BLOCK_SIZE }, 0);
 	ring_on_free(world.ring, 3, count_notice, NULL);
-	window_join(world.window, &slow);
+	window_join(world.window, &slow, window_head(world.window));
 	history_world_push(BLOCKS - 2, 100);
 	taken[0] = ring_take(world.ring);
 	taken[1] = ring_take(world.ring);

@@ -192,9 +192,9 @@ static void cursor_join_at(struct model_cursor *m, uint64_t sequence)
 	m->cursor.framed = m->framed;
 	world.past_joins += sequence < world.head;
 	if (sequence == world.head)
-		window_join(world.window, &m->cursor);
+		window_join(world.window, &m->cursor, window_head(world.window));
 	else
-		window_join_at(world.window, &m->cursor, sequence);
+		window_join(world.window, &m->cursor, sequence);
 }
 
 static void cursor_join(struct model_cursor *m)

@@ -81,7 +81,7 @@ static void link_begin(struct link *link, int sender, int peer, enum zerocopy_mo
 	link->window = window_create(BLOCKS);
 	if (!link->ring || !link->window)
 		errx(1, "no ring");
-	window_join(link->window, &link->cursor);
+	window_join(link->window, &link->cursor, window_head(link->window));
 	zerocopy_open(&link->zerocopy, sender, mode, &link->latency, link_copy_state_changed, link);
 	link->peer = peer;
 }
