@@ -458,18 +458,15 @@ static bool choose_part(struct subjects *subjects, const struct names *names, en
 
 static void write_states(FILE *file, const struct names *names)
 {
-	static const char *const state[] = { "waiting", "holding", "idle",
-					     "running", "ending",  "ended" };
-
 	write_head(file, "dmacast_stream_", "state", "gauge",
 		   "1 for the current state, 0 for the others.");
 	for (size_t i = 0; i < names->count; i++) {
 		const struct name_report *report = &names->report[i];
-		const char *now = report->generations ? report->newest.state : "ended";
+		const char *now = report->generations ? report->newest.state : "ended", *word;
 
-		for (size_t s = 0; s < sizeof(state) / sizeof(state[0]); s++)
+		for (unsigned int state = 0; (word = stream_state_word(state)); state++)
 			fprintf(file, "dmacast_stream_state{stream=\"%s\",state=\"%s\"} %d\n",
-				report->name, state[s], !strcmp(now, state[s]));
+				report->name, word, !strcmp(now, word));
 	}
 }
 

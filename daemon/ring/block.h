@@ -49,6 +49,12 @@ static inline uint64_t block_age(const struct block *block, uint64_t now_ns)
 	return now_ns > block->monotonic_ns ? now_ns - block->monotonic_ns : 0;
 }
 
+/** block_capture_age() - return the nanoseconds since the capture of the block. @now_ns: monotonic */
+static inline uint64_t block_capture_age(const struct block *block, uint64_t now_ns)
+{
+	return now_ns > block->captured_ns ? now_ns - block->captured_ns : 0;
+}
+
 /** block_header_bytes() - return the bytes of the header that a framed client gets, or a raw one. */
 static inline uint32_t block_header_bytes(const struct block *block, bool framed)
 {

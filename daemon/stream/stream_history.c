@@ -26,8 +26,8 @@ static void history_call_in(struct stream_history *history, uint64_t microsecond
 /* Return true if the block is not too old. Then the timer looks again. */
 static bool history_is_young(struct stream_history *history, const struct block *block)
 {
-	uint64_t limit_us = history->settings->retain.microseconds, now_ns = clock_monotonic_ns();
-	uint64_t age_us = now_ns > block->captured_ns ? (now_ns - block->captured_ns) / 1000 : 0;
+	uint64_t limit_us = history->settings->retain.microseconds;
+	uint64_t age_us = block_capture_age(block, clock_monotonic_ns()) / 1000;
 	uint64_t left_us = limit_us - age_us;
 
 	if (age_us > limit_us)

@@ -10,13 +10,11 @@ static void stream_report_retained(const struct stream *stream, struct stream_re
 				   uint64_t now)
 {
 	const struct window *window = stream->window;
-	uint64_t captured_ns;
 
 	report->blocks_retained = window_retained(window, &report->retained_bytes);
-	if (!report->blocks_retained)
-		return;
-	captured_ns = window_block_at(window, window_oldest(window))->captured_ns;
-	report->retained_ns = now > captured_ns ? now - captured_ns : 0;
+	if (report->blocks_retained)
+		report->retained_ns =
+			block_capture_age(window_block_at(window, window_oldest(window)), now);
 }
 
 static void stream_report_ring(const struct stream *stream, struct stream_report *report)
@@ -88,15 +86,24 @@ static void stream_report_clients(const struct stream *stream, struct stream_rep
 	}
 }
 
+const char *stream_state_word(unsigned int state)
+{
+	static const char *const word[] = {
+		[STREAM_WAITING] = "waiting", [STREAM_HOLDING] = "holding",
+		[STREAM_IDLE] = "idle",	      [STREAM_RUNNING] = "running",
+		[STREAM_ENDING] = "ending",   [STREAM_ENDED] = "ended",
+	};
+
+	return state < sizeof(word) / sizeof(word[0]) ? word[state] : NULL;
+}
+
 void stream_report(const struct stream *stream, struct stream_report *report)
 {
-	static const char *const state_word[] = { "waiting", "holding", "idle",
-						  "running", "ending",	"ended" };
 	uint64_t now = clock_monotonic_ns();
 
 	*report = (struct stream_report){
 		.name = stream->settings->name,
-		.state = state_word[stream->state],
+		.state = stream_state_word(stream->state),
 		.source = stream->source ? source_text(stream->source) : stream->settings->device,
 		.memory = "",
 		.head = window_head(stream->window),

@@ -56,6 +56,9 @@ struct stream_report {
 	const struct stream_stats *stats; /* totals of the name, without `present` */
 };
 
+/** stream_state_word() - return the word for a state, from number 0 on; NULL: there is no such number. */
+const char *stream_state_word(unsigned int state);
+
 /** stream_report() - fill in @report. Takes time proportional to the number of clients. */
 void stream_report(const struct stream *stream, struct stream_report *report);
 
