@@ -385,7 +385,7 @@ static void stream_demand_over(void *argument)
 	source_pause(stream->source);
 	stream->lag.wants_room = false;
 	stream->lag.blocked = false;
-	/* Each start is a run of its own. Who joins until then is told its epoch. */
+	/* The next start begins a new run. A client that joins before it is told the epoch of that run. */
 	stream_run_begins(stream);
 	stream_begin_epoch(stream);
 	stream_set_state(stream, STREAM_IDLE);

@@ -3,7 +3,7 @@
  * The history of a stream: the blocks that it keeps for clients that do not begin with the next block, and where
  * such a client begins. `retain` says how much is kept:
  *
- *   - a size: each block that has a byte of the last so many bytes;
+ *   - a size: each block that has one of the last SIZE bytes;
  *   - a time: each block whose capture is not longer ago.
  *
  * Only blocks that no client needs are history. They give way before any client and before the source: when the

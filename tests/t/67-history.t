@@ -184,7 +184,7 @@ is "and is a state of its own" "$(value '.ring | .all == .free + .filling + .win
 begins "oldest: all, while that is less than retain" oldest 0
 begins "-900K: not more than what is there" long 0
 pour 150
-is "retain = SIZE: exactly so much is kept" "$(value .ring.retained) $(value .retained_bytes)" "100 $(block 100)"
+is "retain = SIZE: exactly this much is kept" "$(value .ring.retained) $(value .retained_bytes)" "100 $(block 100)"
 begins "oldest" oldest "$(block 100)"
 begins "-SIZE" size "$(block 190)"
 begins "-SIZE within a block: the whole block" within "$(block 189)"
