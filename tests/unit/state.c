@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The state that one process saves and its successor restores. */
+#include "lib/state.h"
+
+#include "tap.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct sample {
+	uint64_t large;
+	uint32_t number;
+	uint16_t port;
+	int64_t negative;
+	bool yes;
+	int choice;
+	uint64_t counter[3];
+	char text[8];
+	char *copy, *nothing;
+	unsigned char *bytes;
+	size_t length;
+	unsigned char fixed[4];
+	size_t items;
+	uint32_t item[4];
+	bool has_extra;
+	uint32_t extra;
+	int fd, no_fd;
+};
+
+static void transfer_items(struct state *state, struct sample *sample)
+{
+	sample->items = state_list(state, "items", sample->items, 4);
+	for (size_t i = 0; i < sample->items; i++) {
+		state_item(state);
+		state_u32(state, "value", &sample->item[i]);
+		state_leave(state);
+	}
+	state_list_end(state);
+}
+
+static void transfer(struct state *state, struct sample *sample)
+{
+	state_enter(state, "sample");
+	state_u64(state, "large", &sample->large);
+	state_u32(state, "number", &sample->number);
+	state_u16(state, "port", &sample->port);
+	state_i64(state, "negative", &sample->negative);
+	state_bool(state, "yes", &sample->yes);
+	state_choice(state, "choice", &sample->choice, 3);
+	state_numbers(state, "counter", sample->counter, 3);
+	state_string(state, "text", sample->text, sizeof(sample->text));
+	state_string_copy(state, "copy", &sample->copy);
+	state_string_copy(state, "nothing", &sample->nothing);
+	state_bytes(state, "bytes", &sample->bytes, &sample->length, 16);
+	state_fixed_bytes(state, "fixed", sample->fixed, sizeof(sample->fixed));
+	transfer_items(state, sample);
+	sample->has_extra = state_optional(state, "extra", sample->has_extra);
+	if (sample->has_extra) {
+		state_u32(state, "value", &sample->extra);
+		state_leave(state);
+	}
+	state_descriptor(state, "fd", &sample->fd);
+	state_descriptor(state, "no_fd", &sample->no_fd);
+	state_leave(state);
+}
+
+static struct sample sample_make(void)
+{
+	static unsigned char bytes[] = { 0, 255, 16 };
+	static char copy[] = "a copy \"with\" quotes";
+
+	return (struct sample){
+		.large = UINT64_MAX - 5,
+		.number = UINT32_MAX,
+		.port = 65535,
+		.negative = -7,
+		.yes = true,
+		.choice = 2,
+		.counter = { 1, UINT64_MAX, 3 },
+		.text = "1234567",
+		.copy = copy,
+		.bytes = bytes,
+		.length = sizeof(bytes),
+		.fixed = { 1, 2, 3, 255 },
+		.items = 3,
+		.item = { 7, 8, 9 },
+		.has_extra = true,
+		.extra = 77,
+		.fd = -1,
+		.no_fd = -1,
+	};
+}
+
+/* Return the text of a sample, which the caller frees. @fd: duplicated as the descriptor of the sample, or -1 */
+static char *sample_text(int fd, size_t *length)
+{
+	struct state *state = state_create();
+	struct sample sample = sample_make();
+	const int *descriptors;
+	size_t count;
+	char *text;
+
+	sample.fd = fd;
+	transfer(state, &sample);
+	text = state_text(state, length);
+	check(text, "%s", state_why(state));
+	descriptors = state_descriptors(state, &count);
+	check(count == (fd >= 0) && (fd < 0 || descriptors[0] == fd), "%zu descriptors", count);
+	state_free(state);
+	return text;
+}
+
+static void test_round_trip(void)
+{
+	char wrong[STATE_WRONG_TEXT];
+	struct sample sample = { .fd = -1, .no_fd = -1 }, before = sample_make();
+	int pipes[2];
+	size_t length = 0;
+	char *text, byte = 'x';
+	struct state *state;
+
+	check(!pipe(pipes), "no pipe");
+	text = sample_text(pipes[1], &length);
+	state = state_parse(text, length, &pipes[1], 1, wrong);
+	check(state, "%s", wrong);
+	transfer(state, &sample);
+	check(!state_failed(state), "%s", state_why(state));
+	check(sample.large == before.large && sample.number == before.number &&
+		      sample.port == before.port && sample.negative == before.negative &&
+		      sample.yes && sample.choice == 2 && sample.counter[1] == UINT64_MAX,
+	      "other numbers");
+	check(!strcmp(sample.text, before.text) && !strcmp(sample.copy, before.copy) &&
+		      !sample.nothing,
+	      "other texts");
+	check(sample.length == 3 && !memcmp(sample.bytes, before.bytes, 3) &&
+		      !memcmp(sample.fixed, before.fixed, 4),
+	      "other bytes");
+	check(sample.items == 3 && sample.item[2] == 9 && sample.extra == 77, "other items");
+	check(sample.no_fd == -1 && fcntl(sample.fd, F_GETFD) == FD_CLOEXEC, "other descriptors");
+	state_free(state);
+	check(write(sample.fd, &byte, 1) == 1 && read(pipes[0], &byte, 1) == 1, "it is closed");
+	close(sample.fd);
+	close(pipes[0]);
+	free(sample.copy);
+	free(sample.bytes);
+	free(text);
+	point("each value comes back as it was saved");
+}
+
+/* Replace @from by @to in the text of a sample, and restore it. Return: why that failed. */
+static const char *restore_with(const char *from, const char *to)
+{
+	static char why[STATE_WRONG_TEXT];
+	struct sample sample = { .fd = -1, .no_fd = -1 };
+	size_t length = 0;
+	char *text = sample_text(-1, &length), changed[4096], *at = strstr(text, from);
+	struct state *state;
+
+	check(at, "no %s in %s", from, text);
+	snprintf(changed, sizeof(changed), "%.*s%s%s", (int)(at - text), text, to,
+		 at + strlen(from));
+	free(text);
+	state = state_parse(changed, strlen(changed), NULL, 0, why);
+	if (!state)
+		return why;
+	transfer(state, &sample);
+	check(state_failed(state), "%s was accepted", to);
+	snprintf(why, sizeof(why), "%s", state_why(state));
+	state_free(state);
+	free(sample.copy);
+	free(sample.bytes);
+	return why;
+}
+
+static void test_failures(void)
+{
+	static const struct {
+		const char *from, *to, *why;
+	} broken[] = {
+		{ "\"number\"", "\"nummer\"", "sample: number is missing" },
+		{ "\"yes\":", "\"more\":1,\"yes\":", "sample: has 17 values, of which 16" },
+		{ "4294967295", "4294967296", "number: expected a number up to" },
+		{ "65535", "-1", "port: expected" },
+		{ "\"choice\":2", "\"choice\":3", "choice: expected" },
+		{ "1234567", "12345678", "text: longer than 7 bytes" },
+		{ "00ff10", "00fx10", "bytes: expected hexadecimal" },
+		{ "010203ff", "010203", "fixed: expected 4 bytes" },
+		{ "{\"value\":8}", "{\"wert\":8}", "sample.items[1]: value is missing" },
+		{ "{\"value\":8}", "8", "expected an object" },
+		{ "{\"value\":8}", "{\"value\":8},{\"value\":8},{\"value\":8}", "at most 4" },
+		{ "\"fd\":-1", "\"fd\":0", "there is no descriptor 0" },
+		{ "true", "1", "yes: expected true or false" },
+		{ "{\"sample\"", "[\"sample\"", "" },
+	};
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		const char *why = restore_with(broken[i].from, broken[i].to);
+
+		check(strstr(why, broken[i].why), "%s: %s", broken[i].to, why);
+	}
+	point("a value that is missing, wrong, or not known is a failure that is named");
+}
+
+static void test_descriptors_are_closed(void)
+{
+	char wrong[STATE_WRONG_TEXT];
+	int pipes[2];
+
+	check(!pipe(pipes), "no pipe");
+	check(!state_parse("{", 1, pipes, 2, wrong) && *wrong, "parsed");
+	check(fcntl(pipes[0], F_GETFD) < 0 && fcntl(pipes[1], F_GETFD) < 0, "open after a failure");
+	check(!pipe(pipes), "no pipe");
+	state_free(state_parse("{}", 2, pipes, 2, wrong));
+	check(fcntl(pipes[0], F_GETFD) < 0 && fcntl(pipes[1], F_GETFD) < 0, "open afterwards");
+	point("descriptors that nothing asked for are closed");
+}
+
+int main(void)
+{
+	test_round_trip();
+	test_failures();
+	test_descriptors_are_closed();
+	return tap_end();
+}
