@@ -187,7 +187,7 @@ static struct state_frame *state_top(struct state *state)
 	return &state->frame[state->depth - 1];
 }
 
-static void state_push(struct state *state, const char *name, json_t *value)
+static void state_push_frame(struct state *state, const char *name, json_t *value)
 {
 	assert(state->depth < MAX_DEPTH);
 	state->frame[state->depth++] = (struct state_frame){ .name = name, .value = value };
@@ -224,12 +224,12 @@ static json_t *state_get(struct state *state, const char *name)
 }
 
 /* Begin @value, which is NULL after a failure. Each begin has an end, so that the callers need no checks. */
-static void state_begin(struct state *state, const char *name, json_t *value)
+static void state_begin_value(struct state *state, const char *name, json_t *value)
 {
 	if (state->failed || !value)
 		state->lost++;
 	else
-		state_push(state, name, value);
+		state_push_frame(state, name, value);
 }
 
 static bool state_end_lost(struct state *state)
@@ -252,7 +252,7 @@ void state_enter(struct state *state, const char *name)
 		if (value && !json_is_object(value))
 			state_fail(state, "%s: expected an object", name);
 	}
-	state_begin(state, name, value);
+	state_begin_value(state, name, value);
 }
 
 /* Find a member of @object that was not read; the callers read each at most once. */
@@ -305,7 +305,7 @@ size_t state_list(struct state *state, const char *name, size_t count, size_t mo
 	}
 	if (count > most)
 		state_fail(state, "%s: %zu items; expected at most %zu", name, count, most);
-	state_begin(state, name, value);
+	state_begin_value(state, name, value);
 	return state->failed ? 0 : count;
 }
 
@@ -322,7 +322,7 @@ void state_item(struct state *state)
 		if (!json_is_object(value))
 			state_fail(state, "item %zu: expected an object", list->used - 1);
 	}
-	state_begin(state, NULL, value);
+	state_begin_value(state, NULL, value);
 }
 
 void state_list_end(struct state *state)

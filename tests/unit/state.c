@@ -29,7 +29,7 @@ struct sample {
 	int fd, no_fd;
 };
 
-static void transfer_items(struct state *state, struct sample *sample)
+static void sample_transfer_items(struct state *state, struct sample *sample)
 {
 	sample->items = state_list(state, "items", sample->items, 4);
 	for (size_t i = 0; i < sample->items; i++) {
@@ -40,7 +40,7 @@ static void transfer_items(struct state *state, struct sample *sample)
 	state_list_end(state);
 }
 
-static void transfer(struct state *state, struct sample *sample)
+static void sample_transfer(struct state *state, struct sample *sample)
 {
 	state_enter(state, "sample");
 	state_u64(state, "large", &sample->large);
@@ -55,7 +55,7 @@ static void transfer(struct state *state, struct sample *sample)
 	state_string_copy(state, "nothing", &sample->nothing);
 	state_bytes(state, "bytes", &sample->bytes, &sample->length, 16);
 	state_fixed_bytes(state, "fixed", sample->fixed, sizeof(sample->fixed));
-	transfer_items(state, sample);
+	sample_transfer_items(state, sample);
 	sample->has_extra = state_optional(state, "extra", sample->has_extra);
 	if (sample->has_extra) {
 		state_u32(state, "value", &sample->extra);
@@ -103,7 +103,7 @@ static char *sample_text(int fd, size_t *length)
 	char *text;
 
 	sample.fd = fd;
-	transfer(state, &sample);
+	sample_transfer(state, &sample);
 	text = state_text(state, length);
 	check(text, "%s", state_why(state));
 	descriptors = state_descriptors(state, &count);
@@ -125,7 +125,7 @@ static void test_round_trip(void)
 	text = sample_text(pipes[1], &length);
 	state = state_parse(text, length, &pipes[1], 1, wrong);
 	check(state, "%s", wrong);
-	transfer(state, &sample);
+	sample_transfer(state, &sample);
 	check(!state_failed(state), "%s", state_why(state));
 	check(sample.large == before.large && sample.number == before.number &&
 		      sample.port == before.port && sample.negative == before.negative &&
@@ -165,7 +165,7 @@ static const char *restore_with(const char *from, const char *to)
 	state = state_parse(changed, strlen(changed), NULL, 0, why);
 	if (!state)
 		return why;
-	transfer(state, &sample);
+	sample_transfer(state, &sample);
 	check(state_failed(state), "%s was accepted", to);
 	snprintf(why, sizeof(why), "%s", state_why(state));
 	state_free(state);
@@ -174,7 +174,7 @@ static const char *restore_with(const char *from, const char *to)
 	return why;
 }
 
-static void test_failures(void)
+static void test_state_failures(void)
 {
 	static const struct {
 		const char *from, *to, *why;
@@ -220,7 +220,7 @@ static void test_descriptors_are_closed(void)
 int main(void)
 {
 	test_round_trip();
-	test_failures();
+	test_state_failures();
 	test_descriptors_are_closed();
 	return tap_end();
 }
