@@ -4,6 +4,7 @@
 #include "lib/clock.h"
 #include "lib/json_text.h"
 #include "lib/loop_time.h"
+#include "lib/meta.h"
 #include "lib/process.h"
 #include "lib/units.h"
 #include "stream/client.h"
@@ -14,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Length of the metadata of a stream in a report. */
+#define MAX_METADATA_BYTES 4096U
 
 /* ---- values ---- */
 
@@ -120,6 +124,7 @@ static void append_section(void *argument, const struct section_report *section)
 
 	add_member(&object, "section", section->name ? json_string(section->name) : json_null());
 	add_member(&object, "listen", report_listen(section->listen));
+	add_member(&object, "format", json_string(section->format));
 	add_member(&object, "clients", report_number(section->clients));
 	add_member(&object, "joined", report_number(section->stats->joined));
 	add_member(&object, "refused", report_number(section->stats->refused));
@@ -132,6 +137,25 @@ static json_t *report_sections(const struct stream *stream)
 
 	stream_each_section_report(stream, append_section, &list);
 	return finish_json(&list);
+}
+
+/* Metadata may have 64 KiB; an answer has no space for that of many streams. */
+static json_t *report_metadata(const struct text_list *metadata)
+{
+	struct builder object = { .json = json_object() };
+	size_t left = MAX_METADATA_BYTES;
+	char key[META_KEY_TEXT];
+
+	for (size_t i = 0; i < metadata->count; i++) {
+		const char *value = meta_key(metadata->item[i], key);
+		size_t length = strlen(metadata->item[i]);
+
+		if (length > left)
+			continue;
+		left -= length;
+		add_member(&object, key, json_text(value));
+	}
+	return finish_json(&object);
 }
 
 static json_t *report_filled(const struct stream_stats *stats)
@@ -186,12 +210,23 @@ static json_t *report_quantile(const struct histogram *histogram, double quantil
 	return isfinite(bound) ? json_real(bound) : json_null();
 }
 
+static json_t *report_buckets(const struct histogram *histogram)
+{
+	struct builder list = { .json = json_array() };
+
+	for (unsigned int i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		add_element(&list, report_number(histogram->count[i]));
+	return finish_json(&list);
+}
+
 static json_t *report_histogram(const struct histogram *histogram)
 {
-	return json_pack(
-		"{s:o, s:o, s:o, s:o, s:o}", "count", report_number(histogram_count(histogram)),
-		"sum", json_real(histogram_sum(histogram)), "p50", report_quantile(histogram, 0.5),
-		"p90", report_quantile(histogram, 0.9), "p99", report_quantile(histogram, 0.99));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "count",
+			 report_number(histogram_count(histogram)), "sum",
+			 json_real(histogram_sum(histogram)), "p50",
+			 report_quantile(histogram, 0.5), "p90", report_quantile(histogram, 0.9),
+			 "p99", report_quantile(histogram, 0.99), "buckets",
+			 report_buckets(histogram));
 }
 
 /* ---- the daemon ---- */
@@ -254,6 +289,7 @@ static void add_newest_stream(struct builder *object, const struct stream_report
 	add_member(object, "listen", report_listen(&stream->settings->listen));
 	add_member(object, "endpoints", report_endpoints(stream->stream));
 	add_member(object, "sections", report_sections(stream->stream));
+	add_member(object, "metadata", report_metadata(&stream->settings->meta));
 	add_member(object, "block_size", report_number(stream->block_size));
 	add_member(object, "ring", report_blocks(stream));
 	add_member(object, "retained_bytes", report_number(stream->retained_bytes));
@@ -317,8 +353,7 @@ struct client_list_builder {
 	uint64_t now_ns;
 };
 
-/* Return: NULL without memory. */
-static json_t *report_one_client(const struct client *client, const char *stream, uint64_t now_ns)
+json_t *report_client(const struct client *client, const char *stream, uint64_t now_ns)
 {
 	struct builder object = { .json = json_object() };
 	struct client_report report;
@@ -350,7 +385,7 @@ static void append_client(void *argument, const struct client *client)
 
 	if (index < page->first || index - page->first >= page->limit)
 		return;
-	add_element(&builder->list, report_one_client(client, builder->stream, builder->now_ns));
+	add_element(&builder->list, report_client(client, builder->stream, builder->now_ns));
 }
 
 static void append_clients(void *argument, struct stream *stream)
@@ -389,7 +424,7 @@ struct client_writer {
 static void write_client(void *argument, const struct client *client)
 {
 	struct client_writer *writer = argument;
-	json_t *object = report_one_client(client, writer->stream, writer->now_ns);
+	json_t *object = report_client(client, writer->stream, writer->now_ns);
 
 	fputs(writer->count++ ? ",\n  " : "\n  ", writer->file);
 	writer->failed |= !object || json_dumpf(object, writer->file, JSON_REAL_PRECISION(12)) != 0;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct client;
 struct streams;
 
 /* Each function returns a new reference, or NULL without memory. */
@@ -17,6 +18,13 @@ json_t *report_daemon(void);
 
 /** report_streams() - return an array with an object for each name that a stream has had. */
 json_t *report_streams(const struct streams *streams);
+
+/**
+ * report_client() - return an object for one client.
+ * @stream: name of its stream
+ * @now_ns: monotonic
+ */
+json_t *report_client(const struct client *client, const char *stream, uint64_t now_ns);
 
 /* A part of a long list. */
 struct report_page {

@@ -124,6 +124,17 @@ void stream_report(const struct stream *stream, struct stream_report *report)
 	stream_report_clients(stream, report, now);
 }
 
+static const char *section_format(const struct section *section)
+{
+	static const char *const word[] = {
+		[FORMAT_RAW] = "raw",
+		[FORMAT_FRAMED] = "framed",
+		[FORMAT_HTTP] = "http",
+	};
+
+	return word[section->group.settings->format];
+}
+
 void stream_each_section_report(const struct stream *stream,
 				void (*each)(void *argument, const struct section_report *report),
 				void *argument)
@@ -134,6 +145,7 @@ void stream_each_section_report(const struct stream *stream,
 		struct section_report report = {
 			.name = section->name,
 			.listen = section->listen,
+			.format = section_format(section),
 			.clients = section->crowd.count,
 			.stats = section->stats,
 		};
