@@ -100,6 +100,7 @@ service_sources := $(wildcard tests/service/*.c)
 service_programs := $(service_sources:%.c=$(BUILD)/%)
 abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources)))
 library := $(BUILD)/libdmacast.a
+page_text := $(BUILD)/daemon/observe/page_text
 ctl_library := $(BUILD)/libdmacastctl.a
 sources := $(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) $(tool_sources) $(feedclient_sources) \
 	$(bench_sources) $(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources) $(fuzz_sources)
@@ -146,7 +147,16 @@ $(BUILD)/dmacastctl: $(BUILD)/daemon/ctl/dmacastctl.o $(ctl_library) $(library) 
 
 $(ctl_sources:%.c=$(BUILD)/%.o): CPPFLAGS_ALL += $(shell $(PKG_CONFIG) --cflags ncursesw)
 
-$(library): $(library_sources:%.c=$(BUILD)/%.o)
+$(library): $(library_sources:%.c=$(BUILD)/%.o) $(page_text).o
+
+# The live page, as a source with its text.
+$(page_text).c: $(addprefix daemon/observe/page,_text.sh .html .css .js)
+	$(say) GEN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)sh $< daemon/observe >$@
+
+$(page_text).o: $(page_text).c $(BUILD)/flags
+	$(compile)
 
 $(ctl_library): $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/dmacastctl.c,$(ctl_sources)))
 
@@ -212,7 +222,7 @@ $(BUILD)/flags: FORCE
 .PHONY: FORCE
 FORCE:
 
--include $(objects:.o=.d) $(feedclient_objects:.o=.d)
+-include $(objects:.o=.d) $(page_text).d $(feedclient_objects:.o=.d)
 
 # Libraries for LD_PRELOAD. A sanitizer would have to be loaded before them, so they are built without.
 preload_sources := $(wildcard tests/preload/*.c)

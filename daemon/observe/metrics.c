@@ -17,14 +17,18 @@
 #include "lib/listen.h"
 #include "lib/log.h"
 #include "lib/priority.h"
+#include "observe/client_choice.h"
 #include "observe/exposition.h"
-#include "observe/report.h"
+#include "observe/live_page.h"
+#include "observe/rendering.h"
+#include "observe/status_json.h"
 
 #include <bsd/sys/queue.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -42,10 +46,6 @@
 #define MAX_CROWDED_CONNECTION_NS 2000000000ULL
 static const struct timeval sweep_time = { .tv_usec = 200000 };
 
-/* Part of the time that making pages may take; and age up to which a page that is still read is reused. */
-#define MAKING_DIVISOR 20U
-#define STILL_READ_NS 5000000000ULL
-
 struct connection {
 	TAILQ_ENTRY(connection) entry;
 	struct bufferevent *buffer;
@@ -54,15 +54,17 @@ struct connection {
 
 TAILQ_HEAD(connection_list, connection);
 
-/* The newest page of each kind is kept; older ones as long as a client reads them. */
-struct page {
-	char *text;
-	size_t length;
-	uint64_t made_ns, cost_ns;
-	unsigned int references;
-};
+enum cache_kind { CACHE_METRICS, CACHE_STATUS, CACHE_VIEWS, CACHES };
 
-enum page_kind { PAGE_METRICS, PAGE_STATUS, PAGE_KINDS };
+/* The first two are asked for by one program each, and may take long; views by people, who may be many. */
+static const struct rendering_policy cache_policy[CACHES] = {
+	[CACHE_METRICS] = { .kinds = 1, .divisor = 20, .busy_ns = 5000000000ULL },
+	[CACHE_STATUS] = { .kinds = 1, .divisor = 20, .busy_ns = 5000000000ULL },
+	[CACHE_VIEWS] = { .kinds = 8,
+			  .divisor = 200,
+			  .least_ns = 900000000ULL,
+			  .ahead_ns = 5000000000ULL },
+};
 
 struct metrics {
 	const struct streams *streams;
@@ -74,7 +76,7 @@ struct metrics {
 	struct connection_list connections; /* the oldest first */
 	unsigned int connection_count;
 	struct event *sweep_timer;
-	struct page *newest[PAGE_KINDS];
+	struct rendering_cache *cache[CACHES];
 };
 
 /* ---- connections ---- */
@@ -149,84 +151,48 @@ static void metrics_sweep(evutil_socket_t fd, short what, void *argument)
 		metrics_start_sweep(metrics);
 }
 
-/* ---- pages ---- */
+/* ---- documents ---- */
 
-static void release_page(struct page *page)
+struct metrics_query {
+	const struct metrics *metrics;
+	struct client_choice choice;
+};
+
+static bool metrics_write_exposition(FILE *file, void *argument)
 {
-	if (!page || --page->references)
-		return;
-	free(page->text);
-	free(page);
+	const struct metrics *metrics = argument;
+
+	return exposition_write(file, metrics->streams, metrics->per_client);
 }
 
-static void page_was_read(const void *text, size_t length, void *argument)
+static bool metrics_write_status(FILE *file, void *argument)
 {
-	(void)text;
-	(void)length;
-	release_page(argument);
+	const struct metrics *metrics = argument;
+
+	return status_json_write(file, metrics->streams, metrics->per_client);
 }
 
-static bool write_status(FILE *file, const struct metrics *metrics)
+static bool metrics_write_page(FILE *file, void *argument)
 {
-	json_t *status = report_daemon();
-	bool complete;
+	const struct metrics *metrics = argument;
 
-	fputc('{', file);
-	complete = !json_object_set_new(status, "streams", report_streams(metrics->streams)) &&
-		   !json_dumpf(status, file, JSON_EMBED | JSON_INDENT(1) | JSON_REAL_PRECISION(12));
-	json_decref(status);
-	if (metrics->per_client) {
-		fputs(",\n \"clients\": ", file);
-		complete = complete && report_write_clients(file, metrics->streams);
-	}
-	fputs("\n}\n", file);
-	return complete && !ferror(file);
+	live_page_write(file, metrics->streams, metrics->per_client);
+	return !ferror(file);
 }
 
-static struct page *make_page(const struct metrics *metrics, enum page_kind kind)
+/* The interval is that of the present load: what others ask for delays the next document, too. */
+static bool metrics_write_view(FILE *file, void *argument)
 {
-	struct page *page = calloc(1, sizeof(*page));
-	FILE *file = page ? open_memstream(&page->text, &page->length) : NULL;
-	uint64_t begun = clock_monotonic_ns();
-	bool complete;
+	const struct metrics_query *query = argument;
+	const struct metrics *metrics = query->metrics;
+	uint64_t interval_ns = rendering_interval_ns(metrics->cache[CACHE_VIEWS]);
 
-	if (!file) {
-		free(page);
-		return NULL;
-	}
-	page->references = 1;
-	if (kind == PAGE_METRICS)
-		complete = exposition_write(file, metrics->streams, metrics->per_client);
-	else
-		complete = write_status(file, metrics);
-	if (fclose(file) || !complete) {
-		release_page(page);
-		return NULL;
-	}
-	page->made_ns = clock_monotonic_ns();
-	page->cost_ns = page->made_ns - begun;
-	return page;
-}
-
-/* Return true if the page can be sent again. */
-static bool is_new_enough(const struct page *page)
-{
-	uint64_t age = clock_monotonic_ns() - page->made_ns;
-
-	return age < page->cost_ns * MAKING_DIVISOR ||
-	       (page->references > 1 && age < STILL_READ_NS);
-}
-
-/* Return: NULL without memory. */
-static struct page *metrics_page(struct metrics *metrics, enum page_kind kind)
-{
-	struct page *page = metrics->newest[kind];
-
-	if (page && is_new_enough(page))
-		return page;
-	release_page(page);
-	metrics->newest[kind] = make_page(metrics, kind);
-	return metrics->newest[kind];
+	return status_json_write_view(file,
+				      &(struct status_view){
+					      .streams = metrics->streams,
+					      .choice = metrics->per_client ? &query->choice : NULL,
+					      .interval_ns = interval_ns,
+				      });
 }
 
 /* ---- requests ---- */
@@ -234,6 +200,15 @@ static struct page *metrics_page(struct metrics *metrics, enum page_kind kind)
 static void add_header(struct evhttp_request *request, const char *name, const char *value)
 {
 	evhttp_add_header(evhttp_request_get_output_headers(request), name, value);
+}
+
+/* No page of another origin may read, embed or interpret an answer. */
+static void add_security_headers(struct evhttp_request *request)
+{
+	add_header(request, "Cache-Control", "no-store");
+	add_header(request, "X-Content-Type-Options", "nosniff");
+	add_header(request, "Referrer-Policy", "no-referrer");
+	add_header(request, "Cross-Origin-Resource-Policy", "same-origin");
 }
 
 static void reply(struct evhttp_request *request, int code, const char *reason, const char *type,
@@ -244,7 +219,7 @@ static void reply(struct evhttp_request *request, int code, const char *reason, 
 	snprintf(length, sizeof(length), "%zu", evbuffer_get_length(body));
 	add_header(request, "Content-Type", type);
 	add_header(request, "Content-Length", length);
-	add_header(request, "Cache-Control", "no-store");
+	add_security_headers(request);
 	add_header(request, "Connection", "close");
 	if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD)
 		evbuffer_drain(body, evbuffer_get_length(body));
@@ -264,43 +239,175 @@ static void reply_text(struct evhttp_request *request, int code, const char *rea
 		evbuffer_free(body);
 }
 
-static void reply_page(struct metrics *metrics, struct evhttp_request *request, enum page_kind kind)
+static void reply_rendering(struct evhttp_request *request, struct rendering *rendering,
+			    const char *type)
 {
-	static const char *const type[] = { EXPOSITION_TYPE, "application/json" };
-	struct page *page = metrics_page(metrics, kind);
 	struct evbuffer *body = evbuffer_new();
 
-	if (page && body &&
-	    !evbuffer_add_reference(body, page->text, page->length, page_was_read, page)) {
-		page->references++;
-		reply(request, HTTP_OK, "OK", type[kind], body);
-	} else {
+	if (rendering && body && rendering_send(rendering, body))
+		reply(request, HTTP_OK, "OK", type, body);
+	else
 		reply_text(request, HTTP_INTERNAL, "Internal Server Error", "no memory");
-	}
 	if (body)
 		evbuffer_free(body);
+}
+
+static void metrics_reply(struct metrics *metrics, struct evhttp_request *request,
+			  enum cache_kind kind, bool (*write)(FILE *file, void *argument),
+			  const char *type)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+
+	reply_rendering(request, rendering_get(metrics->cache[kind], "", now_ns, write, metrics),
+			type);
+}
+
+/* ---- views ---- */
+
+static void reply_busy(struct evhttp_request *request)
+{
+	add_header(request, "Retry-After", "5");
+	reply_text(request, HTTP_SERVUNAVAIL, "Service Unavailable",
+		   "busy with what other viewers ask for; try again in 5 seconds");
+}
+
+/* Return true if the client has this document already. */
+static bool request_has_tag(struct evhttp_request *request, const char *tag)
+{
+	const char *known =
+		evhttp_find_header(evhttp_request_get_input_headers(request), "If-None-Match");
+
+	return known && !strcmp(known, tag);
+}
+
+static void reply_view(struct evhttp_request *request, struct rendering *rendering,
+		       const char *type)
+{
+	const char *tag = rendering_tag(rendering);
+
+	add_header(request, "ETag", tag);
+	if (!request_has_tag(request, tag)) {
+		reply_rendering(request, rendering, type);
+		return;
+	}
+	add_security_headers(request);
+	add_header(request, "Connection", "close");
+	evhttp_send_reply(request, HTTP_NOTMODIFIED, "Not Modified", NULL);
+}
+
+/* Answer with a document of the cache that all viewers share. */
+static void metrics_reply_view(struct metrics *metrics, struct evhttp_request *request,
+			       const char *kind, bool (*write)(FILE *file, void *argument),
+			       void *argument, const char *type)
+{
+	struct rendering_cache *cache = metrics->cache[CACHE_VIEWS];
+	uint64_t now_ns = clock_monotonic_ns();
+	struct rendering *rendering = rendering_get(cache, kind, now_ns, write, argument);
+
+	if (rendering)
+		reply_view(request, rendering, type);
+	else if (rendering_wait_ns(cache, now_ns))
+		reply_busy(request);
+	else
+		reply_text(request, HTTP_INTERNAL, "Internal Server Error", "no memory");
+}
+
+/* Set @choice as the query of the URL says. Return: NULL, or the reason why it cannot. */
+static const char *parse_query(const char *query, struct client_choice *choice)
+{
+	const char *expected = "expected NAME=VALUE&NAME=VALUE";
+	const struct evkeyval *parameter;
+	struct evkeyvalq list;
+	bool valid = !evhttp_parse_query_str(query, &list);
+
+	if (!valid)
+		return expected;
+	for (parameter = list.tqh_first; parameter && valid; parameter = parameter->next.tqe_next)
+		valid = client_choice_set(choice, parameter->key, parameter->value, &expected);
+	evhttp_clear_headers(&list);
+	return valid ? NULL : expected;
+}
+
+static void status_requested(struct metrics *metrics, struct evhttp_request *request)
+{
+	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request)), *error;
+	struct metrics_query view = {
+		.metrics = metrics,
+		.choice.limit = MAX_CHOSEN_CLIENTS,
+	};
+	char kind[CHOICE_KIND];
+
+	if (!query || !*query) {
+		metrics_reply(metrics, request, CACHE_STATUS, metrics_write_status,
+			      "application/json");
+		return;
+	}
+	error = parse_query(query, &view.choice);
+	if (error)
+		reply_text(request, HTTP_BADREQUEST, "Bad Request", error);
+	else
+		metrics_reply_view(metrics, request, client_choice_format(&view.choice, kind),
+				   metrics_write_view, &view, "application/json");
+}
+
+static void exposition_requested(struct metrics *metrics, struct evhttp_request *request)
+{
+	metrics_reply(metrics, request, CACHE_METRICS, metrics_write_exposition, EXPOSITION_TYPE);
+}
+
+static void page_requested(struct metrics *metrics, struct evhttp_request *request)
+{
+	add_header(request, "Content-Security-Policy", live_page_policy());
+	metrics_reply_view(metrics, request, "/", metrics_write_page, metrics,
+			   "text/html; charset=utf-8");
+}
+
+static const struct metrics_path {
+	const char *path;
+	void (*requested)(struct metrics *metrics, struct evhttp_request *request);
+} metrics_paths[] = {
+	{ "/", page_requested },
+	{ "/metrics", exposition_requested },
+	{ "/status.json", status_requested },
+};
+
+static const struct metrics_path *find_path(const char *path)
+{
+	for (size_t i = 0; path && i < sizeof(metrics_paths) / sizeof(metrics_paths[0]); i++) {
+		if (!strcmp(path, metrics_paths[i].path))
+			return &metrics_paths[i];
+	}
+	return NULL;
 }
 
 static void request_received(struct evhttp_request *request, void *argument)
 {
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
-	const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+	const struct metrics_path *path = find_path(uri ? evhttp_uri_get_path(uri) : NULL);
 	enum evhttp_cmd_type command = evhttp_request_get_command(request);
 
 	if (command != EVHTTP_REQ_GET && command != EVHTTP_REQ_HEAD) {
 		add_header(request, "Allow", "GET, HEAD");
 		reply_text(request, HTTP_BADMETHOD, "Method Not Allowed", "only GET and HEAD");
-	} else if (path && !strcmp(path, "/metrics")) {
-		reply_page(argument, request, PAGE_METRICS);
-	} else if (path && !strcmp(path, "/status.json")) {
-		reply_page(argument, request, PAGE_STATUS);
+	} else if (path) {
+		path->requested(argument, request);
 	} else {
 		reply_text(request, HTTP_NOTFOUND, "Not Found",
-			   "dmacastd has /metrics and /status.json");
+			   "dmacastd has /, /metrics and /status.json");
 	}
 }
 
 /* ---- opening ---- */
+
+static bool metrics_create_caches(struct metrics *metrics)
+{
+	for (size_t i = 0; i < CACHES; i++) {
+		metrics->cache[i] = rendering_cache_create(&cache_policy[i]);
+		if (!metrics->cache[i])
+			return false;
+	}
+	return true;
+}
 
 static bool metrics_set_up_http(struct metrics *metrics)
 {
@@ -384,7 +491,7 @@ struct metrics *metrics_open(struct event_base *base, const char *address, bool 
 	TAILQ_INIT(&metrics->connections);
 	metrics->sweep_timer = evtimer_new(base, metrics_sweep, metrics);
 	if (!metrics->address || !metrics->set || !metrics->sweep_timer ||
-	    !metrics_set_up_http(metrics)) {
+	    !metrics_create_caches(metrics) || !metrics_set_up_http(metrics)) {
 		log_error("metrics = %s: no memory", address);
 		metrics_close(metrics);
 		return NULL;
@@ -405,8 +512,8 @@ void metrics_close(struct metrics *metrics)
 		evhttp_free(metrics->http);
 	while ((connection = TAILQ_FIRST(&metrics->connections)))
 		metrics_remove_connection(metrics, connection);
-	for (size_t i = 0; i < PAGE_KINDS; i++)
-		release_page(metrics->newest[i]);
+	for (size_t i = 0; i < CACHES; i++)
+		rendering_cache_free(metrics->cache[i]);
 	if (metrics->set)
 		listen_close(metrics->set);
 	if (metrics->sweep_timer)

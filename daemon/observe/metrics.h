@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The HTTP listener: GET /metrics for Prometheus, GET /status.json for others.
+ * The HTTP listener: GET /metrics for Prometheus, GET /status.json for programs, GET / for people.
  *
- * HTTP clients cannot hold up the daemon: the number and the duration of connections are limited; a
- * page is kept and sent again if making a new one would take too large a part of the time, or while
- * slow clients still read it.
+ * HTTP clients cannot hold up the daemon: the number and the duration of connections are limited, and a document is
+ * kept and sent again if making a new one would take too large a part of the time (rendering.h). Nothing can be
+ * changed here.
  */
 #ifndef DMACAST_METRICS_H
 #define DMACAST_METRICS_H

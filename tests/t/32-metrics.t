@@ -168,6 +168,10 @@ compare "and not long before" "$begun" -ge $(($(date +%s) - 120))
 	is "status.json: its clients" "$(json '$j->{streams}[0]{clients} . " " . @{$j->{clients}}')" "3 3"
 	is "status.json: their bytes are the stream's" \
 		"$(json 'my $n; $n += $_->{sent_bytes} for @{$j->{clients}}; $n - $j->{streams}[0]{sent_bytes}')" 0
+	is "status.json: the buckets of a latency are its count" \
+		"$(json 'my ($h, $n) = $j->{streams}[0]{latency}{to_send}; $n += $_ for @{$h->{buckets}}; ($h->{count} > 0) . ($n - $h->{count}) . " " . @{$h->{buckets}}')" \
+		"10 23"
+	is "status.json: what the clients of an endpoint get" "$(json '$j->{streams}[0]{sections}[0]{format}')" raw
 	is "status.json: the process" "$(json '$j->{pid}')" "$daemon"
 	is "status.json: turns of the event loop" "$(json '$j->{loop}{turns}{count} > 0 && $j->{loop}{longest} > 0')" 1
 }
@@ -176,9 +180,9 @@ compare "and not long before" "$begun" -ge $(($(date +%s) - 120))
 request "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n" "$work/answer"
 matches "HEAD: the head" "$work/answer" '^Content-Length: [1-9][0-9]{3}'
 is "HEAD: and nothing else" "$(sed '1,/^\r$/d' "$work/answer")" ""
-request "GET / HTTP/1.1\r\nHost: a\r\n\r\n" "$work/answer"
+request "GET /other HTTP/1.1\r\nHost: a\r\n\r\n" "$work/answer"
 matches "another path: 404" "$work/answer" '^HTTP/1.1 404 '
-matches "and which there are" "$work/answer" '/metrics and /status\.json'
+matches "and which there are" "$work/answer" '/, /metrics and /status\.json'
 request "GET /metrics/ HTTP/1.1\r\nHost: a\r\n\r\n" "$work/answer"
 matches "a similar path: 404" "$work/answer" '^HTTP/1.1 404 '
 request "GET /metrics?x=y HTTP/1.0\r\n\r\n" "$work/answer"

@@ -50,6 +50,7 @@ declare -A left_out=(
 	[72-events]="the control socket, and commands as sources"
 	[70-cat]="dmacastctl as a client, mostly of a server with faults"
 	[71-cat-files]="the files of dmacastctl cat"
+	[75-page]="the HTTP listener and a browser"
 	[73-cat-resume]="dmacastctl as a client of a history, the same with every source"
 )
 
