@@ -35,30 +35,60 @@ void block_unpin(struct block *block)
 	recycle_if_idle(block);
 }
 
-struct block *block_copy_rest(const struct block *block, uint32_t offset)
+struct block *block_make_copy(const struct block *numbers, const unsigned char *header,
+			      const unsigned char *data)
 {
-	uint32_t length = block->length - offset;
-	uint32_t header = offset ? 0 : block_header_bytes(block, true);
-	struct block *copy = malloc(sizeof(*copy) + header + length);
+	uint32_t header_bytes = header ? FRAME_HEADER_BYTES : 0;
+	struct block *copy = malloc(sizeof(*copy) + header_bytes + numbers->length);
 
-	assert(offset < block->length && (block->in_window || block->pins));
+	assert(numbers->length);
 	if (!copy)
 		return NULL;
 	*copy = (struct block){
 		.header = header ? (unsigned char *)(copy + 1) : NULL,
-		.data = (unsigned char *)(copy + 1) + header,
-		.length = length,
-		.sequence = block->sequence,
-		.position = block->position + offset,
-		.monotonic_ns = block->monotonic_ns,
-		.captured_ns = block->captured_ns,
-		.realtime_ns = block->realtime_ns,
+		.data = (unsigned char *)(copy + 1) + header_bytes,
+		.length = numbers->length,
+		.sequence = numbers->sequence,
+		.position = numbers->position,
+		.monotonic_ns = numbers->monotonic_ns,
+		.captured_ns = numbers->captured_ns,
+		.realtime_ns = numbers->realtime_ns,
 		.pins = 1,
 	};
 	if (header)
-		memcpy(copy->header, block->header, header);
-	memcpy(copy->data, block->data + offset, length);
+		memcpy(copy->header, header, header_bytes);
+	memcpy(copy->data, data, numbers->length);
 	return copy;
+}
+
+struct block *block_copy_rest(const struct block *block, uint32_t offset)
+{
+	struct block numbers = *block;
+
+	assert(offset < block->length && (block->in_window || block->pins));
+	numbers.length -= offset;
+	numbers.position += offset;
+	return block_make_copy(&numbers, offset ? NULL : block->header, block->data + offset);
+}
+
+void block_restore_pin(struct block *block)
+{
+	assert(block->is_taken && !block_is_copy(block));
+	block->is_unclaimed = false;
+	if (block->pins++)
+		return;
+	ring_count_pinned(block->ring, 1);
+	if (!block->in_window)
+		ring_count_pinned_only(block->ring, 1);
+}
+
+void block_restore_in_window(struct block *block)
+{
+	assert(block->is_taken && !block->in_window);
+	block->is_unclaimed = false;
+	block->in_window = true;
+	if (block->pins)
+		ring_count_pinned_only(block->ring, -1);
 }
 
 void block_enter_window(struct block *block)

@@ -38,6 +38,8 @@ struct block {
 	struct block *next;    /* in the window: the block of the next sequence, if any */
 	TAILQ_ENTRY(block) free_entry;
 	bool is_listed;	   /* in the ring's list of free blocks */
+	bool is_taken;	   /* not free */
+	bool is_unclaimed; /* restored as taken, and without an owner until now; see ring_claim() */
 	struct ring *ring; /* NULL: this is a copy, see block_copy_rest() */
 	uint32_t pins;
 	bool in_window;
@@ -75,11 +77,28 @@ void block_unpin(struct block *block);
  */
 struct block *block_copy_rest(const struct block *block, uint32_t offset);
 
+/**
+ * block_make_copy() - make such a copy.
+ * @numbers: its length, at least 1, sequence, position and times
+ * @header: NULL: none
+ *
+ * Return: as block_copy_rest().
+ */
+struct block *block_make_copy(const struct block *numbers, const unsigned char *header,
+			      const unsigned char *data);
+
 /** block_is_copy() - return true for what block_copy_rest() returned: it may be sent by copying only. */
 static inline bool block_is_copy(const struct block *block)
 {
 	return !block->ring;
 }
+
+/**
+ * block_restore_pin() / block_restore_in_window() - let a restored block, see ring_restore(), have a pin or the
+ * window's hold, as it had before. In any order.
+ */
+void block_restore_pin(struct block *block);
+void block_restore_in_window(struct block *block);
 
 /** block_enter_window() / block_leave_window() - the window's own hold; the latter may recycle. */
 void block_enter_window(struct block *block);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum ring_reuse ring_reuse(const struct ring *ring)
 {
@@ -18,6 +19,7 @@ static struct block *hand_out(struct ring *ring, struct block *block)
 {
 	assert(!block->pins && !block->in_window);
 	ring->free_blocks--;
+	block->is_taken = true;
 	block->next = NULL;
 	block->length = 0;
 	return block;
@@ -88,6 +90,7 @@ void ring_put(struct ring *ring, struct block *block)
 	assert(!block->pins && !block->in_window);
 	assert(ring->free_blocks < ring->blocks);
 	poison_header(block);
+	block->is_taken = false;
 	ring->type->give_back(ring, block);
 	ring->free_blocks++;
 	ring_notify_if_due(ring);
@@ -169,9 +172,19 @@ const char *ring_memory_text(const struct ring *ring)
 	return ring->text;
 }
 
+/* Return the number of restored blocks that no one owns: none, unless restoring has failed. */
+static uint32_t ring_unclaimed(const struct ring *ring)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < ring->blocks; i++)
+		count += ring->block[i].is_unclaimed;
+	return count;
+}
+
 void ring_destroy(struct ring *ring)
 {
-	assert(ring->free_blocks == ring->blocks);
+	assert(ring->free_blocks + ring_unclaimed(ring) == ring->blocks);
 	ring->type->destroy(ring);
 }
 
@@ -182,12 +195,21 @@ static size_t header_bytes(const struct ring *ring)
 	return (size_t)ring->blocks * FRAME_HEADER_BYTES;
 }
 
-/* Map the headers. After a fork() the next write would go to another page than the one that is being sent. */
+static bool ring_create_headers(struct ring *ring)
+{
+	ring->headers_fd = memfd_create("headers", MFD_CLOEXEC);
+	return ring->headers_fd >= 0 && !ftruncate(ring->headers_fd, (off_t)header_bytes(ring));
+}
+
+/* Map the headers. A child process does not use them. */
 static bool ring_map_headers(struct ring *ring)
 {
-	void *headers = mmap(NULL, header_bytes(ring), PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *headers;
 
+	if (!ring->is_restored && !ring_create_headers(ring))
+		return false;
+	headers = mmap(NULL, header_bytes(ring), PROT_READ | PROT_WRITE, MAP_SHARED,
+		       ring->headers_fd, 0);
 	if (headers == MAP_FAILED)
 		return false;
 	(void)madvise(headers, header_bytes(ring), MADV_DONTFORK);
@@ -196,13 +218,14 @@ static bool ring_map_headers(struct ring *ring)
 }
 
 bool ring_set_up(struct ring *ring, const struct ring_type *type, size_t block_size,
-		 uint32_t blocks)
+		 uint32_t blocks, int headers_fd)
 {
+	ring->headers_fd = headers_fd;
+	ring->is_restored = headers_fd >= 0;
 	ring->blocks = blocks;
 	ring->block = calloc(blocks, sizeof(*ring->block));
 	if (!ring->block || !ring_map_headers(ring)) {
-		free(ring->block);
-		ring->block = NULL;
+		ring_tear_down(ring);
 		return false;
 	}
 	TAILQ_INIT(&ring->free_list);
@@ -222,7 +245,8 @@ void ring_place_some(struct ring *ring, unsigned char *memory, size_t stride, ui
 		ring->block[i].data = memory + i * stride;
 		ring->block[i].header = ring->headers + (size_t)i * FRAME_HEADER_BYTES;
 		/* Written here, so that its page is present. */
-		memset(ring->block[i].header, 0, FRAME_HEADER_BYTES);
+		if (!ring->is_restored)
+			memset(ring->block[i].header, 0, FRAME_HEADER_BYTES);
 	}
 }
 
@@ -241,7 +265,10 @@ void ring_tear_down(struct ring *ring)
 {
 	if (ring->headers)
 		munmap(ring->headers, header_bytes(ring));
+	if (ring->headers_fd >= 0)
+		close(ring->headers_fd);
 	free(ring->block);
+	ring->headers_fd = -1;
 	ring->headers = NULL;
 	ring->block = NULL;
 }

@@ -12,7 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct event_base;
 struct ring;
+struct state;
+struct stream_settings;
 
 /**
  * ring_take() - return a free block, empty, which the caller owns; NULL when there is none. Only for
@@ -95,7 +98,48 @@ struct ring_kernel_report {
 /** ring_ask_kernel() - fill @report. Return: false if there is no device, or it is gone. */
 bool ring_ask_kernel(const struct ring *ring, struct ring_kernel_report *report);
 
-/** ring_destroy() - free the ring. Every block must be free. */
+/* ---- handover to a successor: another process, or this one after exec() ---- */
+
+/**
+ * ring_save() - save the ring as the object "ring", with the descriptors of its memory. The content of the blocks
+ * stays where it is. Blocks of a device that were returned are written to it first. A ring in anonymous memory is a
+ * failure.
+ */
+void ring_save(struct ring *ring, struct state *state);
+
+/**
+ * ring_restore() - map the ring of the object "ring" again. Each block that was not free is taken, with its content,
+ * numbers and header; no one owns it yet.
+ * @settings: those that the ring was made with; must outlive a ring of a device
+ *
+ * Return: NULL if the state has failed.
+ */
+struct ring *ring_restore(struct event_base *base, const struct stream_settings *settings,
+			  struct state *state);
+
+/** ring_transfer_block() - save a block of the ring, or NULL, by its index; restoring, it must not be free. */
+void ring_transfer_block(struct ring *ring, struct state *state, const char *name,
+			 struct block **block);
+
+/** ring_find_taken() - return the block @index if it exists and is not free, otherwise NULL. */
+struct block *ring_find_taken(struct ring *ring, uint64_t index);
+
+/**
+ * ring_claim() - own a restored block as after ring_take().
+ *
+ * Return: false if the window, a pin or an earlier call has it.
+ */
+bool ring_claim(struct ring *ring, struct block *block);
+
+/**
+ * ring_check_restored() - let the state fail unless each block that is not free has an owner: the window, a pin, or
+ * the caller of ring_claim().
+ *
+ * Return: true if the state has not failed.
+ */
+bool ring_check_restored(struct ring *ring, struct state *state);
+
+/** ring_destroy() - free the ring. Every block must be free, or restored and without an owner. */
 void ring_destroy(struct ring *ring);
 
 #endif

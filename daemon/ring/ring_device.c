@@ -2,6 +2,7 @@
 #include "ring/ring_device.h"
 
 #include "lib/log.h"
+#include "lib/state.h"
 #include "lib/units.h"
 #include "ring/ring_type.h"
 
@@ -38,6 +39,7 @@ struct device_ring {
 	int fd;
 	unsigned char *memory;
 	size_t mapped;
+	size_t stride; /* bytes from a block to the next one in `memory` */
 	bool running;
 	bool gone;	      /* the device: returned blocks are not written any more */
 	unsigned char *place; /* enum place of each block */
@@ -287,7 +289,8 @@ static bool map_blocks(struct device_ring *device, const struct dmacast_setup *s
 		return refuse(wrong, "cannot be mapped: %s", strerror(errno));
 	device->memory = memory;
 	device->mapped = (size_t)setup->map_size;
-	ring_place_blocks(&device->ring, memory, (size_t)setup->stride);
+	device->stride = (size_t)setup->stride;
+	ring_place_blocks(&device->ring, memory, device->stride);
 	return true;
 }
 
@@ -346,6 +349,30 @@ static bool device_ask(const struct ring *ring, struct ring_kernel_report *repor
 	return true;
 }
 
+static void device_save(struct ring *ring, struct state *state)
+{
+	struct device_ring *device = device_of(ring);
+
+	write_returned(device);
+	if (device->gone)
+		state_fail(state, "device %s is gone: only this process can still read its blocks",
+			   device->settings->device);
+	else if (device->returned_count)
+		state_fail(state, "device %s does not take blocks back", device->settings->device);
+	state_descriptor(state, "fd", &device->fd);
+	state_size(state, "mapped", &device->mapped);
+	state_size(state, "stride", &device->stride);
+	state_bool(state, "running", &device->running);
+}
+
+static void device_restored(struct ring *ring)
+{
+	struct device_ring *device = device_of(ring);
+
+	for (uint32_t i = 0; i < ring->blocks; i++)
+		device->place[i] = ring->block[i].is_taken ? LENT : WITH_KERNEL;
+}
+
 static void device_destroy(struct ring *ring)
 {
 	struct device_ring *device = device_of(ring);
@@ -362,18 +389,25 @@ static void device_destroy(struct ring *ring)
 }
 
 static const struct ring_type device_type = {
+	.kind = RING_KIND_DEVICE,
+	.save = device_save,
+	.restored = device_restored,
 	.give_back = device_give_back,
 	.ask_kernel = device_ask,
 	.destroy = device_destroy,
 };
 
-static struct device_ring *allocate(struct event_base *base, const struct stream_settings *settings)
+/* @headers_fd: as in ring_set_up() */
+static struct device_ring *allocate(struct event_base *base, const struct stream_settings *settings,
+				    size_t block_size, uint32_t blocks, int headers_fd)
 {
 	struct device_ring *device = calloc(1, sizeof(*device));
-	uint32_t blocks = (uint32_t)stream_settings_blocks(settings);
 
-	if (!device)
+	if (!device) {
+		if (headers_fd >= 0)
+			close(headers_fd);
 		return NULL;
+	}
 	device->fd = -1;
 	device->settings = settings;
 	device->return_at =
@@ -384,7 +418,7 @@ static struct device_ring *allocate(struct event_base *base, const struct stream
 	snprintf(device->ring.text, sizeof(device->ring.text), "kernel ring, overrun = %s%s",
 		 settings->overrun == OVERRUN_STALL ? "stall" : "drop-oldest",
 		 settings->contiguous ? ", contiguous" : "");
-	if (ring_set_up(&device->ring, &device_type, (size_t)settings->block_size, blocks) &&
+	if (ring_set_up(&device->ring, &device_type, block_size, blocks, headers_fd) &&
 	    device->place && device->returned)
 		return device;
 	device_destroy(&device->ring);
@@ -394,13 +428,50 @@ static struct device_ring *allocate(struct event_base *base, const struct stream
 struct ring *ring_device_open(struct event_base *base, const struct stream_settings *settings,
 			      char wrong[RING_DEVICE_WRONG])
 {
-	struct device_ring *device = allocate(base, settings);
+	uint32_t blocks = (uint32_t)stream_settings_blocks(settings);
+	struct device_ring *device =
+		allocate(base, settings, (size_t)settings->block_size, blocks, -1);
 
 	if (!device) {
 		refuse(wrong, "no memory for the ring; lower ring-size");
 		return NULL;
 	}
 	if (open_node(device, wrong) && check_info(device, wrong) && set_up_blocks(device, wrong))
+		return &device->ring;
+	device_destroy(&device->ring);
+	return NULL;
+}
+
+/* Map the blocks again. Those that are lent stay so: they belong to the open node, not to a process. */
+static void device_restore_blocks(struct device_ring *device, struct state *state)
+{
+	struct dmacast_setup setup = { 0 };
+	char wrong[RING_DEVICE_WRONG];
+	size_t mapped = 0;
+
+	state_descriptor(state, "fd", &device->fd);
+	state_size(state, "mapped", &mapped);
+	state_size(state, "stride", &device->stride);
+	state_bool(state, "running", &device->running);
+	setup.map_size = mapped;
+	setup.stride = device->stride;
+	if (!state_failed(state) &&
+	    !(check_info(device, wrong) && map_blocks(device, &setup, wrong)))
+		state_fail(state, "device %s: %s", device->settings->device, wrong);
+}
+
+struct ring *ring_device_restore(struct event_base *base, const struct stream_settings *settings,
+				 struct state *state, const struct ring_restored *restored)
+{
+	struct device_ring *device = allocate(base, settings, restored->block_size,
+					      restored->blocks, restored->headers_fd);
+
+	if (!device) {
+		state_fail(state, "no memory for the ring");
+		return NULL;
+	}
+	device_restore_blocks(device, state);
+	if (!state_failed(state))
 		return &device->ring;
 	device_destroy(&device->ring);
 	return NULL;

@@ -35,6 +35,13 @@ struct event_base;
 struct ring *ring_device_open(struct event_base *base, const struct stream_settings *settings,
 			      char wrong[RING_DEVICE_WRONG]);
 
+struct state;
+struct ring_restored;
+
+/** ring_device_restore() - map the open device that a predecessor saved; see ring_restore(). */
+struct ring *ring_device_restore(struct event_base *base, const struct stream_settings *settings,
+				 struct state *state, const struct ring_restored *restored);
+
 /** ring_device_fd() - return the descriptor that becomes readable when a block is filled or the device is gone. */
 int ring_device_fd(const struct ring *ring);
 

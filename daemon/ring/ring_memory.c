@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The memory is a memfd, which could be handed to another process, unless it can have transparent
- * huge pages: most systems give those to anonymous memory only (shmem_enabled is "never"), and with
- * them zero-copy takes up to a fifth less CPU time (bench/RESULTS.md). No other process gets it yet.
+ * The memory is a memfd, which a successor maps again: ring_save() hands it over. With huge pages zero-copy takes up
+ * to a fifth less CPU time (bench/RESULTS.md). Most systems give transparent ones to anonymous memory only
+ * (shmem_enabled is "never"), but Linux 6.1 and later makes them of shared memory on demand (MADV_COLLAPSE). Anonymous
+ * memory, which no successor can have, is only for kernels that do not.
  *
- *     reserved huge pages ─ none free ─▶ transparent ones ─ none given ─▶ small pages
- *     (memfd)                            (anonymous)                      (memfd)
+ *     reserved huge pages ─ none free ─▶ transparent ones ─▶ transparent ones ─▶ small pages
+ *     (memfd)                            (memfd)             (anonymous)         (memfd)
  *
  * The kernel clears each page, and gigabytes take seconds. A ring is made, and given back, in slices.
  */
@@ -15,6 +16,7 @@
 #include "lib/log.h"
 #include "lib/memory_limit.h"
 #include "lib/read_proc_integer.h"
+#include "lib/state.h"
 #include "lib/units.h"
 #include "ring/ring_type.h"
 
@@ -29,6 +31,10 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 /* What a ring takes besides its bytes, such as page tables: a 128th, and bytes for all else that may come. */
 #define OVERHEAD_DIVISOR 128
@@ -45,12 +51,16 @@
 #define RELEASE_AT_ONCE ((size_t)16 << 20)
 #define RELEASE_SLICE ((size_t)2 << 20)
 
+#define SHMEM_ENABLED "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+
 struct memory_ring {
 	struct ring ring;
 	unsigned char *memory;
 	size_t size;   /* of `memory` in bytes */
 	void *mapping; /* it and what is around it */
 	size_t mapped;
+	int fd;		      /* of the memfd; -1: `memory` is anonymous */
+	bool is_transparent;  /* has transparent huge pages */
 	size_t page;	      /* bytes of a page of `memory`, or of what is populated at a time */
 	int release_advice;   /* of madvise(), to give back a part of `memory` */
 	struct event release; /* next slice that is given back */
@@ -63,7 +73,8 @@ static LIST_HEAD(, memory_ring) released = LIST_HEAD_INITIALIZER(released);
 
 enum maker_stage {
 	MAKER_RESERVED,
-	MAKER_TRANSPARENT,
+	MAKER_SHARED,	 /* transparent huge pages in a memfd */
+	MAKER_ANONYMOUS, /* transparent huge pages in anonymous memory */
 	MAKER_SMALL,
 	MAKER_BLOCKS, /* the memory is complete */
 	MAKER_READY,
@@ -75,7 +86,6 @@ struct ring_maker {
 	char *name; /* of the stream */
 	enum huge_pages huge_pages;
 	enum maker_stage stage;
-	int fd;		    /* of the memory until it is complete; -1: anonymous */
 	size_t populated;   /* bytes */
 	size_t checked;	    /* value of `populated` at the last check */
 	size_t transparent; /* bytes in transparent huge pages */
@@ -88,6 +98,8 @@ static void memory_unmap(struct memory_ring *ring)
 {
 	if (ring->mapping)
 		munmap(ring->mapping, ring->mapped);
+	if (ring->fd >= 0)
+		close(ring->fd);
 	free(ring);
 }
 
@@ -136,6 +148,8 @@ void ring_memory_forget(const struct event_base *base)
 			continue;
 		event_del(&ring->release);
 		LIST_REMOVE(ring, entry);
+		if (ring->fd >= 0)
+			close(ring->fd);
 		free(ring);
 	}
 }
@@ -154,7 +168,32 @@ static void memory_destroy(struct ring *ring)
 	memory_release((struct memory_ring *)ring);
 }
 
+static void memory_save(struct ring *ring, struct state *state)
+{
+	struct memory_ring *memory = (struct memory_ring *)ring;
+
+	if (memory->fd < 0)
+		state_fail(state,
+			   "the ring is in anonymous memory, which no other process can map; "
+			   "write advise to " SHMEM_ENABLED " or use huge-pages = never");
+	state_descriptor(state, "fd", &memory->fd);
+	state_size(state, "size", &memory->size);
+	state_size(state, "page", &memory->page);
+	state_bool(state, "is_transparent", &memory->is_transparent);
+}
+
+/* The list of free blocks is in the order of their memory, as at first. */
+static void memory_restored(struct ring *ring)
+{
+	for (uint32_t i = ring->blocks; i-- > 0;)
+		if (!ring->block[i].is_taken)
+			ring_list_free(ring, &ring->block[i]);
+}
+
 static const struct ring_type memory_type = {
+	.kind = RING_KIND_MEMORY,
+	.save = memory_save,
+	.restored = memory_restored,
 	.give_back = memory_give_back,
 	.destroy = memory_destroy,
 };
@@ -201,6 +240,20 @@ static size_t transparent_huge_size(void)
 	return size > 0 ? (size_t)size : 0;
 }
 
+/* Return true if the administrator wants no transparent huge pages. */
+static bool transparent_is_off(void)
+{
+	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	char text[128] = "";
+
+	if (file) {
+		if (!fgets(text, sizeof(text), file))
+			*text = '\0';
+		fclose(file);
+	}
+	return strstr(text, "[never]");
+}
+
 /*
  * Return true if there is memory for a ring of @bytes, of which it has @populated. Populating more than
  * there is would not fail: neither MADV_POPULATE_WRITE nor fallocate() returns, since the OOM killer ends
@@ -241,37 +294,56 @@ static void maker_unmap(struct ring_maker *maker)
 	struct memory_ring *ring = maker->ring;
 	int saved_errno = errno;
 
-	if (maker->fd >= 0)
-		close(maker->fd);
-	maker->fd = -1;
+	if (ring->fd >= 0)
+		close(ring->fd);
+	ring->fd = -1;
 	if (ring->mapping)
 		munmap(ring->mapping, ring->mapped);
 	ring->mapping = NULL;
 	ring->size = 0;
+	ring->is_transparent = false;
 	maker->populated = maker->checked = maker->transparent = 0;
 	errno = saved_errno;
+}
+
+/*
+ * Map @size bytes at a multiple of ring->page, which huge pages need. The rest of the mapping, around them, has no access,
+ * and keeps the mappings of two rings apart. Return: false with errno set.
+ */
+static bool memory_map(struct memory_ring *ring, size_t size)
+{
+	int flags = ring->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	size_t mapped = size + ring->page;
+	unsigned char *mapping;
+
+	errno = ENOMEM;
+	if (mapped < size)
+		return false;
+	mapping = mmap(NULL, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mapping == MAP_FAILED)
+		return false;
+	ring->mapping = mapping;
+	ring->mapped = mapped;
+	ring->memory = mapping + (round_up((uintptr_t)mapping, ring->page) - (uintptr_t)mapping);
+	ring->size = size;
+	ring->release_advice = ring->fd < 0 ? MADV_DONTNEED : MADV_REMOVE;
+	if (mmap(ring->memory, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, ring->fd, 0) ==
+	    MAP_FAILED)
+		return false;
+	/* Otherwise ordinary pages, whatever the system prefers. Fails where it has no huge pages, or for reserved ones. */
+	(void)madvise(ring->memory, size, ring->is_transparent ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	/* A child process that is made by fork() needs no ring, and must not make its pages copy-on-write. */
+	return !madvise(ring->memory, size, MADV_DONTFORK);
 }
 
 /* Map a memfd of @size bytes. @page: bytes of a slice. Return: false with errno set. */
 static bool map_memfd(struct ring_maker *maker, size_t size, size_t page, unsigned int flags)
 {
 	struct memory_ring *ring = maker->ring;
-	void *memory;
 
-	maker->fd = memfd_create(maker->name, MFD_CLOEXEC | flags);
-	if (maker->fd < 0 || ftruncate(maker->fd, (off_t)size))
-		return false;
-	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, maker->fd, 0);
-	if (memory == MAP_FAILED)
-		return false;
-	/* Ordinary pages, whatever the system does for shared memory. Fails where it has no huge pages. */
-	if (!(flags & MFD_HUGETLB))
-		(void)madvise(memory, size, MADV_NOHUGEPAGE);
-	ring->memory = ring->mapping = memory;
-	ring->mapped = ring->size = size;
 	ring->page = page;
-	ring->release_advice = MADV_REMOVE;
-	return true;
+	ring->fd = memfd_create(maker->name, MFD_CLOEXEC | flags);
+	return ring->fd >= 0 && !ftruncate(ring->fd, (off_t)size) && memory_map(ring, size);
 }
 
 static bool map_reserved(struct ring_maker *maker, size_t size)
@@ -290,29 +362,19 @@ static bool map_reserved(struct ring_maker *maker, size_t size)
 	return true;
 }
 
-/*
- * Transparent huge pages want an address that is a multiple of theirs. What is left of the mapping
- * behind the ring stays there without access, and keeps the mappings of two rings apart.
- */
 static bool map_transparent(struct ring_maker *maker, size_t size)
 {
-	size_t huge = transparent_huge_size(), mapped = size + huge;
 	struct memory_ring *ring = maker->ring;
-	unsigned char *mapping;
+	size_t huge = transparent_huge_size();
 
-	if (!huge || size < huge || mapped < size)
+	/* MADV_COLLAPSE would not ask. */
+	if (!huge || size < huge || transparent_is_off())
 		return false;
-	mapping = mmap(NULL, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (mapping == MAP_FAILED)
-		return false;
-	ring->mapping = mapping;
-	ring->mapped = mapped;
-	ring->memory = mapping + (round_up((uintptr_t)mapping, huge) - (uintptr_t)mapping);
-	ring->size = size;
+	ring->is_transparent = true;
 	ring->page = huge;
-	ring->release_advice = MADV_DONTNEED;
-	return !mprotect(ring->memory, size, PROT_READ | PROT_WRITE) &&
-	       !madvise(ring->memory, size, MADV_HUGEPAGE);
+	if (maker->stage == MAKER_SHARED)
+		return map_memfd(maker, size, huge, 0);
+	return memory_map(ring, size);
 }
 
 static bool map_small(struct ring_maker *maker, size_t size)
@@ -336,13 +398,10 @@ static bool maker_map(struct ring_maker *maker)
 		return false;
 	if (maker->stage == MAKER_RESERVED)
 		mapped = maker->huge_pages != HUGE_PAGES_NEVER && map_reserved(maker, size);
-	else if (maker->stage == MAKER_TRANSPARENT)
+	else if (maker->stage == MAKER_SHARED || maker->stage == MAKER_ANONYMOUS)
 		mapped = maker->huge_pages == HUGE_PAGES_AUTO && map_transparent(maker, size);
 	else
 		mapped = map_small(maker, size);
-	/* A child process that is made by fork() needs no ring, and must not make its pages copy-on-write. */
-	if (mapped)
-		mapped = !madvise(maker->ring->memory, maker->ring->size, MADV_DONTFORK);
 	if (!mapped)
 		maker_unmap(maker);
 	return mapped;
@@ -393,11 +452,24 @@ static bool maker_populate(const struct ring_maker *maker, size_t size)
 	if (errno != EINVAL)
 		return false;
 	/* Linux before 5.14 */
-	if (maker->fd >= 0)
-		return fallocate(maker->fd, 0, (off_t)maker->populated, (off_t)size) == 0;
+	if (maker->ring->fd >= 0)
+		return fallocate(maker->ring->fd, 0, (off_t)maker->populated, (off_t)size) == 0;
 	for (size_t at = 0; at < size; at += page)
 		*(volatile unsigned char *)(memory + at) = 0;
 	return true;
+}
+
+/*
+ * Make a slice of shared memory one huge page, which adds what is missing to the pages that are present: there must be
+ * one, and it costs least if there are no more. Return: false if the kernel cannot.
+ */
+static bool maker_collapse(const struct ring_maker *maker, size_t size)
+{
+	unsigned char *memory = maker->ring->memory + maker->populated;
+
+	return size == maker->ring->page &&
+	       !madvise(memory, (size_t)sysconf(_SC_PAGESIZE), MADV_POPULATE_WRITE) &&
+	       !madvise(memory, size, MADV_COLLAPSE);
 }
 
 /* Return the number of pages that this process got until now. */
@@ -414,14 +486,18 @@ static void maker_complete_memory(struct ring_maker *maker)
 {
 	char text[UNITS_TEXT], share[UNITS_TEXT];
 
-	if (maker->stage == MAKER_TRANSPARENT)
+	if (maker->ring->is_transparent)
 		snprintf(maker->ring->ring.text, sizeof(maker->ring->ring.text),
-			 "anonymous, %s pages, %s of it in transparent huge pages",
+			 "%s, %s pages, %s of it in transparent huge pages",
+			 maker->stage == MAKER_SHARED ? "memfd" : "anonymous",
 			 units_format_about((uint64_t)sysconf(_SC_PAGESIZE), text),
 			 units_format_about(maker->transparent, share));
-	if (maker->fd >= 0)
-		close(maker->fd);
-	maker->fd = -1;
+	if (maker->stage == MAKER_ANONYMOUS)
+		log_warning(
+			"stream %s: the kernel makes no huge pages of shared memory, so a restart "
+			"cannot keep the ring and its clients; write advise to " SHMEM_ENABLED
+			" or use huge-pages = never",
+			maker->name);
 	maker->blocks = maker->ring->ring.blocks;
 	maker->stage = MAKER_BLOCKS;
 }
@@ -439,18 +515,20 @@ static enum ring_progress maker_step_memory(struct ring_maker *maker)
 {
 	size_t size = maker->ring->size - maker->populated;
 	long faults = page_faults();
+	bool collapsed;
 
 	if (!maker_check_memory(maker))
 		return maker_fail(maker);
 	if (size > maker->ring->page)
 		size = maker->ring->page;
+	collapsed = maker->stage == MAKER_SHARED && maker_collapse(maker, size);
 	if (!maker_populate(maker, size))
 		return maker_fall_back(maker);
 	/* A huge page is one fault, or else each of the small ones is. */
-	if (maker->stage == MAKER_TRANSPARENT && page_faults() - faults <= 1)
+	if (maker->ring->is_transparent && (collapsed || page_faults() - faults <= 1))
 		maker->transparent += size;
 	/* If the first one is not huge, none is; others may be small when the memory is in pieces. */
-	if (maker->stage == MAKER_TRANSPARENT && !maker->transparent)
+	if (maker->ring->is_transparent && !maker->transparent)
 		return maker_fall_back(maker);
 	maker->populated += size;
 	if (maker->populated == maker->ring->size)
@@ -491,8 +569,6 @@ enum ring_progress ring_maker_step(struct ring_maker *maker)
 
 static void maker_free(struct ring_maker *maker)
 {
-	if (maker->fd >= 0)
-		close(maker->fd);
 	free(maker->name);
 	free(maker);
 }
@@ -504,7 +580,7 @@ struct ring_maker *ring_maker_start(struct event_base *base, const char *name, s
 	struct memory_ring *ring = calloc(1, sizeof(*ring));
 
 	if (!maker || !ring || !(maker->name = strdup(name)) ||
-	    !ring_set_up(&ring->ring, &memory_type, block_size, blocks)) {
+	    !ring_set_up(&ring->ring, &memory_type, block_size, blocks, -1)) {
 		log_error("stream %s: no memory for the ring; lower ring-size", name);
 		if (maker)
 			free(maker->name);
@@ -515,7 +591,7 @@ struct ring_maker *ring_maker_start(struct event_base *base, const char *name, s
 	ring->base = base;
 	maker->ring = ring;
 	maker->huge_pages = huge_pages;
-	maker->fd = -1;
+	ring->fd = -1;
 	return maker;
 }
 
@@ -546,5 +622,58 @@ struct ring *ring_memory_create(const char *name, size_t block_size, uint32_t bl
 	if (progress == RING_READY)
 		return ring_maker_take(maker);
 	ring_maker_cancel(maker);
+	return NULL;
+}
+
+/* ---- handover ---- */
+
+/* Return false after a failure of the state. */
+static bool memory_check_restored(const struct memory_ring *ring, struct state *state, size_t size)
+{
+	uint64_t bytes = (uint64_t)ring->ring.block_size * ring->ring.blocks;
+
+	if (size < bytes || size > SIZE_MAX / 2)
+		state_fail(state, "size: %zu bytes for %" PRIu64, size, bytes);
+	if (!ring->page || (ring->page & (ring->page - 1)) || ring->page > SIZE_MAX / 4)
+		state_fail(state, "page: %zu bytes; expected a power of two", ring->page);
+	return !state_failed(state) && ring_file_has(state, ring->fd, size);
+}
+
+/* The pages stay as they are: huge ones are mapped as such when they are accessed. */
+static void memory_restore(struct memory_ring *ring, struct state *state)
+{
+	size_t size = 0;
+
+	state_descriptor(state, "fd", &ring->fd);
+	state_size(state, "size", &size);
+	state_size(state, "page", &ring->page);
+	state_bool(state, "is_transparent", &ring->is_transparent);
+	if (!memory_check_restored(ring, state, size))
+		return;
+	if (!memory_map(ring, size))
+		state_fail(state, "the ring cannot be mapped: %s", strerror(errno));
+	else
+		ring_place_blocks(&ring->ring, ring->memory, ring->ring.block_size);
+}
+
+struct ring *ring_memory_restore(struct event_base *base, struct state *state,
+				 const struct ring_restored *restored)
+{
+	struct memory_ring *ring = calloc(1, sizeof(*ring));
+
+	if (!ring || !ring_set_up(&ring->ring, &memory_type, restored->block_size, restored->blocks,
+				  restored->headers_fd)) {
+		state_fail(state, "no memory for the ring");
+		if (!ring && restored->headers_fd >= 0)
+			close(restored->headers_fd);
+		free(ring);
+		return NULL;
+	}
+	ring->fd = -1;
+	ring->base = base;
+	memory_restore(ring, state);
+	if (!state_failed(state))
+		return &ring->ring;
+	memory_release(ring);
 	return NULL;
 }

@@ -47,6 +47,13 @@ void ring_maker_cancel(struct ring_maker *maker);
 struct ring *ring_memory_create(const char *name, size_t block_size, uint32_t blocks,
 				enum huge_pages huge_pages);
 
+struct state;
+struct ring_restored;
+
+/** ring_memory_restore() - map the memory that a predecessor saved; see ring_restore(). */
+struct ring *ring_memory_restore(struct event_base *base, struct state *state,
+				 const struct ring_restored *restored);
+
 /**
  * ring_memory_forget() - stop giving back memory of @base, which is freed next. The memory stays until the
  * process ends.

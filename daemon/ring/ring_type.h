@@ -10,11 +10,18 @@
 /* With DMACAST_POISON, what a block and its header are filled with when it comes back. */
 #define RING_POISON_BYTE 0xdb
 
+enum ring_kind { RING_KIND_MEMORY, RING_KIND_DEVICE, RING_KINDS };
+
 struct ring_type {
+	enum ring_kind kind;
 	/* The block is free now: make it available for filling again. */
 	void (*give_back)(struct ring *ring, struct block *block);
 	/* See ring_ask_kernel(); NULL: there is no kernel side. */
 	bool (*ask_kernel)(const struct ring *ring, struct ring_kernel_report *report);
+	/* Save what ring_save() does not: where the memory is. */
+	void (*save)(struct ring *ring, struct state *state);
+	/* The blocks are restored: those that are not taken are free. */
+	void (*restored)(struct ring *ring);
 	/* Free the memory, and what embeds @ring. */
 	void (*destroy)(struct ring *ring);
 };
@@ -32,6 +39,8 @@ struct ring {
 	uint32_t pinned_only_blocks; /* those outside of the window */
 	struct block *block;	     /* all of them, by index */
 	unsigned char *headers;	     /* those of the blocks, by index; NULL: not mapped */
+	int headers_fd;		     /* the memfd that they are in; -1: none */
+	bool is_restored;	     /* the headers have content */
 	struct block_list free_list; /* those that ring_take() gives out, the newest first */
 	uint32_t following;	     /* index of the block behind the one given out last */
 	/* Of the source that found no free block and waits for one: */
@@ -46,11 +55,12 @@ struct ring {
 /**
  * ring_set_up() - allocate the blocks and map their headers, all free; the list of free ones stays empty.
  * @ring: all zero
+ * @headers_fd: taken over, also on failure: what ring_restore() found; -1: create new ones
  *
  * Return: false without memory.
  */
 bool ring_set_up(struct ring *ring, const struct ring_type *type, size_t block_size,
-		 uint32_t blocks);
+		 uint32_t blocks, int headers_fd);
 
 /** ring_place_some() - set up @count blocks from the index @first on, as ring_place_blocks() does. */
 void ring_place_some(struct ring *ring, unsigned char *memory, size_t stride, uint32_t first,
@@ -64,6 +74,19 @@ void ring_list_free(struct ring *ring, struct block *block);
 
 /** ring_take_block() - take the block @index, which must be free. */
 struct block *ring_take_block(struct ring *ring, uint32_t index);
+
+/* What ring_restore() found, for the kind of the ring. */
+struct ring_restored {
+	size_t block_size;
+	uint32_t blocks;
+	int headers_fd; /* taken over by ring_set_up() */
+};
+
+/**
+ * ring_file_has() - return true if the file has at least @bytes, so that its mapping can be accessed; otherwise the
+ * state fails.
+ */
+bool ring_file_has(struct state *state, int fd, uint64_t bytes);
 
 /** ring_tear_down() - free what ring_set_up() made. */
 void ring_tear_down(struct ring *ring);

@@ -68,6 +68,33 @@ void completions_add(struct completions *completions, struct block *first, uint3
 		block_pin(block);
 }
 
+static bool are_linked(const struct block *block, uint32_t blocks)
+{
+	for (; block && blocks > 1; blocks--)
+		block = block->next;
+	return block;
+}
+
+bool completions_restore(struct completions *completions, struct block *first, uint32_t blocks,
+			 uint32_t whole_blocks)
+{
+	struct block *block = first;
+
+	if (first && (!blocks || whole_blocks > blocks || !are_linked(first, blocks)))
+		return false;
+	if (!completions_reserve(completions))
+		return false;
+	*send_record_of(completions, completions->next++) = (struct send_record){
+		.first = first,
+		.blocks = blocks,
+		.whole_blocks = whole_blocks,
+	};
+	completions->outstanding += first != NULL;
+	for (uint32_t i = 0; first && i < blocks; i++, block = block->next)
+		block_restore_pin(block);
+	return true;
+}
+
 /* Sends are in order, so only neighbours share a block: the last of one is the first of the next. */
 uint32_t completions_blocks(const struct completions *completions)
 {
@@ -143,4 +170,12 @@ uint64_t completions_complete(struct completions *completions, uint32_t low, uin
 	}
 	completions_trim(completions);
 	return reported - released;
+}
+
+void completions_drop(struct completions *completions)
+{
+	for (uint32_t i = 0; i < send_record_count(completions); i++)
+		send_record_release(completions,
+				    send_record_of(completions, completions->oldest + i), NULL, 0);
+	completions_trim(completions);
 }

@@ -60,6 +60,18 @@ bool completions_reserve(struct completions *completions);
 void completions_add(struct completions *completions, struct block *first, uint32_t blocks,
 		     uint32_t whole_blocks);
 
+/**
+ * completions_restore() - record the next send as completions_add() did in the predecessor, and pin its blocks again.
+ * @first: NULL: it is complete
+ *
+ * Return: false if its blocks are not linked, or without memory; then nothing has changed.
+ */
+bool completions_restore(struct completions *completions, struct block *first, uint32_t blocks,
+			 uint32_t whole_blocks);
+
+/** completions_drop() - unpin all blocks without a completion: their memory is not written again. */
+void completions_drop(struct completions *completions);
+
 /** completions_blocks() - count the different blocks that the outstanding sends pin. Visits each. */
 uint32_t completions_blocks(const struct completions *completions);
 

@@ -325,6 +325,13 @@ void zerocopy_reset(struct zerocopy *zerocopy)
 	(void)connect(zerocopy->fd, &nowhere, sizeof(nowhere));
 }
 
+void zerocopy_abandon(struct zerocopy *zerocopy)
+{
+	zerocopy_reset(zerocopy);
+	completions_drop(&zerocopy->completions);
+	zerocopy_close(zerocopy);
+}
+
 void zerocopy_close(struct zerocopy *zerocopy)
 {
 	if (zerocopy->probe.copy_state != ZEROCOPY_UNKNOWN)

@@ -26,6 +26,9 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct ring;
+struct state;
+
 struct zerocopy {
 	int fd;
 	uint32_t packet;	/* bytes of payload in the largest packet that the kernel makes */
@@ -126,6 +129,31 @@ static inline uint32_t zerocopy_outstanding(const struct zerocopy *zerocopy)
  * Completions follow, mostly at once: call zerocopy_reap() until nothing is outstanding.
  */
 void zerocopy_reset(struct zerocopy *zerocopy);
+
+/**
+ * zerocopy_save() - save the object "zerocopy": the socket, and the sends that are not complete.
+ * @ring: NULL: no send is outstanding
+ */
+void zerocopy_save(struct zerocopy *zerocopy, struct ring *ring, struct state *state);
+
+/**
+ * zerocopy_restore() - restore it instead of zerocopy_open(); its blocks are pinned again. The error queue may have
+ * completions of the predecessor's sends: call zerocopy_reap(). The kernel goes on with the numbers.
+ * @mode, @latency, @copy_state_changed, @argument: as for zerocopy_open(). If the copy state is known it is called
+ *
+ * Return: false if the state has failed; then the connection was reset, and is closed.
+ */
+bool zerocopy_restore(struct zerocopy *zerocopy, struct ring *ring, struct state *state,
+		      enum zerocopy_mode mode, struct latency *latency,
+		      void (*copy_state_changed)(void *argument, enum zerocopy_copy_state before,
+						 enum zerocopy_copy_state now),
+		      void *argument);
+
+/**
+ * zerocopy_abandon() - reset and close a restored connection, and unpin its blocks at once: only if its ring is not
+ * filled again, since the kernel may still send from them.
+ */
+void zerocopy_abandon(struct zerocopy *zerocopy);
 
 /** zerocopy_close() - close the socket. Nothing may be outstanding. */
 void zerocopy_close(struct zerocopy *zerocopy);

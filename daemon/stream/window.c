@@ -1,28 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stream/window.h"
 
+#include "stream/window_internal.h"
+
 #include <assert.h>
 #include <stdlib.h>
-
-struct place {
-	struct block *block;
-	struct cursor_list cursors;
-};
-
-struct window {
-	uint64_t oldest, tail, head; /* sequences */
-	uint64_t bytes;		     /* that entered since window_create() */
-	bool (*keeps)(void *argument, const struct block *oldest); /* NULL: nothing is retained */
-	void *keeps_argument;
-	uint64_t mask;
-	struct place place[]; /* a power of two of them, more than the ring has blocks */
-};
-
-static struct place *place_of(const struct window *window, uint64_t sequence)
-{
-	/* A window is const for its readers, but the lists of its places are not. */
-	return (struct place *)(uintptr_t)&window->place[sequence & window->mask];
-}
 
 struct window *window_create(uint32_t blocks)
 {
@@ -42,7 +24,7 @@ struct window *window_create(uint32_t blocks)
 
 static void window_release(struct window *window)
 {
-	struct place *place = place_of(window, window->oldest);
+	struct place *place = window_place(window, window->oldest);
 
 	window->oldest++;
 	block_leave_window(place->block);
@@ -52,14 +34,14 @@ static void window_release(struct window *window)
 static bool window_keeps_oldest(const struct window *window)
 {
 	return window->keeps &&
-	       window->keeps(window->keeps_argument, place_of(window, window->oldest)->block);
+	       window->keeps(window->keeps_argument, window_place(window, window->oldest)->block);
 }
 
 /* Release the blocks that no cursor needs, unless they are retained. */
 static void window_trim(struct window *window)
 {
 	while (window->tail != window->head &&
-	       TAILQ_EMPTY(&place_of(window, window->tail)->cursors))
+	       TAILQ_EMPTY(&window_place(window, window->tail)->cursors))
 		window->tail++;
 	while (window->oldest != window->tail && !window_keeps_oldest(window))
 		window_release(window);
@@ -85,13 +67,13 @@ void window_destroy(struct window *window)
 	window->keeps = NULL;
 	window_trim(window);
 	assert(window->oldest == window->head);
-	assert(TAILQ_EMPTY(&place_of(window, window->head)->cursors));
+	assert(TAILQ_EMPTY(&window_place(window, window->head)->cursors));
 	free(window);
 }
 
 void window_push(struct window *window, struct block *block)
 {
-	struct place *place = place_of(window, window->head);
+	struct place *place = window_place(window, window->head);
 
 	assert(window->head - window->oldest <= window->mask - 1);
 	block->sequence = window->head;
@@ -100,29 +82,29 @@ void window_push(struct window *window, struct block *block)
 	block_enter_window(block);
 	place->block = block;
 	if (window->oldest != window->head)
-		place_of(window, window->head - 1)->block->next = block;
+		window_place(window, window->head - 1)->block->next = block;
 	window->bytes += block->length;
 	window->head++;
 	window_trim(window);
 }
 
-static void place_cursor(struct window *window, struct cursor *cursor, uint64_t sequence)
+void window_place_cursor(struct window *window, struct cursor *cursor, uint64_t sequence)
 {
 	cursor->sequence = sequence;
 	cursor->offset = 0;
-	TAILQ_INSERT_TAIL(&place_of(window, sequence)->cursors, cursor, entry);
+	TAILQ_INSERT_TAIL(&window_place(window, sequence)->cursors, cursor, entry);
 }
 
 static void lift_cursor(struct window *window, struct cursor *cursor)
 {
-	TAILQ_REMOVE(&place_of(window, cursor->sequence)->cursors, cursor, entry);
+	TAILQ_REMOVE(&window_place(window, cursor->sequence)->cursors, cursor, entry);
 }
 
 void window_join(struct window *window, struct cursor *cursor, uint64_t sequence)
 {
 	assert(sequence - window->oldest <= window->head - window->oldest);
 	cursor->held = NULL;
-	place_cursor(window, cursor, sequence);
+	window_place_cursor(window, cursor, sequence);
 	if (sequence < window->tail)
 		window->tail = sequence;
 }
@@ -151,13 +133,7 @@ struct block *window_block(const struct window *window, const struct cursor *cur
 		return cursor->held;
 	if (cursor->sequence == window->head)
 		return NULL;
-	return place_of(window, cursor->sequence)->block;
-}
-
-/* Bytes of @block that @cursor sends. */
-static uint32_t sent_length(const struct cursor *cursor, const struct block *block)
-{
-	return block_header_bytes(block, cursor->framed) + block->length;
+	return window_place(window, cursor->sequence)->block;
 }
 
 bool window_is_between(const struct cursor *cursor)
@@ -176,7 +152,7 @@ uint32_t window_done(const struct window *window, const struct cursor *cursor)
 static uint64_t position_at(const struct window *window, uint64_t sequence)
 {
 	return sequence == window->head ? window->bytes
-					: place_of(window, sequence)->block->position;
+					: window_place(window, sequence)->block->position;
 }
 
 uint64_t window_position(const struct window *window, const struct cursor *cursor)
@@ -194,7 +170,7 @@ uint32_t window_run(const struct window *window, const struct cursor *cursor, ui
 	if (cursor->held)
 		return 1; /* the block after a held one is not linked to it */
 	while (run < max_blocks && run < available && run_bytes < bytes) {
-		run_bytes += sent_length(cursor, block) - (run ? 0 : cursor->offset);
+		run_bytes += window_sent_length(cursor, block) - (run ? 0 : cursor->offset);
 		block = block->next;
 		run++;
 	}
@@ -206,19 +182,19 @@ void window_advance(struct window *window, struct cursor *cursor, uint64_t bytes
 	uint64_t sequence = cursor->sequence, offset = cursor->offset + bytes;
 
 	if (cursor->held) {
-		assert(offset <= sent_length(cursor, cursor->held));
+		assert(offset <= window_sent_length(cursor, cursor->held));
 		cursor->offset = (uint32_t)offset;
-		if (offset == sent_length(cursor, cursor->held))
+		if (offset == window_sent_length(cursor, cursor->held))
 			finish_held(cursor);
 		return;
 	}
 	while (sequence != window->head &&
-	       offset >= sent_length(cursor, place_of(window, sequence)->block))
-		offset -= sent_length(cursor, place_of(window, sequence++)->block);
+	       offset >= window_sent_length(cursor, window_place(window, sequence)->block))
+		offset -= window_sent_length(cursor, window_place(window, sequence++)->block);
 	assert(sequence != window->head || offset == 0);
 	if (sequence != cursor->sequence) {
 		lift_cursor(window, cursor);
-		place_cursor(window, cursor, sequence);
+		window_place_cursor(window, cursor, sequence);
 		window_trim(window);
 	}
 	cursor->offset = (uint32_t)offset;
@@ -227,7 +203,7 @@ void window_advance(struct window *window, struct cursor *cursor, uint64_t bytes
 /* Let the cursor finish its current block, which is partly done, after it moved. Return: false without memory. */
 static bool hold_current(struct window *window, struct cursor *cursor, bool may_pin)
 {
-	struct block *block = place_of(window, cursor->sequence)->block;
+	struct block *block = window_place(window, cursor->sequence)->block;
 	uint32_t done = window_done(window, cursor);
 
 	if (may_pin) {
@@ -261,7 +237,7 @@ bool window_skip(struct window *window, struct cursor *cursor, bool may_pin,
 	lost->bytes = position_at(window, target) - position_at(window, first);
 	offset = cursor->offset;
 	lift_cursor(window, cursor);
-	place_cursor(window, cursor, target);
+	window_place_cursor(window, cursor, target);
 	cursor->offset = offset;
 	window_trim(window);
 	return true;
@@ -271,19 +247,19 @@ struct cursor *window_slowest(const struct window *window)
 {
 	if (window->tail == window->head)
 		return NULL;
-	return TAILQ_FIRST(&place_of(window, window->tail)->cursors);
+	return TAILQ_FIRST(&window_place(window, window->tail)->cursors);
 }
 
 struct cursor_list *window_at(const struct window *window, uint64_t sequence)
 {
 	assert(sequence - window->tail <= window->head - window->tail);
-	return &place_of(window, sequence)->cursors;
+	return &window_place(window, sequence)->cursors;
 }
 
 struct block *window_block_at(const struct window *window, uint64_t sequence)
 {
 	assert(sequence - window->oldest < window->head - window->oldest);
-	return place_of(window, sequence)->block;
+	return window_place(window, sequence)->block;
 }
 
 uint64_t window_search(const struct window *window, uint64_t from,

@@ -33,6 +33,8 @@ struct cursor {
 
 TAILQ_HEAD(cursor_list, cursor);
 
+struct ring;
+struct state;
 struct window;
 
 /* Whole blocks, one behind the other. */
@@ -144,5 +146,24 @@ uint64_t window_bytes(const struct window *window);
 
 /** window_lag() - return the bytes of data in the window and in a held block that @cursor has not done. */
 uint64_t window_lag(const struct window *window, const struct cursor *cursor);
+
+/**
+ * window_transfer() - save the window as the object "window", or restore an empty one. Its cursors follow, each by
+ * window_transfer_cursor().
+ * @ring: where its blocks are; NULL: it has none
+ *
+ * Restoring, nothing may be pushed and no cursor may move before each cursor is in the window: a block that no cursor
+ * needs leaves.
+ */
+void window_transfer(struct window *window, struct ring *ring, struct state *state);
+
+/**
+ * window_transfer_cursor() - save a cursor as the object "cursor", with the block that it holds or the copy of its
+ * rest; or restore it and add it to the window.
+ *
+ * Restoring, if the state has failed, the cursor is not in the window, and holds nothing.
+ */
+void window_transfer_cursor(struct window *window, struct ring *ring, struct state *state,
+			    struct cursor *cursor);
 
 #endif

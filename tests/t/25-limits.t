@@ -354,7 +354,7 @@ before=$(sed 's/.*\[\(.*\)\].*/\1/' $transparent 2>/dev/null)
 if [ -n "$before" ] && [ "$before" != never ]; then
 	daemon_run "${stream[@]}"
 	matches "transparent huge pages: used and said" "$log" \
-		'anonymous, 4 KiB pages, [0-9]+ MiB of it in transparent huge pages'
+		'(memfd|anonymous), 4 KiB pages, [0-9]+ MiB of it in transparent huge pages'
 	feed_ok "transparent huge pages: every byte" --clients 4 --bytes 32M "127.0.0.1:$port"
 	daemon_stop
 	is "transparent huge pages: exit status" "$status" 0

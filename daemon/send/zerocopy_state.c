@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* A socket with its sends in the state of a handover. */
+#include "lib/state.h"
+#include "ring/ring.h"
+#include "send/zerocopy.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* Bounds what a wrong state can allocate. No socket buffer holds that many sends. */
+#define MAX_SENDS (1U << 22)
+
+/* The records, as one list of numbers for each member. */
+struct send_columns {
+	uint32_t count;
+	uint64_t *first; /* index in the ring; NO_BLOCK: complete */
+	uint64_t *blocks;
+	uint64_t *whole_blocks;
+};
+
+#define NO_BLOCK UINT32_MAX
+
+static void columns_transfer(struct send_columns *columns, struct state *state)
+{
+	state_numbers(state, "first", columns->first, columns->count);
+	state_numbers(state, "blocks", columns->blocks, columns->count);
+	state_numbers(state, "whole_blocks", columns->whole_blocks, columns->count);
+}
+
+static void columns_save(struct send_columns *columns, const struct completions *completions,
+			 struct state *state)
+{
+	for (uint32_t i = 0; i < columns->count; i++) {
+		uint32_t number = completions->oldest + i;
+		const struct send_record *record =
+			&completions->record[number & (completions->capacity - 1)];
+
+		columns->first[i] = record->first ? record->first->index : NO_BLOCK;
+		columns->blocks[i] = record->blocks;
+		columns->whole_blocks[i] = record->whole_blocks;
+	}
+	columns_transfer(columns, state);
+}
+
+static void columns_restore(struct send_columns *columns, struct completions *completions,
+			    struct ring *ring, struct state *state)
+{
+	columns_transfer(columns, state);
+	for (uint32_t i = 0; !state_failed(state) && i < columns->count; i++) {
+		struct block *first = ring_find_taken(ring, columns->first[i]);
+
+		if ((!first && columns->first[i] != NO_BLOCK) || columns->blocks[i] > UINT32_MAX ||
+		    columns->whole_blocks[i] > columns->blocks[i] ||
+		    !completions_restore(completions, first, (uint32_t)columns->blocks[i],
+					 (uint32_t)columns->whole_blocks[i]))
+			state_fail(state,
+				   "send %u: %" PRIu64 " blocks from block %" PRIu64
+				   " are not in use, or there is no memory",
+				   completions->next, columns->blocks[i], columns->first[i]);
+	}
+}
+
+static void completions_transfer(struct completions *completions, struct ring *ring,
+				 struct state *state)
+{
+	struct send_columns columns = { .count = completions->next - completions->oldest };
+	uint64_t *numbers = NULL;
+
+	state_enter(state, "completions");
+	state_u32(state, "oldest", &completions->oldest);
+	state_u32(state, "count", &columns.count);
+	if (columns.count > MAX_SENDS)
+		state_fail(state, "%u sends; expected at most %u", columns.count, MAX_SENDS);
+	if (!state_failed(state))
+		numbers = calloc((size_t)columns.count + 1, 3 * sizeof(*numbers));
+	if (!numbers)
+		state_fail(state, "no memory for %u sends", columns.count);
+	if (!state_is_saving(state))
+		completions->next = completions->oldest;
+	if (numbers) {
+		columns.first = numbers;
+		columns.blocks = numbers + columns.count;
+		columns.whole_blocks = numbers + 2 * (size_t)columns.count;
+		if (state_is_saving(state))
+			columns_save(&columns, completions, state);
+		else
+			columns_restore(&columns, completions, ring, state);
+	}
+	free(numbers);
+	state_leave(state);
+}
+
+static void probe_transfer(struct zerocopy_probe *probe, struct state *state)
+{
+	int copy_state = (int)probe->copy_state;
+
+	state_enter(state, "probe");
+	state_choice(state, "copy_state", &copy_state, ZEROCOPY_UNCOPIED + 1);
+	state_bool(state, "wanted", &probe->wanted);
+	state_u32(state, "copied_in_a_row", &probe->copied_in_a_row);
+	state_u64(state, "pause_left", &probe->pause_left);
+	state_u64(state, "next_pause", &probe->next_pause);
+	state_u32(state, "hold_off", &probe->hold_off);
+	state_leave(state);
+	probe->copy_state = (enum zerocopy_copy_state)copy_state;
+}
+
+static void stats_transfer(struct zerocopy_stats *stats, struct state *state)
+{
+	state_enter(state, "stats");
+	state_u64(state, "zerocopy_sends", &stats->zerocopy_sends);
+	state_u64(state, "copied_sends", &stats->copied_sends);
+	state_u64(state, "completed", &stats->completed);
+	state_u64(state, "completed_copied", &stats->completed_copied);
+	state_u64(state, "no_buffer", &stats->no_buffer);
+	state_u64(state, "foreign_completions", &stats->foreign_completions);
+	state_u64(state, "truncated", &stats->truncated);
+	state_leave(state);
+}
+
+static void zerocopy_transfer(struct zerocopy *zerocopy, struct ring *ring, struct state *state)
+{
+	state_u32(state, "packet", &zerocopy->packet);
+	state_u32(state, "budgets", &zerocopy->budgets);
+	state_u64(state, "accepted_peak", &zerocopy->accepted_peak);
+	state_bool(state, "send_blocked", &zerocopy->send_blocked);
+	state_bool(state, "was_reset", &zerocopy->was_reset);
+	probe_transfer(&zerocopy->probe, state);
+	stats_transfer(&zerocopy->stats, state);
+	completions_transfer(&zerocopy->completions, ring, state);
+	/* It is divided by. */
+	if (!zerocopy->packet && zerocopy->budgets)
+		state_fail(state, "packet: expected 1 or more");
+}
+
+void zerocopy_save(struct zerocopy *zerocopy, struct ring *ring, struct state *state)
+{
+	state_enter(state, "zerocopy");
+	state_descriptor(state, "fd", &zerocopy->fd);
+	zerocopy_transfer(zerocopy, ring, state);
+	state_leave(state);
+}
+
+static bool is_stream_socket(int fd)
+{
+	socklen_t length = sizeof(int);
+	int type;
+
+	return fd >= 0 && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) &&
+	       type == SOCK_STREAM;
+}
+
+bool zerocopy_restore(struct zerocopy *zerocopy, struct ring *ring, struct state *state,
+		      enum zerocopy_mode mode, struct latency *latency,
+		      void (*copy_state_changed)(void *argument, enum zerocopy_copy_state before,
+						 enum zerocopy_copy_state now),
+		      void *argument)
+{
+	int fd = -1;
+
+	state_enter(state, "zerocopy");
+	state_descriptor(state, "fd", &fd);
+	if (!state_failed(state) && !is_stream_socket(fd))
+		state_fail(state, "fd: expected a socket");
+	zerocopy_open(zerocopy, fd, mode, latency, copy_state_changed, argument);
+	zerocopy_transfer(zerocopy, ring, state);
+	state_leave(state);
+	if (zerocopy->probe.copy_state != ZEROCOPY_UNKNOWN)
+		copy_state_changed(argument, ZEROCOPY_UNKNOWN, zerocopy->probe.copy_state);
+	if (!state_failed(state))
+		return true;
+	zerocopy_abandon(zerocopy);
+	return false;
+}
