@@ -73,7 +73,7 @@ struct block *block_copy_rest(const struct block *block, uint32_t offset)
 
 void block_restore_pin(struct block *block)
 {
-	assert(block->is_taken && !block_is_copy(block));
+	assert(block_may_restore(block) && !block_is_copy(block));
 	block->is_unclaimed = false;
 	if (block->pins++)
 		return;
@@ -84,7 +84,7 @@ void block_restore_pin(struct block *block)
 
 void block_restore_in_window(struct block *block)
 {
-	assert(block->is_taken && !block->in_window);
+	assert(block_may_restore(block) && !block->in_window);
 	block->is_unclaimed = false;
 	block->in_window = true;
 	if (block->pins)

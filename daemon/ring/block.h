@@ -93,9 +93,15 @@ static inline bool block_is_copy(const struct block *block)
 	return !block->ring;
 }
 
+/** block_may_restore() - return true if a restored block, see ring_restore(), is not free and not with ring_claim(). */
+static inline bool block_may_restore(const struct block *block)
+{
+	return block->is_unclaimed || block->in_window || block->pins;
+}
+
 /**
- * block_restore_pin() / block_restore_in_window() - let a restored block, see ring_restore(), have a pin or the
- * window's hold, as it had before. In any order.
+ * block_restore_pin() / block_restore_in_window() - let such a block have a pin, or the window's hold, which it has not
+ * yet, as it had before. In any order.
  */
 void block_restore_pin(struct block *block);
 void block_restore_in_window(struct block *block);

@@ -3,6 +3,7 @@
  * The blocks of a ring in the state of a handover. A large ring has many blocks, so each of their members is one list of
  * numbers, with an item for each block that is not free.
  */
+#include "lib/settings.h"
 #include "lib/state.h"
 #include "ring/ring_device.h"
 #include "ring/ring_memory.h"
@@ -228,6 +229,8 @@ struct ring *ring_restore(struct event_base *base, const struct stream_settings 
 
 	state_enter(state, "ring");
 	state_choice(state, "kind", &kind, RING_KINDS);
+	if ((kind == RING_KIND_DEVICE) != (settings->device != NULL))
+		state_fail(state, "kind: the settings have another one");
 	ring_restore_size(state, &restored);
 	ring = ring_restore_kind(base, settings, state, kind, &restored);
 	if (ring) {

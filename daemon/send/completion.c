@@ -68,11 +68,11 @@ void completions_add(struct completions *completions, struct block *first, uint3
 		block_pin(block);
 }
 
-static bool are_linked(const struct block *block, uint32_t blocks)
+static bool can_be_pinned(const struct block *block, uint32_t blocks)
 {
-	for (; block && blocks > 1; blocks--)
+	for (; blocks && block && block_may_restore(block); blocks--)
 		block = block->next;
-	return block;
+	return !blocks;
 }
 
 bool completions_restore(struct completions *completions, struct block *first, uint32_t blocks,
@@ -80,7 +80,7 @@ bool completions_restore(struct completions *completions, struct block *first, u
 {
 	struct block *block = first;
 
-	if (first && (!blocks || whole_blocks > blocks || !are_linked(first, blocks)))
+	if (first && (!blocks || whole_blocks > blocks || !can_be_pinned(first, blocks)))
 		return false;
 	if (!completions_reserve(completions))
 		return false;

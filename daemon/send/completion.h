@@ -21,6 +21,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct ring;
+struct state;
+
 struct send_record {
 	struct block
 		*first; /* first pinned block, linked to the others by `next`; NULL: complete */
@@ -68,6 +71,13 @@ void completions_add(struct completions *completions, struct block *first, uint3
  */
 bool completions_restore(struct completions *completions, struct block *first, uint32_t blocks,
 			 uint32_t whole_blocks);
+
+/**
+ * completions_transfer() - save the records as the object "completions", or restore them after completions_init(); their
+ * blocks are pinned again.
+ * @ring: where these are; NULL: none is outstanding
+ */
+void completions_transfer(struct completions *completions, struct ring *ring, struct state *state);
 
 /** completions_drop() - unpin all blocks without a completion: their memory is not written again. */
 void completions_drop(struct completions *completions);

@@ -23,7 +23,8 @@ static bool window_accepts(const struct window *window, const struct block *bloc
 {
 	const struct block *last = NULL;
 
-	if (!block || block->in_window || !block->length || block->sequence != window->head)
+	if (!block || block->in_window || !block_may_restore(block) || !block->length ||
+	    block->sequence != window->head)
 		return false;
 	if (window->head != window->oldest)
 		last = window_place(window, window->head - 1)->block;
@@ -159,6 +160,8 @@ static void cursor_transfer_held(struct cursor *cursor, struct ring *ring, struc
 		}
 		return;
 	}
+	if (held && !block_may_restore(held))
+		state_fail(state, "the held block is being filled");
 	if (held && !state_failed(state))
 		block_restore_pin(held);
 	else

@@ -1,0 +1,651 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Usage: ring_state [STEPS [SEED]]
+ *
+ * A ring, its window, cursors and the records of sends go to a successor that maps the same memory, at random moments of
+ * a random workload, which the successor continues. Each block has the bytes of its place in the stream as long as
+ * someone needs it, and comes back once. States in which something was changed are restored or refused.
+ */
+#include "lib/frame.h"
+#include "lib/pattern.h"
+#include "lib/state.h"
+#include "ring/ring.h"
+#include "ring/ring_memory.h"
+#include "send/completion.h"
+#include "stream/window.h"
+
+#include "dice.h"
+#include "tap.h"
+
+#include <err.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BLOCKS 32U
+#define BLOCK_SIZE 4096U
+#define CURSORS 6U
+#define MAX_RUN 8U
+#define KEPT 6U
+
+/* One client: its cursor, and the sends of its socket. */
+struct client {
+	struct cursor cursor;
+	struct completions completions;
+	bool joined;
+};
+
+struct world {
+	struct ring *ring;
+	struct window *window;
+	struct client client[CURSORS];
+	struct block *filling;	   /* taken, and not in the window; or NULL */
+	struct world *predecessor; /* which is gone, as its process would be */
+};
+
+static const struct stream_settings memory_settings;
+
+static struct {
+	uint64_t pushed, skips, copies, pins, completions, handovers, copies_handed,
+		outstanding_handed;
+} count;
+
+/* ---- content ---- */
+
+static uint64_t frame_sequence(const struct block *block)
+{
+	struct frame frame = { 0 };
+	unsigned int bytes;
+
+	check(frame_parse(block->header, &frame, &bytes) == FRAME_IS_VALID, "no header");
+	return frame.sequence;
+}
+
+/* Several worlds use the same memory one after the other: the content does not matter. */
+static bool content_changes;
+
+static void check_block(const struct block *block)
+{
+	size_t right = content_changes ? block->length
+				       : pattern_check(block->data, block->length, block->position);
+
+	check(right == block->length, "block %" PRIu64 " is wrong at %zu of %u", block->sequence,
+	      right, block->length);
+	if (block->header && !content_changes)
+		check(frame_sequence(block) == block->sequence,
+		      "header %" PRIu64 " at block %" PRIu64, frame_sequence(block),
+		      block->sequence);
+}
+
+static void check_sends(const struct completions *completions)
+{
+	for (uint32_t i = completions->oldest; i != completions->next; i++) {
+		const struct send_record *record =
+			&completions->record[i & (completions->capacity - 1)];
+		const struct block *block = record->first;
+
+		for (uint32_t n = 0; block && n < record->blocks; n++, block = block->next) {
+			check(block->pins, "block %u is sent without a pin", block->index);
+			check_block(block);
+		}
+	}
+}
+
+/* ---- workload ---- */
+
+static bool world_keeps(void *argument, const struct block *oldest)
+{
+	const struct world *world = argument;
+
+	return oldest->sequence + KEPT >= window_head(world->window);
+}
+
+static void world_create(struct world *world, enum huge_pages huge_pages)
+{
+	memset(world, 0, sizeof(*world));
+	world->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, huge_pages);
+	world->window = window_create(BLOCKS);
+	if (!world->ring || !world->window)
+		errx(1, "no ring");
+	window_set_keeper(world->window, world_keeps, world);
+	for (unsigned int i = 0; i < CURSORS; i++)
+		completions_init(&world->client[i].completions);
+}
+
+static void world_push(struct world *world)
+{
+	struct block *block = world->filling;
+	struct frame frame = {
+		.sequence = window_head(world->window),
+		.position = window_bytes(world->window),
+		.length = block->length,
+	};
+
+	pattern_fill(block->data, block->length, frame.position);
+	frame_encode(&frame, block->header);
+	block->monotonic_ns = frame.sequence * 3;
+	block->captured_ns = frame.sequence * 3 + 1;
+	block->realtime_ns = frame.sequence * 3 + 2;
+	world->filling = NULL;
+	window_push(world->window, block);
+	count.pushed++;
+}
+
+static void world_fill(struct world *world, struct dice *dice)
+{
+	if (!world->filling) {
+		world->filling = ring_take(world->ring);
+		if (world->filling)
+			world->filling->length = dice_roll(dice, 1, BLOCK_SIZE);
+		else
+			window_release_oldest(world->window);
+	}
+	if (world->filling && dice_one_in(dice, 2))
+		world_push(world);
+}
+
+/* Record a zero-copy send of @bytes from the current block on, as send/zerocopy.c does. */
+static void client_pin_sent(struct client *client, struct block *first, uint64_t bytes)
+{
+	uint64_t left = client->cursor.offset + bytes;
+	struct block *block = first;
+	uint32_t blocks = 0, whole = 0;
+
+	while (left) {
+		uint32_t length = block_header_bytes(block, client->cursor.framed) + block->length;
+
+		blocks++;
+		if (left < length)
+			break;
+		whole++;
+		left -= length;
+		block = block->next;
+	}
+	if (!completions_reserve(&client->completions))
+		errx(1, "no memory");
+	completions_add(&client->completions, first, blocks, whole);
+	count.pins++;
+}
+
+static void client_send(struct world *world, struct client *client, struct dice *dice)
+{
+	uint32_t run = window_run(world->window, &client->cursor, MAX_RUN, UINT64_MAX);
+	struct block *first = window_block(world->window, &client->cursor), *block = first;
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < run; i++, block = block->next) {
+		check_block(block);
+		bytes += block_header_bytes(block, client->cursor.framed) + block->length;
+	}
+	if (!run)
+		return;
+	bytes = dice_roll(dice, 1, (uint32_t)bytes - client->cursor.offset);
+	if (!block_is_copy(first) && dice_one_in(dice, 2))
+		client_pin_sent(client, first, bytes);
+	window_advance(world->window, &client->cursor, bytes);
+}
+
+static void client_skip(struct world *world, struct client *client, struct dice *dice)
+{
+	struct window_gap lost;
+
+	if (!window_block(world->window, &client->cursor) ||
+	    client->cursor.sequence == window_head(world->window))
+		return;
+	if (!window_skip(world->window, &client->cursor, dice_one_in(dice, 2), &lost))
+		errx(1, "no memory");
+	count.skips++;
+	count.copies += window_copied_bytes(&client->cursor) > 0;
+}
+
+/* The kernel reports a range of sends, in any order, and once more than once. */
+static void client_complete(struct client *client, struct dice *dice)
+{
+	struct completions *completions = &client->completions;
+	uint32_t records = completions->next - completions->oldest, low, high;
+
+	if (!records)
+		return;
+	low = completions->oldest + dice_roll(dice, 0, records - 1);
+	high = low + dice_roll(dice, 0, completions->next - 1 - low);
+	completions_complete(completions, low, high, NULL, 0);
+	count.completions++;
+}
+
+static void client_step(struct world *world, struct client *client, struct dice *dice)
+{
+	uint64_t oldest = window_oldest(world->window), head = window_head(world->window);
+	uint32_t roll = dice_roll(dice, 0, 99);
+
+	if (roll < 25) {
+		client_complete(client, dice);
+	} else if (!client->joined) {
+		client->cursor.framed = dice_one_in(dice, 2);
+		window_join(world->window, &client->cursor,
+			    head - dice_roll(dice, 0, (uint32_t)(head - oldest)));
+		client->joined = true;
+	} else if (roll < 28) {
+		window_leave(world->window, &client->cursor);
+		client->joined = false;
+	} else if (roll < 40) {
+		client_skip(world, client, dice);
+	} else {
+		client_send(world, client, dice);
+	}
+}
+
+static void world_step(struct world *world, struct dice *dice)
+{
+	if (dice_one_in(dice, 3))
+		world_fill(world, dice);
+	else
+		client_step(world, &world->client[dice_roll(dice, 0, CURSORS - 1)], dice);
+}
+
+/* End the workload: each block comes back. */
+static void world_end(struct world *world)
+{
+	for (unsigned int i = 0; i < CURSORS; i++) {
+		struct client *client = &world->client[i];
+
+		check_sends(&client->completions);
+		if (client->joined)
+			window_leave(world->window, &client->cursor);
+		if (client->completions.outstanding)
+			completions_complete(&client->completions, client->completions.oldest,
+					     client->completions.next - 1, NULL, 0);
+		completions_free(&client->completions);
+	}
+	if (world->filling)
+		ring_put(world->ring, world->filling);
+	window_destroy(world->window);
+	check(ring_free_blocks(world->ring) == BLOCKS, "%u of %u blocks came back",
+	      ring_free_blocks(world->ring), BLOCKS);
+	check(!ring_pinned_blocks(world->ring) && !ring_pinned_only_blocks(world->ring),
+	      "%u pinned, %u only pinned", ring_pinned_blocks(world->ring),
+	      ring_pinned_only_blocks(world->ring));
+	ring_destroy(world->ring);
+}
+
+/* ---- handover ---- */
+
+static void client_transfer(struct world *world, struct client *client, struct state *state)
+{
+	bool joined = client->joined;
+
+	state_item(state);
+	completions_transfer(&client->completions, world->ring, state);
+	state_bool(state, "joined", &joined);
+	if (joined)
+		window_transfer_cursor(world->window, world->ring, state, &client->cursor);
+	client->joined = joined && !state_failed(state);
+	state_leave(state);
+}
+
+static void world_transfer(struct world *world, struct state *state)
+{
+	bool saving = state_is_saving(state);
+
+	window_transfer(world->window, world->ring, state);
+	ring_transfer_block(world->ring, state, "filling", &world->filling);
+	if (!saving && world->filling && !ring_claim(world->ring, world->filling)) {
+		state_fail(state, "another one has what is being filled");
+		world->filling = NULL;
+	}
+	if (state_list(state, "clients", CURSORS, CURSORS) != CURSORS)
+		state_fail(state, "other clients");
+	for (unsigned int i = 0; !state_failed(state) && i < CURSORS; i++)
+		client_transfer(world, &world->client[i], state);
+	if (!state_failed(state))
+		state_list_end(state);
+}
+
+/* Save. The descriptors are the successor's: @world does not use them any more. Return: the text, which the caller frees. */
+static char *world_save(struct world *world, size_t *length, int *descriptors, size_t most,
+			size_t *descriptor_count)
+{
+	struct state *state = state_create();
+	const int *saved;
+	char *text;
+
+	ring_save(world->ring, state);
+	world_transfer(world, state);
+	text = state_text(state, length);
+	if (!text)
+		errx(1, "%s", state_why(state));
+	saved = state_descriptors(state, descriptor_count);
+	if (*descriptor_count > most)
+		errx(1, "%zu descriptors", *descriptor_count);
+	for (size_t i = 0; i < *descriptor_count; i++)
+		descriptors[i] = saved[i];
+	state_free(state);
+	return text;
+}
+
+/* Return false, with everything freed, if the state is refused. */
+static bool world_restore(struct world *world, struct state *state)
+{
+	memset(world, 0, sizeof(*world));
+	for (unsigned int i = 0; i < CURSORS; i++)
+		completions_init(&world->client[i].completions);
+	world->ring = ring_restore(NULL, &memory_settings, state);
+	if (!world->ring)
+		return false;
+	world->window = window_create(ring_blocks(world->ring));
+	if (!world->window)
+		errx(1, "no window");
+	window_set_keeper(world->window, world_keeps, world);
+	world_transfer(world, state);
+	if (!state_failed(state) && ring_check_restored(world->ring, state))
+		return true;
+	for (unsigned int i = 0; i < CURSORS; i++) {
+		if (world->client[i].joined)
+			window_leave(world->window, &world->client[i].cursor);
+		completions_drop(&world->client[i].completions);
+		completions_free(&world->client[i].completions);
+	}
+	if (world->filling)
+		ring_put(world->ring, world->filling);
+	window_destroy(world->window);
+	ring_destroy(world->ring);
+	return false;
+}
+
+static void compare_clients(const struct world *before, const struct world *after, unsigned int i)
+{
+	const struct client *b = &before->client[i], *a = &after->client[i];
+
+	check(b->joined == a->joined, "client %u joined", i);
+	check(b->completions.oldest == a->completions.oldest &&
+		      b->completions.next == a->completions.next &&
+		      b->completions.outstanding == a->completions.outstanding &&
+		      completions_blocks(&b->completions) == completions_blocks(&a->completions),
+	      "the sends of client %u are others", i);
+	check_sends(&a->completions);
+	count.outstanding_handed += a->completions.outstanding;
+	if (!b->joined)
+		return;
+	check(b->cursor.sequence == a->cursor.sequence && b->cursor.offset == a->cursor.offset &&
+		      b->cursor.framed == a->cursor.framed &&
+		      window_copied_bytes(&b->cursor) == window_copied_bytes(&a->cursor) &&
+		      window_lag(before->window, &b->cursor) ==
+			      window_lag(after->window, &a->cursor),
+	      "the cursor of client %u is elsewhere", i);
+	count.copies_handed += window_copied_bytes(&a->cursor) > 0;
+	if (a->cursor.held)
+		check_block(a->cursor.held);
+}
+
+static void compare_blocks(struct world *before, struct world *after)
+{
+	for (uint32_t i = 0; i < BLOCKS; i++) {
+		const struct block *b = ring_find_taken(before->ring, i);
+		const struct block *a = ring_find_taken(after->ring, i);
+
+		if (!check(!a == !b, "block %u is free", i) || !a)
+			continue;
+		check(a->data != b->data && a->length == b->length && a->sequence == b->sequence &&
+			      a->position == b->position && a->monotonic_ns == b->monotonic_ns &&
+			      a->captured_ns == b->captured_ns && a->realtime_ns == b->realtime_ns,
+		      "block %u has other numbers", i);
+		check(a->pins == b->pins && a->in_window == b->in_window && !a->is_unclaimed,
+		      "block %u has %u pins, expected %u", i, a->pins, b->pins);
+	}
+}
+
+static void compare_worlds(struct world *before, struct world *after)
+{
+	uint64_t before_bytes, after_bytes;
+
+	check(window_head(before->window) == window_head(after->window) &&
+		      window_oldest(before->window) == window_oldest(after->window) &&
+		      window_length(before->window) == window_length(after->window) &&
+		      window_bytes(before->window) == window_bytes(after->window) &&
+		      window_retained(before->window, &before_bytes) ==
+			      window_retained(after->window, &after_bytes) &&
+		      before_bytes == after_bytes,
+	      "another window");
+	check(ring_free_blocks(before->ring) == ring_free_blocks(after->ring) &&
+		      ring_pinned_blocks(before->ring) == ring_pinned_blocks(after->ring) &&
+		      ring_pinned_only_blocks(before->ring) == ring_pinned_only_blocks(after->ring),
+	      "another account of the ring");
+	check(!strcmp(ring_memory_text(before->ring), ring_memory_text(after->ring)), "%s",
+	      ring_memory_text(after->ring));
+	compare_blocks(before, after);
+	for (unsigned int i = 0; i < CURSORS; i++)
+		compare_clients(before, after, i);
+}
+
+/* Let a successor go on with the memory. Return: it. */
+static struct world *world_hand_over(struct world *world)
+{
+	struct world *successor = calloc(1, sizeof(*successor));
+	char wrong[STATE_WRONG_TEXT], *text;
+	int descriptors[4];
+	size_t length, descriptor_count;
+	struct state *state;
+
+	text = world_save(world, &length, descriptors, 4, &descriptor_count);
+	state = state_parse(text, length, descriptors, descriptor_count, wrong);
+	free(text);
+	if (!successor || !state)
+		errx(1, "%s", wrong);
+	if (!check(world_restore(successor, state), "%s", state_why(state)))
+		errx(1, "%s", state_why(state));
+	state_free(state);
+	compare_worlds(world, successor);
+	successor->predecessor = world;
+	count.handovers++;
+	return successor;
+}
+
+/* The one that goes on. Its predecessors are never freed: no one may write to the memory any more. */
+static struct world *world;
+
+static void world_begin(enum huge_pages huge_pages)
+{
+	struct world *first = calloc(1, sizeof(*first));
+
+	if (!first)
+		errx(1, "no memory");
+	world_create(first, huge_pages);
+	first->predecessor = world;
+	world = first;
+}
+
+static void test_random_handovers(uint64_t steps, uint64_t seed, enum huge_pages huge_pages,
+				  const char *title)
+{
+	struct dice dice = { .state = seed };
+
+	memset(&count, 0, sizeof(count));
+	world_begin(huge_pages);
+	for (uint64_t i = 0; i < steps && !tap.failed; i++) {
+		world_step(world, &dice);
+		if (count.handovers < 100 && dice_one_in(&dice, (uint32_t)(steps / 100) + 1))
+			world = world_hand_over(world);
+	}
+	printf("# %" PRIu64 " steps, seed %" PRIu64 ": %" PRIu64 " blocks, %" PRIu64
+	       " skips, %" PRIu64 " copies, %" PRIu64 " sends, %" PRIu64 " reports, %" PRIu64
+	       " handovers with %" PRIu64 " sends and %" PRIu64 " copies\n",
+	       steps, seed, count.pushed, count.skips, count.copies, count.pins, count.completions,
+	       count.handovers, count.outstanding_handed, count.copies_handed);
+	check(steps < 10000 || (count.copies_handed && count.outstanding_handed),
+	      "nothing was handed over");
+	world_end(world);
+	point("%s", title);
+}
+
+/* ---- changed states ---- */
+
+/* A number, or whatever is no object or list, within the state. */
+struct leaf {
+	json_t *parent;
+	const char *key; /* in an object */
+	size_t index;	 /* in a list */
+};
+
+/* Find the leaf number *@left, counting down. Return: true if it is within @value. */
+static bool leaf_find(json_t *value, size_t *left, struct leaf *leaf)
+{
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	json_object_foreach(value, key, member)
+	{
+		*leaf = (struct leaf){ .parent = value, .key = key };
+		if (json_is_object(member) || json_is_array(member)) {
+			if (leaf_find(member, left, leaf))
+				return true;
+		} else if (!(*left)--) {
+			return true;
+		}
+	}
+	json_array_foreach(value, i, member)
+	{
+		*leaf = (struct leaf){ .parent = value, .index = i };
+		if (json_is_object(member) || json_is_array(member)) {
+			if (leaf_find(member, left, leaf))
+				return true;
+		} else if (!(*left)--) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static size_t leaf_count(json_t *root)
+{
+	size_t left = SIZE_MAX;
+	struct leaf leaf;
+
+	leaf_find(root, &left, &leaf);
+	return SIZE_MAX - left;
+}
+
+static json_int_t changed_number(json_int_t number, struct dice *dice)
+{
+	static const json_int_t special[] = {
+		-1, 0, 1, BLOCKS - 1, BLOCKS, BLOCK_SIZE, UINT32_MAX, INT64_MAX, INT64_MIN, 1 << 20
+	};
+
+	switch (dice_roll(dice, 0, 3)) {
+	case 0:
+		return number + 1;
+	case 1:
+		return number - 1;
+	case 2:
+		return dice_roll(dice, 0, 2 * BLOCKS);
+	default:
+		return special[dice_roll(dice, 0, sizeof(special) / sizeof(special[0]) - 1)];
+	}
+}
+
+static json_t *changed_value(const json_t *value, struct dice *dice)
+{
+	if (json_is_integer(value) && !dice_one_in(dice, 50))
+		return json_integer(changed_number(json_integer_value(value), dice));
+	if (json_is_boolean(value) && !dice_one_in(dice, 10))
+		return json_boolean(!json_is_true(value));
+	return dice_one_in(dice, 2) ? json_string("text") : json_null();
+}
+
+static void leaf_change(const struct leaf *leaf, struct dice *dice)
+{
+	if (leaf->key && dice_one_in(dice, 20))
+		json_object_del(leaf->parent, leaf->key);
+	else if (leaf->key)
+		json_object_set_new(leaf->parent, leaf->key,
+				    changed_value(json_object_get(leaf->parent, leaf->key), dice));
+	else if (dice_one_in(dice, 20))
+		json_array_remove(leaf->parent, leaf->index);
+	else if (leaf->index && dice_one_in(dice, 3)) /* twice the same */
+		json_array_set(leaf->parent, leaf->index,
+			       json_array_get(leaf->parent, leaf->index - 1));
+	else
+		json_array_set_new(leaf->parent, leaf->index,
+				   changed_value(json_array_get(leaf->parent, leaf->index), dice));
+}
+
+/* Restore the state @root with descriptors of its own. Return: whether it was accepted; then it was used and ended. */
+static bool try_state(const json_t *root, const int *descriptors, size_t descriptor_count)
+{
+	char wrong[STATE_WRONG_TEXT], *text = json_dumps(root, JSON_COMPACT);
+	struct world tried;
+	struct state *state;
+	int copies[4];
+	bool accepted;
+
+	for (size_t i = 0; i < descriptor_count; i++)
+		copies[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, 0);
+	state = state_parse(text, strlen(text), copies, descriptor_count, wrong);
+	free(text);
+	if (!state)
+		errx(1, "%s", wrong);
+	accepted = world_restore(&tried, state);
+	check(accepted == !state_failed(state), "%s", state_why(state));
+	check(accepted || *state_why(state), "no reason");
+	state_free(state);
+	if (accepted)
+		world_end(&tried);
+	return accepted;
+}
+
+static void test_changed_states(uint64_t states, uint64_t seed)
+{
+	struct dice dice = { .state = seed };
+	size_t length, descriptor_count, leaves;
+	uint64_t accepted = 0;
+	int descriptors[4];
+	json_t *root;
+	char *text;
+
+	world_begin(HUGE_PAGES_NEVER);
+	for (int i = 0; i < 1500 || !world->filling; i++)
+		world_step(world, &dice);
+	text = world_save(world, &length, descriptors, 4, &descriptor_count);
+	root = json_loadb(text, length, 0, NULL);
+	free(text);
+	leaves = leaf_count(root);
+	content_changes = true;
+	check(try_state(root, descriptors, descriptor_count), "what was not changed");
+	for (uint64_t i = 0; i < states && !tap.failed; i++) {
+		json_t *copy = json_deep_copy(root);
+		int changes = dice_one_in(&dice, 4) ? 2 : 1;
+
+		for (int change = 0; change < changes; change++) {
+			size_t left = dice_roll(&dice, 0, (uint32_t)leaves - 1);
+			struct leaf leaf;
+
+			if (leaf_find(copy, &left, &leaf))
+				leaf_change(&leaf, &dice);
+		}
+		accepted += try_state(copy, descriptors, descriptor_count);
+		json_decref(copy);
+	}
+	printf("# %" PRIu64 " states of %zu values, seed %" PRIu64 ": %" PRIu64 " accepted\n",
+	       states, leaves, seed, accepted);
+	check(accepted < states, "all were accepted");
+	json_decref(root);
+	for (size_t i = 0; i < descriptor_count; i++)
+		close(descriptors[i]);
+	content_changes = false;
+	point("a changed state is restored or refused, and every block comes back");
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t steps = argc > 1 ? strtoull(argv[1], NULL, 10) : 200000;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+
+	test_random_handovers(steps, seed, HUGE_PAGES_NEVER,
+			      "successors continue a ring of small pages");
+	test_random_handovers(steps / 4, seed + 1, HUGE_PAGES_AUTO,
+			      "successors continue a ring of other pages");
+	test_changed_states(steps / 50, seed);
+	return tap_end();
+}
