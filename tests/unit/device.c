@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The kernel ring and its source, on a device that is made up: see fakedevice.h. */
+#include "lib/state.h"
 #include "ring/ring_device.h"
+#include "ring/ring_type.h"
 #include "source/source.h"
 
 #include "capture.h"
@@ -50,7 +52,7 @@ static void close_ring(struct ring *ring)
 {
 	ring_destroy(ring);
 	check(fake.opens == 1 && fake.closes == 1 && !fake.mapped && !fake.faults,
-	      "%u opens, %u closes, %d mapped, %u faults", fake.opens, fake.closes, fake.mapped,
+	      "%u opens, %u closes, %u mapped, %u faults", fake.opens, fake.closes, fake.mapped,
 	      fake.faults);
 }
 
@@ -804,6 +806,110 @@ static void test_end_unread(void)
 	point("a device that is gone ends a source that waits for blocks, or for its start");
 }
 
+/* ---- handover ---- */
+
+/* Save the ring. Return: NULL, with the reason in @why, if it cannot be handed over. */
+static struct state *save_ring(struct ring *ring, char why[STATE_WRONG_TEXT])
+{
+	struct state *saved = state_create(), *state = NULL;
+	const int *descriptors;
+	size_t length, count;
+	char *text;
+
+	ring_save(ring, saved);
+	text = state_text(saved, &length);
+	snprintf(why, STATE_WRONG_TEXT, "%s", state_why(saved));
+	descriptors = state_descriptors(saved, &count);
+	if (text)
+		state = state_parse(text, length, descriptors, count, why);
+	free(text);
+	state_free(saved);
+	return state;
+}
+
+/* Restore the ring, and end the predecessor's mapping as the end of its process does. */
+static struct ring *hand_over_ring(const struct ring *before, struct state *state)
+{
+	struct ring *ring = ring_restore(base, &settings, state);
+
+	if (!check(ring, "%s", state_why(state)))
+		errx(1, "no ring");
+	check(fake.mapped == 2, "%u mappings", fake.mapped);
+	munmap(before->block[0].data, (size_t)fake.setup.map_size);
+	return ring;
+}
+
+static void test_device_handover(void)
+{
+	static struct ring *before; /* never freed, as its process is gone */
+	struct ring_device_block filled[16];
+	char why[STATE_WRONG_TEXT];
+	struct state *state;
+	struct ring *ring;
+
+	before = device_test_open_ring(16);
+	ring_device_start(before);
+	for (int i = 0; i < 8; i++)
+		fake_fill(BLOCK - (uint64_t)i, 0, 0);
+	check(ring_device_read(before, filled, 7) == 7, "not 7 blocks");
+	for (int i = 0; i < 3; i++)
+		ring_put(before, filled[i].block);
+	check(fake_count(FAKE_LENT) == 5, "%u lent", fake_count(FAKE_LENT));
+	state = save_ring(before, why);
+	if (!check(state, "%s", why))
+		errx(1, "no state");
+	check(fake_count(FAKE_LENT) == 4, "%u lent: not written before", fake_count(FAKE_LENT));
+	ring = hand_over_ring(before, state);
+	check(ring_free_blocks(ring) == 12 && fake.running && fake.opens == 1 && !fake.closes,
+	      "%u free, %u opens, %u closes", ring_free_blocks(ring), fake.opens, fake.closes);
+	for (int i = 3; i < 7; i++) {
+		struct block *block = ring_find_taken(ring, filled[i].block->index);
+
+		if (!check(block && ring_claim(ring, block), "block %d is free", i))
+			continue;
+		check(block->length == BLOCK - (uint32_t)i && block->data[0] == i &&
+			      block->monotonic_ns == 1000 + (uint64_t)i,
+		      "block %d is another one", i);
+		check(!ring_claim(ring, block), "claimed twice");
+	}
+	check(ring_check_restored(ring, state), "%s", state_why(state));
+	state_free(state);
+	check(ring_device_read(ring, filled, 16) == 1 && filled[0].block->data[0] == 7,
+	      "not the block that was filled before");
+	ring_put(ring, filled[0].block);
+	for (uint32_t i = 0; i < 16; i++) {
+		if (ring_find_taken(ring, i))
+			ring_put(ring, ring_find_taken(ring, i));
+	}
+	device_test_turn();
+	check(fake_count(FAKE_LENT) == 0 && ring_free_blocks(ring) == 16, "%u lent",
+	      fake_count(FAKE_LENT));
+	close_ring(ring);
+	point("an open device goes to a successor with its lent blocks");
+}
+
+static void test_device_no_handover(void)
+{
+	struct ring *ring = device_test_open_ring(16);
+	struct ring_device_block filled;
+	char why[STATE_WRONG_TEXT];
+
+	ring_device_start(ring);
+	fake_fill(BLOCK, 0, 0);
+	ring_device_read(ring, &filled, 1);
+	ring_put(ring, filled.block);
+	capture_begin(&capture, STDERR_FILENO);
+	fake.write_error = EIO;
+	check(!save_ring(ring, why) && strstr(why, "does not take blocks back"), "%s", why);
+	capture_end(&capture);
+	fake_unplug();
+	fake.gone = true;
+	check(ring_device_read(ring, &filled, 1) < 0, "read");
+	check(!save_ring(ring, why) && strstr(why, "is gone"), "%s", why);
+	ring_destroy(ring);
+	point("a device that is gone, or takes no blocks, is not handed over");
+}
+
 int main(void)
 {
 	unsetenv("JOURNAL_STREAM");
@@ -829,6 +935,8 @@ int main(void)
 	test_end();
 	test_end_unread();
 	test_device_pause();
+	test_device_handover();
+	test_device_no_handover();
 	event_base_free(base);
 	return tap_end();
 }

@@ -22,6 +22,7 @@
 
 #define FAKE_PATH "/dev/dmacast/fake"
 #define FAKE_MOST 256U
+#define FAKE_MAPPINGS 4U
 #define FAKE_GAP 4096U /* between two blocks in the mapping */
 
 enum fake_state { FAKE_FREE, FAKE_READY, FAKE_LENT };
@@ -37,7 +38,8 @@ static struct {
 	bool gone;
 	/* What did happen. */
 	unsigned int faults, attempts, opens, closes, starts, stops, reads, writes;
-	bool running, mapped;
+	bool running;
+	unsigned int mapped; /* mappings, of which a handover makes more than one */
 	struct dmacast_setup setup;
 	enum fake_state state[FAKE_MOST];
 	/* What is read next. */
@@ -45,13 +47,15 @@ static struct {
 	uint32_t ready_count;
 	uint64_t sequence;
 	int fd, hold; /* of a pipe: its end that is read is the device, the other one keeps it alive */
-	unsigned char *memory;
+	int content;	       /* memfd that each mapping shows; -1: none */
+	unsigned char *memory; /* the first mapping */
+	unsigned char *mapping[FAKE_MAPPINGS];
 } fake;
 
 static void fake_reset(void)
 {
 	memset(&fake, 0, sizeof(fake));
-	fake.fd = fake.hold = -1;
+	fake.fd = fake.hold = fake.content = -1;
 	fake.abi_version = DMACAST_ABI_VERSION;
 }
 
@@ -147,11 +151,13 @@ int open(const char *path, int flags, ...)
 int close(int fd)
 {
 	if (fd >= 0 && fd == fake.fd) {
-		fake.faults += fake.mapped; /* that comes first */
+		fake.faults += fake.mapped > 0; /* that comes first */
 		fake.closes++;
 		if (fake.hold >= 0)
 			syscall(SYS_close, fake.hold);
-		fake.fd = fake.hold = -1;
+		if (fake.content >= 0)
+			syscall(SYS_close, fake.content);
+		fake.fd = fake.hold = fake.content = -1;
 	}
 	return (int)syscall(SYS_close, fd);
 }
@@ -244,30 +250,47 @@ int ioctl(int fd, unsigned long request, ...)
 #define FAKE_MMAP_UNIT 1
 #endif
 
+static void *fake_map(size_t length)
+{
+	unsigned char *memory;
+
+	if (fake.content < 0) {
+		fake.content = memfd_create("fake", MFD_CLOEXEC);
+		if (fake.content < 0 || ftruncate(fake.content, (off_t)length))
+			return MAP_FAILED;
+	}
+	/* The test writes to it, too. */
+	memory = (unsigned char *)syscall(FAKE_SYS_MMAP, NULL, length, PROT_READ | PROT_WRITE,
+					  MAP_SHARED, fake.content, 0L);
+	if (!fake.memory)
+		fake.memory = memory;
+	fake.mapping[fake.mapped++] = memory;
+	return memory;
+}
+
 void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
 	if (fd < 0 || fd != fake.fd)
 		return (void *)syscall(FAKE_SYS_MMAP, address, length, protection, flags, fd,
 				       (long)(offset / FAKE_MMAP_UNIT));
-	if (fake.mmap_error) {
-		errno = fake.mmap_error;
+	if (fake.mmap_error || fake.gone || fake.mapped == FAKE_MAPPINGS) {
+		errno = fake.mmap_error ? fake.mmap_error : ENODEV;
 		return MAP_FAILED;
 	}
 	fake.faults += protection != PROT_READ || flags != MAP_SHARED || offset ||
 		       length != fake.setup.map_size;
-	fake.mapped = true;
-	/* The test writes to it, too. */
-	fake.memory = (unsigned char *)syscall(FAKE_SYS_MMAP, NULL, length, PROT_READ | PROT_WRITE,
-					       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	return fake.memory;
+	return fake_map(length);
 }
 
 int munmap(void *address, size_t length)
 {
-	if (address && address == fake.memory) {
+	for (unsigned int i = 0; i < fake.mapped; i++) {
+		if (fake.mapping[i] != address)
+			continue;
 		fake.faults += length != fake.setup.map_size;
-		fake.mapped = false;
-		fake.memory = NULL;
+		fake.mapping[i] = fake.mapping[--fake.mapped];
+		fake.memory = fake.mapped ? fake.mapping[0] : NULL;
+		break;
 	}
 	return (int)syscall(SYS_munmap, address, length);
 }
