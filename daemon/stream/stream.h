@@ -27,6 +27,7 @@ struct event_base;
 struct names;
 struct ring;
 struct section;
+struct state;
 struct stream;
 struct stream_watch;
 
@@ -91,6 +92,29 @@ void stream_each_section(struct stream *stream,
  */
 struct stream *stream_open_successor(struct stream *lost, const struct stream_callbacks *callbacks,
 				     void *argument);
+
+/**
+ * stream_save() - save a stream that is not ENDED, with its ring, its source, its endpoints and its clients. Nothing
+ * changes but that full batches of blocks are given back to a device.
+ */
+void stream_save(struct stream *stream, struct state *state);
+
+/**
+ * stream_restore() - make the stream that stream_save() saved, in a process that follows. It continues where the other
+ * one stopped: what was due is due now.
+ * @stats, @callbacks, @argument: as of stream_open()
+ *
+ * Return: NULL after a failure of @state; then the connections of clients that were restored so far are reset.
+ */
+struct stream *stream_restore(struct event_base *base, struct stream_stats *stats,
+			      const struct stream_callbacks *callbacks, void *argument,
+			      struct state *state);
+
+/**
+ * stream_abandon() - free a stream of stream_restore(), whatever its state is, and reset its clients. Nothing else is
+ * sent, and no callback is called.
+ */
+void stream_abandon(struct stream *stream);
 
 /** stream_name() - return the name from the configuration. */
 const char *stream_name(const struct stream *stream);

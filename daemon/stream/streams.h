@@ -18,6 +18,7 @@
 struct event_base;
 struct names;
 struct ring;
+struct state;
 struct stream_watch;
 struct streams;
 
@@ -37,6 +38,21 @@ struct streams *streams_create(struct event_base *base, const struct streams_cal
 
 /** streams_start() - start every stream; see stream_start(). */
 void streams_start(struct streams *streams);
+
+/**
+ * streams_save() - save all streams after streams_start(), for a process that follows; see state.h. A stream that is
+ * only prepared is a failure. Nothing changes but that full batches of blocks are given back to a device.
+ */
+void streams_save(struct streams *streams, struct state *state);
+
+/**
+ * streams_restore() - make the streams that streams_save() saved. They continue as if streams_start() was called.
+ * @streams: without streams, not started
+ *
+ * Return: false after a failure of @state. Then the connections of clients that were restored so far are reset, and
+ * @streams are as before.
+ */
+bool streams_restore(struct streams *streams, struct state *state);
 
 /** streams_is_empty() - return true if there is no stream, not even one that is ending. */
 bool streams_is_empty(const struct streams *streams);
