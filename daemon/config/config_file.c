@@ -518,3 +518,22 @@ bool config_file_read(struct config *config, const char *path)
 	free(reader.text);
 	return right;
 }
+
+bool config_file_parse(struct config *config, const char *origin, const char *text, size_t length)
+{
+	struct reader reader = { .config = config, .path = origin, .section = NO_SECTION };
+	bool right;
+
+	reader.text = malloc(length + 1);
+	if (!reader.text) {
+		log_error("%s: no memory to read it", origin);
+		return false;
+	}
+	memcpy(reader.text, text, length);
+	reader.text[length] = '\0';
+	reader.next = reader.text;
+	reader.end = reader.text + length;
+	right = reader_parse(&reader);
+	free(reader.text);
+	return right;
+}

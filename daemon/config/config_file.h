@@ -9,6 +9,7 @@
 #include "config/config.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /**
  * config_file_read() - add the file at @path to @config. It must be a regular file of at most 4 MiB, so
@@ -17,5 +18,11 @@
  * Return: false after errors, which were logged.
  */
 bool config_file_read(struct config *config, const char *path);
+
+/**
+ * config_file_parse() - do the same with the text of a file.
+ * @origin: named in the errors
+ */
+bool config_file_parse(struct config *config, const char *origin, const char *text, size_t length);
 
 #endif

@@ -4,6 +4,7 @@
 #define DMACAST_BACKOFF_H
 
 #include "lib/clock.h"
+#include "lib/state.h"
 
 #include <stdint.h>
 #include <sys/time.h>
@@ -32,6 +33,16 @@ static inline struct timeval backoff_take(struct backoff *backoff)
 	if (backoff->next_us > MAX_BACKOFF_US)
 		backoff->next_us = MAX_BACKOFF_US;
 	return delay;
+}
+
+/** backoff_transfer() - save or restore the object @name; see state.h. */
+static inline void backoff_transfer(struct backoff *backoff, struct state *state, const char *name)
+{
+	state_enter(state, name);
+	state_u64(state, "next_us", &backoff->next_us);
+	if (backoff->next_us < MIN_BACKOFF_US || backoff->next_us > MAX_BACKOFF_US)
+		state_fail(state, "next_us: out of range");
+	state_leave(state);
 }
 
 #endif

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/histogram.h"
 
+#include "lib/state.h"
+
 #include <math.h>
 
 #define SECOND 1000000000ULL
@@ -66,4 +68,13 @@ double histogram_quantile(const struct histogram *histogram, double quantile)
 			return (double)bounds[i] / (double)SECOND;
 	}
 	return INFINITY;
+}
+
+void histogram_transfer(struct histogram *histogram, struct state *state, const char *name)
+{
+	state_enter(state, name);
+	state_numbers(state, "count", histogram->count, HISTOGRAM_BOUNDS + 1);
+	state_u64(state, "sum_seconds", &histogram->sum_seconds);
+	state_u64(state, "sum_ns", &histogram->sum_ns);
+	state_leave(state);
 }

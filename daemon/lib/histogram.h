@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+struct state;
+
 #define HISTOGRAM_BOUNDS 22U
 
 struct histogram {
@@ -32,5 +34,8 @@ double histogram_sum(const struct histogram *histogram);
  * share of @quantile, from 0 to 1, does not exceed; 0 without any, infinite beyond the last bound.
  */
 double histogram_quantile(const struct histogram *histogram, double quantile);
+
+/** histogram_transfer() - save or restore the object @name; see state.h. */
+void histogram_transfer(struct histogram *histogram, struct state *state, const char *name);
 
 #endif

@@ -2,6 +2,7 @@
 #include "lib/log.h"
 
 #include "lib/clock.h"
+#include "lib/state.h"
 
 #include <bsd/string.h>
 #include <errno.h>
@@ -178,4 +179,17 @@ bool log_limit_pass(struct log_limit *limit, uint64_t now_ns, unsigned int *supp
 	}
 	limit->passed++;
 	return true;
+}
+
+void log_limit_transfer(struct log_limit *limit, struct state *state, const char *name)
+{
+	uint32_t passed = limit->passed, suppressed = limit->suppressed;
+
+	state_enter(state, name);
+	state_u64(state, "interval_start_ns", &limit->interval_start_ns);
+	state_u32(state, "passed", &passed);
+	state_u32(state, "suppressed", &suppressed);
+	state_leave(state);
+	limit->passed = passed;
+	limit->suppressed = suppressed;
 }

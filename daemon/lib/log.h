@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct state;
+
 /* The numbers are those of syslog(3), which journald reads. */
 enum log_level {
 	LOG_LEVEL_ERROR = 3,
@@ -75,5 +77,8 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
  * @suppressed: out: number of lines suppressed since the last one that passed
  */
 bool log_limit_pass(struct log_limit *limit, uint64_t now_ns, unsigned int *suppressed);
+
+/** log_limit_transfer() - save or restore the object @name, without the burst; see state.h. */
+void log_limit_transfer(struct log_limit *limit, struct state *state, const char *name);
 
 #endif

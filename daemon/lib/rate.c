@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/rate.h"
 
+#include "lib/state.h"
+
 #include <stdbool.h>
 
 #define RATE_WINDOW_NS 1000000000ULL
@@ -34,4 +36,21 @@ uint64_t rate_per_second(const struct rate *rate, uint64_t count, uint64_t now_n
 	if (!rate->changed_ns || rate_is_silent(rate, now_ns) || now_ns == since->ns)
 		return 0;
 	return (uint64_t)((double)(count - since->count) * 1e9 / (double)(now_ns - since->ns));
+}
+
+static void rate_point_transfer(struct rate_point *point, struct state *state, const char *name)
+{
+	state_enter(state, name);
+	state_u64(state, "ns", &point->ns);
+	state_u64(state, "count", &point->count);
+	state_leave(state);
+}
+
+void rate_transfer(struct rate *rate, struct state *state, const char *name)
+{
+	state_enter(state, name);
+	rate_point_transfer(&rate->previous, state, "previous");
+	rate_point_transfer(&rate->current, state, "current");
+	state_u64(state, "changed_ns", &rate->changed_ns);
+	state_leave(state);
 }

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+struct state;
+
 struct rate_point {
 	uint64_t ns; /* monotonic */
 	uint64_t count;
@@ -24,5 +26,8 @@ void rate_note(struct rate *rate, uint64_t count, uint64_t now_ns);
  * last one if that is longer ago; 0 if the counter has not changed for two seconds, and for twice as long as usual.
  */
 uint64_t rate_per_second(const struct rate *rate, uint64_t count, uint64_t now_ns);
+
+/** rate_transfer() - save or restore the object @name; see state.h. */
+void rate_transfer(struct rate *rate, struct state *state, const char *name);
 
 #endif

@@ -6,6 +6,8 @@
 #ifndef DMACAST_RATE_LIMIT_H
 #define DMACAST_RATE_LIMIT_H
 
+#include "lib/state.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,6 +40,15 @@ static inline void rate_limit_count(struct rate_limit *limit, uint64_t rate, uin
 	/* After a lower limit was raised: do not wait for the old one. */
 	if (limit->even_ns > now_ns + RATE_LIMIT_BURST_NS)
 		limit->even_ns = now_ns + RATE_LIMIT_BURST_NS;
+}
+
+/** rate_limit_transfer() - save or restore the object @name; see state.h. */
+static inline void rate_limit_transfer(struct rate_limit *limit, struct state *state,
+				       const char *name)
+{
+	state_enter(state, name);
+	state_u64(state, "even_ns", &limit->even_ns);
+	state_leave(state);
 }
 
 #endif

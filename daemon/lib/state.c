@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_DEPTH 16
+#define MAX_DEPTH 32
 
 /* An object, or a list of objects, that was begun. */
 struct state_frame {

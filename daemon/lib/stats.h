@@ -14,6 +14,8 @@
 
 #include <stdint.h>
 
+struct state;
+
 /* Why a client left. */
 enum leave_reason {
 	LEAVE_END_OF_STREAM, /* it has everything */
@@ -155,5 +157,13 @@ struct endpoint_stats *stream_stats_endpoint(struct stream_stats *stats, const c
 
 /** stream_stats_clear() - free the counters of sections. */
 void stream_stats_clear(struct stream_stats *stats);
+
+/* Save or restore the object @name; see state.h. */
+void client_stats_transfer(struct client_stats *stats, struct state *state, const char *name);
+void zerocopy_stats_transfer(struct zerocopy_stats *stats, struct state *state, const char *name);
+void client_totals_transfer(struct client_totals *totals, struct state *state, const char *name);
+
+/** stream_stats_transfer() - do the same with the counters of a stream. @stats: all zero while restoring */
+void stream_stats_transfer(struct stream_stats *stats, struct state *state, const char *name);
 
 #endif
