@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/state.h"
 
+#include "lib/shared_bytes.h"
+
 #include <assert.h>
 #include <bsd/string.h>
 #include <errno.h>
@@ -30,6 +32,8 @@ struct state {
 	size_t lost;  /* number of frames that were begun after a failure */
 	int *descriptor;
 	size_t descriptors;
+	struct shared_bytes **shared; /* those with a number; restoring, it is an owner of them */
+	size_t shared_count;
 	bool failed;
 	char why[STATE_WRONG_TEXT];
 };
@@ -103,6 +107,9 @@ void state_free(struct state *state)
 	if (!state->saving)
 		state_close_all(state->descriptor, state->descriptors);
 	free(state->descriptor);
+	for (size_t i = 0; !state->saving && i < state->shared_count; i++)
+		shared_bytes_release(state->shared[i]);
+	free(state->shared);
 	json_decref(state->root);
 	free(state);
 }
@@ -567,6 +574,99 @@ void state_fixed_bytes(struct state *state, const char *name, void *bytes, size_
 	text = state_get_text(state, name, false);
 	if (text && (strlen(text) != length * 2 || !state_decode(text, bytes, length)))
 		state_fail(state, "%s: expected %zu bytes in hexadecimal", name, length);
+}
+
+/* ---- bytes with several owners ---- */
+
+/* Return the number of @bytes; that of the next ones if they have none. */
+static size_t state_find_shared(const struct state *state, const struct shared_bytes *bytes)
+{
+	size_t number = 0;
+
+	while (number < state->shared_count && state->shared[number] != bytes)
+		number++;
+	return number;
+}
+
+/* Give the next number to @bytes. */
+static void state_number_shared(struct state *state, struct shared_bytes *bytes)
+{
+	size_t count = state->shared_count;
+	struct shared_bytes **more;
+
+	/* Grow by doubling: the array is full at each power of two. */
+	if (!(count & (count - 1))) {
+		more = reallocarray(state->shared, count ? count * 2 : 1,
+				    sizeof(struct shared_bytes *));
+		if (!more) {
+			state_fail(state, "no memory");
+			return;
+		}
+		state->shared = more;
+	}
+	state->shared[state->shared_count++] = state->saving ? bytes : shared_bytes_keep(bytes);
+}
+
+static void state_save_shared(struct state *state, struct shared_bytes *bytes)
+{
+	bool has_number = bytes->owners > 1;
+	size_t number = has_number ? state_find_shared(state, bytes) : 0;
+
+	if (has_number)
+		state_size(state, "number", &number);
+	if (has_number && number < state->shared_count)
+		return;
+	state_put_bytes(state, "bytes", bytes->bytes, bytes->length);
+	if (has_number)
+		state_number_shared(state, bytes);
+}
+
+/* Return: NULL after a failure. */
+static struct shared_bytes *state_read_shared(struct state *state, size_t most)
+{
+	struct shared_bytes *shared;
+	unsigned char *bytes = NULL;
+	size_t length = 0;
+
+	state_bytes(state, "bytes", &bytes, &length, most);
+	if (state->failed)
+		return NULL;
+	shared = shared_bytes_create(length ? (const void *)bytes : "", length);
+	if (!shared)
+		state_fail(state, "no memory");
+	free(bytes);
+	return shared;
+}
+
+/* Return: as state_read_shared(). */
+static struct shared_bytes *state_restore_shared(struct state *state, size_t most)
+{
+	bool has_number = state_has(state, "number");
+	size_t number = state->shared_count;
+	struct shared_bytes *shared;
+
+	if (has_number)
+		state_size(state, "number", &number);
+	if (number < state->shared_count)
+		return shared_bytes_keep(state->shared[number]);
+	if (number > state->shared_count)
+		state_fail(state, "there are no bytes %zu", number);
+	shared = state_read_shared(state, most);
+	if (shared && has_number)
+		state_number_shared(state, shared);
+	return shared;
+}
+
+void state_shared_bytes(struct state *state, const char *name, struct shared_bytes **bytes,
+			size_t most)
+{
+	if (!state_optional(state, name, *bytes))
+		return;
+	if (state->saving)
+		state_save_shared(state, *bytes);
+	else
+		*bytes = state_restore_shared(state, most);
+	state_leave(state);
 }
 
 /* ---- descriptors ---- */

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct shared_bytes;
 struct state;
 
 /* Enough for each reason of a failure, with the path of the value. */
@@ -118,6 +119,14 @@ void state_bytes(struct state *state, const char *name, unsigned char **bytes, s
 
 /** state_fixed_bytes() - exactly @length bytes in a buffer. */
 void state_fixed_bytes(struct state *state, const char *name, void *bytes, size_t length);
+
+/**
+ * state_shared_bytes() - bytes that have several owners, or NULL: they are saved once, and have as many owners again.
+ * @bytes: restoring: NULL; the caller becomes an owner
+ * @most: upper bound of their length
+ */
+void state_shared_bytes(struct state *state, const char *name, struct shared_bytes **bytes,
+			size_t most);
 
 /**
  * state_descriptor() - an open descriptor, or -1. Restoring, it becomes the caller's, with close-on-exec set; its flags

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stream/http_request.h"
 
+#include "lib/state.h"
+
 #include <bsd/string.h>
 #include <bsd/sys/queue.h>
+#include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <http_parser.h>
@@ -21,8 +24,9 @@
 
 struct http_request {
 	http_parser parser;
-	size_t length; /* bytes read */
-	char first;    /* the first one */
+	size_t length;	       /* bytes read */
+	struct evbuffer *head; /* these bytes, for http_request_transfer() */
+	char first;	       /* the first one */
 	bool decided;
 	bool line_ended;
 	char line_end[8]; /* last bytes of the request line, or of what has come of it */
@@ -355,6 +359,11 @@ struct http_request *http_request_create(void)
 
 	if (!request)
 		return NULL;
+	request->head = evbuffer_new();
+	if (!request->head) {
+		free(request);
+		return NULL;
+	}
 	http_parser_init(&request->parser, HTTP_REQUEST);
 	request->parser.data = request;
 	request->host_length = strlcpy(request->host, HOST_SCHEME, sizeof(request->host));
@@ -404,6 +413,8 @@ bool http_request_feed(struct http_request *request, const void *bytes, size_t l
 		length = HTTP_REQUEST_MAX - request->length;
 	if (!request->length)
 		request->first = *(const char *)bytes;
+	if (evbuffer_add(request->head, bytes, length))
+		request_decide(request, HTTP_CODE_SERVICE_UNAVAILABLE, "no memory");
 	request_keep_line_end(request, bytes, length);
 	http_parser_execute(&request->parser, &request_callbacks, bytes, length);
 	request->length += length;
@@ -437,7 +448,27 @@ const struct http_wish *http_request_wish(const struct http_request *request)
 	return &request->wish;
 }
 
+/* The parser's own state depends on its version, so read the bytes again. */
+void http_request_transfer(struct http_request *request, struct state *state)
+{
+	size_t length = evbuffer_get_length(request->head);
+	unsigned char head[HTTP_REQUEST_MAX], *bytes = head;
+
+	if (state_is_saving(state)) {
+		evbuffer_copyout(request->head, head, sizeof(head));
+		state_bytes(state, "head", &bytes, &length, sizeof(head));
+		return;
+	}
+	bytes = NULL;
+	state_bytes(state, "head", &bytes, &length, sizeof(head));
+	if (bytes)
+		http_request_feed(request, bytes, length);
+	free(bytes);
+}
+
 void http_request_free(struct http_request *request)
 {
+	if (request)
+		evbuffer_free(request->head);
 	free(request);
 }

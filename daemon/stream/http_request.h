@@ -38,6 +38,7 @@ struct http_wish {
 };
 
 struct http_request;
+struct state;
 
 /** http_request_create() - begin to read a request. Return: NULL without memory. */
 struct http_request *http_request_create(void);
@@ -60,6 +61,12 @@ void http_request_expire(struct http_request *request);
 
 /** http_request_wish() - return the wish of a request that is DECIDED; valid as long as @request is. */
 const struct http_wish *http_request_wish(const struct http_request *request);
+
+/**
+ * http_request_transfer() - save a request that is not DECIDED, or restore it.
+ * @request: restoring: as http_request_create() made it; it may be DECIDED afterwards
+ */
+void http_request_transfer(struct http_request *request, struct state *state);
 
 /** http_request_free() - NULL is allowed. */
 void http_request_free(struct http_request *request);

@@ -2,10 +2,12 @@
 #include "stream/stream_input.h"
 
 #include "lib/settings.h"
+#include "lib/state.h"
 
 #include <assert.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
+#include <stdlib.h>
 
 /* Clients that are read, and writes, in one iteration of the event loop: well under a millisecond. */
 #define MAX_TURNS 128
@@ -169,4 +171,43 @@ void stream_input_forget(struct stream_input *input, struct input_turn *turn)
 		return;
 	turn->waits = false;
 	TAILQ_REMOVE(&input->turns, turn, entry);
+}
+
+static void input_save_queue(const struct stream_input *input, struct state *state)
+{
+	unsigned char copy[STREAM_INPUT_BYTES], *bytes = copy;
+	size_t length = stream_input_queued(input);
+
+	evbuffer_copyout(input->queue, copy, sizeof(copy));
+	state_bytes(state, "queue", &bytes, &length, sizeof(copy));
+}
+
+static void input_restore_queue(struct stream_input *input, struct state *state)
+{
+	unsigned char *bytes = NULL;
+	size_t length = 0;
+
+	state_bytes(state, "queue", &bytes, &length, STREAM_INPUT_BYTES);
+	if (length && input->state != STREAM_INPUT_OPEN)
+		state_fail(state, "%zu bytes are queued for a source that takes none", length);
+	else if (length && evbuffer_add(input->queue, bytes, length))
+		state_fail(state, "no memory");
+	free(bytes);
+}
+
+void stream_input_transfer(struct stream_input *input, struct state *state)
+{
+	int number = (int)input->state;
+
+	state_enter(state, "input");
+	state_choice(state, "state", &number, STREAM_INPUT_REFUSED + 1);
+	input->state = (enum stream_input_state)number;
+	state_bool(state, "full", &input->full);
+	if (state_is_saving(state))
+		input_save_queue(input, state);
+	else
+		input_restore_queue(input, state);
+	state_leave(state);
+	if (!state_is_saving(state))
+		input_schedule(input);
 }

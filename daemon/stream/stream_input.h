@@ -28,6 +28,7 @@
 
 struct evbuffer;
 struct event_base;
+struct state;
 
 /* Upper bound of the queue in bytes. */
 #define STREAM_INPUT_BYTES ((size_t)64 << 10)
@@ -96,6 +97,13 @@ void stream_input_add(struct stream_input *input, const void *piece, size_t byte
 
 /** stream_input_wait() - read the client later: behind those that wait already. May be repeated. */
 void stream_input_wait(struct stream_input *input, struct input_turn *turn);
+
+/**
+ * stream_input_transfer() - save or restore the state and the queue; not the clients that wait, since their sockets
+ * report again what they have.
+ * @input: restoring: as stream_input_init() made it
+ */
+void stream_input_transfer(struct stream_input *input, struct state *state);
 
 /** stream_input_forget() - do not read the client later. May be repeated. */
 void stream_input_forget(struct stream_input *input, struct input_turn *turn);

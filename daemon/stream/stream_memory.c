@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stream/stream_memory.h"
 
+#include "lib/state.h"
+
 #include <assert.h>
+#include <inttypes.h>
+#include <limits.h>
 
 /* A grant is raised once the peer has acknowledged this many times the new one since the last raise. */
 #define MEMORY_ACKNOWLEDGED_FACTOR 8
@@ -111,4 +115,20 @@ bool stream_memory_lower(struct stream_memory *memory, const struct client_setti
 		return false;
 	memory_set_grant(memory, grant, bytes);
 	return true;
+}
+
+void memory_grant_transfer(struct memory_grant *grant, struct stream_memory *memory,
+			   struct state *state)
+{
+	uint64_t bytes = grant->bytes;
+
+	state_enter(state, "grant");
+	state_u64(state, "bytes", &bytes);
+	state_u64(state, "acknowledged", &grant->acknowledged);
+	/* An option of the socket, which is an int. */
+	if (bytes > INT_MAX)
+		state_fail(state, "%" PRIu64 " bytes; expected at most %d", bytes, INT_MAX);
+	else if (!state_is_saving(state))
+		memory_set_grant(memory, grant, bytes);
+	state_leave(state);
 }

@@ -26,6 +26,8 @@
 /* Grant of a new client, in bytes. */
 #define MEMORY_GRANT_MIN (16U << 10)
 
+struct state;
+
 struct stream_memory {
 	const struct client_settings *settings; /* socket-memory, for the clients of all sections */
 	uint64_t ring_size;			/* bytes */
@@ -81,5 +83,13 @@ void stream_memory_raise(struct stream_memory *memory, struct memory_grant *gran
  */
 bool stream_memory_lower(struct stream_memory *memory, const struct client_settings *settings,
 			 struct memory_grant *grant);
+
+/**
+ * memory_grant_transfer() - save the grant of a client, or restore and charge it. The sum of the charges is the only
+ * state of @memory itself, so nothing else is saved for it.
+ * @grant: restoring: all zero
+ */
+void memory_grant_transfer(struct memory_grant *grant, struct stream_memory *memory,
+			   struct state *state);
 
 #endif

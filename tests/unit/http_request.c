@@ -7,6 +7,7 @@
 #include "stream/http_request.h"
 
 #include "dice.h"
+#include "statepass.h"
 #include "tap.h"
 
 #include <err.h>
@@ -487,6 +488,46 @@ static void test_error_answers(void)
 	point("an error has its text, and the methods where it must");
 }
 
+/* Pass on an undecided request. Return: the same one as the other process has it. */
+static struct http_request *pass_request(struct http_request *request)
+{
+	struct state *state = state_begin_saving();
+
+	http_request_transfer(request, state);
+	http_request_free(request);
+	state = state_pass(state);
+	request = http_request_create();
+	http_request_transfer(request, state);
+	state_end_pass(state);
+	return request;
+}
+
+/* Pass on each request between any two of its bytes. */
+static void test_request_transfer(void)
+{
+	for (size_t i = 0; i < LENGTH(valid); i++) {
+		size_t length = strlen(valid[i].text);
+
+		for (size_t cut = 0; cut < length; cut++) {
+			struct http_request *request = http_request_create();
+
+			if (cut)
+				check(!http_request_feed(request, valid[i].text, cut), "decided");
+			request = pass_request(request);
+			check(http_request_is_empty(request) == !cut, "%zu bytes", cut);
+			check(http_request_feed(request, valid[i].text + cut, length - cut) &&
+				      http_request_wish(request)->framed ==
+					      !!(valid[i].wish & FRAMED) &&
+				      http_request_wish(request)->head_only ==
+					      !!(valid[i].wish & HEAD),
+			      "%s, cut at %zu: %s", valid[i].text, cut,
+			      http_request_wish(request)->problem);
+			http_request_free(request);
+		}
+	}
+	point("a request that another process goes on to read is the same");
+}
+
 int main(int argc, char **argv)
 {
 	test_valid();
@@ -496,6 +537,7 @@ int main(int argc, char **argv)
 	test_request_limits();
 	test_longest();
 	test_cut_request();
+	test_request_transfer();
 	test_random_requests(argc > 1 ? (unsigned int)atoi(argv[1]) : 20000);
 	test_request_answers();
 	test_error_answers();

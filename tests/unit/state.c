@@ -2,6 +2,9 @@
 /* The state that one process saves and its successor restores. */
 #include "lib/state.h"
 
+#include "lib/shared_bytes.h"
+
+#include "statepass.h"
 #include "tap.h"
 
 #include <fcntl.h>
@@ -217,10 +220,76 @@ static void test_descriptors_are_closed(void)
 	point("descriptors that nothing asked for are closed");
 }
 
+/* Restore from a text that no state_text() wrote. Return: why that failed. */
+static const char *restore_shared(const char *text)
+{
+	static char why[STATE_WRONG_TEXT];
+	struct state *state = state_parse(text, strlen(text), NULL, 0, why);
+	struct shared_bytes *bytes = NULL;
+
+	check(state, "%s", why);
+	state_shared_bytes(state, "a", &bytes, 3);
+	check(!bytes && state_failed(state), "%s was accepted", text);
+	snprintf(why, sizeof(why), "%s", state_why(state));
+	state_free(state);
+	return why;
+}
+
+static void test_shared_bytes(void)
+{
+	static const struct {
+		const char *text, *why;
+	} broken[] = {
+		{ "{\"a\":{\"number\":1,\"bytes\":\"00\"}}", "no bytes 1" },
+		{ "{\"a\":{\"number\":0}}", "bytes is missing" },
+		{ "{\"a\":{\"bytes\":\"00000000\"}}", "at most 3" },
+	};
+	struct shared_bytes *many = shared_bytes_create("many", 4), *one = NULL, *nothing = NULL;
+	struct shared_bytes *empty = shared_bytes_create("", 0), *again[4] = { NULL };
+	struct state *state = state_begin_saving();
+
+	shared_bytes_keep(many);
+	one = shared_bytes_create("one", 3);
+	state_shared_bytes(state, "a", &many, 4);
+	state_shared_bytes(state, "b", &many, 4);
+	state_shared_bytes(state, "c", &one, 3);
+	state_shared_bytes(state, "d", &nothing, 3);
+	state_shared_bytes(state, "e", &empty, 0);
+	check(many->owners == 2 && one->owners == 1, "saving changed the owners");
+	state = state_pass(state);
+	state_shared_bytes(state, "a", &again[0], 4);
+	state_shared_bytes(state, "b", &again[1], 4);
+	state_shared_bytes(state, "c", &again[2], 3);
+	state_shared_bytes(state, "d", &nothing, 3);
+	state_shared_bytes(state, "e", &again[3], 0);
+	state_end_pass(state);
+	check(again[0] == again[1] && again[0]->owners == 2 &&
+		      !memcmp(again[0]->bytes, "many", again[0]->length),
+	      "they are not shared");
+	check(again[2] && again[2]->owners == 1 && !memcmp(again[2]->bytes, "one", 3) && !nothing &&
+		      again[3] && !again[3]->length,
+	      "other bytes");
+	shared_bytes_release(many);
+	shared_bytes_release(many);
+	shared_bytes_release(one);
+	shared_bytes_release(empty);
+	for (size_t i = 0; i < 4; i++)
+		shared_bytes_release(again[i]);
+	point("bytes with several owners are saved once, and are shared again");
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		const char *why = restore_shared(broken[i].text);
+
+		check(strstr(why, broken[i].why), "%s: %s", broken[i].text, why);
+	}
+	point("a number without bytes is a failure");
+}
+
 int main(void)
 {
 	test_round_trip();
 	test_state_failures();
 	test_descriptors_are_closed();
+	test_shared_bytes();
 	return tap_end();
 }

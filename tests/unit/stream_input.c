@@ -5,6 +5,7 @@
  */
 #include "dice.h"
 #include "lib/settings.h"
+#include "statepass.h"
 #include "stream/stream_input.h"
 #include "tap.h"
 
@@ -100,6 +101,13 @@ static const struct stream_input_callbacks input_test_callbacks = {
 	.read = input_test_read,
 };
 
+static void input_test_init(void)
+{
+	if (!stream_input_init(&input_test.input, input_test.base, &input_test_callbacks,
+			       &input_test, &input_test.stats))
+		errx(1, "no memory");
+}
+
 static void input_test_begin(uint64_t seed)
 {
 	static const size_t units[] = { 0, 5, 1, 7, MAX_CLIENT_INPUT, 1000 };
@@ -109,10 +117,9 @@ static void input_test_begin(uint64_t seed)
 	input_test.queued = queued ? queued : malloc(MAX_QUEUED);
 	input_test.dice.state = seed;
 	input_test.base = event_base_new();
-	if (!input_test.base || !input_test.queued ||
-	    !stream_input_init(&input_test.input, input_test.base, &input_test_callbacks,
-			       &input_test, &input_test.stats))
+	if (!input_test.base || !input_test.queued)
 		errx(1, "no memory");
+	input_test_init();
 	for (size_t i = 0; i < CLIENTS; i++)
 		input_test.client[i].unit = units[i % (sizeof(units) / sizeof(units[0]))];
 }
@@ -166,6 +173,25 @@ static void input_test_check(void)
 	      input_test.stats.discarded_bytes);
 }
 
+/* Another process goes on. The sockets of clients report to it what they have. */
+static void input_test_pass(void)
+{
+	struct state *state = state_begin_saving();
+	struct input_stats former = { 0 };
+
+	stream_input_transfer(&input_test.input, state);
+	for (size_t i = 0; i < CLIENTS; i++)
+		stream_input_forget(&input_test.input, &input_test.client[i].turn);
+	input_test.input.stats = &former;
+	stream_input_free(&input_test.input);
+	input_test_init();
+	state = state_pass(state);
+	stream_input_transfer(&input_test.input, state);
+	state_end_pass(state);
+	for (size_t i = 0; i < CLIENTS; i++)
+		input_test_send(&input_test.client[i], 0);
+}
+
 static void input_test_step(void)
 {
 	struct dice *dice = &input_test.dice;
@@ -196,6 +222,8 @@ static void input_test_step(void)
 		if (dice_one_in(dice, 20)) {
 			stream_input_forget(&input_test.input, &client->turn);
 			client->unread = 0;
+		} else if (dice_one_in(dice, 20)) {
+			input_test_pass();
 		}
 		break;
 	default:
@@ -326,11 +354,27 @@ static void test_input_fair(void)
 	point("a client that floods is read at most once before another one");
 }
 
+static void test_input_wrong_state(void)
+{
+	const char *text = "{\"input\":{\"state\":0,\"full\":false,\"queue\":\"00\"}}";
+	char wrong[STATE_WRONG_TEXT];
+	struct state *state = state_parse(text, strlen(text), NULL, 0, wrong);
+
+	input_test_begin(4);
+	check(state, "%s", wrong);
+	stream_input_transfer(&input_test.input, state);
+	check(state_failed(state) && !stream_input_queued(&input_test.input), "it was accepted");
+	state_free(state);
+	input_test_end();
+	point("without a run, no restored bytes wait");
+}
+
 int main(int argc, char **argv)
 {
 	test_input_absent();
 	test_input_end_run();
 	test_input_fair();
+	test_input_wrong_state();
 	test_input_random(argc > 1 ? (unsigned int)atoi(argv[1]) : STEPS);
 	free(input_test.queued);
 	return tap_end();

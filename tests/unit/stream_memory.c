@@ -4,6 +4,7 @@
 #include "stream/stream_memory.h"
 
 #include "dice.h"
+#include "statepass.h"
 #include "tap.h"
 
 #include <inttypes.h>
@@ -212,6 +213,51 @@ static void test_random(uint64_t steps, uint64_t seed)
 	point("random steps: the account is right, and within its limit");
 }
 
+/* Restore a grant of @bytes. Return: true if it failed. */
+static bool fails_with(uint64_t bytes)
+{
+	struct memory_grant grant = { .bytes = bytes, .acknowledged = 7 };
+	struct state *state = state_begin_saving();
+	struct stream_memory memory;
+	bool failed;
+
+	stream_memory_init(&memory, &world.settings.client, 16 * MIB);
+	state_enter(state, "grant");
+	state_u64(state, "bytes", &grant.bytes);
+	state_u64(state, "acknowledged", &grant.acknowledged);
+	state_leave(state);
+	state = state_pass(state);
+	grant = (struct memory_grant){ 0 };
+	memory_grant_transfer(&grant, &memory, state);
+	failed = state_failed(state);
+	check(failed || (grant.bytes == bytes && grant.acknowledged == 7), "another grant");
+	check(failed || memory.charged == (bytes > MEMORY_GRANT_MIN ? bytes : 0),
+	      "%" PRIu64 " charged", memory.charged);
+	check(!failed || (!grant.bytes && !memory.charged), "charged after a failure");
+	state_free(state);
+	return failed;
+}
+
+static void test_grant_transfer(void)
+{
+	struct state *state = state_begin_saving();
+
+	account_begin(16 * MIB);
+	raise_fully(&world.grant[0]);
+	memory_grant_transfer(&world.grant[0], &world.memory, state);
+	check(world.memory.charged == charged(), "saving changed the charge");
+	state = state_pass(state);
+	account_begin(16 * MIB);
+	world.grant[0] = (struct memory_grant){ 0 };
+	memory_grant_transfer(&world.grant[0], &world.memory, state);
+	state_end_pass(state);
+	check(world.memory.charged && world.memory.charged == charged(), "%" PRIu64 " charged",
+	      world.memory.charged);
+	check(!fails_with(MEMORY_GRANT_MIN) && !fails_with(MIB), "a grant was not accepted");
+	check(fails_with(4096 * MIB), "4 GiB were accepted");
+	point("a grant that is restored is charged");
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t steps = argc > 1 ? strtoull(argv[1], NULL, 10) : 300000;
@@ -223,5 +269,6 @@ int main(int argc, char **argv)
 	test_many_stalled();
 	test_lowered_limit();
 	test_random(steps, seed);
+	test_grant_transfer();
 	return tap_end();
 }
