@@ -54,16 +54,21 @@ void client_set_state(struct client *client, enum client_state state)
 	client->state = state;
 }
 
+/* Return the time until the deadline; the shortest one if it is over. */
+static struct timeval client_time_left(const struct client *client, uint64_t now_ns)
+{
+	uint64_t left_ns = client->deadline_ns > now_ns ? client->deadline_ns - now_ns : 0;
+
+	return clock_timeval(left_ns / 1000 + 1);
+}
+
 /* libevent begins a timeout again with each event of the socket, so set what is left. Return: false if nothing is. */
 static bool client_keep_deadline(struct client *client)
 {
 	uint64_t now_ns = clock_monotonic_ns();
-	struct timeval left;
+	struct timeval left = client_time_left(client, now_ns);
 
-	if (now_ns >= client->deadline_ns)
-		return false;
-	left = clock_timeval((client->deadline_ns - now_ns) / 1000 + 1);
-	return event_add(&client->event, &left) == 0;
+	return now_ns < client->deadline_ns && event_add(&client->event, &left) == 0;
 }
 
 bool client_set_deadline(struct client *client, uint64_t microseconds)
@@ -316,6 +321,23 @@ static void client_socket_event(evutil_socket_t fd, short what, void *argument)
 		client_send(client);
 }
 
+bool client_is_half_closed(const struct client *client)
+{
+	return client->input_ended && client_is_active(client);
+}
+
+bool client_watch(struct client *client)
+{
+	struct timeval left = client_time_left(client, clock_monotonic_ns());
+	const struct timeval *timeout = client->deadline_ns ? &left : NULL;
+
+	if (client->state == CLIENT_RESETTING)
+		timeout = &reset_check_interval;
+	event_assign(&client->event, client->group->base, client->zerocopy.fd,
+		     EV_READ | EV_WRITE | EV_ET | EV_PERSIST, client_socket_event, client);
+	return event_add(&client->event, timeout) == 0;
+}
+
 /* Keep the text: a report of thousands of clients should not ask the kernel for each. */
 static void client_note_endpoint(struct client *client, int fd)
 {
@@ -332,13 +354,23 @@ static bool client_begin(struct client *client)
 	const struct client_settings *settings = client->group->settings;
 	struct history_answer answer;
 
-	if (event_add(&client->event, NULL))
+	if (!client_watch(client))
 		return false;
 	client->is_http = settings->format == FORMAT_HTTP;
 	if (client->is_http)
 		return client_begin_request(client);
 	client_find_start(client->group, NULL, &answer);
 	return client_enter(client, &answer.place, settings->format == FORMAT_FRAMED);
+}
+
+void client_free_memory(struct client *client)
+{
+	client_aside_clear(&client->aside);
+	shared_bytes_release(client->preamble);
+	http_request_free(client->request);
+	free(client->reason_memory);
+	free(client->kick_memory);
+	free(client);
 }
 
 struct client *client_create(const struct client_group *group, int fd, const struct sockaddr *peer,
@@ -360,24 +392,46 @@ struct client *client_create(const struct client_group *group, int fd, const str
 	stream_memory_join(group->memory, group->settings, &client->grant);
 	client_set_socket_options(client);
 	client_begin_forwarding(client);
-	event_assign(&client->event, group->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
-		     client_socket_event, client);
 	if (client_begin(client))
 		return client;
 	event_del(&client->event);
 	zerocopy_close(&client->zerocopy);
-	http_request_free(client->request);
-	free(client);
+	client_free_memory(client);
 	return NULL;
 }
 
 void client_free(struct client *client)
 {
 	assert(client->state == CLIENT_GONE);
-	client_aside_clear(&client->aside);
-	shared_bytes_release(client->preamble);
-	http_request_free(client->request);
-	free(client);
+	client_free_memory(client);
+}
+
+/* Complete the sends that the kernel does not report after a reset. */
+static void client_abandon_sends(struct zerocopy *zerocopy)
+{
+	struct completions *sends = &zerocopy->completions;
+
+	zerocopy_reset(zerocopy);
+	zerocopy_reap(zerocopy);
+	if (sends->outstanding)
+		completions_complete(sends, sends->oldest, sends->next - 1, NULL, 0);
+}
+
+void client_abandon(struct client *client)
+{
+	if (client->state == CLIENT_GONE) {
+		client_free(client);
+		return;
+	}
+	event_del(&client->event);
+	if (client->input_turn.waits)
+		stream_input_forget(client->group->input, &client->input_turn);
+	if (client_is_active(client))
+		window_leave(client->group->window, &client->cursor);
+	stream_memory_leave(client->group->memory, &client->grant);
+	client_abandon_sends(&client->zerocopy);
+	zerocopy_close(&client->zerocopy);
+	client_free_memory(client);
 }
 
 /* ---- reports ---- */

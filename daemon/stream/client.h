@@ -58,6 +58,8 @@ enum client_state {
 struct client;
 struct client_list;
 struct crowd_host;
+struct ring;
+struct state;
 struct stream_events;
 
 /* What a client in a queue (stream_queue.h) will do; a later one of two includes an earlier one. */
@@ -156,6 +158,8 @@ struct client {
 	uint64_t input_end_ns;	 /* when that was noticed; monotonic */
 	uint64_t input_end_sent; /* bytes sent by then */
 	uint16_t overdue;	 /* seconds since the reset, while sends are outstanding */
+	/* Memory of `reason` and `kick_text` of a client that was restored; NULL: constant texts. */
+	char *reason_memory, *kick_memory;
 };
 
 TAILQ_HEAD(client_list, client);
@@ -256,5 +260,37 @@ struct client *client_of(struct cursor *cursor);
 
 /** client_free() - free a client that is GONE. */
 void client_free(struct client *client);
+
+/**
+ * client_save() - save a client that is not GONE, with its descriptor, as the object "client". Nothing changes.
+ *
+ * What its peer has sent, or acknowledged, waits in the socket. Its place in the queues of the stream is not saved
+ * but for its task. Sums of events are not either: nobody watches at first.
+ */
+void client_save(struct client *client, struct ring *ring, struct state *state);
+
+/**
+ * client_restore() - make the client that client_save() saved. It is in the window of @group if it is active, but in no
+ * list; its callbacks come from the event loop, not from here, but for copy_state_changed().
+ * @group: as of client_create(); `window`, `memory`, `preamble` and `input` must be restored already. The grant of the
+ *	client is charged to `memory` here
+ *
+ * The caller joins it to its crowd; to the half-closed ones, too, if client_is_half_closed(); and queues `task` again,
+ * see stream_queue_resume().
+ *
+ * Return: NULL after a failure of @state; then the connection was reset, if it was restored.
+ */
+struct client *client_restore(const struct client_group *group, struct ring *ring,
+			      struct state *state);
+
+/** client_is_half_closed() - return true if half_closed() was called, and the client is active. */
+bool client_is_half_closed(const struct client *client);
+
+/**
+ * client_abandon() - reset the connection and free the client, whatever its state is; it must be in no list. No callback
+ * is called but copy_state_changed(). Sends that are not complete are no reason to wait, so the blocks must not change
+ * any more.
+ */
+void client_abandon(struct client *client);
 
 #endif

@@ -2,10 +2,14 @@
 #include "stream/client_aside.h"
 
 #include "lib/clock.h"
+#include "lib/state.h"
 
 #include <assert.h>
 #include <stddef.h>
 #include <sys/uio.h>
+
+/* Upper bound of an answer or a payload that is restored, in bytes. */
+#define MAX_PART ((size_t)16 << 20)
 
 void client_aside_set(struct client_aside *aside, struct frame frame, struct shared_bytes *payload)
 {
@@ -74,6 +78,31 @@ ssize_t client_aside_send(struct client_aside *aside, struct zerocopy *zerocopy)
 	if (!aside->left)
 		client_aside_clear(aside);
 	return n;
+}
+
+/* Return true if the number of bytes that are left is possible. */
+static bool aside_is_possible(const struct client_aside *aside)
+{
+	uint64_t all = aside->header_length;
+
+	all += aside->answer ? aside->answer->length : 0;
+	all += aside->payload ? aside->payload->length : 0;
+	return (!aside->header_length || aside->header_length == FRAME_HEADER_BYTES) &&
+	       aside->left && aside->left <= all;
+}
+
+void client_aside_transfer(struct client_aside *aside, struct state *state)
+{
+	if (!state_optional(state, "aside", aside->left))
+		return;
+	state_shared_bytes(state, "answer", &aside->answer, MAX_PART);
+	state_u32(state, "header_length", &aside->header_length);
+	state_fixed_bytes(state, "header", aside->header, sizeof(aside->header));
+	state_shared_bytes(state, "payload", &aside->payload, MAX_PART);
+	state_u32(state, "left", &aside->left);
+	if (!state_failed(state) && !aside_is_possible(aside))
+		state_fail(state, "%u bytes cannot be left", aside->left);
+	state_leave(state);
 }
 
 void client_aside_clear(struct client_aside *aside)

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct state;
+
 struct client_aside {
 	struct shared_bytes *answer; /* before the header; NULL: none */
 	unsigned char header[FRAME_HEADER_BYTES];
@@ -47,6 +49,9 @@ static inline bool client_aside_is_left(const struct client_aside *aside)
 {
 	return aside->left;
 }
+
+/** client_aside_transfer() - save or restore what is left. @aside: restoring: nothing is left */
+void client_aside_transfer(struct client_aside *aside, struct state *state);
 
 /** client_aside_clear() - forget what is left. */
 void client_aside_clear(struct client_aside *aside);

@@ -35,4 +35,10 @@ void client_shut_down(struct client *client);
 /** client_close_in_order() - close a client that nothing is outstanding for. The kernel sends what it has. */
 void client_close_in_order(struct client *client);
 
+/** client_free_memory() - free a client that has no connection. */
+void client_free_memory(struct client *client);
+
+/** client_watch() - wait for events of the socket, which are reported again, and for the deadline. Return: false without memory. */
+bool client_watch(struct client *client);
+
 #endif

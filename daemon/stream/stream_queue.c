@@ -44,6 +44,17 @@ void stream_queue_add_kick(struct stream_queue *queue, struct client *client,
 	TAILQ_INSERT_HEAD(&queue->round, client, queue_entry);
 }
 
+void stream_queue_resume(struct stream_queue *queue, struct client *client)
+{
+	/* A client without a task, too, is offered what it has not sent: that does no harm. */
+	enum client_task task = client->task > CLIENT_TASK_OFFER ? client->task : CLIENT_TASK_OFFER;
+
+	if (task == CLIENT_TASK_KICK)
+		stream_queue_add_kick(queue, client, client->kick_reason, client->kick_text);
+	else
+		stream_queue_add(queue, client, task);
+}
+
 void stream_queue_remove(struct client *client)
 {
 	if (client->queue)

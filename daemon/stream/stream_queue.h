@@ -34,6 +34,9 @@ void stream_queue_add_now(struct stream_queue *queue, struct client *client, enu
 void stream_queue_add_kick(struct stream_queue *queue, struct client *client,
 			   enum leave_reason reason, const char *text);
 
+/** stream_queue_resume() - let a restored client do the task that it had. */
+void stream_queue_resume(struct stream_queue *queue, struct client *client);
+
 /** stream_queue_remove() - forget the task of @client, if it has one. */
 void stream_queue_remove(struct client *client);
 
