@@ -406,17 +406,6 @@ void client_free(struct client *client)
 	client_free_memory(client);
 }
 
-/* Complete the sends that the kernel does not report after a reset. */
-static void client_abandon_sends(struct zerocopy *zerocopy)
-{
-	struct completions *sends = &zerocopy->completions;
-
-	zerocopy_reset(zerocopy);
-	zerocopy_reap(zerocopy);
-	if (sends->outstanding)
-		completions_complete(sends, sends->oldest, sends->next - 1, NULL, 0);
-}
-
 void client_abandon(struct client *client)
 {
 	if (client->state == CLIENT_GONE) {
@@ -429,8 +418,7 @@ void client_abandon(struct client *client)
 	if (client_is_active(client))
 		window_leave(client->group->window, &client->cursor);
 	stream_memory_leave(client->group->memory, &client->grant);
-	client_abandon_sends(&client->zerocopy);
-	zerocopy_close(&client->zerocopy);
+	zerocopy_abandon(&client->zerocopy);
 	client_free_memory(client);
 }
 
