@@ -6,6 +6,7 @@
 #include "lib/names.h"
 #include "lib/priority.h"
 #include "lib/service.h"
+#include "lib/state.h"
 
 #include <bsd/sys/queue.h>
 #include <errno.h>
@@ -235,6 +236,14 @@ static bool listen_add_socket(struct listen_set *set, int fd)
 	set->socket[set->sockets++] = socket;
 	if (set->held)
 		evconnlistener_disable(socket);
+	return true;
+}
+
+/* The same for a socket that is new. */
+static bool listen_open_on(struct listen_set *set, int fd)
+{
+	if (!listen_add_socket(set, fd))
+		return false;
 	listen_report_opened(set, fd);
 	return true;
 }
@@ -248,7 +257,7 @@ const char *listen_on_bound(struct listen_set *set, int fd, int backlog)
 		close(fd);
 		return strerror(error);
 	}
-	return listen_add_socket(set, fd) ? NULL : strerror(errno);
+	return listen_open_on(set, fd) ? NULL : strerror(errno);
 }
 
 /* Return: false with errno set. */
@@ -317,7 +326,7 @@ static bool listen_on_one(struct listen_set *set, const struct addrinfo *address
 {
 	int fd = listen_open_socket(set, address, options, every_family);
 
-	return fd >= 0 && listen_add_socket(set, fd);
+	return fd >= 0 && listen_open_on(set, fd);
 }
 
 static bool listen_lacks_address(int error)
@@ -487,7 +496,7 @@ const char *listen_on_passed(struct listen_set *set, const char *name)
 		if (set->sockets == MAX_LISTEN_SOCKETS)
 			return "too many sockets of this name";
 		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (fd < 0 || !listen_add_socket(set, fd))
+		if (fd < 0 || !listen_open_on(set, fd))
 			return strerror(errno);
 	}
 	if (set->sockets)
@@ -517,4 +526,69 @@ void listen_close(struct listen_set *set)
 		evconnlistener_free(set->socket[i]);
 	LIST_REMOVE(set, entry);
 	free(set);
+}
+
+/* ---- handover ---- */
+
+void listen_save(const struct listen_set *set, struct state *state)
+{
+	uint64_t paused_ns = set->paused_ns;
+	bool held = set->held;
+
+	state_enter(state, "set");
+	state_bool(state, "held", &held);
+	state_u64(state, "paused_ns", &paused_ns);
+	state_list(state, "sockets", set->sockets, MAX_LISTEN_SOCKETS);
+	for (unsigned int i = 0; i < set->sockets; i++) {
+		int fd = evconnlistener_get_fd(set->socket[i]);
+
+		state_item(state);
+		state_descriptor(state, "fd", &fd);
+		state_leave(state);
+	}
+	state_list_end(state);
+	state_leave(state);
+}
+
+/* Accepting must not wait: another version may have left that to its event loop. */
+static bool listen_is_listening(int fd)
+{
+	int listens = 0, flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+	socklen_t length = sizeof(listens);
+
+	return flags >= 0 && !fcntl(fd, F_SETFL, flags | O_NONBLOCK) &&
+	       !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) && listens;
+}
+
+static void listen_restore_socket(struct listen_set *set, struct state *state)
+{
+	int fd = -1;
+
+	state_descriptor(state, "fd", &fd);
+	if (state_failed(state))
+		return;
+	if (!listen_is_listening(fd)) {
+		state_fail(state, "fd: is no listening socket");
+		if (fd >= 0)
+			close(fd);
+	} else if (!listen_add_socket(set, fd)) {
+		state_fail(state, "fd: %s", strerror(errno));
+	}
+}
+
+void listen_restore(struct listen_set *set, struct state *state)
+{
+	size_t sockets;
+
+	state_enter(state, "set");
+	state_bool(state, "held", &set->held);
+	state_u64(state, "paused_ns", &set->paused_ns);
+	sockets = state_list(state, "sockets", 0, MAX_LISTEN_SOCKETS);
+	for (size_t i = 0; i < sockets && !state_failed(state); i++) {
+		state_item(state);
+		listen_restore_socket(set, state);
+		state_leave(state);
+	}
+	state_list_end(state);
+	state_leave(state);
 }

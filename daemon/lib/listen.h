@@ -22,6 +22,7 @@ struct event_base;
 struct evconnlistener;
 struct listen_set;
 struct names;
+struct state;
 
 /* An address of a name that resolves to more addresses is ignored. */
 #define MAX_LISTEN_SOCKETS 16U
@@ -99,6 +100,12 @@ void listen_hold(struct listen_set *set);
 
 /** listen_release() - undo listen_hold(). */
 void listen_release(struct listen_set *set);
+
+/** listen_save() - save the sockets, whose queues of connections stay with them; see state.h. Not with attach(). */
+void listen_save(const struct listen_set *set, struct state *state);
+
+/** listen_restore() - accept on the sockets that were saved, or hold them as before. opened() is not called. @set: empty */
+void listen_restore(struct listen_set *set, struct state *state);
 
 /** listen_close() - close the sockets, except those of attach(), and free the set. */
 void listen_close(struct listen_set *set);

@@ -3,6 +3,7 @@
 
 #include "lib/endpoint.h"
 #include "lib/log.h"
+#include "lib/state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -139,11 +140,65 @@ void endpoints_close_others(struct endpoints *endpoints, const struct text_list 
 	}
 }
 
+static void endpoints_free_list(struct endpoints *endpoints)
+{
+	free(endpoints->listener);
+	endpoints->listener = NULL;
+	endpoints->capacity = 0;
+}
+
 void endpoints_close_all(struct endpoints *endpoints)
 {
 	while (endpoints->count)
 		listener_close(endpoints->listener[--endpoints->count]);
-	free(endpoints->listener);
-	endpoints->listener = NULL;
-	endpoints->capacity = 0;
+	endpoints_free_list(endpoints);
+}
+
+void endpoints_discard_all(struct endpoints *endpoints)
+{
+	while (endpoints->count)
+		listener_discard(endpoints->listener[--endpoints->count]);
+	endpoints_free_list(endpoints);
+}
+
+/* ---- handover ---- */
+
+/* Upper bound for the endpoints of a section. Before a reload closes them, there may be others beside the configured. */
+#define MAX_SAVED_ENDPOINTS 65536U
+
+void endpoints_save(const struct endpoints *endpoints, struct state *state)
+{
+	state_list(state, "endpoints", endpoints->count, MAX_SAVED_ENDPOINTS);
+	for (size_t i = 0; i < endpoints->count; i++) {
+		state_item(state);
+		listener_save(endpoints->listener[i], state);
+		state_leave(state);
+	}
+	state_list_end(state);
+}
+
+static void endpoint_restore(struct endpoints *endpoints, struct state *state)
+{
+	struct listener *listener;
+
+	if (!endpoints_reserve(endpoints, 1)) {
+		state_fail(state, "no memory for an endpoint");
+		return;
+	}
+	listener = listener_restore(endpoints->base, endpoints->name, endpoints->callbacks,
+				    endpoints->argument, state);
+	if (listener)
+		endpoints->listener[endpoints->count++] = listener;
+}
+
+void endpoints_restore(struct endpoints *endpoints, struct state *state)
+{
+	size_t count = state_list(state, "endpoints", 0, MAX_SAVED_ENDPOINTS);
+
+	for (size_t i = 0; i < count && !state_failed(state); i++) {
+		state_item(state);
+		endpoint_restore(endpoints, state);
+		state_leave(state);
+	}
+	state_list_end(state);
 }

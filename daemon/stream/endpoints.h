@@ -11,6 +11,7 @@
 
 struct event_base;
 struct names;
+struct state;
 
 struct endpoints {
 	struct event_base *base;
@@ -70,5 +71,14 @@ void endpoints_close_others(struct endpoints *endpoints, const struct text_list 
 
 /** endpoints_close_all() - close all endpoints. */
 void endpoints_close_all(struct endpoints *endpoints);
+
+/** endpoints_discard_all() - the same, but report nothing. */
+void endpoints_discard_all(struct endpoints *endpoints);
+
+/** endpoints_save() - save all endpoints; see state.h. */
+void endpoints_save(const struct endpoints *endpoints, struct state *state);
+
+/** endpoints_restore() - make the endpoints that were saved. @endpoints: without endpoints */
+void endpoints_restore(struct endpoints *endpoints, struct state *state);
 
 #endif

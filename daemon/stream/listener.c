@@ -6,6 +6,7 @@
 #include "lib/listen.h"
 #include "lib/log.h"
 #include "lib/names.h"
+#include "lib/state.h"
 
 #include <bsd/string.h>
 #include <event2/event.h>
@@ -255,14 +256,85 @@ bool listener_is_as(const struct listener *listener, const struct client_setting
 	       (!settings->backlog || listener->backlog == (int)settings->backlog);
 }
 
-void listener_close(struct listener *listener)
+void listener_discard(struct listener *listener)
 {
 	event_del(&listener->retry);
-	if (listener->listens)
-		listener_report(listener, LISTENER_CLOSED, NULL);
 	names_free(listener->names);
 	if (listener->set)
 		listen_close(listener->set);
 	free(listener->endpoint);
 	free(listener);
+}
+
+void listener_close(struct listener *listener)
+{
+	if (listener->listens)
+		listener_report(listener, LISTENER_CLOSED, NULL);
+	listener_discard(listener);
+}
+
+/* ---- handover ---- */
+
+static void listener_transfer(struct listener *listener, struct state *state)
+{
+	int when = (int)listener->when;
+	uint32_t backlog = (uint32_t)listener->backlog;
+
+	state_string(state, "interface", listener->interface, sizeof(listener->interface));
+	state_u32(state, "backlog", &backlog);
+	state_bool(state, "reuse_port", &listener->reuse_port);
+	state_choice(state, "when", &when, LISTEN_AVAILABLE + 1);
+	backoff_transfer(&listener->backoff, state, "backoff");
+	state_bool(state, "listens", &listener->listens);
+	state_string(state, "waits_for", listener->waits_for, sizeof(listener->waits_for));
+	listener->backlog = (int)backlog;
+	listener->when = (enum listen_when)when;
+}
+
+void listener_save(const struct listener *listener, struct state *state)
+{
+	struct listener copy = *listener;
+
+	state_string_copy(state, "endpoint", &copy.endpoint);
+	listener_transfer(&copy, state);
+	listen_save(listener->set, state);
+}
+
+/* One that waits tries again at once: an attempt may have been under way. */
+static void listener_resume(struct listener *listener, struct state *state)
+{
+	static const struct timeval at_once;
+	struct endpoint endpoint;
+	const char *expected;
+
+	if (!endpoint_parse(listener->endpoint, &endpoint, &expected))
+		state_fail(state, "endpoint: expected %s", expected);
+	else if (listener->waits_for[0] && event_add(&listener->retry, &at_once))
+		state_fail(state, "no memory");
+}
+
+struct listener *listener_restore(struct event_base *base, const char *name,
+				  const struct listener_callbacks *callbacks, void *argument,
+				  struct state *state)
+{
+	static const struct client_settings defaults;
+	struct listener *listener;
+	char *endpoint = NULL;
+
+	state_string_copy(state, "endpoint", &endpoint);
+	listener = listener_create(base, name, endpoint ? endpoint : "", LISTEN_NOW, &defaults,
+				   callbacks, argument);
+	free(endpoint);
+	if (!listener) {
+		state_fail(state, "no memory for an endpoint");
+		return NULL;
+	}
+	listener_transfer(listener, state);
+	listen_restore(listener->set, state);
+	if (!state_failed(state))
+		listener_resume(listener, state);
+	if (!state_failed(state))
+		return listener;
+	listener_discard(listener);
+	return NULL;
 }

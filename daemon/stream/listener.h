@@ -16,6 +16,7 @@
 struct event_base;
 struct listener;
 struct names;
+struct state;
 
 /* What has become of an endpoint. */
 enum listener_change {
@@ -70,6 +71,22 @@ const char *listener_waits_for(const struct listener *listener);
 
 /** listener_is_as() - return true if the sockets would be opened in the same way with @settings. */
 bool listener_is_as(const struct listener *listener, const struct client_settings *settings);
+
+/** listener_save() - save the endpoint with its sockets; see state.h. */
+void listener_save(const struct listener *listener, struct state *state);
+
+/**
+ * listener_restore() - make the endpoint that was saved. No socket is opened or bound for that, and nothing is reported.
+ * @base, @name, @callbacks, @argument: as of listener_open()
+ *
+ * Return: NULL: the state failed.
+ */
+struct listener *listener_restore(struct event_base *base, const char *name,
+				  const struct listener_callbacks *callbacks, void *argument,
+				  struct state *state);
+
+/** listener_discard() - as listener_close(), but report nothing. */
+void listener_discard(struct listener *listener);
 
 /** listener_close() - stop listening, and free the listener. */
 void listener_close(struct listener *listener);
