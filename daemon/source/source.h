@@ -18,6 +18,7 @@
 struct event_base;
 struct names;
 struct source;
+struct state;
 
 /* How a source is, for people and programs. */
 enum source_state {
@@ -121,6 +122,24 @@ const char *source_state_word(enum source_state state);
 
 /** source_last_byte_ns() - return the monotonic time of the last byte; 0: none has come. */
 uint64_t source_last_byte_ns(const struct source *source);
+
+/**
+ * source_save() - save the source as the object "source", with the descriptors that it reads. Nothing changes, so the
+ * source may go on if the handover fails. Save it from the event loop, outside of the calls of source_callbacks.
+ */
+void source_save(struct source *source, struct state *state);
+
+/**
+ * source_restore() - continue the source of the object "source" as it was saved: started, paused, starved, or ended.
+ * @settings: those that the source had; must outlive it
+ * @ring: restored before; NULL if the stream has none yet, then there is no source to restore
+ * @callbacks: as of source_open(); none is called before the event loop runs, and none for a run that goes on
+ *
+ * Return: NULL if the state has failed. Blocks that the source had are the ring's again.
+ */
+struct source *source_restore(struct event_base *base, const struct stream_settings *settings,
+			      struct ring *ring, const struct source_callbacks *callbacks,
+			      void *argument, struct state *state);
 
 /** source_close() - stop, hand nothing on, and free the source. Its ring stays. */
 void source_close(struct source *source);
