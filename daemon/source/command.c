@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/command.h"
 
-#include "lib/child.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/state.h"
 #include "source/command_log.h"
+#include "source/supervisor.h"
 
 #include <bsd/string.h>
 #include <bsd/sys/queue.h>
@@ -13,12 +14,11 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,9 +26,8 @@
 #define FINISH_US 1000000ULL
 /* Time from SIGKILL until what does not end is left. */
 #define KILL_US 2000000ULL
-/* Interval of the checks whether a group without its leader has ended: from and to. */
-#define MIN_CHECK_US 10000ULL
-#define MAX_CHECK_US 200000ULL
+/* Interval of the attempts to reap a supervisor that has closed its socket. */
+#define REAP_US 5000ULL
 
 enum command_state {
 	COMMAND_RUNNING,
@@ -46,53 +45,25 @@ struct command {
 	void (*ended)(void *argument);
 	void *argument;
 	enum command_state state;
-	pid_t pid;		 /* also the group's */
-	int pidfd;		 /* readable when the process has exited; -1: not available */
-	bool exited;		 /* and reaped */
-	bool is_released;	 /* it has no owner, and waits to be reaped */
-	struct event exit_event; /* of pidfd, or of SIGCHLD */
-	struct event timer;	 /* next step */
-	uint64_t deadline_ns;	 /* of the state */
-	uint64_t stop_us;	 /* for TERMINATING */
-	uint64_t check_us;
+	struct supervisor supervisor;
+	pid_t pid;	  /* of the leader, also the group's; 0: not known yet */
+	bool exited;	  /* the leader */
+	bool remains;	  /* others of its group run */
+	bool gone;	  /* nothing of the group runs */
+	bool is_released; /* it has no owner, and waits until the supervisor is reaped */
+	struct event report_event;
+	struct event timer;   /* next step */
+	uint64_t deadline_ns; /* of the state */
+	uint64_t stop_us;     /* for TERMINATING */
 	struct command_log log;
 	int output; /* standard output that nobody needs any more; -1: none */
 	struct event output_event;
 };
 
-/* Commands without an owner whose process has not been reaped. */
+/* Commands without an owner whose supervisor has not been reaped. */
 static LIST_HEAD(, command) released_commands = LIST_HEAD_INITIALIZER(released_commands);
 
 /* ---- processes ---- */
-
-/* Send a signal to the process itself, unless it was reaped. */
-static int command_signal_process(const struct command *command, int number)
-{
-	if (command->pidfd >= 0)
-		return pidfd_send_signal(command->pidfd, number, NULL, 0);
-	return kill(command->pid, number);
-}
-
-/*
- * Return true if a process of the group exists, even as a zombie. A number stays taken as long as a group
- * has it. So once the leader was reaped, a process with that number means that the group is gone and the
- * number belongs to a stranger.
- */
-static bool command_has_group(const struct command *command)
-{
-	if (command->exited && (kill(command->pid, 0) == 0 || errno != ESRCH))
-		return false;
-	return kill(-command->pid, 0) == 0 || errno == EPERM;
-}
-
-static void command_signal(const struct command *command, int number)
-{
-	if (command_has_group(command))
-		kill(-command->pid, number);
-	/* Only once: for some programs the second SIGTERM has another meaning. */
-	if (!command->exited && getpgid(command->pid) != command->pid)
-		command_signal_process(command, number);
-}
 
 /* A process of the group, as in /proc. */
 struct group_member {
@@ -103,7 +74,7 @@ struct group_member {
 
 static void command_read_process(const char *number, struct group_member *member)
 {
-	char path[64], line[256], *name, *end;
+	char path[NAME_MAX + sizeof("/proc//stat")], line[256], *name, *end;
 	ssize_t length;
 	int fd;
 
@@ -140,35 +111,12 @@ static void command_find_group(const struct command *command, struct group_membe
 	while (directory && (entry = readdir(directory))) {
 		pid_t pid = (pid_t)atoi(entry->d_name);
 
-		if (pid > 0 &&
+		if (pid > 0 && command->pid &&
 		    (getpgid(pid) == command->pid || (pid == command->pid && !command->exited)))
 			command_read_process(entry->d_name, member);
 	}
 	if (directory)
 		closedir(directory);
-}
-
-/* Return true if nothing of the command runs any more. */
-static bool command_is_gone(const struct command *command)
-{
-	struct group_member member;
-	siginfo_t info;
-
-	if (!command->exited)
-		return false;
-	if (!command_has_group(command))
-		return true;
-	/* As process 1 of a container the daemon inherits them. */
-	do {
-		info.si_pid = 0;
-	} while (!waitid(P_PGID, (id_t)command->pid, &info, WEXITED | WNOHANG) && info.si_pid);
-	if (!command_has_group(command))
-		return true;
-	/* Nobody reaps zombies where process 1 does not. The first checks do without a look at /proc. */
-	if (command->check_us < MAX_CHECK_US)
-		return false;
-	command_find_group(command, &member);
-	return member.zombies && !member.running;
 }
 
 /* ---- the end ---- */
@@ -195,11 +143,10 @@ static void command_drop_output(evutil_socket_t fd, short what, void *argument)
 static void command_free(struct command *command)
 {
 	event_del(&command->timer);
-	event_del(&command->exit_event);
+	event_del(&command->report_event);
 	command_close_output(command);
 	command_log_close(&command->log);
-	if (command->pidfd >= 0)
-		close(command->pidfd);
+	supervisor_close(&command->supervisor);
 	if (command->is_released)
 		LIST_REMOVE(command, entry);
 	free(command->name);
@@ -242,7 +189,6 @@ static void command_set_ended(struct command *command, enum command_state state)
 static void command_set_deadline(struct command *command, uint64_t delay_us)
 {
 	command->deadline_ns = clock_monotonic_ns() + delay_us * 1000;
-	command->check_us = MIN_CHECK_US;
 }
 
 /* Send the signal of the next state. */
@@ -250,13 +196,13 @@ static void command_go_on(struct command *command)
 {
 	if (command->state < COMMAND_TERMINATING && command->stop_us) {
 		command->state = COMMAND_TERMINATING;
-		command_signal(command, SIGTERM);
+		supervisor_signal(&command->supervisor, SIGTERM);
 		/* A stopped process handles it only after this. */
-		command_signal(command, SIGCONT);
+		supervisor_signal(&command->supervisor, SIGCONT);
 		command_set_deadline(command, command->stop_us);
 	} else {
 		command->state = COMMAND_KILLING;
-		command_signal(command, SIGKILL);
+		supervisor_signal(&command->supervisor, SIGKILL);
 		command_set_deadline(command, KILL_US);
 	}
 }
@@ -266,54 +212,43 @@ static void command_schedule(struct command *command)
 	uint64_t now = clock_monotonic_ns();
 	uint64_t delay_us =
 		command->deadline_ns > now ? (command->deadline_ns - now) / 1000 + 1 : 0;
-	struct timeval delay;
+	struct timeval delay = clock_timeval(delay_us);
 
-	/* The exit of the leader is an event, that of the others is not. */
-	if (command->exited && delay_us > command->check_us) {
-		delay_us = command->check_us;
-		command->check_us *= 2;
-		if (command->check_us > MAX_CHECK_US)
-			command->check_us = MAX_CHECK_US;
-	}
-	delay = clock_timeval(delay_us);
 	if (!evtimer_add(&command->timer, &delay))
 		return;
 	log_error("stream %s: command: no memory for a timer; killing it", command->name);
 	command->state = COMMAND_KILLING;
 	command->deadline_ns = 0;
-	command_signal(command, SIGKILL);
+	supervisor_signal(&command->supervisor, SIGKILL);
 	event_active(&command->timer, EV_TIMEOUT, 0);
 }
 
-static void command_log_status(const struct command *command, const siginfo_t *info)
+/* @code, @status: of waitid() */
+static void command_log_status(const struct command *command, int code, int status)
 {
 	if (command->state == COMMAND_LEFT)
 		log_notice("stream %s: command: process %d has ended", command->name,
 			   (int)command->pid);
-	else if (command->state >= COMMAND_TERMINATING ||
-		 (info->si_code == CLD_EXITED && info->si_status == 0))
+	else if (command->state >= COMMAND_TERMINATING || (code == CLD_EXITED && status == 0))
 		log_debug("stream %s: command ended", command->name);
-	else if (info->si_code == CLD_EXITED)
-		log_warning("stream %s: command ended with status %d", command->name,
-			    info->si_status);
+	else if (code == CLD_EXITED)
+		log_warning("stream %s: command ended with status %d", command->name, status);
 	else
-		log_warning("stream %s: command ended by signal %d, %s", command->name,
-			    info->si_status, strsignal(info->si_status));
+		log_warning("stream %s: command ended by signal %d, %s", command->name, status,
+			    strsignal(status));
 }
 
-/* Reap the process if it has exited. Return: false if it has not. */
-static bool command_reap(struct command *command)
+/* Free the command if its supervisor has ended and was reaped. It closes its socket a moment before. */
+static void command_free_if_over(struct command *command)
 {
-	siginfo_t info = { 0 };
+	const struct timeval delay = clock_timeval(REAP_US);
 
-	if (command->exited)
-		return true;
-	if (waitid(P_PID, (id_t)command->pid, &info, WEXITED | WNOHANG) || !info.si_pid)
-		return false;
-	command->exited = true;
-	event_del(&command->exit_event);
-	command_log_status(command, &info);
-	return true;
+	if (command->supervisor.socket >= 0)
+		return;
+	if (supervisor_reap(&command->supervisor))
+		command_free(command);
+	else
+		evtimer_add(&command->timer, &delay); /* else command_reap_released() does it */
 }
 
 static void command_step(evutil_socket_t fd, short what, void *argument)
@@ -323,8 +258,11 @@ static void command_step(evutil_socket_t fd, short what, void *argument)
 
 	(void)fd;
 	(void)what;
-	command_reap(command);
-	if (command_is_gone(command)) {
+	if (command->is_released) {
+		command_free_if_over(command);
+		return;
+	}
+	if (command->gone) {
 		command_set_ended(command, COMMAND_ENDED);
 		return;
 	}
@@ -333,32 +271,86 @@ static void command_step(evutil_socket_t fd, short what, void *argument)
 		return;
 	}
 	/* The others of a group whose leader has exited have no reason to go on. */
-	if (late || (command->state == COMMAND_FINISHING && command->exited))
+	if (late || (command->state == COMMAND_FINISHING && command->remains))
 		command_go_on(command);
 	command_schedule(command);
 }
 
-static void command_exit_event(evutil_socket_t fd, short what, void *argument)
+/* Something has killed the supervisor, and so the kernel the leader. */
+static void command_lose_supervisor(struct command *command)
+{
+	if (!command->exited && command->pid > 0)
+		kill(-command->pid, SIGKILL);
+	log_warning("stream %s: command: the process that supervises it was killed; the command "
+		    "is killed, too",
+		    command->name);
+	command->exited = true;
+	command->gone = true;
+}
+
+static void command_supervisor_ended(struct command *command)
+{
+	event_del(&command->report_event);
+	supervisor_close(&command->supervisor);
+	if (!command->gone)
+		command_lose_supervisor(command);
+}
+
+static void command_take_report(struct command *command, const struct supervisor_report *report)
+{
+	switch (report->kind) {
+	case SUPERVISOR_STARTED:
+		command->pid = report->value;
+		break;
+	case SUPERVISOR_EXITED:
+		command->exited = true;
+		command_log_status(command, report->value, report->status);
+		break;
+	case SUPERVISOR_REMAINS:
+		command->remains = true;
+		break;
+	case SUPERVISOR_GONE:
+		command->exited = true;
+		command->gone = true;
+		break;
+	default:
+		log_debug("stream %s: command: unknown report %d", command->name, report->kind);
+	}
+}
+
+static void command_take_reports(struct command *command)
+{
+	struct supervisor_report report;
+	int got;
+
+	if (command->supervisor.socket < 0)
+		return;
+	while ((got = supervisor_receive(&command->supervisor, &report)) > 0)
+		command_take_report(command, &report);
+	if (got < 0)
+		command_supervisor_ended(command);
+}
+
+static void command_report_ready(evutil_socket_t fd, short what, void *argument)
 {
 	struct command *command = argument;
 
 	(void)fd;
 	(void)what;
-	if (!command_reap(command))
-		return;
+	command_take_reports(command);
 	if (command->is_released)
-		command_free(command);
+		command_free_if_over(command);
 	else if (command->state > COMMAND_RUNNING && command->state < COMMAND_ENDED)
 		command_step(-1, 0, command);
 }
 
-/* Reap what ended without an event, for which there was no memory. */
+/* Free what ended without an event, for which there was no memory. */
 static void command_reap_released(void)
 {
 	struct command *command, *next;
 
 	LIST_FOREACH_SAFE (command, &released_commands, entry, next) {
-		if (command_reap(command))
+		if (command->supervisor.socket < 0 && supervisor_reap(&command->supervisor))
 			command_free(command);
 	}
 }
@@ -368,8 +360,10 @@ void command_forget_released(const struct event_base *base)
 	struct command *command, *next;
 
 	LIST_FOREACH_SAFE (command, &released_commands, entry, next) {
-		if (command->base == base)
-			command_free(command);
+		if (command->base != base)
+			continue;
+		supervisor_reap(&command->supervisor);
+		command_free(command);
 	}
 }
 
@@ -380,62 +374,6 @@ struct command_ends {
 	int input[2], output[2], errors[2];
 };
 
-/*
- * Become the command, in the child of vfork(): it uses the memory of the daemon, which is suspended until
- * execve(). Call system calls only.
- */
-static _Noreturn void command_exec(char *const arguments[], const struct command_ends *ends,
-				   pid_t daemon)
-{
-	static const char failed[] = "cannot run /bin/sh\n";
-	const struct sigaction reset = { .sa_handler = SIG_DFL };
-	int input = ends->input[0] >= 0 ? ends->input[0] : open("/dev/null", O_RDONLY | O_CLOEXEC);
-	sigset_t none;
-
-	dup2(input, STDIN_FILENO);
-	dup2(ends->output[1], STDOUT_FILENO);
-	dup2(ends->errors[1], STDERR_FILENO);
-	setpgid(0, 0);
-	/* The daemon may have ended before prctl(). */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != daemon)
-		_exit(127);
-	/* No handler of the daemon may run here: all signals are blocked until they have their default actions. */
-	for (int number = 1; number < NSIG; number++)
-		sigaction(number, &reset, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	execve(arguments[0], arguments, environ);
-	if (write(STDERR_FILENO, failed, sizeof(failed) - 1) < 0)
-		_exit(126);
-	_exit(127);
-}
-
-/* posix_spawn() has no PR_SET_PDEATHSIG, and fork() copies the page tables of an anonymous ring. */
-static int command_spawn(const char *text, const struct command_ends *ends, pid_t *pid)
-{
-	char shell[] = "/bin/sh", option[] = "-c", *command = strdup(text);
-	char *const arguments[] = { shell, option, command, NULL };
-	const pid_t daemon = getpid();
-	sigset_t all, before;
-	pid_t child;
-	int error;
-
-	if (!command)
-		return ENOMEM;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	child = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
-	if (child == 0)
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Vfork) */
-		command_exec(arguments, ends, daemon);
-	error = child < 0 ? errno : 0;
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	free(command);
-	*pid = child;
-	return error;
-}
-
 static struct command *command_create(struct event_base *base, const char *name)
 {
 	struct command *command = calloc(1, sizeof(*command));
@@ -445,11 +383,11 @@ static struct command *command_create(struct event_base *base, const char *name)
 		return NULL;
 	}
 	command->base = base;
-	command->pidfd = -1;
+	command->supervisor.socket = -1;
 	command->log.fd = -1;
 	command->output = -1;
 	evtimer_assign(&command->timer, base, command_step, command);
-	evtimer_assign(&command->exit_event, base, NULL, NULL);
+	evtimer_assign(&command->report_event, base, NULL, NULL);
 	return command;
 }
 
@@ -490,6 +428,23 @@ static bool command_open_ends(struct command_ends *ends, bool with_input)
 	       (!with_input || command_open_pipe(ends->input, 1));
 }
 
+/* Return: false without memory. */
+static bool command_watch_reports(struct command *command)
+{
+	event_assign(&command->report_event, command->base, command->supervisor.socket,
+		     EV_READ | EV_PERSIST, command_report_ready, command);
+	return !event_add(&command->report_event, NULL);
+}
+
+/* Return: false with errno set. */
+static bool command_spawn(struct command *command, const char *text,
+			  const struct command_ends *ends)
+{
+	const struct supervisor_ends its = { ends->input[0], ends->output[1], ends->errors[1] };
+
+	return supervisor_start(&command->supervisor, text, &its);
+}
+
 struct command *command_start(struct event_base *base, const char *name, const char *text,
 			      int *output, int *input, void (*ended)(void *argument),
 			      void *argument)
@@ -511,11 +466,12 @@ struct command *command_start(struct event_base *base, const char *name, const c
 	if (!command_log_open(&command->log, base, command->name, ends.errors[0]))
 		goto fail;
 	ends.errors[0] = -1;
-	error = command_spawn(text, &ends, &command->pid);
-	if (error)
+	if (!command_spawn(command, text, &ends)) {
+		error = errno;
 		goto fail;
-	if (!child_watch_exit(&command->exit_event, base, command->pid, &command->pidfd,
-			      command_exit_event, command)) {
+	}
+	if (!command_watch_reports(command)) {
+		supervisor_close(&command->supervisor); /* which kills it */
 		command_release(command);
 		command = NULL;
 		error = ENOMEM;
@@ -551,6 +507,7 @@ void command_finish(struct command *command, uint64_t stop_us)
 	command->state = COMMAND_FINISHING;
 	command->stop_us = stop_us;
 	command_set_deadline(command, FINISH_US);
+	supervisor_signal(&command->supervisor, 0);
 	event_active(&command->timer, EV_TIMEOUT, 0);
 }
 
@@ -558,7 +515,7 @@ void command_end(struct command *command, uint64_t stop_us)
 {
 	if (command->state >= COMMAND_TERMINATING)
 		return;
-	command_reap(command);
+	command_take_reports(command);
 	command->stop_us = stop_us;
 	command_go_on(command);
 	event_active(&command->timer, EV_TIMEOUT, 0);
@@ -575,18 +532,15 @@ void command_kill(struct command *command)
 
 void command_release(struct command *command)
 {
-	command_reap(command);
+	command_take_reports(command);
 	if (command->state < COMMAND_ENDED) {
 		command->state = COMMAND_KILLING;
-		command_signal(command, SIGKILL);
+		supervisor_signal(&command->supervisor, SIGKILL);
 	}
 	event_del(&command->timer);
 	command_close_output(command);
 	command_log_close(&command->log);
-	if (command->exited) {
-		command_free(command);
-		return;
-	}
 	command->is_released = true;
 	LIST_INSERT_HEAD(&released_commands, command, entry);
+	command_free_if_over(command);
 }

@@ -9,10 +9,11 @@
  *                                      ▼ the last process of the group has ended
  *                                    ENDED
  *
- * The kernel kills the process itself, but not its children, if the daemon ends without doing so.
+ * A supervisor (supervisor.h) starts it, and kills the whole group if the daemon ends without doing so. A successor of
+ * the daemon goes on with the supervisor, the pipes, and what is left of the time to end.
  *
  * Nothing here waits. What does not end after SIGKILL (in uninterruptible sleep, or with another user id)
- * is logged and left, and is reaped whenever it ends.
+ * is logged and left, and its end is logged whenever it comes.
  */
 #ifndef DMACAST_COMMAND_H
 #define DMACAST_COMMAND_H

@@ -89,15 +89,22 @@ daemon_stop TERM
 is "the second signal: exit status" "$status" 0
 check "the second signal: the command is killed" is_gone "$(cat "$work/pid")"
 
-# A daemon that is killed cannot end its command: the kernel does.
+# A daemon that is killed cannot end its command: its supervisor does.
 rm "$work/pid" "$work/session"
-daemon_run --input "exec:exec sh $work/stubborn $work" --listen 127.0.0.1:0
+daemon_run --input "exec:(trap '' TERM; exec sleep 1000) & echo \$! >$work/other; exec sh $work/stubborn $work" \
+	--listen 127.0.0.1:0
 wait_until 5 test -s "$work/session"
 will_end "$(cat "$work/session")"
 will_end "$(cat "$work/pid")"
+will_end "$(cat "$work/other")"
 check "kill -9: the command runs before" kill -0 "$(cat "$work/pid")"
+supervisor=$(pgrep -P "$daemon" -x dmacast-command)
+compare "its supervisor has less than 1 MiB of its own" \
+	"$(awk '/^Private_(Clean|Dirty)/ { sum += $2 } END { print sum }' "/proc/$supervisor/smaps_rollup")" -lt $((1024 * patience * patience))
 { daemon_stop KILL; } 2>/dev/null
 check "kill -9: the command ends" wait_until 10 is_gone "$(cat "$work/pid")"
+check "kill -9: with its process group" wait_until 10 is_gone "$(cat "$work/other")"
+check "kill -9: and its supervisor" wait_until 10 is_gone "$supervisor"
 
 # A command that may run once at a time, as with a USB device, and that takes its time to give it back.
 cat >"$work/exclusive" <<END
@@ -141,8 +148,8 @@ else
 		printf 'input = exec:echo a; exec %s --reuid=0 sleep 1000\n' "$work/as-root"
 	} >"$config"
 	daemon_run -c "$config"
-	wait_until 5 pgrep -xf 'sleep 1000' -u 0 -P "$daemon"
-	stubborn=$(pgrep -xf 'sleep 1000' -u 0 -P "$daemon")
+	wait_until 5 pgrep -xf 'sleep 1000' -u 0 -P "$(pgrep -P "$daemon" -x dmacast-command)"
+	stubborn=$(pgrep -xf 'sleep 1000' -u 0 -P "$(pgrep -P "$daemon" -x dmacast-command)")
 	will_end "$stubborn"
 	sed -i 's/echo a/echo b/; s/exec .*/exec sleep 1001/' "$config"
 	exec {client}<>"/dev/tcp/127.0.0.1/$port"

@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -117,24 +116,8 @@ static void test_log_parts(void)
 
 #define PATIENCE_MS 10000
 
-/* In place of the C library's: a kernel without pidfd_open(), and processes that may not be signalled. */
-static bool no_pidfd, no_signals;
-
-int pidfd_open(pid_t pid, unsigned int flags)
-{
-	if (!no_pidfd)
-		return (int)syscall(SYS_pidfd_open, pid, flags);
-	errno = ENOSYS;
-	return -1;
-}
-
-int pidfd_send_signal(int fd, int number, siginfo_t *info, unsigned int flags)
-{
-	if (!no_signals)
-		return (int)syscall(SYS_pidfd_send_signal, fd, number, info, flags);
-	errno = EPERM;
-	return -1;
-}
+/* In place of the C library's: processes that may not be signalled. A supervisor has the value of its start. */
+static bool no_signals;
 
 int kill(pid_t pid, int number)
 {
@@ -212,7 +195,7 @@ static const char *command_test_end(void)
 /* Return true if it exists, even as a zombie. */
 static bool exists(pid_t pid)
 {
-	return syscall(SYS_kill, pid, 0) == 0;
+	return pid && syscall(SYS_kill, pid, 0) == 0;
 }
 
 static void test_command_end(void)
@@ -337,12 +320,57 @@ static void test_signals(void)
 	point("a command has the default signals");
 }
 
+/* Read the parent and the state of a process from /proc. Return: false if it does not exist. */
+static bool command_test_read_stat(pid_t pid, char *state, int *parent)
+{
+	char path[64], line[256];
+	FILE *file;
+	bool found;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	found = file && fgets(line, sizeof(line), file) &&
+		sscanf(line, "%*d (%*[^)]) %c %d", state, parent) == 2;
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* Return the process id of the supervisor, the parent of the leader. */
+static pid_t command_test_supervisor(void)
+{
+	int parent = 0;
+	char state;
+
+	check(command_test_read_stat(run.pid[0], &state, &parent), "the leader does not run");
+	return parent;
+}
+
+/* Return true unless it has ended; process 1 of a container may not reap it. */
+static bool runs(pid_t pid)
+{
+	char state = 'Z';
+	int parent;
+
+	return pid && command_test_read_stat(pid, &state, &parent) && state != 'Z';
+}
+
+/* Wait until the supervisor was reaped, and with it the command freed. */
+static void command_test_wait_for_reap(pid_t supervisor)
+{
+	for (int ms = 0; ms < PATIENCE_MS && exists(supervisor); ms += 10)
+		command_test_loop_ms(10);
+	check(!exists(supervisor), "the supervisor was not reaped");
+}
+
 static void test_left(void)
 {
 	char expected[200];
+	pid_t supervisor;
 
-	command_test_begin("echo $$; exec sleep 600");
 	no_signals = true;
+	command_test_begin("echo $$; exec sleep 600");
+	supervisor = command_test_supervisor();
 	command_end(run.command, 100000);
 	command_test_wait();
 	check(exists(run.pid[0]), "it was signalled");
@@ -354,8 +382,7 @@ static void test_left(void)
 	command_release(run.command);
 	no_signals = false;
 	kill(run.pid[0], SIGKILL);
-	for (int ms = 0; ms < PATIENCE_MS && exists(run.pid[0]); ms += 10)
-		command_test_loop_ms(10);
+	command_test_wait_for_reap(supervisor);
 	check(!exists(run.pid[0]), "it was not reaped");
 	check(run.ends == 1, "ended() was called %u times", run.ends);
 	event_base_free(run.base);
@@ -366,17 +393,89 @@ static void test_left(void)
 
 static void test_release(void)
 {
+	pid_t supervisor;
+
 	command_test_begin("trap '' TERM; echo $$; while :; do sleep 600; done");
+	supervisor = command_test_supervisor();
 	command_release(run.command);
 	check(exists(run.pid[0]), "something waited for it");
-	for (int ms = 0; ms < PATIENCE_MS && exists(run.pid[0]); ms += 10)
-		command_test_loop_ms(10);
+	command_test_wait_for_reap(supervisor);
 	check(!exists(run.pid[0]), "it was not reaped");
 	check(!run.ends, "ended() was called");
 	event_base_free(run.base);
 	close(run.output);
 	check(!strcmp(capture_end(&capture), ""), "%s", capture.text);
 	point("one that is given up is killed, and reaped later");
+}
+
+/* Wait until neither process runs. */
+static void command_test_wait_for_pids(void)
+{
+	for (int ms = 0; ms < PATIENCE_MS && (runs(run.pid[0]) || runs(run.pid[1])); ms += 10)
+		usleep(10000);
+	check(!runs(run.pid[0]), "the leader runs");
+	check(!runs(run.pid[1]), "the other process of the group runs");
+}
+
+/* The process that has the socket of the supervisor is killed. Both processes of the group ignore SIGTERM. */
+static void test_lifeline(void)
+{
+	int ends[2], status;
+	pid_t daemon;
+
+	if (pipe(ends))
+		err(1, "pipe");
+	daemon = fork();
+	if (daemon == 0) {
+		command_test_begin("trap '' TERM; (trap '' TERM; exec sleep 600) & echo $$ $!; "
+				   "while :; do sleep 600; done");
+		if (write(ends[1], &run.pid, sizeof(run.pid)) != sizeof(run.pid))
+			err(1, "write");
+		pause();
+	}
+	check(read(ends[0], &run.pid, sizeof(run.pid)) == sizeof(run.pid), "no process ids");
+	check(exists(run.pid[0]) && exists(run.pid[1]), "they do not run");
+	kill(daemon, SIGKILL);
+	waitpid(daemon, &status, 0);
+	close(ends[0]);
+	close(ends[1]);
+	command_test_wait_for_pids();
+	point("kill -9 of the daemon kills the whole group");
+}
+
+static void test_supervisor(void)
+{
+	static const int number[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGTSTP };
+	char expected[200];
+	pid_t supervisor;
+
+	command_test_begin("echo $$; cat; exec sleep 600");
+	supervisor = command_test_supervisor();
+	for (size_t i = 0; i < sizeof(number) / sizeof(number[0]); i++)
+		kill(supervisor, number[i]);
+	command_test_loop_ms(50);
+	check(exists(run.pid[0]) && exists(supervisor), "a signal ended it");
+	command_end(run.command, 3600000000);
+	command_test_wait();
+	check(!exists(run.pid[0]), "it runs");
+	check(!strcmp(command_test_end(), ""), "%s", capture.text);
+	point("signals to the supervisor do nothing, and it works afterwards");
+
+	command_test_begin("trap '' TERM; echo $$; while :; do sleep 600; done");
+	supervisor = command_test_supervisor();
+	kill(supervisor, SIGKILL);
+	command_finish(run.command, 3600000000);
+	command_test_wait();
+	command_test_wait_for_pids();
+	command_release(run.command);
+	command_test_wait_for_reap(supervisor);
+	event_base_free(run.base);
+	close(run.output);
+	snprintf(expected, sizeof(expected),
+		 "test: warning: stream adc: command: the process that supervises it was killed; "
+		 "the command is killed, too\n");
+	check(!strcmp(capture_end(&capture), expected), "%s", capture.text);
+	point("without its supervisor a command is killed");
 }
 
 int main(void)
@@ -394,11 +493,8 @@ int main(void)
 	test_drain();
 	test_signals();
 	test_left();
-	no_pidfd = true;
-	printf("# without pidfd_open()\n");
-	test_command_end();
-	test_group();
-	no_pidfd = false;
 	test_release();
+	test_lifeline();
+	test_supervisor();
 	return tap_end();
 }
