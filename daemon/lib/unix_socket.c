@@ -2,6 +2,7 @@
 #include "lib/unix_socket.h"
 
 #include "lib/log.h"
+#include "lib/state.h"
 
 #include <bsd/string.h>
 #include <errno.h>
@@ -128,6 +129,22 @@ int unix_socket_open(struct unix_socket *socket, const char *path, const char *w
 	socket->inode = status.st_ino;
 	unix_socket_admit_group(path, what);
 	return fd;
+}
+
+void unix_socket_transfer(struct unix_socket *socket, const char *path, struct state *state)
+{
+	uint64_t device = socket->device, inode = socket->inode;
+
+	state_enter(state, "unix_socket");
+	state_u64(state, "device", &device);
+	state_u64(state, "inode", &inode);
+	state_leave(state);
+	if (state_is_saving(state))
+		return;
+	socket->address.sun_family = AF_UNIX;
+	strlcpy(socket->address.sun_path, path, sizeof(socket->address.sun_path));
+	socket->device = (dev_t)device;
+	socket->inode = (ino_t)inode;
 }
 
 void unix_socket_remove(const struct unix_socket *socket)

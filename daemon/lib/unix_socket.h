@@ -11,6 +11,8 @@
 
 #define UNIX_SOCKET_WRONG 192
 
+struct state;
+
 struct unix_socket {
 	struct sockaddr_un address;
 	dev_t device;
@@ -28,6 +30,12 @@ struct unix_socket {
  */
 int unix_socket_open(struct unix_socket *socket, const char *path, const char *what,
 		     char wrong[UNIX_SOCKET_WRONG]);
+
+/**
+ * unix_socket_transfer() - save which file it is as the object "unix_socket", or restore that.
+ * @path: its path; the descriptor goes elsewhere
+ */
+void unix_socket_transfer(struct unix_socket *socket, const char *path, struct state *state);
 
 /** unix_socket_remove() - remove the socket, unless another one has replaced it. */
 void unix_socket_remove(const struct unix_socket *socket);

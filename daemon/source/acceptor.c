@@ -4,6 +4,7 @@
 #include "lib/keepalive.h"
 #include "lib/listen.h"
 #include "lib/log.h"
+#include "lib/state.h"
 #include "lib/unix_socket.h"
 
 #include <bsd/string.h>
@@ -214,19 +215,22 @@ static bool acceptor_listen(struct acceptor_socket *socket, const struct input *
 
 /* ---- acceptors ---- */
 
-struct acceptor *acceptor_open(struct event_base *base, const char *name, const char *text,
-			       const struct input *input, const struct names *names,
-			       const struct acceptor_callbacks *callbacks, void *argument,
-			       char wrong[ACCEPTOR_WRONG])
+/*
+ * Return an acceptor of a socket that exists or is made, without listening; NULL without memory.
+ * @shared: out: the socket listens
+ */
+static struct acceptor *acceptor_create(struct event_base *base, const char *name, const char *text,
+					const struct input *input,
+					const struct acceptor_callbacks *callbacks, void *argument,
+					bool *shared)
 {
 	struct acceptor *acceptor = calloc(1, sizeof(*acceptor));
 	struct acceptor_socket *socket = acceptor ? acceptor_find_socket(input) : NULL;
-	bool shared = socket;
 
+	*shared = socket;
 	if (acceptor && !socket)
 		socket = acceptor_create_socket(base, input);
 	if (!socket) {
-		strlcpy(wrong, "no memory", ACCEPTOR_WRONG);
 		free(acceptor);
 		return NULL;
 	}
@@ -238,7 +242,23 @@ struct acceptor *acceptor_open(struct event_base *base, const char *name, const 
 		.argument = argument,
 	};
 	TAILQ_INSERT_TAIL(&socket->acceptors, acceptor, entry);
-	if (shared || acceptor_listen(socket, input, names, wrong))
+	return acceptor;
+}
+
+struct acceptor *acceptor_open(struct event_base *base, const char *name, const char *text,
+			       const struct input *input, const struct names *names,
+			       const struct acceptor_callbacks *callbacks, void *argument,
+			       char wrong[ACCEPTOR_WRONG])
+{
+	bool shared;
+	struct acceptor *acceptor =
+		acceptor_create(base, name, text, input, callbacks, argument, &shared);
+
+	if (!acceptor) {
+		strlcpy(wrong, "no memory", ACCEPTOR_WRONG);
+		return NULL;
+	}
+	if (shared || acceptor_listen(acceptor->socket, input, names, wrong))
 		return acceptor;
 	acceptor_close(acceptor);
 	return NULL;
@@ -274,4 +294,74 @@ void acceptor_close(struct acceptor *acceptor)
 		acceptor_close_socket(socket);
 	else
 		acceptor_switch(socket);
+}
+
+/* ---- handover ---- */
+
+/* @path: of a Unix socket */
+static void acceptor_transfer_socket(struct acceptor_socket *socket, const char *path,
+				     struct state *state)
+{
+	if (socket->kind != INPUT_UNIX_LISTEN)
+		return;
+	unix_socket_transfer(&socket->unix_socket, path, state);
+	socket->is_bound = !state_failed(state);
+}
+
+void acceptor_save(const struct acceptor *acceptor, struct state *state)
+{
+	bool waiting = acceptor->waiting;
+
+	state_enter(state, "acceptor");
+	state_bool(state, "waiting", &waiting);
+	acceptor_transfer_socket(acceptor->socket, NULL, state);
+	listen_save(acceptor->socket->set, state);
+	state_leave(state);
+}
+
+/* Read the socket of the state only to close it: another acceptor has it. */
+static void acceptor_drop_socket(struct event_base *base, struct state *state)
+{
+	static const struct listen_callbacks none;
+	struct unix_socket same = { .device = 0 };
+	struct listen_set *set = listen_create(base, &none, NULL);
+
+	if (!set) {
+		state_fail(state, "no memory");
+		return;
+	}
+	if (state_has(state, "unix_socket"))
+		unix_socket_transfer(&same, "", state);
+	listen_restore(set, state);
+	listen_close(set);
+}
+
+struct acceptor *acceptor_restore(struct event_base *base, const char *name, const char *text,
+				  const struct input *input,
+				  const struct acceptor_callbacks *callbacks, void *argument,
+				  struct state *state)
+{
+	bool shared;
+	struct acceptor *acceptor =
+		acceptor_create(base, name, text, input, callbacks, argument, &shared);
+
+	if (!acceptor) {
+		state_fail(state, "no memory");
+		return NULL;
+	}
+	state_enter(state, "acceptor");
+	state_bool(state, "waiting", &acceptor->waiting);
+	if (shared) {
+		acceptor_drop_socket(base, state);
+	} else {
+		acceptor_transfer_socket(acceptor->socket, input->argument, state);
+		listen_restore(acceptor->socket->set, state);
+	}
+	state_leave(state);
+	if (!state_failed(state)) {
+		acceptor_switch(acceptor->socket);
+		return acceptor;
+	}
+	acceptor_close(acceptor);
+	return NULL;
 }

@@ -18,6 +18,7 @@
 struct acceptor;
 struct event_base;
 struct names;
+struct state;
 
 /* Enough for each text that names a producer, and for each reason of acceptor_open(). */
 #define PRODUCER_TEXT 64
@@ -52,6 +53,20 @@ void acceptor_next(struct acceptor *acceptor);
 
 /** acceptor_cancel() - undo acceptor_next(): let producers wait in the queue. */
 void acceptor_cancel(struct acceptor *acceptor);
+
+/** acceptor_save() - save the acceptor as the object "acceptor", with the listening sockets and their queues. */
+void acceptor_save(const struct acceptor *acceptor, struct state *state);
+
+/**
+ * acceptor_restore() - accept again on the sockets of the object "acceptor", or on those that another restored acceptor
+ * of the same address has. The arguments are those of acceptor_open().
+ *
+ * Return: NULL if the state has failed.
+ */
+struct acceptor *acceptor_restore(struct event_base *base, const char *name, const char *text,
+				  const struct input *input,
+				  const struct acceptor_callbacks *callbacks, void *argument,
+				  struct state *state);
 
 /** acceptor_close() - accept no more, and free @acceptor. NULL is allowed. */
 void acceptor_close(struct acceptor *acceptor);

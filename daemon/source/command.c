@@ -51,6 +51,7 @@ struct command {
 	bool remains;	  /* others of its group run */
 	bool gone;	  /* nothing of the group runs */
 	bool is_released; /* it has no owner, and waits until the supervisor is reaped */
+	bool is_restored; /* another process started it */
 	struct event report_event;
 	struct event timer;   /* next step */
 	uint64_t deadline_ns; /* of the state */
@@ -276,10 +277,10 @@ static void command_step(evutil_socket_t fd, short what, void *argument)
 	command_schedule(command);
 }
 
-/* Something has killed the supervisor, and so the kernel the leader. */
+/* Something has killed the supervisor, and so the kernel the leader. The number of a restored one is not certain. */
 static void command_lose_supervisor(struct command *command)
 {
-	if (!command->exited && command->pid > 0)
+	if (!command->exited && command->pid > 1 && !command->is_restored)
 		kill(-command->pid, SIGKILL);
 	log_warning("stream %s: command: the process that supervises it was killed; the command "
 		    "is killed, too",
@@ -543,4 +544,76 @@ void command_release(struct command *command)
 	command->is_released = true;
 	LIST_INSERT_HEAD(&released_commands, command, entry);
 	command_free_if_over(command);
+}
+
+/* ---- handover ---- */
+
+static void command_transfer(struct command *command, struct state *state)
+{
+	int number = (int)command->state;
+	uint32_t pid = (uint32_t)command->pid;
+
+	/* One that is ENDED or LEFT has no owner that could save it. */
+	state_choice(state, "state", &number, COMMAND_ENDED);
+	command->state = (enum command_state)number;
+	supervisor_transfer(&command->supervisor, state);
+	state_u32(state, "pid", &pid);
+	if (pid > INT32_MAX)
+		state_fail(state, "pid: expected a process id");
+	command->pid = (pid_t)pid;
+	state_bool(state, "exited", &command->exited);
+	state_bool(state, "remains", &command->remains);
+	state_bool(state, "gone", &command->gone);
+	state_u64(state, "deadline_ns", &command->deadline_ns);
+	state_u64(state, "stop_us", &command->stop_us);
+	state_descriptor(state, "output", &command->output);
+}
+
+void command_save(struct command *command, struct state *state)
+{
+	state_enter(state, "command");
+	command_transfer(command, state);
+	command_log_save(&command->log, state);
+	state_leave(state);
+}
+
+static void command_continue(struct command *command, struct state *state)
+{
+	if (command->supervisor.socket < 0 && !command->gone)
+		state_fail(state, "it has no supervisor");
+	else if (command->supervisor.socket >= 0 && !command_watch_reports(command))
+		state_fail(state, "no memory");
+	if (command->output >= 0)
+		command_drain(command, command->output);
+	if (command->state > COMMAND_RUNNING)
+		event_active(&command->timer, EV_TIMEOUT, 0);
+}
+
+struct command *command_restore(struct event_base *base, const char *name,
+				void (*ended)(void *argument), void *argument, struct state *state)
+{
+	struct command *command = command_create(base, name);
+
+	if (!command) {
+		state_fail(state, "no memory for a command");
+		return NULL;
+	}
+	command->is_restored = true;
+	command->ended = ended;
+	command->argument = argument;
+	state_enter(state, "command");
+	command_transfer(command, state);
+	command_log_restore(&command->log, base, command->name, state);
+	if (!state_failed(state))
+		command_continue(command, state);
+	state_leave(state);
+	if (!state_failed(state))
+		return command;
+	if (command->output >= 0 && !event_initialized(&command->output_event)) {
+		close(command->output);
+		command->output = -1;
+	}
+	supervisor_close(&command->supervisor);
+	command_release(command);
+	return NULL;
 }

@@ -23,6 +23,7 @@
 
 struct command;
 struct event_base;
+struct state;
 
 /**
  * command_start() - run @text with /bin/sh in a process group of its own.
@@ -58,6 +59,18 @@ void command_kill(struct command *command);
 
 /** command_release() - give up @command without a call of ended(). What still runs is killed. */
 void command_release(struct command *command);
+
+/** command_save() - save the command, as the object "command", with the pipes that are its own. It goes on. */
+void command_save(struct command *command, struct state *state);
+
+/**
+ * command_restore() - continue the command of the object "command".
+ * @name, @ended: as of command_start()
+ *
+ * Return: NULL if the state has failed. What runs is killed then, when its descriptors are closed.
+ */
+struct command *command_restore(struct event_base *base, const char *name,
+				void (*ended)(void *argument), void *argument, struct state *state);
 
 /**
  * command_forget_released() - stop waiting for released commands of @base, which is freed next. Their

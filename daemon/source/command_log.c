@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/command_log.h"
 
+#include "lib/state.h"
+
 #include <errno.h>
 #include <event2/event.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -84,4 +87,41 @@ void command_log_close(struct command_log *log)
 	event_del(&log->readable);
 	close(log->fd);
 	log->fd = -1;
+}
+
+void command_log_save(struct command_log *log, struct state *state)
+{
+	unsigned char *line = (unsigned char *)log->line;
+
+	state_enter(state, "log");
+	state_descriptor(state, "fd", &log->fd);
+	state_bytes(state, "line", &line, &log->length, sizeof(log->line));
+	state_bool(state, "is_cut", &log->is_cut);
+	state_leave(state);
+}
+
+void command_log_restore(struct command_log *log, struct event_base *base, const char *name,
+			 struct state *state)
+{
+	unsigned char *line = NULL;
+	size_t length = 0;
+	bool is_cut = false;
+	int fd = -1;
+
+	state_enter(state, "log");
+	state_descriptor(state, "fd", &fd);
+	state_bytes(state, "line", &line, &length, sizeof(log->line));
+	state_bool(state, "is_cut", &is_cut);
+	if (fd < 0)
+		state_fail(state, "fd: there is none");
+	else if (!command_log_open(log, base, name, fd))
+		state_fail(state, "no memory");
+	state_leave(state);
+	if (length && !state_failed(state))
+		memcpy(log->line, line, length);
+	log->length = state_failed(state) ? 0 : length;
+	log->is_cut = is_cut;
+	if (fd >= 0 && log->fd != fd)
+		close(fd);
+	free(line);
 }

@@ -12,6 +12,8 @@
 /* Bytes of a line that are logged; the rest of a longer one is dropped. */
 #define MAX_COMMAND_LINE ((size_t)512)
 
+struct state;
+
 struct command_log {
 	const char *name; /* of the stream */
 	int fd;		  /* -1: closed */
@@ -33,6 +35,13 @@ bool command_log_open(struct command_log *log, struct event_base *base, const ch
 
 /** command_log_add() - log the lines that end in @text, and keep what follows them. */
 void command_log_add(struct command_log *log, const char *text, size_t length);
+
+/** command_log_save() - save the pipe, and the line so far, as the object "log". */
+void command_log_save(struct command_log *log, struct state *state);
+
+/** command_log_restore() - continue the log of the object "log". @name: as of command_log_open() */
+void command_log_restore(struct command_log *log, struct event_base *base, const char *name,
+			 struct state *state);
 
 /** command_log_close() - log what is left, and how many lines were suppressed; close. May be repeated. */
 void command_log_close(struct command_log *log);

@@ -3,6 +3,8 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/state.h"
+#include "lib/timer_state.h"
 #include "source/records.h"
 
 #include <assert.h>
@@ -458,6 +460,89 @@ void filler_stop(struct filler *filler)
 	filler_silence(filler);
 	filler_end(filler);
 	filler_ready(filler);
+}
+
+/* ---- handover ---- */
+
+/* Only the first block may have bytes, and is not full. */
+static void filler_claim(struct filler *filler, struct state *state, struct block *block)
+{
+	uint32_t length = filler->blocks ? 0 : (uint32_t)filler->block_bytes - 1;
+
+	if (state_failed(state))
+		return;
+	if (!block || block->length > length || !ring_claim(filler->ring, block))
+		state_fail(state, "block: is not one that can be filled");
+	else
+		filler->block[filler->blocks++] = block;
+}
+
+static void filler_transfer_blocks(struct filler *filler, struct state *state)
+{
+	size_t count = state_list(state, "blocks", filler->blocks, FILLER_BLOCKS);
+
+	for (size_t i = 0; i < count; i++) {
+		struct block *block = state_is_saving(state) ? filler->block[i] : NULL;
+
+		state_item(state);
+		ring_transfer_block(filler->ring, state, "block", &block);
+		if (!state_is_saving(state))
+			filler_claim(filler, state, block);
+		state_leave(state);
+	}
+	state_list_end(state);
+}
+
+/* The begin of the next block. With a block there is none. */
+static void filler_transfer_rest(struct filler *filler, struct state *state)
+{
+	unsigned char *rest = filler->rest;
+	size_t most = filler->blocks ? 0 : filler->block_bytes - 1, length = filler->rest_length;
+
+	state_bytes(state, "rest", &rest, &length, most);
+	if (!state_is_saving(state) && !state_failed(state) && length) {
+		memcpy(filler->rest, rest, length);
+		filler->rest_length = length;
+		free(rest);
+	}
+	state_u64(state, "rest_ns", &filler->rest_ns);
+	state_bool(state, "is_split", &filler->is_split);
+}
+
+static void filler_transfer_records(struct filler *filler, struct state *state)
+{
+	filler_transfer_rest(filler, state);
+	records_transfer(&filler->records, state,
+			 filler->blocks ? filler->block[0]->length : filler->rest_length);
+}
+
+/* Continue to wait for free blocks: meanwhile some may have come back. */
+static void filler_resume_wait(struct filler *filler, bool is_awaited)
+{
+	if (is_awaited)
+		ring_want_free(filler->ring);
+	if (filler->is_silent)
+		ring_on_free(filler->ring, 0, NULL, NULL);
+	else
+		filler_adapt(filler);
+}
+
+void filler_transfer(struct filler *filler, struct state *state)
+{
+	bool is_awaited = ring_is_awaited(filler->ring) ||
+			  event_pending(&filler->resume_event, EV_TIMEOUT, NULL);
+
+	state_enter(state, "filler");
+	filler_transfer_blocks(filler, state);
+	if (filler->has_records)
+		filler_transfer_records(filler, state);
+	state_bool(state, "handed_on", &filler->handed_on);
+	state_bool(state, "is_silent", &filler->is_silent);
+	state_bool(state, "is_awaited", &is_awaited);
+	timer_transfer(&filler->flush_timer, state, "flush_timer");
+	state_leave(state);
+	if (!state_is_saving(state) && !state_failed(state))
+		filler_resume_wait(filler, is_awaited);
 }
 
 void filler_destroy(struct filler *filler)

@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 struct filler;
+struct state;
 
 /* Number of blocks that can be filled at once: with 64 KiB each, all that a pipe of an unprivileged
  * process may hold. */
@@ -93,6 +94,12 @@ void filler_ready(struct filler *filler);
 
 /** filler_budget() - return how many bytes are worth filling in before filler_ready(); 0: none in this turn. */
 size_t filler_budget(const struct filler *filler);
+
+/**
+ * filler_transfer() - save the filler as the object "filler", or restore it, just created, on a restored ring, whose
+ * unfinished blocks become the filler's. resume() follows if no block was free.
+ */
+void filler_transfer(struct filler *filler, struct state *state);
 
 /** filler_destroy() - return an unfinished block to the ring, and free the filler. */
 void filler_destroy(struct filler *filler);

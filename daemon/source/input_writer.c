@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/input_writer.h"
 
+#include "lib/state.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
@@ -91,4 +93,39 @@ void input_writer_close(struct input_writer *writer)
 	if (!writer->is_socket)
 		close(writer->fd);
 	writer->fd = -1;
+}
+
+/* Open again. @fd: the pipe, or the socket of the input. @is_full: it waits for the peer to read */
+static void input_writer_reopen(struct input_writer *writer, struct state *state, int fd,
+				bool is_full)
+{
+	bool broken = writer->broken;
+
+	if (fd < 0) {
+		state_fail(state, "there is nothing to write to");
+		return;
+	}
+	input_writer_open(writer, fd, writer->is_socket);
+	writer->broken = broken;
+	if (is_full && event_add(&writer->event, NULL))
+		state_fail(state, "no memory");
+}
+
+void input_writer_transfer(struct input_writer *writer, struct state *state, int fd)
+{
+	bool is_open = input_writer_is_open(writer);
+	bool is_full = is_open && event_pending(&writer->event, EV_WRITE, NULL);
+	int pipe = writer->is_socket ? -1 : writer->fd;
+
+	state_enter(state, "writer");
+	state_bool(state, "is_open", &is_open);
+	state_bool(state, "is_socket", &writer->is_socket);
+	state_bool(state, "broken", &writer->broken);
+	state_bool(state, "is_full", &is_full);
+	state_descriptor(state, "pipe", &pipe);
+	if (!state_is_saving(state) && is_open)
+		input_writer_reopen(writer, state, writer->is_socket ? fd : pipe, is_full);
+	state_leave(state);
+	if (!state_is_saving(state) && pipe >= 0 && writer->fd != pipe)
+		close(pipe);
 }

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct state;
+
 struct input_writer {
 	struct event_base *base;
 	/* From the event loop: it was FULL, and is READY or BROKEN. */
@@ -48,6 +50,13 @@ static inline bool input_writer_is_open(const struct input_writer *writer)
  * it is BROKEN.
  */
 ssize_t input_writer_write(struct input_writer *writer, const void *bytes, size_t length);
+
+/**
+ * input_writer_transfer() - save the writer as the object "writer", or restore it after input_writer_init(): writable()
+ * follows if it was FULL.
+ * @fd: socket of the input, or -1
+ */
+void input_writer_transfer(struct input_writer *writer, struct state *state, int fd);
 
 /** input_writer_close() - write no more, and close a pipe. May be repeated. */
 void input_writer_close(struct input_writer *writer);

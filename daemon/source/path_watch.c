@@ -31,6 +31,7 @@ struct path_watch {
 	struct watched_name link, target; /* target: of a path that is a symbolic link */
 	int file;			  /* for writes; -1: none */
 	bool writes;
+	bool is_due; /* report a change in any case */
 };
 
 /* Watch the directory of @path, or the nearest one above it that exists. */
@@ -110,8 +111,16 @@ static void path_watch_readable(evutil_socket_t fd, short what, void *argument)
 	}
 	if (moved)
 		path_watch_arm(watch, watch->writes);
-	if (moved || concerned)
+	if (moved || concerned || watch->is_due) {
+		watch->is_due = false;
 		watch->changed(watch->argument);
+	}
+}
+
+void path_watch_report(struct path_watch *watch)
+{
+	watch->is_due = true;
+	event_active(&watch->readable, EV_READ, 0);
 }
 
 struct path_watch *path_watch_create(struct event_base *base, const char *path,

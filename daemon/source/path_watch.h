@@ -27,6 +27,9 @@ struct path_watch *path_watch_create(struct event_base *base, const char *path,
  */
 void path_watch_arm(struct path_watch *watch, bool writes);
 
+/** path_watch_report() - call changed() from the event loop: something may have changed unnoticed. */
+void path_watch_report(struct path_watch *watch);
+
 /** path_watch_destroy() - stop, and free @watch. NULL is allowed. */
 void path_watch_destroy(struct path_watch *watch);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/records.h"
 
+#include "lib/state.h"
+
 #include <string.h>
 
 void records_init(struct records *records, const struct stream_settings *settings)
@@ -98,4 +100,19 @@ void records_begin(struct records *records, size_t offset)
 	records->boundary = offset;
 	records->grid = records->head ? offset + records->head : 0;
 	records->tail_length = 0;
+}
+
+void records_transfer(struct records *records, struct state *state, size_t length)
+{
+	size_t most = records->size ? 0 : records->end.length - 1U;
+
+	state_enter(state, "records");
+	state_size(state, "searched", &records->searched);
+	state_size(state, "boundary", &records->boundary);
+	state_size(state, "grid", &records->grid);
+	state_size(state, "tail_length", &records->tail_length);
+	state_fixed_bytes(state, "tail", records->tail, sizeof(records->tail));
+	if (records->searched > length || records->boundary > length || records->tail_length > most)
+		state_fail(state, "beyond the %zu bytes of the block", length);
+	state_leave(state);
 }

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct state;
+
 struct records {
 	size_t size; /* bytes of each record; 0: `end` is set */
 	size_t head; /* bytes at the begin of each run, before the first record of `size` */
@@ -48,5 +50,8 @@ void records_split(struct records *records, const unsigned char *data, size_t le
 
 /** records_begin() - note that a run begins at @offset of the block, whatever is in front of it. */
 void records_begin(struct records *records, size_t offset);
+
+/** records_transfer() - save or restore what records_init() does not set. @length: bytes in the block; see state.h */
+void records_transfer(struct records *records, struct state *state, size_t length);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/source.h"
 
+#include "lib/state.h"
 #include "source/source_type.h"
 
 #include <bsd/string.h>
@@ -121,6 +122,60 @@ const char *source_state_word(enum source_state state)
 uint64_t source_last_byte_ns(const struct source *source)
 {
 	return source->last_byte_ns;
+}
+
+/* ---- handover ---- */
+
+void source_transfer(struct source *source, struct state *state)
+{
+	int number = (int)source->state;
+
+	state_choice(state, "state", &number, SOURCE_STATES);
+	source->state = (enum source_state)number;
+	state_bool(state, "held_up", &source->held_up);
+	state_u64(state, "since_ns", &source->since_ns);
+	state_u64(state, "last_byte_ns", &source->last_byte_ns);
+	state_string(state, "why_down", source->why_down, sizeof(source->why_down));
+}
+
+void source_save(struct source *source, struct state *state)
+{
+	state_enter(state, "source");
+	source_transfer(source, state);
+	source->type->save(source, state);
+	state_leave(state);
+}
+
+static struct source *source_restore_kind(struct event_base *base,
+					  const struct stream_settings *settings, struct ring *ring,
+					  const struct source_callbacks *callbacks, void *argument,
+					  struct state *state)
+{
+	if (settings->input)
+		return source_input_restore(base, settings, ring, callbacks, argument, state);
+	if (settings->device)
+		return source_device_restore(base, settings, ring, callbacks, argument, state);
+	return source_pattern_restore(base, settings, ring, callbacks, argument, state);
+}
+
+struct source *source_restore(struct event_base *base, const struct stream_settings *settings,
+			      struct ring *ring, const struct source_callbacks *callbacks,
+			      void *argument, struct state *state)
+{
+	static const struct source_callbacks none;
+	struct source *source = NULL;
+
+	state_enter(state, "source");
+	if (!state_failed(state))
+		source = source_restore_kind(base, settings, ring, callbacks, argument, state);
+	if (!source)
+		state_fail(state, "no memory");
+	state_leave(state);
+	if (!source || !state_failed(state))
+		return source;
+	source->callbacks = &none; /* the stream is not whole */
+	source_close(source);
+	return NULL;
 }
 
 void source_close(struct source *source)

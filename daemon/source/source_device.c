@@ -22,6 +22,7 @@
 #include "source/source_type.h"
 
 #include "lib/log.h"
+#include "lib/state.h"
 #include "ring/ring_device.h"
 
 #include <errno.h>
@@ -37,6 +38,9 @@
 
 /* Part of the ring that is never borrowed. */
 #define RESERVE_DIVISOR 8U
+
+/* Upper bound of an errno. */
+#define MAX_ERRNO 4095
 
 enum device_state { DEVICE_IDLE, DEVICE_READING, DEVICE_STARVED, DEVICE_ENDED };
 
@@ -312,11 +316,37 @@ static void device_adapt(struct source *source)
 	ring_on_free(device->ring, notify_at, device_ring_has_free, device);
 }
 
+/* ---- handover: the ring has the node, and the engine goes on ---- */
+
+static void device_transfer(struct device_source *device, struct state *state)
+{
+	bool has_failed = event_pending(&device->failed, EV_TIMEOUT, NULL);
+	int number = (int)device->state;
+
+	state_choice(state, "device_state", &number, DEVICE_ENDED + 1);
+	device->state = (enum device_state)number;
+	state_u64(state, "blocks", &device->blocks);
+	state_u64(state, "lost", &device->lost);
+	state_u64(state, "shorter", &device->shorter);
+	number = device->error;
+	state_choice(state, "error", &number, MAX_ERRNO + 1);
+	device->error = number;
+	state_bool(state, "has_failed", &has_failed);
+	if (!state_is_saving(state) && has_failed)
+		event_active(&device->failed, EV_TIMEOUT, 0);
+}
+
+static void device_save(struct source *source, struct state *state)
+{
+	device_transfer((struct device_source *)source, state);
+}
+
 static const struct source_type device_type = {
 	.start = device_start,
 	.pause = device_pause,
 	.stop = device_stop,
 	.adapt = device_adapt,
+	.save = device_save,
 	.close = device_close,
 };
 
@@ -347,4 +377,43 @@ struct source *source_device_open(struct event_base *base, const struct stream_s
 	event_assign(&device->failed, base, -1, 0, device_start_failed, device);
 	device_adapt(&device->source);
 	return &device->source;
+}
+
+/* Continue in the state that was restored. */
+static void device_continue(struct device_source *device, struct state *state)
+{
+	switch (device->state) {
+	case DEVICE_READING:
+		if (event_add(&device->readable, NULL))
+			state_fail(state, "no memory");
+		break;
+	case DEVICE_STARVED:
+		/* Blocks may have come back meanwhile. */
+		ring_want_free(device->ring);
+		device_adapt(&device->source);
+		break;
+	case DEVICE_ENDED:
+		event_del(&device->hangup);
+		ring_on_free(device->ring, 0, NULL, NULL);
+		break;
+	case DEVICE_IDLE:
+		break;
+	}
+}
+
+struct source *source_device_restore(struct event_base *base,
+				     const struct stream_settings *settings, struct ring *ring,
+				     const struct source_callbacks *callbacks, void *argument,
+				     struct state *state)
+{
+	struct source *source = source_device_open(base, settings, ring, callbacks, argument);
+	struct device_source *device = (struct device_source *)source;
+
+	if (!source)
+		return NULL;
+	source_transfer(source, state);
+	device_transfer(device, state);
+	if (!state_failed(state))
+		device_continue(device, state);
+	return source;
 }

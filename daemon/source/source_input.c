@@ -23,6 +23,8 @@
 #include "lib/clock.h"
 #include "lib/input.h"
 #include "lib/log.h"
+#include "lib/state.h"
+#include "lib/timer_state.h"
 #include "lib/units.h"
 #include "source/acceptor.h"
 #include "source/command.h"
@@ -207,18 +209,25 @@ static void input_expect_bytes(struct input_source *input)
 		event_del(&input->silence);
 }
 
-static void input_watch(struct input_source *input)
+/* Return: false without memory. */
+static bool input_add_readable(struct input_source *input)
 {
 	static const struct timeval at_once;
+	bool added = !event_add(&input->readable, input->pollable ? NULL : &at_once);
 
+	/* epoll does not report a FIFO that never had a writer. */
+	if (input->replaced && input->pollable)
+		event_active(&input->readable, EV_READ, 0);
+	return added;
+}
+
+static void input_watch(struct input_source *input)
+{
 	/* The time without a free block does not count. */
 	if (input->state != INPUT_READING)
 		input_expect_bytes(input);
 	input_set_state(input, INPUT_READING);
-	event_add(&input->readable, input->pollable ? NULL : &at_once);
-	/* epoll does not report a FIFO that never had a writer. */
-	if (input->replaced && input->pollable)
-		event_active(&input->readable, EV_READ, 0);
+	input_add_readable(input);
 }
 
 static void input_retry_later(struct input_source *input)
@@ -469,6 +478,23 @@ static bool input_is_pollable(int fd)
 	return pollable;
 }
 
+/* Have @fd as the input, and find out what can be done with it. */
+static void input_set_descriptor(struct input_source *input, int fd, const struct stat *status)
+{
+	input->fd = fd;
+	input->is_fifo = S_ISFIFO(status->st_mode) && input->input.kind == INPUT_PATH;
+	input->is_regular = S_ISREG(status->st_mode) && input->input.kind == INPUT_PATH;
+	input->rewinds = input->settings->loop && S_ISREG(status->st_mode);
+	input->pollable = input_is_pollable(fd);
+	/* Other processes share the mode of an inherited standard input: do not change it. */
+	input->nonblocking = !input->pollable || (fcntl(fd, F_GETFL) & O_NONBLOCK);
+	if (input->pollable)
+		event_assign(&input->readable, input->base, fd, EV_READ | EV_PERSIST, input_read,
+			     input);
+	else
+		event_assign(&input->readable, input->base, fd, 0, input_read, input);
+}
+
 /* Read from @fd from now on. */
 static void input_adopt(struct input_source *input, int fd, const struct stat *status)
 {
@@ -476,28 +502,17 @@ static void input_adopt(struct input_source *input, int fd, const struct stat *s
 	 * if nobody had it open. */
 	input_close_descriptor(input);
 	input_begin_run(input);
-	input->fd = fd;
-	input->is_fifo = S_ISFIFO(status->st_mode) && input->input.kind == INPUT_PATH;
-	input->is_regular = S_ISREG(status->st_mode) && input->input.kind == INPUT_PATH;
+	input_set_descriptor(input, fd, status);
 	if (input->is_fifo)
 		source_set_state(&input->source, SOURCE_WAITING, false);
 	else if (input->was_open && input->source.callbacks->restarted)
 		input->source.callbacks->restarted(input->source.argument);
 	input->was_open = true;
 	input->replaced = false;
-	input->pollable = input_is_pollable(fd);
-	/* Other processes share the mode of an inherited standard input: do not change it. */
-	input->nonblocking = !input->pollable || (fcntl(fd, F_GETFL) & O_NONBLOCK);
-	input->rewinds = input->settings->loop && S_ISREG(status->st_mode);
 	input->read_since_rewind = false;
 	if (S_ISFIFO(status->st_mode))
 		fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* may fail */
 	input->opened_ns = clock_monotonic_ns();
-	if (input->pollable)
-		event_assign(&input->readable, input->base, fd, EV_READ | EV_PERSIST, input_read,
-			     input);
-	else
-		event_assign(&input->readable, input->base, fd, 0, input_read, input);
 }
 
 /* The path may be another file, or the file was written. */
@@ -908,7 +923,50 @@ static void input_close(struct source *source)
 	free(input);
 }
 
+/* ---- handover, the predecessor ---- */
+
+static void input_transfer_values(struct input_source *input, struct state *state)
+{
+	int number = (int)input->state;
+
+	state_choice(state, "input_state", &number, INPUT_ENDED + 1);
+	input->state = (enum input_state)number;
+	state_bool(state, "was_open", &input->was_open);
+	state_bool(state, "replaced", &input->replaced);
+	state_bool(state, "read_since_rewind", &input->read_since_rewind);
+	state_bool(state, "missing", &input->missing);
+	state_string(state, "missing_why", input->missing_why, sizeof(input->missing_why));
+	state_string(state, "producer", input->producer, sizeof(input->producer));
+	state_u64(state, "active_ns", &input->active_ns);
+	state_u64(state, "opened_ns", &input->opened_ns);
+	backoff_transfer(&input->backoff, state, "backoff");
+	timer_transfer(&input->retry, state, "retry");
+	filler_transfer(input->filler, state);
+}
+
+static void input_save(struct source *source, struct state *state)
+{
+	struct input_source *input = (struct input_source *)source;
+
+	input_transfer_values(input, state);
+	state_descriptor(state, "fd", &input->fd);
+	if (state_optional(state, "terminal", input->terminal)) {
+		terminal_save(input->terminal, state);
+		state_leave(state);
+	}
+	input_writer_transfer(&input->writer, state, input->fd);
+	if (state_optional(state, "accepts", input->acceptor)) {
+		acceptor_save(input->acceptor, state);
+		state_leave(state);
+	}
+	if (state_optional(state, "runs", input->command)) {
+		command_save(input->command, state);
+		state_leave(state);
+	}
+}
+
 static const struct source_type input_type = {
+	.save = input_save,
 	.start = input_start,
 	.pause = input_pause,
 	.stop = input_stop,
@@ -919,26 +977,37 @@ static const struct source_type input_type = {
 	.close = input_close,
 };
 
+static const struct acceptor_callbacks input_acceptor_callbacks = {
+	.accepted = input_producer_accepted,
+};
+
 static bool input_open_acceptor(struct input_source *input, const struct names *names,
 				char wrong[ACCEPTOR_WRONG])
 {
-	static const struct acceptor_callbacks callbacks = { .accepted = input_producer_accepted };
-
-	input->acceptor = acceptor_open(input->base, input->settings->name, input->source.text,
-					&input->input, names, &callbacks, input, wrong);
+	input->acceptor =
+		acceptor_open(input->base, input->settings->name, input->source.text, &input->input,
+			      names, &input_acceptor_callbacks, input, wrong);
 	return input->acceptor;
 }
 
-struct source *source_input_open(struct event_base *base, const struct stream_settings *settings,
-				 struct ring *ring, const struct names *names,
-				 const struct source_callbacks *callbacks, void *argument)
+static void input_free(struct input_source *input)
+{
+	path_watch_destroy(input->watch);
+	if (input->filler)
+		filler_destroy(input->filler);
+	free(input);
+}
+
+/* Return: the source with nothing open; NULL, and @wrong says why. */
+static struct input_source *input_create(struct event_base *base,
+					 const struct stream_settings *settings, struct ring *ring,
+					 const struct source_callbacks *callbacks, void *argument,
+					 const char **wrong)
 {
 	struct input_source *input = calloc(1, sizeof(*input));
-	char acceptor_wrong[ACCEPTOR_WRONG];
-	const char *wrong = "no memory";
 
 	if (!input)
-		goto fail;
+		return NULL;
 	source_init(&input->source, &input_type, settings->input, callbacks, argument);
 	input->base = base;
 	input->settings = settings;
@@ -949,13 +1018,27 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 	evtimer_assign(&input->silence, base, input_silence_due, input);
 	input->filler =
 		filler_create(base, settings, ring, callbacks, argument, input_resume, input);
-	if (!input->filler)
-		goto fail;
-	if (!input_parse(settings->input, &input->input, &wrong))
-		goto fail;
+	if (!input->filler || !input_parse(settings->input, &input->input, wrong)) {
+		input_free(input);
+		return NULL;
+	}
 	input->reopens = settings->on_end == ON_END_WAIT ||
 			 (settings->on_end == ON_END_AUTO && input->input.kind != INPUT_STDIN &&
 			  input->input.kind != INPUT_PATH);
+	return input;
+}
+
+struct source *source_input_open(struct event_base *base, const struct stream_settings *settings,
+				 struct ring *ring, const struct names *names,
+				 const struct source_callbacks *callbacks, void *argument)
+{
+	const char *wrong = "no memory";
+	struct input_source *input =
+		input_create(base, settings, ring, callbacks, argument, &wrong);
+	char acceptor_wrong[ACCEPTOR_WRONG];
+
+	if (!input)
+		goto fail;
 	/* A path that is missing is an error without on-end = wait; a peer or a command may come later.
 	 * A terminal of the former stream is opened at the start, which follows its end. */
 	if (input->input.kind == INPUT_STDIN ||
@@ -979,9 +1062,143 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 fail:
 	log_error("stream %s: input = %s: %s", settings->name, settings->input, wrong);
 	if (input)
-		path_watch_destroy(input->watch);
-	if (input && input->filler)
-		filler_destroy(input->filler);
-	free(input);
+		input_free(input);
 	return NULL;
+}
+
+/* ---- handover, the successor ---- */
+
+static void input_restore_descriptor(struct input_source *input, struct state *state)
+{
+	struct stat status;
+	int fd = -1;
+
+	state_descriptor(state, "fd", &fd);
+	if (fd >= 0 && !fstat(fd, &status))
+		input_set_descriptor(input, fd, &status);
+	if (!state_optional(state, "terminal", false))
+		return;
+	input->terminal = terminal_restore(input->fd, state);
+	state_leave(state);
+}
+
+static void input_restore_parts(struct input_source *input, struct state *state)
+{
+	input_restore_descriptor(input, state);
+	input_writer_transfer(&input->writer, state, input->fd);
+	if (state_optional(state, "accepts", false)) {
+		input->acceptor =
+			acceptor_restore(input->base, input->settings->name, input->source.text,
+					 &input->input, &input_acceptor_callbacks, input, state);
+		state_leave(state);
+	}
+	if (state_optional(state, "runs", false)) {
+		input->command = command_restore(input->base, input->settings->name,
+						 input_command_ended, input, state);
+		state_leave(state);
+	}
+}
+
+/* Return: NULL, or what the state of the input has not, or must not have. */
+static const char *input_contradiction(const struct input_source *input)
+{
+	enum input_kind kind = input->input.kind;
+	bool listens = input_listens(kind), has_ended = input->state == INPUT_ENDED;
+
+	if (input->fd < 0 && (input->state == INPUT_READING || input->state == INPUT_STARVED ||
+			      input->state == INPUT_FOLLOWING))
+		return "there is no descriptor";
+	if (input->state == INPUT_FOLLOWING && !input->is_regular)
+		return "the descriptor is no regular file";
+	if (input->state == INPUT_DIALING && kind != INPUT_UNIX && kind != INPUT_TCP)
+		return "the input does not connect";
+	if (input->state == INPUT_LISTENING && !listens)
+		return "the input does not listen";
+	if (listens ? !input->acceptor != has_ended : input->acceptor != NULL)
+		return "whether it listens contradicts the state";
+	if (input->command && kind != INPUT_EXEC)
+		return "the input is no command";
+	if (input->state != INPUT_RETRYING && evtimer_pending(&input->retry, NULL))
+		return "retry: contradicts the state";
+	return NULL;
+}
+
+/* The time of the handover is not the silence of the producer. */
+static void input_watch_silence(struct input_source *input)
+{
+	const struct timeval later = { .tv_sec = 1 };
+
+	if (input->settings->input_timeout)
+		event_add(&input->silence, &later);
+}
+
+/* Return true if the path or the file was changed while nothing watched it, or may have been. */
+static bool input_may_have_changed(const struct input_source *input)
+{
+	struct stat status;
+
+	if (input->state != INPUT_FOLLOWING)
+		return true;
+	return fstat(input->fd, &status) || input_is_replaced(input) ||
+	       status.st_size != lseek(input->fd, 0, SEEK_CUR);
+}
+
+static void input_watch_restored_path(struct input_source *input)
+{
+	input_watch_path(input);
+	if (!input->watch)
+		return;
+	if (input->is_regular)
+		path_watch_arm(input->watch, true);
+	if (input_may_have_changed(input))
+		path_watch_report(input->watch);
+}
+
+/* Continue in the state that was restored. A source that is STARVED waits for its filler. */
+static void input_continue(struct input_source *input, struct state *state)
+{
+	if (input->state != INPUT_ENDED)
+		input_watch_restored_path(input);
+	switch (input->state) {
+	case INPUT_READING:
+		if (!input_add_readable(input))
+			state_fail(state, "no memory");
+		input_watch_silence(input);
+		break;
+	case INPUT_DIALING:
+		input->dialer = dialer_start(input->base, &input->input, input_connected, input);
+		if (!input->dialer)
+			state_fail(state, "no memory");
+		break;
+	case INPUT_RETRYING:
+		/* Without a timer or a command to wait for nothing would follow. */
+		if (!input->command && !evtimer_pending(&input->retry, NULL))
+			input_retry_later(input);
+		break;
+	default:
+		break;
+	}
+}
+
+struct source *source_input_restore(struct event_base *base, const struct stream_settings *settings,
+				    struct ring *ring, const struct source_callbacks *callbacks,
+				    void *argument, struct state *state)
+{
+	const char *wrong = "no memory";
+	struct input_source *input =
+		input_create(base, settings, ring, callbacks, argument, &wrong);
+
+	if (!input) {
+		state_fail(state, "%s", wrong);
+		return NULL;
+	}
+	source_transfer(&input->source, state);
+	input_transfer_values(input, state);
+	input_restore_parts(input, state);
+	wrong = state_failed(state) ? NULL : input_contradiction(input);
+	if (wrong)
+		state_fail(state, "%s", wrong);
+	if (!state_failed(state))
+		input_continue(input, state);
+	return &input->source;
 }

@@ -9,6 +9,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/pattern.h"
+#include "lib/state.h"
 #include "lib/units.h"
 #include "source/filler.h"
 
@@ -178,11 +179,28 @@ static void pattern_close(struct source *source)
 	free(pattern);
 }
 
+static void pattern_transfer(struct pattern_source *pattern, struct state *state)
+{
+	state_size(state, "credit", &pattern->credit);
+	state_u64(state, "offset", &pattern->offset);
+	state_u64(state, "paced_from_ns", &pattern->paced_from_ns);
+	state_u64(state, "made_since", &pattern->made_since);
+	filler_transfer(pattern->filler, state);
+	if (pattern->paced_from_ns > clock_monotonic_ns())
+		state_fail(state, "paced_from_ns: is in the future");
+}
+
+static void pattern_save(struct source *source, struct state *state)
+{
+	pattern_transfer((struct pattern_source *)source, state);
+}
+
 static const struct source_type pattern_type = {
 	.start = pattern_start,
 	.pause = pattern_pause,
 	.stop = pattern_stop,
 	.adapt = pattern_adapt,
+	.save = pattern_save,
 	.close = pattern_close,
 };
 
@@ -219,4 +237,24 @@ struct source *source_pattern_open(struct event_base *base, const struct stream_
 	pattern->tick.tv_usec = (suseconds_t)tick_us;
 	evtimer_assign(&pattern->timer, base, pattern_timer_expired, pattern);
 	return &pattern->source;
+}
+
+struct source *source_pattern_restore(struct event_base *base,
+				      const struct stream_settings *settings, struct ring *ring,
+				      const struct source_callbacks *callbacks, void *argument,
+				      struct state *state)
+{
+	struct source *source = source_pattern_open(base, settings, ring, callbacks, argument);
+	struct pattern_source *pattern = (struct pattern_source *)source;
+	const struct timeval at_once = { 0 };
+
+	if (!source)
+		return NULL;
+	source_transfer(source, state);
+	pattern_transfer(pattern, state);
+	/* Held up, it goes on when a block is free. */
+	if (!state_failed(state) && source->state == SOURCE_RUNNING && !source->held_up &&
+	    event_add(&pattern->timer, &at_once))
+		state_fail(state, "no memory for a timer");
+	return source;
 }

@@ -14,6 +14,7 @@ struct source_type {
 	void (*kill)(struct source *source);
 	void (*adapt)(struct source *source);
 	ssize_t (*write)(struct source *source, const void *bytes, size_t length); /* optional */
+	void (*save)(struct source *source, struct state *state);
 	void (*close)(struct source *source);
 };
 
@@ -60,5 +61,24 @@ struct source *source_pattern_open(struct event_base *base, const struct stream_
 struct source *source_device_open(struct event_base *base, const struct stream_settings *settings,
 				  struct ring *ring, const struct source_callbacks *callbacks,
 				  void *argument);
+
+/*
+ * The same for source_restore(), within the object "source". Each one restores the members of struct source, too.
+ * Return: NULL without memory. A source that is returned although the state has failed is closed by the caller.
+ */
+struct source *source_input_restore(struct event_base *base, const struct stream_settings *settings,
+				    struct ring *ring, const struct source_callbacks *callbacks,
+				    void *argument, struct state *state);
+struct source *source_pattern_restore(struct event_base *base,
+				      const struct stream_settings *settings, struct ring *ring,
+				      const struct source_callbacks *callbacks, void *argument,
+				      struct state *state);
+struct source *source_device_restore(struct event_base *base,
+				     const struct stream_settings *settings, struct ring *ring,
+				     const struct source_callbacks *callbacks, void *argument,
+				     struct state *state);
+
+/** source_transfer() - save or restore the members of struct source, without calls of its callbacks. */
+void source_transfer(struct source *source, struct state *state);
 
 #endif

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/terminal.h"
 
+#include "lib/state.h"
+
 /* For termios2, which has any speed. <termios.h> has other structs of the same names. */
 #include <asm/termbits.h>
 #include <bsd/sys/queue.h>
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 /* Where the kernel has no termios2, its termios has the speeds. */
 #ifndef TCGETS2
@@ -112,6 +115,43 @@ bool terminal_is_claimed(dev_t device)
 			return true;
 	}
 	return false;
+}
+
+static void terminal_transfer(struct terminal *terminal, struct state *state)
+{
+	bool was_exclusive = terminal->exclusive_before;
+
+	state_fixed_bytes(state, "before", &terminal->before, sizeof(terminal->before));
+	state_bool(state, "exclusive_before", &was_exclusive);
+	state_u64(state, "speed", &terminal->speed);
+	terminal->exclusive_before = was_exclusive;
+}
+
+void terminal_save(struct terminal *terminal, struct state *state)
+{
+	terminal_transfer(terminal, state);
+}
+
+struct terminal *terminal_restore(int fd, struct state *state)
+{
+	struct terminal *terminal = calloc(1, sizeof(*terminal));
+	struct stat status;
+
+	if (!terminal) {
+		state_fail(state, "no memory");
+		return NULL;
+	}
+	terminal_transfer(terminal, state);
+	if (fstat(fd, &status) || !S_ISCHR(status.st_mode))
+		state_fail(state, "the descriptor is no terminal");
+	if (state_failed(state)) {
+		free(terminal);
+		return NULL;
+	}
+	terminal->fd = fd;
+	terminal->device = status.st_rdev;
+	LIST_INSERT_HEAD(&claimed_terminals, terminal, entry);
+	return terminal;
 }
 
 void terminal_release(struct terminal *terminal)

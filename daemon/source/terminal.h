@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct state;
 struct terminal;
 
 /**
@@ -27,6 +28,12 @@ void terminal_drop_input(const struct terminal *terminal);
 
 /** terminal_is_claimed() - return true if a source of this process has the terminal @device. */
 bool terminal_is_claimed(dev_t device);
+
+/** terminal_save() - save what terminal_release() needs; the terminal stays as it is. */
+void terminal_save(struct terminal *terminal, struct state *state);
+
+/** terminal_restore() - have the terminal @fd as it was claimed. Return: NULL if the state has failed. */
+struct terminal *terminal_restore(int fd, struct state *state);
 
 /** terminal_release() - restore the settings from before terminal_claim(), and free @terminal. */
 void terminal_release(struct terminal *terminal);
