@@ -4,6 +4,7 @@
 #include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/descriptors.h"
+#include "lib/state.h"
 #include "stream/stream_events.h"
 
 #include <unistd.h>
@@ -90,4 +91,12 @@ bool stream_admission_check(struct stream_admission *admission, int fd, const st
 	}
 	admission_refuse(admission, fd, peer, why);
 	return false;
+}
+
+void stream_admission_transfer(struct stream_admission *admission, struct state *state)
+{
+	state_enter(state, "admission");
+	rate_limit_transfer(&admission->connects, state, "connects");
+	log_limit_transfer(&admission->refuse_log, state, "refuse_log");
+	state_leave(state);
 }

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+struct state;
+
 struct stream_admission {
 	const struct client_group *group;
 	struct stream_stats *stats;
@@ -36,6 +38,9 @@ void stream_admission_init(struct stream_admission *admission, const struct clie
  */
 bool stream_admission_check(struct stream_admission *admission, int fd, const struct sockaddr *peer,
 			    struct stream_crowd *crowd);
+
+/** stream_admission_transfer() - save or restore the object "admission"; see state.h. */
+void stream_admission_transfer(struct stream_admission *admission, struct state *state);
 
 /** stream_admission_count() - count a client that was refused, or could not be made. */
 void stream_admission_count(struct stream_admission *admission, enum refuse_reason why);

@@ -185,3 +185,16 @@ void stream_demand_leave(struct stream_demand *demand)
 	if (demand->state == DEMAND_MET)
 		demand_watch_linger(demand);
 }
+
+void stream_demand_resume(struct stream_demand *demand, enum demand_state state, uint64_t active,
+			  uint64_t deserted_ns)
+{
+	demand->state = state;
+	demand->active = active;
+	demand->deserted_ns = deserted_ns;
+	if (state == DEMAND_MET)
+		demand_watch_linger(demand);
+	else if (state == DEMAND_WAITING)
+		/* Count them after a moment: those that had been waited for may have settled already. */
+		demand_set_timer(demand, SETTLE_US);
+}

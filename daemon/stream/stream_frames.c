@@ -4,6 +4,7 @@
 #include "config/escape.h"
 #include "lib/log.h"
 #include "lib/meta.h"
+#include "lib/state.h"
 #include "lib/units.h"
 
 #include <assert.h>
@@ -196,6 +197,49 @@ void stream_frames_write(struct stream_frames *frames, struct block *block, uint
 		frames_note_run(frames, sequence);
 	frames->starts = false;
 	frames->lost_blocks = 0;
+}
+
+/* ---- handover ---- */
+
+/* The JSON text has the name, 4 KiB at most for each line of the configuration, and escapes. */
+#define MAX_METADATA ((size_t)64 << 20)
+
+static void frames_transfer_run(struct frames_run *run, struct state *state)
+{
+	state_item(state);
+	state_u64(state, "sequence", &run->sequence);
+	state_u32(state, "epoch", &run->epoch);
+	state_leave(state);
+}
+
+static void frames_transfer_runs(struct stream_frames *frames, struct state *state)
+{
+	uint64_t first;
+
+	state_u64(state, "runs", &frames->runs);
+	first = frames_first_run(frames);
+	if (state_list(state, "run", frames->runs - first, FRAMES_RUNS) != frames->runs - first)
+		state_fail(state, "run: expected the last %d runs", FRAMES_RUNS);
+	for (uint64_t i = first; i < frames->runs && !state_failed(state); i++)
+		frames_transfer_run(&frames->run[i % FRAMES_RUNS], state);
+	state_list_end(state);
+}
+
+void stream_frames_transfer(struct stream_frames *frames, struct state *state)
+{
+	struct shared_bytes *metadata = state_is_saving(state) ? frames->metadata : NULL;
+
+	state_enter(state, "frames");
+	state_u32(state, "epoch", &frames->epoch);
+	state_bool(state, "starts", &frames->starts);
+	state_u64(state, "lost_blocks", &frames->lost_blocks);
+	state_shared_bytes(state, "metadata", &metadata, MAX_METADATA);
+	frames_transfer_runs(frames, state);
+	state_leave(state);
+	if (state_is_saving(state) || !metadata)
+		return;
+	shared_bytes_release(frames->metadata);
+	frames->metadata = metadata;
 }
 
 void stream_frames_free(struct stream_frames *frames)

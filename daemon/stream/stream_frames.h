@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct state;
+
 /* Epochs that are remembered after their blocks have gone. */
 #define FRAMES_RUNS 64
 
@@ -73,6 +75,13 @@ uint32_t stream_frames_epoch_of(const struct stream_frames *frames, uint64_t seq
  * Without memory it is that of the present epoch.
  */
 struct shared_bytes *stream_frames_metadata_of(const struct stream_frames *frames, uint32_t epoch);
+
+/**
+ * stream_frames_transfer() - save or restore the object "frames"; see state.h. The metadata stay as the clients have
+ * them: stream_frames_refresh() must follow when these are restored.
+ * @frames: restoring: as stream_frames_init() made them
+ */
+void stream_frames_transfer(struct stream_frames *frames, struct state *state);
 
 /** stream_frames_free() - release the metadata. */
 void stream_frames_free(struct stream_frames *frames);

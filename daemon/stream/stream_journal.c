@@ -2,6 +2,7 @@
 #include "stream/stream_journal.h"
 
 #include "lib/clock.h"
+#include "lib/state.h"
 #include "stream/stream_events.h"
 
 #include <event2/event.h>
@@ -31,6 +32,13 @@ void stream_journal_init(struct stream_journal *journal, struct event_base *base
 	evtimer_assign(&journal->summary_timer, base, journal_summary_due, journal);
 }
 
+/* Without memory for the timer the summary comes with a later one, or at the end. */
+static void journal_await_summary(struct stream_journal *journal)
+{
+	if (!evtimer_pending(&journal->summary_timer, NULL))
+		evtimer_add(&journal->summary_timer, &summary_delay);
+}
+
 /* Return true if a line may be logged; else a summary will be. */
 static bool journal_pass(struct stream_journal *journal, struct log_limit *limit)
 {
@@ -38,9 +46,7 @@ static bool journal_pass(struct stream_journal *journal, struct log_limit *limit
 
 	if (log_limit_pass(limit, clock_monotonic_ns(), &suppressed))
 		return true;
-	/* Without memory for the timer the summary comes with a later one, or at the end. */
-	if (!evtimer_pending(&journal->summary_timer, NULL))
-		evtimer_add(&journal->summary_timer, &summary_delay);
+	journal_await_summary(journal);
 	return false;
 }
 
@@ -113,4 +119,17 @@ void stream_journal_flush(struct stream_journal *journal)
 	journal->joined = 0;
 	journal->left = 0;
 	journal->left_totals = (struct client_totals){ 0 };
+}
+
+void stream_journal_transfer(struct stream_journal *journal, struct state *state)
+{
+	state_enter(state, "journal");
+	log_limit_transfer(&journal->join_limit, state, "join_limit");
+	log_limit_transfer(&journal->leave_limit, state, "leave_limit");
+	state_u64(state, "joined", &journal->joined);
+	state_u64(state, "left", &journal->left);
+	client_totals_transfer(&journal->left_totals, state, "left_totals");
+	state_leave(state);
+	if (!state_is_saving(state) && (journal->joined || journal->left))
+		journal_await_summary(journal);
 }

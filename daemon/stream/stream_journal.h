@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct event_base;
+struct state;
 
 /* Lines in LOG_LIMIT_INTERVAL_NS. */
 #define STREAM_JOURNAL_BURST 100
@@ -37,6 +38,9 @@ void stream_journal_joined(struct stream_journal *journal, const struct client *
 
 /** stream_journal_left() - log and report a client that is gone. @count: clients of the stream without it */
 void stream_journal_left(struct stream_journal *journal, struct client *client, uint64_t count);
+
+/** stream_journal_transfer() - save or restore the object "journal"; see state.h. @journal: restoring: just initialized */
+void stream_journal_transfer(struct stream_journal *journal, struct state *state);
 
 /** stream_journal_flush() - log the summary of clients without a line now, and stop the timer. */
 void stream_journal_flush(struct stream_journal *journal);

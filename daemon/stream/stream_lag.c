@@ -3,6 +3,7 @@
 
 #include "lib/clock.h"
 #include "lib/priority.h"
+#include "lib/state.h"
 #include "stream/client.h"
 #include "stream/stream_events.h"
 #include "stream/stream_queue.h"
@@ -400,4 +401,19 @@ void stream_lag_make_room(struct stream_lag *lag)
 	if (may_wait)
 		return;
 	lag_apply_policy(lag);
+}
+
+void stream_lag_transfer(struct stream_lag *lag, struct state *state)
+{
+	state_enter(state, "lag");
+	state_u64(state, "offered", &lag->offered);
+	state_bool(state, "wants_room", &lag->wants_room);
+	state_bool(state, "blocked", &lag->blocked);
+	log_limit_transfer(&lag->drop_log, state, "drop_log");
+	log_limit_transfer(&lag->kick_log, state, "kick_log");
+	if (!state_is_saving(state) && lag->offered > window_head(lag->window))
+		state_fail(state, "offered: blocks that did not come yet");
+	state_leave(state);
+	if (!state_is_saving(state) && !state_failed(state))
+		lag_watch_age(lag, clock_monotonic_ns());
 }

@@ -37,6 +37,7 @@
 #include <stdint.h>
 
 struct client_group;
+struct state;
 struct stream_queue;
 
 /* The rule for the clients of one section. */
@@ -80,6 +81,12 @@ void stream_lag_add(struct stream_lag *lag, struct lag_rule *rule,
 
 /** stream_lag_remove() - undo stream_lag_add(). */
 void stream_lag_remove(struct stream_lag *lag, struct lag_rule *rule);
+
+/**
+ * stream_lag_transfer() - save or restore the object "lag"; see state.h. The rules look at each place again.
+ * @lag: restoring: with the restored window, and its ring, if there is one
+ */
+void stream_lag_transfer(struct stream_lag *lag, struct state *state);
 
 /** stream_lag_close() - stop the timer. */
 void stream_lag_close(struct stream_lag *lag);

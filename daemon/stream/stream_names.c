@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stream/stream_names.h"
 
+#include "config/config_state.h"
 #include "config/option_table.h"
 #include "lib/log.h"
+#include "lib/state.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -152,6 +154,115 @@ void stream_names_forget_others(struct stream_names *names, const struct stream_
 void stream_names_free(struct stream_names *names)
 {
 	stream_names_forget_others(names, NULL, 0);
+}
+
+/* ---- handover ---- */
+
+/* Upper bounds; names that were removed from the configuration are forgotten. */
+#define MAX_NAMES 100000U
+#define MAX_FINISHED 100000U
+
+static size_t names_count(const struct stream_names *names)
+{
+	const struct name_totals *totals;
+	size_t count = 0;
+
+	TAILQ_FOREACH (totals, &names->totals, entry)
+		count++;
+	return count;
+}
+
+static size_t names_count_finished(const struct stream_names *names)
+{
+	const struct finished_stream *finished;
+	size_t count = 0;
+
+	TAILQ_FOREACH (finished, &names->finished, entry)
+		count++;
+	return count;
+}
+
+static void names_save_totals(const struct stream_names *names, struct state *state)
+{
+	struct name_totals *totals;
+
+	state_list(state, "totals", names_count(names), MAX_NAMES);
+	TAILQ_FOREACH (totals, &names->totals, entry) {
+		state_item(state);
+		state_string_copy(state, "name", &totals->name);
+		stream_stats_transfer(&totals->stats, state, "stats");
+		state_leave(state);
+	}
+	state_list_end(state);
+}
+
+static void names_save_finished(const struct stream_names *names, struct state *state)
+{
+	const struct finished_stream *finished;
+
+	state_list(state, "finished", names_count_finished(names), MAX_FINISHED);
+	TAILQ_FOREACH (finished, &names->finished, entry) {
+		state_item(state);
+		config_state_save_stream(finished->settings, state);
+		state_leave(state);
+	}
+	state_list_end(state);
+}
+
+void stream_names_save(const struct stream_names *names, struct state *state)
+{
+	state_enter(state, "names");
+	names_save_totals(names, state);
+	names_save_finished(names, state);
+	state_leave(state);
+}
+
+static void names_restore_name(struct stream_names *names, struct state *state)
+{
+	struct name_totals *totals = NULL;
+	char *name = NULL;
+
+	state_string_copy(state, "name", &name);
+	if (name && names_find_totals(names, name))
+		state_fail(state, "name: %s is there twice", name);
+	else if (name)
+		totals = names_add_totals(names, name);
+	free(name);
+	if (totals)
+		stream_stats_transfer(&totals->stats, state, "stats");
+	else
+		state_fail(state, "name: expected one");
+}
+
+static void names_restore_finished(struct stream_names *names, struct state *state)
+{
+	struct stream_settings *settings = config_state_restore_stream(state);
+
+	if (settings)
+		stream_names_finished(names, settings);
+	stream_settings_free(settings);
+}
+
+void stream_names_restore(struct stream_names *names, struct state *state)
+{
+	size_t count;
+
+	state_enter(state, "names");
+	count = state_list(state, "totals", 0, MAX_NAMES);
+	for (size_t i = 0; i < count && !state_failed(state); i++) {
+		state_item(state);
+		names_restore_name(names, state);
+		state_leave(state);
+	}
+	state_list_end(state);
+	count = state_list(state, "finished", 0, MAX_FINISHED);
+	for (size_t i = 0; i < count && !state_failed(state); i++) {
+		state_item(state);
+		names_restore_finished(names, state);
+		state_leave(state);
+	}
+	state_list_end(state);
+	state_leave(state);
 }
 
 /* ---- the report ---- */

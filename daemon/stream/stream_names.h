@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct state;
+
 struct name_totals {
 	TAILQ_ENTRY(name_totals) entry;
 	char *name;
@@ -63,6 +65,12 @@ bool stream_names_is_unchanged(const struct stream_settings *a, const struct str
 /** stream_names_forget_others() - forget names that are not in @settings and that no stream uses. */
 void stream_names_forget_others(struct stream_names *names, const struct stream_settings *settings,
 				size_t count);
+
+/** stream_names_save() - save the object "names"; see state.h. */
+void stream_names_save(const struct stream_names *names, struct state *state);
+
+/** stream_names_restore() - restore it. @names: without names; after a failure, some may be there */
+void stream_names_restore(struct stream_names *names, struct state *state);
 
 /** stream_names_free() - free everything except totals that a stream still uses. */
 void stream_names_free(struct stream_names *names);

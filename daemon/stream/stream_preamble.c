@@ -2,6 +2,7 @@
 #include "stream/stream_preamble.h"
 
 #include "lib/log.h"
+#include "lib/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -202,6 +203,37 @@ bool stream_preamble_get(struct stream_preamble *preamble, uint64_t position,
 	if (preamble->shared && preamble->shared->length)
 		*bytes = preamble->shared;
 	return true;
+}
+
+/* ---- handover ---- */
+
+/* The first bytes of the run. */
+static void preamble_transfer_head(struct stream_preamble *preamble, struct state *state)
+{
+	unsigned char *head = preamble->head;
+
+	state_bytes(state, "head", &head, &preamble->kept, preamble->settings->preamble.bytes);
+	if (state_is_saving(state))
+		return;
+	if (!preamble->head && preamble->kept)
+		state_fail(state, "head: expected none");
+	if (state_failed(state))
+		preamble->kept = 0;
+	else if (preamble->kept)
+		memcpy(preamble->head, head, preamble->kept);
+	if (head != preamble->head)
+		free(head);
+}
+
+void stream_preamble_transfer(struct stream_preamble *preamble, struct state *state)
+{
+	state_enter(state, "preamble");
+	state_bool(state, "pending", &preamble->pending);
+	state_u64(state, "run_position", &preamble->run_position);
+	state_u64(state, "end_position", &preamble->end_position);
+	preamble_transfer_head(preamble, state);
+	state_shared_bytes(state, "shared", &preamble->shared, MAX_PREAMBLE);
+	state_leave(state);
 }
 
 void stream_preamble_free(struct stream_preamble *preamble)

@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct state;
+
 struct stream_preamble {
 	const struct stream_settings *settings;
 	bool pending;	       /* no byte of the run has come */
@@ -77,6 +79,12 @@ static inline bool stream_preamble_is_late(const struct stream_preamble *preambl
  */
 bool stream_preamble_get(struct stream_preamble *preamble, uint64_t position,
 			 struct shared_bytes **bytes);
+
+/**
+ * stream_preamble_transfer() - save or restore the object "preamble"; see state.h.
+ * @preamble: restoring: as stream_preamble_init() made it
+ */
+void stream_preamble_transfer(struct stream_preamble *preamble, struct state *state);
 
 /** stream_preamble_free() - free what is kept. */
 void stream_preamble_free(struct stream_preamble *preamble);
