@@ -130,6 +130,11 @@ uint32_t ring_pinned_blocks(const struct ring *ring)
 	return ring->pinned_blocks;
 }
 
+bool ring_is_device(const struct ring *ring)
+{
+	return ring->type->kind == RING_KIND_DEVICE;
+}
+
 uint32_t ring_pinned_only_blocks(const struct ring *ring)
 {
 	return ring->pinned_only_blocks;

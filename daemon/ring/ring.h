@@ -64,6 +64,9 @@ void ring_want_free(struct ring *ring);
 /** ring_is_awaited() - return true while the function of ring_on_free() waits for its call. */
 bool ring_is_awaited(const struct ring *ring);
 
+/** ring_is_device() - return true if a device fills the blocks. */
+bool ring_is_device(const struct ring *ring);
+
 /* Sizes in blocks, except the block size, which is in bytes. */
 uint32_t ring_blocks(const struct ring *ring);
 uint32_t ring_free_blocks(const struct ring *ring);

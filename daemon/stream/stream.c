@@ -152,7 +152,8 @@ static void client_copy_state_changed(void *argument, enum zerocopy_copy_state b
 	stream->known_clients += now != ZEROCOPY_UNKNOWN;
 	stream->copied_clients -= before == ZEROCOPY_COPIED;
 	stream->copied_clients += now == ZEROCOPY_COPIED;
-	if (kernel_copies(stream) != did_copy)
+	/* A state that was handed over may be wrong: clients of a stream without a ring have sent no block. */
+	if (stream->ring && kernel_copies(stream) != did_copy)
 		ring_set_reuse(stream->ring, did_copy ? RING_SEQUENTIAL : RING_LIFO);
 }
 
@@ -598,31 +599,32 @@ static void stream_sections_due(evutil_socket_t fd, short what, void *argument)
 
 /* ---- opening, starting and stopping ---- */
 
+const struct source_callbacks stream_source_callbacks = {
+	.make_room = stream_make_room,
+	.block_filled = stream_block_filled,
+	.blocks_lost = stream_blocks_lost,
+	.record_broken = stream_record_broken,
+	.starved = stream_source_starved,
+	.ready = stream_blocks_ready,
+	.budget = stream_source_budget,
+	.restarted = stream_source_restarted,
+	.up = stream_source_up,
+	.down = stream_source_down,
+	.run_begins = stream_run_begins,
+	.writable = stream_source_writable,
+	.unwritable = stream_source_unwritable,
+	.ended = stream_source_ended,
+	.idle = stream_source_idle,
+};
+
 static bool stream_open_source(struct stream *stream, const struct names *names)
 {
 	const struct stream_settings *settings = stream->settings;
-	static const struct source_callbacks callbacks = {
-		.make_room = stream_make_room,
-		.block_filled = stream_block_filled,
-		.blocks_lost = stream_blocks_lost,
-		.record_broken = stream_record_broken,
-		.starved = stream_source_starved,
-		.ready = stream_blocks_ready,
-		.budget = stream_source_budget,
-		.restarted = stream_source_restarted,
-		.up = stream_source_up,
-		.down = stream_source_down,
-		.run_begins = stream_run_begins,
-		.writable = stream_source_writable,
-		.unwritable = stream_source_unwritable,
-		.ended = stream_source_ended,
-		.idle = stream_source_idle,
-	};
 	uint32_t blocks = ring_blocks(stream->ring);
 	char size[UNITS_TEXT], block_size[UNITS_TEXT];
 
-	stream->source =
-		source_open(stream->base, settings, stream->ring, names, &callbacks, stream);
+	stream->source = source_open(stream->base, settings, stream->ring, names,
+				     &stream_source_callbacks, stream);
 	if (!stream->source)
 		return false;
 	stream_lag_set_ring(&stream->lag, stream->ring);
@@ -829,18 +831,31 @@ static bool stream_add_sections(struct stream *stream)
 	return added;
 }
 
-/* Create a stream without endpoints, ring and source. */
-static struct stream *stream_create(struct event_base *base, const struct stream_settings *settings,
-				    struct stream_stats *stats,
-				    const struct stream_callbacks *callbacks, void *argument)
+/* Return: false without memory, which was logged. */
+static bool stream_init_parts(struct stream *stream)
+{
+	if (stream->deferred && stream->retry && stream->window &&
+	    stream_input_init(&stream->input, stream->base, &stream_input_callbacks, stream,
+			      &stream->stats->input) &&
+	    stream_frames_init(&stream->frames, stream->settings) &&
+	    stream_preamble_init(&stream->preamble, stream->settings))
+		return true;
+	log_error("stream %s: no memory for the window; lower ring-size", stream->settings->name);
+	return false;
+}
+
+struct stream *stream_create(struct event_base *base, struct stream_settings *settings,
+			     struct stream_stats *stats, const struct stream_callbacks *callbacks,
+			     void *argument)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
 
-	if (!stream || !(stream->settings = stream_settings_copy(settings))) {
+	if (!stream) {
 		log_error("stream %s: no memory", settings->name);
-		free(stream);
+		stream_settings_free(settings);
 		return NULL;
 	}
+	stream->settings = settings;
 	stream->base = base;
 	stream->stats = stats;
 	stream->callbacks = callbacks;
@@ -863,13 +878,28 @@ static struct stream *stream_create(struct event_base *base, const struct stream
 		stream_history_init(&stream->history, base, stream->settings, stream->window,
 				    &stream->frames, &stream->preamble);
 	stream_memory_init(&stream->memory, &stream->settings->client, settings->ring_size);
-	if (!stream->deferred || !stream->retry || !stream->window ||
-	    !stream_input_init(&stream->input, base, &stream_input_callbacks, stream,
-			       &stats->input) ||
-	    !stream_frames_init(&stream->frames, stream->settings) ||
-	    !stream_preamble_init(&stream->preamble, stream->settings))
-		log_error("stream %s: no memory for the window; lower ring-size", settings->name);
-	else if (stream_add_sections(stream))
+	if (stream_init_parts(stream))
+		return stream;
+	stream_close(stream);
+	return NULL;
+}
+
+/* Create a stream without endpoints, ring and source, with a copy of the settings. */
+static struct stream *stream_create_configured(struct event_base *base,
+					       const struct stream_settings *settings,
+					       struct stream_stats *stats,
+					       const struct stream_callbacks *callbacks,
+					       void *argument)
+{
+	struct stream_settings *copy = stream_settings_copy(settings);
+	struct stream *stream;
+
+	if (!copy) {
+		log_error("stream %s: no memory", settings->name);
+		return NULL;
+	}
+	stream = stream_create(base, copy, stats, callbacks, argument);
+	if (!stream || stream_add_sections(stream))
 		return stream;
 	stream_close(stream);
 	return NULL;
@@ -880,7 +910,8 @@ struct stream *stream_open(struct event_base *base, const struct stream_settings
 			   void *argument, enum stream_device device, struct ring *ring,
 			   const struct names *names)
 {
-	struct stream *stream = stream_create(base, settings, stats, callbacks, argument);
+	struct stream *stream =
+		stream_create_configured(base, settings, stats, callbacks, argument);
 
 	if (!stream) {
 		if (ring)
@@ -912,8 +943,8 @@ static bool stream_move_endpoints(struct stream *to, struct stream *from)
 struct stream *stream_open_successor(struct stream *lost, const struct stream_callbacks *callbacks,
 				     void *argument)
 {
-	struct stream *stream =
-		stream_create(lost->base, lost->settings, lost->stats, callbacks, argument);
+	struct stream *stream = stream_create_configured(lost->base, lost->settings, lost->stats,
+							 callbacks, argument);
 	struct timeval delay;
 
 	if (!stream)
@@ -1139,4 +1170,84 @@ void stream_close(struct stream *stream)
 	stream_preamble_free(&stream->preamble);
 	stream_settings_free(stream->settings);
 	free(stream);
+}
+
+/* ---- handover ---- */
+
+bool stream_awaits_retry(const struct stream *stream)
+{
+	return evtimer_pending(stream->retry, NULL);
+}
+
+static void stream_resume_device(struct stream *stream)
+{
+	stream_watch_device(stream);
+	event_active(stream->retry, EV_TIMEOUT, 0);
+}
+
+static bool stream_has_removed_section(const struct stream *stream)
+{
+	const struct section *section;
+
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		if (section->removed)
+			return true;
+	}
+	return false;
+}
+
+/* Return how the demand was, which follows from the state of the stream. */
+static enum demand_state stream_demand_state(const struct stream *stream)
+{
+	switch (stream->state) {
+	case STREAM_RUNNING:
+		return DEMAND_MET;
+	case STREAM_IDLE:
+		return DEMAND_WAITING;
+	case STREAM_HOLDING:
+		return stream->started ? DEMAND_WAITING : DEMAND_OFF;
+	default:
+		return DEMAND_OFF;
+	}
+}
+
+void stream_resume(struct stream *stream, uint64_t active, bool retries)
+{
+	static const struct timeval at_once;
+
+	stream_set_budget(stream);
+	stream_demand_resume(&stream->demand, stream_demand_state(stream), active,
+			     stream->demand.deserted_ns);
+	if (stream_refresh_metadata(stream))
+		stream_requeue_all(stream);
+	if (stream->state == STREAM_WAITING && retries)
+		stream_resume_device(stream);
+	if (stream_has_removed_section(stream))
+		evtimer_add(&stream->section_timer, &at_once);
+	/* The source may have waited for blocks, which completions have freed by now. */
+	stream->lag.wants_room = stream->state == STREAM_RUNNING;
+	stream_schedule_deferred(stream);
+}
+
+static void section_abandon_clients(struct section *section)
+{
+	struct client *client;
+
+	while ((client = TAILQ_FIRST(&section->crowd.clients))) {
+		stream_queue_remove(client);
+		stream_crowd_leave(&section->crowd, client);
+		section->stream->clients--;
+		client_abandon(client);
+	}
+}
+
+void stream_abandon(struct stream *stream)
+{
+	struct section *section;
+
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		endpoints_discard_all(&section->endpoints);
+		section_abandon_clients(section);
+	}
+	stream_close(stream);
 }

@@ -94,7 +94,7 @@ struct stream *stream_open_successor(struct stream *lost, const struct stream_ca
 				     void *argument);
 
 /**
- * stream_save() - save a stream that is not ENDED, with its ring, its source, its endpoints and its clients. Nothing
+ * stream_save() - save a stream with its ring, its source, its endpoints and its clients; see state.h. Nothing
  * changes but that full batches of blocks are given back to a device.
  */
 void stream_save(struct stream *stream, struct state *state);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The members of a stream, for stream.c, which owns them, and stream_report.c, which reads them. */
+/*
+ * The members of a stream, for stream.c, which owns them, stream_report.c, which reads them, and stream_handover.c,
+ * which saves and restores them.
+ */
 #ifndef DMACAST_STREAM_INTERNAL_H
 #define DMACAST_STREAM_INTERNAL_H
 
@@ -25,6 +28,7 @@
 struct event;
 struct path_watch;
 struct source;
+struct source_callbacks;
 struct window;
 
 enum stream_state {
@@ -82,5 +86,27 @@ struct stream {
 	uint64_t round_bytes;	/* bytes that came from the source during this round of the queue */
 	struct event *deferred; /* handles both in the next iteration of the event loop */
 };
+
+extern const struct source_callbacks stream_source_callbacks;
+
+/**
+ * stream_create() - create a stream without sections, ring and source.
+ * @settings: taken over, also on failure
+ *
+ * Return: NULL without memory, which was logged.
+ */
+struct stream *stream_create(struct event_base *base, struct stream_settings *settings,
+			     struct stream_stats *stats, const struct stream_callbacks *callbacks,
+			     void *argument);
+
+/** stream_awaits_retry() - return true if the next attempt to open the device is due some time. */
+bool stream_awaits_retry(const struct stream *stream);
+
+/**
+ * stream_resume() - let a stream go on whose members were restored, in the next iterations of the event loop.
+ * @active: clients that get blocks
+ * @retries: what stream_awaits_retry() returned
+ */
+void stream_resume(struct stream *stream, uint64_t active, bool retries);
 
 #endif

@@ -4,9 +4,11 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/priority.h"
+#include "lib/state.h"
 #include "ring/ring.h"
 #include "stream/stream_watch.h"
 
+#include <assert.h>
 #include <bsd/sys/queue.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -35,6 +37,7 @@ struct generation {
 	struct stream *stream;
 	enum generation_state state;
 	struct event drain_timer; /* resets the remaining clients of a stream that was stopped */
+	uint64_t drain_ns;	  /* monotonic time at which it expires, or did; 0: never */
 };
 
 TAILQ_HEAD(generation_list, generation);
@@ -182,11 +185,23 @@ static void generation_drain(struct generation *generation, uint64_t drain_us)
 	const struct timeval patience = clock_timeval(drain_us);
 
 	stream_stop(generation->stream);
+	generation->drain_ns = clock_monotonic_ns() + drain_us * 1000;
 	if (!event_add(&generation->drain_timer, &patience))
 		return;
 	log_error("stream %s: no memory for a timer; resetting its clients",
 		  stream_name(generation->stream));
 	stream_kick_all(generation->stream, LEAVE_STOPPING, "stopping");
+}
+
+/* After a handover: the time that is left, or none. */
+static void generation_resume_drain(struct generation *generation, struct state *state)
+{
+	uint64_t now_ns = clock_monotonic_ns(), end_ns = generation->drain_ns;
+	const struct timeval left =
+		clock_timeval(end_ns > now_ns ? (end_ns - now_ns) / 1000 + 1 : 0);
+
+	if (event_add(&generation->drain_timer, &left))
+		state_fail(state, "no memory for a timer");
 }
 
 /* ---- generations ---- */
@@ -545,6 +560,145 @@ void streams_each_name(const struct streams *streams,
 		streams_report_name(streams, totals, &report);
 		each(argument, &report);
 	}
+}
+
+/* ---- handover ---- */
+
+/* Upper bound for the streams of all names that have not left. */
+#define MAX_GENERATIONS 100000U
+
+static size_t streams_count(const struct streams *streams)
+{
+	const struct generation *generation;
+	size_t count = 0;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry)
+		count++;
+	return count;
+}
+
+/* What is saved of a generation besides its name and its stream. */
+static void generation_transfer(struct generation *generation, struct state *state)
+{
+	int number = (int)generation->state;
+	bool drains = event_pending(&generation->drain_timer, EV_TIMEOUT, NULL);
+
+	state_choice(state, "state", &number, GENERATION_FORMER + 1);
+	state_bool(state, "drains", &drains);
+	state_u64(state, "drain_ns", &generation->drain_ns);
+	generation->state = (enum generation_state)number;
+	if (generation->state == GENERATION_PREPARED)
+		state_fail(state, "the stream is only prepared: a reload is under way");
+	if (!state_is_saving(state) && drains && !state_failed(state))
+		generation_resume_drain(generation, state);
+}
+
+static void generation_save(struct generation *generation, struct state *state)
+{
+	char *name = generation->totals->name;
+
+	state_string_copy(state, "name", &name);
+	generation_transfer(generation, state);
+	if (!state_failed(state))
+		stream_save(generation->stream, state);
+}
+
+void streams_save(struct streams *streams, struct state *state)
+{
+	struct generation *generation;
+
+	state_enter(state, "streams");
+	if (!streams->running)
+		state_fail(state, "the streams were not started");
+	stream_names_save(&streams->names, state);
+	state_list(state, "generations", streams_count(streams), MAX_GENERATIONS);
+	TAILQ_FOREACH (generation, &streams->generations, entry) {
+		state_item(state);
+		generation_save(generation, state);
+		state_leave(state);
+	}
+	state_list_end(state);
+	state_leave(state);
+}
+
+/* Return: a generation without a stream, the last one of the list; NULL after a failure. */
+static struct generation *generation_restore_name(struct streams *streams, struct state *state)
+{
+	struct generation *generation = NULL;
+	char *name = NULL;
+
+	state_string_copy(state, "name", &name);
+	if (name)
+		generation = generation_add(streams, name);
+	free(name);
+	if (!generation) {
+		state_fail(state, "name: expected one, and memory for it");
+		return NULL;
+	}
+	TAILQ_REMOVE(&streams->generations, generation, entry);
+	TAILQ_INSERT_TAIL(&streams->generations, generation, entry);
+	return generation;
+}
+
+/* A generation of which this is not true would be closed too early, or never. */
+static void generation_check_restored(const struct generation *generation, struct state *state)
+{
+	const struct stream *stream = generation->stream;
+
+	if (strcmp(stream_name(stream), generation->totals->name) != 0)
+		state_fail(state, "the stream has another name");
+	if (generation->state == GENERATION_FORMER && !stream_is_ending(stream))
+		state_fail(state, "a former stream goes on");
+	if (stream_has_ended(stream))
+		event_active(generation->streams->sweep, EV_TIMEOUT, 0);
+}
+
+static void generation_restore(struct streams *streams, struct state *state)
+{
+	struct generation *generation = generation_restore_name(streams, state);
+
+	if (!generation)
+		return;
+	generation_transfer(generation, state);
+	generation->stream = stream_restore(streams->base, &generation->totals->stats,
+					    &streams->stream_callbacks, generation, state);
+	if (generation->stream)
+		generation_check_restored(generation, state);
+}
+
+/* Undo what a restore did that has failed. */
+static void streams_abandon(struct streams *streams)
+{
+	struct generation *generation;
+
+	while ((generation = TAILQ_FIRST(&streams->generations))) {
+		if (generation->stream)
+			stream_abandon(generation->stream);
+		generation_remove(generation);
+	}
+	event_del(streams->sweep);
+	stream_names_free(&streams->names);
+}
+
+bool streams_restore(struct streams *streams, struct state *state)
+{
+	size_t count;
+
+	assert(!streams->running && TAILQ_EMPTY(&streams->generations));
+	state_enter(state, "streams");
+	stream_names_restore(&streams->names, state);
+	count = state_list(state, "generations", 0, MAX_GENERATIONS);
+	for (size_t i = 0; i < count && !state_failed(state); i++) {
+		state_item(state);
+		generation_restore(streams, state);
+		state_leave(state);
+	}
+	state_list_end(state);
+	state_leave(state);
+	streams->running = !state_failed(state);
+	if (!streams->running)
+		streams_abandon(streams);
+	return streams->running;
 }
 
 bool streams_close(struct streams *streams)
