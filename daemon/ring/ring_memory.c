@@ -310,7 +310,7 @@ static void maker_unmap(struct ring_maker *maker)
  * Map @size bytes at a multiple of ring->page, which huge pages need. The rest of the mapping, around them, has no access,
  * and keeps the mappings of two rings apart. Return: false with errno set.
  */
-static bool memory_map(struct memory_ring *ring, size_t size)
+static bool memory_ring_map(struct memory_ring *ring, size_t size)
 {
 	int flags = ring->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
 	size_t mapped = size + ring->page;
@@ -343,7 +343,7 @@ static bool map_memfd(struct ring_maker *maker, size_t size, size_t page, unsign
 
 	ring->page = page;
 	ring->fd = memfd_create(maker->name, MFD_CLOEXEC | flags);
-	return ring->fd >= 0 && !ftruncate(ring->fd, (off_t)size) && memory_map(ring, size);
+	return ring->fd >= 0 && !ftruncate(ring->fd, (off_t)size) && memory_ring_map(ring, size);
 }
 
 static bool map_reserved(struct ring_maker *maker, size_t size)
@@ -374,7 +374,7 @@ static bool map_transparent(struct ring_maker *maker, size_t size)
 	ring->page = huge;
 	if (maker->stage == MAKER_SHARED)
 		return map_memfd(maker, size, huge, 0);
-	return memory_map(ring, size);
+	return memory_ring_map(ring, size);
 }
 
 static bool map_small(struct ring_maker *maker, size_t size)
@@ -650,7 +650,7 @@ static void memory_restore(struct memory_ring *ring, struct state *state)
 	state_bool(state, "is_transparent", &ring->is_transparent);
 	if (!memory_check_restored(ring, state, size))
 		return;
-	if (!memory_map(ring, size))
+	if (!memory_ring_map(ring, size))
 		state_fail(state, "the ring cannot be mapped: %s", strerror(errno));
 	else
 		ring_place_blocks(&ring->ring, ring->memory, ring->ring.block_size);

@@ -27,6 +27,8 @@
 
 #define BLOCKS 32U
 #define BLOCK_SIZE 4096U
+/* Of a ring that is as large as some huge pages; the blocks are not filled. */
+#define LARGE_BLOCK_SIZE (256U << 10)
 #define CURSORS 6U
 #define MAX_RUN 8U
 #define KEPT 6U
@@ -38,12 +40,12 @@ struct client {
 	bool joined;
 };
 
-struct world {
+struct owner {
 	struct ring *ring;
 	struct window *window;
 	struct client client[CURSORS];
 	struct block *filling;	   /* taken, and not in the window; or NULL */
-	struct world *predecessor; /* which is gone, as its process would be */
+	struct owner *predecessor; /* which is gone, as its process would be */
 };
 
 static const struct stream_settings memory_settings;
@@ -64,7 +66,7 @@ static uint64_t frame_sequence(const struct block *block)
 	return frame.sequence;
 }
 
-/* Several worlds use the same memory one after the other: the content does not matter. */
+/* Several owners use the same memory one after the other: the content does not matter. */
 static bool content_changes;
 
 static void check_block(const struct block *block)
@@ -96,31 +98,33 @@ static void check_sends(const struct completions *completions)
 
 /* ---- workload ---- */
 
-static bool world_keeps(void *argument, const struct block *oldest)
+static bool owner_keeps(void *argument, const struct block *oldest)
 {
-	const struct world *world = argument;
+	const struct owner *owner = argument;
 
-	return oldest->sequence + KEPT >= window_head(world->window);
+	return oldest->sequence + KEPT >= window_head(owner->window);
 }
 
-static void world_create(struct world *world, enum huge_pages huge_pages)
+static void owner_create(struct owner *owner, enum huge_pages huge_pages)
 {
-	memset(world, 0, sizeof(*world));
-	world->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, huge_pages);
-	world->window = window_create(BLOCKS);
-	if (!world->ring || !world->window)
+	memset(owner, 0, sizeof(*owner));
+	owner->ring = ring_memory_create(
+		"test", huge_pages == HUGE_PAGES_NEVER ? BLOCK_SIZE : LARGE_BLOCK_SIZE, BLOCKS,
+		huge_pages);
+	owner->window = window_create(BLOCKS);
+	if (!owner->ring || !owner->window)
 		errx(1, "no ring");
-	window_set_keeper(world->window, world_keeps, world);
+	window_set_keeper(owner->window, owner_keeps, owner);
 	for (unsigned int i = 0; i < CURSORS; i++)
-		completions_init(&world->client[i].completions);
+		completions_init(&owner->client[i].completions);
 }
 
-static void world_push(struct world *world)
+static void owner_push(struct owner *owner)
 {
-	struct block *block = world->filling;
+	struct block *block = owner->filling;
 	struct frame frame = {
-		.sequence = window_head(world->window),
-		.position = window_bytes(world->window),
+		.sequence = window_head(owner->window),
+		.position = window_bytes(owner->window),
 		.length = block->length,
 	};
 
@@ -129,22 +133,22 @@ static void world_push(struct world *world)
 	block->monotonic_ns = frame.sequence * 3;
 	block->captured_ns = frame.sequence * 3 + 1;
 	block->realtime_ns = frame.sequence * 3 + 2;
-	world->filling = NULL;
-	window_push(world->window, block);
+	owner->filling = NULL;
+	window_push(owner->window, block);
 	count.pushed++;
 }
 
-static void world_fill(struct world *world, struct dice *dice)
+static void owner_fill(struct owner *owner, struct dice *dice)
 {
-	if (!world->filling) {
-		world->filling = ring_take(world->ring);
-		if (world->filling)
-			world->filling->length = dice_roll(dice, 1, BLOCK_SIZE);
+	if (!owner->filling) {
+		owner->filling = ring_take(owner->ring);
+		if (owner->filling)
+			owner->filling->length = dice_roll(dice, 1, BLOCK_SIZE);
 		else
-			window_release_oldest(world->window);
+			window_release_oldest(owner->window);
 	}
-	if (world->filling && dice_one_in(dice, 2))
-		world_push(world);
+	if (owner->filling && dice_one_in(dice, 2))
+		owner_push(owner);
 }
 
 /* Record a zero-copy send of @bytes from the current block on, as send/zerocopy.c does. */
@@ -170,10 +174,10 @@ static void client_pin_sent(struct client *client, struct block *first, uint64_t
 	count.pins++;
 }
 
-static void client_send(struct world *world, struct client *client, struct dice *dice)
+static void client_send(struct owner *owner, struct client *client, struct dice *dice)
 {
-	uint32_t run = window_run(world->window, &client->cursor, MAX_RUN, UINT64_MAX);
-	struct block *first = window_block(world->window, &client->cursor), *block = first;
+	uint32_t run = window_run(owner->window, &client->cursor, MAX_RUN, UINT64_MAX);
+	struct block *first = window_block(owner->window, &client->cursor), *block = first;
 	uint64_t bytes = 0;
 
 	for (uint32_t i = 0; i < run; i++, block = block->next) {
@@ -185,17 +189,17 @@ static void client_send(struct world *world, struct client *client, struct dice 
 	bytes = dice_roll(dice, 1, (uint32_t)bytes - client->cursor.offset);
 	if (!block_is_copy(first) && dice_one_in(dice, 2))
 		client_pin_sent(client, first, bytes);
-	window_advance(world->window, &client->cursor, bytes);
+	window_advance(owner->window, &client->cursor, bytes);
 }
 
-static void client_skip(struct world *world, struct client *client, struct dice *dice)
+static void client_skip(struct owner *owner, struct client *client, struct dice *dice)
 {
 	struct window_gap lost;
 
-	if (!window_block(world->window, &client->cursor) ||
-	    client->cursor.sequence == window_head(world->window))
+	if (!window_block(owner->window, &client->cursor) ||
+	    client->cursor.sequence == window_head(owner->window))
 		return;
-	if (!window_skip(world->window, &client->cursor, dice_one_in(dice, 2), &lost))
+	if (!window_skip(owner->window, &client->cursor, dice_one_in(dice, 2), &lost))
 		errx(1, "no memory");
 	count.skips++;
 	count.copies += window_copied_bytes(&client->cursor) > 0;
@@ -215,104 +219,104 @@ static void client_complete(struct client *client, struct dice *dice)
 	count.completions++;
 }
 
-static void client_step(struct world *world, struct client *client, struct dice *dice)
+static void client_step(struct owner *owner, struct client *client, struct dice *dice)
 {
-	uint64_t oldest = window_oldest(world->window), head = window_head(world->window);
+	uint64_t oldest = window_oldest(owner->window), head = window_head(owner->window);
 	uint32_t roll = dice_roll(dice, 0, 99);
 
 	if (roll < 25) {
 		client_complete(client, dice);
 	} else if (!client->joined) {
 		client->cursor.framed = dice_one_in(dice, 2);
-		window_join(world->window, &client->cursor,
+		window_join(owner->window, &client->cursor,
 			    head - dice_roll(dice, 0, (uint32_t)(head - oldest)));
 		client->joined = true;
 	} else if (roll < 28) {
-		window_leave(world->window, &client->cursor);
+		window_leave(owner->window, &client->cursor);
 		client->joined = false;
 	} else if (roll < 40) {
-		client_skip(world, client, dice);
+		client_skip(owner, client, dice);
 	} else {
-		client_send(world, client, dice);
+		client_send(owner, client, dice);
 	}
 }
 
-static void world_step(struct world *world, struct dice *dice)
+static void owner_step(struct owner *owner, struct dice *dice)
 {
 	if (dice_one_in(dice, 3))
-		world_fill(world, dice);
+		owner_fill(owner, dice);
 	else
-		client_step(world, &world->client[dice_roll(dice, 0, CURSORS - 1)], dice);
+		client_step(owner, &owner->client[dice_roll(dice, 0, CURSORS - 1)], dice);
 }
 
 /* End the workload: each block comes back. */
-static void world_end(struct world *world)
+static void owner_end(struct owner *owner)
 {
 	for (unsigned int i = 0; i < CURSORS; i++) {
-		struct client *client = &world->client[i];
+		struct client *client = &owner->client[i];
 
 		check_sends(&client->completions);
 		if (client->joined)
-			window_leave(world->window, &client->cursor);
+			window_leave(owner->window, &client->cursor);
 		if (client->completions.outstanding)
 			completions_complete(&client->completions, client->completions.oldest,
 					     client->completions.next - 1, NULL, 0);
 		completions_free(&client->completions);
 	}
-	if (world->filling)
-		ring_put(world->ring, world->filling);
-	window_destroy(world->window);
-	check(ring_free_blocks(world->ring) == BLOCKS, "%u of %u blocks came back",
-	      ring_free_blocks(world->ring), BLOCKS);
-	check(!ring_pinned_blocks(world->ring) && !ring_pinned_only_blocks(world->ring),
-	      "%u pinned, %u only pinned", ring_pinned_blocks(world->ring),
-	      ring_pinned_only_blocks(world->ring));
-	ring_destroy(world->ring);
+	if (owner->filling)
+		ring_put(owner->ring, owner->filling);
+	window_destroy(owner->window);
+	check(ring_free_blocks(owner->ring) == BLOCKS, "%u of %u blocks came back",
+	      ring_free_blocks(owner->ring), BLOCKS);
+	check(!ring_pinned_blocks(owner->ring) && !ring_pinned_only_blocks(owner->ring),
+	      "%u pinned, %u only pinned", ring_pinned_blocks(owner->ring),
+	      ring_pinned_only_blocks(owner->ring));
+	ring_destroy(owner->ring);
 }
 
 /* ---- handover ---- */
 
-static void client_transfer(struct world *world, struct client *client, struct state *state)
+static void client_transfer(struct owner *owner, struct client *client, struct state *state)
 {
 	bool joined = client->joined;
 
 	state_item(state);
-	completions_transfer(&client->completions, world->ring, state);
+	completions_transfer(&client->completions, owner->ring, state);
 	state_bool(state, "joined", &joined);
 	if (joined)
-		window_transfer_cursor(world->window, world->ring, state, &client->cursor);
+		window_transfer_cursor(owner->window, owner->ring, state, &client->cursor);
 	client->joined = joined && !state_failed(state);
 	state_leave(state);
 }
 
-static void world_transfer(struct world *world, struct state *state)
+static void owner_transfer(struct owner *owner, struct state *state)
 {
 	bool saving = state_is_saving(state);
 
-	window_transfer(world->window, world->ring, state);
-	ring_transfer_block(world->ring, state, "filling", &world->filling);
-	if (!saving && world->filling && !ring_claim(world->ring, world->filling)) {
+	window_transfer(owner->window, owner->ring, state);
+	ring_transfer_block(owner->ring, state, "filling", &owner->filling);
+	if (!saving && owner->filling && !ring_claim(owner->ring, owner->filling)) {
 		state_fail(state, "another one has what is being filled");
-		world->filling = NULL;
+		owner->filling = NULL;
 	}
 	if (state_list(state, "clients", CURSORS, CURSORS) != CURSORS)
 		state_fail(state, "other clients");
 	for (unsigned int i = 0; !state_failed(state) && i < CURSORS; i++)
-		client_transfer(world, &world->client[i], state);
+		client_transfer(owner, &owner->client[i], state);
 	if (!state_failed(state))
 		state_list_end(state);
 }
 
-/* Save. The descriptors are the successor's: @world does not use them any more. Return: the text, which the caller frees. */
-static char *world_save(struct world *world, size_t *length, int *descriptors, size_t most,
+/* Save. The descriptors are the successor's: @owner does not use them any more. Return: the text, which the caller frees. */
+static char *owner_save(struct owner *owner, size_t *length, int *descriptors, size_t most,
 			size_t *descriptor_count)
 {
 	struct state *state = state_create();
 	const int *saved;
 	char *text;
 
-	ring_save(world->ring, state);
-	world_transfer(world, state);
+	ring_save(owner->ring, state);
+	owner_transfer(owner, state);
 	text = state_text(state, length);
 	if (!text)
 		errx(1, "%s", state_why(state));
@@ -326,35 +330,36 @@ static char *world_save(struct world *world, size_t *length, int *descriptors, s
 }
 
 /* Return false, with everything freed, if the state is refused. */
-static bool world_restore(struct world *world, struct state *state)
+static bool owner_restore(struct owner *owner, struct state *state)
 {
-	memset(world, 0, sizeof(*world));
+	memset(owner, 0, sizeof(*owner));
 	for (unsigned int i = 0; i < CURSORS; i++)
-		completions_init(&world->client[i].completions);
-	world->ring = ring_restore(NULL, &memory_settings, state);
-	if (!world->ring)
+		completions_init(&owner->client[i].completions);
+	owner->ring = ring_restore(NULL, &memory_settings, state);
+	if (!owner->ring)
 		return false;
-	world->window = window_create(ring_blocks(world->ring));
-	if (!world->window)
+	owner->window = window_create(ring_blocks(owner->ring));
+	if (!owner->window)
 		errx(1, "no window");
-	window_set_keeper(world->window, world_keeps, world);
-	world_transfer(world, state);
-	if (!state_failed(state) && ring_check_restored(world->ring, state))
+	window_set_keeper(owner->window, owner_keeps, owner);
+	owner_transfer(owner, state);
+	if (!state_failed(state) && ring_check_restored(owner->ring, state))
 		return true;
 	for (unsigned int i = 0; i < CURSORS; i++) {
-		if (world->client[i].joined)
-			window_leave(world->window, &world->client[i].cursor);
-		completions_drop(&world->client[i].completions);
-		completions_free(&world->client[i].completions);
+		if (owner->client[i].joined)
+			window_leave(owner->window, &owner->client[i].cursor);
+		completions_drop(&owner->client[i].completions);
+		completions_free(&owner->client[i].completions);
 	}
-	if (world->filling)
-		ring_put(world->ring, world->filling);
-	window_destroy(world->window);
-	ring_destroy(world->ring);
+	if (owner->filling)
+		ring_put(owner->ring, owner->filling);
+	window_destroy(owner->window);
+	ring_destroy(owner->ring);
 	return false;
 }
 
-static void compare_clients(const struct world *before, const struct world *after, unsigned int i)
+static void compare_owned_clients(const struct owner *before, const struct owner *after,
+				  unsigned int i)
 {
 	const struct client *b = &before->client[i], *a = &after->client[i];
 
@@ -379,7 +384,7 @@ static void compare_clients(const struct world *before, const struct world *afte
 		check_block(a->cursor.held);
 }
 
-static void compare_blocks(struct world *before, struct world *after)
+static void compare_owned_blocks(struct owner *before, struct owner *after)
 {
 	for (uint32_t i = 0; i < BLOCKS; i++) {
 		const struct block *b = ring_find_taken(before->ring, i);
@@ -396,7 +401,7 @@ static void compare_blocks(struct world *before, struct world *after)
 	}
 }
 
-static void compare_worlds(struct world *before, struct world *after)
+static void compare_owners(struct owner *before, struct owner *after)
 {
 	uint64_t before_bytes, after_bytes;
 
@@ -414,46 +419,46 @@ static void compare_worlds(struct world *before, struct world *after)
 	      "another account of the ring");
 	check(!strcmp(ring_memory_text(before->ring), ring_memory_text(after->ring)), "%s",
 	      ring_memory_text(after->ring));
-	compare_blocks(before, after);
+	compare_owned_blocks(before, after);
 	for (unsigned int i = 0; i < CURSORS; i++)
-		compare_clients(before, after, i);
+		compare_owned_clients(before, after, i);
 }
 
 /* Let a successor go on with the memory. Return: it. */
-static struct world *world_hand_over(struct world *world)
+static struct owner *owner_hand_over(struct owner *owner)
 {
-	struct world *successor = calloc(1, sizeof(*successor));
+	struct owner *successor = calloc(1, sizeof(*successor));
 	char wrong[STATE_WRONG_TEXT], *text;
 	int descriptors[4];
 	size_t length, descriptor_count;
 	struct state *state;
 
-	text = world_save(world, &length, descriptors, 4, &descriptor_count);
+	text = owner_save(owner, &length, descriptors, 4, &descriptor_count);
 	state = state_parse(text, length, descriptors, descriptor_count, wrong);
 	free(text);
 	if (!successor || !state)
 		errx(1, "%s", wrong);
-	if (!check(world_restore(successor, state), "%s", state_why(state)))
+	if (!check(owner_restore(successor, state), "%s", state_why(state)))
 		errx(1, "%s", state_why(state));
 	state_free(state);
-	compare_worlds(world, successor);
-	successor->predecessor = world;
+	compare_owners(owner, successor);
+	successor->predecessor = owner;
 	count.handovers++;
 	return successor;
 }
 
 /* The one that goes on. Its predecessors are never freed: no one may write to the memory any more. */
-static struct world *world;
+static struct owner *owner;
 
-static void world_begin(enum huge_pages huge_pages)
+static void owner_begin(enum huge_pages huge_pages)
 {
-	struct world *first = calloc(1, sizeof(*first));
+	struct owner *first = calloc(1, sizeof(*first));
 
 	if (!first)
 		errx(1, "no memory");
-	world_create(first, huge_pages);
-	first->predecessor = world;
-	world = first;
+	owner_create(first, huge_pages);
+	first->predecessor = owner;
+	owner = first;
 }
 
 static void test_random_handovers(uint64_t steps, uint64_t seed, enum huge_pages huge_pages,
@@ -462,11 +467,11 @@ static void test_random_handovers(uint64_t steps, uint64_t seed, enum huge_pages
 	struct dice dice = { .state = seed };
 
 	memset(&count, 0, sizeof(count));
-	world_begin(huge_pages);
+	owner_begin(huge_pages);
 	for (uint64_t i = 0; i < steps && !tap.failed; i++) {
-		world_step(world, &dice);
+		owner_step(owner, &dice);
 		if (count.handovers < 100 && dice_one_in(&dice, (uint32_t)(steps / 100) + 1))
-			world = world_hand_over(world);
+			owner = owner_hand_over(owner);
 	}
 	printf("# %" PRIu64 " steps, seed %" PRIu64 ": %" PRIu64 " blocks, %" PRIu64
 	       " skips, %" PRIu64 " copies, %" PRIu64 " sends, %" PRIu64 " reports, %" PRIu64
@@ -475,8 +480,59 @@ static void test_random_handovers(uint64_t steps, uint64_t seed, enum huge_pages
 	       count.handovers, count.outstanding_handed, count.copies_handed);
 	check(steps < 10000 || (count.copies_handed && count.outstanding_handed),
 	      "nothing was handed over");
-	world_end(world);
+	owner_end(owner);
 	point("%s", title);
+}
+
+/* ---- huge pages ---- */
+
+/* Return the KiB in huge pages of the mapping of shared memory at @memory. */
+static unsigned long huge_kib(const void *memory)
+{
+	FILE *file = fopen("/proc/self/smaps", "re");
+	uintptr_t start, end;
+	unsigned long kib = 0, found;
+	bool here = false;
+	char line[512];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &start, &end) == 2)
+			here = start <= (uintptr_t)memory && (uintptr_t)memory < end;
+		if (here && sscanf(line, "ShmemPmdMapped: %lu kB", &found) == 1)
+			kib = found;
+	}
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+/* Whatever kind of pages there is: what the ring says is true of both mappings. */
+static void test_huge_pages(void)
+{
+	const char *share;
+	unsigned long kib = 0;
+
+	owner_begin(HUGE_PAGES_AUTO);
+	share = strstr(ring_memory_text(owner->ring), "memfd, 4 KiB pages, ");
+	if (share && strstr(share, " MiB of it in transparent huge pages"))
+		kib = strtoul(share + strlen("memfd, 4 KiB pages, "), NULL, 10) * 1024;
+	printf("# %s\n", ring_memory_text(owner->ring));
+	for (int mapping = 0; mapping < 2; mapping++) {
+		struct block *block[BLOCKS];
+
+		for (uint32_t i = 0; i < BLOCKS; i++) {
+			block[i] = ring_take(owner->ring);
+			block[i]->data[0] = 1;
+		}
+		check(huge_kib(block[0]->data) >= kib, "%lu KiB in huge pages, expected %lu",
+		      huge_kib(block[0]->data), kib);
+		for (uint32_t i = 0; i < BLOCKS; i++)
+			ring_put(owner->ring, block[i]);
+		if (!mapping)
+			owner = owner_hand_over(owner);
+	}
+	owner_end(owner);
+	point("huge pages are mapped as such again");
 }
 
 /* ---- changed states ---- */
@@ -575,7 +631,7 @@ static void leaf_change(const struct leaf *leaf, struct dice *dice)
 static bool try_state(const json_t *root, const int *descriptors, size_t descriptor_count)
 {
 	char wrong[STATE_WRONG_TEXT], *text = json_dumps(root, JSON_COMPACT);
-	struct world tried;
+	struct owner tried;
 	struct state *state;
 	int copies[4];
 	bool accepted;
@@ -586,12 +642,12 @@ static bool try_state(const json_t *root, const int *descriptors, size_t descrip
 	free(text);
 	if (!state)
 		errx(1, "%s", wrong);
-	accepted = world_restore(&tried, state);
+	accepted = owner_restore(&tried, state);
 	check(accepted == !state_failed(state), "%s", state_why(state));
 	check(accepted || *state_why(state), "no reason");
 	state_free(state);
 	if (accepted)
-		world_end(&tried);
+		owner_end(&tried);
 	return accepted;
 }
 
@@ -604,10 +660,10 @@ static void test_changed_states(uint64_t states, uint64_t seed)
 	json_t *root;
 	char *text;
 
-	world_begin(HUGE_PAGES_NEVER);
-	for (int i = 0; i < 1500 || !world->filling; i++)
-		world_step(world, &dice);
-	text = world_save(world, &length, descriptors, 4, &descriptor_count);
+	owner_begin(HUGE_PAGES_NEVER);
+	for (int i = 0; i < 1500 || !owner->filling; i++)
+		owner_step(owner, &dice);
+	text = owner_save(owner, &length, descriptors, 4, &descriptor_count);
 	root = json_loadb(text, length, 0, NULL);
 	free(text);
 	leaves = leaf_count(root);
@@ -646,6 +702,7 @@ int main(int argc, char **argv)
 			      "successors continue a ring of small pages");
 	test_random_handovers(steps / 4, seed + 1, HUGE_PAGES_AUTO,
 			      "successors continue a ring of other pages");
+	test_huge_pages();
 	test_changed_states(steps / 50, seed);
 	return tap_end();
 }

@@ -37,14 +37,14 @@
 static const struct family ipv4 = { "IPv4", AF_INET, AF_INET };
 static const struct stream_settings settings;
 
-struct link {
+struct relay {
 	struct ring *ring;
 	struct window *window;
 	struct cursor cursor;
 	struct zerocopy zerocopy;
 	struct latency latency;
 	enum zerocopy_copy_state copy_state; /* as reported */
-	struct link *predecessor;	     /* which is gone, as its process would be */
+	struct relay *predecessor;	     /* which is gone, as its process would be */
 };
 
 /* What the peer has got. */
@@ -56,41 +56,41 @@ struct peer {
 };
 
 /* The one that goes on. Its predecessors are never freed: no one may write to the memory any more. */
-static struct link *link_now;
+static struct relay *relay_now;
 static struct peer peer;
 static uint64_t handovers, outstanding_handed;
 
 /* ---- content ---- */
 
-static uint32_t block_length(uint64_t sequence)
+static uint32_t relay_block_length(uint64_t sequence)
 {
 	return BLOCK_SIZE - 8 * (uint32_t)(sequence % 7) - (uint32_t)(sequence % 3);
 }
 
-static void make_header(uint64_t sequence, uint64_t position, unsigned char *header)
+static void relay_make_header(uint64_t sequence, uint64_t position, unsigned char *header)
 {
 	const struct frame frame = {
 		.sequence = sequence,
 		.position = position,
-		.length = block_length(sequence),
+		.length = relay_block_length(sequence),
 		.monotonic_ns = sequence * 5,
 	};
 
 	frame_encode(&frame, header);
 }
 
-static void link_fill(struct link *link)
+static void relay_fill(struct relay *relay)
 {
 	struct block *block;
 
-	while ((block = ring_take(link->ring))) {
-		uint64_t sequence = window_head(link->window);
+	while ((block = ring_take(relay->ring))) {
+		uint64_t sequence = window_head(relay->window);
 
 		block->monotonic_ns = clock_monotonic_ns();
-		block->length = block_length(sequence);
-		make_header(sequence, window_bytes(link->window), block->header);
-		pattern_fill(block->data, block->length, window_bytes(link->window));
-		window_push(link->window, block);
+		block->length = relay_block_length(sequence);
+		relay_make_header(sequence, window_bytes(relay->window), block->header);
+		pattern_fill(block->data, block->length, window_bytes(relay->window));
+		window_push(relay->window, block);
 	}
 }
 
@@ -98,13 +98,13 @@ static void link_fill(struct link *link)
 static size_t peer_check(const unsigned char *bytes, size_t length)
 {
 	uint32_t header_bytes = peer.framed ? FRAME_HEADER_BYTES : 0;
-	uint32_t end = header_bytes + block_length(peer.sequence);
+	uint32_t end = header_bytes + relay_block_length(peer.sequence);
 	unsigned char header[FRAME_HEADER_BYTES];
 
 	if (peer.at < header_bytes) {
 		if (length > header_bytes - peer.at)
 			length = header_bytes - peer.at;
-		make_header(peer.sequence, peer.position, header);
+		relay_make_header(peer.sequence, peer.position, header);
 		check(!memcmp(bytes, header + peer.at, length), "header of block %" PRIu64,
 		      peer.sequence);
 	} else {
@@ -117,7 +117,7 @@ static size_t peer_check(const unsigned char *bytes, size_t length)
 	peer.at += (uint32_t)length;
 	if (peer.at == end) {
 		peer.at = 0;
-		peer.position += block_length(peer.sequence++);
+		peer.position += relay_block_length(peer.sequence++);
 	}
 	return length;
 }
@@ -134,79 +134,79 @@ static ssize_t peer_receive(size_t most)
 	return n;
 }
 
-/* ---- the link ---- */
+/* ---- the link that is handed over ---- */
 
-static void link_copy_state_changed(void *argument, enum zerocopy_copy_state before,
-				    enum zerocopy_copy_state now)
+static void relay_copy_state_changed(void *argument, enum zerocopy_copy_state before,
+				     enum zerocopy_copy_state now)
 {
-	struct link *link = argument;
+	struct relay *relay = argument;
 
-	check(before == link->copy_state && now != before, "from %d to %d, was %d", before, now,
-	      link->copy_state);
-	link->copy_state = now;
+	check(before == relay->copy_state && now != before, "from %d to %d, was %d", before, now,
+	      relay->copy_state);
+	relay->copy_state = now;
 }
 
-static struct link *link_allocate(void)
+static struct relay *relay_allocate(void)
 {
-	struct link *link = calloc(1, sizeof(*link));
+	struct relay *relay = calloc(1, sizeof(*relay));
 
-	if (!link)
+	if (!relay)
 		errx(1, "no memory");
-	link->predecessor = link_now;
-	return link;
+	relay->predecessor = relay_now;
+	return relay;
 }
 
-static void link_open(int sender, int receiver, bool framed, enum huge_pages huge_pages)
+static void relay_open(int sender, int receiver, bool framed, enum huge_pages huge_pages)
 {
-	struct link *link = link_allocate();
+	struct relay *relay = relay_allocate();
 
-	link->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, huge_pages);
-	link->window = window_create(BLOCKS);
-	if (!link->ring || !link->window)
+	relay->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, huge_pages);
+	relay->window = window_create(BLOCKS);
+	if (!relay->ring || !relay->window)
 		errx(1, "no ring");
-	link->cursor.framed = framed;
-	window_join(link->window, &link->cursor, 0);
-	zerocopy_open(&link->zerocopy, sender, ZEROCOPY_ALWAYS, &link->latency,
-		      link_copy_state_changed, link);
-	link_now = link;
+	relay->cursor.framed = framed;
+	window_join(relay->window, &relay->cursor, 0);
+	zerocopy_open(&relay->zerocopy, sender, ZEROCOPY_ALWAYS, &relay->latency,
+		      relay_copy_state_changed, relay);
+	relay_now = relay;
 	peer = (struct peer){ .fd = receiver, .framed = framed };
 }
 
-static void begin_link(bool framed, enum huge_pages huge_pages)
+static void begin_relay(bool framed, enum huge_pages huge_pages)
 {
 	int sender, receiver;
 
 	if (!connect_pair(&ipv4, SMALL_BUFFER, &sender, &receiver))
 		errx(1, "no IPv4");
-	link_open(sender, receiver, framed, huge_pages);
+	relay_open(sender, receiver, framed, huge_pages);
 }
 
 /* Send up to @max_bytes. Return: as zerocopy_send(). */
-static ssize_t link_send(struct link *link, uint64_t max_bytes)
+static ssize_t relay_send(struct relay *relay, uint64_t max_bytes)
 {
 	struct zerocopy_request request = {
-		.first = window_block(link->window, &link->cursor),
-		.offset = link->cursor.offset,
-		.blocks = window_run(link->window, &link->cursor, 8, UINT64_MAX),
+		.first = window_block(relay->window, &relay->cursor),
+		.offset = relay->cursor.offset,
+		.blocks = window_run(relay->window, &relay->cursor, 8, UINT64_MAX),
 		.max_bytes = max_bytes,
-		.framed = link->cursor.framed,
+		.framed = relay->cursor.framed,
 		.may_pin = true,
 	};
 	ssize_t n = -1;
 
 	if (request.blocks)
-		n = zerocopy_send(&link->zerocopy, &request);
+		n = zerocopy_send(&relay->zerocopy, &request);
 	if (n > 0)
-		window_advance(link->window, &link->cursor, (uint64_t)n);
+		window_advance(relay->window, &relay->cursor, (uint64_t)n);
 	return n;
 }
 
-static void link_send_until_full(struct link *link)
+static void relay_send_until_full(struct relay *relay)
 {
-	link_fill(link);
-	while (link_send(link, 1 << 20) > 0)
-		link_fill(link);
-	check(zerocopy_outstanding(&link->zerocopy), "nothing is outstanding");
+	relay_fill(relay);
+	while (relay_send(relay, 1 << 20) > 0)
+		relay_fill(relay);
+	check(zerocopy_outstanding(&relay->zerocopy), "nothing is outstanding");
 }
 
 static void check_numbers(const struct zerocopy *zerocopy)
@@ -221,31 +221,31 @@ static void check_numbers(const struct zerocopy *zerocopy)
 }
 
 /* Let the peer read until no send is outstanding. */
-static void link_drain(struct link *link)
+static void relay_drain(struct relay *relay)
 {
 	struct pollfd events[] = { { .fd = peer.fd, .events = POLLIN },
-				   { .fd = link->zerocopy.fd } };
+				   { .fd = relay->zerocopy.fd } };
 
-	while (zerocopy_outstanding(&link->zerocopy) && !tap.failed) {
+	while (zerocopy_outstanding(&relay->zerocopy) && !tap.failed) {
 		if (!check(poll(events, 2, PATIENCE_MS) > 0, "%u sends stay outstanding",
-			   zerocopy_outstanding(&link->zerocopy)))
+			   zerocopy_outstanding(&relay->zerocopy)))
 			break;
 		peer_receive(SIZE_MAX);
-		zerocopy_reap(&link->zerocopy);
+		zerocopy_reap(&relay->zerocopy);
 	}
-	check_numbers(&link->zerocopy);
+	check_numbers(&relay->zerocopy);
 }
 
 /* Close it when nothing is outstanding: each block comes back. */
-static void link_end(struct link *link)
+static void relay_end(struct relay *relay)
 {
-	window_leave(link->window, &link->cursor);
-	zerocopy_close(&link->zerocopy);
-	check(link->copy_state == ZEROCOPY_UNKNOWN, "copy state %d", link->copy_state);
-	window_destroy(link->window);
-	check(ring_free_blocks(link->ring) == BLOCKS, "%u of %u blocks came back",
-	      ring_free_blocks(link->ring), BLOCKS);
-	ring_destroy(link->ring);
+	window_leave(relay->window, &relay->cursor);
+	zerocopy_close(&relay->zerocopy);
+	check(relay->copy_state == ZEROCOPY_UNKNOWN, "copy state %d", relay->copy_state);
+	window_destroy(relay->window);
+	check(ring_free_blocks(relay->ring) == BLOCKS, "%u of %u blocks came back",
+	      ring_free_blocks(relay->ring), BLOCKS);
+	ring_destroy(relay->ring);
 	close(peer.fd);
 }
 
@@ -258,16 +258,16 @@ struct parcel {
 	size_t count;
 };
 
-static void link_save(struct link *link, struct parcel *parcel)
+static void relay_save(struct relay *relay, struct parcel *parcel)
 {
 	struct state *state = state_create();
 	const int *saved;
 	char *text;
 
-	ring_save(link->ring, state);
-	window_transfer(link->window, link->ring, state);
-	window_transfer_cursor(link->window, link->ring, state, &link->cursor);
-	zerocopy_save(&link->zerocopy, link->ring, state);
+	ring_save(relay->ring, state);
+	window_transfer(relay->window, relay->ring, state);
+	window_transfer_cursor(relay->window, relay->ring, state, &relay->cursor);
+	zerocopy_save(&relay->zerocopy, relay->ring, state);
 	text = state_text(state, &parcel->length);
 	if (!text || parcel->length > sizeof(parcel->text))
 		errx(1, "%zu bytes of state: %s", parcel->length, state_why(state));
@@ -292,42 +292,42 @@ static struct state *parcel_open(const struct parcel *parcel)
 }
 
 /* Restore all but the socket. */
-static struct link *link_restore_blocks(struct state *state)
+static struct relay *relay_restore_blocks(struct state *state)
 {
-	struct link *link = link_allocate();
+	struct relay *relay = relay_allocate();
 
-	link->ring = ring_restore(NULL, &settings, state);
-	if (!link->ring)
+	relay->ring = ring_restore(NULL, &settings, state);
+	if (!relay->ring)
 		errx(1, "%s", state_why(state));
-	link->window = window_create(BLOCKS);
-	if (!link->window)
+	relay->window = window_create(BLOCKS);
+	if (!relay->window)
 		errx(1, "no memory");
-	window_transfer(link->window, link->ring, state);
-	window_transfer_cursor(link->window, link->ring, state, &link->cursor);
-	return link;
+	window_transfer(relay->window, relay->ring, state);
+	window_transfer_cursor(relay->window, relay->ring, state, &relay->cursor);
+	return relay;
 }
 
-static bool link_restore_socket(struct link *link, struct state *state)
+static bool relay_restore_socket(struct relay *relay, struct state *state)
 {
-	return zerocopy_restore(&link->zerocopy, link->ring, state, ZEROCOPY_ALWAYS, &link->latency,
-				link_copy_state_changed, link);
+	return zerocopy_restore(&relay->zerocopy, relay->ring, state, ZEROCOPY_ALWAYS,
+				&relay->latency, relay_copy_state_changed, relay);
 }
 
 /* Continue with what was saved. */
-static void link_continue(const struct parcel *parcel)
+static void relay_continue(const struct parcel *parcel)
 {
 	struct state *state = parcel_open(parcel);
-	struct link *link = link_restore_blocks(state);
+	struct relay *relay = relay_restore_blocks(state);
 
-	if (!link_restore_socket(link, state) || !ring_check_restored(link->ring, state))
+	if (!relay_restore_socket(relay, state) || !ring_check_restored(relay->ring, state))
 		errx(1, "%s", state_why(state));
 	state_free(state);
-	check_numbers(&link->zerocopy);
-	check(link->copy_state == link->zerocopy.probe.copy_state, "copy state %d was not reported",
-	      link->copy_state);
+	check_numbers(&relay->zerocopy);
+	check(relay->copy_state == relay->zerocopy.probe.copy_state,
+	      "copy state %d was not reported", relay->copy_state);
 	handovers++;
-	outstanding_handed += zerocopy_outstanding(&link->zerocopy);
-	link_now = link;
+	outstanding_handed += zerocopy_outstanding(&relay->zerocopy);
+	relay_now = relay;
 }
 
 static void compare_sockets(const struct zerocopy *before, const struct zerocopy *after)
@@ -351,69 +351,70 @@ static void compare_sockets(const struct zerocopy *before, const struct zerocopy
 	      "%u blocks are pinned", completions_blocks(&after->completions));
 }
 
-static void link_hand_over(void)
+static void relay_hand_over(void)
 {
 	static struct parcel parcel;
-	const struct link *before = link_now;
+	const struct relay *before = relay_now;
 
-	link_save(link_now, &parcel);
-	link_continue(&parcel);
-	compare_sockets(&before->zerocopy, &link_now->zerocopy);
+	relay_save(relay_now, &parcel);
+	relay_continue(&parcel);
+	compare_sockets(&before->zerocopy, &relay_now->zerocopy);
 }
 
 static void test_outstanding(bool framed)
 {
-	begin_link(framed, HUGE_PAGES_AUTO);
+	begin_relay(framed, HUGE_PAGES_AUTO);
 	for (int lap = 0; lap < 4; lap++) {
-		link_send_until_full(link_now);
-		link_hand_over();
-		check(zerocopy_outstanding(&link_now->zerocopy), "nothing is outstanding");
-		link_drain(link_now);
+		relay_send_until_full(relay_now);
+		relay_hand_over();
+		check(zerocopy_outstanding(&relay_now->zerocopy), "nothing is outstanding");
+		relay_drain(relay_now);
 	}
-	check(link_now->zerocopy.stats.zerocopy_sends == link_now->zerocopy.completions.next,
+	check(relay_now->zerocopy.stats.zerocopy_sends == relay_now->zerocopy.completions.next,
 	      "the numbers do not continue");
-	link_end(link_now);
+	relay_end(relay_now);
 	point("the successor reads the completions of the predecessor's sends, %s",
 	      framed ? "framed" : "raw");
 }
 
-static void test_random(uint64_t steps, uint64_t seed, bool framed)
+static void test_random_relays(uint64_t steps, uint64_t seed, bool framed)
 {
 	struct dice dice = { .state = seed };
 
 	handovers = outstanding_handed = 0;
-	begin_link(framed, HUGE_PAGES_NEVER);
+	begin_relay(framed, HUGE_PAGES_NEVER);
 	for (uint64_t i = 0; i < steps && !tap.failed; i++) {
-		link_fill(link_now);
-		link_send(link_now, dice_roll(&dice, 1, dice_one_in(&dice, 3) ? 100 : 300000));
+		relay_fill(relay_now);
+		relay_send(relay_now, dice_roll(&dice, 1, dice_one_in(&dice, 3) ? 100 : 300000));
 		if (dice_one_in(&dice, 2))
 			peer_receive(dice_roll(&dice, 1, 200000));
 		if (dice_one_in(&dice, 3))
-			zerocopy_reap(&link_now->zerocopy);
+			zerocopy_reap(&relay_now->zerocopy);
 		if (handovers < 100 && dice_one_in(&dice, (uint32_t)(steps / 100) + 1))
-			link_hand_over();
+			relay_hand_over();
 	}
-	link_drain(link_now);
+	relay_drain(relay_now);
 	printf("# %" PRIu64 " steps, seed %" PRIu64 ": %" PRIu64 " blocks, %" PRIu64
 	       " sends, %" PRIu64 " handovers with %" PRIu64 " sends\n",
-	       steps, seed, peer.sequence, link_now->zerocopy.stats.zerocopy_sends, handovers,
+	       steps, seed, peer.sequence, relay_now->zerocopy.stats.zerocopy_sends, handovers,
 	       outstanding_handed);
 	check(outstanding_handed, "nothing was handed over");
-	link_end(link_now);
+	relay_end(relay_now);
 	point("handed over at random moments, the peer gets every byte, %s",
 	      framed ? "framed" : "raw");
 }
 
-static void test_reset(void)
+static void test_reset_relay(void)
 {
-	begin_link(false, HUGE_PAGES_NEVER);
-	link_send_until_full(link_now);
-	zerocopy_reset(&link_now->zerocopy);
-	link_hand_over();
-	check(link_now->zerocopy.was_reset, "not reset any more");
-	link_drain(link_now);
-	check(!histogram_count(&link_now->latency.to_acknowledged), "a reset acknowledges nothing");
-	link_end(link_now);
+	begin_relay(false, HUGE_PAGES_NEVER);
+	relay_send_until_full(relay_now);
+	zerocopy_reset(&relay_now->zerocopy);
+	relay_hand_over();
+	check(relay_now->zerocopy.was_reset, "not reset any more");
+	relay_drain(relay_now);
+	check(!histogram_count(&relay_now->latency.to_acknowledged),
+	      "a reset acknowledges nothing");
+	relay_end(relay_now);
 	point("a connection that was reset ends at the successor");
 }
 
@@ -431,26 +432,26 @@ static void test_refused(const char *from, const char *to, const char *expected)
 {
 	static struct parcel parcel;
 	struct state *state;
-	struct link *link;
+	struct relay *relay;
 
-	begin_link(false, HUGE_PAGES_NEVER);
-	link_send_until_full(link_now);
-	link_save(link_now, &parcel);
+	begin_relay(false, HUGE_PAGES_NEVER);
+	relay_send_until_full(relay_now);
+	relay_save(relay_now, &parcel);
 	parcel_change(&parcel, from, to);
 	state = parcel_open(&parcel);
-	link = link_restore_blocks(state);
-	check(!link_restore_socket(link, state), "not refused");
+	relay = relay_restore_blocks(state);
+	check(!relay_restore_socket(relay, state), "not refused");
 	check(strstr(state_why(state), expected), "%s", state_why(state));
 	state_free(state);
-	check(!ring_pinned_blocks(link->ring), "%u blocks stay pinned",
-	      ring_pinned_blocks(link->ring));
+	check(!ring_pinned_blocks(relay->ring), "%u blocks stay pinned",
+	      ring_pinned_blocks(relay->ring));
 	while (peer_receive(SIZE_MAX) > 0)
 		;
 	check(errno == ECONNRESET, "%s", strerror(errno));
-	if (window_head(link->window))
-		window_leave(link->window, &link->cursor);
-	window_destroy(link->window);
-	ring_destroy(link->ring);
+	if (window_head(relay->window))
+		window_leave(relay->window, &relay->cursor);
+	window_destroy(relay->window);
+	ring_destroy(relay->ring);
 	close(peer.fd);
 	point("refused, and the connection is reset: %s", expected);
 }
@@ -503,9 +504,9 @@ static void __attribute__((noreturn)) be_predecessor(int sender, int channel, bo
 {
 	static struct parcel parcel;
 
-	link_open(sender, -1, framed, HUGE_PAGES_AUTO);
-	link_send_until_full(link_now);
-	link_save(link_now, &parcel);
+	relay_open(sender, -1, framed, HUGE_PAGES_AUTO);
+	relay_send_until_full(relay_now);
+	relay_save(relay_now, &parcel);
 	parcel_send(channel, &parcel);
 	_exit(tap.failed ? 1 : 0);
 }
@@ -530,14 +531,14 @@ static void test_process(bool framed)
 	close(channel[0]);
 	check(waitpid(child, &status, 0) == child && status == 0, "status %#x", status);
 	peer = (struct peer){ .fd = receiver, .framed = framed };
-	link_continue(&parcel);
-	check(zerocopy_outstanding(&link_now->zerocopy), "nothing is outstanding");
-	link_drain(link_now);
-	link_send_until_full(link_now);
-	link_drain(link_now);
-	check(ring_free_blocks(link_now->ring) + window_length(link_now->window) == BLOCKS,
+	relay_continue(&parcel);
+	check(zerocopy_outstanding(&relay_now->zerocopy), "nothing is outstanding");
+	relay_drain(relay_now);
+	relay_send_until_full(relay_now);
+	relay_drain(relay_now);
+	check(ring_free_blocks(relay_now->ring) + window_length(relay_now->window) == BLOCKS,
 	      "blocks stay pinned");
-	link_end(link_now);
+	relay_end(relay_now);
 	point("the predecessor was a process, which has ended: %s", framed ? "framed" : "raw");
 }
 
@@ -548,9 +549,9 @@ int main(int argc, char **argv)
 
 	test_outstanding(false);
 	test_outstanding(true);
-	test_random(steps, seed, false);
-	test_random(steps, seed + 1, true);
-	test_reset();
+	test_random_relays(steps, seed, false);
+	test_random_relays(steps, seed + 1, true);
+	test_reset_relay();
 	test_refused("\"wanted\":true", "\"wanted\":1   ", "wanted: expected true or false");
 	test_refused("\"blocks\":[", "\"blocks\":[0", "send 0: 0 blocks");
 	test_process(false);
