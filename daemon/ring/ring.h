@@ -136,7 +136,7 @@ bool ring_claim(struct ring *ring, struct block *block);
 
 /**
  * ring_check_restored() - let the state fail unless each block that is not free has an owner: the window, a pin, or
- * the caller of ring_claim().
+ * the caller of ring_claim(). @ring: NULL: there are no blocks
  *
  * Return: true if the state has not failed.
  */

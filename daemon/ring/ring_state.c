@@ -277,7 +277,7 @@ bool ring_claim(struct ring *ring, struct block *block)
 
 bool ring_check_restored(struct ring *ring, struct state *state)
 {
-	for (uint32_t i = 0; i < ring->blocks; i++)
+	for (uint32_t i = 0; ring && i < ring->blocks; i++)
 		if (ring->block[i].is_unclaimed)
 			state_fail(state, "block %u of the ring has no owner", i);
 	return !state_failed(state);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The ring in memory: free and taken blocks, and the call when blocks are free. */
 #include "lib/frame.h"
+#include "lib/state.h"
 #include "ring/ring_memory.h"
 
 #include "capture.h"
@@ -9,8 +10,12 @@
 #include "tap.h"
 
 #include <event2/event.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define BLOCKS 8U
 #define MOST_BLOCKS 64U
@@ -284,6 +289,44 @@ static void test_transparent(void)
 	point("two rings of a few huge pages do not overlap, and say what each of them has");
 }
 
+/* ---- a kernel that makes no huge pages of shared memory ---- */
+
+static bool no_collapse;
+
+/* This program's own one stands before that of the C library. */
+int madvise(void *memory, size_t length, int advice)
+{
+	if (no_collapse && advice == 25 /* MADV_COLLAPSE */) {
+		errno = EINVAL; /* as before Linux 6.1 */
+		return -1;
+	}
+	return (int)syscall(SYS_madvise, memory, length, advice);
+}
+
+static void test_no_collapse(void)
+{
+	struct state *state = state_create();
+	struct ring *ring;
+	bool anonymous;
+
+	no_collapse = true;
+	capture_begin(&capture, STDERR_FILENO);
+	ring = create(1 << 20, BLOCKS, HUGE_PAGES_AUTO);
+	capture_end(&capture);
+	no_collapse = false;
+	/* Without any transparent huge pages, or with shmem_enabled = advise, it is a memfd. */
+	anonymous = !strncmp(ring_memory_text(ring), "anonymous", 9);
+	printf("# %s\n", ring_memory_text(ring));
+	check(anonymous == (strstr(capture.text, "write advise to /sys/") != NULL), "%s",
+	      capture.text);
+	ring_save(ring, state);
+	check(anonymous == state_failed(state), "%s", state_why(state));
+	check(!anonymous || strstr(state_why(state), "anonymous memory"), "%s", state_why(state));
+	state_free(state);
+	ring_destroy(ring);
+	point("anonymous huge pages are the last resort, and are not handed over");
+}
+
 /* ---- slices ---- */
 
 #define SLICED_BLOCK 65536U
@@ -423,6 +466,7 @@ int main(void)
 	test_notify();
 	test_ring_pins();
 	test_transparent();
+	test_no_collapse();
 	test_slices(HUGE_PAGES_NEVER, SLICED_KIB / 256, "small pages are allocated in slices");
 	test_slices(HUGE_PAGES_AUTO, 8, "huge ones, too");
 	test_cancelled();

@@ -10,11 +10,11 @@
 #include "lib/pattern.h"
 #include "lib/state.h"
 #include "ring/ring.h"
-#include "ring/ring_memory.h"
 #include "send/completion.h"
 #include "stream/window.h"
 
 #include "dice.h"
+#include "sharedring.h"
 #include "tap.h"
 
 #include <err.h>
@@ -108,12 +108,11 @@ static bool owner_keeps(void *argument, const struct block *oldest)
 static void owner_create(struct owner *owner, enum huge_pages huge_pages)
 {
 	memset(owner, 0, sizeof(*owner));
-	owner->ring = ring_memory_create(
-		"test", huge_pages == HUGE_PAGES_NEVER ? BLOCK_SIZE : LARGE_BLOCK_SIZE, BLOCKS,
-		huge_pages);
+	owner->ring = shared_ring_create(
+		huge_pages == HUGE_PAGES_NEVER ? BLOCK_SIZE : LARGE_BLOCK_SIZE, BLOCKS, huge_pages);
 	owner->window = window_create(BLOCKS);
-	if (!owner->ring || !owner->window)
-		errx(1, "no ring");
+	if (!owner->window)
+		errx(1, "no window");
 	window_set_keeper(owner->window, owner_keeps, owner);
 	for (unsigned int i = 0; i < CURSORS; i++)
 		completions_init(&owner->client[i].completions);

@@ -10,12 +10,13 @@
 #include "lib/frame.h"
 #include "lib/pattern.h"
 #include "lib/state.h"
-#include "ring/ring_memory.h"
+#include "ring/ring.h"
 #include "send/zerocopy.h"
 #include "stream/window.h"
 
 #include "dice.h"
 #include "loopback.h"
+#include "sharedring.h"
 #include "tap.h"
 
 #include <err.h>
@@ -160,10 +161,10 @@ static void relay_open(int sender, int receiver, bool framed, enum huge_pages hu
 {
 	struct relay *relay = relay_allocate();
 
-	relay->ring = ring_memory_create("test", BLOCK_SIZE, BLOCKS, huge_pages);
+	relay->ring = shared_ring_create(BLOCK_SIZE, BLOCKS, huge_pages);
 	relay->window = window_create(BLOCKS);
-	if (!relay->ring || !relay->window)
-		errx(1, "no ring");
+	if (!relay->window)
+		errx(1, "no window");
 	relay->cursor.framed = framed;
 	window_join(relay->window, &relay->cursor, 0);
 	zerocopy_open(&relay->zerocopy, sender, ZEROCOPY_ALWAYS, &relay->latency,
@@ -453,6 +454,7 @@ static void test_refused(const char *from, const char *to, const char *expected)
 	window_destroy(relay->window);
 	ring_destroy(relay->ring);
 	close(peer.fd);
+	free(relay);
 	point("refused, and the connection is reset: %s", expected);
 }
 
