@@ -1,0 +1,1274 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Sources that go on in another process: a predecessor opens a source, reads a part, saves it and exits; this process
+ * restores it. Both write what they hand on to the same memory, which must have each byte of the producer once.
+ */
+#include "capture.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/pattern.h"
+#include "lib/state.h"
+#include "ring/ring_memory.h"
+#include "source/command.h"
+#include "source/source.h"
+#include "tap.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+
+#define BLOCK_SIZE ((size_t)4096)
+#define BLOCKS 16U
+#define MAX_BYTES (1U << 20)
+#define MAX_FDS 16
+#define MAX_TEXT 65536
+#define PATIENCE_MS 10000
+#define HOUR_US 3600000000ULL
+
+static char directory[] = "/tmp/dmacast-handover.XXXXXX";
+static char stream_name[] = "adc";
+
+/* What both processes hand on and are told, in shared memory. */
+static struct handed {
+	unsigned char byte[MAX_BYTES];
+	size_t bytes;
+	uint32_t blocks, ups, downs, runs, restarts, ends, starved, broken, writable, unwritable,
+		idle;
+} * handed;
+
+/* One source, in one of both processes. */
+static struct world {
+	struct event_base *base;
+	struct stream_settings settings;
+	struct ring *ring;
+	struct source *source;
+	char input[256];
+	struct block *held[BLOCKS];
+	uint32_t held_count;
+	struct capture log; /* of the successor */
+} world;
+
+/* A saved source on its way. */
+static struct parcel {
+	char text[MAX_TEXT];
+	size_t length;
+	int fd[MAX_FDS];
+	size_t fds;
+} parcel;
+
+/* Blocks are kept instead of given back at once. */
+static bool keeps;
+
+/* ---- callbacks ---- */
+
+static void handover_take(void *argument, struct block *block)
+{
+	(void)argument;
+	if (handed->bytes + block->length > MAX_BYTES)
+		errx(1, "more than a test gives");
+	memcpy(handed->byte + handed->bytes, block->data, block->length);
+	handed->bytes += block->length;
+	handed->blocks++;
+	if (keeps)
+		world.held[world.held_count++] = block;
+	else
+		ring_put(world.ring, block);
+}
+
+static void handover_nothing(void *argument)
+{
+	(void)argument;
+}
+
+static size_t handover_budget(void *argument)
+{
+	(void)argument;
+	return BLOCKS * BLOCK_SIZE;
+}
+
+static void handover_ended(void *argument, const char *why)
+{
+	(void)argument;
+	(void)why;
+	handed->ends++;
+}
+
+static void handover_down(void *argument, const char *why)
+{
+	(void)argument;
+	(void)why;
+	handed->downs++;
+}
+
+#define COUNTER(name)                               \
+	static void handover_##name(void *argument) \
+	{                                           \
+		(void)argument;                     \
+		handed->name++;                     \
+	}
+
+COUNTER(ups)
+COUNTER(runs)
+COUNTER(restarts)
+COUNTER(starved)
+COUNTER(broken)
+COUNTER(writable)
+COUNTER(unwritable)
+COUNTER(idle)
+
+static const struct source_callbacks callbacks = {
+	.make_room = handover_nothing,
+	.block_filled = handover_take,
+	.record_broken = handover_broken,
+	.starved = handover_starved,
+	.ready = handover_nothing,
+	.budget = handover_budget,
+	.restarted = handover_restarts,
+	.up = handover_ups,
+	.down = handover_down,
+	.run_begins = handover_runs,
+	.writable = handover_writable,
+	.unwritable = handover_unwritable,
+	.ended = handover_ended,
+	.idle = handover_idle,
+};
+
+/* ---- the predecessor ---- */
+
+static bool (*is_far_enough)(void);
+
+static void handover_save_held(struct state *state)
+{
+	state_list(state, "held", world.held_count, BLOCKS);
+	for (uint32_t i = 0; i < world.held_count; i++) {
+		state_item(state);
+		ring_transfer_block(world.ring, state, "block", &world.held[i]);
+		state_leave(state);
+	}
+	state_list_end(state);
+}
+
+/* Send the descriptors with a byte, behind the text. */
+static void handover_send(int socket, const char *text, size_t length, const int *fd, size_t count)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(MAX_FDS * sizeof(int))] = { 0 };
+	struct iovec part = { .iov_base = (void *)(uintptr_t)text, .iov_len = length };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *rights = (void *)control;
+
+	if (count > MAX_FDS)
+		errx(1, "%zu descriptors", count);
+	if (count) {
+		message.msg_control = control;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(rights), fd, count * sizeof(int));
+	}
+	if (sendmsg(socket, &message, 0) != (ssize_t)length)
+		err(1, "sendmsg");
+}
+
+static _Noreturn void handover_save(int socket)
+{
+	struct state *state = state_create();
+	const int *fd;
+	size_t length = 0, count;
+	char *text;
+
+	ring_save(world.ring, state);
+	handover_save_held(state);
+	source_save(world.source, state);
+	text = state_text(state, &length);
+	if (!text)
+		errx(1, "not saved: %s", state_why(state));
+	fd = state_descriptors(state, &count);
+	handover_send(socket, text, length, fd, count);
+	_exit(0);
+}
+
+static void handover_loop_ms(int ms)
+{
+	const struct timeval delay = { .tv_usec = ms * 1000 };
+
+	event_base_loopexit(world.base, &delay);
+	event_base_dispatch(world.base);
+}
+
+static bool handover_run_until(bool (*is_done)(void))
+{
+	for (int ms = 0; ms < PATIENCE_MS; ms += 5) {
+		if (is_done())
+			return true;
+		handover_loop_ms(5);
+	}
+	return false;
+}
+
+/* Run a source until is_far_enough(). @starts: start it */
+static _Noreturn void handover_predecessor(int socket, bool starts)
+{
+	log_set_level(LOG_LEVEL_ERROR);
+	world.base = event_base_new();
+	world.ring = ring_memory_create(stream_name, BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
+	if (!world.base || !world.ring)
+		errx(1, "no ring");
+	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
+	if (!world.source)
+		errx(1, "not open");
+	if (starts)
+		source_start(world.source);
+	if (is_far_enough && !handover_run_until(is_far_enough))
+		errx(1, "the predecessor of %s does not come so far: %zu bytes, %u free blocks",
+		     source_text(world.source), handed->bytes, ring_free_blocks(world.ring));
+	handover_save(socket);
+}
+
+/* ---- the successor ---- */
+
+static void handover_receive(int socket)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(MAX_FDS * sizeof(int))];
+	struct iovec part = { .iov_base = parcel.text, .iov_len = sizeof(parcel.text) };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	ssize_t length = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+
+	if (length <= 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+		errx(1, "no state");
+	parcel.length = (size_t)length;
+	parcel.fds = rights ? (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+	if (rights)
+		memcpy(parcel.fd, CMSG_DATA(rights), parcel.fds * sizeof(int));
+}
+
+static void handover_begin(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Set up a test with defaults, for `input` or without. */
+static void handover_begin(const char *format, ...)
+{
+	va_list args;
+
+	memset(&world, 0, sizeof(world));
+	memset(handed, 0, sizeof(*handed));
+	is_far_enough = NULL;
+	keeps = false;
+	va_start(args, format);
+	vsnprintf(world.input, sizeof(world.input), format, args);
+	va_end(args);
+	world.settings.name = stream_name;
+	world.settings.input = world.input[0] ? world.input : NULL;
+	world.settings.on_end = ON_END_WAIT;
+	world.settings.flush = HOUR_US;
+	world.settings.block_size = BLOCK_SIZE;
+	world.settings.ring_size = BLOCKS * BLOCK_SIZE;
+	world.settings.low_water = 1;
+}
+
+/* The process of the predecessor, and the socket that its parcel comes through. */
+static pid_t predecessor;
+static int predecessor_socket;
+
+static void handover_start(bool (*is_done)(void), bool starts)
+{
+	int pair[2];
+
+	is_far_enough = is_done;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		err(1, "socketpair");
+	fflush(NULL);
+	predecessor = fork();
+	if (predecessor == 0) {
+		close(pair[0]);
+		handover_predecessor(pair[1], starts);
+	}
+	close(pair[1]);
+	predecessor_socket = pair[0];
+}
+
+/* Take the parcel, and wait until the predecessor is gone. */
+static void handover_take_parcel(void)
+{
+	int status;
+
+	handover_receive(predecessor_socket);
+	close(predecessor_socket);
+	if (waitpid(predecessor, &status, 0) != predecessor || status)
+		errx(1, "the predecessor failed");
+}
+
+static void handover_predecess(bool (*is_done)(void), bool starts)
+{
+	handover_start(is_done, starts);
+	handover_take_parcel();
+}
+
+static void handover_restore_held(struct state *state)
+{
+	world.held_count = (uint32_t)state_list(state, "held", 0, BLOCKS);
+	for (uint32_t i = 0; i < world.held_count; i++) {
+		world.held[i] = NULL;
+		state_item(state);
+		ring_transfer_block(world.ring, state, "block", &world.held[i]);
+		state_leave(state);
+		if (!state_failed(state) &&
+		    (!world.held[i] || !ring_claim(world.ring, world.held[i])))
+			state_fail(state, "held: has another owner");
+		if (state_failed(state))
+			world.held_count = i;
+	}
+	state_list_end(state);
+}
+
+static void handover_give_back(void)
+{
+	while (world.held_count)
+		ring_put(world.ring, world.held[--world.held_count]);
+}
+
+/* Return: NULL, or why the source was not restored. The ring is there anyway, if it could be. */
+static const char *handover_restore(const char *text, size_t length)
+{
+	static char why[STATE_WRONG_TEXT];
+	struct state *state = state_parse(text, length, parcel.fd, parcel.fds, why);
+
+	world.ring = NULL;
+	world.source = NULL;
+	world.held_count = 0;
+	if (!state)
+		return why;
+	world.ring = ring_restore(world.base, &world.settings, state);
+	if (world.ring)
+		handover_restore_held(state);
+	if (world.ring && !state_failed(state))
+		world.source = source_restore(world.base, &world.settings, world.ring, &callbacks,
+					      NULL, state);
+	if (world.source)
+		ring_check_restored(world.ring, state);
+	snprintf(why, sizeof(why), "%s", state_why(state));
+	state_free(state);
+	return why[0] ? why : NULL;
+}
+
+static void handover_succeed(void)
+{
+	const char *why;
+
+	capture_begin(&world.log, STDERR_FILENO);
+	world.base = event_base_new();
+	why = handover_restore(parcel.text, parcel.length);
+	check(!why, "not restored: %s; %s", why, parcel.text);
+	if (why)
+		errx(1, "%s", why);
+}
+
+/* Have the source in this process. */
+static void handover_do(bool (*is_done)(void))
+{
+	handover_predecess(is_done, true);
+	handover_succeed();
+}
+
+/* Return: what the successor logged. */
+static const char *handover_end(void)
+{
+	if (world.source)
+		source_close(world.source);
+	capture_end(&world.log);
+	handover_give_back();
+	check(ring_free_blocks(world.ring) == BLOCKS, "%u of %u blocks are free at the end",
+	      ring_free_blocks(world.ring), BLOCKS);
+	ring_destroy(world.ring);
+	command_forget_released(world.base);
+	event_base_free(world.base);
+	return world.log.text;
+}
+
+/* ---- bytes ---- */
+
+static unsigned char handover_byte_at(size_t offset)
+{
+	return (unsigned char)(offset * 167 + offset / 256 * 13);
+}
+
+static void write_bytes(int fd, size_t from, size_t to)
+{
+	while (from < to) {
+		unsigned char byte[4096];
+		size_t length = to - from < sizeof(byte) ? to - from : sizeof(byte);
+		ssize_t n;
+
+		for (size_t i = 0; i < length; i++)
+			byte[i] = handover_byte_at(from + i);
+		n = write(fd, byte, length);
+		if (n <= 0)
+			err(1, "write");
+		from += (size_t)n;
+	}
+}
+
+static void check_bytes(size_t bytes)
+{
+	check(handed->bytes == bytes, "%zu bytes, expected %zu", handed->bytes, bytes);
+	for (size_t i = 0; i < handed->bytes; i++)
+		if (!check(handed->byte[i] == handover_byte_at(i), "byte %zu is wrong", i))
+			return;
+}
+
+static size_t wanted_bytes;
+
+static bool has_bytes(void)
+{
+	return handed->bytes >= wanted_bytes;
+}
+
+static void run_until_bytes(size_t bytes)
+{
+	wanted_bytes = bytes;
+	check(handover_run_until(has_bytes), "%zu bytes, expected %zu", handed->bytes, bytes);
+}
+
+/* The first block was handed on, and another one is being filled. */
+static bool is_within_block(void)
+{
+	return handed->bytes == BLOCK_SIZE && ring_free_blocks(world.ring) == BLOCKS - 1;
+}
+
+/* Stop the source, which hands on what is there, and see that each byte came once. */
+static void stop_and_check(size_t bytes)
+{
+	run_until_bytes(bytes - bytes % BLOCK_SIZE);
+	for (int ms = 0; ms < 100; ms += 5)
+		handover_loop_ms(5);
+	source_stop(world.source);
+	check_bytes(bytes);
+}
+
+static void check_one_run(void)
+{
+	check(handed->ups == 1 && !handed->restarts && !handed->starved,
+	      "%u times up, %u restarts, %u times starved", handed->ups, handed->restarts,
+	      handed->starved);
+	check(handed->runs == 1, "%u begins of runs", handed->runs);
+}
+
+/* Hand over within the second block, and write the rest during the handover and after it. */
+static void handover_within_block(int fd)
+{
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
+	handover_predecess(is_within_block, true);
+	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	handover_succeed();
+	check(handed->downs == 0, "the source went down");
+	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
+	run_until_bytes(3 * BLOCK_SIZE);
+}
+
+/* ---- pattern ---- */
+
+static bool is_within_pattern(void)
+{
+	return handed->bytes >= 10 * BLOCK_SIZE && ring_free_blocks(world.ring) == BLOCKS - 1;
+}
+
+static void test_pattern(void)
+{
+	uint64_t begin_ns = clock_monotonic_ns(), most;
+
+	handover_begin("%s", "");
+	world.settings.pattern = 2000000;
+	handover_do(is_within_pattern);
+	run_until_bytes(40 * BLOCK_SIZE);
+	source_stop(world.source);
+	most = (clock_monotonic_ns() - begin_ns) / 500;
+	check(pattern_check(handed->byte, handed->bytes, 0) == handed->bytes, "wrong bytes");
+	check(handed->bytes <= most, "%zu bytes, at most %" PRIu64 " are due", handed->bytes, most);
+	check(handed->ups == 1, "%u times up", handed->ups);
+	handover_end();
+	point("pattern: it continues within a block, at its pace");
+}
+
+static bool is_starved(void)
+{
+	return handed->starved;
+}
+
+static bool is_starved_again(void)
+{
+	return handed->starved == 2;
+}
+
+static void test_pattern_starved(void)
+{
+	handover_begin("%s", "");
+	world.settings.pattern = 100000000;
+	keeps = true;
+	handover_do(is_starved);
+	check(world.held_count == BLOCKS, "%u blocks held", world.held_count);
+	handover_loop_ms(20);
+	check(handed->bytes == BLOCKS * BLOCK_SIZE, "%zu bytes", handed->bytes);
+	handover_give_back();
+	check(handover_run_until(is_starved_again), "it does not go on");
+	check(pattern_check(handed->byte, handed->bytes, 0) == handed->bytes, "wrong bytes");
+	check(handed->ups == 1, "%u times up", handed->ups);
+	handover_end();
+	point("pattern: it goes on when a block is free");
+}
+
+static void test_pattern_paused(void)
+{
+	handover_begin("%s", "");
+	world.settings.pattern = 100000000;
+	handover_predecess(NULL, false);
+	handover_succeed();
+	handover_loop_ms(20);
+	check(!handed->bytes && !handed->ups, "it has started");
+	source_start(world.source);
+	run_until_bytes(BLOCK_SIZE);
+	handover_end();
+	point("pattern: one that has not started waits for that");
+}
+
+/* ---- files ---- */
+
+static int make_fifo(char path[256], const char *name)
+{
+	int fd;
+
+	snprintf(path, 256, "%s/%s", directory, name);
+	unlink(path);
+	if (mkfifo(path, 0600))
+		err(1, "%s", path);
+	fd = open(path, O_RDWR | O_CLOEXEC); /* without a reader, too */
+	if (fd < 0)
+		err(1, "%s", path);
+	return fd;
+}
+
+static void test_fifo(void)
+{
+	char path[256];
+	int fd = make_fifo(path, "fifo"), next;
+
+	handover_begin("%s", path);
+	handover_within_block(fd);
+	stop_and_check(3 * BLOCK_SIZE + 7);
+	check_one_run();
+	handover_end();
+	close(fd);
+	point("FIFO: no byte is lost or doubled");
+
+	fd = make_fifo(path, "fifo");
+	handover_begin("%s", path);
+	handover_within_block(fd);
+	close(fd);
+	next = open(path, O_WRONLY | O_CLOEXEC);
+	write_bytes(next, 3 * BLOCK_SIZE + 7, 5 * BLOCK_SIZE);
+	run_until_bytes(5 * BLOCK_SIZE);
+	check_bytes(5 * BLOCK_SIZE);
+	close(next);
+	handover_end();
+	point("FIFO: the next writer is read after a handover");
+
+	fd = make_fifo(path, "fifo");
+	handover_begin("%s", path);
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
+	handover_predecess(is_within_block, true);
+	unlink(path);
+	next = make_fifo(path, "fifo"); /* nothing watches the path */
+	handover_succeed();
+	write_bytes(next, BLOCK_SIZE + 100, 2 * BLOCK_SIZE + 100);
+	handover_loop_ms(20);
+	close(fd);
+	run_until_bytes(2 * BLOCK_SIZE + 100);
+	check_bytes(2 * BLOCK_SIZE + 100);
+	close(next);
+	handover_end();
+	point("FIFO: one that replaced it during the handover is read after it");
+}
+
+static void test_flush(void)
+{
+	char path[256];
+	int fd = make_fifo(path, "fifo");
+
+	handover_begin("%s", path);
+	world.settings.flush = 300000;
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
+	handover_do(is_within_block);
+	run_until_bytes(BLOCK_SIZE + 100);
+	check_bytes(BLOCK_SIZE + 100);
+	handover_end();
+	close(fd);
+	point("flush: the time of the predecessor's bytes goes on");
+}
+
+static bool is_held(void)
+{
+	return handed->starved && handed->bytes == BLOCKS * BLOCK_SIZE;
+}
+
+static void test_starved(void)
+{
+	char path[256];
+	int fd = make_fifo(path, "fifo");
+
+	handover_begin("%s", path);
+	keeps = true;
+	fcntl(fd, F_SETPIPE_SZ, 1 << 20);
+	write_bytes(fd, 0, (BLOCKS + 3) * BLOCK_SIZE);
+	handover_do(is_held);
+	handover_loop_ms(20);
+	check(handed->bytes == BLOCKS * BLOCK_SIZE, "%zu bytes", handed->bytes);
+	check(source_state(world.source, clock_monotonic_ns()) == SOURCE_RUNNING, "state");
+	handover_give_back();
+	run_until_bytes((BLOCKS + 3) * BLOCK_SIZE);
+	check_bytes((BLOCKS + 3) * BLOCK_SIZE);
+	handover_end();
+	close(fd);
+	point("without a free block it waits, and goes on when there is one");
+}
+
+static int open_file(char path[256])
+{
+	int fd;
+
+	snprintf(path, 256, "%s/file", directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0)
+		err(1, "%s", path);
+	return fd;
+}
+
+static void test_file(void)
+{
+	char path[256];
+	int fd = open_file(path);
+
+	handover_begin("%s", path);
+	keeps = true;
+	write_bytes(fd, 0, (BLOCKS + 5) * BLOCK_SIZE + 9);
+	handover_do(is_held);
+	handover_give_back();
+	keeps = false;
+	run_until_bytes((BLOCKS + 5) * BLOCK_SIZE + 9);
+	write_bytes(fd, (BLOCKS + 5) * BLOCK_SIZE + 9, (BLOCKS + 7) * BLOCK_SIZE);
+	run_until_bytes((BLOCKS + 7) * BLOCK_SIZE);
+	check_bytes((BLOCKS + 7) * BLOCK_SIZE);
+	handover_end();
+	close(fd);
+	point("regular file: it is read on, and followed");
+
+	fd = open_file(path);
+	handover_begin("%s", path);
+	write_bytes(fd, 0, 100);
+	wanted_bytes = 100;
+	handover_predecess(has_bytes, true);
+	write_bytes(fd, 100, 300); /* nothing watches the file */
+	handover_succeed();
+	run_until_bytes(300);
+	write_bytes(fd, 300, 500);
+	run_until_bytes(500);
+	check_bytes(500);
+	handover_end();
+	close(fd);
+	point("regular file: what was appended during the handover is noticed");
+
+	fd = open_file(path);
+	handover_begin("%s", path);
+	world.settings.on_end = ON_END_CLOSE;
+	keeps = true;
+	write_bytes(fd, 0, (BLOCKS + 1) * BLOCK_SIZE + 9);
+	handover_do(is_held);
+	handover_give_back();
+	run_until_bytes((BLOCKS + 1) * BLOCK_SIZE + 9);
+	check(handed->ends == 1, "%u ends", handed->ends);
+	check_bytes((BLOCKS + 1) * BLOCK_SIZE + 9);
+	handover_end();
+	close(fd);
+	point("regular file: it ends at its end");
+}
+
+static bool is_missing(void)
+{
+	return source_state(world.source, clock_monotonic_ns()) == SOURCE_WAITING;
+}
+
+static void test_missing(void)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/later", directory);
+	handover_begin("%s", path);
+	handover_predecess(is_missing, true);
+	fd = make_fifo(path, "later");
+	handover_succeed();
+	write_bytes(fd, 0, BLOCK_SIZE);
+	run_until_bytes(BLOCK_SIZE);
+	check_bytes(BLOCK_SIZE);
+	check(strstr(handover_end(), ": open\n"), "%s", world.log.text);
+	close(fd);
+	point("a path that is missing is opened when it is there");
+}
+
+static void test_stdin(void)
+{
+	int ends[2], before = dup(STDIN_FILENO);
+
+	if (pipe2(ends, O_CLOEXEC) || dup2(ends[0], STDIN_FILENO) < 0)
+		err(1, "pipe");
+	close(ends[0]);
+	handover_begin("-");
+	world.settings.on_end = ON_END_CLOSE;
+	write_bytes(ends[1], 0, BLOCK_SIZE + 100);
+	handover_predecess(is_within_block, true);
+	/* The successor has another one, as under systemd. */
+	dup2(before, STDIN_FILENO);
+	close(before);
+	handover_succeed();
+	write_bytes(ends[1], BLOCK_SIZE + 100, 2 * BLOCK_SIZE + 5);
+	close(ends[1]);
+	run_until_bytes(2 * BLOCK_SIZE + 5);
+	check(handed->ends == 1, "%u ends", handed->ends);
+	check_bytes(2 * BLOCK_SIZE + 5);
+	check_one_run();
+	check(fcntl(STDIN_FILENO, F_GETFD) >= 0, "the standard input of the successor is closed");
+	handover_end();
+	point("standard input: that of the predecessor is read to its end");
+}
+
+/* ---- records ---- */
+
+static void test_records(void)
+{
+	char path[256], line[3 * BLOCK_SIZE], text[3 * BLOCK_SIZE];
+	int fd = make_fifo(path, "fifo");
+
+	memset(line, 'x', sizeof(line));
+	for (size_t i = 99; i < sizeof(line); i += 100)
+		line[i] = '\n';
+	handover_begin("%s", path);
+	world.settings.record_end = (struct record_end){ .length = 1, .byte = "\n" };
+	/* A part of a line is the rest behind the last whole one. */
+	check(write(fd, line, BLOCK_SIZE + 50) == (ssize_t)BLOCK_SIZE + 50, "short write");
+	wanted_bytes = BLOCK_SIZE - BLOCK_SIZE % 100;
+	handover_do(has_bytes);
+	check(write(fd, line + BLOCK_SIZE + 50, sizeof(line) - BLOCK_SIZE - 50) > 0, "write");
+	run_until_bytes(2 * wanted_bytes);
+	source_stop(world.source);
+	memcpy(text, handed->byte, handed->bytes);
+	check(!memcmp(text, line, handed->bytes) && handed->bytes > 2 * BLOCK_SIZE - 200,
+	      "%zu bytes", handed->bytes);
+	check(handed->runs == 1, "%u runs", handed->runs);
+	handover_end();
+	close(fd);
+	point("a record that was divided by the handover is whole");
+}
+
+/* ---- connections ---- */
+
+static int handover_accept(int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		err(1, "accept");
+	return fd;
+}
+
+/* The same for a connection of this process, whose event loop runs meanwhile. */
+static int handover_accept_own(int listener)
+{
+	int fd = -1;
+
+	fcntl(listener, F_SETFL, O_NONBLOCK);
+	for (int ms = 0; ms < PATIENCE_MS && fd < 0; ms += 5) {
+		handover_loop_ms(5);
+		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	}
+	if (fd < 0)
+		err(1, "accept");
+	fcntl(listener, F_SETFL, 0);
+	return fd;
+}
+
+static int handover_listen_unix(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	unlink(path);
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) || listen(fd, 5))
+		err(1, "%s", path);
+	return fd;
+}
+
+static int handover_connect_unix(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	for (int ms = 0; connect(fd, (const struct sockaddr *)&address, sizeof(address)); ms += 5) {
+		if (ms >= PATIENCE_MS)
+			err(1, "%s", path);
+		usleep(5000);
+	}
+	return fd;
+}
+
+/* See that source_write() reaches @fd. */
+static void check_write(int fd)
+{
+	char text[8] = "";
+
+	check(source_write(world.source, "gain 1\n", 7) == 7, "write: %s", strerror(errno));
+	check(read(fd, text, 7) == 7 && !strcmp(text, "gain 1\n"), "'%s'", text);
+}
+
+/* The peer of the connection @fd writes, within a block during the handover, and takes what clients send. */
+static void check_connection(int fd)
+{
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
+	handover_take_parcel();
+	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	handover_succeed();
+	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
+	run_until_bytes(3 * BLOCK_SIZE);
+	check_write(fd);
+	check(handed->writable == 1 && !handed->unwritable, "writable %u times, unwritable %u",
+	      handed->writable, handed->unwritable);
+	check_one_run();
+}
+
+static bool was_down(void)
+{
+	return handed->downs;
+}
+
+static void test_dialled(void)
+{
+	char path[256];
+	int listener, fd;
+
+	snprintf(path, sizeof(path), "%s/socket", directory);
+	listener = handover_listen_unix(path);
+	handover_begin("unix:%s", path);
+	world.settings.client.input = CLIENT_INPUT_SOURCE;
+	handover_start(is_within_block, true);
+	fd = handover_accept(listener);
+	check_connection(fd);
+	stop_and_check(3 * BLOCK_SIZE + 7);
+	handover_end();
+	close(fd);
+	point("unix: the connection goes on in both directions");
+
+	handover_begin("unix:%s", path);
+	handover_start(is_within_block, true);
+	fd = handover_accept(listener);
+	check_connection(fd);
+	close(fd);
+	check(handover_run_until(was_down), "the end is not noticed");
+	fd = handover_accept_own(listener);
+	write_bytes(fd, 3 * BLOCK_SIZE + 7, 4 * BLOCK_SIZE + 7);
+	run_until_bytes(4 * BLOCK_SIZE + 7);
+	check_bytes(4 * BLOCK_SIZE + 7);
+	check(handed->restarts == 1, "%u restarts", handed->restarts);
+	handover_end();
+	close(fd);
+	point("unix: it is dialled again when it ends after a handover");
+
+	handover_begin("unix:%s", path);
+	handover_do(NULL);
+	check(source_state(world.source, clock_monotonic_ns()) == SOURCE_CONNECTING, "state");
+	fd = handover_accept_own(listener);
+	write_bytes(fd, 0, BLOCK_SIZE);
+	run_until_bytes(BLOCK_SIZE);
+	check_bytes(BLOCK_SIZE);
+	handover_end();
+	close(fd);
+	close(listener);
+	point("unix: one that was being dialled is dialled");
+}
+
+static bool is_retrying(void)
+{
+	return source_state(world.source, clock_monotonic_ns()) == SOURCE_WAITING;
+}
+
+static void test_retry(void)
+{
+	char path[256];
+	int listener, fd;
+
+	snprintf(path, sizeof(path), "%s/nothing", directory);
+	handover_begin("unix:%s", path);
+	handover_do(is_retrying);
+	listener = handover_listen_unix(path);
+	fd = handover_accept_own(listener);
+	write_bytes(fd, 0, BLOCK_SIZE);
+	run_until_bytes(BLOCK_SIZE);
+	handover_end();
+	close(fd);
+	close(listener);
+	point("one that waits for its next attempt makes it");
+}
+
+static void test_listen(void)
+{
+	char path[256];
+	int fd, next;
+
+	snprintf(path, sizeof(path), "%s/producers", directory);
+	handover_begin("unix-listen:%s", path);
+	world.settings.client.input = CLIENT_INPUT_SOURCE;
+	handover_start(is_within_block, true);
+	fd = handover_connect_unix(path);
+	write_bytes(fd, 0, 10); /* it is the first */
+	next = handover_connect_unix(path);
+	write_bytes(next, 3 * BLOCK_SIZE + 7, 4 * BLOCK_SIZE + 7);
+	write_bytes(fd, 10, BLOCK_SIZE + 100);
+	handover_take_parcel();
+	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	handover_succeed();
+	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
+	run_until_bytes(3 * BLOCK_SIZE);
+	check_write(fd);
+	check_one_run();
+	close(fd);
+	run_until_bytes(4 * BLOCK_SIZE + 7);
+	check_bytes(4 * BLOCK_SIZE + 7);
+	close(next);
+	next = handover_connect_unix(path);
+	write_bytes(next, 4 * BLOCK_SIZE + 7, 5 * BLOCK_SIZE + 7);
+	run_until_bytes(5 * BLOCK_SIZE + 7);
+	check_bytes(5 * BLOCK_SIZE + 7);
+	handover_end();
+	close(next);
+	check(access(path, F_OK), "the socket is left behind");
+	point("unix-listen: the producer goes on, the next one is in the queue, another can "
+	      "connect");
+
+	handover_begin("tcp-listen:127.0.0.1:0");
+	handover_do(NULL);
+	check(source_state(world.source, clock_monotonic_ns()) == SOURCE_WAITING, "state");
+	handover_end();
+	point("tcp-listen: one that waits for a producer waits");
+}
+
+/* ---- terminals ---- */
+
+static bool has_read_line(void)
+{
+	return handed->bytes == 5;
+}
+
+static void test_terminal(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave;
+	struct termios before, during, after;
+	char path[64];
+
+	if (master < 0 || grantpt(master) || unlockpt(master) ||
+	    ptsname_r(master, path, sizeof(path)))
+		err(1, "no terminal");
+	slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0 || tcgetattr(slave, &before))
+		err(1, "%s", path);
+	handover_begin("%s", path);
+	world.settings.flush = 1000;
+	handover_start(has_read_line, true);
+	for (int ms = 0; ms < PATIENCE_MS && !tcgetattr(slave, &during); ms += 5) {
+		if (!(during.c_lflag & ICANON))
+			break;
+		usleep(5000);
+	}
+	check(write(master, "12345", 5) == 5, "write");
+	handover_take_parcel();
+	tcgetattr(slave, &during);
+	check(!(during.c_lflag & ICANON), "it was reset");
+	check(write(master, "67890", 5) == 5, "write");
+	handover_succeed();
+	run_until_bytes(10);
+	check(!memcmp(handed->byte, "1234567890", 10), "wrong bytes");
+	handover_end();
+	tcgetattr(slave, &after);
+	check(after.c_lflag == before.c_lflag && after.c_iflag == before.c_iflag,
+	      "not as before: %x, %x", after.c_lflag, before.c_lflag);
+	close(slave);
+	close(master);
+	point("terminal: it stays raw, and at the end has the settings from before the "
+	      "predecessor");
+}
+
+/* ---- commands ---- */
+
+/* Writes its process id and then the test's bytes, the first of them before the handover. */
+static void test_command(void)
+{
+	char path[256], first[32];
+	int fd = make_fifo(path, "gate"), pid = 0;
+	size_t head;
+
+	handover_begin("exec:printf '%%08d\\n' $$; exec cat '%s'", path);
+	world.settings.stop_timeout = HOUR_US;
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
+	handover_predecess(is_within_block, true);
+	memcpy(first, handed->byte, 9);
+	first[9] = '\0';
+	check(sscanf(first, "%d", &pid) == 1 && !kill(pid, 0), "the command '%s' has ended", first);
+	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	handover_succeed();
+	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE - 9);
+	run_until_bytes(3 * BLOCK_SIZE);
+	head = 9;
+	memmove(handed->byte, handed->byte + head, handed->bytes - head);
+	handed->bytes -= head;
+	check_bytes(3 * BLOCK_SIZE - head);
+	check_one_run();
+	check(!kill(pid, 0), "the command has ended");
+	source_stop(world.source);
+	check(source_is_busy(world.source), "it is not busy");
+	for (int ms = 0; ms < PATIENCE_MS && !handed->idle; ms += 5)
+		handover_loop_ms(5);
+	check(handed->idle == 1, "idle %u times", handed->idle);
+	check(kill(pid, 0) && errno == ESRCH, "the command runs");
+	check(!strcmp(handover_end(), ""), "%s", world.log.text);
+	close(fd);
+	point("command: it runs on, with its output, and gets its SIGTERM from the successor");
+}
+
+static bool has_a_block(void)
+{
+	return handed->bytes == BLOCK_SIZE;
+}
+
+static void test_command_status(void)
+{
+	char path[256];
+	int fd = make_fifo(path, "gate");
+
+	handover_begin("exec:head -c 4096 /dev/zero; read x <'%s'; echo line >&2; exit 3", path);
+	world.settings.on_end = ON_END_CLOSE;
+	world.settings.stop_timeout = HOUR_US;
+	handover_do(has_a_block);
+	check(write(fd, "go\n", 3) == 3, "write");
+	for (int ms = 0; ms < PATIENCE_MS && !handed->idle; ms += 5)
+		handover_loop_ms(5);
+	check(handed->ends == 1 && handed->idle == 1, "%u ends, idle %u times", handed->ends,
+	      handed->idle);
+	handover_end();
+	check(strstr(world.log.text, "stream adc: command: line\n") &&
+		      strstr(world.log.text, "stream adc: command ended with status 3\n"),
+	      "%s", world.log.text);
+	close(fd);
+	point("command: the successor logs its lines and its exit status");
+
+	fd = make_fifo(path, "gate");
+	handover_begin("exec:head -c 4096 /dev/zero; read x <'%s'; cat >&2; exit 5", path);
+	world.settings.on_end = ON_END_WAIT;
+	world.settings.client.input = CLIENT_INPUT_SOURCE;
+	handover_do(has_a_block);
+	check(write(fd, "go\n", 3) == 3, "write");
+	check(source_write(world.source, "gain 1\n", 7) == 7, "write: %s", strerror(errno));
+	for (int ms = 0; ms < 200; ms += 5)
+		handover_loop_ms(5);
+	check(strstr(handover_end(), "stream adc: command: gain 1\n"), "%s", world.log.text);
+	close(fd);
+	point("command: its standard input is handed over");
+}
+
+static bool has_block_and_stops(void)
+{
+	if (has_a_block())
+		source_stop(world.source);
+	return has_a_block();
+}
+
+static void test_command_stopping(void)
+{
+	uint64_t begin_ns;
+
+	handover_begin("exec:trap '' TERM; head -c 4096 /dev/zero; while :; do sleep 600; done");
+	world.settings.stop_timeout = 500000;
+	begin_ns = clock_monotonic_ns();
+	handover_do(has_block_and_stops);
+	check(source_is_busy(world.source), "it is not busy");
+	for (int ms = 0; ms < PATIENCE_MS && !handed->idle; ms += 5)
+		handover_loop_ms(5);
+	check(handed->idle == 1, "idle %u times", handed->idle);
+	check(clock_monotonic_ns() - begin_ns >= 490000000, "it was killed early");
+	check(!strcmp(handover_end(), ""), "%s", world.log.text);
+	point("command: one that is stopped is killed after what is left of stop-timeout");
+}
+
+/* ---- broken states ---- */
+
+/* Restore the text with other values, run it, and close it. The descriptors are duplicates. */
+static void restore_broken(const char *text, size_t length)
+{
+	int original[MAX_FDS];
+
+	memcpy(original, parcel.fd, sizeof(original));
+	for (size_t i = 0; i < parcel.fds; i++)
+		parcel.fd[i] = fcntl(original[i], F_DUPFD_CLOEXEC, 0);
+	world.base = event_base_new();
+	handed->bytes = 0;
+	handover_restore(text, length);
+	if (world.source) {
+		event_base_loop(world.base, EVLOOP_NONBLOCK);
+		event_base_loop(world.base, EVLOOP_NONBLOCK);
+		source_stop(world.source);
+		source_close(world.source);
+	}
+	if (world.ring) {
+		handover_give_back();
+		ring_destroy(world.ring);
+	}
+	command_forget_released(world.base);
+	event_base_free(world.base);
+	memcpy(parcel.fd, original, sizeof(original));
+}
+
+/* Return the length of the value at @at: a number, or true or false; 0 for something else. */
+static size_t value_length(const char *at)
+{
+	if (at[-1] != ':' && at[-1] != '[' && at[-1] != ',')
+		return 0;
+	if (!strncmp(at, "true", 4) || !strncmp(at, "false", 5))
+		return *at == 't' ? 4 : 5;
+	return strspn(at, "-0123456789");
+}
+
+static unsigned int break_values(void)
+{
+	static const char *const other[] = {
+		"0",	      "1",    "2",     "4096", "-1",
+		"4294967295", "true", "false", "3",    "9223372036854775807"
+	};
+	const char *begin = strstr(parcel.text, "\"source\":");
+	static char text[MAX_TEXT + 64];
+	unsigned int tries = 0;
+
+	for (const char *at = begin; at && at < parcel.text + parcel.length; at++) {
+		size_t length = value_length(at);
+
+		for (size_t i = 0; length && i < sizeof(other) / sizeof(other[0]); i++) {
+			int size = snprintf(text, sizeof(text), "%.*s%s%.*s",
+					    (int)(at - parcel.text), parcel.text, other[i],
+					    (int)(parcel.text + parcel.length - at - length),
+					    at + length);
+
+			restore_broken(text, (size_t)size);
+			tries++;
+		}
+		at += length;
+	}
+	return tries;
+}
+
+static void handover_close_parcel(void)
+{
+	for (size_t i = 0; i < parcel.fds; i++)
+		close(parcel.fd[i]);
+}
+
+static void test_broken(const char *what, bool (*is_done)(void), bool starts)
+{
+	static struct capture log; /* `world` is used again */
+	unsigned int tries;
+
+	handover_predecess(is_done, starts);
+	capture_begin(&log, STDERR_FILENO);
+	tries = break_values();
+	handover_close_parcel();
+	capture_end(&log);
+	check(tries > 100, "%u tries", tries);
+	point("a wrong value in the state of a source does no harm: %s", what);
+}
+
+static void handover_clean_up(void)
+{
+	static const char *const name[] = { "fifo",    "file", "later",	   "socket",
+					    "nothing", "gate", "producers" };
+	char path[256];
+
+	for (size_t i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, name[i]);
+		unlink(path);
+	}
+	rmdir(directory);
+}
+
+static void test_all_broken(void)
+{
+	char path[256];
+	int fd = make_fifo(path, "fifo");
+
+	handover_begin("%s", path);
+	world.settings.record_end = (struct record_end){ .length = 2, .byte = "ab" };
+	world.settings.flush = 1000;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	write_bytes(fd, 0, 100);
+	test_broken("FIFO", is_retrying, true);
+	close(fd);
+
+	handover_begin("%s", "");
+	world.settings.pattern = 2000000;
+	test_broken("pattern", is_within_pattern, true);
+
+	snprintf(path, sizeof(path), "%s/producers", directory);
+	handover_begin("unix-listen:%s", path);
+	test_broken("unix-listen", NULL, true);
+
+	handover_begin("exec:head -c 4096 /dev/zero; exec sleep 600");
+	world.settings.client.input = CLIENT_INPUT_SOURCE;
+	test_broken("command", has_a_block, true);
+}
+
+int main(void)
+{
+	unsetenv("JOURNAL_STREAM");
+	log_init("test");
+	signal(SIGPIPE, SIG_IGN);
+	handed = mmap(NULL, sizeof(*handed), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (handed == MAP_FAILED || !mkdtemp(directory))
+		err(1, "%s", directory);
+	test_pattern();
+	test_pattern_starved();
+	test_pattern_paused();
+	test_fifo();
+	test_flush();
+	test_starved();
+	test_file();
+	test_missing();
+	test_stdin();
+	test_records();
+	test_dialled();
+	test_retry();
+	test_listen();
+	test_terminal();
+	test_command();
+	test_command_status();
+	test_command_stopping();
+	test_all_broken();
+	handover_clean_up();
+	return tap_end();
+}
