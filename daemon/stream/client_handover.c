@@ -45,9 +45,9 @@ static void client_transfer_state(struct client *client, struct state *state)
 	state_u64(state, "joined_ns", &client->joined_ns);
 	state_u64(state, "deadline_ns", &client->deadline_ns);
 	state_u16(state, "overdue", &client->overdue);
-	if ((client->state == CLIENT_REQUESTING || client->state == CLIENT_ANSWERING) &&
-	    !client->deadline_ns)
-		state_fail(state, "has no deadline");
+	if (client->state < CLIENT_CLOSING && !client->deadline_ns != client_is_active(client))
+		state_fail(state, "has a deadline of %" PRIu64 " in state %d", client->deadline_ns,
+			   number);
 }
 
 /* Transfer a reason. @memory: restoring: of the text, NULL for that of the reason itself */
