@@ -107,7 +107,7 @@ static int join(void)
 }
 
 /* Receive @length bytes of the pattern from @offset on. */
-static void check_pattern(int fd, uint64_t offset, size_t length)
+static void check_feed(int fd, uint64_t offset, size_t length)
 {
 	unsigned char bytes[8192];
 
@@ -123,7 +123,7 @@ static void check_pattern(int fd, uint64_t offset, size_t length)
 	}
 }
 
-static void check_text(int fd, const char *expected)
+static void expect_answer(int fd, const char *expected)
 {
 	char text[256] = "";
 
@@ -141,7 +141,7 @@ static void set_on_demand(struct stream_settings *settings)
 	settings_set(settings, "linger", "0");
 }
 
-static void test_on_demand(void)
+static void test_on_demand_handed_over(void)
 {
 	int fd;
 
@@ -149,10 +149,10 @@ static void test_on_demand(void)
 	daemon_hand_over();
 	check(daemon_reaches("holding 0"), "another state");
 	fd = join();
-	check_pattern(fd, 0, 100000);
+	check_feed(fd, 0, 100000);
 	daemon_hand_over();
 	check(daemon_reaches("running 1"), "another state");
-	check_pattern(fd, 100000, 100000);
+	check_feed(fd, 100000, 100000);
 	close(fd);
 	check(daemon_reaches("idle 0"), "the source goes on");
 	daemon_hand_over();
@@ -171,7 +171,7 @@ static void set_hold(struct stream_settings *settings)
 	settings_set(settings, "hold", "2");
 }
 
-static void test_hold(void)
+static void test_hold_handed_over(void)
 {
 	int fd[2];
 
@@ -181,8 +181,8 @@ static void test_hold(void)
 	daemon_hand_over();
 	check(daemon_reaches("holding 1"), "another state");
 	fd[1] = join();
-	check_pattern(fd[0], 0, 100000);
-	check_pattern(fd[1], 0, 100000);
+	check_feed(fd[0], 0, 100000);
+	check_feed(fd[1], 0, 100000);
 	close(fd[0]);
 	close(fd[1]);
 	end();
@@ -239,11 +239,11 @@ static void test_echo(void)
 	begin(set_echo);
 	fd = join();
 	check(send(fd, "one ", 4, 0) == 4, "send");
-	check_text(fd, "one ");
+	expect_answer(fd, "one ");
 	for (int i = 0; i < 3; i++) {
 		daemon_hand_over();
 		check(send(fd, "two ", 4, 0) == 4, "send");
-		check_text(fd, "two ");
+		expect_answer(fd, "two ");
 	}
 	close(fd);
 	end();
@@ -274,7 +274,7 @@ static void test_accept_queue(void)
 	fd = join();
 	daemon_begin(&parcel);
 	parcel_close(&parcel);
-	check_text(fd, "first");
+	expect_answer(fd, "first");
 	check(daemon_reaches("running 1"), "another state");
 	close(fd);
 	end();
@@ -350,7 +350,7 @@ static void test_waiting_endpoint(void)
 
 /* ---- when nothing can be saved ---- */
 
-static void test_refused(void)
+static void test_not_saved(void)
 {
 	struct stream_settings settings;
 	struct state *state = state_begin_saving();
@@ -393,12 +393,12 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	log_set_level(LOG_LEVEL_ERROR);
 	server_functions = &functions_of_one;
-	test_on_demand();
-	test_hold();
+	test_on_demand_handed_over();
+	test_hold_handed_over();
 	test_device();
 	test_echo();
 	test_accept_queue();
 	test_waiting_endpoint();
-	test_refused();
+	test_not_saved();
 	return tap_end();
 }

@@ -176,7 +176,7 @@ static void test_stats(void)
 	point("every counter, rate and bucket of a stream is the same afterwards");
 }
 
-static void test_names(void)
+static void test_names_saved(void)
 {
 	struct stream_settings settings, other;
 	struct state *state = state_begin_saving();
@@ -256,8 +256,8 @@ static void test_frames(void)
 	point("epochs, losses and metadata are the same, and no frame starts an epoch again");
 }
 
-static void check_preamble(struct stream_preamble *preamble, uint64_t position,
-			   const char *expected)
+static void check_preamble_at(struct stream_preamble *preamble, uint64_t position,
+			      const char *expected)
 {
 	struct shared_bytes *bytes = NULL;
 
@@ -282,16 +282,16 @@ static void test_preamble(void)
 		      stream_preamble_init(&restored, &settings),
 	      "no memory");
 	stream_preamble_add(&preamble, &block, 1000);
-	check_preamble(&preamble, 1008, "abcdefgh");
+	check_preamble_at(&preamble, 1008, "abcdefgh");
 	stream_preamble_transfer(&preamble, state);
 	state = state_pass(state);
 	stream_preamble_transfer(&restored, state);
 	state_end_pass(state);
-	check_preamble(&restored, 1008, "abcdefgh");
+	check_preamble_at(&restored, 1008, "abcdefgh");
 	stream_preamble_add(&restored, &block, 1008);
-	check_preamble(&restored, 1016, "abcdefghabcd");
-	check_preamble(&restored, 1004, "abcd");
-	check_preamble(&restored, 999, "");
+	check_preamble_at(&restored, 1016, "abcdefghabcd");
+	check_preamble_at(&restored, 1004, "abcd");
+	check_preamble_at(&restored, 999, "");
 	stream_preamble_free(&preamble);
 	stream_preamble_free(&restored);
 	settings_end(&settings);
@@ -300,7 +300,7 @@ static void test_preamble(void)
 
 /* ---- limits ---- */
 
-static void test_limits(void)
+static void test_limits_saved(void)
 {
 	struct log_limit log = { .interval_start_ns = 1, .burst = 3, .passed = 4, .suppressed = 5 };
 	struct log_limit restored_log = { .burst = 9 };
@@ -363,10 +363,10 @@ int main(void)
 	test_settings();
 	test_client_settings();
 	test_stats();
-	test_names();
+	test_names_saved();
 	test_frames();
 	test_preamble();
-	test_limits();
+	test_limits_saved();
 	test_journal();
 	return tap_end();
 }

@@ -376,7 +376,7 @@ static size_t peer_take_header(struct peer *peer, const unsigned char *bytes, si
 	return used;
 }
 
-static size_t peer_take_frame(struct peer *peer, const unsigned char *bytes, size_t length)
+static size_t peer_take_framed(struct peer *peer, const unsigned char *bytes, size_t length)
 {
 	if (!peer->payload)
 		return peer_take_header(peer, bytes, length);
@@ -391,14 +391,14 @@ static size_t peer_take_frame(struct peer *peer, const unsigned char *bytes, siz
 static size_t peer_take(struct peer *peer, const unsigned char *bytes, size_t length)
 {
 	if (peer->kind == PEER_FRAMED)
-		return peer_take_frame(peer, bytes, length);
+		return peer_take_framed(peer, bytes, length);
 	if (peer->kind == PEER_WEB && !peer->in_body)
 		return peer_take_head(peer, bytes);
 	return peer_take_raw(peer, bytes, length);
 }
 
 /* Read once. */
-static void peer_read(struct peer *peer)
+static void peer_receive(struct peer *peer)
 {
 	static unsigned char buffer[256 << 10];
 	ssize_t n = recv(peer->fd, buffer, sizeof(buffer), MSG_DONTWAIT);
@@ -433,7 +433,7 @@ static void peers_step(void)
 		struct peer *peer = &peers.peer[i];
 
 		if (!peer->stalled && !peer->ended && !peer->failed)
-			peer_read(peer);
+			peer_receive(peer);
 	}
 	usleep(500);
 }
@@ -594,7 +594,7 @@ static void test_traffic(void)
 }
 
 /* A reload makes a section and a generation drain; then more handovers follow. */
-static void test_drain(void)
+static void test_draining(void)
 {
 	char answer;
 
@@ -626,7 +626,7 @@ static void test_drain(void)
 	point("a stream that had ended stays so: a reload does not start it again");
 }
 
-static void test_end(void)
+static void test_common_end(void)
 {
 	uint64_t end = 0;
 
@@ -786,8 +786,8 @@ static void start_afresh(void)
  * Try to restore a state. What is restored nevertheless runs for a while, and ends this process; what fails must leave
  * nothing.
  */
-static void try_state(const struct parcel_of_test *parcel, char *text, size_t length,
-		      bool must_fail)
+static void try_broken_state(const struct parcel_of_test *parcel, char *text, size_t length,
+			     bool must_fail)
 {
 	struct parcel_of_test copy = *parcel;
 	char why[STATE_WRONG_TEXT];
@@ -836,7 +836,7 @@ static __attribute__((noreturn)) void try_states(struct parcel_of_test *parcel, 
 		char *text = broken_text(&dice, parcel->text, &length, trials->what,
 					 sizeof(trials->what));
 
-		try_state(parcel, text, length, false);
+		try_broken_state(parcel, text, length, false);
 	}
 	child_end(parcel);
 }
@@ -869,7 +869,7 @@ static __attribute__((noreturn)) void try_unknown_value(struct parcel_of_test *p
 	text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
 	child_begin(parcel);
-	try_state(parcel, text, strlen(text), true);
+	try_broken_state(parcel, text, strlen(text), true);
 	child_end(parcel);
 }
 
@@ -890,7 +890,7 @@ static void test_unknown_value(struct parcel_of_test *parcel)
 	      "start");
 }
 
-static void test_wrong_values(struct parcel_of_test *parcel, unsigned int count)
+static void test_values_broken(struct parcel_of_test *parcel, unsigned int count)
 {
 	trials = mmap(NULL, sizeof(*trials), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
@@ -910,7 +910,7 @@ static void test_wrong_values(struct parcel_of_test *parcel, unsigned int count)
 	point("%u states with a wrong value are refused or run, and never end the daemon", count);
 }
 
-static void test_broken(unsigned int count)
+static void test_broken_states(unsigned int count)
 {
 	struct parcel_of_test parcel;
 
@@ -920,7 +920,7 @@ static void test_broken(unsigned int count)
 	check(traffic_until(report_get('a').lag > 1 << 20), "not stalled");
 	daemon_freeze(&parcel);
 	test_unknown_value(&parcel);
-	test_wrong_values(&parcel, count);
+	test_values_broken(&parcel, count);
 	parcel_close(&parcel);
 	close_peers();
 	daemon_start();
@@ -943,10 +943,10 @@ int main(int argc, char **argv)
 	choose_ports();
 	make_files();
 	test_traffic();
-	test_drain();
-	test_end();
+	test_draining();
+	test_common_end();
 	close_peers();
-	test_broken(count);
+	test_broken_states(count);
 	remove_files();
 	return tap_end();
 }
