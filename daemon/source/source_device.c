@@ -336,7 +336,7 @@ static void device_transfer(struct device_source *device, struct state *state)
 		event_active(&device->failed, EV_TIMEOUT, 0);
 }
 
-static void device_save(struct source *source, struct state *state)
+static void device_source_save(struct source *source, struct state *state)
 {
 	device_transfer((struct device_source *)source, state);
 }
@@ -346,7 +346,7 @@ static const struct source_type device_type = {
 	.pause = device_pause,
 	.stop = device_stop,
 	.adapt = device_adapt,
-	.save = device_save,
+	.save = device_source_save,
 	.close = device_close,
 };
 

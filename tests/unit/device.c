@@ -390,7 +390,7 @@ static struct {
 	unsigned int make_rooms, readies, ends;
 	uint64_t bytes;
 	uint64_t lost;
-	unsigned int waits, broken;
+	unsigned int waits, broken, ups;
 	uint32_t unready; /* handed on without ready() */
 	char why[64];
 } sink;
@@ -436,6 +436,12 @@ static void sink_broken(void *argument)
 	sink.broken++;
 }
 
+static void sink_up(void *argument)
+{
+	(void)argument;
+	sink.ups++;
+}
+
 static void sink_waits(void *argument)
 {
 	(void)argument;
@@ -449,23 +455,24 @@ static void sink_end(void *argument, const char *why)
 	snprintf(sink.why, sizeof(sink.why), "%s", why);
 }
 
+static const struct source_callbacks sink_callbacks = {
+	.make_room = sink_make_room,
+	.block_filled = sink_block,
+	.blocks_lost = sink_lost,
+	.record_broken = sink_broken,
+	.starved = sink_waits,
+	.ready = sink_ready,
+	.up = sink_up,
+	.ended = sink_end,
+};
+
 static void device_test_open_source(uint32_t blocks, uint64_t low_water, enum lag_policy policy)
 {
-	static const struct source_callbacks callbacks = {
-		.make_room = sink_make_room,
-		.block_filled = sink_block,
-		.blocks_lost = sink_lost,
-		.record_broken = sink_broken,
-		.starved = sink_waits,
-		.ready = sink_ready,
-		.ended = sink_end,
-	};
-
 	memset(&sink, 0, sizeof(sink));
 	sink.ring = device_test_open_ring(blocks);
 	settings.low_water = low_water;
 	settings.client.lag_policy = policy;
-	sink.source = source_open(base, &settings, sink.ring, NULL, &callbacks, NULL);
+	sink.source = source_open(base, &settings, sink.ring, NULL, &sink_callbacks, NULL);
 	if (!sink.source)
 		errx(1, "no source");
 }
@@ -808,8 +815,10 @@ static void test_end_unread(void)
 
 /* ---- handover ---- */
 
-/* Save the ring. Return: NULL, with the reason in @why, if it cannot be handed over. */
-static struct state *save_ring(struct ring *ring, char why[STATE_WRONG_TEXT])
+/*
+ * Save the ring, and the source if it is not NULL. Return: NULL, with the reason in @why, if they cannot be handed over.
+ */
+static struct state *save_ring(struct ring *ring, struct source *source, char why[STATE_WRONG_TEXT])
 {
 	struct state *saved = state_create(), *state = NULL;
 	const int *descriptors;
@@ -817,6 +826,8 @@ static struct state *save_ring(struct ring *ring, char why[STATE_WRONG_TEXT])
 	char *text;
 
 	ring_save(ring, saved);
+	if (source)
+		source_save(source, saved);
 	text = state_text(saved, &length);
 	snprintf(why, STATE_WRONG_TEXT, "%s", state_why(saved));
 	descriptors = state_descriptors(saved, &count);
@@ -855,7 +866,7 @@ static void test_device_handover(void)
 	for (int i = 0; i < 3; i++)
 		ring_put(before, filled[i].block);
 	check(fake_count(FAKE_LENT) == 5, "%u lent", fake_count(FAKE_LENT));
-	state = save_ring(before, why);
+	state = save_ring(before, NULL, why);
 	if (!check(state, "%s", why))
 		errx(1, "no state");
 	check(fake_count(FAKE_LENT) == 4, "%u lent: not written before", fake_count(FAKE_LENT));
@@ -900,14 +911,99 @@ static void test_device_no_handover(void)
 	ring_put(ring, filled.block);
 	capture_begin(&capture, STDERR_FILENO);
 	fake.write_error = EIO;
-	check(!save_ring(ring, why) && strstr(why, "does not take blocks back"), "%s", why);
+	check(!save_ring(ring, NULL, why) && strstr(why, "does not take blocks back"), "%s", why);
 	capture_end(&capture);
 	fake_unplug();
 	fake.gone = true;
 	check(ring_device_read(ring, &filled, 1) < 0, "read");
-	check(!save_ring(ring, why) && strstr(why, "is gone"), "%s", why);
+	check(!save_ring(ring, NULL, why) && strstr(why, "is gone"), "%s", why);
 	ring_destroy(ring);
 	point("a device that is gone, or takes no blocks, is not handed over");
+}
+
+/* Continue the source of the sink as in another process: with an event loop, a ring and a source of its own. */
+static void hand_over_source(void)
+{
+	static struct ring *before[2]; /* never freed, as are the sources */
+	static unsigned int handovers;
+	char why[STATE_WRONG_TEXT];
+	struct state *state;
+
+	before[handovers] = sink.ring;
+	state = save_ring(sink.ring, sink.source, why);
+	base = event_base_new();
+	if (!check(state && base, "%s", why))
+		errx(1, "no state");
+	sink.ring = hand_over_ring(before[handovers++], state);
+	for (uint32_t i = 0; i < sink.blocks; i++) {
+		sink.block[i] = ring_find_taken(sink.ring, sink.block[i]->index);
+		check(sink.block[i] && ring_claim(sink.ring, sink.block[i]), "block %u is free", i);
+	}
+	sink.source = source_restore(base, &settings, sink.ring, &sink_callbacks, NULL, state);
+	if (!check(sink.source && ring_check_restored(sink.ring, state), "%s", state_why(state)))
+		errx(1, "no source");
+	state_free(state);
+}
+
+static void device_test_fill(unsigned int blocks)
+{
+	for (unsigned int i = 0; i < blocks; i++)
+		fake_fill(BLOCK, 0, 0);
+}
+
+/* What a predecessor leaves: its process is gone, so nobody frees it. */
+struct predecessor {
+	struct event_base *base;
+	struct source *source;
+};
+
+static void test_device_source_handover(void)
+{
+	struct event_base *other = base;
+	static struct predecessor left[2];
+
+	base = left[0].base = event_base_new();
+	device_test_open_source(16, SETTING_AUTO, LAG_POLICY_DROP);
+	source_start(sink.source);
+	device_test_fill(3);
+	device_test_turn();
+	device_test_fill(2);
+	left[0].source = sink.source;
+	hand_over_source();
+	device_test_turn();
+	check(sink.blocks == 5 && sink.ups == 1 && fake.starts == 1 && !fake.stops,
+	      "%u blocks, %u times up, %u starts, %u stops", sink.blocks, sink.ups, fake.starts,
+	      fake.stops);
+	for (uint32_t i = 0; i < sink.blocks; i++)
+		check(sink.block[i]->data[0] == i, "block %u is another one", i);
+	check(source_state(sink.source, clock_monotonic_ns()) == SOURCE_RUNNING, "state");
+	unplug();
+	check(sink.ends == 1, "%u ends", sink.ends);
+	close_source();
+	event_base_free(base);
+	point("the source of a device goes on, and notices when the device is gone");
+
+	base = left[1].base = event_base_new();
+	device_test_open_source(16, SETTING_AUTO, LAG_POLICY_BLOCK);
+	source_start(sink.source);
+	device_test_fill(16);
+	for (int turns = 0; turns < 100 && !sink.waits; turns++)
+		device_test_turn();
+	check(sink.waits == 1, "it does not wait for blocks");
+	left[1].source = sink.source;
+	hand_over_source();
+	device_test_turn();
+	check(sink.waits == 1 && sink.blocks < 16, "it does not wait any more");
+	for (int turns = 0; turns < 100 && sink.blocks; turns++) {
+		put_oldest();
+		device_test_turn();
+	}
+	check(fake_count(FAKE_READY) == 0 && sink.bytes == 16 * BLOCK, "%u blocks are not read",
+	      fake_count(FAKE_READY));
+	close_source();
+	event_base_free(base);
+	base = other;
+	point("one that waits for blocks goes on when they are back");
 }
 
 int main(void)
@@ -937,6 +1033,7 @@ int main(void)
 	test_device_pause();
 	test_device_handover();
 	test_device_no_handover();
+	test_device_source_handover();
 	event_base_free(base);
 	return tap_end();
 }

@@ -195,6 +195,8 @@ static _Noreturn void handover_save(int socket)
 		errx(1, "not saved: %s", state_why(state));
 	fd = state_descriptors(state, &count);
 	handover_send(socket, text, length, fd, count);
+	state_free(state);
+	free(text);
 	_exit(0);
 }
 
@@ -405,7 +407,7 @@ static unsigned char handover_byte_at(size_t offset)
 	return (unsigned char)(offset * 167 + offset / 256 * 13);
 }
 
-static void write_bytes(int fd, size_t from, size_t to)
+static void handover_write_bytes(int fd, size_t from, size_t to)
 {
 	while (from < to) {
 		unsigned char byte[4096];
@@ -421,7 +423,7 @@ static void write_bytes(int fd, size_t from, size_t to)
 	}
 }
 
-static void check_bytes(size_t bytes)
+static void handover_check_bytes(size_t bytes)
 {
 	check(handed->bytes == bytes, "%zu bytes, expected %zu", handed->bytes, bytes);
 	for (size_t i = 0; i < handed->bytes; i++)
@@ -436,7 +438,7 @@ static bool has_bytes(void)
 	return handed->bytes >= wanted_bytes;
 }
 
-static void run_until_bytes(size_t bytes)
+static void handover_run_until_bytes(size_t bytes)
 {
 	wanted_bytes = bytes;
 	check(handover_run_until(has_bytes), "%zu bytes, expected %zu", handed->bytes, bytes);
@@ -449,16 +451,16 @@ static bool is_within_block(void)
 }
 
 /* Stop the source, which hands on what is there, and see that each byte came once. */
-static void stop_and_check(size_t bytes)
+static void handover_stop_and_check(size_t bytes)
 {
-	run_until_bytes(bytes - bytes % BLOCK_SIZE);
+	handover_run_until_bytes(bytes - bytes % BLOCK_SIZE);
 	for (int ms = 0; ms < 100; ms += 5)
 		handover_loop_ms(5);
 	source_stop(world.source);
-	check_bytes(bytes);
+	handover_check_bytes(bytes);
 }
 
-static void check_one_run(void)
+static void handover_check_one_run(void)
 {
 	check(handed->ups == 1 && !handed->restarts && !handed->starved,
 	      "%u times up, %u restarts, %u times starved", handed->ups, handed->restarts,
@@ -469,13 +471,13 @@ static void check_one_run(void)
 /* Hand over within the second block, and write the rest during the handover and after it. */
 static void handover_within_block(int fd)
 {
-	write_bytes(fd, 0, BLOCK_SIZE + 100);
+	handover_write_bytes(fd, 0, BLOCK_SIZE + 100);
 	handover_predecess(is_within_block, true);
-	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	handover_write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
 	handover_succeed();
 	check(handed->downs == 0, "the source went down");
-	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
-	run_until_bytes(3 * BLOCK_SIZE);
+	handover_write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
+	handover_run_until_bytes(3 * BLOCK_SIZE);
 }
 
 /* ---- pattern ---- */
@@ -485,14 +487,14 @@ static bool is_within_pattern(void)
 	return handed->bytes >= 10 * BLOCK_SIZE && ring_free_blocks(world.ring) == BLOCKS - 1;
 }
 
-static void test_pattern(void)
+static void test_handover_pattern(void)
 {
 	uint64_t begin_ns = clock_monotonic_ns(), most;
 
 	handover_begin("%s", "");
 	world.settings.pattern = 2000000;
 	handover_do(is_within_pattern);
-	run_until_bytes(40 * BLOCK_SIZE);
+	handover_run_until_bytes(40 * BLOCK_SIZE);
 	source_stop(world.source);
 	most = (clock_monotonic_ns() - begin_ns) / 500;
 	check(pattern_check(handed->byte, handed->bytes, 0) == handed->bytes, "wrong bytes");
@@ -512,7 +514,7 @@ static bool is_starved_again(void)
 	return handed->starved == 2;
 }
 
-static void test_pattern_starved(void)
+static void test_handover_pattern_starved(void)
 {
 	handover_begin("%s", "");
 	world.settings.pattern = 100000000;
@@ -529,7 +531,7 @@ static void test_pattern_starved(void)
 	point("pattern: it goes on when a block is free");
 }
 
-static void test_pattern_paused(void)
+static void test_handover_pattern_paused(void)
 {
 	handover_begin("%s", "");
 	world.settings.pattern = 100000000;
@@ -538,14 +540,14 @@ static void test_pattern_paused(void)
 	handover_loop_ms(20);
 	check(!handed->bytes && !handed->ups, "it has started");
 	source_start(world.source);
-	run_until_bytes(BLOCK_SIZE);
+	handover_run_until_bytes(BLOCK_SIZE);
 	handover_end();
 	point("pattern: one that has not started waits for that");
 }
 
 /* ---- files ---- */
 
-static int make_fifo(char path[256], const char *name)
+static int handover_make_fifo(char path[256], const char *name)
 {
 	int fd;
 
@@ -559,59 +561,59 @@ static int make_fifo(char path[256], const char *name)
 	return fd;
 }
 
-static void test_fifo(void)
+static void test_handover_fifo(void)
 {
 	char path[256];
-	int fd = make_fifo(path, "fifo"), next;
+	int fd = handover_make_fifo(path, "fifo"), next;
 
 	handover_begin("%s", path);
 	handover_within_block(fd);
-	stop_and_check(3 * BLOCK_SIZE + 7);
-	check_one_run();
+	handover_stop_and_check(3 * BLOCK_SIZE + 7);
+	handover_check_one_run();
 	handover_end();
 	close(fd);
 	point("FIFO: no byte is lost or doubled");
 
-	fd = make_fifo(path, "fifo");
+	fd = handover_make_fifo(path, "fifo");
 	handover_begin("%s", path);
 	handover_within_block(fd);
 	close(fd);
 	next = open(path, O_WRONLY | O_CLOEXEC);
-	write_bytes(next, 3 * BLOCK_SIZE + 7, 5 * BLOCK_SIZE);
-	run_until_bytes(5 * BLOCK_SIZE);
-	check_bytes(5 * BLOCK_SIZE);
+	handover_write_bytes(next, 3 * BLOCK_SIZE + 7, 5 * BLOCK_SIZE);
+	handover_run_until_bytes(5 * BLOCK_SIZE);
+	handover_check_bytes(5 * BLOCK_SIZE);
 	close(next);
 	handover_end();
 	point("FIFO: the next writer is read after a handover");
 
-	fd = make_fifo(path, "fifo");
+	fd = handover_make_fifo(path, "fifo");
 	handover_begin("%s", path);
-	write_bytes(fd, 0, BLOCK_SIZE + 100);
+	handover_write_bytes(fd, 0, BLOCK_SIZE + 100);
 	handover_predecess(is_within_block, true);
 	unlink(path);
-	next = make_fifo(path, "fifo"); /* nothing watches the path */
+	next = handover_make_fifo(path, "fifo"); /* nothing watches the path */
 	handover_succeed();
-	write_bytes(next, BLOCK_SIZE + 100, 2 * BLOCK_SIZE + 100);
+	handover_write_bytes(next, BLOCK_SIZE + 100, 2 * BLOCK_SIZE + 100);
 	handover_loop_ms(20);
 	close(fd);
-	run_until_bytes(2 * BLOCK_SIZE + 100);
-	check_bytes(2 * BLOCK_SIZE + 100);
+	handover_run_until_bytes(2 * BLOCK_SIZE + 100);
+	handover_check_bytes(2 * BLOCK_SIZE + 100);
 	close(next);
 	handover_end();
 	point("FIFO: one that replaced it during the handover is read after it");
 }
 
-static void test_flush(void)
+static void test_handover_flush(void)
 {
 	char path[256];
-	int fd = make_fifo(path, "fifo");
+	int fd = handover_make_fifo(path, "fifo");
 
 	handover_begin("%s", path);
 	world.settings.flush = 300000;
-	write_bytes(fd, 0, BLOCK_SIZE + 100);
+	handover_write_bytes(fd, 0, BLOCK_SIZE + 100);
 	handover_do(is_within_block);
-	run_until_bytes(BLOCK_SIZE + 100);
-	check_bytes(BLOCK_SIZE + 100);
+	handover_run_until_bytes(BLOCK_SIZE + 100);
+	handover_check_bytes(BLOCK_SIZE + 100);
 	handover_end();
 	close(fd);
 	point("flush: the time of the predecessor's bytes goes on");
@@ -622,28 +624,28 @@ static bool is_held(void)
 	return handed->starved && handed->bytes == BLOCKS * BLOCK_SIZE;
 }
 
-static void test_starved(void)
+static void test_handover_starved(void)
 {
 	char path[256];
-	int fd = make_fifo(path, "fifo");
+	int fd = handover_make_fifo(path, "fifo");
 
 	handover_begin("%s", path);
 	keeps = true;
 	fcntl(fd, F_SETPIPE_SZ, 1 << 20);
-	write_bytes(fd, 0, (BLOCKS + 3) * BLOCK_SIZE);
+	handover_write_bytes(fd, 0, (BLOCKS + 3) * BLOCK_SIZE);
 	handover_do(is_held);
 	handover_loop_ms(20);
 	check(handed->bytes == BLOCKS * BLOCK_SIZE, "%zu bytes", handed->bytes);
 	check(source_state(world.source, clock_monotonic_ns()) == SOURCE_RUNNING, "state");
 	handover_give_back();
-	run_until_bytes((BLOCKS + 3) * BLOCK_SIZE);
-	check_bytes((BLOCKS + 3) * BLOCK_SIZE);
+	handover_run_until_bytes((BLOCKS + 3) * BLOCK_SIZE);
+	handover_check_bytes((BLOCKS + 3) * BLOCK_SIZE);
 	handover_end();
 	close(fd);
 	point("without a free block it waits, and goes on when there is one");
 }
 
-static int open_file(char path[256])
+static int handover_open_file(char path[256])
 {
 	int fd;
 
@@ -654,50 +656,50 @@ static int open_file(char path[256])
 	return fd;
 }
 
-static void test_file(void)
+static void test_handover_file(void)
 {
 	char path[256];
-	int fd = open_file(path);
+	int fd = handover_open_file(path);
 
 	handover_begin("%s", path);
 	keeps = true;
-	write_bytes(fd, 0, (BLOCKS + 5) * BLOCK_SIZE + 9);
+	handover_write_bytes(fd, 0, (BLOCKS + 5) * BLOCK_SIZE + 9);
 	handover_do(is_held);
 	handover_give_back();
 	keeps = false;
-	run_until_bytes((BLOCKS + 5) * BLOCK_SIZE + 9);
-	write_bytes(fd, (BLOCKS + 5) * BLOCK_SIZE + 9, (BLOCKS + 7) * BLOCK_SIZE);
-	run_until_bytes((BLOCKS + 7) * BLOCK_SIZE);
-	check_bytes((BLOCKS + 7) * BLOCK_SIZE);
+	handover_run_until_bytes((BLOCKS + 5) * BLOCK_SIZE + 9);
+	handover_write_bytes(fd, (BLOCKS + 5) * BLOCK_SIZE + 9, (BLOCKS + 7) * BLOCK_SIZE);
+	handover_run_until_bytes((BLOCKS + 7) * BLOCK_SIZE);
+	handover_check_bytes((BLOCKS + 7) * BLOCK_SIZE);
 	handover_end();
 	close(fd);
 	point("regular file: it is read on, and followed");
 
-	fd = open_file(path);
+	fd = handover_open_file(path);
 	handover_begin("%s", path);
-	write_bytes(fd, 0, 100);
+	handover_write_bytes(fd, 0, 100);
 	wanted_bytes = 100;
 	handover_predecess(has_bytes, true);
-	write_bytes(fd, 100, 300); /* nothing watches the file */
+	handover_write_bytes(fd, 100, 300); /* nothing watches the file */
 	handover_succeed();
-	run_until_bytes(300);
-	write_bytes(fd, 300, 500);
-	run_until_bytes(500);
-	check_bytes(500);
+	handover_run_until_bytes(300);
+	handover_write_bytes(fd, 300, 500);
+	handover_run_until_bytes(500);
+	handover_check_bytes(500);
 	handover_end();
 	close(fd);
 	point("regular file: what was appended during the handover is noticed");
 
-	fd = open_file(path);
+	fd = handover_open_file(path);
 	handover_begin("%s", path);
 	world.settings.on_end = ON_END_CLOSE;
 	keeps = true;
-	write_bytes(fd, 0, (BLOCKS + 1) * BLOCK_SIZE + 9);
+	handover_write_bytes(fd, 0, (BLOCKS + 1) * BLOCK_SIZE + 9);
 	handover_do(is_held);
 	handover_give_back();
-	run_until_bytes((BLOCKS + 1) * BLOCK_SIZE + 9);
+	handover_run_until_bytes((BLOCKS + 1) * BLOCK_SIZE + 9);
 	check(handed->ends == 1, "%u ends", handed->ends);
-	check_bytes((BLOCKS + 1) * BLOCK_SIZE + 9);
+	handover_check_bytes((BLOCKS + 1) * BLOCK_SIZE + 9);
 	handover_end();
 	close(fd);
 	point("regular file: it ends at its end");
@@ -708,7 +710,7 @@ static bool is_missing(void)
 	return source_state(world.source, clock_monotonic_ns()) == SOURCE_WAITING;
 }
 
-static void test_missing(void)
+static void test_handover_missing(void)
 {
 	char path[256];
 	int fd;
@@ -716,17 +718,17 @@ static void test_missing(void)
 	snprintf(path, sizeof(path), "%s/later", directory);
 	handover_begin("%s", path);
 	handover_predecess(is_missing, true);
-	fd = make_fifo(path, "later");
+	fd = handover_make_fifo(path, "later");
 	handover_succeed();
-	write_bytes(fd, 0, BLOCK_SIZE);
-	run_until_bytes(BLOCK_SIZE);
-	check_bytes(BLOCK_SIZE);
+	handover_write_bytes(fd, 0, BLOCK_SIZE);
+	handover_run_until_bytes(BLOCK_SIZE);
+	handover_check_bytes(BLOCK_SIZE);
 	check(strstr(handover_end(), ": open\n"), "%s", world.log.text);
 	close(fd);
 	point("a path that is missing is opened when it is there");
 }
 
-static void test_stdin(void)
+static void test_handover_stdin(void)
 {
 	int ends[2], before = dup(STDIN_FILENO);
 
@@ -735,18 +737,18 @@ static void test_stdin(void)
 	close(ends[0]);
 	handover_begin("-");
 	world.settings.on_end = ON_END_CLOSE;
-	write_bytes(ends[1], 0, BLOCK_SIZE + 100);
+	handover_write_bytes(ends[1], 0, BLOCK_SIZE + 100);
 	handover_predecess(is_within_block, true);
 	/* The successor has another one, as under systemd. */
 	dup2(before, STDIN_FILENO);
 	close(before);
 	handover_succeed();
-	write_bytes(ends[1], BLOCK_SIZE + 100, 2 * BLOCK_SIZE + 5);
+	handover_write_bytes(ends[1], BLOCK_SIZE + 100, 2 * BLOCK_SIZE + 5);
 	close(ends[1]);
-	run_until_bytes(2 * BLOCK_SIZE + 5);
+	handover_run_until_bytes(2 * BLOCK_SIZE + 5);
 	check(handed->ends == 1, "%u ends", handed->ends);
-	check_bytes(2 * BLOCK_SIZE + 5);
-	check_one_run();
+	handover_check_bytes(2 * BLOCK_SIZE + 5);
+	handover_check_one_run();
 	check(fcntl(STDIN_FILENO, F_GETFD) >= 0, "the standard input of the successor is closed");
 	handover_end();
 	point("standard input: that of the predecessor is read to its end");
@@ -754,10 +756,10 @@ static void test_stdin(void)
 
 /* ---- records ---- */
 
-static void test_records(void)
+static void test_handover_records(void)
 {
 	char path[256], line[3 * BLOCK_SIZE], text[3 * BLOCK_SIZE];
-	int fd = make_fifo(path, "fifo");
+	int fd = handover_make_fifo(path, "fifo");
 
 	memset(line, 'x', sizeof(line));
 	for (size_t i = 99; i < sizeof(line); i += 100)
@@ -769,7 +771,7 @@ static void test_records(void)
 	wanted_bytes = BLOCK_SIZE - BLOCK_SIZE % 100;
 	handover_do(has_bytes);
 	check(write(fd, line + BLOCK_SIZE + 50, sizeof(line) - BLOCK_SIZE - 50) > 0, "write");
-	run_until_bytes(2 * wanted_bytes);
+	handover_run_until_bytes(2 * wanted_bytes);
 	source_stop(world.source);
 	memcpy(text, handed->byte, handed->bytes);
 	check(!memcmp(text, line, handed->bytes) && handed->bytes > 2 * BLOCK_SIZE - 200,
@@ -834,7 +836,7 @@ static int handover_connect_unix(const char *path)
 }
 
 /* See that source_write() reaches @fd. */
-static void check_write(int fd)
+static void handover_check_write(int fd)
 {
 	char text[8] = "";
 
@@ -843,18 +845,18 @@ static void check_write(int fd)
 }
 
 /* The peer of the connection @fd writes, within a block during the handover, and takes what clients send. */
-static void check_connection(int fd)
+static void handover_check_connection(int fd)
 {
-	write_bytes(fd, 0, BLOCK_SIZE + 100);
+	handover_write_bytes(fd, 0, BLOCK_SIZE + 100);
 	handover_take_parcel();
-	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	handover_write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
 	handover_succeed();
-	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
-	run_until_bytes(3 * BLOCK_SIZE);
-	check_write(fd);
+	handover_write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
+	handover_run_until_bytes(3 * BLOCK_SIZE);
+	handover_check_write(fd);
 	check(handed->writable == 1 && !handed->unwritable, "writable %u times, unwritable %u",
 	      handed->writable, handed->unwritable);
-	check_one_run();
+	handover_check_one_run();
 }
 
 static bool was_down(void)
@@ -862,7 +864,7 @@ static bool was_down(void)
 	return handed->downs;
 }
 
-static void test_dialled(void)
+static void test_handover_dialled(void)
 {
 	char path[256];
 	int listener, fd;
@@ -873,8 +875,8 @@ static void test_dialled(void)
 	world.settings.client.input = CLIENT_INPUT_SOURCE;
 	handover_start(is_within_block, true);
 	fd = handover_accept(listener);
-	check_connection(fd);
-	stop_and_check(3 * BLOCK_SIZE + 7);
+	handover_check_connection(fd);
+	handover_stop_and_check(3 * BLOCK_SIZE + 7);
 	handover_end();
 	close(fd);
 	point("unix: the connection goes on in both directions");
@@ -882,13 +884,13 @@ static void test_dialled(void)
 	handover_begin("unix:%s", path);
 	handover_start(is_within_block, true);
 	fd = handover_accept(listener);
-	check_connection(fd);
+	handover_check_connection(fd);
 	close(fd);
 	check(handover_run_until(was_down), "the end is not noticed");
 	fd = handover_accept_own(listener);
-	write_bytes(fd, 3 * BLOCK_SIZE + 7, 4 * BLOCK_SIZE + 7);
-	run_until_bytes(4 * BLOCK_SIZE + 7);
-	check_bytes(4 * BLOCK_SIZE + 7);
+	handover_write_bytes(fd, 3 * BLOCK_SIZE + 7, 4 * BLOCK_SIZE + 7);
+	handover_run_until_bytes(4 * BLOCK_SIZE + 7);
+	handover_check_bytes(4 * BLOCK_SIZE + 7);
 	check(handed->restarts == 1, "%u restarts", handed->restarts);
 	handover_end();
 	close(fd);
@@ -898,9 +900,9 @@ static void test_dialled(void)
 	handover_do(NULL);
 	check(source_state(world.source, clock_monotonic_ns()) == SOURCE_CONNECTING, "state");
 	fd = handover_accept_own(listener);
-	write_bytes(fd, 0, BLOCK_SIZE);
-	run_until_bytes(BLOCK_SIZE);
-	check_bytes(BLOCK_SIZE);
+	handover_write_bytes(fd, 0, BLOCK_SIZE);
+	handover_run_until_bytes(BLOCK_SIZE);
+	handover_check_bytes(BLOCK_SIZE);
 	handover_end();
 	close(fd);
 	close(listener);
@@ -912,7 +914,7 @@ static bool is_retrying(void)
 	return source_state(world.source, clock_monotonic_ns()) == SOURCE_WAITING;
 }
 
-static void test_retry(void)
+static void test_handover_retry(void)
 {
 	char path[256];
 	int listener, fd;
@@ -922,15 +924,15 @@ static void test_retry(void)
 	handover_do(is_retrying);
 	listener = handover_listen_unix(path);
 	fd = handover_accept_own(listener);
-	write_bytes(fd, 0, BLOCK_SIZE);
-	run_until_bytes(BLOCK_SIZE);
+	handover_write_bytes(fd, 0, BLOCK_SIZE);
+	handover_run_until_bytes(BLOCK_SIZE);
 	handover_end();
 	close(fd);
 	close(listener);
 	point("one that waits for its next attempt makes it");
 }
 
-static void test_listen(void)
+static void test_handover_listen(void)
 {
 	char path[256];
 	int fd, next;
@@ -940,25 +942,25 @@ static void test_listen(void)
 	world.settings.client.input = CLIENT_INPUT_SOURCE;
 	handover_start(is_within_block, true);
 	fd = handover_connect_unix(path);
-	write_bytes(fd, 0, 10); /* it is the first */
+	handover_write_bytes(fd, 0, 10); /* it is the first */
 	next = handover_connect_unix(path);
-	write_bytes(next, 3 * BLOCK_SIZE + 7, 4 * BLOCK_SIZE + 7);
-	write_bytes(fd, 10, BLOCK_SIZE + 100);
+	handover_write_bytes(next, 3 * BLOCK_SIZE + 7, 4 * BLOCK_SIZE + 7);
+	handover_write_bytes(fd, 10, BLOCK_SIZE + 100);
 	handover_take_parcel();
-	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	handover_write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
 	handover_succeed();
-	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
-	run_until_bytes(3 * BLOCK_SIZE);
-	check_write(fd);
-	check_one_run();
+	handover_write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
+	handover_run_until_bytes(3 * BLOCK_SIZE);
+	handover_check_write(fd);
+	handover_check_one_run();
 	close(fd);
-	run_until_bytes(4 * BLOCK_SIZE + 7);
-	check_bytes(4 * BLOCK_SIZE + 7);
+	handover_run_until_bytes(4 * BLOCK_SIZE + 7);
+	handover_check_bytes(4 * BLOCK_SIZE + 7);
 	close(next);
 	next = handover_connect_unix(path);
-	write_bytes(next, 4 * BLOCK_SIZE + 7, 5 * BLOCK_SIZE + 7);
-	run_until_bytes(5 * BLOCK_SIZE + 7);
-	check_bytes(5 * BLOCK_SIZE + 7);
+	handover_write_bytes(next, 4 * BLOCK_SIZE + 7, 5 * BLOCK_SIZE + 7);
+	handover_run_until_bytes(5 * BLOCK_SIZE + 7);
+	handover_check_bytes(5 * BLOCK_SIZE + 7);
 	handover_end();
 	close(next);
 	check(access(path, F_OK), "the socket is left behind");
@@ -979,7 +981,7 @@ static bool has_read_line(void)
 	return handed->bytes == 5;
 }
 
-static void test_terminal(void)
+static void test_handover_terminal(void)
 {
 	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave;
 	struct termios before, during, after;
@@ -1005,7 +1007,7 @@ static void test_terminal(void)
 	check(!(during.c_lflag & ICANON), "it was reset");
 	check(write(master, "67890", 5) == 5, "write");
 	handover_succeed();
-	run_until_bytes(10);
+	handover_run_until_bytes(10);
 	check(!memcmp(handed->byte, "1234567890", 10), "wrong bytes");
 	handover_end();
 	tcgetattr(slave, &after);
@@ -1020,28 +1022,28 @@ static void test_terminal(void)
 /* ---- commands ---- */
 
 /* Writes its process id and then the test's bytes, the first of them before the handover. */
-static void test_command(void)
+static void test_handover_command(void)
 {
 	char path[256], first[32];
-	int fd = make_fifo(path, "gate"), pid = 0;
+	int fd = handover_make_fifo(path, "gate"), pid = 0;
 	size_t head;
 
 	handover_begin("exec:printf '%%08d\\n' $$; exec cat '%s'", path);
 	world.settings.stop_timeout = HOUR_US;
-	write_bytes(fd, 0, BLOCK_SIZE + 100);
+	handover_write_bytes(fd, 0, BLOCK_SIZE + 100);
 	handover_predecess(is_within_block, true);
 	memcpy(first, handed->byte, 9);
 	first[9] = '\0';
 	check(sscanf(first, "%d", &pid) == 1 && !kill(pid, 0), "the command '%s' has ended", first);
-	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	handover_write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
 	handover_succeed();
-	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE - 9);
-	run_until_bytes(3 * BLOCK_SIZE);
+	handover_write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE - 9);
+	handover_run_until_bytes(3 * BLOCK_SIZE);
 	head = 9;
 	memmove(handed->byte, handed->byte + head, handed->bytes - head);
 	handed->bytes -= head;
-	check_bytes(3 * BLOCK_SIZE - head);
-	check_one_run();
+	handover_check_bytes(3 * BLOCK_SIZE - head);
+	handover_check_one_run();
 	check(!kill(pid, 0), "the command has ended");
 	source_stop(world.source);
 	check(source_is_busy(world.source), "it is not busy");
@@ -1059,10 +1061,10 @@ static bool has_a_block(void)
 	return handed->bytes == BLOCK_SIZE;
 }
 
-static void test_command_status(void)
+static void test_handover_command_status(void)
 {
 	char path[256];
-	int fd = make_fifo(path, "gate");
+	int fd = handover_make_fifo(path, "gate");
 
 	handover_begin("exec:head -c 4096 /dev/zero; read x <'%s'; echo line >&2; exit 3", path);
 	world.settings.on_end = ON_END_CLOSE;
@@ -1080,7 +1082,7 @@ static void test_command_status(void)
 	close(fd);
 	point("command: the successor logs its lines and its exit status");
 
-	fd = make_fifo(path, "gate");
+	fd = handover_make_fifo(path, "gate");
 	handover_begin("exec:head -c 4096 /dev/zero; read x <'%s'; cat >&2; exit 5", path);
 	world.settings.on_end = ON_END_WAIT;
 	world.settings.client.input = CLIENT_INPUT_SOURCE;
@@ -1101,7 +1103,7 @@ static bool has_block_and_stops(void)
 	return has_a_block();
 }
 
-static void test_command_stopping(void)
+static void test_handover_command_stopping(void)
 {
 	uint64_t begin_ns;
 
@@ -1121,7 +1123,7 @@ static void test_command_stopping(void)
 /* ---- broken states ---- */
 
 /* Restore the text with other values, run it, and close it. The descriptors are duplicates. */
-static void restore_broken(const char *text, size_t length)
+static void handover_restore_broken(const char *text, size_t length)
 {
 	int original[MAX_FDS];
 
@@ -1147,7 +1149,7 @@ static void restore_broken(const char *text, size_t length)
 }
 
 /* Return the length of the value at @at: a number, or true or false; 0 for something else. */
-static size_t value_length(const char *at)
+static size_t handover_value_length(const char *at)
 {
 	if (at[-1] != ':' && at[-1] != '[' && at[-1] != ',')
 		return 0;
@@ -1156,7 +1158,7 @@ static size_t value_length(const char *at)
 	return strspn(at, "-0123456789");
 }
 
-static unsigned int break_values(void)
+static unsigned int handover_break_values(void)
 {
 	static const char *const other[] = {
 		"0",	      "1",    "2",     "4096", "-1",
@@ -1167,7 +1169,7 @@ static unsigned int break_values(void)
 	unsigned int tries = 0;
 
 	for (const char *at = begin; at && at < parcel.text + parcel.length; at++) {
-		size_t length = value_length(at);
+		size_t length = handover_value_length(at);
 
 		for (size_t i = 0; length && i < sizeof(other) / sizeof(other[0]); i++) {
 			int size = snprintf(text, sizeof(text), "%.*s%s%.*s",
@@ -1175,7 +1177,7 @@ static unsigned int break_values(void)
 					    (int)(parcel.text + parcel.length - at - length),
 					    at + length);
 
-			restore_broken(text, (size_t)size);
+			handover_restore_broken(text, (size_t)size);
 			tries++;
 		}
 		at += length;
@@ -1189,14 +1191,14 @@ static void handover_close_parcel(void)
 		close(parcel.fd[i]);
 }
 
-static void test_broken(const char *what, bool (*is_done)(void), bool starts)
+static void test_handover_broken(const char *what, bool (*is_done)(void), bool starts)
 {
 	static struct capture log; /* `world` is used again */
 	unsigned int tries;
 
 	handover_predecess(is_done, starts);
 	capture_begin(&log, STDERR_FILENO);
-	tries = break_values();
+	tries = handover_break_values();
 	handover_close_parcel();
 	capture_end(&log);
 	check(tries > 100, "%u tries", tries);
@@ -1216,30 +1218,30 @@ static void handover_clean_up(void)
 	rmdir(directory);
 }
 
-static void test_all_broken(void)
+static void test_handover_all_broken(void)
 {
 	char path[256];
-	int fd = make_fifo(path, "fifo");
+	int fd = handover_make_fifo(path, "fifo");
 
 	handover_begin("%s", path);
 	world.settings.record_end = (struct record_end){ .length = 2, .byte = "ab" };
 	world.settings.flush = 1000;
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	write_bytes(fd, 0, 100);
-	test_broken("FIFO", is_retrying, true);
+	handover_write_bytes(fd, 0, 100);
+	test_handover_broken("FIFO", is_retrying, true);
 	close(fd);
 
 	handover_begin("%s", "");
 	world.settings.pattern = 2000000;
-	test_broken("pattern", is_within_pattern, true);
+	test_handover_broken("pattern", is_within_pattern, true);
 
 	snprintf(path, sizeof(path), "%s/producers", directory);
 	handover_begin("unix-listen:%s", path);
-	test_broken("unix-listen", NULL, true);
+	test_handover_broken("unix-listen", NULL, true);
 
 	handover_begin("exec:head -c 4096 /dev/zero; exec sleep 600");
 	world.settings.client.input = CLIENT_INPUT_SOURCE;
-	test_broken("command", has_a_block, true);
+	test_handover_broken("command", has_a_block, true);
 }
 
 int main(void)
@@ -1251,24 +1253,24 @@ int main(void)
 		      0);
 	if (handed == MAP_FAILED || !mkdtemp(directory))
 		err(1, "%s", directory);
-	test_pattern();
-	test_pattern_starved();
-	test_pattern_paused();
-	test_fifo();
-	test_flush();
-	test_starved();
-	test_file();
-	test_missing();
-	test_stdin();
-	test_records();
-	test_dialled();
-	test_retry();
-	test_listen();
-	test_terminal();
-	test_command();
-	test_command_status();
-	test_command_stopping();
-	test_all_broken();
+	test_handover_pattern();
+	test_handover_pattern_starved();
+	test_handover_pattern_paused();
+	test_handover_fifo();
+	test_handover_flush();
+	test_handover_starved();
+	test_handover_file();
+	test_handover_missing();
+	test_handover_stdin();
+	test_handover_records();
+	test_handover_dialled();
+	test_handover_retry();
+	test_handover_listen();
+	test_handover_terminal();
+	test_handover_command();
+	test_handover_command_status();
+	test_handover_command_stopping();
+	test_handover_all_broken();
 	handover_clean_up();
 	return tap_end();
 }
