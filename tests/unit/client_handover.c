@@ -295,7 +295,7 @@ static void hand_turns(void)
 		hand_turn();
 }
 
-static void peer_reads(void)
+static void peer_has_read(void)
 {
 	const int one = 1;
 	ssize_t n;
@@ -317,7 +317,7 @@ static void peer_reads(void)
 		while (!(expression) &&                                                 \
 		       check(clock_monotonic_ns() < give_up_, "never: " #expression)) { \
 			if (reads)                                                      \
-				peer_reads();                                           \
+				peer_has_read();                                        \
 			hand_turn();                                                    \
 			usleep(100);                                                    \
 		}                                                                       \
@@ -541,7 +541,7 @@ static size_t received_head(const char *status)
 }
 
 /* Check the pattern from @at to the end. @position: of the first byte */
-static void check_pattern(size_t at, size_t length, uint64_t position)
+static void check_peer_pattern(size_t at, size_t length, uint64_t position)
 {
 	size_t right = pattern_check(hand.received + at, length, position);
 
@@ -557,7 +557,7 @@ static void check_raw(size_t at, bool preamble, uint64_t bytes)
 		   head + bytes))
 		return;
 	check(!memcmp(hand.received + at, PREAMBLE, head), "another preamble");
-	check_pattern(at + head, bytes, 0);
+	check_peer_pattern(at + head, bytes, 0);
 }
 
 struct seen_frames {
@@ -573,7 +573,7 @@ static void check_block_frame(const struct frame *frame, size_t at, struct seen_
 	      seen->next);
 	check(frame->sequence > seen->next || frame->position == seen->position,
 	      "position %" PRIu64 ", not %" PRIu64, frame->position, seen->position);
-	check_pattern(at, frame->length, frame->position);
+	check_peer_pattern(at, frame->length, frame->position);
 	seen->blocks++;
 	seen->lost += frame->sequence - seen->next;
 	seen->next = frame->sequence + 1;
@@ -617,7 +617,7 @@ static struct seen_frames check_frames(size_t at)
 
 static uint64_t peer_sent;
 
-static void peer_sends(const char *text)
+static void peer_has_sent(const char *text)
 {
 	ssize_t length = (ssize_t)strlen(text);
 
@@ -631,7 +631,7 @@ static void hand_new_peer(unsigned int format, const char *text)
 {
 	hand_new(format);
 	peer_sent = 0;
-	peer_sends(text);
+	peer_has_sent(text);
 }
 
 /* Join, and read all that the peer has sent. */
@@ -658,7 +658,7 @@ static void test_handed_request(unsigned int parts)
 			hand_over(act_read);
 			check(hand.client->state == CLIENT_REQUESTING, "state %u",
 			      hand.client->state);
-			peer_sends(request[i] + done);
+			peer_has_sent(request[i] + done);
 			hand_run_until(true, hand.streaming);
 			hand_push_some(3, SHORT_BLOCK);
 			hand_finish();
@@ -716,7 +716,7 @@ static void test_handed_answer(void)
 	hand_end(LEAVE_ANSWERED);
 	head = received_head("HTTP/1.1 200 OK\r\n");
 	check(hand.length == head + LONG_ANSWER, "%zu bytes", hand.length);
-	check_pattern(head, hand.length - head, 0);
+	check_peer_pattern(head, hand.length - head, 0);
 	point("each process sends a part of an answer");
 }
 
@@ -1065,7 +1065,7 @@ static bool act_forward(void)
 
 static void peer_sends_more(void)
 {
-	peer_sends("cccddd");
+	peer_has_sent("cccddd");
 }
 
 static void test_handed_input(void)
@@ -1148,7 +1148,7 @@ static bool restore_broken(const struct two_saved *saved, const char *text)
 		stream_queue_resume(&hand.queue, hand.client);
 		hand_push(SHORT_BLOCK);
 		hand_turns();
-		peer_reads();
+		peer_has_read();
 		hand_turns();
 	}
 	if (hand.client) {
@@ -1196,7 +1196,7 @@ static void break_state(bool (*act)(void), unsigned int times, struct dice *dice
 	free(broken);
 }
 
-static void test_broken_states(unsigned int times)
+static void test_broken_clients(unsigned int times)
 {
 	struct dice dice = { 777 };
 
@@ -1236,7 +1236,7 @@ int main(int argc, char **argv)
 	test_handed_kick();
 	test_handed_half_close();
 	test_handed_input();
-	test_broken_states(steps / 2000);
+	test_broken_clients(steps / 2000);
 	free(hand.received);
 	return tap_end();
 }

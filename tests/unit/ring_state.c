@@ -275,7 +275,7 @@ static void owner_end(struct owner *owner)
 
 /* ---- handover ---- */
 
-static void client_transfer(struct owner *owner, struct client *client, struct state *state)
+static void ring_client_transfer(struct owner *owner, struct client *client, struct state *state)
 {
 	bool joined = client->joined;
 
@@ -301,7 +301,7 @@ static void owner_transfer(struct owner *owner, struct state *state)
 	if (state_list(state, "clients", CURSORS, CURSORS) != CURSORS)
 		state_fail(state, "other clients");
 	for (unsigned int i = 0; !state_failed(state) && i < CURSORS; i++)
-		client_transfer(owner, &owner->client[i], state);
+		ring_client_transfer(owner, &owner->client[i], state);
 	if (!state_failed(state))
 		state_list_end(state);
 }

@@ -107,7 +107,7 @@ static int join(void)
 }
 
 /* Receive @length bytes of the pattern from @offset on. */
-static void check_feed(int fd, uint64_t offset, size_t length)
+static void expect_pattern(int fd, uint64_t offset, size_t length)
 {
 	unsigned char bytes[8192];
 
@@ -149,10 +149,10 @@ static void test_on_demand_handed_over(void)
 	daemon_hand_over();
 	check(daemon_reaches("holding 0"), "another state");
 	fd = join();
-	check_feed(fd, 0, 100000);
+	expect_pattern(fd, 0, 100000);
 	daemon_hand_over();
 	check(daemon_reaches("running 1"), "another state");
-	check_feed(fd, 100000, 100000);
+	expect_pattern(fd, 100000, 100000);
 	close(fd);
 	check(daemon_reaches("idle 0"), "the source goes on");
 	daemon_hand_over();
@@ -181,8 +181,8 @@ static void test_hold_handed_over(void)
 	daemon_hand_over();
 	check(daemon_reaches("holding 1"), "another state");
 	fd[1] = join();
-	check_feed(fd[0], 0, 100000);
-	check_feed(fd[1], 0, 100000);
+	expect_pattern(fd[0], 0, 100000);
+	expect_pattern(fd[1], 0, 100000);
 	close(fd[0]);
 	close(fd[1]);
 	end();

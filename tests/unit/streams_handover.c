@@ -398,7 +398,7 @@ static size_t peer_take(struct peer *peer, const unsigned char *bytes, size_t le
 }
 
 /* Read once. */
-static void peer_receive(struct peer *peer)
+static void peer_take_part(struct peer *peer)
 {
 	static unsigned char buffer[256 << 10];
 	ssize_t n = recv(peer->fd, buffer, sizeof(buffer), MSG_DONTWAIT);
@@ -433,7 +433,7 @@ static void peers_step(void)
 		struct peer *peer = &peers.peer[i];
 
 		if (!peer->stalled && !peer->ended && !peer->failed)
-			peer_receive(peer);
+			peer_take_part(peer);
 	}
 	usleep(500);
 }
