@@ -21,19 +21,6 @@ static void probe_transfer(struct zerocopy_probe *probe, struct state *state)
 	probe->copy_state = (enum zerocopy_copy_state)copy_state;
 }
 
-static void stats_transfer(struct zerocopy_stats *stats, struct state *state)
-{
-	state_enter(state, "stats");
-	state_u64(state, "zerocopy_sends", &stats->zerocopy_sends);
-	state_u64(state, "copied_sends", &stats->copied_sends);
-	state_u64(state, "completed", &stats->completed);
-	state_u64(state, "completed_copied", &stats->completed_copied);
-	state_u64(state, "no_buffer", &stats->no_buffer);
-	state_u64(state, "foreign_completions", &stats->foreign_completions);
-	state_u64(state, "truncated", &stats->truncated);
-	state_leave(state);
-}
-
 static void zerocopy_transfer(struct zerocopy *zerocopy, struct ring *ring, struct state *state)
 {
 	state_u32(state, "packet", &zerocopy->packet);
@@ -42,7 +29,7 @@ static void zerocopy_transfer(struct zerocopy *zerocopy, struct ring *ring, stru
 	state_bool(state, "send_blocked", &zerocopy->send_blocked);
 	state_bool(state, "was_reset", &zerocopy->was_reset);
 	probe_transfer(&zerocopy->probe, state);
-	stats_transfer(&zerocopy->stats, state);
+	zerocopy_stats_transfer(&zerocopy->stats, state, "stats");
 	completions_transfer(&zerocopy->completions, ring, state);
 	/* It is divided by. */
 	if (!zerocopy->packet && zerocopy->budgets)

@@ -938,7 +938,7 @@ int main(int argc, char **argv)
 	unsigned int count = argc > 1 ? (unsigned int)atoi(argv[1]) : 100;
 
 	signal(SIGPIPE, SIG_IGN);
-	log_set_level(LOG_LEVEL_WARNING);
+	log_set_level(LOG_LEVEL_ERROR);
 	server_functions = &functions_of_all;
 	choose_ports();
 	make_files();
