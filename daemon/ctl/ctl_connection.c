@@ -233,6 +233,15 @@ int ctl_subscribe(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT])
 	return fileno(ctl->stream);
 }
 
+bool ctl_peer_is_visible(const struct ctl *ctl)
+{
+	struct ucred peer = { .pid = 0 };
+	socklen_t size = sizeof(peer);
+
+	return ctl->stream &&
+	       !getsockopt(fileno(ctl->stream), SOL_SOCKET, SO_PEERCRED, &peer, &size) && peer.pid;
+}
+
 json_t *ctl_ask_clients(struct ctl *ctl, const char *stream, char error[CTL_ERROR_TEXT])
 {
 	json_t *all = NULL, *page, *clients;

@@ -4,6 +4,7 @@
 #define DMACAST_CTL_CONNECTION_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #define CTL_DEFAULT_SOCKET "/run/dmacast/control"
 
@@ -63,6 +64,12 @@ int ctl_subscribe(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT]);
  * @stream: name of a stream; NULL: all streams
  */
 json_t *ctl_ask_clients(struct ctl *ctl, const char *stream, char error[CTL_ERROR_TEXT]);
+
+/**
+ * ctl_peer_is_visible() - return true if the daemon's process has a number here; false without a connection, and if it
+ * is in another PID namespace, where its own number means another process.
+ */
+bool ctl_peer_is_visible(const struct ctl *ctl);
 
 /** ctl_close() - close the connection and free @ctl. */
 void ctl_close(struct ctl *ctl);

@@ -7,6 +7,7 @@
 #include "ctl/ctl_show.h"
 #include "ctl/ctl_table.h"
 #include "ctl/ctl_top.h"
+#include "ctl/doctor.h"
 #include "lib/process.h"
 #include "lib/units.h"
 
@@ -41,7 +42,9 @@ enum {
 	HAS_DELAY = 4,
 	HAS_ROUNDS = 8,
 	HAS_JSON = 16,
-	HAS_TIMEOUT = 32
+	HAS_TIMEOUT = 32,
+	HAS_VERBOSE = 64,
+	HAS_INTERFACE = 128
 };
 
 struct arguments {
@@ -50,7 +53,8 @@ struct arguments {
 	const char *stream;  /* --stream */
 	uint64_t timeout_us; /* --timeout */
 	struct top_options top;
-	unsigned int given; /* HAS_... bits of the options given */
+	struct doctor_options doctor; /* --verbose and --interface */
+	unsigned int given;	      /* HAS_... bits of the options given */
 	struct ctl *ctl;
 };
 
@@ -254,6 +258,15 @@ static int command_reload(const struct arguments *arguments)
 	return print_if_json(arguments, answer);
 }
 
+static int command_doctor(const struct arguments *arguments)
+{
+	struct doctor_options options_of_doctor = arguments->doctor;
+
+	options_of_doctor.json = arguments->given & HAS_JSON;
+	options_of_doctor.needs_daemon = strcmp(arguments->socket, CTL_DEFAULT_SOCKET) != 0;
+	return doctor_run(arguments->ctl, &options_of_doctor);
+}
+
 static int command_log_level(const struct arguments *arguments)
 {
 	json_t *request = json_pack("{s:s}", "command", "log-level");
@@ -293,13 +306,16 @@ static const struct command commands[] = {
 	{ "drain", "[STREAM] [--timeout TIME]",
 	  "stop the daemon or one stream; clients receive the rest", HAS_TIMEOUT | HAS_JSON, true,
 	  command_drain },
+	{ "doctor", "[-v] [--interface NAME]...",
+	  "look for what makes zero-copy fail or slow on this machine; no daemon is needed",
+	  HAS_JSON | HAS_VERBOSE | HAS_INTERFACE, false, command_doctor },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 /* ---- the command line ---- */
 
-enum { OPTION_STREAM_NAME = 256, OPTION_ALL, OPTION_ONCE, OPTION_TIMEOUT };
+enum { OPTION_STREAM_NAME = 256, OPTION_ALL, OPTION_ONCE, OPTION_TIMEOUT, OPTION_INTERFACE };
 
 static const struct option options[] = {
 	{ "socket", required_argument, NULL, 's' },
@@ -310,6 +326,8 @@ static const struct option options[] = {
 	{ "rounds", required_argument, NULL, 'n' },
 	{ "once", no_argument, NULL, OPTION_ONCE },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "interface", required_argument, NULL, OPTION_INTERFACE },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -336,6 +354,9 @@ static void ctl_print_help(void)
 	       "      --timeout TIME   drain: time for clients, such as 10s (default: the "
 	       "daemon's\n"
 	       "                       drain-timeout)\n"
+	       "  -v, --verbose        doctor: print also what is fine\n"
+	       "      --interface NAME doctor: look at this interface; may be given several times\n"
+	       "                       (default: those that carry clients, or all that are up)\n"
 	       "  -h, --help           print this help\n"
 	       "  -V, --version        print the version\n\n"
 	       "See dmacastctl(8).\n");
@@ -347,6 +368,19 @@ static bool ctl_parse_delay(const char *text, double *delay)
 
 	*delay = strtod(text, &end);
 	return end != text && !*end && isfinite(*delay) && *delay >= 0.1 && *delay <= 3600;
+}
+
+/* Return: -1, or the exit status if the program ends here. */
+static int ctl_add_interface(struct arguments *arguments)
+{
+	struct doctor_options *doctor = &arguments->doctor;
+
+	arguments->given |= HAS_INTERFACE;
+	if (doctor->interfaces == MAX_DOCTOR_INTERFACES)
+		return wrong_usage("--interface %s: expected at most %d interfaces", optarg,
+				   MAX_DOCTOR_INTERFACES);
+	doctor->interface[doctor->interfaces++] = optarg;
+	return -1;
 }
 
 /* Return: -1, or the exit status if the program ends here. */
@@ -373,6 +407,12 @@ static int ctl_handle_option(struct arguments *arguments, int option, const char
 			return -1;
 		return wrong_usage(
 			"--timeout %s: expected a time from 0 to 1h, such as 500ms or 10s", optarg);
+	case 'v':
+		arguments->doctor.verbose = true;
+		arguments->given |= HAS_VERBOSE;
+		return -1;
+	case OPTION_INTERFACE:
+		return ctl_add_interface(arguments);
 	case OPTION_ONCE:
 		arguments->top.rounds = 1;
 		arguments->given |= HAS_ROUNDS;
@@ -421,7 +461,7 @@ static int run_command(struct arguments *arguments, const struct command *comman
 	/* A command fails if its output could not be written. */
 	if (fflush(stdout) || ferror(stdout)) {
 		perror("dmacastctl: standard output");
-		status = 1;
+		status = command->run == command_doctor ? DOCTOR_BLIND : 1;
 	}
 	return status;
 }
@@ -438,7 +478,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "cat"))
 		return cat_run(argc - 1, argv + 1);
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":s:jd:n:hV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":s:jvd:n:hV", options, NULL)) != -1) {
 		status = ctl_handle_option(&arguments, option, argv[optind - 1]);
 		if (status >= 0)
 			return status;

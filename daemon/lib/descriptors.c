@@ -5,7 +5,7 @@
 
 #define RESERVE_DIVISOR 4U
 
-static uint64_t reserve_of(uint64_t limit)
+uint64_t descriptors_reserve_of(uint64_t limit)
 {
 	uint64_t share = limit / RESERVE_DIVISOR;
 
@@ -14,12 +14,12 @@ static uint64_t reserve_of(uint64_t limit)
 
 uint64_t descriptors_reserve(void)
 {
-	return reserve_of(process_max_fds());
+	return descriptors_reserve_of(process_max_fds());
 }
 
 bool descriptors_is_reserved(int fd)
 {
 	uint64_t limit = process_max_fds();
 
-	return (uint64_t)fd >= limit - reserve_of(limit);
+	return (uint64_t)fd >= limit - descriptors_reserve_of(limit);
 }

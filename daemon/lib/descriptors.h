@@ -15,6 +15,9 @@
 /** descriptors_reserve() - return the number of descriptors that are kept back, by RLIMIT_NOFILE. */
 uint64_t descriptors_reserve(void);
 
+/** descriptors_reserve_of() - return the same for any process, with this limit. */
+uint64_t descriptors_reserve_of(uint64_t limit);
+
 /**
  * descriptors_is_reserved() - return true if the open descriptor @fd is one of those kept back.
  *

@@ -146,6 +146,7 @@ void stream_each_section_report(const struct stream *stream,
 			.name = section->name,
 			.listen = section->listen,
 			.format = section_format(section),
+			.settings = section->group.settings,
 			.clients = section->crowd.count,
 			.stats = section->stats,
 		};

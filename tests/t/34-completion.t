@@ -45,8 +45,10 @@ offers()
 }
 
 with="dmacastctl --socket $control"
-offers 'dmacastctl ' status streams clients top events kick reload log-level drain cat
+offers 'dmacastctl ' status streams clients top events kick reload log-level drain doctor cat
 offers 'dmacastctl st' status streams
+offers 'dmacastctl doctor --i' --interface
+offers 'dmacastctl doctor --interface l' lo
 offers 'dmacastctl --s' --socket
 offers 'dmacastctl --json l' log-level
 offers 'dmacastctl log-level ' error warning notice info debug
