@@ -7,6 +7,7 @@
 #include "ctl/ctl_show.h"
 #include "ctl/ctl_table.h"
 #include "ctl/ctl_top.h"
+#include "ctl/dnssd.h"
 #include "ctl/doctor.h"
 #include "lib/process.h"
 #include "lib/units.h"
@@ -44,7 +45,8 @@ enum {
 	HAS_JSON = 16,
 	HAS_TIMEOUT = 32,
 	HAS_VERBOSE = 64,
-	HAS_INTERFACE = 128
+	HAS_INTERFACE = 128,
+	HAS_DNSSD = 256
 };
 
 struct arguments {
@@ -53,8 +55,10 @@ struct arguments {
 	const char *stream;  /* --stream */
 	uint64_t timeout_us; /* --timeout */
 	struct top_options top;
-	struct doctor_options doctor; /* --verbose and --interface */
-	unsigned int given;	      /* HAS_... bits of the options given */
+	struct doctor_options doctor;	  /* --verbose and --interface */
+	const struct dnssd_format *dnssd; /* --avahi or --resolved */
+	const char *directory;		  /* --directory, or NULL */
+	unsigned int given;		  /* HAS_... bits of the options given */
 	struct ctl *ctl;
 };
 
@@ -267,6 +271,21 @@ static int command_doctor(const struct arguments *arguments)
 	return doctor_run(arguments->ctl, &options_of_doctor);
 }
 
+static int command_dnssd(const struct arguments *arguments)
+{
+	json_t *streams;
+	int status;
+
+	if (!arguments->dnssd)
+		return wrong_usage("dnssd: expected --avahi or --resolved");
+	streams = ask_command(arguments, "streams");
+	if (!streams)
+		return 1;
+	status = dnssd_run(streams, arguments->word, arguments->dnssd, arguments->directory);
+	json_decref(streams);
+	return status;
+}
+
 static int command_log_level(const struct arguments *arguments)
 {
 	json_t *request = json_pack("{s:s}", "command", "log-level");
@@ -309,13 +328,25 @@ static const struct command commands[] = {
 	{ "doctor", "[-v] [--interface NAME]...",
 	  "look for what makes zero-copy fail or slow on this machine; no daemon is needed",
 	  HAS_JSON | HAS_VERBOSE | HAS_INTERFACE, false, command_doctor },
+	{ "dnssd", "--avahi|--resolved [--directory PATH] [STREAM]",
+	  "print or write files that announce streams in the local network", HAS_DNSSD, true,
+	  command_dnssd },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 /* ---- the command line ---- */
 
-enum { OPTION_STREAM_NAME = 256, OPTION_ALL, OPTION_ONCE, OPTION_TIMEOUT, OPTION_INTERFACE };
+enum {
+	OPTION_STREAM_NAME = 256,
+	OPTION_ALL,
+	OPTION_ONCE,
+	OPTION_TIMEOUT,
+	OPTION_INTERFACE,
+	OPTION_AVAHI,
+	OPTION_RESOLVED,
+	OPTION_DIRECTORY
+};
 
 static const struct option options[] = {
 	{ "socket", required_argument, NULL, 's' },
@@ -328,6 +359,9 @@ static const struct option options[] = {
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "interface", required_argument, NULL, OPTION_INTERFACE },
+	{ "avahi", no_argument, NULL, OPTION_AVAHI },
+	{ "resolved", no_argument, NULL, OPTION_RESOLVED },
+	{ "directory", required_argument, NULL, OPTION_DIRECTORY },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -357,6 +391,8 @@ static void ctl_print_help(void)
 	       "  -v, --verbose        doctor: print also what is fine\n"
 	       "      --interface NAME doctor: look at this interface; may be given several times\n"
 	       "                       (default: those that carry clients, or all that are up)\n"
+	       "      --avahi          dnssd: files for Avahi; --resolved: for systemd-resolved\n"
+	       "      --directory PATH dnssd: write a file for each service\n"
 	       "  -h, --help           print this help\n"
 	       "  -V, --version        print the version\n\n"
 	       "See dmacastctl(8).\n");
@@ -410,6 +446,15 @@ static int ctl_handle_option(struct arguments *arguments, int option, const char
 	case 'v':
 		arguments->doctor.verbose = true;
 		arguments->given |= HAS_VERBOSE;
+		return -1;
+	case OPTION_AVAHI:
+	case OPTION_RESOLVED:
+		arguments->dnssd = option == OPTION_AVAHI ? &dnssd_avahi : &dnssd_resolved;
+		arguments->given |= HAS_DNSSD;
+		return -1;
+	case OPTION_DIRECTORY:
+		arguments->directory = optarg;
+		arguments->given |= HAS_DNSSD;
 		return -1;
 	case OPTION_INTERFACE:
 		return ctl_add_interface(arguments);

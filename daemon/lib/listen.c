@@ -505,6 +505,21 @@ const char *listen_on_passed(struct listen_set *set, const char *name)
 	       "FileDescriptorName= this name and Service= this service";
 }
 
+void listen_each_address(const struct listen_set *set,
+			 void (*each)(void *argument, const char *address), void *argument)
+{
+	for (unsigned int i = 0; i < set->sockets; i++) {
+		struct sockaddr_storage bound = { 0 };
+		socklen_t length = sizeof(bound);
+		char text[ADDRESS_TEXT];
+
+		getsockname(evconnlistener_get_fd(set->socket[i]), (struct sockaddr *)&bound,
+			    &length);
+		if (bound.ss_family == AF_INET || bound.ss_family == AF_INET6)
+			each(argument, address_format((const struct sockaddr *)&bound, text));
+	}
+}
+
 void listen_hold(struct listen_set *set)
 {
 	set->held = true;

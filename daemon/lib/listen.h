@@ -95,6 +95,10 @@ const char *listen_on_passed(struct listen_set *set, const char *name);
  */
 const char *listen_on_bound(struct listen_set *set, int fd, int backlog);
 
+/** listen_each_address() - call @each for the address of every socket, as address_format() writes it. */
+void listen_each_address(const struct listen_set *set,
+			 void (*each)(void *argument, const char *address), void *argument);
+
 /** listen_hold() - accept nothing until listen_release(). */
 void listen_hold(struct listen_set *set);
 

@@ -96,13 +96,27 @@ static json_t *report_listen(const struct text_list *listen)
 	return finish_json(&list);
 }
 
+static void append_address(void *argument, const char *address)
+{
+	add_element(argument, json_text(address));
+}
+
+static json_t *report_addresses(const struct listener *listener)
+{
+	struct builder list = { .json = json_array() };
+
+	listener_each_address(listener, append_address, &list);
+	return finish_json(&list);
+}
+
 static json_t *report_endpoint(const struct listener *listener)
 {
 	const char *reason = listener_waits_for(listener);
 
-	return json_pack("{s:o, s:s, s:o}", "listen", json_text(listener_endpoint(listener)),
+	return json_pack("{s:o, s:s, s:o, s:o}", "listen", json_text(listener_endpoint(listener)),
 			 "state", reason ? "waiting" : "listening", "reason",
-			 reason ? json_text(reason) : json_null());
+			 reason ? json_text(reason) : json_null(), "addresses",
+			 report_addresses(listener));
 }
 
 static void append_endpoint(void *argument, const struct listener *listener)

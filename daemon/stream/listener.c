@@ -232,6 +232,13 @@ const char *listener_endpoint(const struct listener *listener)
 	return listener->endpoint;
 }
 
+void listener_each_address(const struct listener *listener,
+			   void (*each)(void *argument, const char *address), void *argument)
+{
+	if (listener->set)
+		listen_each_address(listener->set, each, argument);
+}
+
 const char *listener_waits_for(const struct listener *listener)
 {
 	return listener->waits_for[0] ? listener->waits_for : NULL;

@@ -66,6 +66,10 @@ void listener_hand_over(struct listener *listener, const char *name,
 /** listener_endpoint() - return the text that it was opened with. */
 const char *listener_endpoint(const struct listener *listener);
 
+/** listener_each_address() - call @each for every address that it listens on. */
+void listener_each_address(const struct listener *listener,
+			   void (*each)(void *argument, const char *address), void *argument);
+
 /** listener_waits_for() - return what it waits for, as a reason; NULL: it listens. */
 const char *listener_waits_for(const struct listener *listener);
 

@@ -45,9 +45,11 @@ offers()
 }
 
 with="dmacastctl --socket $control"
-offers 'dmacastctl ' status streams clients top events kick reload log-level drain doctor cat
+offers 'dmacastctl ' status streams clients top events kick reload log-level drain doctor dnssd cat
 offers 'dmacastctl st' status streams
 offers 'dmacastctl doctor --i' --interface
+offers 'dmacastctl dnssd --a' --avahi
+offers "$with dnssd --avahi au" audio
 offers 'dmacastctl doctor --interface l' lo
 offers 'dmacastctl --s' --socket
 offers 'dmacastctl --json l' log-level
