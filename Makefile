@@ -386,6 +386,9 @@ completiondir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 examples := conf/dmacastd.conf conf/zynq-axi-dma.dtso conf/msgdma.dtso \
 	conf/dmacast_reader.py conf/dmacast_frame.ksy conf/dmacast_frame.lua \
 	kmod/dmacast.yaml systemd/dmacastd.socket
+# In folders of their own: names such as dmacast.service say too little.
+example_trees := conf/avahi/dmacast.service conf/systemd-resolved/dmacast.dnssd \
+	conf/prometheus/dmacast.rules.yml conf/grafana/dmacast.json
 units := dmacastd.service dmacastd@.service
 
 install: daemon ctl
@@ -397,6 +400,8 @@ install: daemon ctl
 	install -D -m 644 conf/dmacastctl.bash-completion $(completiondir)/dmacastctl
 	install -d $(exampledir)
 	install -m 644 $(examples) $(exampledir)
+	for file in $(example_trees:conf/%=%); do \
+		install -D -m 644 conf/$$file $(exampledir)/$$file || exit; done
 	install -D -m 644 kmod/ABI $(docdir)/ABI
 	install -D -m 644 conf/60-dmacast.rules $(udevdir)/60-dmacast.rules
 	install -D -m 644 conf/dmacast.sysusers $(sysusersdir)/dmacast.conf
@@ -415,10 +420,11 @@ uninstall:
 	rm -f $(mandir)/man5/dmacastd.conf.5 $(mandir)/man5/dmacast-frame.5
 	rm -f $(sbindir)/dmacastctl $(mandir)/man8/dmacastctl.8 $(completiondir)/dmacastctl
 	! cmp -s conf/dmacastd.conf $(confdir)/dmacastd.conf || rm $(confdir)/dmacastd.conf
-	rm -f $(addprefix $(exampledir)/,$(notdir $(examples))) $(docdir)/ABI
+	rm -f $(addprefix $(exampledir)/,$(notdir $(examples)) $(example_trees:conf/%=%)) $(docdir)/ABI
 	rm -f $(udevdir)/60-dmacast.rules $(sysusersdir)/dmacast.conf $(modulesloaddir)/dmacast.conf
 	rm -f $(sysctldir)/60-dmacast.conf $(addprefix $(unitdir)/,$(units))
-	-rmdir --ignore-fail-on-non-empty $(confdir) $(exampledir) $(docdir) $(dir $(docdir)) $(udevdir) \
+	-rmdir --ignore-fail-on-non-empty $(confdir) $(addprefix $(exampledir)/,$(patsubst conf/%/,%,$(dir $(example_trees)))) \
+		$(exampledir) $(docdir) $(dir $(docdir)) $(udevdir) \
 		$(dir $(udevdir)) $(sysusersdir) $(modulesloaddir) $(sysctldir) $(unitdir) \
 		$(dir $(unitdir)) $(completiondir) $(dir $(completiondir)) $(mandir)/man5 $(mandir)/man8 \
 		2>/dev/null

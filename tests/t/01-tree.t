@@ -209,11 +209,14 @@ is "install" "$(find_all "$work/root" | tr '\n' ' ')" "$(printf './%s ' etc/dmac
 	opt/lib/systemd/system/dmacastd@.service opt/lib/sysusers.d/dmacast.conf \
 	opt/lib/udev/rules.d/60-dmacast.rules opt/sbin/dmacastctl opt/sbin/dmacastd \
 	opt/share/bash-completion/completions/dmacastctl opt/share/doc/dmacast/ABI \
+	opt/share/doc/dmacast/examples/avahi/dmacast.service \
 	opt/share/doc/dmacast/examples/dmacast.yaml opt/share/doc/dmacast/examples/dmacast_frame.ksy \
 	opt/share/doc/dmacast/examples/dmacast_frame.lua opt/share/doc/dmacast/examples/dmacast_reader.py \
 	opt/share/doc/dmacast/examples/dmacastd.conf \
 	opt/share/doc/dmacast/examples/dmacastd.socket \
-	opt/share/doc/dmacast/examples/msgdma.dtso opt/share/doc/dmacast/examples/zynq-axi-dma.dtso \
+	opt/share/doc/dmacast/examples/grafana/dmacast.json opt/share/doc/dmacast/examples/msgdma.dtso \
+	opt/share/doc/dmacast/examples/prometheus/dmacast.rules.yml \
+	opt/share/doc/dmacast/examples/systemd-resolved/dmacast.dnssd opt/share/doc/dmacast/examples/zynq-axi-dma.dtso \
 	opt/share/man/man5/dmacast-frame.5 opt/share/man/man5/dmacastd.conf.5 opt/share/man/man8/dmacastctl.8 \
 	opt/share/man/man8/dmacastd.8)"
 check "the units start what is installed" grep -q '^ExecStart=/opt/sbin/dmacastd ' \
