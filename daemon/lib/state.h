@@ -25,7 +25,7 @@ struct shared_bytes;
 struct state;
 
 /* Enough for each reason of a failure, with the path of the value. */
-#define STATE_WRONG_TEXT 256
+#define STATE_WRONG_TEXT 512
 
 /** state_create() - begin to save. Return: NULL without memory. */
 struct state *state_create(void);
