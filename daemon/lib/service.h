@@ -4,7 +4,9 @@
  * Without a service manager no sockets are passed, and notifications do nothing.
  *
  * Its environment variables are removed from the environment, so that no command that the daemon
- * starts takes them for its own.
+ * starts takes them for its own. service_export() puts them back for a program that replaces this one.
+ *
+ * It keeps a descriptor for the next process of this service: see parcel.h. That one finds it among the sockets.
  */
 #ifndef DMACAST_SERVICE_H
 #define DMACAST_SERVICE_H
@@ -40,6 +42,26 @@ void service_tell_reloading(void);
  * Return: -1 if there is none.
  */
 int service_socket(const char *name, unsigned int number);
+
+/**
+ * service_store() - let the service manager keep @fd for the next process, and wait until it has read that.
+ * @fd: stays open here, and may be closed; the service manager may ignore it, see parcel_is_kept()
+ *
+ * Return: NULL, or why that failed; then it may be kept or not.
+ */
+const char *service_store(int fd);
+
+/** service_forget_stored() - let the service manager close what it keeps. */
+void service_forget_stored(void);
+
+/** service_take_stored() - return a descriptor that was kept, which the caller closes; -1: there are no more. */
+int service_take_stored(void);
+
+/**
+ * service_export() - put the variables back into the environment, for exec(), and let it inherit the sockets.
+ * @yes: false: undo that
+ */
+void service_export(bool yes);
 
 /** service_sockets_each() - call @each with the name of every socket that was passed. */
 void service_sockets_each(void (*each)(void *argument, const char *name), void *argument);
