@@ -67,7 +67,7 @@ CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
 LDFLAGS_ALL = $(CFLAGS_ALL) $(LDFLAGS)
 # http-parser has no file for pkg-config.
 LIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lhttp_parser
-CTL_PACKAGES := libbsd jansson ncursesw
+CTL_PACKAGES := libbsd jansson libsystemd ncursesw
 CTL_LIBS = $(shell $(PKG_CONFIG) --libs $(CTL_PACKAGES)) -lhttp_parser
 
 ifeq ($(V),1)

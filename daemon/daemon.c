@@ -3,7 +3,9 @@
 
 #include "config/option_table.h"
 #include "control/control.h"
+#include "handover.h"
 #include "host/heartbeat.h"
+#include "inheritance.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop_time.h"
@@ -30,7 +32,8 @@ static const struct timeval completion_time = { .tv_sec = 10 };
 /*
  *   STARTING ─ names resolved, rings made, all open ─▶ RUNNING ─ SIGTERM ─▶ DRAINING ─ time over ─▶ RESETTING
  *
- * SIGTERM in STARTING ends the daemon at once.
+ * SIGTERM in STARTING ends the daemon at once; if it has a predecessor, whose clients are there already, it is DRAINING
+ * after STARTING.
  */
 enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_RESETTING };
 
@@ -46,9 +49,12 @@ struct daemon {
 	int status;			 /* exit status */
 	struct preparation *preparation; /* STARTING */
 	bool reload_early;		 /* SIGHUP came in STARTING */
-	struct reloader *reloader;	 /* not in STARTING */
+	bool has_inherited;		 /* the streams are those of a predecessor */
+	int stop_early; /* with them, the signal to stop that came in STARTING; 0: none */
+	struct reloader *reloader; /* not in STARTING */
 	struct event *signal[2], *hangup;
 	struct heartbeat *heartbeat;
+	struct handover *handover;
 	struct event *drain_timer; /* end of DAEMON_DRAINING or DAEMON_RESETTING */
 };
 
@@ -107,6 +113,7 @@ static void begin_draining(struct daemon *daemon, const char *why, uint64_t drai
 	daemon_report(daemon, EVENT_DRAINING, why);
 	heartbeat_stopping(daemon->heartbeat);
 	reloader_cancel(daemon->reloader, "not reloaded: dmacastd is stopping");
+	handover_cancel(daemon->handover, "dmacastd is stopping");
 	streams_stop(daemon->streams);
 	if (evtimer_add(daemon->drain_timer, &drain_time)) {
 		log_error("no memory for a timer; resetting the clients");
@@ -127,6 +134,10 @@ static void signal_received(evutil_socket_t number, short what, void *argument)
 	struct daemon *daemon = argument;
 
 	(void)what;
+	if (daemon->state == DAEMON_STARTING && daemon->has_inherited) {
+		daemon->stop_early = (int)number;
+		return;
+	}
 	if (daemon->state == DAEMON_STARTING) {
 		stop_starting(daemon, strsignal((int)number));
 		return;
@@ -206,6 +217,7 @@ static void reload_done(void *argument, uint64_t number, bool done, const char *
 		control_reload_done(daemon->control, number, done, text);
 	if (daemon->state != DAEMON_RUNNING)
 		return;
+	handover_retry(daemon->handover);
 	heartbeat_ready(daemon->heartbeat);
 	if (streams_is_empty(daemon->streams) && !reloader_is_busy(daemon->reloader))
 		exit_loop(daemon);
@@ -237,7 +249,9 @@ static void all_streams_ended(void *argument)
 {
 	struct daemon *daemon = argument;
 
-	/* The reload may open others. */
+	/* The reload may open others; it follows a start with the streams of a predecessor. */
+	if (daemon->state == DAEMON_STARTING)
+		return;
 	if (daemon->state != DAEMON_RUNNING || !reloader_is_busy(daemon->reloader))
 		exit_loop(daemon);
 }
@@ -313,6 +327,56 @@ static uint64_t reload_wanted(void *argument)
 	return reloader_request(daemon->reloader);
 }
 
+/* ---- handover ---- */
+
+static const char *daemon_handover_obstacle(void *argument)
+{
+	const struct daemon *daemon = argument;
+
+	if (daemon->state == DAEMON_STARTING)
+		return "dmacastd is starting; try again";
+	return daemon->state == DAEMON_RUNNING ? NULL : "dmacastd is stopping";
+}
+
+static bool daemon_handover_must_wait(void *argument)
+{
+	const struct daemon *daemon = argument;
+
+	return reloader_is_busy(daemon->reloader);
+}
+
+static void daemon_handover_failed(void *argument, const char *why)
+{
+	struct daemon *daemon = argument;
+
+	if (daemon->control)
+		control_handover_failed(daemon->control, why);
+}
+
+static const struct handover_callbacks daemon_handover_callbacks = {
+	.obstacle = daemon_handover_obstacle,
+	.must_wait = daemon_handover_must_wait,
+	.failed = daemon_handover_failed,
+};
+
+_Static_assert(HANDOVER_WRONG_TEXT <= CONTROL_WRONG_TEXT, "a reason fits into an answer");
+
+static bool handover_wanted(void *argument, char wrong[CONTROL_WRONG_TEXT])
+{
+	const struct daemon *daemon = argument;
+
+	return handover_to_service(daemon->handover, wrong);
+}
+
+static bool upgrade_wanted(void *argument, const char *path, char wrong[CONTROL_WRONG_TEXT])
+{
+	const struct daemon *daemon = argument;
+
+	return handover_to_program(daemon->handover, path, wrong);
+}
+
+/* ---- opening ---- */
+
 static bool open_control(struct daemon *daemon)
 {
 	const struct control_callbacks callbacks = {
@@ -322,6 +386,8 @@ static bool open_control(struct daemon *daemon)
 		.drain_timeout = daemon_drain_timeout,
 		.drain = drain_wanted,
 		.reload = reload_wanted,
+		.hand_over = handover_wanted,
+		.upgrade = upgrade_wanted,
 	};
 	char *path = control_path(daemon->config->daemon.control);
 
@@ -344,61 +410,112 @@ static bool open_metrics(struct daemon *daemon)
 	return daemon->metrics != NULL;
 }
 
-/* A SIGHUP that main() kept pending is handled when the event loop runs. */
-static void unblock_hangup(void)
+/* Signals that main(), or a predecessor that became this program, kept pending are handled when the event loop runs. */
+static void unblock_signals(void)
 {
-	sigset_t hangup;
+	sigset_t signals;
 
-	sigemptyset(&hangup);
-	sigaddset(&hangup, SIGHUP);
-	sigprocmask(SIG_UNBLOCK, &hangup, NULL);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &signals, NULL);
 }
 
-/* Open all, with the names and the rings of the preparation. Return: false after an error, which was logged. */
-static bool open_everything(struct daemon *daemon)
+/* Return: false without memory, which was logged. */
+static bool open_operations(struct daemon *daemon)
 {
-	struct config *config = daemon->config;
+	const struct config *config = daemon->config;
 
 	daemon->reloader = reloader_create(daemon->base, daemon->streams, config, daemon->argc,
 					   daemon->argv, &reload_callbacks, daemon);
-	if (!daemon->reloader) {
+	daemon->handover = handover_create(daemon->base, daemon->streams, config, daemon->argv,
+					   &daemon_handover_callbacks, daemon);
+	if (!daemon->reloader || !daemon->handover)
 		log_error("no memory to start");
-		return false;
-	}
+	return daemon->reloader && daemon->handover;
+}
+
+/* Open the streams of the configuration. Return: false after an error, which was logged. */
+static bool open_streams(struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+
 	if (!reload_streams(daemon->streams, config->streams, config->stream_count,
 			    config->daemon.drain_timeout, daemon->preparation) ||
 	    !open_control(daemon) || !open_metrics(daemon))
 		return false;
-	service_sockets_each(warn_if_socket_unused, config);
+	service_sockets_each(warn_if_socket_unused, daemon->config);
 	streams_start(daemon->streams);
+	return true;
+}
+
+/* The streams of a predecessor go on, also without something that the configuration has beside them. */
+static bool open_beside_inherited(struct daemon *daemon, bool prepared)
+{
+	if (!open_control(daemon))
+		log_warning("without a control socket dmacastd cannot be upgraded; correct the "
+			    "configuration and restart it");
+	if (!prepared || !open_metrics(daemon))
+		log_warning("no metrics until dmacastd is restarted");
+	return true;
+}
+
+/* Open all, with the names and the rings of the preparation. Return: false after an error, which was logged. */
+static bool open_everything(struct daemon *daemon, bool prepared)
+{
+	if (!open_operations(daemon) ||
+	    !(daemon->has_inherited ? open_beside_inherited(daemon, prepared)
+				    : open_streams(daemon)))
+		return false;
 	daemon->heartbeat = heartbeat_start(daemon->base, daemon->streams);
 	if (!daemon->heartbeat)
 		log_error("no memory to start");
 	return daemon->heartbeat;
 }
 
-static void start_failed(void *argument)
+/* What came in STARTING, or follows from it. */
+static void begin_running(struct daemon *daemon)
 {
-	struct daemon *daemon = argument;
+	daemon->state = DAEMON_RUNNING;
+	if (daemon->stop_early)
+		begin_draining(daemon, strsignal(daemon->stop_early),
+			       daemon->config->daemon.drain_timeout);
+	else if (daemon->has_inherited)
+		reloader_request_first(daemon->reloader);
+	else if (daemon->reload_early)
+		reloader_request(daemon->reloader);
+}
 
+static void daemon_finish_start(struct daemon *daemon, bool prepared)
+{
+	bool opened = open_everything(daemon, prepared);
+
+	preparation_free(daemon->preparation);
+	daemon->preparation = NULL;
+	if (opened) {
+		begin_running(daemon);
+		return;
+	}
 	daemon->status = 1;
 	event_base_loopbreak(daemon->base);
 }
 
 static void start_prepared(void *argument)
 {
-	struct daemon *daemon = argument;
-	bool opened = open_everything(daemon);
+	daemon_finish_start(argument, true);
+}
 
-	preparation_free(daemon->preparation);
-	daemon->preparation = NULL;
-	if (!opened) {
-		start_failed(daemon);
+static void start_failed(void *argument)
+{
+	struct daemon *daemon = argument;
+
+	if (daemon->has_inherited) {
+		daemon_finish_start(daemon, false);
 		return;
 	}
-	daemon->state = DAEMON_RUNNING;
-	if (daemon->reload_early)
-		reloader_request(daemon->reloader);
+	daemon->status = 1;
+	event_base_loopbreak(daemon->base);
 }
 
 static void start_step(void *argument)
@@ -413,7 +530,15 @@ static const struct preparation_callbacks start_callbacks = {
 	.end_step = start_step,
 };
 
-static bool prepare_start(struct daemon *daemon)
+/* Let the streams of a predecessor go on. Return: false if nothing is left to start. */
+static bool inherit_streams(struct daemon *daemon, struct inheritance *inheritance)
+{
+	daemon->has_inherited =
+		inheritance && inheritance_restore_streams(inheritance, daemon->streams);
+	return daemon->has_inherited || daemon->config->stream_count;
+}
+
+static bool prepare_start(struct daemon *daemon, struct inheritance *inheritance)
 {
 	const struct config *config = daemon->config;
 	static const struct streams_callbacks callbacks = { .all_ended = all_streams_ended };
@@ -423,13 +548,16 @@ static bool prepare_start(struct daemon *daemon)
 		log_error("no memory for the streams");
 		return false;
 	}
+	if (!inherit_streams(daemon, inheritance))
+		return false;
 	daemon->preparation = preparation_start(daemon->base, daemon->streams, config->streams,
-						config->stream_count, config->daemon.metrics,
-						&start_callbacks, daemon);
+						daemon->has_inherited ? 0 : config->stream_count,
+						config->daemon.metrics, &start_callbacks, daemon);
 	return daemon->preparation;
 }
 
-struct daemon *daemon_open(struct config *config, int argc, char **argv)
+struct daemon *daemon_open(struct config *config, int argc, char **argv,
+			   struct inheritance *inheritance)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 
@@ -447,8 +575,8 @@ struct daemon *daemon_open(struct config *config, int argc, char **argv)
 		daemon_close(daemon);
 		return NULL;
 	}
-	unblock_hangup();
-	if (prepare_start(daemon))
+	unblock_signals();
+	if (prepare_start(daemon, inheritance))
 		return daemon;
 	daemon_close(daemon);
 	return NULL;
@@ -481,6 +609,7 @@ void daemon_close(struct daemon *daemon)
 
 	preparation_free(daemon->preparation);
 	reloader_free(daemon->reloader);
+	handover_free(daemon->handover);
 	if (daemon->control)
 		control_close(daemon->control);
 	if (daemon->metrics)

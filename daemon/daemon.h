@@ -6,15 +6,19 @@
 #include "config/config.h"
 
 struct daemon;
+struct inheritance;
 
 /**
  * daemon_open() - set up the event loop. Everything that can take time follows in daemon_run().
  * @config: the result of arguments_parse(); must outlive the daemon, and changes on each reload
  * @argc, @argv: the arguments; must outlive the daemon
+ * @inheritance: what a predecessor has left, or NULL: the streams go on as they were, and then @config is applied to
+ *	them as by a reload; used only within this call
  *
  * Return: NULL after an error, which is logged.
  */
-struct daemon *daemon_open(struct config *config, int argc, char **argv);
+struct daemon *daemon_open(struct config *config, int argc, char **argv,
+			   struct inheritance *inheritance);
 
 /**
  * daemon_run() - resolve names, make rings, open everything, and stream until every stream has ended.
@@ -22,6 +26,7 @@ struct daemon *daemon_open(struct config *config, int argc, char **argv);
  * SIGTERM and SIGINT start draining: accept no more clients, send what was read so far for at most
  * `drain-timeout`, then reset the remaining clients. A second such signal resets them at once. SIGHUP
  * reads the configuration again and applies it to the streams, completely or not at all.
+ * A handover ends the process within this call; see handover.h.
  *
  * Return: the exit status: 1 after an error, which is logged.
  */

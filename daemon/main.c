@@ -3,6 +3,7 @@
 #include "config/arguments.h"
 #include "config/config.h"
 #include "daemon.h"
+#include "inheritance.h"
 #include "host/limits.h"
 #include "lib/log.h"
 #include "lib/loop_time.h"
@@ -23,17 +24,43 @@ __attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event
 }
 #endif
 
-static int run_daemon(struct config *config, int argc, char **argv)
+/* Return: true if @config is right, or can be that of the predecessor, whose streams go on. */
+static bool find_config(struct config *config, bool right, const struct inheritance *inheritance)
 {
-	struct daemon *daemon;
-	int status;
+	const char *file = config->file;
+
+	if (right)
+		return limits_report(&config->daemon, config->streams, config->stream_count);
+	if (!inheritance)
+		return false;
+	config_free(config);
+	config_init(config);
+	config->file = file;
+	log_error("the configuration has errors; the streams of the predecessor go on as they are");
+	return inheritance_restore_options(inheritance, config);
+}
+
+/* @right: false: the configuration has errors */
+static struct daemon *open_daemon(struct config *config, bool right, int argc, char **argv)
+{
+	struct inheritance *inheritance;
+	struct daemon *daemon = NULL;
 
 	if (!service_init())
-		return 1;
+		return NULL;
 	limits_raise();
-	if (!limits_report(&config->daemon, config->streams, config->stream_count))
-		return 1;
-	daemon = daemon_open(config, argc, argv);
+	inheritance = inheritance_take();
+	if (find_config(config, right, inheritance))
+		daemon = daemon_open(config, argc, argv, inheritance);
+	inheritance_free(inheritance);
+	return daemon;
+}
+
+static int run_daemon(struct config *config, bool right, int argc, char **argv)
+{
+	struct daemon *daemon = open_daemon(config, right, argc, argv);
+	int status;
+
 	if (!daemon)
 		return 1;
 	status = daemon_run(daemon);
@@ -63,7 +90,7 @@ int main(int argc, char **argv)
 	switch (arguments_parse(argc, argv, &config)) {
 	case ARGUMENTS_RUN:
 		log_set_level(config.log_level);
-		status = run_daemon(&config, argc, argv);
+		status = run_daemon(&config, true, argc, argv);
 		break;
 	case ARGUMENTS_CHECK:
 		config_print(&config, stdout);
@@ -71,7 +98,7 @@ int main(int argc, char **argv)
 	case ARGUMENTS_DONE:
 		break;
 	case ARGUMENTS_WRONG:
-		status = 1;
+		status = run_daemon(&config, false, argc, argv);
 		break;
 	}
 	config_free(&config);

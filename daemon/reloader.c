@@ -22,6 +22,7 @@ struct reloader {
 	struct event begin;
 	uint64_t number; /* of the last reload that began */
 	bool requested;	 /* the next one */
+	bool first;	 /* the next one is that of reloader_request_first() */
 	bool running;
 	struct config next;		 /* while one is running */
 	struct preparation *preparation; /* while one is running */
@@ -96,12 +97,13 @@ static bool reloader_read(struct reloader *reloader)
 {
 	struct config *next = &reloader->next;
 
-	if (!reloader->current->file) {
+	if (!reloader->current->file && !reloader->first) {
 		log_warning("nothing to reload: dmacastd was started without a configuration file "
 			    "(-c FILE)");
 		return false;
 	}
-	log_notice("reading %s again", reloader->current->file);
+	if (reloader->current->file)
+		log_notice("reading %s again", reloader->current->file);
 	if (arguments_parse(reloader->argc, reloader->argv, next) != ARGUMENTS_RUN ||
 	    !limits_report(&next->daemon, next->streams, next->stream_count))
 		return false;
@@ -126,6 +128,7 @@ static void reloader_begin(evutil_socket_t fd, short what, void *argument)
 	reloader->callbacks->begun(reloader->argument);
 	reloader_begin_step(reloader);
 	right = reloader_read(reloader);
+	reloader->first = false;
 	reloader_end_step(reloader);
 	if (!right)
 		reloader_finish(reloader, false);
@@ -156,6 +159,12 @@ uint64_t reloader_request(struct reloader *reloader)
 	if (!reloader->running)
 		event_active(&reloader->begin, EV_TIMEOUT, 0);
 	return reloader->number + 1;
+}
+
+void reloader_request_first(struct reloader *reloader)
+{
+	reloader->first = true;
+	reloader_request(reloader);
 }
 
 bool reloader_is_busy(const struct reloader *reloader)

@@ -49,6 +49,9 @@ struct reloader *reloader_create(struct event_base *base, struct streams *stream
  */
 uint64_t reloader_request(struct reloader *reloader);
 
+/** reloader_request_first() - the same, also without a configuration file: apply the arguments that the process has. */
+void reloader_request_first(struct reloader *reloader);
+
 /** reloader_is_busy() - return true if a reload is under way or requested. */
 bool reloader_is_busy(const struct reloader *reloader);
 

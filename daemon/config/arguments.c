@@ -5,6 +5,7 @@
 #include "config/config_file.h"
 #include "config/option_table.h"
 #include "lib/log.h"
+#include "lib/parcel.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 #define DEFAULT_STREAM_NAME "main"
 
 /* Values for getopt_long(). Those of the option table start at OPTION_BASE. */
-enum { OPTION_CHECK_ONLY = 256, OPTION_NAME, OPTION_BASE };
+enum { OPTION_CHECK_ONLY = 256, OPTION_HANDOVER_FORMAT, OPTION_NAME, OPTION_BASE };
 
 struct parser {
 	struct config *config;
@@ -33,6 +34,7 @@ struct parser {
 static const struct option fixed_options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "check", no_argument, NULL, OPTION_CHECK_ONLY },
+	{ "handover-format", no_argument, NULL, OPTION_HANDOVER_FORMAT },
 	{ "name", required_argument, NULL, OPTION_NAME },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "quiet", no_argument, NULL, 'q' },
@@ -83,6 +85,9 @@ static void print_daemon_help(void)
 	       "Stream a live feed to many TCP clients.\n\n"
 	       "  -c, --config FILE  read the daemon's and the streams' options from a file\n"
 	       "  --check            print the effective configuration and exit\n"
+	       "  --handover-format  print the version of what dmacastd hands over to its "
+	       "successor, "
+	       "and exit\n"
 	       "  --name NAME        name of the stream without a file "
 	       "(default " DEFAULT_STREAM_NAME ")\n"
 	       "  -v, --verbose      log more, -q, --quiet: log less\n"
@@ -135,7 +140,7 @@ static void read_named_file(struct parser *parser, int argc, char **argv,
 	int option;
 
 	while ((option = getopt_long(argc, argv, ":c:vqhV", options, NULL)) != -1) {
-		if (option == 'h' || option == 'V')
+		if (option == 'h' || option == 'V' || option == OPTION_HANDOVER_FORMAT)
 			help = true;
 		if (option != 'c')
 			continue;
@@ -188,6 +193,9 @@ static bool take_options(struct parser *parser, int argc, char **argv, const str
 			break;
 		case 'h':
 			print_daemon_help();
+			return false;
+		case OPTION_HANDOVER_FORMAT:
+			printf("%d\n", PARCEL_FORMAT);
 			return false;
 		case 'V':
 			printf("dmacastd %s\n", DMACAST_VERSION);
@@ -287,6 +295,7 @@ enum arguments_outcome arguments_parse(int argc, char **argv, struct config *con
 	free(parser.is_set);
 	if (!parsed)
 		return ARGUMENTS_DONE;
+	config->file = parser.file;
 	if (!parser.errors && !parser.file && !config->stream_count) {
 		log_error("nothing to do; expected -c FILE, or --input INPUT --listen HOST:PORT; "
 			  "see dmacastd --help");
@@ -294,7 +303,6 @@ enum arguments_outcome arguments_parse(int argc, char **argv, struct config *con
 	}
 	if (parser.errors || !config_check(config, parser.file ? parser.file : "command line"))
 		return ARGUMENTS_WRONG;
-	config->file = parser.file;
 	set_verbosity(&parser);
 	return parser.check ? ARGUMENTS_CHECK : ARGUMENTS_RUN;
 }

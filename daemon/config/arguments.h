@@ -10,8 +10,8 @@
 enum arguments_outcome {
 	ARGUMENTS_RUN,	 /* the configuration is complete and valid */
 	ARGUMENTS_CHECK, /* the same, and should only be printed */
-	ARGUMENTS_DONE,	 /* help or version was printed */
-	ARGUMENTS_WRONG, /* errors were logged, or there was no memory */
+	ARGUMENTS_DONE,	 /* help or a version was printed */
+	ARGUMENTS_WRONG, /* errors were logged, or there was no memory; only `file` is set */
 };
 
 /**

@@ -4,7 +4,7 @@
  *
  *   READING ─ a whole line ─▶ READY ─ dequeued ─▶ ANSWERING ─ the answer is read ─▶ READING
  *      │                        │ dequeued, a reload    ▲
- *      │                        ├───▶ WAITING ── done ──┤
+ *      │                        ├───▶ WAITING ── done ──┤ or a handover: done if it failed, else the process ends
  *      │                        └─ "events" ─▶ SUBSCRIBED
  *      └──── too late, too long, the end, an error ─────┴──▶ DEAD
  *
@@ -75,7 +75,7 @@ struct connection {
 	struct request_peer peer;
 	enum connection_state state;
 	bool last;				/* close it after this answer */
-	uint64_t reload;			/* WAITING for it */
+	uint64_t reload;			/* WAITING for it; 0: for a handover */
 	struct event_subscription subscription; /* SUBSCRIBED */
 	uint64_t active_ns;
 	struct bufferevent *buffer;
@@ -281,7 +281,7 @@ static void connection_answer(struct connection *connection)
 		answer = request_answer(&control->callbacks, &connection->peer, line, length,
 					&effect);
 	free(line);
-	if (effect.reload) {
+	if (effect.reload || effect.hands_over) {
 		connection->reload = effect.reload;
 		control_set_state(connection, CONNECTION_WAITING);
 	} else if (effect.subscribes) {
@@ -298,6 +298,16 @@ void control_reload_done(struct control *control, uint64_t number, bool done, co
 	TAILQ_FOREACH_SAFE (connection, &control->connections, entry, next) {
 		if (connection->state == CONNECTION_WAITING && connection->reload == number)
 			connection_send_answer(connection, request_reload_answer(done, text));
+	}
+}
+
+void control_handover_failed(struct control *control, const char *why)
+{
+	struct connection *connection, *next;
+
+	TAILQ_FOREACH_SAFE (connection, &control->connections, entry, next) {
+		if (connection->state == CONNECTION_WAITING && !connection->reload)
+			connection_send_answer(connection, request_refusal(why));
 	}
 }
 

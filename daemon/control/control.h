@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Size of a buffer for the reason of a refusal. */
+#define CONTROL_WRONG_TEXT 1024
+
 struct control;
 struct event_base;
 struct streams;
@@ -33,6 +36,13 @@ struct control_callbacks {
 	 * that reload, for control_reload_done().
 	 */
 	uint64_t (*reload)(void *argument);
+	/*
+	 * Hand everything over to the next process of this service, or to the program at @path (NULL: the one that
+	 * runs), soon. Then the connections end, or control_handover_failed() follows. @wrong: out: on failure, why.
+	 * Return: false if it is refused.
+	 */
+	bool (*hand_over)(void *argument, char wrong[CONTROL_WRONG_TEXT]);
+	bool (*upgrade)(void *argument, const char *path, char wrong[CONTROL_WRONG_TEXT]);
 };
 
 /**
@@ -59,6 +69,9 @@ struct control *control_open(struct event_base *base, const char *path,
  * @text: lines with the errors, or with the warnings
  */
 void control_reload_done(struct control *control, uint64_t number, bool done, const char *text);
+
+/** control_handover_failed() - answer the connection that waits for a handover. */
+void control_handover_failed(struct control *control, const char *why);
 
 /** control_close() - send the answers that can be sent at once, remove the socket, free everything. */
 void control_close(struct control *control);

@@ -18,9 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Size of a buffer for errors or warnings. */
-#define ERROR_TEXT 1024
-
 /* Clients in one answer. */
 #define MAX_CLIENTS 250
 /* Longest time that "drain" may give clients, in seconds; as for the option drain-timeout. */
@@ -35,7 +32,7 @@ struct request {
 	size_t length;
 	json_t *object;
 	struct request_effect effect;
-	char error[ERROR_TEXT]; /* set if there is no answer */
+	char error[CONTROL_WRONG_TEXT]; /* set if there is no answer */
 };
 
 /* Set the error. Return: NULL, for the caller to return. */
@@ -289,6 +286,28 @@ static json_t *answer_reload(struct request *request)
 	return NULL;
 }
 
+static json_t *answer_handover(struct request *request)
+{
+	const struct control_callbacks *callbacks = request->callbacks;
+	const char *command;
+
+	if (!request_unpack(request, "{s:s}", "command", &command))
+		return NULL;
+	request->effect.hands_over = callbacks->hand_over(callbacks->argument, request->error);
+	return NULL;
+}
+
+static json_t *answer_upgrade(struct request *request)
+{
+	const struct control_callbacks *callbacks = request->callbacks;
+	const char *command, *path = NULL;
+
+	if (!request_unpack(request, "{s:s, s?s}", "command", &command, "path", &path))
+		return NULL;
+	request->effect.hands_over = callbacks->upgrade(callbacks->argument, path, request->error);
+	return NULL;
+}
+
 static json_t *answer_events(struct request *request)
 {
 	struct stream_search all = { .each = NULL };
@@ -340,6 +359,7 @@ static const struct command {
 	{ "clients", false, answer_clients },	  { "events", false, answer_events },
 	{ "log-level", false, answer_log_level }, { "kick", true, answer_kick },
 	{ "reload", true, answer_reload },	  { "drain", true, answer_drain },
+	{ "handover", true, answer_handover },	  { "upgrade", true, answer_upgrade },
 };
 
 static const struct command *request_find_command(const char *name)
@@ -441,5 +461,7 @@ char *request_answer(const struct control_callbacks *callbacks, const struct req
 		members = answer_command(&request);
 	json_decref(request.object);
 	*effect = request.effect;
-	return effect->reload ? NULL : request_write(members, request.error);
+	if (effect->reload || effect->hands_over)
+		return NULL;
+	return request_write(members, request.error);
 }

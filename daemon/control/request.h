@@ -17,6 +17,7 @@ struct control_callbacks;
 struct request_effect {
 	uint64_t
 		reload; /* the answer waits for the reload of this number: request_reload_answer(); 0: none */
+	bool hands_over; /* the answer waits for the end of the process, or a failure: request_refusal() */
 	bool subscribes; /* events follow the answer */
 	char *stream;	 /* only those of this stream, to be freed; NULL: all events */
 };

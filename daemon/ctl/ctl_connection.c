@@ -24,6 +24,7 @@ struct ctl {
 	FILE *stream; /* for reading; NULL if not connected */
 	char *line;
 	size_t line_capacity;
+	bool was_closed; /* by the daemon, instead of the last answer */
 };
 
 struct ctl *ctl_open(const char *path)
@@ -150,6 +151,7 @@ static const char *exchange_lines(struct ctl *ctl, const char *line, char error[
 {
 	ssize_t length;
 
+	ctl->was_closed = false;
 	if (!ctl_ensure_connected(ctl, error))
 		return NULL;
 	if (!ctl_send_all(ctl, line, strlen(line)) || !ctl_send_all(ctl, "\n", 1)) {
@@ -161,6 +163,7 @@ static const char *exchange_lines(struct ctl *ctl, const char *line, char error[
 	length = getline(&ctl->line, &ctl->line_capacity, ctl->stream);
 	if (length > 0 && ctl->line[length - 1] == '\n')
 		return ctl->line;
+	ctl->was_closed = !errno || errno == ECONNRESET;
 	if (errno)
 		explain_error(ctl, errno, error);
 	else
@@ -213,6 +216,11 @@ json_t *ctl_ask(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT])
 	if (!answer)
 		return NULL;
 	return answer_if_done(ctl, json_loads(answer, 0, NULL), error);
+}
+
+bool ctl_was_closed(const struct ctl *ctl)
+{
+	return ctl->was_closed;
 }
 
 int ctl_subscribe(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT])

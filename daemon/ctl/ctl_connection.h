@@ -52,6 +52,9 @@ json_t *ctl_ask(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT]);
  */
 void ctl_wait_without_limit(struct ctl *ctl);
 
+/** ctl_was_closed() - return true if the last request failed because the daemon ended the connection. */
+bool ctl_was_closed(const struct ctl *ctl);
+
 /**
  * ctl_subscribe() - like ctl_ask(), send a request whose answer is followed by more lines.
  *

@@ -157,6 +157,33 @@ static void show_loop(const json_t *status, FILE *file)
 	fprintf(file, "the longest took %.1f ms\n", 1000 * show_number_of(loop, "longest"));
 }
 
+/* Return a number of the last handover. */
+static double show_handover_number(const json_t *status, const char *name)
+{
+	return json_number_value(json_object_get(json_object_get(status, "handovers"), name));
+}
+
+const char *show_handover(const json_t *status, char *line, size_t size)
+{
+	snprintf(line, size,
+		 "dmacastd %s, pid %.0f: took over %.0f stream(s) with %.0f client(s) "
+		 "in %.0f ms",
+		 text_of(status, "version"), show_number_of(status, "pid"),
+		 show_handover_number(status, "streams"), show_handover_number(status, "clients"),
+		 show_handover_number(status, "pause_seconds") * 1000);
+	return line;
+}
+
+static void show_handovers(const json_t *status, FILE *file)
+{
+	if (show_handover_number(status, "count") > 0)
+		fprintf(file,
+			"handovers  %.0f, the last one with %.0f clients, paused for %.0f ms\n",
+			show_handover_number(status, "count"),
+			show_handover_number(status, "clients"),
+			show_handover_number(status, "pause_seconds") * 1000);
+}
+
 void show_status(const json_t *status, const json_t *streams, FILE *file)
 {
 	char line[256], text[UNITS_TEXT];
@@ -164,6 +191,7 @@ void show_status(const json_t *status, const json_t *streams, FILE *file)
 	fprintf(file, "%s\n", show_headline(status, line, sizeof(line)));
 	fprintf(file, "log level  %s\n", text_of(status, "log_level"));
 	show_loop(status, file);
+	show_handovers(status, file);
 	fprintf(file, "streams    %.0f\n", show_number_of(status, "streams"));
 	show_source_states(streams, file);
 	show_waiting_endpoints(streams, file);

@@ -15,6 +15,9 @@ const char *show_headline(const json_t *status, char *line, size_t size);
 /** show_totals() - write "streams 2, clients 34, in 1.0M/s, out 34.0M/s". Return: @line. */
 const char *show_totals(const json_t *status, const json_t *streams, char *line, size_t size);
 
+/** show_handover() - write "dmacastd 0.1, pid 12: took over 2 streams with 34 clients in 20 ms". Return: @line. */
+const char *show_handover(const json_t *status, char *line, size_t size);
+
 /** show_status() - print state and totals, one value a line. @streams: with rates */
 void show_status(const json_t *status, const json_t *streams, FILE *file);
 

@@ -3,7 +3,9 @@
 #include "ctl/cat.h"
 #include "ctl/ctl_connection.h"
 #include "ctl/ctl_events.h"
+#include "ctl/ctl_handover.h"
 #include "ctl/ctl_rates.h"
+#include "ctl/ctl_restart.h"
 #include "ctl/ctl_show.h"
 #include "ctl/ctl_table.h"
 #include "ctl/ctl_top.h"
@@ -46,7 +48,8 @@ enum {
 	HAS_TIMEOUT = 32,
 	HAS_VERBOSE = 64,
 	HAS_INTERFACE = 128,
-	HAS_DNSSD = 256
+	HAS_DNSSD = 256,
+	HAS_ON_RESTART = 512
 };
 
 struct arguments {
@@ -308,6 +311,41 @@ static int command_drain(const struct arguments *arguments)
 	return print_if_json(arguments, ask_daemon(arguments, request));
 }
 
+static int command_upgrade(const struct arguments *arguments)
+{
+	char error[CTL_ERROR_TEXT], line[256];
+	json_t *status = handover_upgrade(arguments->ctl, arguments->word, error);
+
+	if (!status)
+		return report_failure(arguments, error);
+	if (!(arguments->given & HAS_JSON))
+		puts(show_handover(status, line, sizeof(line)));
+	return print_if_json(arguments, status);
+}
+
+/* Return: true if there is nothing to do: the service is stopped, not restarted. */
+static bool ctl_service_stops(void)
+{
+	const char *error;
+	bool stops = !restart_is_under_way(&error);
+
+	if (error)
+		fprintf(stderr, "dmacastctl: %s, so this counts as a stop: clients are not kept\n",
+			error);
+	return stops;
+}
+
+static int command_handover(const struct arguments *arguments)
+{
+	char error[CTL_ERROR_TEXT];
+
+	if (arguments->given & HAS_ON_RESTART && ctl_service_stops())
+		return 0;
+	if (!handover_to_service(arguments->ctl, error))
+		return report_failure(arguments, error);
+	return print_if_json(arguments, json_pack("{s:b}", "ok", 1));
+}
+
 static const struct command commands[] = {
 	{ "status", "", "show the daemon's state and totals", HAS_JSON, false, command_status },
 	{ "streams", "", "show a table of the streams", HAS_JSON, false, command_streams },
@@ -331,6 +369,11 @@ static const struct command commands[] = {
 	{ "dnssd", "--avahi|--resolved [--directory PATH] [STREAM]",
 	  "print or write files that announce streams in the local network", HAS_DNSSD, true,
 	  command_dnssd },
+	{ "upgrade", "[PROGRAM]", "replace the running program; clients stay connected", HAS_JSON,
+	  true, command_upgrade },
+	{ "handover", "[--on-restart]",
+	  "end the daemon; the next process of its service continues, clients stay connected",
+	  HAS_ON_RESTART | HAS_JSON, false, command_handover },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -345,7 +388,8 @@ enum {
 	OPTION_INTERFACE,
 	OPTION_AVAHI,
 	OPTION_RESOLVED,
-	OPTION_DIRECTORY
+	OPTION_DIRECTORY,
+	OPTION_ON_RESTART
 };
 
 static const struct option options[] = {
@@ -362,6 +406,7 @@ static const struct option options[] = {
 	{ "avahi", no_argument, NULL, OPTION_AVAHI },
 	{ "resolved", no_argument, NULL, OPTION_RESOLVED },
 	{ "directory", required_argument, NULL, OPTION_DIRECTORY },
+	{ "on-restart", no_argument, NULL, OPTION_ON_RESTART },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -393,6 +438,7 @@ static void ctl_print_help(void)
 	       "                       (default: those that carry clients, or all that are up)\n"
 	       "      --avahi          dnssd: files for Avahi; --resolved: for systemd-resolved\n"
 	       "      --directory PATH dnssd: write a file for each service\n"
+	       "      --on-restart     handover: do nothing unless systemd restarts the service\n"
 	       "  -h, --help           print this help\n"
 	       "  -V, --version        print the version\n\n"
 	       "See dmacastctl(8).\n");
@@ -458,6 +504,9 @@ static int ctl_handle_option(struct arguments *arguments, int option, const char
 		return -1;
 	case OPTION_INTERFACE:
 		return ctl_add_interface(arguments);
+	case OPTION_ON_RESTART:
+		arguments->given |= HAS_ON_RESTART;
+		return -1;
 	case OPTION_ONCE:
 		arguments->top.rounds = 1;
 		arguments->given |= HAS_ROUNDS;

@@ -12,6 +12,7 @@
 #include "lib/histogram.h"
 #include "lib/loop_time.h"
 #include "lib/process.h"
+#include "lib/succession.h"
 #include "stream/client.h"
 #include "stream/streams.h"
 
@@ -350,6 +351,20 @@ static void write_loop(FILE *file, const struct loop_time *loop)
 	fprintf(file, "dmacast_loop_longest_seconds %.9f\n", (double)loop->longest_ns / 1e9);
 }
 
+static void write_handovers(FILE *file, const struct succession *handover)
+{
+	write_head(
+		file, "", "dmacast_handovers_total", "counter",
+		"Number of times that a process of dmacastd handed everything over to the next.");
+	fprintf(file, "dmacast_handovers_total %" PRIu64 "\n", handover->handovers);
+	write_head(file, "", "dmacast_handover_clients", "gauge",
+		   "Clients that the last handover kept.");
+	fprintf(file, "dmacast_handover_clients %" PRIu64 "\n", handover->clients);
+	write_head(file, "", "dmacast_handover_pause_seconds", "gauge",
+		   "Time in which nothing was sent, during the last handover.");
+	fprintf(file, "dmacast_handover_pause_seconds %.9f\n", (double)handover->pause_ns / 1e9);
+}
+
 static void write_process(FILE *file)
 {
 	write_head(file, "", "dmacast_build_info", "gauge",
@@ -685,6 +700,7 @@ static bool write_clients(FILE *file, const struct streams *streams)
 bool exposition_write(FILE *file, const struct streams *streams, bool per_client)
 {
 	write_process(file);
+	write_handovers(file, succession());
 	write_loop(file, loop_time());
 	return write_streams(file, streams) && (!per_client || write_clients(file, streams)) &&
 	       !ferror(file);

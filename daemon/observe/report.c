@@ -6,6 +6,7 @@
 #include "lib/loop_time.h"
 #include "lib/meta.h"
 #include "lib/process.h"
+#include "lib/succession.h"
 #include "lib/units.h"
 #include "stream/client.h"
 #include "stream/endpoints.h"
@@ -261,11 +262,19 @@ static json_t *report_loop(const struct loop_time *loop)
 			 report_seconds(loop->longest_ns));
 }
 
+static json_t *report_handovers(const struct succession *handover)
+{
+	return json_pack("{s:o, s:o, s:o, s:o}", "count", report_number(handover->handovers),
+			 "streams", report_number(handover->streams), "clients",
+			 report_number(handover->clients), "pause_seconds",
+			 report_seconds(handover->pause_ns));
+}
+
 json_t *report_daemon(void)
 {
-	return json_pack("{s:s, s:i, s:o, s:o}", "version", DMACAST_VERSION, "pid", (int)getpid(),
-			 "started", json_real(process_start_time()), "loop",
-			 report_loop(loop_time()));
+	return json_pack("{s:s, s:i, s:o, s:o, s:o}", "version", DMACAST_VERSION, "pid",
+			 (int)getpid(), "started", json_real(process_start_time()), "loop",
+			 report_loop(loop_time()), "handovers", report_handovers(succession()));
 }
 
 /* ---- streams ---- */

@@ -95,6 +95,22 @@ static void check_answer(const char *text, const struct request_peer *peer)
 	json_decref(answer);
 }
 
+/* Refuse while draining. */
+static bool fuzzed_hand_over(void *argument, char wrong[CONTROL_WRONG_TEXT])
+{
+	(void)argument;
+	fuzzed_daemon.changes += !fuzzed_daemon.draining;
+	if (fuzzed_daemon.draining)
+		snprintf(wrong, CONTROL_WRONG_TEXT, "draining");
+	return !fuzzed_daemon.draining;
+}
+
+static bool fuzzed_upgrade(void *argument, const char *path, char wrong[CONTROL_WRONG_TEXT])
+{
+	check(!path || strlen(path) < CONTROL_WRONG_TEXT * 4, "%s", path);
+	return fuzzed_hand_over(argument, wrong);
+}
+
 static void make_request(uint8_t form, const char *line, size_t length)
 {
 	const struct request_peer peer = { .may_change = form & 1 };
@@ -104,6 +120,8 @@ static void make_request(uint8_t form, const char *line, size_t length)
 		.drain_timeout = fuzzed_drain_timeout,
 		.drain = fuzzed_drain,
 		.reload = form & 4 ? NULL : fuzzed_reload,
+		.hand_over = fuzzed_hand_over,
+		.upgrade = fuzzed_upgrade,
 	};
 	struct request_effect effect;
 	char *text;
@@ -120,6 +138,11 @@ static void make_request(uint8_t form, const char *line, size_t length)
 		text = request_reload_answer(form & 8, line);
 		if (!(form & 8))
 			fuzzed_daemon.changes = 0; /* it failed */
+	}
+	if (effect.hands_over) {
+		check(!text && fuzzed_daemon.changes == 1, "an answer before the handover failed");
+		text = request_refusal("it failed");
+		fuzzed_daemon.changes = 0;
 	}
 	check_answer(text, &peer);
 	check(peer.may_change || log_get_level() == LOG_LEVEL_ERROR, "the log level changed");

@@ -57,7 +57,8 @@ libraries daemon/*.[ch] daemon/*/*.[ch] >"$work/libraries"
 is "and so for the libraries" "$(cat "$work/libraries")" "$(cat "$work/allowed-libraries")"
 is "only ring_device.c knows the interface of the kernel module" \
 	"$(grep -rlE '#include [<"](.*/)?dmacast\.h[>"]' daemon)" daemon/ring/ring_device.c
-is "only service.c knows libsystemd" "$(grep -rlE '#include <systemd/' daemon)" daemon/lib/service.c
+is "only service.c knows libsystemd, and in dmacastctl its bus" "$(grep -rlE '#include <systemd/' daemon | sort | tr '\n' ' ')" \
+	"daemon/ctl/ctl_restart.c daemon/lib/service.c "
 for source in daemon/*.c daemon/*/*.c; do
 	header=${source#daemon/}
 	header=${header%.c}.h

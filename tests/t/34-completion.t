@@ -45,7 +45,7 @@ offers()
 }
 
 with="dmacastctl --socket $control"
-offers 'dmacastctl ' status streams clients top events kick reload log-level drain doctor dnssd cat
+offers 'dmacastctl ' status streams clients top events kick reload log-level drain doctor dnssd upgrade handover cat
 offers 'dmacastctl st' status streams
 offers 'dmacastctl doctor --i' --interface
 offers 'dmacastctl dnssd --a' --avahi

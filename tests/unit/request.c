@@ -21,8 +21,10 @@
 
 static struct {
 	bool draining;
-	unsigned int drains, reloads;
-	uint64_t drain_us; /* of the last drain */
+	unsigned int drains, reloads, handovers;
+	const char *handover_refusal; /* NULL: none */
+	char program[64];	      /* of the last upgrade; "": the default */
+	uint64_t drain_us;	      /* of the last drain */
 	bool reload_works;
 	const char *reload_text;
 } fake_daemon;
@@ -56,6 +58,21 @@ static uint64_t fake_reload(void *argument)
 	return RELOAD_NUMBER;
 }
 
+static bool fake_hand_over(void *argument, char wrong[CONTROL_WRONG_TEXT])
+{
+	(void)argument;
+	fake_daemon.handovers++;
+	if (fake_daemon.handover_refusal)
+		strlcpy(wrong, fake_daemon.handover_refusal, CONTROL_WRONG_TEXT);
+	return !fake_daemon.handover_refusal;
+}
+
+static bool fake_upgrade(void *argument, const char *path, char wrong[CONTROL_WRONG_TEXT])
+{
+	strlcpy(fake_daemon.program, path ? path : "", sizeof(fake_daemon.program));
+	return fake_hand_over(argument, wrong);
+}
+
 static void fake_all_ended(void *argument)
 {
 	(void)argument;
@@ -66,7 +83,9 @@ static const struct streams_callbacks streams_callbacks = { .all_ended = fake_al
 static struct control_callbacks callbacks = { .is_draining = fake_is_draining,
 					      .drain_timeout = fake_drain_timeout,
 					      .drain = fake_drain,
-					      .reload = fake_reload };
+					      .reload = fake_reload,
+					      .hand_over = fake_hand_over,
+					      .upgrade = fake_upgrade };
 static const struct request_peer the_operator = { .uid = 0, .pid = 1, .may_change = true };
 static const struct request_peer guest = { .uid = 1000, .pid = 2, .may_change = false };
 
@@ -86,6 +105,10 @@ static json_t *ask_bytes(const struct request_peer *peer, const char *line, size
 		check(!text && effect.reload == RELOAD_NUMBER,
 		      "an answer before the reload is done");
 		text = request_reload_answer(fake_daemon.reload_works, fake_daemon.reload_text);
+	}
+	if (effect.hands_over) {
+		check(!text, "an answer before the handover failed");
+		text = request_refusal("the handover failed");
 	}
 	answer = text ? json_loads(text, 0, NULL) : NULL;
 
@@ -143,7 +166,8 @@ static void test_permissions(void)
 	point("every user may use the commands that change nothing");
 	for (size_t i = 0; i < LENGTH(changing); i++)
 		expect_refused(&guest, changing[i], "not allowed");
-	check(!fake_daemon.drains && !fake_daemon.reloads, "something was done");
+	check(!fake_daemon.drains && !fake_daemon.reloads && !fake_daemon.handovers,
+	      "something was done");
 	check(log_get_level() == LOG_LEVEL_ERROR, "the log level is %d", (int)log_get_level());
 	point("a guest may not change anything");
 	for (size_t i = 0; i < LENGTH(changing); i++)
@@ -190,6 +214,27 @@ static void test_drain_times(void)
 	point("the time to drain is that of the request, which may replace it, or the configured "
 	      "one");
 	fake_daemon.draining = false;
+}
+
+static void test_handovers(void)
+{
+	expect_refused(&guest, "{\"command\":\"handover\"}", "not allowed");
+	expect_refused(&guest, "{\"command\":\"upgrade\"}", "not allowed");
+	check(!fake_daemon.handovers, "something was done");
+	expect_refused(&the_operator, "{\"command\":\"handover\"}", "the handover failed");
+	check(fake_daemon.handovers == 1, "%u handovers", fake_daemon.handovers);
+	expect_refused(&the_operator, "{\"command\":\"upgrade\",\"path\":\"/a\"}",
+		       "the handover failed");
+	check(!strcmp(fake_daemon.program, "/a"), "%s", fake_daemon.program);
+	expect_refused(&the_operator, "{\"command\":\"upgrade\"}", "the handover failed");
+	check(!*fake_daemon.program && fake_daemon.handovers == 3, "%s", fake_daemon.program);
+	point("a handover has an answer only when it has failed");
+	fake_daemon.handover_refusal = "not now";
+	expect_refused(&the_operator, "{\"command\":\"handover\"}", "not now");
+	expect_refused(&the_operator, "{\"command\":\"upgrade\"}", "not now");
+	expect_refused(&the_operator, "{\"command\":\"upgrade\",\"path\":7}", "");
+	expect_refused(&the_operator, "{\"command\":\"handover\",\"path\":\"/a\"}", "");
+	point("a handover that is refused says why");
 }
 
 static void test_reload_answers(void)
@@ -400,6 +445,7 @@ int main(int argc, char **argv)
 	test_permissions();
 	test_drain_times();
 	test_reload_answers();
+	test_handovers();
 	test_failed_allocations(base);
 	test_faulty_lines(argc > 1 ? (uint32_t)atoi(argv[1]) : 1000000);
 	free(subscribed_to.stream);

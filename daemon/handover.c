@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "handover.h"
+
+#include "candidate.h"
+#include "config/config.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/parcel.h"
+#include "lib/priority.h"
+#include "lib/service.h"
+#include "lib/state.h"
+#include "lib/succession.h"
+#include "stream/streams.h"
+
+#include <bsd/string.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum handover_phase { HANDOVER_IDLE, HANDOVER_CHECKING, HANDOVER_DUE };
+
+struct handover {
+	struct event_base *base;
+	struct streams *streams;
+	const struct config *config;
+	char **argv;
+	const struct handover_callbacks *callbacks;
+	void *argument; /* of the callbacks */
+	enum handover_phase phase;
+	char path[PATH_MAX]; /* of the program; "": the service manager's next process */
+	struct candidate *candidate;
+	struct event due;
+};
+
+static bool __attribute__((format(printf, 2, 3)))
+handover_refuse(char wrong[HANDOVER_WRONG_TEXT], const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(wrong, HANDOVER_WRONG_TEXT, format, args);
+	va_end(args);
+	return false;
+}
+
+static void handover_fail(struct handover *handover, const char *why)
+{
+	log_error("not handed over, so this process goes on: %s", why);
+	handover->phase = HANDOVER_IDLE;
+	candidate_free(handover->candidate);
+	handover->candidate = NULL;
+	event_del(&handover->due);
+	handover->callbacks->failed(handover->argument, why);
+}
+
+/* ---- the state ---- */
+
+/* Save the options of the daemon, for a successor whose own configuration has errors. */
+static void handover_save_options(const struct config *config, struct state *state)
+{
+	struct config daemon = *config;
+	char *text = NULL;
+	size_t length = 0;
+	FILE *file = open_memstream(&text, &length);
+
+	daemon.streams = NULL;
+	daemon.stream_count = 0;
+	if (file) {
+		config_print(&daemon, file);
+		fclose(file);
+	}
+	if (text)
+		state_string_copy(state, "options", &text);
+	else
+		state_fail(state, "no memory for the options of the daemon");
+	free(text);
+}
+
+static void handover_save_all(const struct handover *handover, uint64_t frozen_ns,
+			      struct state *state)
+{
+	uint64_t handovers = succession()->handovers;
+
+	state_u64(state, "frozen_ns", &frozen_ns);
+	state_u64(state, "handovers", &handovers);
+	handover_save_options(handover->config, state);
+	streams_save(handover->streams, state);
+}
+
+static void handover_count_stream(void *argument, struct stream *stream)
+{
+	(void)stream;
+	(*(size_t *)argument)++;
+}
+
+static void handover_log(const struct handover *handover, size_t length, size_t descriptors)
+{
+	size_t count = 0;
+
+	streams_each(handover->streams, handover_count_stream, &count);
+	log_notice("handing over %zu stream(s) with %" PRIu64 " client(s) to %s: %zu descriptors, "
+		   "%zu bytes of state",
+		   count, streams_clients(handover->streams),
+		   *handover->path ? handover->path : "the next process of the service",
+		   descriptors, length);
+}
+
+/* Save into @state. Return: the text, which the caller frees; NULL with a reason. */
+static char *handover_write(const struct handover *handover, struct state *state, size_t *length,
+			    char wrong[HANDOVER_WRONG_TEXT])
+{
+	char *text;
+
+	handover_save_all(handover, clock_monotonic_ns(), state);
+	text = state_text(state, length);
+	if (!text)
+		handover_refuse(wrong, "%s", state_why(state));
+	return text;
+}
+
+static bool handover_pack(const struct handover *handover, struct state *state, const char *text,
+			  size_t length, struct parcel *parcel, char wrong[HANDOVER_WRONG_TEXT])
+{
+	char packing[PARCEL_WRONG_TEXT];
+	const int *descriptors;
+	size_t count;
+
+	descriptors = state_descriptors(state, &count);
+	handover_log(handover, length, count);
+	return parcel_pack(parcel, text, length, descriptors, count, packing) ||
+	       handover_refuse(wrong, "%s", packing);
+}
+
+/* ---- to a program ---- */
+
+/* Signals must not end the program before it can handle them. */
+static void handover_block_signals(int how)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(how, &signals, NULL);
+}
+
+static void handover_export(const struct parcel *parcel)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", parcel->receiver);
+	setenv(HANDOVER_VARIABLE, number, 1);
+	fcntl(parcel->receiver, F_SETFD, 0);
+	service_export(true);
+}
+
+/* Return after an error. */
+static void handover_execute(const struct handover *handover, const struct parcel *parcel,
+			     char wrong[HANDOVER_WRONG_TEXT])
+{
+	int error;
+
+	handover_export(parcel);
+	handover_block_signals(SIG_BLOCK);
+	execv(handover->path, handover->argv);
+	error = errno;
+	handover_block_signals(SIG_UNBLOCK);
+	unsetenv(HANDOVER_VARIABLE);
+	service_export(false);
+	handover_refuse(wrong, "%s: %s", handover->path, strerror(error));
+}
+
+/* ---- to the service manager ---- */
+
+/* Return after an error. */
+static void handover_store(struct parcel *parcel, char wrong[HANDOVER_WRONG_TEXT])
+{
+	const char *error = service_store(parcel->receiver);
+
+	if (!error && parcel_is_kept(parcel))
+		_exit(0);
+	if (error)
+		handover_refuse(wrong, "the service manager does not take it: %s", error);
+	else
+		handover_refuse(wrong, "the service manager does not keep it; expected "
+				       "FileDescriptorStoreMax=1 or more in the unit");
+	service_forget_stored();
+}
+
+/* ---- the steps ---- */
+
+/* Return after an error. Until then no memory is freed: that takes time, and the clients wait. */
+static void handover_pass_on(const struct handover *handover, struct state *state, const char *text,
+			     size_t length, char wrong[HANDOVER_WRONG_TEXT])
+{
+	struct parcel parcel;
+
+	if (!handover_pack(handover, state, text, length, &parcel, wrong))
+		return;
+	if (*handover->path)
+		handover_execute(handover, &parcel, wrong);
+	else
+		handover_store(&parcel, wrong);
+	parcel_revoke(&parcel);
+}
+
+static void handover_run(struct handover *handover)
+{
+	char wrong[HANDOVER_WRONG_TEXT] = "no memory for the state", *text = NULL;
+	struct state *state = state_create();
+	size_t length;
+
+	/* The successor serves the watchdog when it has restored everything. */
+	service_tell("WATCHDOG=1");
+	if (state)
+		text = handover_write(handover, state, &length, wrong);
+	if (text)
+		handover_pass_on(handover, state, text, length, wrong);
+	free(text);
+	state_free(state);
+	handover_fail(handover, wrong);
+}
+
+static void handover_is_due(evutil_socket_t fd, short what, void *argument)
+{
+	struct handover *handover = argument;
+	const char *obstacle = handover->callbacks->obstacle(handover->argument);
+
+	(void)fd;
+	(void)what;
+	if (handover->phase != HANDOVER_DUE)
+		return;
+	if (obstacle)
+		handover_fail(handover, obstacle);
+	else if (!handover->callbacks->must_wait(handover->argument))
+		handover_run(handover);
+}
+
+void handover_retry(struct handover *handover)
+{
+	if (handover->phase == HANDOVER_DUE)
+		event_active(&handover->due, EV_TIMEOUT, 0);
+}
+
+static void handover_set_due(struct handover *handover)
+{
+	handover->phase = HANDOVER_DUE;
+	handover_retry(handover);
+}
+
+static void handover_checked(void *argument, const char *wrong)
+{
+	struct handover *handover = argument;
+
+	if (wrong) {
+		handover_fail(handover, wrong);
+		return;
+	}
+	candidate_free(handover->candidate);
+	handover->candidate = NULL;
+	handover_set_due(handover);
+}
+
+/* ---- requests ---- */
+
+static bool handover_may_begin(const struct handover *handover, char wrong[HANDOVER_WRONG_TEXT])
+{
+	const char *obstacle = handover->callbacks->obstacle(handover->argument);
+
+	if (handover->phase != HANDOVER_IDLE)
+		obstacle = "another handover is under way";
+	return !obstacle || handover_refuse(wrong, "%s", obstacle);
+}
+
+bool handover_to_service(struct handover *handover, char wrong[HANDOVER_WRONG_TEXT])
+{
+	if (!handover_may_begin(handover, wrong))
+		return false;
+	if (!service_is_there())
+		return handover_refuse(wrong, "not started by a service manager; use dmacastctl "
+					      "upgrade instead");
+	handover->path[0] = '\0';
+	handover_set_due(handover);
+	return true;
+}
+
+/* Find the file that this program was started from. Another one may have taken its place. */
+static bool handover_own_path(char path[PATH_MAX], char wrong[HANDOVER_WRONG_TEXT])
+{
+	static const char deleted[] = " (deleted)";
+	ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	size_t suffix = sizeof(deleted) - 1;
+
+	if (length < 0)
+		return handover_refuse(wrong, "/proc/self/exe: %s", strerror(errno));
+	path[length] = '\0';
+	if ((size_t)length > suffix && !strcmp(path + length - suffix, deleted))
+		path[(size_t)length - suffix] = '\0';
+	return true;
+}
+
+static bool handover_set_path(struct handover *handover, const char *path,
+			      char wrong[HANDOVER_WRONG_TEXT])
+{
+	if (!path)
+		return handover_own_path(handover->path, wrong);
+	return strlcpy(handover->path, path, sizeof(handover->path)) < sizeof(handover->path) ||
+	       handover_refuse(wrong, "expected a path of less than %d bytes", PATH_MAX);
+}
+
+bool handover_to_program(struct handover *handover, const char *path,
+			 char wrong[HANDOVER_WRONG_TEXT])
+{
+	if (!handover_may_begin(handover, wrong) || !handover_set_path(handover, path, wrong))
+		return false;
+	handover->candidate =
+		candidate_check(handover->base, handover->path, handover_checked, handover, wrong);
+	if (!handover->candidate)
+		return false;
+	handover->phase = HANDOVER_CHECKING;
+	return true;
+}
+
+bool handover_is_pending(const struct handover *handover)
+{
+	return handover->phase != HANDOVER_IDLE;
+}
+
+void handover_cancel(struct handover *handover, const char *why)
+{
+	if (handover_is_pending(handover))
+		handover_fail(handover, why);
+}
+
+struct handover *handover_create(struct event_base *base, struct streams *streams,
+				 const struct config *config, char **argv,
+				 const struct handover_callbacks *callbacks, void *argument)
+{
+	struct handover *handover = calloc(1, sizeof(*handover));
+
+	if (!handover)
+		return NULL;
+	handover->base = base;
+	handover->streams = streams;
+	handover->config = config;
+	handover->argv = argv;
+	handover->callbacks = callbacks;
+	handover->argument = argument;
+	evtimer_assign(&handover->due, base, handover_is_due, handover);
+	event_priority_set(&handover->due, PRIORITY_OPERATOR);
+	return handover;
+}
+
+void handover_free(struct handover *handover)
+{
+	if (!handover)
+		return;
+	event_del(&handover->due);
+	candidate_free(handover->candidate);
+	free(handover);
+}
