@@ -12,6 +12,7 @@
 # make check-kernels         each of these tests on each kernel: about an hour
 # make check-debug           the same in a kernel with its own checks, which is compiled first: 15 minutes
 # make check-scale           10,000 clients: joining, leaving, a reload; about four minutes
+# make check-handover        50 restarts under load, with 1000 clients; a part of make check-scale
 # make check-service         the tests as a service of systemd, in a virtual machine with Debian 12
 # make bench                 the daemon beside a bare loop and other programs, as root, in under 20 minutes
 # make bench-quick           a part of it, in under two
@@ -114,7 +115,7 @@ nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
-	kmod-tests check check-quick fuzz check-vm check-kernels check-debug check-service check-scale bench \
+	kmod-tests check check-quick fuzz check-vm check-kernels check-debug check-service check-scale check-handover bench \
 	bench-quick demo install uninstall \
 	dkms-install dkms-uninstall clean format lint deps help
 .DELETE_ON_ERROR:
@@ -326,6 +327,12 @@ check-scale:
 	@tests/packages check
 	+$(Q)$(parallel_make) test-programs
 	$(Q)tests/scale/run
+
+# Restarts with clients.
+check-handover:
+	@tests/packages check
+	+$(Q)$(parallel_make) test-programs
+	$(Q)tests/scale/run tests/scale/t/20-restarts.t
 
 check-quick:
 	@tests/packages check

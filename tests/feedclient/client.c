@@ -310,6 +310,27 @@ void client_count_received(struct client *client, size_t length)
 }
 
 /* Take @length bytes of check_buffer. */
+static void client_note_pause(struct client *client)
+{
+	uint64_t now = run_clock();
+
+	if (client->received_at && now - client->received_at > client->longest_pause)
+		client->longest_pause = now - client->received_at;
+	client->received_at = now;
+}
+
+void client_write_pauses(FILE *file)
+{
+	for (uint64_t i = 0; i < opt.clients; i++) {
+		struct client *client = &run.clients[i];
+
+		if (client->state == STATE_RUNNING)
+			fprintf(file, "%.3f\n", (double)client->longest_pause / 1e6);
+		client->longest_pause = 0;
+	}
+	fflush(file);
+}
+
 static void take_received(struct client *client, size_t length)
 {
 	if (!answer_received(&client->answer, check_buffer, &length)) {
@@ -317,6 +338,7 @@ static void take_received(struct client *client, size_t length)
 		return;
 	}
 	client_count_received(client, length);
+	client_note_pause(client);
 	if (length && !client_check_received(client, length))
 		client_end(client, ENDING_FAILED);
 	else if (client->received >= bytes_goal(client))
@@ -382,6 +404,7 @@ void client_begin(struct client *client, bool reset_seen)
 	client->give_up_at = 0;
 	client->connect_error = 0;
 	client->received = 0;
+	client->received_at = 0;
 	client->sent = 0;
 	client->reset_seen = reset_seen;
 	client->sending = opt.send > 0;

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum role { ROLE_PLAIN, ROLE_STALL, ROLE_RESET, ROLE_LEAVE };
 
@@ -37,8 +38,10 @@ struct client {
 	enum state state;
 	enum ending ending; /* of the last connection */
 	uint64_t joins;
-	uint64_t received; /* on this connection */
-	uint64_t total;	   /* on all connections */
+	uint64_t received;	/* on this connection */
+	uint64_t received_at;	/* time of the last bytes on it; 0: none */
+	uint64_t longest_pause; /* between bytes on it, since the last line of --pauses */
+	uint64_t total;		/* on all connections */
 	uint64_t sent;
 	bool sending;
 	bool reset_seen; /* the error is gone from the socket, recv() will see an end */
@@ -54,6 +57,9 @@ struct client {
 	struct check check;
 	struct frames frames; /* with --framed, instead of `check` */
 };
+
+/** client_write_pauses() - write a line for each client that runs: its longest pause in ms, since the last call. */
+void client_write_pauses(FILE *file);
 
 /** client_create_all() - create run.clients, --clients of them; exit with 2 without memory. */
 void client_create_all(void);

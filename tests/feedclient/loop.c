@@ -21,6 +21,7 @@ static uint64_t progress_at = NEVER;
 static uint64_t progress_bytes;
 
 static volatile sig_atomic_t signalled;
+static volatile sig_atomic_t pauses_wanted;
 
 static void client_dispatch(struct client *client, uint32_t events)
 {
@@ -46,9 +47,26 @@ static void show_progress(void)
 	progress_at += NS_PER_S;
 }
 
+static void write_pauses(void)
+{
+	FILE *file;
+
+	if (!pauses_wanted || !opt.pauses)
+		return;
+	pauses_wanted = 0;
+	file = fopen(opt.pauses, "ae");
+	if (!file) {
+		tally_fail("%s: %s", opt.pauses, strerror(errno));
+		return;
+	}
+	client_write_pauses(file);
+	fclose(file);
+}
+
 static void do_timed_work(void)
 {
 	run.now = run_clock();
+	write_pauses();
 	connect_start();
 	show_progress();
 	if (run.now < tick_at)
@@ -113,8 +131,10 @@ static void close_clients(void)
 
 static void on_signal(int number)
 {
-	(void)number;
-	signalled = 1;
+	if (number == SIGUSR1)
+		pauses_wanted = 1;
+	else
+		signalled = 1;
 }
 
 /* Block signals except while waiting for events; set *@unblocked to the mask to wait with. */
@@ -126,9 +146,12 @@ static void catch_stop_signals(sigset_t *unblocked)
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGINT);
 	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &blocked, unblocked);
 	sigdelset(unblocked, SIGINT);
 	sigdelset(unblocked, SIGTERM);
+	sigdelset(unblocked, SIGUSR1);
+	sigaction(SIGUSR1, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 }

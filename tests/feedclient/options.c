@@ -80,6 +80,9 @@ static const struct setting setting_table[] = {
 	{ "ready-fd", COUNT, &opt.ready_fd, "write \"ready\" there when all are connected" },
 	{ "ready", TEXT, &opt.ready, "create this file when all are connected" },
 	{ "progress", FLAG, &opt.progress, "a line on stderr each second" },
+	{ "pauses", TEXT, &opt.pauses,
+	  "after each SIGUSR1, add a line for each client to this file: its longest pause since "
+	  "then in ms" },
 	{ "min-rate", RATE, &opt.min_rate, "least total rate since all were connected" },
 	{ "spread", NUMBER, &opt.spread,
 	  "most percent that plain clients' bytes may differ, (max-min)/max" },

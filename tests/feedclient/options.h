@@ -51,6 +51,7 @@ struct options {
 	uint64_t ready_fd;
 	const char *ready;
 	bool progress;
+	const char *pauses;
 	uint64_t min_rate;
 	double spread;
 	const char *source;
