@@ -134,7 +134,7 @@ bench-programs: daemon $(bench_programs) $(tool_programs) $(feedclient) $(nullpe
 fuzz-programs: $(if $(FUZZ),$(fuzz_programs))
 	$(if $(FUZZ),,@echo "the fuzzers need a build of their own: make FUZZ=1 $@" >&2; exit 2)
 
-vm-programs: daemon $(abi_programs) $(tool_programs) $(feedclient)
+vm-programs: daemon ctl $(abi_programs) $(tool_programs) $(feedclient)
 
 service-programs: all $(tool_programs) $(feedclient) $(service_programs)
 
