@@ -86,10 +86,11 @@ struct ring_maker {
 	char *name; /* of the stream */
 	enum huge_pages huge_pages;
 	enum maker_stage stage;
-	size_t populated;   /* bytes */
-	size_t checked;	    /* value of `populated` at the last check */
-	size_t transparent; /* bytes in transparent huge pages */
-	uint32_t blocks;    /* still to be set up */
+	size_t populated;     /* bytes */
+	size_t checked;	      /* value of `populated` at the last check */
+	size_t transparent;   /* bytes in transparent huge pages */
+	bool cannot_collapse; /* this kernel makes no huge pages of shared memory */
+	uint32_t blocks;      /* still to be set up */
 };
 
 /* ---- giving back ---- */
@@ -461,15 +462,28 @@ static bool maker_populate(const struct ring_maker *maker, size_t size)
 
 /*
  * Make a slice of shared memory one huge page, which adds what is missing to the pages that are present: there must be
- * one, and it costs least if there are no more. Return: false if the kernel cannot.
+ * one, and it costs least if there are no more.
  */
-static bool maker_collapse(const struct ring_maker *maker, size_t size)
+static bool maker_collapse(struct ring_maker *maker, size_t size)
 {
 	unsigned char *memory = maker->ring->memory + maker->populated;
 
-	return size == maker->ring->page &&
-	       !madvise(memory, (size_t)sysconf(_SC_PAGESIZE), MADV_POPULATE_WRITE) &&
-	       !madvise(memory, size, MADV_COLLAPSE);
+	if (size != maker->ring->page)
+		return false;
+	if (!madvise(memory, (size_t)sysconf(_SC_PAGESIZE), MADV_POPULATE_WRITE) &&
+	    !madvise(memory, size, MADV_COLLAPSE))
+		return true;
+	/* Otherwise no huge page is free, or others use the memory: the next slice may be a huge page. */
+	maker->cannot_collapse = errno == EINVAL;
+	return false;
+}
+
+/* Return true if the memory of this stage has no huge pages and will not get any. */
+static bool maker_lacks_huge_pages(const struct ring_maker *maker)
+{
+	if (!maker->ring->is_transparent || maker->transparent)
+		return false;
+	return maker->stage == MAKER_ANONYMOUS || maker->cannot_collapse;
 }
 
 /* Return the number of pages that this process got until now. */
@@ -527,8 +541,7 @@ static enum ring_progress maker_step_memory(struct ring_maker *maker)
 	/* A huge page is one fault, or else each of the small ones is. */
 	if (maker->ring->is_transparent && (collapsed || page_faults() - faults <= 1))
 		maker->transparent += size;
-	/* If the first one is not huge, none is; others may be small when the memory is in pieces. */
-	if (maker->ring->is_transparent && !maker->transparent)
+	if (maker_lacks_huge_pages(maker))
 		return maker_fall_back(maker);
 	maker->populated += size;
 	if (maker->populated == maker->ring->size)

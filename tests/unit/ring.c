@@ -291,13 +291,13 @@ static void test_transparent(void)
 
 /* ---- a kernel that makes no huge pages of shared memory ---- */
 
-static bool no_collapse;
+static int no_collapse; /* errno of MADV_COLLAPSE; 0: it works */
 
 /* This program's own one stands before that of the C library. */
 int madvise(void *memory, size_t length, int advice)
 {
 	if (no_collapse && advice == 25 /* MADV_COLLAPSE */) {
-		errno = EINVAL; /* as before Linux 6.1 */
+		errno = no_collapse;
 		return -1;
 	}
 	return (int)syscall(SYS_madvise, memory, length, advice);
@@ -309,11 +309,11 @@ static void test_no_collapse(void)
 	struct ring *ring;
 	bool anonymous;
 
-	no_collapse = true;
+	no_collapse = EINVAL; /* as before Linux 6.1 */
 	capture_begin(&capture, STDERR_FILENO);
 	ring = create(1 << 20, BLOCKS, HUGE_PAGES_AUTO);
 	capture_end(&capture);
-	no_collapse = false;
+	no_collapse = 0;
 	/* Without any transparent huge pages, or with shmem_enabled = advise, it is a memfd. */
 	anonymous = !strncmp(ring_memory_text(ring), "anonymous", 9);
 	printf("# %s\n", ring_memory_text(ring));
@@ -325,6 +325,23 @@ static void test_no_collapse(void)
 	state_free(state);
 	ring_destroy(ring);
 	point("anonymous huge pages are the last resort, and are not handed over");
+}
+
+/* No huge page is free at the moment: a ring that can be handed over is worth more than huge pages. */
+static void test_collapse_fails_now(void)
+{
+	struct state *state = state_create();
+	struct ring *ring;
+
+	no_collapse = EAGAIN;
+	ring = create(1 << 20, BLOCKS, HUGE_PAGES_AUTO);
+	no_collapse = 0;
+	check(!strncmp(ring_memory_text(ring), "memfd", 5), "%s", ring_memory_text(ring));
+	ring_save(ring, state);
+	check(!state_failed(state), "%s", state_why(state));
+	state_free(state);
+	ring_destroy(ring);
+	point("a ring without a huge page at the moment can be handed over");
 }
 
 /* ---- slices ---- */
@@ -467,6 +484,7 @@ int main(void)
 	test_ring_pins();
 	test_transparent();
 	test_no_collapse();
+	test_collapse_fails_now();
 	test_slices(HUGE_PAGES_NEVER, SLICED_KIB / 256, "small pages are allocated in slices");
 	test_slices(HUGE_PAGES_AUTO, 8, "huge ones, too");
 	test_cancelled();
