@@ -188,7 +188,7 @@ is "and the subject of each test number" "$(cat "$work/unlisted")" ""
 document=daemon/README.md
 {
 	grep -oE '\b[a-z_]+\(\)' $document | tr -d '()' | sort -u | while read -r name; do
-		grep -rqw --include='*.[ch]' "$name" daemon || echo "$name()"
+		grep -rqw --include="*.[ch]" "$name" daemon tests/unit || echo "$name()"
 	done
 	grep -oE '\bstruct [a-z_]+' $document | sort -u | while read -r name; do
 		grep -rqE --include='*.[ch]' "^$name \{" daemon || echo "$name"
