@@ -27,6 +27,10 @@
 # make clean                 remove what was built; with BUILD, SAN, FUZZ or POISON, of that build only
 # make compile_commands.json for clangd and other tools: how each file is compiled
 # make install               DESTDIR, PREFIX and SYSCONFDIR are honoured
+# make dist                  the source as a tarball, in build; the same tree gives the same bytes
+# make deb                   Debian packages, in build/deb; see conf/PACKAGES.md
+# make deb DEB_HOST_ARCH=arm64    for another architecture; with DEB_CHROOT=yes in a root of its own
+# make check-packages        the Debian packages: native, arm64, armhf, lintian, dkms; about ten minutes
 # make dkms-install          build and install the kernel modules by Debian's dkms, now and for each new kernel
 # make dkms-install DKMS_KERNEL=RELEASE      first for this kernel; by default, for the running one
 
@@ -116,8 +120,8 @@ nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
 	kmod-tests check check-quick fuzz check-vm check-kernels check-debug check-service check-scale check-handover bench \
-	bench-quick demo install uninstall \
-	dkms-install dkms-uninstall clean format lint deps help
+	bench-quick demo install uninstall check-packages dist deb \
+	dkms-install dkms-uninstall dkms-source clean format lint deps help
 .DELETE_ON_ERROR:
 
 all: daemon ctl
@@ -322,6 +326,11 @@ check-service:
 	@tests/packages service
 	$(Q)tests/service/run
 
+# As Debian packages.
+check-packages:
+	@tests/packages packages
+	$(Q)tests/debian/run
+
 # Many clients.
 check-scale:
 	@tests/packages check
@@ -443,15 +452,19 @@ dkms = dkms $(1) dmacast/$(VERSION) $(if $(DKMS_ROOT),--dkmstree $(DKMS_ROOT)/va
 dkms_source := $(DKMS_ROOT)/usr/src/dmacast-$(VERSION)
 dkms_files = $(patsubst kmod/%,%,$(wildcard kmod/*.[ch] kmod/Kbuild kmod/uapi/*.h))
 dkms_kernel = $(if $(DKMS_KERNEL),-k $(DKMS_KERNEL))
+# The sources of the module as dkms wants them, below DKMS_ROOT.
+dkms-source:
+	install -d $(dkms_source)/uapi
+	cd kmod && for file in $(dkms_files); do install -m 644 $$file $(abspath $(dkms_source))/$$file || exit; done
+	sed 's/@VERSION@/$(VERSION)/' kmod/dkms.conf > $(dkms_source)/dkms.conf
+
 dkms_needs = @command -v dkms >/dev/null || { echo "dkms is missing: apt-get install dkms" >&2; exit 2; }
 
 # The same version again: without what is there of it.
 dkms-install:
 	$(dkms_needs)
 	test -z "$$($(call dkms,status))" || $(call dkms,remove) --all
-	install -d $(dkms_source)/uapi
-	cd kmod && for file in $(dkms_files); do install -m 644 $$file $(dkms_source)/$$file || exit; done
-	sed 's/@VERSION@/$(VERSION)/' kmod/dkms.conf > $(dkms_source)/dkms.conf
+	+$(MAKE) --no-print-directory dkms-source
 	$(call dkms,add)
 	$(call dkms,build) $(dkms_kernel) $(DKMS_OPTIONS)
 	$(call dkms,install) $(dkms_kernel) $(DKMS_OPTIONS)
@@ -462,3 +475,15 @@ dkms-uninstall:
 	rm -f $(addprefix $(dkms_source)/,$(dkms_files) dkms.conf)
 	for dir in $(dkms_source)/uapi $(dkms_source); do \
 		test ! -d $$dir || rmdir --ignore-fail-on-non-empty $$dir || exit; done
+
+# ---- packages ----
+
+dist:
+	$(say) DIST $(BUILD)/dmacast-$(VERSION).tar.gz
+	$(Q)mkdir -p $(BUILD)
+	$(Q)conf/dist dmacast-$(VERSION) $(BUILD)/dmacast-$(VERSION).tar.gz
+
+# With make's options of now, Debian's build would build something else.
+deb:
+	$(Q)env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL DEB_HOST_ARCH='$(DEB_HOST_ARCH)' DEB_CHROOT='$(DEB_CHROOT)' \
+		conf/deb $(BUILD)/deb

@@ -14,9 +14,9 @@ is "the top level has what belongs there" "$(cat "$work/top")" \
 
 # --- licences ---
 for file in "${files[@]}"; do
-	[[ "$file" = LICENSE || "$file" = tests/fuzz/corpus/* ]] || head -n 3 "$file" | grep -q 'SPDX-License-Identifier: ' || echo "$file"
+	[[ "$file" = LICENSE || "$file" = conf/debian/changelog || "$file" = tests/fuzz/corpus/* ]] || head -n 3 "$file" | grep -q 'SPDX-License-Identifier: ' || echo "$file"
 done >"$work/unlicensed"
-is "every file but the inputs of fuzzers names its licence" "$(cat "$work/unlicensed")" ""
+is "every file but the inputs of fuzzers and the changelog names its licence" "$(cat "$work/unlicensed")" ""
 
 # --- layers ---
 # arrows FILE...: which folder includes from which other one, one pair a line.
@@ -175,7 +175,7 @@ grep -oP 'tests/packages \K[a-z-]+' $document | sort -u | while read -r name; do
 done >>"$work/unknown"
 is "$document names targets and files that exist" "$(cat "$work/unknown")" ""
 compare "and most targets of tests" "$(grep -oE 'make (check|bench|demo)[a-z-]*' $document | sort -u | wc -l)" -ge 9
-for folder in tests/t tests/vm/t tests/service/t tests/scale/t; do
+for folder in tests/t tests/vm/t tests/service/t tests/debian/t tests/scale/t; do
 	find $folder -name '*.t' -printf '%f\n' | sort | awk -v folder="$folder" '
 		NR == FNR && index($0, "| `" folder "` ") == 1 { rows = 1 }
 		NR == FNR && !NF { rows = 0 }

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Packaging without building a package: make dist gives the same bytes from any clone; each installed file is in one
+# Debian package; versions, licences and dependencies agree.
+
+. tests/lib.sh
+
+make=(env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s --no-print-directory)
+version=$(sed -n 's/^VERSION := //p' Makefile)
+
+# --- make dist ---
+# clone NAME UMASK: another clone of this tree, of another time and with other permissions.
+clone()
+{
+	mkdir -p "$work/$1"
+	(umask "$2" && git clone -q --no-hardlinks . "$work/$1/tree") &&
+		find "$work/$1/tree" -path '*/.git' -prune -o -type f -exec touch -d "$3" {} +
+}
+
+# bytes_of_dist NAME: of the tarball that make dist gives there.
+bytes_of_dist()
+{
+	(cd "$work/$1/tree" && "${make[@]}" dist >&2 && sha256sum <"build/dmacast-$version.tar.gz")
+}
+
+if [ -e .git ] && git rev-parse --verify -q HEAD >/dev/null; then
+	check "a clone" clone first 022 '2001-01-01'
+	check "another one" clone far/away/second 077 '2010-01-01'
+	first=$(bytes_of_dist first)
+	is "make dist gives the same bytes from both" "$(bytes_of_dist far/away/second)" "$first"
+	mkdir "$work/third"
+	tar -xzf "$work/first/tree/build/dmacast-$version.tar.gz" -C "$work/third"
+	mv "$work/third/dmacast-$version" "$work/third/tree"
+	is "and from an unpacked tarball" "$(bytes_of_dist third)" "$first"
+	is "which has every file of the repository" \
+		"$(cd "$work/third/tree" && find . -path ./build -prune -o -type f -printf '%P\n' | sort)" \
+		"$(git ls-tree -r --name-only HEAD | sort)"
+	echo changed >>"$work/third/tree/README.md"
+	compare "a changed file gives others" "$([ "$(bytes_of_dist third)" = "$first" ]; echo $?)" -eq 1
+else
+	skip "make dist" "this tree is not a clone"
+fi
+
+# --- each installed file is in one Debian package ---
+"${make[@]}" -o daemon -o ctl BUILD="$BUILD" DESTDIR="$work/root" PREFIX=/usr install >"$work/install" 2>&1
+ok $? "make install" || diag_file "$work/install"
+grep -hv '^#' conf/debian/*.install | sort >"$work/patterns"
+(cd "$work/root" && find . -type f -printf '%P\n') | while read -r file; do
+	count=0
+	while read -r pattern; do
+		# shellcheck disable=SC2053 # a pattern
+		[[ $file = $pattern || $file = $pattern/* ]] && count=$((count + 1))
+	done <"$work/patterns"
+	[ $count -eq 1 ] || echo "$file: in $count packages"
+done >"$work/wrong"
+is "each file of make install is in one Debian package" "$(cat "$work/wrong")" ""
+while read -r pattern; do
+	(cd "$work/root" && compgen -G "$pattern" >/dev/null) || echo "$pattern"
+done <"$work/patterns" >"$work/wrong"
+is "and each line of the packages is installed" "$(cat "$work/wrong")" ""
+
+# --- versions and dependencies ---
+is "Debian's version" "$(sed -n '1s/^dmacast (\(.*\)-[^-]*) .*/\1/p' conf/debian/changelog)" "$version"
+awk '/^Build-Depends/ { on = 1 } /^Package/ { on = 0 } on' conf/debian/control | grep -oE '\blib[a-z-]+-dev' | sort >"$work/depends"
+is "Debian's build dependencies are those of tests/packages" "$(cat "$work/depends")" \
+	"$(sed -n 's/^build="\(.*\)"/\1/p' tests/packages | tr ' ' '\n' | grep -E '^lib.*-dev$' | grep -vx libc6-dev | sort)"
+
+# --- licences ---
+git ls-files 2>/dev/null | grep -Ev '^(LICENSE|tests/fuzz/corpus/.*)$' | xargs -r grep -l -m 1 '^.*SPDX-License-Identifier: GPL' |
+	grep -Ev '^(kmod/|tests/vm/pfnmap/|conf/debian/copyright$|tests/t/76)' >"$work/wrong"
+is "conf/debian/copyright has each place of other licences" "$(cat "$work/wrong")" ""
+
+# --- form ---
+for script in conf/debian/*.p{re,ost}{inst,rm}; do
+	[ ! -e "$script" ] || sh -n "$script" || echo "$script"
+done >"$work/wrong" 2>&1
+is "scripts of packages are right for sh" "$(cat "$work/wrong")" ""
+
+done_testing
