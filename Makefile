@@ -26,6 +26,7 @@
 # make WERROR=1              warnings are errors
 # make clean                 remove what was built; with BUILD, SAN, FUZZ or POISON, of that build only
 # make compile_commands.json for clangd and other tools: how each file is compiled
+# make SYSTEMD=no            without libsystemd, for machines without systemd; the same for make install: no units
 # make install               DESTDIR, PREFIX and SYSCONFDIR are honoured
 # make dist                  the source as a tarball, in build; the same tree gives the same bytes
 # make deb                   Debian packages, in build/deb; see conf/PACKAGES.md
@@ -62,17 +63,18 @@ CC ?= cc
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-qual \
 	-Wstrict-prototypes $(if $(WERROR),-Werror)
-PACKAGES := libevent_core libevent_extra libbsd inih libsystemd jansson
+without_systemd := $(filter no,$(SYSTEMD))
+PACKAGES := libevent_core libevent_extra libbsd inih $(if $(without_systemd),,libsystemd) jansson
 PKG_CONFIG ?= pkg-config
 
 CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
-	$(if $(POISON),-DDMACAST_POISON) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
+	$(if $(POISON),-DDMACAST_POISON) $(if $(without_systemd),-DDMACAST_WITHOUT_SYSTEMD) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
 LDFLAGS_ALL = $(CFLAGS_ALL) $(LDFLAGS)
 # http-parser has no file for pkg-config.
 LIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lhttp_parser
-CTL_PACKAGES := libbsd jansson libsystemd ncursesw
+CTL_PACKAGES := libbsd jansson $(if $(without_systemd),,libsystemd) ncursesw
 CTL_LIBS = $(shell $(PKG_CONFIG) --libs $(CTL_PACKAGES)) -lhttp_parser
 
 ifeq ($(V),1)
@@ -420,11 +422,11 @@ install: daemon ctl
 		install -D -m 644 conf/$$file $(exampledir)/$$file || exit; done
 	install -D -m 644 kmod/ABI $(docdir)/ABI
 	install -D -m 644 conf/60-dmacast.rules $(udevdir)/60-dmacast.rules
-	install -D -m 644 conf/dmacast.sysusers $(sysusersdir)/dmacast.conf
+	$(if $(without_systemd),,install -D -m 644 conf/dmacast.sysusers $(sysusersdir)/dmacast.conf)
 	install -D -m 644 conf/dmacast.modules-load $(modulesloaddir)/dmacast.conf
 	install -D -m 644 conf/60-dmacast-sysctl.conf $(sysctldir)/60-dmacast.conf
-	install -d $(unitdir)
-	for unit in $(units); do \
+	$(if $(without_systemd),,install -d $(unitdir))
+	for unit in $(if $(without_systemd),,$(units)); do \
 		sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,; s,/etc/dmacast/,$(SYSCONFDIR)/dmacast/,' \
 			systemd/$$unit > $(unitdir)/$$unit && chmod 644 $(unitdir)/$$unit || exit; done
 	test -e $(confdir)/dmacastd.conf || \

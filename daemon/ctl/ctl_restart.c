@@ -5,6 +5,16 @@
  */
 #include "ctl/ctl_restart.h"
 
+#ifdef DMACAST_WITHOUT_SYSTEMD
+
+bool restart_is_under_way(const char **error)
+{
+	*error = "dmacastctl was built without systemd";
+	return false;
+}
+
+#else
+
 #include <inttypes.h>
 #include <signal.h>
 #include <stdint.h>
@@ -93,3 +103,5 @@ bool restart_is_under_way(const char **error)
 	alarm(0);
 	return restart;
 }
+
+#endif

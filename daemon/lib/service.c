@@ -13,8 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
+
+#ifdef DMACAST_WITHOUT_SYSTEMD
+#include "lib/service_none.h"
+#else
+#include <systemd/sd-daemon.h>
+#endif
 
 #define NOTIFY_VARIABLE "NOTIFY_SOCKET"
 
