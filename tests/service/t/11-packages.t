@@ -6,7 +6,7 @@
 . tests/service/lib.sh
 
 # yes: a restart hands the clients over to the new daemon.
-clients_stay=no
+clients_stay=yes
 
 # Every file of the machine but those that change by themselves, those of dpkg, and those with the system's users.
 snapshot()
