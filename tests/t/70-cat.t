@@ -383,7 +383,7 @@ says "the file of --json is full: the message" 'the reports in JSON could not be
 same_bytes "the file of --json is full: the payload" "$work/out" "$work/payload"
 serve_end
 
-# The end of the stream comes while so much waits for standard output that nothing more is received.
+# The stream ends while standard output is full, so that nothing more is received.
 serve --http --size 3000000 --blocks 2 1,end 1,wait
 "$ctl" cat --json="$work/json" --reconnect --bytes 6000000 "http://127.0.0.1:$port" 2>"$work/text" | { sleep 13; cat; } >"$work/out"
 same_bytes "a reader that stops for longer than an answer may take gets all" "$work/out" "$work/payload"
