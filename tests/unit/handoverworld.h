@@ -154,6 +154,8 @@ static inline void server_save(void)
 	}
 	descriptors = state_descriptors(state, &count);
 	parcel_send(server.control, text, length, descriptors, count);
+	free(text);
+	state_free(state);
 	_exit(0);
 }
 
