@@ -18,6 +18,7 @@
 #include "lib/read_proc_integer.h"
 #include "lib/state.h"
 #include "lib/units.h"
+#include "ring/collapse.h"
 #include "ring/ring_type.h"
 
 #include <errno.h>
@@ -31,10 +32,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
 
 /* What a ring takes besides its bytes, such as page tables: a 128th, and bytes for all else that may come. */
 #define OVERHEAD_DIVISOR 128
@@ -86,11 +83,12 @@ struct ring_maker {
 	char *name; /* of the stream */
 	enum huge_pages huge_pages;
 	enum maker_stage stage;
-	size_t populated;     /* bytes */
-	size_t checked;	      /* value of `populated` at the last check */
-	size_t transparent;   /* bytes in transparent huge pages */
-	bool cannot_collapse; /* this kernel makes no huge pages of shared memory */
-	uint32_t blocks;      /* still to be set up */
+	size_t populated;	  /* bytes */
+	size_t checked;		  /* value of `populated` at the last check */
+	size_t transparent;	  /* bytes in transparent huge pages */
+	struct collapse collapse; /* makes the huge pages of MAKER_SHARED */
+	bool collapsed;		  /* it has ended, or was not needed */
+	uint32_t blocks;	  /* still to be set up */
 };
 
 /* ---- giving back ---- */
@@ -460,30 +458,35 @@ static bool maker_populate(const struct ring_maker *maker, size_t size)
 	return true;
 }
 
-/*
- * Make a slice of shared memory one huge page, which adds what is missing to the pages that are present: there must be
- * one, and it costs least if there are no more.
- */
-static bool maker_collapse(struct ring_maker *maker, size_t size)
+/* Return false if memory has become too short for the rest since the last check. @populated: bytes */
+static bool maker_check_memory(struct ring_maker *maker, size_t populated)
 {
-	unsigned char *memory = maker->ring->memory + maker->populated;
-
-	if (size != maker->ring->page)
-		return false;
-	if (!madvise(memory, (size_t)sysconf(_SC_PAGESIZE), MADV_POPULATE_WRITE) &&
-	    !madvise(memory, size, MADV_COLLAPSE))
+	if (maker->stage == MAKER_RESERVED || populated < maker->checked + CHECK_BYTES)
 		return true;
-	/* Otherwise no huge page is free, or others use the memory: the next slice may be a huge page. */
-	maker->cannot_collapse = errno == EINVAL;
-	return false;
+	maker->checked = populated;
+	return is_available(maker->name, maker_bytes(maker), populated);
 }
 
-/* Return true if the memory of this stage has no huge pages and will not get any. */
-static bool maker_lacks_huge_pages(const struct ring_maker *maker)
+/* Begin to make the huge pages of shared memory, or find out how far that is. */
+static enum ring_progress maker_step_collapse(struct ring_maker *maker)
 {
-	if (!maker->ring->is_transparent || maker->transparent)
-		return false;
-	return maker->stage == MAKER_ANONYMOUS || maker->cannot_collapse;
+	struct memory_ring *ring = maker->ring;
+
+	if (!maker->collapse.child &&
+	    !collapse_start(&maker->collapse, ring->fd, ring->size, ring->page)) {
+		maker->collapsed = true; /* small pages can be handed over, too */
+		return RING_MORE;
+	}
+	switch (collapse_poll(&maker->collapse)) {
+	case COLLAPSE_REFUSED:
+		return maker_fall_back(maker);
+	case COLLAPSE_DONE:
+		maker->collapsed = true;
+		return RING_MORE;
+	default:
+		return maker_check_memory(maker, maker->collapse.populated) ? RING_WAITING
+									    : maker_fail(maker);
+	}
 }
 
 /* Return the number of pages that this process got until now. */
@@ -516,32 +519,24 @@ static void maker_complete_memory(struct ring_maker *maker)
 	maker->stage = MAKER_BLOCKS;
 }
 
-/* Return false if memory has become too short for the rest since the last check. */
-static bool maker_check_memory(struct ring_maker *maker)
-{
-	if (maker->stage == MAKER_RESERVED || maker->populated - maker->checked < CHECK_BYTES)
-		return true;
-	maker->checked = maker->populated;
-	return is_available(maker->name, maker_bytes(maker), maker->populated);
-}
-
 static enum ring_progress maker_step_memory(struct ring_maker *maker)
 {
 	size_t size = maker->ring->size - maker->populated;
 	long faults = page_faults();
-	bool collapsed;
 
-	if (!maker_check_memory(maker))
+	if (maker->stage == MAKER_SHARED && !maker->collapsed)
+		return maker_step_collapse(maker);
+	if (!maker_check_memory(maker, maker->populated))
 		return maker_fail(maker);
 	if (size > maker->ring->page)
 		size = maker->ring->page;
-	collapsed = maker->stage == MAKER_SHARED && maker_collapse(maker, size);
 	if (!maker_populate(maker, size))
 		return maker_fall_back(maker);
 	/* A huge page is one fault, or else each of the small ones is. */
-	if (maker->ring->is_transparent && (collapsed || page_faults() - faults <= 1))
+	if (maker->ring->is_transparent && page_faults() - faults <= 1)
 		maker->transparent += size;
-	if (maker_lacks_huge_pages(maker))
+	/* If the first one is not huge, none is; others may be small when the memory is in pieces. */
+	if (maker->stage == MAKER_ANONYMOUS && !maker->transparent)
 		return maker_fall_back(maker);
 	maker->populated += size;
 	if (maker->populated == maker->ring->size)
@@ -582,6 +577,7 @@ enum ring_progress ring_maker_step(struct ring_maker *maker)
 
 static void maker_free(struct ring_maker *maker)
 {
+	collapse_cancel(&maker->collapse);
 	free(maker->name);
 	free(maker);
 }
@@ -604,6 +600,7 @@ struct ring_maker *ring_maker_start(struct event_base *base, const char *name, s
 	ring->base = base;
 	maker->ring = ring;
 	maker->huge_pages = huge_pages;
+	collapse_init(&maker->collapse);
 	ring->fd = -1;
 	return maker;
 }
@@ -630,8 +627,11 @@ struct ring *ring_memory_create(const char *name, size_t block_size, uint32_t bl
 
 	if (!maker)
 		return NULL;
-	while (progress == RING_MORE)
+	while (progress == RING_MORE || progress == RING_WAITING) {
 		progress = ring_maker_step(maker);
+		if (progress == RING_WAITING)
+			collapse_wait(&maker->collapse);
+	}
 	if (progress == RING_READY)
 		return ring_maker_take(maker);
 	ring_maker_cancel(maker);

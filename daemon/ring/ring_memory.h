@@ -12,7 +12,8 @@ struct ring_maker;
 /* Time in nanoseconds that making or giving back a ring takes from one iteration of the event loop. */
 #define RING_SLICE_NS 2000000U
 
-enum ring_progress { RING_MORE, RING_READY, RING_FAILED };
+/* RING_WAITING: another process works for the ring; the next step may be a few milliseconds later. */
+enum ring_progress { RING_MORE, RING_WAITING, RING_READY, RING_FAILED };
 
 /**
  * ring_maker_start() - begin to make a ring, whose pages are all allocated, and zero.

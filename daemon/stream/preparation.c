@@ -30,16 +30,19 @@ struct preparation {
 enum preparation_progress {
 	PREPARATION_WAITING,
 	PREPARATION_MORE,
+	PREPARATION_LATER, /* as PREPARATION_MORE, but after a pause */
 	PREPARATION_READY,
 	PREPARATION_FAILED
 };
 
-/* Call preparation_step() in the next iteration of the event loop. Return: false without memory. */
-static bool preparation_schedule(struct preparation *preparation)
-{
-	static const struct timeval at_once;
+static const struct timeval preparation_at_once;
+/* Pause while another process works for a ring. */
+static const struct timeval preparation_pause = { .tv_usec = 2000 };
 
-	return evtimer_add(&preparation->step, &at_once) == 0;
+/* Call preparation_step() after @delay. Return: false without memory. */
+static bool preparation_schedule(struct preparation *preparation, const struct timeval *delay)
+{
+	return evtimer_add(&preparation->step, delay) == 0;
 }
 
 /* ---- names ---- */
@@ -170,6 +173,8 @@ static enum preparation_progress preparation_make_slice(struct preparation *prep
 		return PREPARATION_MORE;
 	case RING_FAILED:
 		return PREPARATION_FAILED;
+	case RING_WAITING:
+		return PREPARATION_LATER;
 	default:
 		return PREPARATION_MORE;
 	}
@@ -200,7 +205,10 @@ static enum preparation_progress preparation_advance(struct preparation *prepara
 		progress = preparation_resolve(preparation);
 	if (progress == PREPARATION_READY)
 		progress = preparation_make_rings(preparation);
-	if (progress == PREPARATION_MORE && !preparation_schedule(preparation)) {
+	if ((progress == PREPARATION_MORE &&
+	     !preparation_schedule(preparation, &preparation_at_once)) ||
+	    (progress == PREPARATION_LATER &&
+	     !preparation_schedule(preparation, &preparation_pause))) {
 		log_error("no memory for a timer");
 		progress = PREPARATION_FAILED;
 	}
@@ -245,7 +253,8 @@ struct preparation *preparation_start(struct event_base *base, struct streams *s
 	evtimer_assign(&preparation->step, base, preparation_step, preparation);
 	preparation->names = names_create(base, preparation_names_settled, preparation);
 	preparation->ring = calloc(count, sizeof(struct ring *));
-	if (preparation->names && preparation->ring && preparation_schedule(preparation))
+	if (preparation->names && preparation->ring &&
+	    preparation_schedule(preparation, &preparation_at_once))
 		return preparation;
 	log_error("no memory to prepare the streams");
 	preparation_free(preparation);

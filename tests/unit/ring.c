@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define BLOCKS 8U
@@ -411,8 +412,10 @@ static void test_slices(enum huge_pages huge_pages, unsigned int min_steps, cons
 		check(now <= last + 8192 || tap_under_valgrind(), "%" PRIu64 " KiB in one step",
 		      now - last);
 		last = now;
-		steps++;
-	} while (progress == RING_MORE);
+		steps += progress != RING_WAITING;
+		if (progress == RING_WAITING)
+			usleep(1000);
+	} while (progress == RING_MORE || progress == RING_WAITING);
 	check(progress == RING_READY, "failed");
 	check(steps >= min_steps, "%u steps", steps);
 	ring = ring_maker_take(maker);
@@ -424,8 +427,8 @@ static void test_slices(enum huge_pages huge_pages, unsigned int min_steps, cons
 	check(ring_free_blocks(ring) == SLICED_BLOCKS, "%u blocks", ring_free_blocks(ring));
 	ring_destroy(ring);
 	run_release(base);
-	check(resident_kib() < before + SLICED_KIB / 4, "%" PRIu64 " KiB stay",
-	      resident_kib() - before);
+	check(resident_kib() < before + SLICED_KIB / 4 || tap_under_valgrind(),
+	      "%" PRIu64 " KiB stay", resident_kib() - before);
 	event_base_free(base);
 	point("%s", title);
 }
@@ -444,6 +447,27 @@ static void test_cancelled(void)
 	      resident_kib() - before);
 	event_base_free(base);
 	point("a ring that is not complete is given back");
+}
+
+static void test_cancelled_collapse(void)
+{
+	struct event_base *base = event_base_new();
+	struct ring_maker *maker = start_sliced(base, HUGE_PAGES_AUTO);
+	bool waited = false;
+	int steps = 0;
+
+	while (!waited && steps++ < 100)
+		waited = ring_maker_step(maker) == RING_WAITING;
+	ring_maker_cancel(maker);
+	run_release(base);
+	event_base_free(base);
+	/* The process was killed, and the end of a process takes its time. */
+	for (int ms = 0; ms < 10000 && waitpid(-1, NULL, 0) > 0; ms++)
+		;
+	check(errno == ECHILD, "a process is left");
+	/* Without transparent huge pages there is none. */
+	printf("# %s\n", waited ? "a process was at work" : "no process was needed");
+	point("the process that makes huge pages ends with a ring that is not wanted any more");
 }
 
 static void test_ring_errors(void)
@@ -488,6 +512,7 @@ int main(void)
 	test_slices(HUGE_PAGES_NEVER, SLICED_KIB / 256, "small pages are allocated in slices");
 	test_slices(HUGE_PAGES_AUTO, 8, "huge ones, too");
 	test_cancelled();
+	test_cancelled_collapse();
 	test_ring_errors();
 	return tap_end();
 }
