@@ -103,8 +103,7 @@ static bool inheritance_parse(struct inheritance *inheritance)
 	struct state *state;
 
 	/* Until all is restored, whatever closes a connection resets it. */
-	inheritance->connections =
-		parcel_abort_on_close(content->descriptors, content->count, true);
+	inheritance->connections = parcel_abort_on_close(content);
 	state = state_parse(content->text, content->length, content->descriptors, content->count,
 			    wrong);
 	inheritance->state = state;
@@ -164,13 +163,11 @@ static void inheritance_report(const struct inheritance *inheritance, const stru
 
 bool inheritance_restore_streams(struct inheritance *inheritance, struct streams *streams)
 {
-	const struct parcel_content *content = &inheritance->content;
-
 	if (!streams_restore(streams, inheritance->state)) {
 		inheritance_log_unusable(state_why(inheritance->state), inheritance->connections);
 		return false;
 	}
-	parcel_abort_on_close(content->descriptors, content->count, false);
+	parcel_close_as_before(&inheritance->content);
 	inheritance_report(inheritance, streams);
 	return true;
 }

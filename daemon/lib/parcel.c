@@ -433,6 +433,13 @@ static size_t parcel_discard_rest(int fd)
 	return connections;
 }
 
+static bool parcel_expect_changes(struct parcel_content *content, size_t count,
+				  char wrong[PARCEL_WRONG_TEXT])
+{
+	content->changed = calloc(count + 1, sizeof(*content->changed));
+	return content->changed || parcel_fail(wrong, "no memory");
+}
+
 bool parcel_unpack(int receiver, struct parcel_content *content, char wrong[PARCEL_WRONG_TEXT])
 {
 	struct parcel_receipt receipt = { .fd = receiver,
@@ -443,7 +450,8 @@ bool parcel_unpack(int receiver, struct parcel_content *content, char wrong[PARC
 
 	*content = (struct parcel_content){ 0 };
 	usable = parcel_receive_all(&receipt, wrong) &&
-		 parcel_read_text(receipt.text, content, wrong);
+		 parcel_read_text(receipt.text, content, wrong) &&
+		 parcel_expect_changes(content, receipt.count, wrong);
 	if (receipt.text >= 0)
 		close(receipt.text);
 	content->descriptors = receipt.descriptors;
@@ -462,6 +470,7 @@ void parcel_free_content(struct parcel_content *content)
 {
 	free(content->text);
 	free(content->descriptors);
+	free(content->changed);
 	*content = (struct parcel_content){ 0 };
 }
 
@@ -498,25 +507,51 @@ static bool parcel_is_connection(int fd)
 	       !getpeername(fd, (struct sockaddr *)&address, &address_length);
 }
 
-size_t parcel_abort_on_close(const int *descriptors, size_t count, bool abort)
+/* Choose whether a connection is reset when it is closed. Return: true if that is a change. */
+static bool parcel_set_abort(int fd, bool abort)
 {
-	const struct linger linger = { .l_onoff = abort };
+	const struct linger wanted = { .l_onoff = abort };
+	struct linger before = { 0 };
+	socklen_t length = sizeof(before);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_LINGER, &before, &length) &&
+	       (!!before.l_onoff != abort || before.l_linger) &&
+	       !setsockopt(fd, SOL_SOCKET, SO_LINGER, &wanted, sizeof(wanted));
+}
+
+size_t parcel_abort_on_close(const struct parcel_content *content)
+{
 	size_t connections = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		if (!parcel_is_connection(descriptors[i]))
+	for (size_t i = 0; i < content->count; i++) {
+		if (!parcel_is_connection(content->descriptors[i]))
 			continue;
-		setsockopt(descriptors[i], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+		content->changed[i] = parcel_set_abort(content->descriptors[i], true);
 		connections++;
 	}
 	return connections;
 }
 
+void parcel_close_as_before(const struct parcel_content *content)
+{
+	for (size_t i = 0; i < content->count; i++) {
+		if (content->changed[i] && parcel_is_connection(content->descriptors[i]))
+			parcel_set_abort(content->descriptors[i], false);
+	}
+}
+
 size_t parcel_discard(const int *descriptors, size_t count)
 {
 	const struct sockaddr unspecified = { .sa_family = AF_UNSPEC };
-	size_t connections = parcel_abort_on_close(descriptors, count, true);
+	size_t connections = 0;
 
+	/* Count all first: two descriptors may have the same connection. */
+	for (size_t i = 0; i < count; i++) {
+		if (!parcel_is_connection(descriptors[i]))
+			continue;
+		parcel_set_abort(descriptors[i], true);
+		connections++;
+	}
 	for (size_t i = 0; i < count; i++) {
 		/* The reset does not wait for other descriptors of the connection. */
 		if (parcel_is_connection(descriptors[i]))

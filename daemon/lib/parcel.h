@@ -32,6 +32,7 @@ struct parcel_content {
 	size_t length; /* bytes of `text` */
 	int *descriptors;
 	size_t count;	  /* of descriptors */
+	bool *changed;	  /* for each descriptor: parcel_abort_on_close() has changed it */
 	char version[32]; /* of the program that made it */
 	size_t reset;	  /* connections that were reset since it cannot be used */
 };
@@ -67,11 +68,11 @@ bool parcel_unpack(int receiver, struct parcel_content *content, char wrong[PARC
 /** parcel_free_content() - free the memory; the descriptors stay open. */
 void parcel_free_content(struct parcel_content *content);
 
-/**
- * parcel_abort_on_close() - choose for each TCP connection among these what happens when it is closed: a reset, or the
- * usual end. Return: the number of connections.
- */
-size_t parcel_abort_on_close(const int *descriptors, size_t count, bool abort);
+/** parcel_abort_on_close() - let each TCP connection be reset when it is closed. Return: the number of connections. */
+size_t parcel_abort_on_close(const struct parcel_content *content);
+
+/** parcel_close_as_before() - undo that where it has changed something: most connections of clients were so already. */
+void parcel_close_as_before(const struct parcel_content *content);
 
 /** parcel_discard() - reset each TCP connection at once, close all descriptors. Return: the number of connections. */
 size_t parcel_discard(const int *descriptors, size_t count);

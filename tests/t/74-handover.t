@@ -173,6 +173,15 @@ done
 daemon_stop
 is "killed: exit status in the end" "$status" 0
 
+# --- killed after a handover ---
+service --store 2
+feed_start reset --clients 5 --seconds 100 --expect-end reset "127.0.0.1:$raw"
+restart 1
+kill -KILL "$(cat "$pid_file")"
+feed_end_ok "killed after a handover: no client takes that for the end of the stream" reset
+wait_until 20 ctl status
+daemon_stop
+
 # --- what is no parcel ---
 daemon_prefix=("$manager" --connected dmacast-handover)
 daemon_run -c "$config"

@@ -145,6 +145,47 @@ static void test_kept(void)
 	point("whether another process keeps it is known");
 }
 
+static bool resets_on_close(int fd)
+{
+	struct linger linger = { 0 };
+	socklen_t length = sizeof(linger);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) && linger.l_onoff &&
+	       !linger.l_linger;
+}
+
+/* A client has the reset for all of its time: if the successor is killed, a peer must not see the end of the stream. */
+static void test_abort(void)
+{
+	const struct linger reset = { .l_onoff = 1 };
+	struct parcel_content content;
+	char wrong[PARCEL_WRONG_TEXT] = "";
+	struct parcel parcel;
+	int first[2], second[2], fds[3];
+
+	connect_pair(first);
+	connect_pair(second);
+	setsockopt(first[0], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	fds[0] = first[0];
+	fds[1] = memfd_create("test", 0);
+	fds[2] = second[0];
+	pack(&parcel, fds, 3);
+	close(parcel.sender);
+	check(parcel_unpack(parcel.receiver, &content, wrong), "%s", wrong);
+	check(parcel_abort_on_close(&content) == 2, "connections");
+	check(resets_on_close(first[0]) && resets_on_close(second[0]), "one would end in order");
+	parcel_close_as_before(&content);
+	check(resets_on_close(first[0]), "a client would end in order if the daemon is killed");
+	check(!resets_on_close(second[0]), "one would be reset");
+	parcel_discard(content.descriptors, content.count);
+	parcel_free_content(&content);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	close(first[1]);
+	close(second[1]);
+	point("what closes a connection is as before when all is restored");
+}
+
 /* ---- what cannot ---- */
 
 static void test_revoked(void)
@@ -413,6 +454,7 @@ int main(void)
 	test_whole(254);
 	test_whole(MANY);
 	test_kept();
+	test_abort();
 	test_revoked();
 	test_revoked_late();
 	test_incomplete();
