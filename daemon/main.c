@@ -24,19 +24,20 @@ __attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event
 }
 #endif
 
-/* Return: true if @config is right, or can be that of the predecessor, whose streams go on. */
+/* Return: true if @config can be used here, or can be that of the predecessor, whose streams go on. */
 static bool find_config(struct config *config, bool right, const struct inheritance *inheritance)
 {
 	const char *file = config->file;
 
-	if (right)
-		return limits_report(&config->daemon, config->streams, config->stream_count);
+	if (right && limits_report(&config->daemon, config->streams, config->stream_count))
+		return true;
 	if (!inheritance)
 		return false;
 	config_free(config);
 	config_init(config);
 	config->file = file;
-	log_error("the configuration has errors; the streams of the predecessor go on as they are");
+	log_error("the configuration cannot be used; the streams of the predecessor go on as they "
+		  "are");
 	return inheritance_restore_options(inheritance, config);
 }
 
