@@ -213,9 +213,12 @@ static uint64_t kernel_meminfo(const struct doctor *doctor, const char *name)
 static const char no_huge_pages[] =
 	"zero-copy from pages of 4 KiB takes 1.3 to 1.65 times the CPU time that it takes from "
 	"huge pages";
-static const char not_handed_over[] = "the ring has transparent huge pages, which the daemon gives "
-				      "to anonymous memory only: another "
-				      "process, such as a successor, cannot get it";
+static const char not_handed_over[] =
+	"this kernel makes no transparent huge pages of shared memory, so the ring is in anonymous "
+	"memory, which a successor cannot take over: a restart disconnects the clients";
+static const char share_huge_pages[] =
+	"sysctl -w vm.nr_hugepages=N, or echo advise "
+	">/sys/kernel/mm/transparent_hugepage/shmem_enabled; then restart the daemon";
 static const char reserve_huge_pages[] = "sysctl -w vm.nr_hugepages=N, and restart dmacastd";
 
 /* Return true if @memory, the daemon's description, has pages of the smallest size and no larger ones. */
@@ -238,13 +241,22 @@ static void kernel_check_ring(const struct doctor *doctor, const json_t *stream)
 		return;
 	if (!strncmp(memory, "anonymous", strlen("anonymous")))
 		findings_add(doctor->findings, FINDING_NOTE, "ring", not_handed_over,
-			     reserve_huge_pages, "stream %s: %s", name, memory);
+			     share_huge_pages, "stream %s: %s", name, memory);
 	else if (kernel_is_small(memory))
 		findings_add(doctor->findings, FINDING_WARNING, "ring", no_huge_pages,
 			     reserve_huge_pages, "stream %s: %s", name, memory);
 	else
 		findings_add(doctor->findings, FINDING_OK, "ring", NULL, NULL, "stream %s: %s",
 			     name, memory);
+}
+
+/* Return true if the kernel makes huge pages of shared memory: since Linux 6.1 on demand, unless that is forbidden. */
+static bool kernel_shares_huge_pages(const struct doctor *doctor, const char *shmem_enabled)
+{
+	if (!*shmem_enabled || !strcmp(shmem_enabled, "deny"))
+		return false;
+	return strcmp(shmem_enabled, "never") != 0 ||
+	       kernel_running(doctor) >= kernel_version(6, 1);
 }
 
 /* Foretell the memory of rings of a daemon that does not run yet. */
@@ -267,12 +279,17 @@ static void kernel_check_huge_pages(const struct doctor *doctor)
 			     "sysctl -w vm.nr_hugepages=N, or echo madvise "
 			     ">/sys/kernel/mm/transparent_hugepage/enabled",
 			     "no reserved huge page is free, and there are no transparent ones");
+	else if (kernel_shares_huge_pages(doctor, shared))
+		findings_add(doctor->findings, FINDING_OK, "huge-pages", NULL, NULL,
+			     "no reserved huge page is free; transparent ones: %s, of shared "
+			     "memory: %s",
+			     enabled, shared);
 	else
-		findings_add(
-			doctor->findings, FINDING_NOTE, "huge-pages", not_handed_over,
-			reserve_huge_pages,
-			"no reserved huge page is free; transparent ones: %s, of shared memory: %s",
-			enabled, *shared ? shared : "unknown");
+		findings_add(doctor->findings, FINDING_NOTE, "huge-pages", not_handed_over,
+			     share_huge_pages,
+			     "no reserved huge page is free; transparent ones: %s, of shared "
+			     "memory: %s",
+			     enabled, *shared ? shared : "unknown");
 }
 
 void doctor_check_kernel(const struct doctor *doctor)

@@ -279,6 +279,30 @@ static void test_kernel_versions(void)
 	point("nothing can be read: that is said, and is no failure");
 }
 
+/* @expected: whether a ring of huge pages can be handed over */
+static void check_shared_pages(const char *release, const char *shmem_enabled,
+			       enum finding_level expected)
+{
+	machine_begin();
+	machine_write("proc/sys/kernel/osrelease", release);
+	machine_write("proc/meminfo", "HugePages_Free:        0\n");
+	machine_write("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
+	if (*shmem_enabled)
+		machine_write("sys/kernel/mm/transparent_hugepage/shmem_enabled", shmem_enabled);
+	doctor_check_kernel(&patient);
+	expect_finding(expected, "huge-pages", "transparent ones: madvise");
+}
+
+static void test_shared_pages(void)
+{
+	check_shared_pages("6.1.0\n", "always advise [never] deny force\n", FINDING_OK);
+	check_shared_pages("6.0.0\n", "always advise [never] deny force\n", FINDING_NOTE);
+	check_shared_pages("5.10.0\n", "always [advise] never deny force\n", FINDING_OK);
+	check_shared_pages("6.1.0\n", "always advise never [deny] force\n", FINDING_NOTE);
+	check_shared_pages("6.1.0\n", "", FINDING_NOTE);
+	point("whether a ring of transparent huge pages can be handed over");
+}
+
 static void test_rings(void)
 {
 	machine_begin();
@@ -545,6 +569,7 @@ int main(void)
 	test_kernel_fine();
 	test_kernel_bad();
 	test_kernel_versions();
+	test_shared_pages();
 	test_rings();
 	test_shell_limits();
 	test_daemon_limits();
