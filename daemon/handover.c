@@ -78,8 +78,9 @@ static void handover_save_options(const struct config *config, struct state *sta
 		config_print(&daemon, file);
 		fclose(file);
 	}
+	/* Bytes: paths need not be UTF-8. */
 	if (text)
-		state_string_copy(state, "options", &text);
+		state_bytes(state, "options", (unsigned char **)(void *)&text, &length, length);
 	else
 		state_fail(state, "no memory for the options of the daemon");
 	free(text);

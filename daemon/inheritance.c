@@ -25,8 +25,9 @@ struct inheritance {
 	struct state *state; /* has the descriptors that nobody has taken */
 	size_t connections;
 	uint64_t frozen_ns;
-	uint64_t handovers; /* before this one */
-	char *options;	    /* of the daemon, as text */
+	uint64_t handovers;	/* before this one */
+	unsigned char *options; /* of the daemon, as text */
+	size_t options_length;	/* bytes */
 };
 
 /* ---- finding it ---- */
@@ -113,7 +114,8 @@ static bool inheritance_parse(struct inheritance *inheritance)
 	}
 	state_u64(state, "frozen_ns", &inheritance->frozen_ns);
 	state_u64(state, "handovers", &inheritance->handovers);
-	state_string_copy(state, "options", &inheritance->options);
+	state_bytes(state, "options", &inheritance->options, &inheritance->options_length,
+		    content->length);
 	if (!state_failed(state) && inheritance->options)
 		return true;
 	inheritance_log_unusable(state_why(state), inheritance->connections);
@@ -137,8 +139,8 @@ struct inheritance *inheritance_take(void)
 
 bool inheritance_restore_options(const struct inheritance *inheritance, struct config *config)
 {
-	return config_file_parse(config, "options of the predecessor", inheritance->options,
-				 strlen(inheritance->options));
+	return config_file_parse(config, "options of the predecessor",
+				 (const char *)inheritance->options, inheritance->options_length);
 }
 
 static void inheritance_count_stream(void *argument, struct stream *stream)

@@ -200,7 +200,7 @@ static void state_push_frame(struct state *state, const char *name, json_t *valu
 	state->frame[state->depth++] = (struct state_frame){ .name = name, .value = value };
 }
 
-/* Put a new value into the current object. @value: taken over */
+/* Put a new value into the current object. @value: taken over; NULL: there was no memory, or a text is not UTF-8 */
 static void state_put(struct state *state, const char *name, json_t *value)
 {
 	json_t *object = state_top(state)->value;
@@ -211,7 +211,7 @@ static void state_put(struct state *state, const char *name, json_t *value)
 	}
 	assert(json_is_object(object) && !json_object_get(object, name));
 	if (json_object_set_new_nocheck(object, name, value))
-		state_fail(state, "%s: no memory", name);
+		state_fail(state, value ? "%s: no memory" : "%s: no memory, or not UTF-8", name);
 }
 
 /* Return the value @name of the current object, borrowed; NULL after a failure. */

@@ -230,4 +230,12 @@ daemon_stop
 is "upgrade: exit status" "$status" 0
 end_clients upgrade
 
+# A path need not be UTF-8.
+sed 's/^control = .*/&\xff/' "$config" >"$work/path.conf"
+daemon_run -c "$work/path.conf"
+feed_start path --clients 2 --until-end --expect-end end "127.0.0.1:$raw"
+check "a path that is not UTF-8: an upgrade succeeds" "$BUILD/dmacastctl" --socket "$work/control"$'\xff' upgrade
+daemon_stop
+feed_end_ok "a path that is not UTF-8: clients have every byte" path
+
 done_testing
