@@ -13,9 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MAX_DEPTH 32
+
+/* Length from which bytes are in the memory file: as text they would take six times their memory. */
+#define MIN_FILE_BYTES 4096U
 
 /* An object, or a list of objects, that was begun. */
 struct state_frame {
@@ -32,6 +36,8 @@ struct state {
 	size_t lost;  /* number of frames that were begun after a failure */
 	int *descriptor;
 	size_t descriptors;
+	int file;		      /* memory file with long bytes; -1: none */
+	uint64_t file_bytes;	      /* saving: written to it */
 	struct shared_bytes **shared; /* those with a number; restoring, it is an owner of them */
 	size_t shared_count;
 	bool failed;
@@ -48,6 +54,7 @@ static struct state *state_new(json_t *root, bool saving)
 	}
 	state->root = root;
 	state->saving = saving;
+	state->file = -1;
 	state->frame[0] = (struct state_frame){ .name = "state", .value = root };
 	state->depth = 1;
 	return state;
@@ -67,7 +74,7 @@ static void state_close_all(const int *descriptors, size_t count)
 }
 
 /* Return: false without memory. The descriptors are the state's afterwards. */
-static bool state_take_descriptors(struct state *state, const int *descriptors, size_t count)
+static bool state_copy_descriptors(struct state *state, const int *descriptors, size_t count)
 {
 	state->descriptor = calloc(count + 1, sizeof(*state->descriptor));
 	if (!state->descriptor)
@@ -75,6 +82,26 @@ static bool state_take_descriptors(struct state *state, const int *descriptors, 
 	for (size_t i = 0; i < count; i++)
 		state->descriptor[i] = descriptors[i];
 	state->descriptors = count;
+	return true;
+}
+
+/* Find the memory file among the descriptors. Without one, bytes that are in it fail. */
+static void state_find_file(struct state *state)
+{
+	const json_t *file = json_object_get(state->root, "file");
+	json_int_t number = json_is_integer(file) ? json_integer_value(file) : -1;
+
+	if (number < 0 || number >= (json_int_t)state->descriptors)
+		return;
+	state->file = state->descriptor[number];
+	state->descriptor[number] = -1;
+}
+
+static bool state_take_descriptors(struct state *state, const int *descriptors, size_t count)
+{
+	if (!state_copy_descriptors(state, descriptors, count))
+		return false;
+	state_find_file(state);
 	return true;
 }
 
@@ -107,6 +134,8 @@ void state_free(struct state *state)
 	if (!state->saving)
 		state_close_all(state->descriptor, state->descriptors);
 	free(state->descriptor);
+	if (state->file >= 0)
+		close(state->file);
 	for (size_t i = 0; !state->saving && i < state->shared_count; i++)
 		shared_bytes_release(state->shared[i]);
 	free(state->shared);
@@ -500,10 +529,33 @@ void state_string_copy(struct state *state, const char *name, char **text)
 		state_fail(state, "%s: no memory", name);
 }
 
-/* ---- bytes, in hexadecimal ---- */
+/* ---- descriptors ---- */
 
-static void state_put_bytes(struct state *state, const char *name, const unsigned char *bytes,
-			    size_t length)
+/* Return the number under which the successor finds @fd; -1 without memory. */
+static int64_t state_add_descriptor(struct state *state, int fd)
+{
+	int *more;
+
+	if (fd < 0)
+		return -1;
+	/* Grow by doubling: the array is full at each power of two. */
+	if (!(state->descriptors & (state->descriptors - 1))) {
+		more = reallocarray(state->descriptor,
+				    state->descriptors ? state->descriptors * 2 : 1, sizeof(*more));
+		if (!more) {
+			state_fail(state, "no memory");
+			return -1;
+		}
+		state->descriptor = more;
+	}
+	state->descriptor[state->descriptors] = fd;
+	return (int64_t)state->descriptors++;
+}
+
+/* ---- bytes: in hexadecimal, or in the memory file ---- */
+
+static void state_put_hexadecimal(struct state *state, const char *name, const unsigned char *bytes,
+				  size_t length)
 {
 	static const char digit[] = "0123456789abcdef";
 	char *text = malloc(length * 2 + 1);
@@ -516,7 +568,7 @@ static void state_put_bytes(struct state *state, const char *name, const unsigne
 	free(text);
 }
 
-/* Return the value of a digit of state_put_bytes(); 16 for anything else. */
+/* Return the value of a digit of state_put_hexadecimal(); 16 for anything else. */
 static unsigned int state_digit(char digit)
 {
 	if (digit >= '0' && digit <= '9')
@@ -536,25 +588,116 @@ static bool state_decode(const char *text, unsigned char *bytes, size_t length)
 	return true;
 }
 
+/* Open the memory file, which is a descriptor of the state. Return: false after a failure. */
+static bool state_open_file(struct state *state)
+{
+	int64_t number;
+
+	if (state->file >= 0)
+		return true;
+	state->file = memfd_create("dmacast-state", MFD_CLOEXEC);
+	if (state->file < 0) {
+		state_fail(state, "no memory file: %s", strerror(errno));
+		return false;
+	}
+	number = state_add_descriptor(state, state->file);
+	if (json_object_set_new_nocheck(state->root, "file", json_integer(number)))
+		state_fail(state, "no memory");
+	return !state->failed;
+}
+
+/* Append to the memory file. Return: false after a failure. */
+static bool state_write_file(struct state *state, const unsigned char *bytes, size_t length)
+{
+	while (length) {
+		ssize_t n = pwrite(state->file, bytes, length, (off_t)state->file_bytes);
+
+		if (n <= 0) {
+			state_fail(state, "no memory for %zu bytes: %s", length, strerror(errno));
+			return false;
+		}
+		bytes += n;
+		length -= (size_t)n;
+		state->file_bytes += (uint64_t)n;
+	}
+	return true;
+}
+
+static void state_put_in_file(struct state *state, const char *name, const unsigned char *bytes,
+			      size_t length)
+{
+	json_int_t offset = (json_int_t)state->file_bytes;
+
+	if (!state->failed && state_open_file(state) && state_write_file(state, bytes, length))
+		state_put(state, name,
+			  json_pack("{s:I, s:I}", "offset", offset, "length", (json_int_t)length));
+}
+
+static void state_put_bytes(struct state *state, const char *name, const unsigned char *bytes,
+			    size_t length)
+{
+	if (length < MIN_FILE_BYTES)
+		state_put_hexadecimal(state, name, bytes, length);
+	else
+		state_put_in_file(state, name, bytes, length);
+}
+
+/* Return the number of the bytes that @value is; SIZE_MAX: it is none. */
+static size_t state_count_bytes(const json_t *value)
+{
+	const json_t *length = json_object_get(value, "length");
+
+	if (json_is_string(value) && json_string_length(value) % 2 == 0)
+		return json_string_length(value) / 2;
+	return json_is_integer(length) && json_integer_value(length) >= 0
+		       ? (size_t)json_integer_value(length)
+		       : SIZE_MAX;
+}
+
+static bool state_read_file(const struct state *state, unsigned char *bytes, size_t length,
+			    off_t offset)
+{
+	while (length) {
+		ssize_t n = pread(state->file, bytes, length, offset);
+
+		if (n <= 0)
+			return false;
+		bytes += n;
+		length -= (size_t)n;
+		offset += n;
+	}
+	return true;
+}
+
+/* Read the bytes that @value is, of which state_count_bytes() was right. */
+static bool state_read_bytes(const struct state *state, const json_t *value, unsigned char *bytes,
+			     size_t length)
+{
+	if (json_is_string(value))
+		return state_decode(json_string_value(value), bytes, length);
+	return state_read_file(state, bytes, length,
+			       (off_t)json_integer_value(json_object_get(value, "offset")));
+}
+
 void state_bytes(struct state *state, const char *name, unsigned char **bytes, size_t *length,
 		 size_t most)
 {
-	const char *text;
 	unsigned char *copy;
+	const json_t *value;
 	size_t size;
 
 	if (state->saving) {
 		state_put_bytes(state, name, *bytes, *length);
 		return;
 	}
-	text = state_get_text(state, name, false);
-	size = text ? strlen(text) / 2 : 0;
-	if (size > most || (text && strlen(text) % 2))
+	value = state_get(state, name);
+	size = value ? state_count_bytes(value) : 0;
+	if (size > most)
 		state_fail(state, "%s: expected at most %zu bytes", name, most);
 	if (state->failed)
 		return;
 	copy = size ? malloc(size) : NULL;
-	if ((size && !copy) || !state_decode(text, copy, size)) {
+	if ((size && !copy) || !state_read_bytes(state, value, copy, size)) {
 		state_fail(state, "%s: %s", name, copy ? "expected hexadecimal" : "no memory");
 		free(copy);
 		return;
@@ -565,15 +708,16 @@ void state_bytes(struct state *state, const char *name, unsigned char **bytes, s
 
 void state_fixed_bytes(struct state *state, const char *name, void *bytes, size_t length)
 {
-	const char *text;
+	const json_t *value;
 
 	if (state->saving) {
 		state_put_bytes(state, name, bytes, length);
 		return;
 	}
-	text = state_get_text(state, name, false);
-	if (text && (strlen(text) != length * 2 || !state_decode(text, bytes, length)))
-		state_fail(state, "%s: expected %zu bytes in hexadecimal", name, length);
+	value = state_get(state, name);
+	if (value &&
+	    (state_count_bytes(value) != length || !state_read_bytes(state, value, bytes, length)))
+		state_fail(state, "%s: expected %zu bytes", name, length);
 }
 
 /* ---- bytes with several owners ---- */
@@ -669,28 +813,7 @@ void state_shared_bytes(struct state *state, const char *name, struct shared_byt
 	state_leave(state);
 }
 
-/* ---- descriptors ---- */
-
-/* Return the number under which the successor finds @fd; -1 without memory. */
-static int64_t state_add_descriptor(struct state *state, int fd)
-{
-	int *more;
-
-	if (fd < 0)
-		return -1;
-	/* Grow by doubling: the array is full at each power of two. */
-	if (!(state->descriptors & (state->descriptors - 1))) {
-		more = reallocarray(state->descriptor,
-				    state->descriptors ? state->descriptors * 2 : 1, sizeof(*more));
-		if (!more) {
-			state_fail(state, "no memory");
-			return -1;
-		}
-		state->descriptor = more;
-	}
-	state->descriptor[state->descriptors] = fd;
-	return (int64_t)state->descriptors++;
-}
+/* ---- one descriptor ---- */
 
 void state_descriptor(struct state *state, const char *name, int *fd)
 {

@@ -8,7 +8,8 @@
  *     state_u32(state, "offset", &cursor->offset);
  *     state_leave(state);
  *
- * The values are one JSON object. Descriptors travel beside it, see handover.h.
+ * The values are one JSON object. Descriptors travel beside it, see handover.h. Long bytes are in a memory file, which
+ * is one of the descriptors.
  *
  * The first failure is kept and ends all: afterwards nothing is saved, and restoring leaves each value as it is. So a
  * caller checks state_failed() once, before it uses what was restored. A value that is missing, out of range, or
@@ -40,7 +41,7 @@ struct state *state_create(void);
 struct state *state_parse(const char *text, size_t length, const int *descriptors, size_t count,
 			  char wrong[STATE_WRONG_TEXT]);
 
-/** state_free() - free the state. Descriptors that were saved stay open: they are not the state's. */
+/** state_free() - free the state. Descriptors that were saved stay open, but for the memory file with long bytes. */
 void state_free(struct state *state);
 
 /** state_is_saving() - return true while the values are written. */

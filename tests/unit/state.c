@@ -7,9 +7,11 @@
 #include "statepass.h"
 #include "tap.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 struct sample {
@@ -285,8 +287,69 @@ static void test_shared_bytes(void)
 	point("a number without bytes is a failure");
 }
 
+/* Restore bytes from a text that no state_text() wrote, with a memory file of 10 bytes. Return: why that failed. */
+static const char *restore_long(const char *text)
+{
+	static char why[STATE_WRONG_TEXT];
+	int file = memfd_create("test", 0);
+	struct state *state;
+	unsigned char *bytes = NULL;
+	size_t length = 0;
+
+	check(write(file, "0123456789", 10) == 10, "%s", strerror(errno));
+	state = state_parse(text, strlen(text), &file, 1, why);
+	check(state, "%s", why);
+	state_bytes(state, "a", &bytes, &length, 20);
+	check(!bytes && state_failed(state), "%s was accepted", text);
+	snprintf(why, sizeof(why), "%s", state_why(state));
+	state_free(state);
+	check(fcntl(file, F_GETFD) < 0, "the memory file is open");
+	return why;
+}
+
+static void test_long_bytes(void)
+{
+	static const char *const broken[] = {
+		"{\"file\":0,\"a\":{\"offset\":0,\"length\":11}}",
+		"{\"file\":0,\"a\":{\"offset\":9,\"length\":2}}",
+		"{\"file\":0,\"a\":{\"offset\":-1,\"length\":2}}",
+		"{\"file\":0,\"a\":{\"offset\":0,\"length\":-2}}",
+		"{\"file\":0,\"a\":{\"offset\":0,\"length\":21}}",
+		"{\"file\":1,\"a\":{\"offset\":0,\"length\":2}}",
+		"{\"a\":{\"offset\":0,\"length\":2}}",
+		"{\"file\":0,\"a\":{\"offset\":0}}",
+		"{\"file\":0,\"a\":[]}",
+	};
+	size_t length = 1 << 20, count, again_length = 0, text_length;
+	unsigned char *bytes = malloc(length), *again[2] = { NULL };
+	struct state *state = state_begin_saving();
+
+	for (size_t i = 0; i < length; i++)
+		bytes[i] = (unsigned char)(i * 7 >> 3);
+	state_bytes(state, "a", &bytes, &length, length);
+	state_bytes(state, "b", &bytes, &length, length);
+	free(state_text(state, &text_length));
+	state_descriptors(state, &count);
+	check(text_length < 1000 && count == 1, "%zu bytes of text, %zu descriptors", text_length,
+	      count);
+	state = state_pass(state);
+	state_bytes(state, "a", &again[0], &again_length, length);
+	state_bytes(state, "b", &again[1], &again_length, length);
+	state_end_pass(state);
+	for (size_t i = 0; i < 2; i++) {
+		check(again_length == length && !memcmp(again[i], bytes, length), "other bytes");
+		free(again[i]);
+	}
+	free(bytes);
+	point("long bytes are not in the text");
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+		check(*restore_long(broken[i]), "%s", broken[i]);
+	point("bytes beyond the memory file are a failure");
+}
+
 int main(void)
 {
+	test_long_bytes();
 	test_round_trip();
 	test_state_failures();
 	test_descriptors_are_closed();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A state that is saved and restored in one process, without descriptors. */
+/* A state that is saved and restored in one process. Its descriptors are duplicated. */
 #ifndef DMACAST_TEST_STATEPASS_H
 #define DMACAST_TEST_STATEPASS_H
 
@@ -9,6 +9,7 @@
 
 #include <err.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Begin to save. Exit on failure. */
 static inline struct state *state_begin_saving(void)
@@ -27,10 +28,16 @@ static inline struct state *state_pass(struct state *saved)
 	struct state *state;
 	size_t length = 0;
 	char *text = state_text(saved, &length);
+	size_t count;
+	const int *fds = state_descriptors(saved, &count);
+	int *copies = calloc(count + 1, sizeof(*copies));
 
 	if (!text)
 		errx(1, "saving failed: %s", state_why(saved));
-	state = state_parse(text, length, NULL, 0, wrong);
+	for (size_t i = 0; copies && i < count; i++)
+		copies[i] = dup(fds[i]);
+	state = state_parse(text, length, copies, copies ? count : 0, wrong);
+	free(copies);
 	if (!state)
 		errx(1, "restoring failed: %s", wrong);
 	free(text);
