@@ -85,15 +85,15 @@ void window_transfer(struct window *window, struct ring *ring, struct state *sta
 	assert(state_is_saving(state) || (!window->head && TAILQ_EMPTY(&window->place[0].cursors)));
 	state_enter(state, "window");
 	count = window_transfer_size(window, ring, state);
+	if (!state_is_saving(state))
+		window->tail = window->head = window->oldest;
 	index = calloc(count + 1, sizeof(*index));
 	if (!index)
 		state_fail(state, "no memory");
-	if (state_is_saving(state) && index) {
+	else if (state_is_saving(state))
 		window_save_blocks(window, state, index, count);
-	} else {
-		window->tail = window->head = window->oldest;
+	else
 		window_restore_blocks(window, ring, state, index, count);
-	}
 	free(index);
 	state_leave(state);
 }
