@@ -26,7 +26,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum handover_phase { HANDOVER_IDLE, HANDOVER_CHECKING, HANDOVER_DUE };
+/*
+ * A signal that the event loop has caught, but not handled yet, would end with this program. From the phase BLOCKED on
+ * signals stay pending, for the next program or until a failure; those caught before it are handled in two turns of
+ * the event loop: the first one finds out which they are.
+ */
+enum handover_phase { HANDOVER_IDLE, HANDOVER_CHECKING, HANDOVER_DUE, HANDOVER_BLOCKED };
+#define BLOCKED_TURNS 2
 
 struct handover {
 	struct event_base *base;
@@ -36,6 +42,7 @@ struct handover {
 	const struct handover_callbacks *callbacks;
 	void *argument; /* of the callbacks */
 	enum handover_phase phase;
+	unsigned int turns;  /* BLOCKED: turns of the event loop that are left */
 	char path[PATH_MAX]; /* of the program; "": the service manager's next process */
 	struct candidate *candidate;
 	struct event due;
@@ -52,10 +59,32 @@ handover_refuse(char wrong[HANDOVER_WRONG_TEXT], const char *format, ...)
 	return false;
 }
 
+/* @how: SIG_BLOCK or SIG_UNBLOCK */
+static void handover_block_signals(int how)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(how, &signals, NULL);
+}
+
+/* Leave the phase BLOCKED, or any other one. */
+static void handover_set_phase(struct handover *handover, enum handover_phase phase)
+{
+	if (handover->phase == HANDOVER_BLOCKED)
+		handover_block_signals(SIG_UNBLOCK);
+	handover->phase = phase;
+	if (phase == HANDOVER_BLOCKED)
+		handover_block_signals(SIG_BLOCK);
+}
+
 static void handover_fail(struct handover *handover, const char *why)
 {
 	log_error("not handed over, so this process goes on: %s", why);
-	handover->phase = HANDOVER_IDLE;
+	handover_set_phase(handover, HANDOVER_IDLE);
 	candidate_free(handover->candidate);
 	handover->candidate = NULL;
 	event_del(&handover->due);
@@ -143,18 +172,6 @@ static bool handover_pack(const struct handover *handover, struct state *state, 
 
 /* ---- to a program ---- */
 
-/* Signals must not end the program before it can handle them. */
-static void handover_block_signals(int how)
-{
-	sigset_t signals;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigprocmask(how, &signals, NULL);
-}
-
 static void handover_export(const struct parcel *parcel)
 {
 	char number[16];
@@ -172,10 +189,8 @@ static void handover_execute(const struct handover *handover, const struct parce
 	int error;
 
 	handover_export(parcel);
-	handover_block_signals(SIG_BLOCK);
 	execv(handover->path, handover->argv);
 	error = errno;
-	handover_block_signals(SIG_UNBLOCK);
 	unsetenv(HANDOVER_VARIABLE);
 	service_export(false);
 	handover_refuse(wrong, "%s: %s", handover->path, strerror(error));
@@ -232,6 +247,28 @@ static void handover_run(struct handover *handover)
 	handover_fail(handover, wrong);
 }
 
+/* Let one turn of the event loop pass: a timer expires after the loop has polled. */
+static void handover_await_turn(struct handover *handover)
+{
+	static const struct timeval at_once;
+
+	if (evtimer_add(&handover->due, &at_once))
+		handover_fail(handover, "no memory for a timer");
+}
+
+static void handover_advance(struct handover *handover)
+{
+	if (handover->phase == HANDOVER_DUE) {
+		handover_set_phase(handover, HANDOVER_BLOCKED);
+		handover->turns = BLOCKED_TURNS;
+		handover_await_turn(handover);
+	} else if (--handover->turns) {
+		handover_await_turn(handover);
+	} else {
+		handover_run(handover);
+	}
+}
+
 static void handover_is_due(evutil_socket_t fd, short what, void *argument)
 {
 	struct handover *handover = argument;
@@ -239,12 +276,12 @@ static void handover_is_due(evutil_socket_t fd, short what, void *argument)
 
 	(void)fd;
 	(void)what;
-	if (handover->phase != HANDOVER_DUE)
-		return;
 	if (obstacle)
 		handover_fail(handover, obstacle);
-	else if (!handover->callbacks->must_wait(handover->argument))
-		handover_run(handover);
+	else if (handover->callbacks->must_wait(handover->argument))
+		handover_set_phase(handover, HANDOVER_DUE);
+	else
+		handover_advance(handover);
 }
 
 void handover_retry(struct handover *handover)
@@ -255,7 +292,7 @@ void handover_retry(struct handover *handover)
 
 static void handover_set_due(struct handover *handover)
 {
-	handover->phase = HANDOVER_DUE;
+	handover_set_phase(handover, HANDOVER_DUE);
 	handover_retry(handover);
 }
 
@@ -328,7 +365,7 @@ bool handover_to_program(struct handover *handover, const char *path,
 		candidate_check(handover->base, handover->path, handover_checked, handover, wrong);
 	if (!handover->candidate)
 		return false;
-	handover->phase = HANDOVER_CHECKING;
+	handover_set_phase(handover, HANDOVER_CHECKING);
 	return true;
 }
 
@@ -366,6 +403,7 @@ void handover_free(struct handover *handover)
 {
 	if (!handover)
 		return;
+	handover_set_phase(handover, HANDOVER_IDLE);
 	event_del(&handover->due);
 	candidate_free(handover->candidate);
 	free(handover);

@@ -2,11 +2,13 @@
 /*
  * Giving everything to a successor, which takes it by inheritance.h.
  *
- *   IDLE ─ to a program ─▶ CHECKING ─ it understands this ─▶ DUE ─ no reload runs ─▶ saved, packed, passed on: the end
- *     │                       │ it does not                   ▲        │
- *     │                       ▼                               │        │ an error
- *     │                     IDLE                              │        ▼
+ *   IDLE ─ to a program ─▶ CHECKING ─ it understands this ─▶ DUE ─ no reload runs ─▶ BLOCKED ─ no signal ─▶ saved,
+ *     │                       │ it does not                   ▲                        │   packed, passed on: the end
+ *     │                       ▼                               │                        │ an error, or a signal to stop
+ *     │                     IDLE                              │                        ▼
  *     └─ to the service manager, for its next process ────────┘      IDLE, as if nothing had happened
+ *
+ * BLOCKED goes back to DUE if a signal began a reload.
  *
  * All from the first value that is saved until this process has ended is one callback of the event loop: nothing is
  * sent or received by it afterwards. After an error the parcel is revoked before anything else is done.

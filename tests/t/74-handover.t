@@ -226,6 +226,23 @@ is "upgrade: those refused change nothing" "$(handover_count)" 2
 check "upgrade: once more" ctl upgrade "$tree_program"
 matches "upgrade: dmacastctl tells what happened" "$work/check.out" \
 	'pid [0-9]+: took over 5 stream\(s\) with 35 client\(s\) in [0-9]+ ms'
+
+# This program stops the dmacastctl that waits for it.
+# shellcheck disable=SC2016 # expanded by the program
+printf '#!/bin/sh\n[ "$1" = --handover-format ] || exec %s "$@"\nkill -STOP "$(cat %s/asking)"\necho 1\n' \
+	"$tree_program" "$work" >"$work/slow"
+chmod +x "$work/slow"
+# shellcheck disable=SC2016 # expanded by the inner shell
+bash -c 'echo $$ >"$1/asking"; exec "$2/dmacastctl" --socket "$1/control" upgrade "$1/slow"' ask "$work" "$work_path" \
+	>"$work/ask.out" 2>&1 &
+asking=$!
+will_end "$asking"
+wait_until 20 handed_over 4
+check "upgrade: another one follows" ctl upgrade "$tree_program"
+signal_to CONT "$asking"
+wait "$asking"
+is "upgrade: the first dmacastctl, which slept, knows that it was taken over" $? 0
+
 daemon_stop
 is "upgrade: exit status" "$status" 0
 end_clients upgrade
@@ -237,5 +254,27 @@ feed_start path --clients 2 --until-end --expect-end end "127.0.0.1:$raw"
 check "a path that is not UTF-8: an upgrade succeeds" "$BUILD/dmacastctl" --socket "$work/control"$'\xff' upgrade
 daemon_stop
 feed_end_ok "a path that is not UTF-8: clients have every byte" path
+
+# --- SIGTERM in the middle of an upgrade ---
+case $BUILD in
+*/san-*) skip "SIGTERM during an upgrade" "sanitizers want to be the first library" ;;
+*)
+	for moment in before after; do
+		daemon_prefix=(env "LD_PRELOAD=$work_path/tests/preload/latesignal.so" "DMACAST_LATE_SIGTERM=$moment")
+		daemon_run -c "$config"
+		daemon_prefix=()
+		wait_until 20 ctl status
+		start_clients
+		# It would wait for the next program.
+		ctl upgrade >"$work/ctl" 2>&1 &
+		asking=$!
+		will_end "$asking"
+		daemon_wait 30
+		signal_to TERM "$asking"
+		is "SIGTERM $moment signals are blocked: it ends the daemon" "$status" 0
+		end_clients "SIGTERM $moment signals are blocked"
+	done
+	;;
+esac
 
 done_testing
