@@ -8,6 +8,7 @@
 # make deps                  install what the tests need; without root, print the command. See tests/packages
 # make check                 all tests (installs what is missing, as root); make check-quick: under a minute
 # make fuzz SECONDS=60       run each fuzzer of tests/fuzz for that time; FUZZERS='config request' only these
+# make model                 search the model of recycling further than make check does; see tests/model
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make check-kernels         each of these tests on each kernel: about an hour
 # make check-debug           the same in a kernel with its own checks, which is compiled first: 15 minutes
@@ -121,7 +122,7 @@ nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
-	kmod-tests check check-quick fuzz check-vm check-kernels check-debug check-service check-scale check-handover bench \
+	kmod-tests check check-quick fuzz model check-vm check-kernels check-debug check-service check-scale check-handover bench \
 	bench-quick demo install uninstall check-packages dist deb \
 	dkms-install dkms-uninstall dkms-source clean format lint deps help
 .DELETE_ON_ERROR:
@@ -356,6 +357,11 @@ fuzz:
 	@tests/packages check
 	+$(Q)$(call fuzz_build)
 	$(Q)tests/fuzz/run $(SECONDS) $(FUZZERS)
+
+# The model of recycling, with more sends and events.
+model:
+	@tests/packages check
+	$(Q)tests/model/run
 
 demo:
 	@tests/packages demo

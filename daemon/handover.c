@@ -238,6 +238,7 @@ static void handover_run(struct handover *handover)
 
 	/* The successor serves the watchdog when it has restored everything. */
 	service_tell("WATCHDOG=1");
+	/* model: freeze */
 	if (state)
 		text = handover_write(handover, state, &length, wrong);
 	if (text)

@@ -120,6 +120,7 @@ int dmacast_channel_suspend(struct channel *channel)
 
 	mutex_lock(&channel->mutex);
 	if (channel->active) {
+		/* model: suspend */
 		error = channel_halt_engine(channel);
 		spin_lock_irq(&channel->lock);
 		channel->suspends++;
@@ -136,6 +137,7 @@ int dmacast_channel_suspend(struct channel *channel)
 void dmacast_channel_resume(struct channel *channel)
 {
 	mutex_lock(&channel->mutex);
+	/* model: resume */
 	if (channel->running)
 		channel_activate(channel);
 	mutex_unlock(&channel->mutex);
@@ -173,6 +175,7 @@ bool dmacast_channel_lend(struct channel *channel, struct dmacast_block *record)
 		spin_unlock_irq(&channel->lock);
 		return false;
 	}
+	/* model: lend */
 	dmacast_block_set_state(block, BLOCK_LENT);
 	channel_describe_gap(channel, block);
 	*record = (struct dmacast_block){
@@ -234,6 +237,7 @@ int dmacast_channel_return(struct channel *channel, u32 index)
 	block = &channel->ring->block[array_index_nospec(index, channel->ring->block_count)];
 	spin_lock_irq(&channel->lock);
 	if (block->state == BLOCK_LENT) {
+		/* model: write */
 		dmacast_block_set_state(block, BLOCK_FREE);
 		channel->stats.recycled++;
 		trace_dmacast_recycle(block);
@@ -266,6 +270,7 @@ void dmacast_channel_release(struct channel *channel)
 {
 	if (channel->running)
 		channel_stop_engine(channel);
+	/* model: crash */
 	channel_take_back_lent(channel);
 	spin_lock_irq(&channel->lock);
 	dmacast_block_move_all(channel, BLOCK_READY, BLOCK_FREE);
@@ -425,6 +430,7 @@ void dmacast_channel_remove(struct channel *channel)
 	mutex_lock(&channel->mutex);
 	/* Set this before stopping wakes poll(), which must report unbinding and not a STOP. */
 	spin_lock_irq(&channel->lock);
+	/* model: unbind */
 	channel->dead = true;
 	spin_unlock_irq(&channel->lock);
 	if (channel->running)

@@ -58,6 +58,7 @@ static void feed_account_transfer(struct channel *channel, struct ring_block *bl
 	block->realtime_ns = ktime_get_real_ns();
 	channel->stats.completed++;
 	channel->stats.bytes += block->length;
+	/* model: fill */
 	dmacast_block_set_state(block, BLOCK_READY);
 }
 
@@ -220,6 +221,7 @@ static bool feed_submit(struct channel *channel, struct ring_block *block)
 	spin_lock_irqsave(&channel->lock, flags);
 	block->cookie = 0;
 	block->finished_early = false;
+	/* model: arm */
 	dmacast_block_set_state(block, BLOCK_QUEUED);
 	trace_dmacast_submit(block);
 	spin_unlock_irqrestore(&channel->lock, flags);
@@ -273,6 +275,7 @@ static struct ring_block *feed_take_next(struct channel *channel)
 	block = dmacast_block_take(channel, BLOCK_READY);
 	if (!block)
 		goto out;
+	/* model: overrun */
 	trace_dmacast_overrun(block);
 	channel->stats.overruns++;
 	feed_account_skipped(channel, block);
@@ -322,6 +325,7 @@ static bool feed_some(struct channel *channel)
 			break;
 		pages += channel->ring->block_size >> PAGE_SHIFT;
 		if (dmacast_guard_examine(block) != GUARD_UNUSED) {
+			/* model: quarantine */
 			dmacast_guard_quarantine(block);
 		} else if (feed_submit(channel, block)) {
 			submitted++;

@@ -204,6 +204,7 @@ static bool guard_replace_pages(struct channel *channel, struct ring_block *bloc
 		return false;
 	}
 	mutex_lock(&channel->mappings.lock);
+	/* model: replace */
 	old = block->memory;
 	block->memory = fresh;
 	/* The next page fault maps the fresh pages. */
@@ -245,6 +246,7 @@ void dmacast_guard_look(struct channel *channel)
 	spin_unlock_irq(&channel->lock);
 	while ((block = list_first_entry_or_null(&waiting, struct ring_block, entry))) {
 		list_del_init(&block->entry);
+		/* model: look */
 		if (guard_finds_unused(channel, block))
 			dmacast_block_move(block, BLOCK_FREE);
 		else if (time_before(jiffies, block->replace_at) ||

@@ -10,6 +10,7 @@
 static void recycle_if_idle(struct block *block)
 {
 	if (!block->in_window && !block->pins)
+		/* model: give_back */
 		ring_put(block->ring, block);
 }
 
@@ -23,6 +24,7 @@ void block_pin(struct block *block)
 void block_unpin(struct block *block)
 {
 	assert(block->pins);
+	/* model: unpin */
 	if (--block->pins)
 		return;
 	if (block_is_copy(block)) {

@@ -78,6 +78,7 @@ static void write_returned(struct device_ring *device)
 
 	while (!device->gone && done < device->returned_count) {
 		const uint32_t *rest = device->returned + done;
+		/* model: write */
 		ssize_t n =
 			write(device->fd, rest, (device->returned_count - done) * sizeof(*rest));
 
@@ -178,6 +179,7 @@ int ring_device_read(struct ring *ring, struct ring_device_block *blocks, uint32
 	if (most > MAX_RECORDS)
 		most = MAX_RECORDS;
 	do {
+		/* model: lend */
 		n = read(device->fd, record, most * sizeof(*record));
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == ENODEV)

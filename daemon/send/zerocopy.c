@@ -171,6 +171,7 @@ static ssize_t send_zerocopy(struct zerocopy *zerocopy, const struct zerocopy_re
 	if (n <= 0)
 		return n;
 	span = account_sent(zerocopy, request, (size_t)n);
+	/* model: send */
 	completions_add(&zerocopy->completions, request->first, span.blocks, span.whole_blocks);
 	zerocopy->stats.zerocopy_sends++;
 	note_accepted(zerocopy, (uint64_t)n);
@@ -246,6 +247,7 @@ ssize_t zerocopy_send(struct zerocopy *zerocopy, const struct zerocopy_request *
 		zerocopy->stats.no_buffer++;
 		zerocopy_probe_no_buffer(&zerocopy->probe);
 	}
+	/* model: copy */
 	n = send_message(zerocopy, &message, length, 0);
 	if (n > 0) {
 		zerocopy->stats.copied_sends++;
@@ -307,6 +309,7 @@ uint64_t zerocopy_reap(struct zerocopy *zerocopy)
 		more = errqueue_read(zerocopy->fd, &batch);
 		now_ns = batch.ranges ? clock_monotonic_ns() : 0;
 		zerocopy->stats.truncated += batch.truncated;
+		/* model: reap */
 		for (unsigned int i = 0; i < batch.ranges; i++)
 			sends += complete_sends(zerocopy, &batch.range[i], now_ns);
 	} while (more);

@@ -96,6 +96,7 @@ static void client_advance_reset(struct client *client)
 {
 	zerocopy_reap(&client->zerocopy);
 	if (!zerocopy_outstanding(&client->zerocopy))
+		/* model: close */
 		client_close(client);
 	else if (!event_pending(&client->event, EV_TIMEOUT, NULL))
 		event_add(&client->event, &reset_check_interval);
@@ -124,6 +125,7 @@ void client_kick(struct client *client, enum leave_reason reason, const char *te
 	if (client->state >= CLIENT_RESETTING)
 		return;
 	client_set_reason(client, reason, text);
+	/* model: kick */
 	client_set_state(client, CLIENT_RESETTING);
 	zerocopy_reset(&client->zerocopy);
 	client_advance_reset(client);

@@ -305,6 +305,7 @@ static void stream_restore_members(struct stream *stream, struct state *state)
 	if (!has_ring && stream->input.state != STREAM_INPUT_ABSENT)
 		state_fail(state, "input: there is no source");
 	if (!state_failed(state))
+		/* model: adopt */
 		stream_restore_parts(stream, state, has_ring);
 	if (!state_failed(state))
 		stream_resume(stream, stream_count_active(stream), retries);

@@ -109,6 +109,7 @@ static void lag_disconnect(struct stream_lag *lag, struct client *client, const 
 		    "stream %s: client %s lags %" PRIu64 " bytes, %" PRIu64 " ms: kicked (%s)",
 		    client->group->stream_name, client->peer_text, behind.bytes,
 		    behind.ns / 1000000, why);
+	/* model: disconnect */
 	client_kick(client, LEAVE_TOO_SLOW, NULL);
 }
 
@@ -380,6 +381,7 @@ static void lag_apply_policy(struct stream_lag *lag)
 			lag_spares(client_of(slowest)) || clock_monotonic_ns() >= until_ns;
 		if (lag->wants_room)
 			break;
+		/* model: make_room */
 		lag_give_way(lag, client_of(slowest), false);
 	}
 }

@@ -26,6 +26,7 @@ static void window_release(struct window *window)
 {
 	struct place *place = window_place(window, window->oldest);
 
+	/* model: release */
 	window->oldest++;
 	block_leave_window(place->block);
 	place->block = NULL;
@@ -40,6 +41,7 @@ static bool window_keeps_oldest(const struct window *window)
 /* Release the blocks that no cursor needs, unless they are retained. */
 static void window_trim(struct window *window)
 {
+	/* model: trim */
 	while (window->tail != window->head &&
 	       TAILQ_EMPTY(&window_place(window, window->tail)->cursors))
 		window->tail++;
@@ -104,6 +106,7 @@ void window_join(struct window *window, struct cursor *cursor, uint64_t sequence
 {
 	assert(sequence - window->oldest <= window->head - window->oldest);
 	cursor->held = NULL;
+	/* model: join */
 	window_place_cursor(window, cursor, sequence);
 	if (sequence < window->tail)
 		window->tail = sequence;
@@ -207,6 +210,7 @@ static bool hold_current(struct window *window, struct cursor *cursor, bool may_
 	uint32_t done = window_done(window, cursor);
 
 	if (may_pin) {
+		/* model: hold */
 		block_pin(block);
 		cursor->held = block;
 		return true;
@@ -237,6 +241,7 @@ bool window_skip(struct window *window, struct cursor *cursor, bool may_pin,
 	lost->bytes = position_at(window, target) - position_at(window, first);
 	offset = cursor->offset;
 	lift_cursor(window, cursor);
+	/* model: skip */
 	window_place_cursor(window, cursor, target);
 	cursor->offset = offset;
 	window_trim(window);
