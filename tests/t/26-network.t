@@ -35,6 +35,7 @@ exec nsenter -t $host -n -- "$(realpath "$BUILD")/tests/feedclient" "\$@"
 END
 chmod +x "$work/bin/tests/feedclient"
 ln -s "$(realpath "$BUILD")/dmacastd" "$work/bin/dmacastd"
+ln -s "$(realpath "$BUILD")/dmacastctl" "$work/bin/dmacastctl"
 BUILD=$work/bin
 
 no_room()
@@ -118,7 +119,7 @@ if echo 1 2>/dev/null >/proc/sys/net/ipv4/tcp_mtu_probing; then
 	daemon_run "${stream[@]}" --strict yes --zerocopy never 2>/dev/null
 	daemon_wait 1
 	echo 0 >/proc/sys/net/ipv4/tcp_mtu_probing
-	printf '[daemon]\nstrict = yes\ncontrol = %s\n[stream s]\npattern = 1M/s\nlisten = 127.0.0.1:0\nhuge-pages = never\n' \
+	printf '[daemon]\nstrict = yes\ncontrol = %s\n[stream s]\npattern = 1M/s\nlisten = 10.77.0.1:0\nhuge-pages = never\n' \
 		"$work/control" >"$work/strict.conf"
 	daemon_run -c "$work/strict.conf"
 	echo 1 >/proc/sys/net/ipv4/tcp_mtu_probing
@@ -128,7 +129,7 @@ if echo 1 2>/dev/null >/proc/sys/net/ipv4/tcp_mtu_probing; then
 	matches "tcp_mtu_probing: a reload is refused with strict = yes" "$log" \
 		'error: net.ipv4.tcp_mtu_probing = 1: .*forbidden by strict = yes'
 	is "tcp_mtu_probing: and nothing has changed" "$(grep -c restarted "$log")" 0
-	feed_start strict --clients 2 --until-end --expect-end end "127.0.0.1:$port"
+	feed_start strict --clients 2 --until-end --expect-end end "10.77.0.1:$port"
 	check "tcp_mtu_probing: an upgrade keeps the streams" "$BUILD/dmacastctl" --socket "$work/control" upgrade
 	matches "tcp_mtu_probing: ... as they are" "$log" 'the streams of the predecessor go on as they are'
 	daemon_stop
