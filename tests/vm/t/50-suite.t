@@ -53,6 +53,8 @@ declare -A left_out=(
 	[75-page]="the HTTP listener and a browser"
 	[78-dashboards]="metrics and files for other programs; those of a device are looked up"
 	[77-doctor]="settings of the kernel and of interfaces, the same with every source"
+	[09-model]="a model, without a daemon"
+	[76-packages]="packages, without a daemon"
 	[74-handover]="handover of rings in memory; a device has a test of its own"
 	[73-cat-resume]="dmacastctl as a client of a history, the same with every source"
 )
