@@ -553,7 +553,7 @@ void listen_save(const struct listen_set *set, struct state *state)
 	state_enter(state, "set");
 	state_bool(state, "held", &held);
 	state_u64(state, "paused_ns", &paused_ns);
-	state_list(state, "sockets", set->sockets, MAX_LISTEN_SOCKETS);
+	state_list(state, "sockets", 0, MAX_LISTEN_SOCKETS);
 	for (unsigned int i = 0; i < set->sockets; i++) {
 		int fd = evconnlistener_get_fd(set->socket[i]);
 

@@ -25,7 +25,8 @@
 struct state_frame {
 	const char *name;
 	json_t *value; /* borrowed from the one around it */
-	size_t used;   /* restoring: members of an object that were read; items of a list */
+	size_t used; /* items of a list that were begun; restoring: members of an object that were read */
+	size_t most; /* of a list: upper bound for its items */
 };
 
 struct state {
@@ -276,22 +277,27 @@ static bool state_end_lost(struct state *state)
 	return true;
 }
 
-void state_enter(struct state *state, const char *name)
+/* Return the object or list @name of the current object, borrowed; saving, it is new. NULL after a failure. */
+static json_t *state_open(struct state *state, const char *name, bool is_list)
 {
 	json_t *value;
 
 	if (state->saving) {
-		state_put(state, name, json_object());
-		value = state->failed ? NULL : json_object_get(state_top(state)->value, name);
-	} else {
-		value = state_get(state, name);
-		if (value && !json_is_object(value))
-			state_fail(state, "%s: expected an object", name);
+		state_put(state, name, is_list ? json_array() : json_object());
+		return state->failed ? NULL : json_object_get(state_top(state)->value, name);
 	}
-	state_begin_value(state, name, value);
+	value = state_get(state, name);
+	if (value && !(is_list ? json_is_array(value) : json_is_object(value)))
+		state_fail(state, "%s: expected %s", name, is_list ? "a list" : "an object");
+	return value;
 }
 
-/* Find a member of @object that was not read; the callers read each at most once. */
+void state_enter(struct state *state, const char *name)
+{
+	state_begin_value(state, name, state_open(state, name, false));
+}
+
+/* Find a member of the current object that was not read; the callers read each at most once. */
 static void state_check_used(struct state *state)
 {
 	const struct state_frame *frame = state_top(state);
@@ -328,21 +334,17 @@ bool state_optional(struct state *state, const char *name, bool present)
 
 size_t state_list(struct state *state, const char *name, size_t count, size_t most)
 {
-	json_t *value;
+	json_t *value = state_open(state, name, true);
 
-	if (state->saving) {
-		state_put(state, name, json_array());
-		value = state->failed ? NULL : json_object_get(state_top(state)->value, name);
-	} else {
-		value = state_get(state, name);
+	if (!state->saving)
 		count = json_array_size(value);
-		if (value && !json_is_array(value))
-			state_fail(state, "%s: expected a list", name);
-	}
 	if (count > most)
 		state_fail(state, "%s: %zu items; expected at most %zu", name, count, most);
 	state_begin_value(state, name, value);
-	return state->failed ? 0 : count;
+	if (state->failed)
+		return 0;
+	state_top(state)->most = most;
+	return count;
 }
 
 void state_item(struct state *state)
@@ -350,6 +352,8 @@ void state_item(struct state *state)
 	struct state_frame *list = state_top(state);
 	json_t *value = NULL;
 
+	if (!state->failed && list->used == list->most)
+		state_fail(state, "more than %zu items", list->most);
 	if (!state->failed && state->saving && json_array_append_new(list->value, json_object())) {
 		state_fail(state, "no memory");
 	} else if (!state->failed) {
@@ -531,23 +535,32 @@ void state_string_copy(struct state *state, const char *name, char **text)
 
 /* ---- descriptors ---- */
 
+/*
+ * Return @array with place for one item more than @count, of @size bytes each; NULL after a failure, which leaves it. It
+ * grows by doubling, and is full at each power of two.
+ */
+static void *state_grow(struct state *state, void *array, size_t count, size_t size)
+{
+	void *grown = array;
+
+	if (!(count & (count - 1)))
+		grown = reallocarray(array, count ? count * 2 : 1, size);
+	if (!grown)
+		state_fail(state, "no memory");
+	return grown;
+}
+
 /* Return the number under which the successor finds @fd; -1 without memory. */
 static int64_t state_add_descriptor(struct state *state, int fd)
 {
-	int *more;
+	int *grown;
 
 	if (fd < 0)
 		return -1;
-	/* Grow by doubling: the array is full at each power of two. */
-	if (!(state->descriptors & (state->descriptors - 1))) {
-		more = reallocarray(state->descriptor,
-				    state->descriptors ? state->descriptors * 2 : 1, sizeof(*more));
-		if (!more) {
-			state_fail(state, "no memory");
-			return -1;
-		}
-		state->descriptor = more;
-	}
+	grown = state_grow(state, state->descriptor, state->descriptors, sizeof(*grown));
+	if (!grown)
+		return -1;
+	state->descriptor = grown;
 	state->descriptor[state->descriptors] = fd;
 	return (int64_t)state->descriptors++;
 }
@@ -735,19 +748,12 @@ static size_t state_find_shared(const struct state *state, const struct shared_b
 /* Give the next number to @bytes. */
 static void state_number_shared(struct state *state, struct shared_bytes *bytes)
 {
-	size_t count = state->shared_count;
-	struct shared_bytes **more;
+	struct shared_bytes **grown = state_grow(state, state->shared, state->shared_count,
+						 sizeof(struct shared_bytes *));
 
-	/* Grow by doubling: the array is full at each power of two. */
-	if (!(count & (count - 1))) {
-		more = reallocarray(state->shared, count ? count * 2 : 1,
-				    sizeof(struct shared_bytes *));
-		if (!more) {
-			state_fail(state, "no memory");
-			return;
-		}
-		state->shared = more;
-	}
+	if (!grown)
+		return;
+	state->shared = grown;
 	state->shared[state->shared_count++] = state->saving ? bytes : shared_bytes_keep(bytes);
 }
 

@@ -81,8 +81,8 @@ bool state_optional(struct state *state, const char *name, bool present);
 
 /**
  * state_list() - begin the list @name of objects; state_list_end() must follow.
- * @count: while saving: the number of objects
- * @most: upper bound; more is a failure
+ * @count: while saving: what to return, for a caller that does the same for both directions
+ * @most: upper bound for the objects; more is a failure
  *
  * Return: the number of objects, each of which state_item() begins and state_leave() ends; 0 after a failure.
  */

@@ -206,15 +206,6 @@ static const char *stats_leave_word(int reason)
 	return leave_reason_word((enum leave_reason)reason);
 }
 
-static size_t stats_count_endpoints(const struct stream_stats *stats)
-{
-	size_t count = 0;
-
-	for (const struct endpoint_stats *next = &stats->own; next; next = next->next)
-		count++;
-	return count;
-}
-
 /* Return the counters of the section with this name; NULL after a failure. */
 static struct endpoint_stats *stats_restore_endpoint(struct stream_stats *stats,
 						     struct state *state)
@@ -241,21 +232,25 @@ static void endpoint_stats_transfer(struct endpoint_stats *endpoint, struct stat
 	state_u64(state, "refused", &endpoint->refused);
 }
 
+static void stats_save_endpoints(struct stream_stats *stats, struct state *state)
+{
+	for (struct endpoint_stats *next = &stats->own; next; next = next->next) {
+		state_item(state);
+		state_string_copy(state, "name", &next->name);
+		endpoint_stats_transfer(next, state);
+		state_leave(state);
+	}
+}
+
 static void stats_transfer_endpoints(struct stream_stats *stats, struct state *state)
 {
-	size_t count =
-		state_list(state, "endpoints", stats_count_endpoints(stats), MAX_ENDPOINT_STATS);
-	struct endpoint_stats *next = &stats->own;
+	size_t count = state_list(state, "endpoints", 0, MAX_ENDPOINT_STATS);
 
+	if (state_is_saving(state))
+		stats_save_endpoints(stats, state);
 	for (size_t i = 0; i < count; i++) {
 		state_item(state);
-		if (state_is_saving(state)) {
-			state_string_copy(state, "name", &next->name);
-			endpoint_stats_transfer(next, state);
-			next = next->next;
-		} else {
-			endpoint_stats_transfer(stats_restore_endpoint(stats, state), state);
-		}
+		endpoint_stats_transfer(stats_restore_endpoint(stats, state), state);
 		state_leave(state);
 	}
 	state_list_end(state);

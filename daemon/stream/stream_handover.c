@@ -22,7 +22,7 @@ static void section_save_clients(const struct section *section, struct state *st
 {
 	struct client *client;
 
-	state_list(state, "clients", section->crowd.count, MAX_CLIENTS);
+	state_list(state, "clients", 0, MAX_CLIENTS);
 	TAILQ_FOREACH (client, &section->crowd.clients, entry) {
 		state_item(state);
 		client_save(client, section->stream->ring, state);
@@ -163,11 +163,8 @@ static size_t stream_count_sections(const struct stream *stream)
 static void stream_save_sections(struct stream *stream, struct state *state)
 {
 	struct section *section;
-	size_t count = 0;
 
-	TAILQ_FOREACH (section, &stream->sections, entry)
-		count++;
-	state_list(state, "sections", count, MAX_SECTIONS);
+	state_list(state, "sections", 0, MAX_SECTIONS);
 	TAILQ_FOREACH (section, &stream->sections, entry) {
 		state_item(state);
 		section_save(section, state);

@@ -162,31 +162,11 @@ void stream_names_free(struct stream_names *names)
 #define MAX_NAMES 100000U
 #define MAX_FINISHED 100000U
 
-static size_t names_count(const struct stream_names *names)
-{
-	const struct name_totals *totals;
-	size_t count = 0;
-
-	TAILQ_FOREACH (totals, &names->totals, entry)
-		count++;
-	return count;
-}
-
-static size_t names_count_finished(const struct stream_names *names)
-{
-	const struct finished_stream *finished;
-	size_t count = 0;
-
-	TAILQ_FOREACH (finished, &names->finished, entry)
-		count++;
-	return count;
-}
-
 static void names_save_totals(const struct stream_names *names, struct state *state)
 {
 	struct name_totals *totals;
 
-	state_list(state, "totals", names_count(names), MAX_NAMES);
+	state_list(state, "totals", 0, MAX_NAMES);
 	TAILQ_FOREACH (totals, &names->totals, entry) {
 		state_item(state);
 		state_string_copy(state, "name", &totals->name);
@@ -200,7 +180,7 @@ static void names_save_finished(const struct stream_names *names, struct state *
 {
 	const struct finished_stream *finished;
 
-	state_list(state, "finished", names_count_finished(names), MAX_FINISHED);
+	state_list(state, "finished", 0, MAX_FINISHED);
 	TAILQ_FOREACH (finished, &names->finished, entry) {
 		state_item(state);
 		config_state_save_stream(finished->settings, state);
