@@ -157,8 +157,6 @@ static void client_transfer(struct client *client, struct state *state)
 		client_transfer_asides(client, state);
 	if ((client->state == CLIENT_REQUESTING) != (client->request != NULL))
 		state_fail(state, "only a client without an answer has a request");
-	if (client_is_active(client) && client->deadline_ns)
-		state_fail(state, "a client that gets blocks has no deadline");
 }
 
 static void client_transfer_cursor(struct client *client, struct ring *ring, struct state *state)

@@ -1216,8 +1216,7 @@ void stream_resume(struct stream *stream, uint64_t active, bool retries)
 	static const struct timeval at_once;
 
 	stream_set_budget(stream);
-	stream_demand_resume(&stream->demand, stream_demand_state(stream), active,
-			     stream->demand.deserted_ns);
+	stream_demand_resume(&stream->demand, stream_demand_state(stream), active);
 	if (stream_refresh_metadata(stream))
 		stream_requeue_all(stream);
 	if (stream->state == STREAM_WAITING && retries)

@@ -186,12 +186,10 @@ void stream_demand_leave(struct stream_demand *demand)
 		demand_watch_linger(demand);
 }
 
-void stream_demand_resume(struct stream_demand *demand, enum demand_state state, uint64_t active,
-			  uint64_t deserted_ns)
+void stream_demand_resume(struct stream_demand *demand, enum demand_state state, uint64_t active)
 {
 	demand->state = state;
 	demand->active = active;
-	demand->deserted_ns = deserted_ns;
 	if (state == DEMAND_MET)
 		demand_watch_linger(demand);
 	else if (state == DEMAND_WAITING)

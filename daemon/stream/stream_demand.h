@@ -58,13 +58,12 @@ void stream_demand_begin(struct stream_demand *demand);
 void stream_demand_end(struct stream_demand *demand);
 
 /**
- * stream_demand_resume() - continue after a handover, in the loop's next iterations. Calls nothing back.
+ * stream_demand_resume() - continue after a handover, in the loop's next iterations. Calls nothing back. `deserted_ns`
+ * must be as it was.
  * @state: as it was
  * @active: clients that get blocks
- * @deserted_ns: as it was
  */
-void stream_demand_resume(struct stream_demand *demand, enum demand_state state, uint64_t active,
-			  uint64_t deserted_ns);
+void stream_demand_resume(struct stream_demand *demand, enum demand_state state, uint64_t active);
 
 /** stream_demand_adapt() - apply changed settings; may call met(). */
 void stream_demand_adapt(struct stream_demand *demand);
