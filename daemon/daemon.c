@@ -410,18 +410,6 @@ static bool open_metrics(struct daemon *daemon)
 	return daemon->metrics != NULL;
 }
 
-/* Signals that main(), or a predecessor that became this program, kept pending are handled when the event loop runs. */
-static void unblock_signals(void)
-{
-	sigset_t signals;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigprocmask(SIG_UNBLOCK, &signals, NULL);
-}
-
 /* Return: false without memory, which was logged. */
 static bool open_operations(struct daemon *daemon)
 {
@@ -575,7 +563,8 @@ struct daemon *daemon_open(struct config *config, int argc, char **argv,
 		daemon_close(daemon);
 		return NULL;
 	}
-	unblock_signals();
+	/* What main(), or a predecessor that became this program, kept pending is handled when the event loop runs. */
+	handover_unblock_signals();
 	if (prepare_start(daemon, inheritance))
 		return daemon;
 	daemon_close(daemon);

@@ -71,11 +71,16 @@ static void handover_block_signals(int how)
 	sigprocmask(how, &signals, NULL);
 }
 
+void handover_unblock_signals(void)
+{
+	handover_block_signals(SIG_UNBLOCK);
+}
+
 /* Leave the phase BLOCKED, or any other one. */
 static void handover_set_phase(struct handover *handover, enum handover_phase phase)
 {
 	if (handover->phase == HANDOVER_BLOCKED)
-		handover_block_signals(SIG_UNBLOCK);
+		handover_unblock_signals();
 	handover->phase = phase;
 	if (phase == HANDOVER_BLOCKED)
 		handover_block_signals(SIG_BLOCK);
@@ -126,20 +131,11 @@ static void handover_save_all(const struct handover *handover, uint64_t frozen_n
 	streams_save(handover->streams, state);
 }
 
-static void handover_count_stream(void *argument, struct stream *stream)
-{
-	(void)stream;
-	(*(size_t *)argument)++;
-}
-
 static void handover_log(const struct handover *handover, size_t length, size_t descriptors)
 {
-	size_t count = 0;
-
-	streams_each(handover->streams, handover_count_stream, &count);
-	log_notice("handing over %zu stream(s) with %" PRIu64 " client(s) to %s: %zu descriptors, "
-		   "%zu bytes of state",
-		   count, streams_clients(handover->streams),
+	log_notice("handing over %" PRIu64 " stream(s) with %" PRIu64 " client(s) to %s: "
+		   "%zu descriptors, %zu bytes of state",
+		   streams_count(handover->streams), streams_clients(handover->streams),
 		   *handover->path ? handover->path : "the next process of the service",
 		   descriptors, length);
 }

@@ -75,6 +75,9 @@ void handover_retry(struct handover *handover);
 /** handover_cancel() - let a pending handover fail. */
 void handover_cancel(struct handover *handover, const char *why);
 
+/** handover_unblock_signals() - in a successor: get the signals that the predecessor has kept pending, and SIGHUP. */
+void handover_unblock_signals(void);
+
 /** handover_free() - free everything. NULL is allowed. */
 void handover_free(struct handover *handover);
 

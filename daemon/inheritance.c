@@ -143,18 +143,12 @@ bool inheritance_restore_options(const struct inheritance *inheritance, struct c
 				 (const char *)inheritance->options, inheritance->options_length);
 }
 
-static void inheritance_count_stream(void *argument, struct stream *stream)
-{
-	(void)stream;
-	(*(uint64_t *)argument)++;
-}
-
 static void inheritance_report(const struct inheritance *inheritance, const struct streams *streams)
 {
 	struct succession handover = { .handovers = inheritance->handovers + 1,
+				       .streams = streams_count(streams),
 				       .clients = streams_clients(streams) };
 
-	streams_each(streams, inheritance_count_stream, &handover.streams);
 	handover.pause_ns = clock_monotonic_ns() - inheritance->frozen_ns;
 	succession_set(&handover);
 	log_notice("took over %" PRIu64 " stream(s) with %" PRIu64 " client(s) from dmacastd %s "

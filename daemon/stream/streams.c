@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "lib/priority.h"
 #include "lib/state.h"
+#include "lib/timer_state.h"
 #include "ring/ring.h"
 #include "stream/stream_watch.h"
 
@@ -37,7 +38,6 @@ struct generation {
 	struct stream *stream;
 	enum generation_state state;
 	struct event drain_timer; /* resets the remaining clients of a stream that was stopped */
-	uint64_t drain_ns;	  /* monotonic time at which it expires, or did; 0: never */
 };
 
 TAILQ_HEAD(generation_list, generation);
@@ -185,23 +185,11 @@ static void generation_drain(struct generation *generation, uint64_t drain_us)
 	const struct timeval patience = clock_timeval(drain_us);
 
 	stream_stop(generation->stream);
-	generation->drain_ns = clock_monotonic_ns() + drain_us * 1000;
 	if (!event_add(&generation->drain_timer, &patience))
 		return;
 	log_error("stream %s: no memory for a timer; resetting its clients",
 		  stream_name(generation->stream));
 	stream_kick_all(generation->stream, LEAVE_STOPPING, "stopping");
-}
-
-/* After a handover: the time that is left, or none. */
-static void generation_resume_drain(struct generation *generation, struct state *state)
-{
-	uint64_t now_ns = clock_monotonic_ns(), end_ns = generation->drain_ns;
-	const struct timeval left =
-		clock_timeval(end_ns > now_ns ? (end_ns - now_ns) / 1000 + 1 : 0);
-
-	if (event_add(&generation->drain_timer, &left))
-		state_fail(state, "no memory for a timer");
 }
 
 /* ---- generations ---- */
@@ -425,14 +413,28 @@ void streams_forget_others(struct streams *streams, const struct stream_settings
 	stream_names_forget_others(&streams->names, settings, count);
 }
 
+static bool generation_goes_on(const struct generation *generation)
+{
+	return generation->state != GENERATION_PREPARED && !stream_has_ended(generation->stream);
+}
+
+uint64_t streams_count(const struct streams *streams)
+{
+	const struct generation *generation;
+	uint64_t count = 0;
+
+	TAILQ_FOREACH (generation, &streams->generations, entry)
+		count += generation_goes_on(generation);
+	return count;
+}
+
 void streams_each(const struct streams *streams,
 		  void (*each)(void *argument, struct stream *stream), void *argument)
 {
 	struct generation *generation, *next;
 
 	TAILQ_FOREACH_SAFE (generation, &streams->generations, entry, next) {
-		if (generation->state != GENERATION_PREPARED &&
-		    !stream_has_ended(generation->stream))
+		if (generation_goes_on(generation))
 			each(argument, generation->stream);
 	}
 }
@@ -567,30 +569,16 @@ void streams_each_name(const struct streams *streams,
 /* Upper bound for the streams of all names that have not left. */
 #define MAX_GENERATIONS 100000U
 
-static size_t streams_count(const struct streams *streams)
-{
-	const struct generation *generation;
-	size_t count = 0;
-
-	TAILQ_FOREACH (generation, &streams->generations, entry)
-		count++;
-	return count;
-}
-
 /* What is saved of a generation besides its name and its stream. */
 static void generation_transfer(struct generation *generation, struct state *state)
 {
 	int number = (int)generation->state;
-	bool drains = event_pending(&generation->drain_timer, EV_TIMEOUT, NULL);
 
 	state_choice(state, "state", &number, GENERATION_FORMER + 1);
-	state_bool(state, "drains", &drains);
-	state_u64(state, "drain_ns", &generation->drain_ns);
+	timer_transfer(&generation->drain_timer, state, "drain_timer");
 	generation->state = (enum generation_state)number;
 	if (generation->state == GENERATION_PREPARED)
 		state_fail(state, "the stream is only prepared: a reload is under way");
-	if (!state_is_saving(state) && drains && !state_failed(state))
-		generation_resume_drain(generation, state);
 }
 
 static void generation_save(struct generation *generation, struct state *state)
@@ -611,7 +599,7 @@ void streams_save(struct streams *streams, struct state *state)
 	if (!streams->running)
 		state_fail(state, "the streams were not started");
 	stream_names_save(&streams->names, state);
-	state_list(state, "generations", streams_count(streams), MAX_GENERATIONS);
+	state_list(state, "generations", 0, MAX_GENERATIONS);
 	TAILQ_FOREACH (generation, &streams->generations, entry) {
 		state_item(state);
 		generation_save(generation, state);

@@ -80,6 +80,9 @@ void streams_kill_commands(struct streams *streams);
 /** streams_clients() - return the number of clients of all streams, including those that are ending. */
 uint64_t streams_clients(const struct streams *streams);
 
+/** streams_count() - return the number of streams that have not ended. */
+uint64_t streams_count(const struct streams *streams);
+
 /** streams_each() - call @each for every stream that has not ended, current ones first. */
 void streams_each(const struct streams *streams,
 		  void (*each)(void *argument, struct stream *stream), void *argument);
