@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A text and open descriptors, of any number, in the queue of a Unix socket. Who holds the receiving end holds all of
- * it, so that it can be inherited, or kept by the service manager, as one descriptor.
+ * A text and any number of open descriptors in the queue of a Unix socket. The receiving end is one descriptor that holds
+ * them all, so that it can be inherited, or kept by the service manager.
  *
  *     BEGIN, with the text in a sealed memory file ─ DESCRIPTORS, up to 253 of them ─ ... ─ END ─ end of file
  *

@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* The list of so many blocks is a mapping of its own. */
+/* Number of blocks whose list of indices is a mapping of its own in malloc(). */
 #define BLOCKS (1U << 17)
 #define BLOCK_BYTES 64
 
