@@ -4,13 +4,13 @@
 #include "lib/child.h"
 #include "lib/parcel.h"
 #include "lib/priority.h"
+#include "lib/refuse.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,17 +33,6 @@ struct candidate {
 	bool late;	/* it was ended */
 	struct event exit, timer;
 };
-
-static bool __attribute__((format(printf, 2, 3)))
-candidate_refuse(char wrong[CANDIDATE_WRONG_TEXT], const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(wrong, CANDIDATE_WRONG_TEXT, format, args);
-	va_end(args);
-	return false;
-}
 
 /* ---- the child ---- */
 
@@ -100,22 +89,21 @@ static bool candidate_judge(const struct candidate *candidate, const siginfo_t *
 	snprintf(expected, sizeof(expected), "%d\n", PARCEL_FORMAT);
 	text[length > 0 ? length : 0] = '\0';
 	if (candidate->late)
-		return candidate_refuse(wrong, "%s --handover-format does not end",
-					candidate->path);
+		return refuse(wrong, CANDIDATE_WRONG_TEXT, "%s --handover-format does not end",
+			      candidate->path);
 	if (info->si_code != CLD_EXITED || info->si_status || strspn(text, "0123456789") == 0 ||
 	    text[strspn(text, "0123456789")] != '\n')
-		return candidate_refuse(
-			wrong,
-			"%s is not a dmacastd that can take over: it does not answer to "
-			"--handover-format",
-			candidate->path);
+		return refuse(wrong, CANDIDATE_WRONG_TEXT,
+			      "%s is not a dmacastd that can take over: it does not answer to "
+			      "--handover-format",
+			      candidate->path);
 	if (!strcmp(text, expected))
 		return true;
 	text[strcspn(text, "\n")] = '\0';
-	return candidate_refuse(wrong,
-				"%s understands handover format %s; expected %d: restart the "
-				"service instead, which ends all connections",
-				candidate->path, text, PARCEL_FORMAT);
+	return refuse(wrong, CANDIDATE_WRONG_TEXT,
+		      "%s understands handover format %s; expected %d: restart the "
+		      "service instead, which ends all connections",
+		      candidate->path, text, PARCEL_FORMAT);
 }
 
 /* Reap the child. Return: false if it has not exited. */
@@ -161,11 +149,12 @@ static bool candidate_check_file(const char *path, char wrong[CANDIDATE_WRONG_TE
 	struct stat status;
 
 	if (*path != '/')
-		return candidate_refuse(wrong, "%s: expected an absolute path", path);
+		return refuse(wrong, CANDIDATE_WRONG_TEXT, "%s: expected an absolute path", path);
 	if (stat(path, &status) || (S_ISREG(status.st_mode) && access(path, X_OK)))
-		return candidate_refuse(wrong, "%s: %s", path, strerror(errno));
+		return refuse(wrong, CANDIDATE_WRONG_TEXT, "%s: %s", path, strerror(errno));
 	return S_ISREG(status.st_mode) ||
-	       candidate_refuse(wrong, "%s: expected a program, not a directory or device", path);
+	       refuse(wrong, CANDIDATE_WRONG_TEXT,
+		      "%s: expected a program, not a directory or device", path);
 }
 
 static bool candidate_start(struct candidate *candidate, struct event_base *base,
@@ -174,19 +163,19 @@ static bool candidate_start(struct candidate *candidate, struct event_base *base
 	int ends[2], error;
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
-		return candidate_refuse(wrong, "cannot run %s: %s", candidate->path,
-					strerror(errno));
+		return refuse(wrong, CANDIDATE_WRONG_TEXT, "cannot run %s: %s", candidate->path,
+			      strerror(errno));
 	candidate->output = ends[0];
 	error = candidate_fork(candidate, ends[1]);
 	close(ends[1]);
 	if (error)
-		return candidate_refuse(wrong, "cannot run %s: %s", candidate->path,
-					strerror(error));
+		return refuse(wrong, CANDIDATE_WRONG_TEXT, "cannot run %s: %s", candidate->path,
+			      strerror(error));
 	if (child_watch_exit(&candidate->exit, base, candidate->child, &candidate->pidfd,
 			     candidate_exited, candidate) &&
 	    !evtimer_add(&candidate->timer, &candidate_time))
 		return true;
-	return candidate_refuse(wrong, "no memory to run %s", candidate->path);
+	return refuse(wrong, CANDIDATE_WRONG_TEXT, "no memory to run %s", candidate->path);
 }
 
 struct candidate *candidate_check(struct event_base *base, const char *path,
@@ -198,7 +187,7 @@ struct candidate *candidate_check(struct event_base *base, const char *path,
 	if (!candidate_check_file(path, wrong))
 		return NULL;
 	candidate = calloc(1, sizeof(*candidate));
-	candidate_refuse(wrong, "no memory to run %s", path);
+	refuse(wrong, CANDIDATE_WRONG_TEXT, "no memory to run %s", path);
 	if (!candidate)
 		return NULL;
 	candidate->path = strdup(path);

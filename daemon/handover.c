@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "lib/parcel.h"
 #include "lib/priority.h"
+#include "lib/refuse.h"
 #include "lib/service.h"
 #include "lib/state.h"
 #include "lib/succession.h"
@@ -20,7 +21,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,17 +47,6 @@ struct handover {
 	struct candidate *candidate;
 	struct event due;
 };
-
-static bool __attribute__((format(printf, 2, 3)))
-handover_refuse(char wrong[HANDOVER_WRONG_TEXT], const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(wrong, HANDOVER_WRONG_TEXT, format, args);
-	va_end(args);
-	return false;
-}
 
 /* @how: SIG_BLOCK or SIG_UNBLOCK */
 static void handover_block_signals(int how)
@@ -149,7 +138,7 @@ static char *handover_write(const struct handover *handover, struct state *state
 	handover_save_all(handover, clock_monotonic_ns(), state);
 	text = state_text(state, length);
 	if (!text)
-		handover_refuse(wrong, "%s", state_why(state));
+		refuse(wrong, HANDOVER_WRONG_TEXT, "%s", state_why(state));
 	return text;
 }
 
@@ -163,7 +152,7 @@ static bool handover_pack(const struct handover *handover, struct state *state, 
 	descriptors = state_descriptors(state, &count);
 	handover_log(handover, length, count);
 	return parcel_pack(parcel, text, length, descriptors, count, packing) ||
-	       handover_refuse(wrong, "%s", packing);
+	       refuse(wrong, HANDOVER_WRONG_TEXT, "%s", packing);
 }
 
 /* ---- to a program ---- */
@@ -189,7 +178,7 @@ static void handover_execute(const struct handover *handover, const struct parce
 	error = errno;
 	unsetenv(HANDOVER_VARIABLE);
 	service_export(false);
-	handover_refuse(wrong, "%s: %s", handover->path, strerror(error));
+	refuse(wrong, HANDOVER_WRONG_TEXT, "%s: %s", handover->path, strerror(error));
 }
 
 /* ---- to the service manager ---- */
@@ -202,10 +191,12 @@ static void handover_store(struct parcel *parcel, char wrong[HANDOVER_WRONG_TEXT
 	if (!error && parcel_is_kept(parcel))
 		_exit(0);
 	if (error)
-		handover_refuse(wrong, "the service manager does not take it: %s", error);
+		refuse(wrong, HANDOVER_WRONG_TEXT, "the service manager does not take it: %s",
+		       error);
 	else
-		handover_refuse(wrong, "the service manager does not keep it; expected "
-				       "FileDescriptorStoreMax=1 or more in the unit");
+		refuse(wrong, HANDOVER_WRONG_TEXT,
+		       "the service manager does not keep it; expected "
+		       "FileDescriptorStoreMax=1 or more in the unit");
 	service_forget_stored();
 }
 
@@ -314,7 +305,7 @@ static bool handover_may_begin(const struct handover *handover, char wrong[HANDO
 
 	if (handover->phase != HANDOVER_IDLE)
 		obstacle = "another handover is under way";
-	return !obstacle || handover_refuse(wrong, "%s", obstacle);
+	return !obstacle || refuse(wrong, HANDOVER_WRONG_TEXT, "%s", obstacle);
 }
 
 bool handover_to_service(struct handover *handover, char wrong[HANDOVER_WRONG_TEXT])
@@ -322,8 +313,9 @@ bool handover_to_service(struct handover *handover, char wrong[HANDOVER_WRONG_TE
 	if (!handover_may_begin(handover, wrong))
 		return false;
 	if (!service_is_there())
-		return handover_refuse(wrong, "not started by a service manager; use dmacastctl "
-					      "upgrade instead");
+		return refuse(wrong, HANDOVER_WRONG_TEXT,
+			      "not started by a service manager; use dmacastctl "
+			      "upgrade instead");
 	handover->path[0] = '\0';
 	handover_set_due(handover);
 	return true;
@@ -337,7 +329,7 @@ static bool handover_own_path(char path[PATH_MAX], char wrong[HANDOVER_WRONG_TEX
 	size_t suffix = sizeof(deleted) - 1;
 
 	if (length < 0)
-		return handover_refuse(wrong, "/proc/self/exe: %s", strerror(errno));
+		return refuse(wrong, HANDOVER_WRONG_TEXT, "/proc/self/exe: %s", strerror(errno));
 	path[length] = '\0';
 	if ((size_t)length > suffix && !strcmp(path + length - suffix, deleted))
 		path[(size_t)length - suffix] = '\0';
@@ -350,7 +342,8 @@ static bool handover_set_path(struct handover *handover, const char *path,
 	if (!path)
 		return handover_own_path(handover->path, wrong);
 	return strlcpy(handover->path, path, sizeof(handover->path)) < sizeof(handover->path) ||
-	       handover_refuse(wrong, "expected a path of less than %d bytes", PATH_MAX);
+	       refuse(wrong, HANDOVER_WRONG_TEXT, "expected a path of less than %d bytes",
+		      PATH_MAX);
 }
 
 bool handover_to_program(struct handover *handover, const char *path,

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/cat_file.h"
 
+#include "lib/refuse.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,17 +32,6 @@ struct cat_file {
 	size_t flushed, filled;
 };
 
-static bool __attribute__((format(printf, 2, 3)))
-cat_file_fail(char *error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, CAT_FILE_ERROR, format, args);
-	va_end(args);
-	return false;
-}
-
 static const char *cat_file_help(int number)
 {
 	switch (number) {
@@ -62,8 +52,8 @@ static bool cat_file_create(struct cat_file *file, bool force, char error[CAT_FI
 
 	file->fd = open(file->path, flags, 0666);
 	if (file->fd < 0)
-		return cat_file_fail(error, "%s: %s%s", file->path, strerror(errno),
-				     cat_file_help(errno));
+		return refuse(error, CAT_FILE_ERROR, "%s: %s%s", file->path, strerror(errno),
+			      cat_file_help(errno));
 	file->regular = !fstat(file->fd, &status) && S_ISREG(status.st_mode);
 	return true;
 }
@@ -73,13 +63,13 @@ static bool cat_file_prepare(struct cat_file *file, bool created, char error[CAT
 	if (fcntl(file->fd, F_SETFL, file->direct ? O_DIRECT : 0)) {
 		if (created)
 			unlink(file->path);
-		return cat_file_fail(error,
-				     "%s: O_DIRECT: %s; this file system does not have it: leave "
-				     "out --direct",
-				     file->path, strerror(errno));
+		return refuse(error, CAT_FILE_ERROR,
+			      "%s: O_DIRECT: %s; this file system does not have it: leave "
+			      "out --direct",
+			      file->path, strerror(errno));
 	}
 	if (file->regular && ftruncate(file->fd, 0))
-		return cat_file_fail(error, "%s: %s", file->path, strerror(errno));
+		return refuse(error, CAT_FILE_ERROR, "%s: %s", file->path, strerror(errno));
 	return true;
 }
 
@@ -91,7 +81,7 @@ struct cat_file *cat_file_open(const char *path, bool force, bool direct,
 
 	if (!file || posix_memalign(&piece, PAGE_BYTES, PIECE_BYTES)) {
 		free(file);
-		cat_file_fail(error, "%s: no memory", path);
+		refuse(error, CAT_FILE_ERROR, "%s: no memory", path);
 		return NULL;
 	}
 	file->fd = -1;
@@ -102,7 +92,7 @@ struct cat_file *cat_file_open(const char *path, bool force, bool direct,
 	    cat_file_prepare(file, !force, error))
 		return file;
 	if (!file->path)
-		cat_file_fail(error, "%s: no memory", path);
+		refuse(error, CAT_FILE_ERROR, "%s: no memory", path);
 	cat_file_close(file);
 	return NULL;
 }
@@ -111,8 +101,8 @@ static bool cat_file_fail_write(struct cat_file *file, const char *what, int num
 				char error[CAT_FILE_ERROR])
 {
 	file->failed = true;
-	return cat_file_fail(error, "%s: %s%s; %" PRIu64 " bytes were written to it", file->path,
-			     what, strerror(number), file->written);
+	return refuse(error, CAT_FILE_ERROR, "%s: %s%s; %" PRIu64 " bytes were written to it",
+		      file->path, what, strerror(number), file->written);
 }
 
 /* Write the kept bytes up to @end. */

@@ -2,6 +2,7 @@
 #include "lib/parcel.h"
 
 #include "lib/clock.h"
+#include "lib/refuse.h"
 
 #include <bsd/string.h>
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,17 +57,6 @@ struct parcel_header {
 	uint64_t length; /* of the text that follows */
 };
 
-static bool __attribute__((format(printf, 2, 3)))
-parcel_fail(char wrong[PARCEL_WRONG_TEXT], const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(wrong, PARCEL_WRONG_TEXT, format, args);
-	va_end(args);
-	return false;
-}
-
 /* ---- the text ---- */
 
 static bool parcel_write_all(int fd, const void *bytes, size_t length)
@@ -96,7 +85,7 @@ static int parcel_write_text(const char *text, size_t length, char wrong[PARCEL_
 	if (fd >= 0 && parcel_write_all(fd, &header, sizeof(header)) &&
 	    parcel_write_all(fd, text, length) && !fcntl(fd, F_ADD_SEALS, SEALS))
 		return fd;
-	parcel_fail(wrong, "cannot write the state to memory: %s", strerror(errno));
+	refuse(wrong, PARCEL_WRONG_TEXT, "cannot write the state to memory: %s", strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return -1;
@@ -106,13 +95,13 @@ static bool parcel_check_header(const struct parcel_header *header, size_t size,
 				char wrong[PARCEL_WRONG_TEXT])
 {
 	if (memcmp(header->magic, parcel_magic, sizeof(parcel_magic)))
-		return parcel_fail(wrong, "it is not of dmacastd");
+		return refuse(wrong, PARCEL_WRONG_TEXT, "it is not of dmacastd");
 	if (header->format != PARCEL_FORMAT)
-		return parcel_fail(wrong, "it has format %" PRIu32 "; expected %d", header->format,
-				   PARCEL_FORMAT);
+		return refuse(wrong, PARCEL_WRONG_TEXT, "it has format %" PRIu32 "; expected %d",
+			      header->format, PARCEL_FORMAT);
 	if (header->length != size - sizeof(*header) ||
 	    !memchr(header->version, '\0', sizeof(header->version)))
-		return parcel_fail(wrong, "its state is damaged");
+		return refuse(wrong, PARCEL_WRONG_TEXT, "its state is damaged");
 	return true;
 }
 
@@ -135,14 +124,14 @@ static bool parcel_read_text(int fd, struct parcel_content *content, char wrong[
 	struct iovec piece[2] = { { &header, sizeof(header) } };
 
 	if (!size)
-		return parcel_fail(wrong, "its state is not a sealed memory file");
+		return refuse(wrong, PARCEL_WRONG_TEXT, "its state is not a sealed memory file");
 	content->length = size - sizeof(header);
 	content->text = malloc(content->length + 1);
 	if (!content->text)
-		return parcel_fail(wrong, "no memory");
+		return refuse(wrong, PARCEL_WRONG_TEXT, "no memory");
 	piece[1] = (struct iovec){ content->text, content->length };
 	if (preadv(fd, piece, 2, 0) != (ssize_t)size)
-		return parcel_fail(wrong, "its state cannot be read");
+		return refuse(wrong, PARCEL_WRONG_TEXT, "its state cannot be read");
 	content->text[content->length] = '\0';
 	if (!parcel_check_header(&header, size, wrong))
 		return false;
@@ -193,8 +182,8 @@ static bool parcel_fail_to_send(size_t count, char wrong[PARCEL_WRONG_TEXT])
 		hint = "; raise LimitNOFILE=, which also limits the descriptors in transit";
 	else if (errno == EAGAIN || errno == ENOBUFS)
 		hint = "; raise net.core.wmem_max";
-	return parcel_fail(wrong, "cannot pass on %zu descriptors: %s%s", count, strerror(errno),
-			   hint);
+	return refuse(wrong, PARCEL_WRONG_TEXT, "cannot pass on %zu descriptors: %s%s", count,
+		      strerror(errno), hint);
 }
 
 static bool parcel_send_all(int fd, int text, const int *descriptors, size_t count)
@@ -216,7 +205,8 @@ static bool parcel_open_ends(struct parcel *parcel, char wrong[PARCEL_WRONG_TEXT
 	int ends[2], bytes = 1 << 24;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
-		return parcel_fail(wrong, "no socket to pass descriptors on: %s", strerror(errno));
+		return refuse(wrong, PARCEL_WRONG_TEXT, "no socket to pass descriptors on: %s",
+			      strerror(errno));
 	/* The kernel limits it to net.core.wmem_max. */
 	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	parcel->sender = ends[0];
@@ -240,8 +230,8 @@ bool parcel_pack(struct parcel *parcel, const char *text, size_t length, const i
 
 	*parcel = (struct parcel){ .sender = -1, .receiver = -1 };
 	if (length > MAX_TEXT - sizeof(struct parcel_header) || count > MAX_DESCRIPTORS)
-		return parcel_fail(wrong, "%zu bytes and %zu descriptors are too many", length,
-				   count);
+		return refuse(wrong, PARCEL_WRONG_TEXT,
+			      "%zu bytes and %zu descriptors are too many", length, count);
 	file = parcel_write_text(text, length, wrong);
 	if (file < 0)
 		return false;
@@ -356,11 +346,12 @@ static bool parcel_take_message(struct parcel_receipt *receipt, const struct par
 				size_t length, char wrong[PARCEL_WRONG_TEXT])
 {
 	if (length != sizeof(*bytes) || memcmp(bytes->magic, parcel_magic, sizeof(parcel_magic)))
-		return parcel_fail(wrong, "it is not of dmacastd");
+		return refuse(wrong, PARCEL_WRONG_TEXT, "it is not of dmacastd");
 	if (bytes->format != PARCEL_FORMAT)
-		return parcel_fail(wrong, "it has format %" PRIu32 "; expected %d", bytes->format,
-				   PARCEL_FORMAT);
-	return parcel_take_kind(receipt, bytes) || parcel_fail(wrong, "it is damaged");
+		return refuse(wrong, PARCEL_WRONG_TEXT, "it has format %" PRIu32 "; expected %d",
+			      bytes->format, PARCEL_FORMAT);
+	return parcel_take_kind(receipt, bytes) ||
+	       refuse(wrong, PARCEL_WRONG_TEXT, "it is damaged");
 }
 
 /* Receive one message and its descriptors. Return: its length; 0 at the end of file; -1 with errno. */
@@ -390,17 +381,17 @@ static int parcel_receive_next(struct parcel_receipt *receipt, char wrong[PARCEL
 	bool right;
 
 	if (!parcel_wait(receipt)) {
-		parcel_fail(wrong, "another process has it, too, and does not end");
+		refuse(wrong, PARCEL_WRONG_TEXT, "another process has it, too, and does not end");
 		return -1;
 	}
 	length = parcel_receive_message(receipt->fd, &bytes, fds, &count, &flags);
 	if (length < 0)
-		right = parcel_fail(wrong, "it cannot be read: %s", strerror(errno));
+		right = refuse(wrong, PARCEL_WRONG_TEXT, "it cannot be read: %s", strerror(errno));
 	else if (!parcel_store(receipt, fds, count))
-		right = parcel_fail(wrong, "no memory");
+		right = refuse(wrong, PARCEL_WRONG_TEXT, "no memory");
 	else if (flags & (MSG_CTRUNC | MSG_TRUNC))
-		right = parcel_fail(
-			wrong,
+		right = refuse(
+			wrong, PARCEL_WRONG_TEXT,
 			"it is cut off after %zu descriptors; raise LimitNOFILE=", receipt->count);
 	else
 		right = !length || parcel_take_message(receipt, &bytes, (size_t)length, wrong);
@@ -415,9 +406,10 @@ static bool parcel_receive_all(struct parcel_receipt *receipt, char wrong[PARCEL
 		more = parcel_receive_next(receipt, wrong);
 	} while (more > 0);
 	if (receipt->revoked)
-		return parcel_fail(wrong, "its sender goes on itself, and has revoked it");
+		return refuse(wrong, PARCEL_WRONG_TEXT,
+			      "its sender goes on itself, and has revoked it");
 	if (!more && !receipt->ended)
-		return parcel_fail(wrong, "a part of it is missing");
+		return refuse(wrong, PARCEL_WRONG_TEXT, "a part of it is missing");
 	return !more;
 }
 
@@ -437,7 +429,7 @@ static bool parcel_expect_changes(struct parcel_content *content, size_t count,
 				  char wrong[PARCEL_WRONG_TEXT])
 {
 	content->changed = calloc(count + 1, sizeof(*content->changed));
-	return content->changed || parcel_fail(wrong, "no memory");
+	return content->changed || refuse(wrong, PARCEL_WRONG_TEXT, "no memory");
 }
 
 bool parcel_unpack(int receiver, struct parcel_content *content, char wrong[PARCEL_WRONG_TEXT])

@@ -120,6 +120,9 @@ void ring_save(struct ring *ring, struct state *state);
 struct ring *ring_restore(struct event_base *base, const struct stream_settings *settings,
 			  struct state *state);
 
+/* In a state, instead of the index of a block: there is none. */
+#define RING_NO_BLOCK UINT32_MAX
+
 /** ring_transfer_block() - save a block of the ring, or NULL, by its index; restoring, it must not be free. */
 void ring_transfer_block(struct ring *ring, struct state *state, const char *name,
 			 struct block **block);

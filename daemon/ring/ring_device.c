@@ -2,6 +2,7 @@
 #include "ring/ring_device.h"
 
 #include "lib/log.h"
+#include "lib/refuse.h"
 #include "lib/state.h"
 #include "lib/units.h"
 #include "ring/ring_type.h"
@@ -216,17 +217,6 @@ void ring_device_stop(struct ring *ring)
 	device->running = false;
 }
 
-static bool __attribute__((format(printf, 2, 3)))
-refuse(char wrong[RING_DEVICE_WRONG], const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(wrong, RING_DEVICE_WRONG, format, args);
-	va_end(args);
-	return false;
-}
-
 static bool open_node(struct device_ring *device, char wrong[RING_DEVICE_WRONG])
 {
 	device->fd = open(device->settings->device, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -236,20 +226,22 @@ static bool open_node(struct device_ring *device, char wrong[RING_DEVICE_WRONG])
 	case ENOENT:
 	case ENODEV:
 	case ENXIO:
-		return refuse(wrong, "%s: dmacast.ko is not loaded, or has no such channel",
+		return refuse(wrong, RING_DEVICE_WRONG,
+			      "%s: dmacast.ko is not loaded, or has no such channel",
 			      strerror(errno));
 	case EBUSY:
-		return refuse(wrong, "another process has it open");
+		return refuse(wrong, RING_DEVICE_WRONG, "another process has it open");
 	case EPERM:
 		return refuse(
-			wrong,
+			wrong, RING_DEVICE_WRONG,
 			"%s: the device policy of the service or container denies it; with "
 			"systemd, add DeviceAllow=char-dmacast and run systemctl daemon-reload",
 			strerror(errno));
 	case EACCES:
-		return refuse(wrong, "%s; its group may use it", strerror(errno));
+		return refuse(wrong, RING_DEVICE_WRONG, "%s; its group may use it",
+			      strerror(errno));
 	default:
-		return refuse(wrong, "%s", strerror(errno));
+		return refuse(wrong, RING_DEVICE_WRONG, "%s", strerror(errno));
 	}
 }
 
@@ -261,17 +253,20 @@ static bool check_info(const struct device_ring *device, char wrong[RING_DEVICE_
 
 	memset(&info, 0, sizeof(info));
 	if (ioctl(device->fd, DMACAST_IOC_INFO, &info))
-		return refuse(wrong, "%s",
+		return refuse(wrong, RING_DEVICE_WRONG, "%s",
 			      errno == ENODEV ? strerror(errno) : "not a device of dmacast.ko");
 	if (info.abi_version < DMACAST_ABI_VERSION)
-		return refuse(wrong, "dmacast.ko is too old: its interface is version %u, not %u",
+		return refuse(wrong, RING_DEVICE_WRONG,
+			      "dmacast.ko is too old: its interface is version %u, not %u",
 			      info.abi_version, DMACAST_ABI_VERSION);
 	if (settings->block_size % info.page_size || settings->block_size > info.max_block_size)
-		return refuse(wrong, "block-size = %s: expected a multiple of %u, at most %s",
+		return refuse(wrong, RING_DEVICE_WRONG,
+			      "block-size = %s: expected a multiple of %u, at most %s",
 			      units_format_size(settings->block_size, size), info.page_size,
 			      units_format_size(info.max_block_size, most));
 	if (device->ring.blocks > info.max_block_count)
-		return refuse(wrong, "ring-size: %u blocks; expected at most %u, or larger blocks",
+		return refuse(wrong, RING_DEVICE_WRONG,
+			      "ring-size: %u blocks; expected at most %u, or larger blocks",
 			      device->ring.blocks, info.max_block_count);
 	return true;
 }
@@ -284,11 +279,12 @@ static bool map_blocks(struct device_ring *device, const struct dmacast_setup *s
 
 	if (setup->map_size > SIZE_MAX || setup->stride < device->ring.block_size ||
 	    setup->map_size / blocks < setup->stride)
-		return refuse(wrong, "a ring of %" PRIu64 " bytes, a block each %" PRIu64,
+		return refuse(wrong, RING_DEVICE_WRONG,
+			      "a ring of %" PRIu64 " bytes, a block each %" PRIu64,
 			      (uint64_t)setup->map_size, (uint64_t)setup->stride);
 	memory = mmap(NULL, (size_t)setup->map_size, PROT_READ, MAP_SHARED, device->fd, 0);
 	if (memory == MAP_FAILED)
-		return refuse(wrong, "cannot be mapped: %s", strerror(errno));
+		return refuse(wrong, RING_DEVICE_WRONG, "cannot be mapped: %s", strerror(errno));
 	device->memory = memory;
 	device->mapped = (size_t)setup->map_size;
 	device->stride = (size_t)setup->stride;
@@ -310,16 +306,18 @@ static bool set_up_blocks(struct device_ring *device, char wrong[RING_DEVICE_WRO
 	if (ioctl(device->fd, DMACAST_IOC_SETUP, &setup) == 0)
 		return map_blocks(device, &setup, wrong);
 	if (errno == ENOMEM)
-		return refuse(wrong,
+		return refuse(wrong, RING_DEVICE_WRONG,
 			      "no %s of memory for the ring; lower ring-size; the kernel log "
 			      "says more",
 			      units_format_about(settings->block_size * device->ring.blocks, size));
 	if (errno == EINVAL)
-		return refuse(wrong, "the ring is refused; the kernel log says why");
+		return refuse(wrong, RING_DEVICE_WRONG,
+			      "the ring is refused; the kernel log says why");
 	if (errno == EBUSY)
-		return refuse(wrong, "too much of the former ring is still being sent; the kernel "
-				     "log says how much");
-	return refuse(wrong, "no ring: %s", strerror(errno));
+		return refuse(wrong, RING_DEVICE_WRONG,
+			      "too much of the former ring is still being sent; the kernel "
+			      "log says how much");
+	return refuse(wrong, RING_DEVICE_WRONG, "no ring: %s", strerror(errno));
 }
 
 static bool device_ask(const struct ring *ring, struct ring_kernel_report *report)
@@ -435,7 +433,7 @@ struct ring *ring_device_open(struct event_base *base, const struct stream_setti
 		allocate(base, settings, (size_t)settings->block_size, blocks, -1);
 
 	if (!device) {
-		refuse(wrong, "no memory for the ring; lower ring-size");
+		refuse(wrong, RING_DEVICE_WRONG, "no memory for the ring; lower ring-size");
 		return NULL;
 	}
 	if (open_node(device, wrong) && check_info(device, wrong) && set_up_blocks(device, wrong))

@@ -18,8 +18,6 @@
 
 /* More would not be addressed by 32 bits of blocks of a page, and bounds what a wrong state can allocate. */
 #define MAX_BLOCKS (1U << 26)
-/* Instead of the index of a block: there is none. */
-#define NO_BLOCK UINT32_MAX
 
 bool ring_file_has(struct state *state, int fd, uint64_t bytes)
 {
@@ -56,7 +54,7 @@ static bool block_set_length(struct block *block, size_t offset, uint64_t value)
 static uint64_t block_get_next(const struct block *block, size_t offset)
 {
 	(void)offset;
-	return block->next ? block->next->index : NO_BLOCK;
+	return block->next ? block->next->index : RING_NO_BLOCK;
 }
 
 /* The next block may have been recycled; then nothing follows the link any more. */
@@ -66,7 +64,7 @@ static bool block_set_next(struct block *block, size_t offset, uint64_t value)
 
 	(void)offset;
 	block->next = next && next->sequence == block->sequence + 1 ? next : NULL;
-	return value == NO_BLOCK || value < block->ring->blocks;
+	return value == RING_NO_BLOCK || value < block->ring->blocks;
 }
 
 static uint64_t block_get_number(const struct block *block, size_t offset)
@@ -255,14 +253,14 @@ struct block *ring_find_taken(struct ring *ring, uint64_t index)
 void ring_transfer_block(struct ring *ring, struct state *state, const char *name,
 			 struct block **block)
 {
-	uint32_t index = *block ? (*block)->index : NO_BLOCK;
+	uint32_t index = *block ? (*block)->index : RING_NO_BLOCK;
 
 	assert(!*block || !state_is_saving(state) || (*block)->ring == ring);
 	state_u32(state, name, &index);
 	if (state_is_saving(state) || state_failed(state))
 		return;
 	*block = ring_find_taken(ring, index);
-	if (!*block && index != NO_BLOCK)
+	if (!*block && index != RING_NO_BLOCK)
 		state_fail(state, "%s: block %u is not in use", name, index);
 }
 

@@ -7,11 +7,6 @@
 
 #define FIRST_CAPACITY 8U
 
-static struct send_record *send_record_of(const struct completions *completions, uint32_t number)
-{
-	return &completions->record[number & (completions->capacity - 1)];
-}
-
 static uint32_t send_record_count(const struct completions *completions)
 {
 	return completions->next - completions->oldest;
@@ -44,7 +39,7 @@ bool completions_reserve(struct completions *completions)
 		return false;
 	for (uint32_t i = 0; i < count; i++)
 		record[(completions->oldest + i) & (capacity - 1)] =
-			*send_record_of(completions, completions->oldest + i);
+			*completions_record(completions, completions->oldest + i);
 	free(completions->record);
 	completions->record = record;
 	completions->capacity = capacity;
@@ -59,7 +54,7 @@ void completions_add(struct completions *completions, struct block *first, uint3
 
 	assert(blocks && whole_blocks <= blocks &&
 	       send_record_count(completions) < completions->capacity);
-	record = send_record_of(completions, completions->next++);
+	record = completions_record(completions, completions->next++);
 	record->first = first;
 	record->blocks = blocks;
 	record->whole_blocks = whole_blocks;
@@ -84,7 +79,7 @@ bool completions_restore(struct completions *completions, struct block *first, u
 		return false;
 	if (!completions_reserve(completions))
 		return false;
-	*send_record_of(completions, completions->next++) = (struct send_record){
+	*completions_record(completions, completions->next++) = (struct send_record){
 		.first = first,
 		.blocks = blocks,
 		.whole_blocks = whole_blocks,
@@ -103,7 +98,7 @@ uint32_t completions_blocks(const struct completions *completions)
 
 	for (uint32_t i = 0; i < send_record_count(completions); i++) {
 		const struct send_record *record =
-			send_record_of(completions, completions->oldest + i);
+			completions_record(completions, completions->oldest + i);
 		const struct block *block = record->first;
 
 		for (uint32_t n = 0; block && n < record->blocks; n++, block = block->next) {
@@ -139,7 +134,7 @@ static bool send_record_release(struct completions *completions, struct send_rec
 static void completions_trim(struct completions *completions)
 {
 	while (completions->oldest != completions->next &&
-	       !send_record_of(completions, completions->oldest)->first)
+	       !completions_record(completions, completions->oldest)->first)
 		completions->oldest++;
 }
 
@@ -155,17 +150,18 @@ uint64_t completions_complete(struct completions *completions, uint32_t low, uin
 		/* The usual case: the whole range is within the records. */
 		for (uint32_t i = first; i < first + reported; i++)
 			released += send_record_release(
-				completions, send_record_of(completions, completions->oldest + i),
-				latency, now_ns);
+				completions,
+				completions_record(completions, completions->oldest + i), latency,
+				now_ns);
 	} else {
 		/* The range reaches beyond the records: select the records that are in it. */
 		for (uint32_t i = 0; i < count; i++) {
 			uint32_t number = completions->oldest + i;
 
 			if (number - low <= high - low)
-				released += send_record_release(completions,
-								send_record_of(completions, number),
-								latency, now_ns);
+				released += send_record_release(
+					completions, completions_record(completions, number),
+					latency, now_ns);
 		}
 	}
 	completions_trim(completions);
@@ -176,6 +172,7 @@ void completions_drop(struct completions *completions)
 {
 	for (uint32_t i = 0; i < send_record_count(completions); i++)
 		send_record_release(completions,
-				    send_record_of(completions, completions->oldest + i), NULL, 0);
+				    completions_record(completions, completions->oldest + i), NULL,
+				    0);
 	completions_trim(completions);
 }

@@ -39,6 +39,13 @@ struct completions {
 	uint32_t outstanding;
 };
 
+/** completions_record() - return the record of a send, which must be from the oldest one to before the next one. */
+static inline struct send_record *completions_record(const struct completions *completions,
+						     uint32_t number)
+{
+	return &completions->record[number & (completions->capacity - 1)];
+}
+
 /** completions_init() - start with send number 0. */
 void completions_init(struct completions *completions);
 

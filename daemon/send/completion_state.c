@@ -13,12 +13,10 @@
 /* The records, as one list of numbers for each member. */
 struct send_columns {
 	uint32_t count;
-	uint64_t *first; /* index in the ring; NO_BLOCK: complete */
+	uint64_t *first; /* index in the ring; RING_NO_BLOCK: complete */
 	uint64_t *blocks;
 	uint64_t *whole_blocks;
 };
-
-#define NO_BLOCK UINT32_MAX
 
 static void columns_transfer(struct send_columns *columns, struct state *state)
 {
@@ -31,11 +29,10 @@ static void columns_save(struct send_columns *columns, const struct completions 
 			 struct state *state)
 {
 	for (uint32_t i = 0; i < columns->count; i++) {
-		uint32_t number = completions->oldest + i;
 		const struct send_record *record =
-			&completions->record[number & (completions->capacity - 1)];
+			completions_record(completions, completions->oldest + i);
 
-		columns->first[i] = record->first ? record->first->index : NO_BLOCK;
+		columns->first[i] = record->first ? record->first->index : RING_NO_BLOCK;
 		columns->blocks[i] = record->blocks;
 		columns->whole_blocks[i] = record->whole_blocks;
 	}
@@ -49,7 +46,8 @@ static void columns_restore(struct send_columns *columns, struct completions *co
 	for (uint32_t i = 0; !state_failed(state) && i < columns->count; i++) {
 		struct block *first = ring_find_taken(ring, columns->first[i]);
 
-		if ((!first && columns->first[i] != NO_BLOCK) || columns->blocks[i] > UINT32_MAX ||
+		if ((!first && columns->first[i] != RING_NO_BLOCK) ||
+		    columns->blocks[i] > UINT32_MAX ||
 		    columns->whole_blocks[i] > columns->blocks[i] ||
 		    !completions_restore(completions, first, (uint32_t)columns->blocks[i],
 					 (uint32_t)columns->whole_blocks[i]))
