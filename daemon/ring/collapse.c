@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ring/collapse.h"
 
+#include "ring/aligned_mapping.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -36,23 +38,6 @@ static void collapse_report(uint64_t populated)
 	(void)!write(COLLAPSE_PIPE_FD, &populated, sizeof(populated));
 }
 
-/* Map the memory at a multiple of the size of a huge page. Return: NULL after an error. */
-static unsigned char *collapse_map(size_t size, size_t huge)
-{
-	unsigned char *mapping = mmap(NULL, size + huge, PROT_NONE,
-				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	unsigned char *memory;
-
-	if (mapping == MAP_FAILED)
-		return NULL;
-	memory = mapping + (huge - (uintptr_t)mapping % huge) % huge;
-	if (mmap(memory, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, COLLAPSE_MEMORY_FD,
-		 0) == MAP_FAILED)
-		return NULL;
-	(void)madvise(memory, size, MADV_HUGEPAGE);
-	return memory;
-}
-
 /*
  * Make one huge page, which adds what is missing to the pages that are present: there must be one, and it costs least if
  * there are no more. Return: false if this kernel cannot.
@@ -68,11 +53,14 @@ static bool collapse_one(unsigned char *memory, size_t huge)
 /* Memory without a huge page has small ones: the daemon allocates what is missing here. */
 static _Noreturn void collapse_run(size_t size, size_t huge)
 {
-	unsigned char *memory = collapse_map(size, huge);
+	struct aligned_mapping mapping;
 	size_t reported = 0;
+	unsigned char *memory;
 
-	if (!memory)
+	if (!aligned_mapping_create(&mapping, COLLAPSE_MEMORY_FD, size, huge))
 		_exit(0);
+	memory = mapping.memory;
+	(void)madvise(memory, size, MADV_HUGEPAGE);
 	for (size_t at = 0; at + huge <= size; at += huge) {
 		if (!collapse_one(memory + at, huge))
 			_exit(at ? 0 : 1);

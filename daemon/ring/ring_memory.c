@@ -18,6 +18,7 @@
 #include "lib/read_proc_integer.h"
 #include "lib/state.h"
 #include "lib/units.h"
+#include "ring/aligned_mapping.h"
 #include "ring/collapse.h"
 #include "ring/ring_type.h"
 
@@ -305,30 +306,18 @@ static void maker_unmap(struct ring_maker *maker)
 	errno = saved_errno;
 }
 
-/*
- * Map @size bytes at a multiple of ring->page, which huge pages need. The rest of the mapping, around them, has no access,
- * and keeps the mappings of two rings apart. Return: false with errno set.
- */
+/* Map @size bytes at a multiple of ring->page. Return: false with errno set. */
 static bool memory_ring_map(struct memory_ring *ring, size_t size)
 {
-	int flags = ring->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-	size_t mapped = size + ring->page;
-	unsigned char *mapping;
+	struct aligned_mapping mapping;
 
-	errno = ENOMEM;
-	if (mapped < size)
+	if (!aligned_mapping_create(&mapping, ring->fd, size, ring->page))
 		return false;
-	mapping = mmap(NULL, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (mapping == MAP_FAILED)
-		return false;
-	ring->mapping = mapping;
-	ring->mapped = mapped;
-	ring->memory = mapping + (round_up((uintptr_t)mapping, ring->page) - (uintptr_t)mapping);
+	ring->mapping = mapping.start;
+	ring->mapped = mapping.bytes;
+	ring->memory = mapping.memory;
 	ring->size = size;
 	ring->release_advice = ring->fd < 0 ? MADV_DONTNEED : MADV_REMOVE;
-	if (mmap(ring->memory, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, ring->fd, 0) ==
-	    MAP_FAILED)
-		return false;
 	/* Otherwise ordinary pages, whatever the system prefers. Fails where it has no huge pages, or for reserved ones. */
 	(void)madvise(ring->memory, size, ring->is_transparent ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	/* A child process that is made by fork() needs no ring, and must not make its pages copy-on-write. */

@@ -205,10 +205,10 @@ static enum preparation_progress preparation_advance(struct preparation *prepara
 		progress = preparation_resolve(preparation);
 	if (progress == PREPARATION_READY)
 		progress = preparation_make_rings(preparation);
-	if ((progress == PREPARATION_MORE &&
-	     !preparation_schedule(preparation, &preparation_at_once)) ||
-	    (progress == PREPARATION_LATER &&
-	     !preparation_schedule(preparation, &preparation_pause))) {
+	if ((progress == PREPARATION_MORE || progress == PREPARATION_LATER) &&
+	    !preparation_schedule(preparation, progress == PREPARATION_LATER
+						       ? &preparation_pause
+						       : &preparation_at_once)) {
 		log_error("no memory for a timer");
 		progress = PREPARATION_FAILED;
 	}
