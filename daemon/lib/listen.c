@@ -593,17 +593,11 @@ static void listen_restore_socket(struct listen_set *set, struct state *state)
 
 void listen_restore(struct listen_set *set, struct state *state)
 {
-	size_t sockets;
-
 	state_enter(state, "set");
 	state_bool(state, "held", &set->held);
 	state_u64(state, "paused_ns", &set->paused_ns);
-	sockets = state_list(state, "sockets", 0, MAX_LISTEN_SOCKETS);
-	for (size_t i = 0; i < sockets && !state_failed(state); i++) {
-		state_item(state);
+	state_list(state, "sockets", 0, MAX_LISTEN_SOCKETS);
+	while (state_next_item(state))
 		listen_restore_socket(set, state);
-		state_leave(state);
-	}
-	state_list_end(state);
 	state_leave(state);
 }

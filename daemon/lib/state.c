@@ -375,6 +375,21 @@ void state_list_end(struct state *state)
 	state->depth--;
 }
 
+bool state_next_item(struct state *state)
+{
+	/* A list that was lost has no items; those of others have no name. */
+	if (!state->lost && !state_top(state)->name)
+		state_leave(state);
+	if (!state->failed && state_top(state)->used < json_array_size(state_top(state)->value)) {
+		state_item(state);
+		if (!state->failed)
+			return true;
+		state_leave(state);
+	}
+	state_list_end(state);
+	return false;
+}
+
 /* ---- values ---- */
 
 /* The integer @name from 0 to @most, or any if @most is UINT64_MAX. Return: false after a failure. */

@@ -90,6 +90,13 @@ size_t state_list(struct state *state, const char *name, size_t count, size_t mo
 void state_item(struct state *state);
 void state_list_end(struct state *state);
 
+/**
+ * state_next_item() - restoring, end the item of before, and begin the next one of the list.
+ *
+ * Return: false after the last one and after a failure; then the list has ended.
+ */
+bool state_next_item(struct state *state);
+
 /* ---- values ---- */
 
 void state_u64(struct state *state, const char *name, uint64_t *value);

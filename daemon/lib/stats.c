@@ -240,20 +240,18 @@ static void stats_save_endpoints(struct stream_stats *stats, struct state *state
 		endpoint_stats_transfer(next, state);
 		state_leave(state);
 	}
+	state_list_end(state);
 }
 
 static void stats_transfer_endpoints(struct stream_stats *stats, struct state *state)
 {
-	size_t count = state_list(state, "endpoints", 0, MAX_ENDPOINT_STATS);
-
-	if (state_is_saving(state))
+	state_list(state, "endpoints", 0, MAX_ENDPOINT_STATS);
+	if (state_is_saving(state)) {
 		stats_save_endpoints(stats, state);
-	for (size_t i = 0; i < count; i++) {
-		state_item(state);
-		endpoint_stats_transfer(stats_restore_endpoint(stats, state), state);
-		state_leave(state);
+		return;
 	}
-	state_list_end(state);
+	while (state_next_item(state))
+		endpoint_stats_transfer(stats_restore_endpoint(stats, state), state);
 }
 
 void stream_stats_transfer(struct stream_stats *stats, struct state *state, const char *name)

@@ -193,12 +193,7 @@ static void endpoint_restore(struct endpoints *endpoints, struct state *state)
 
 void endpoints_restore(struct endpoints *endpoints, struct state *state)
 {
-	size_t count = state_list(state, "endpoints", 0, MAX_SAVED_ENDPOINTS);
-
-	for (size_t i = 0; i < count && !state_failed(state); i++) {
-		state_item(state);
+	state_list(state, "endpoints", 0, MAX_SAVED_ENDPOINTS);
+	while (state_next_item(state))
 		endpoint_restore(endpoints, state);
-		state_leave(state);
-	}
-	state_list_end(state);
 }

@@ -125,18 +125,14 @@ static bool section_join_client(struct section *section, struct client *client, 
 
 static void section_restore_clients(struct section *section, struct state *state)
 {
-	size_t count = state_list(state, "clients", 0, MAX_CLIENTS);
+	state_list(state, "clients", 0, MAX_CLIENTS);
+	while (state_next_item(state)) {
+		struct client *client =
+			client_restore(&section->group, section->stream->ring, state);
 
-	for (size_t i = 0; i < count && !state_failed(state); i++) {
-		struct client *client;
-
-		state_item(state);
-		client = client_restore(&section->group, section->stream->ring, state);
 		if (client)
 			section_join_client(section, client, state);
-		state_leave(state);
 	}
-	state_list_end(state);
 }
 
 static void section_restore(struct stream *stream, struct state *state)
@@ -175,14 +171,9 @@ static void stream_save_sections(struct stream *stream, struct state *state)
 
 static void stream_restore_sections(struct stream *stream, struct state *state)
 {
-	size_t count = state_list(state, "sections", 0, MAX_SECTIONS);
-
-	for (size_t i = 0; i < count && !state_failed(state); i++) {
-		state_item(state);
+	state_list(state, "sections", 0, MAX_SECTIONS);
+	while (state_next_item(state))
 		section_restore(stream, state);
-		state_leave(state);
-	}
-	state_list_end(state);
 	if (stream_count_sections(stream) != stream_settings_sections(stream->settings))
 		state_fail(state, "sections: some of the settings are missing");
 }

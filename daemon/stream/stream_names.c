@@ -225,23 +225,13 @@ static void names_restore_finished(struct stream_names *names, struct state *sta
 
 void stream_names_restore(struct stream_names *names, struct state *state)
 {
-	size_t count;
-
 	state_enter(state, "names");
-	count = state_list(state, "totals", 0, MAX_NAMES);
-	for (size_t i = 0; i < count && !state_failed(state); i++) {
-		state_item(state);
+	state_list(state, "totals", 0, MAX_NAMES);
+	while (state_next_item(state))
 		names_restore_name(names, state);
-		state_leave(state);
-	}
-	state_list_end(state);
-	count = state_list(state, "finished", 0, MAX_FINISHED);
-	for (size_t i = 0; i < count && !state_failed(state); i++) {
-		state_item(state);
+	state_list(state, "finished", 0, MAX_FINISHED);
+	while (state_next_item(state))
 		names_restore_finished(names, state);
-		state_leave(state);
-	}
-	state_list_end(state);
 	state_leave(state);
 }
 

@@ -670,18 +670,12 @@ static void streams_abandon(struct streams *streams)
 
 bool streams_restore(struct streams *streams, struct state *state)
 {
-	size_t count;
-
 	assert(!streams->running && TAILQ_EMPTY(&streams->generations));
 	state_enter(state, "streams");
 	stream_names_restore(&streams->names, state);
-	count = state_list(state, "generations", 0, MAX_GENERATIONS);
-	for (size_t i = 0; i < count && !state_failed(state); i++) {
-		state_item(state);
+	state_list(state, "generations", 0, MAX_GENERATIONS);
+	while (state_next_item(state))
 		generation_restore(streams, state);
-		state_leave(state);
-	}
-	state_list_end(state);
 	state_leave(state);
 	streams->running = !state_failed(state);
 	if (!streams->running)

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -152,6 +153,69 @@ static void test_round_trip(void)
 	free(sample.bytes);
 	free(text);
 	point("each value comes back as it was saved");
+}
+
+/* Return the sum of the items of @text, a list of values, as state_next_item() finds them. @state: out: to look at, and to free */
+static uint64_t sum_of_items(const char *text, struct state **state)
+{
+	char wrong[STATE_WRONG_TEXT];
+	uint64_t sum = 0;
+	uint32_t value = 0;
+
+	*state = state_parse(text, strlen(text), NULL, 0, wrong);
+	check(*state, "%s", wrong);
+	state_list(*state, "items", 0, 3);
+	while (state_next_item(*state)) {
+		state_u32(*state, "value", &value);
+		sum += value;
+	}
+	return sum;
+}
+
+static void test_next_item(void)
+{
+	static const struct {
+		const char *text, *why;
+		uint64_t sum;
+	} lists[] = {
+		{ "{\"items\":[]}", "", 0 },
+		{ "{\"items\":[{\"value\":7},{\"value\":8},{\"value\":9}]}", "", 24 },
+		{ "{\"items\":[{\"value\":7},8]}", "expected an object", 7 },
+		{ "{\"items\":[{\"value\":7},{\"wert\":8},{\"value\":9}]}", "value is missing",
+		  14 },
+		{ "{\"items\":[{},{},{},{}]}", "at most 3", 0 },
+		{ "{\"list\":[]}", "items is missing", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		struct state *state;
+		uint64_t sum = sum_of_items(lists[i].text, &state);
+
+		check(sum == lists[i].sum, "%s: %" PRIu64, lists[i].text, sum);
+		check(*lists[i].why ? strstr(state_why(state), lists[i].why) != NULL
+				    : !state_failed(state),
+		      "%s: %s", lists[i].text, state_why(state));
+		state_free(state);
+	}
+	point("the items of a list are restored one after the other, up to a failure");
+}
+
+static void test_list_bound(void)
+{
+	struct state *state = state_create();
+	size_t length;
+
+	state_list(state, "items", 0, 2);
+	for (int i = 0; i < 3; i++) {
+		check(!state_failed(state), "item %d: %s", i, state_why(state));
+		state_item(state);
+		state_leave(state);
+	}
+	state_list_end(state);
+	check(strstr(state_why(state), "items: more than 2 items") != NULL, "%s", state_why(state));
+	check(!state_text(state, &length), "saved");
+	state_free(state);
+	point("a list with too many items is not saved");
 }
 
 /* Replace @from by @to in the text of a sample, and restore it. Return: why that failed. */
@@ -351,6 +415,8 @@ int main(void)
 {
 	test_long_bytes();
 	test_round_trip();
+	test_next_item();
+	test_list_bound();
 	test_state_failures();
 	test_descriptors_are_closed();
 	test_shared_bytes();
