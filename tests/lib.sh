@@ -153,11 +153,26 @@ cpus_are_contended()
 	[ ! -r /proc/pressure/cpu ] || awk '$1 == "some" { split($3, share, "="); exit !(share[2] > 10) }' /proc/pressure/cpu
 }
 
+# suspend PID, resume PID: stop a daemon in the middle of whatever it does, and let it go on. A turn of its event loop
+# may hold all of that time, which check_loop allows for.
+suspended_ms=0
+suspend()
+{
+	suspended_since=${EPOCHREALTIME/[.,]/}
+	kill -STOP "$1"
+}
+
+resume()
+{
+	kill -CONT "$1"
+	suspended_ms=$((suspended_ms + (${EPOCHREALTIME/[.,]/} - suspended_since) / 1000))
+}
+
 # check_loop: no daemon of this test was busy for longer in one turn, by the line that it logs at its end. The
 # daemon subtracts its own waits for a CPU, not those of what it waits for: a child's exec(), a disk.
 check_loop()
 {
-	local longest loop_limit=$loop_limit
+	local longest loop_limit=$((loop_limit + suspended_ms))
 
 	! cpus_are_contended || loop_limit=$((5 * loop_limit))
 	longest=$(sed -n 's/.*longest turn of the event loop: \([0-9]*\) ms$/\1/p' "$work"/daemon.*.log 2>/dev/null |
@@ -171,6 +186,12 @@ done_testing()
 	echo "1..$test_number"
 	[ "$test_failures" -eq 0 ]
 	exit
+}
+
+# listens_at PATH: somebody listens on the Unix socket. Its file is there before, from bind().
+listens_at()
+{
+	awk -v path="$1" '$8 == path && $4 == "00010000" { found = 1 } END { exit !found }' /proc/net/unix
 }
 
 # wait_until SECONDS COMMAND...: repeat it until it succeeds; the time it takes itself is added, patience multiplies.

@@ -152,7 +152,7 @@ daemon_stop
 
 # --- a Unix socket ---
 socat -u "OPEN:$work/pattern" "UNIX-LISTEN:$work/socket" &
-wait_until 5 test -S "$work/socket"
+wait_until 5 listens_at "$work/socket"
 daemon_run --input "unix:$work/socket" --on-end close --hold 1 "${whole[@]}"
 feed_ok "unix: every byte" --from-start --until-end --expect-bytes 20M "127.0.0.1:$port"
 daemon_wait 20
@@ -323,7 +323,7 @@ daemon_stop
 socat UNIX-LISTEN:"$work/producers",unlink-close=0 - </dev/null >/dev/null &
 live=$!
 will_end "$live"
-wait_until 10 test -S "$work/producers"
+wait_until 10 listens_at "$work/producers"
 kill -STOP "$live"
 daemon_run --input "unix-listen:$work/producers" "${whole[@]}"
 daemon_wait 10
@@ -405,9 +405,9 @@ daemon_stop
 # --- the rate of a pattern, also after the daemon did not run for longer than the ring lasts ---
 daemon_run --pattern 4M/s --zerocopy always --listen 127.0.0.1:0 --block-size 64K --ring-size 1M
 feed_start paced --clients 1 --seconds 3 "127.0.0.1:$port"
-kill -STOP "$daemon"
+suspend "$daemon"
 sleep 1
-kill -CONT "$daemon"
+resume "$daemon"
 feed_end_ok "a daemon that was stopped for a second: every byte is right" paced
 compare "and the rate is what it was before" "$(field bytes_min)" -lt $((14 << 20))
 daemon_stop

@@ -301,12 +301,12 @@ is "a second daemon at the same path: exit status" "$status" 1
 matches "a second daemon at the same path: says what is wrong" "$log" \
 	"control = $control: another process listens there; stop it"
 is "the first one has its socket still" "$("${ctl[@]}" --json status | jq .pid)" "$first"
-kill -STOP "$first"
+suspend "$first"
 daemon_run --pattern 1M/s --listen 127.0.0.1:0 --control "$control"
 daemon_wait 10
 is "nor when the first one is stopped" "$status" 1
 ctl_refuses "a daemon that is stopped" 1 'timed out: the daemon does not answer' status
-kill -CONT "$first"
+resume "$first"
 { kill -KILL "$first" && wait "$first"; } 2>/dev/null
 ok "$([ -S "$control" ]; echo $?)" "a daemon that is killed leaves its socket"
 ctl_refuses "a socket without a daemon" 1 'Connection refused: the daemon that created it is gone' status

@@ -14,7 +14,7 @@ ctl=("$BUILD/dmacastctl" --socket "$control")
 daemon_on_config()
 {
 	daemon_run -c "$work/top.conf"
-	wait_until 10 test -S "$control"
+	wait_until 10 listens_at "$control"
 }
 
 cat >"$work/top.conf" <<END
@@ -166,13 +166,13 @@ compare "12x3: no line is wider" "$(widest)" -le 12
 shows "170x50: more columns" '^STREAM.* DROPPED +LOST +ACK99 +SOURCE'
 shows "170x50: all clients" '^CLIENT.* SENT +RECEIVED +TIME +STATE'
 is "170x50: really" "$(grep -c ' adc  .*streaming$' "$screen")" 21
-kill -STOP "$daemon"
+suspend "$daemon"
 sleep 1
 "${tmux[@]}" resize-window -t top -x 80 -y 24
 sleep 0.5
 look
 is "a changed size does not disturb a question" "$(grep -c 'Interrupted\|Trying' "$screen")" 0
-kill -CONT "$daemon"
+resume "$daemon"
 shows "and is heeded after it" '^CLIENT.* COPIED( +DROPPED)?( +SENT)?$'
 
 # ---- what it leaves behind ----

@@ -18,7 +18,7 @@ pattern = 1M/s
 listen = [::1]:0
 END
 daemon_run -c "$work/two.conf"
-wait_until 10 test -S "$control"
+wait_until 10 listens_at "$control"
 feed_start four --clients 1 --seconds 600 "$(sed -n 's/.*stream adc: listening on //p' "$log")"
 feed_start six --clients 1 --seconds 600 "$(sed -n 's/.*stream audio: listening on //p' "$log")"
 four=$("$ctl" -s "$control" --json clients adc | grep -o '127\.0\.0\.1:[0-9]*' | head -n 1)
@@ -82,11 +82,11 @@ offers "$with kick [" "$six"
 offers "$with kick [::" "${six#\[::}"
 COMP_WORDBREAKS=${COMP_WORDBREAKS//:/}
 offers "$with kick 127.0.0.1:" "$four"
-kill -STOP "$daemon"
+suspend "$daemon"
 SECONDS=0
 offers "$with clients "
 compare "a daemon that does not answer does not stop the shell" $SECONDS -le 10
-kill -CONT "$daemon"
+resume "$daemon"
 
 if command -v tmux >/dev/null; then
 	tmux=(tmux -S "$work/tmux" -f /dev/null)

@@ -59,12 +59,12 @@ before=$(times_told WATCHDOG=1)
 sleep 2
 compare "the watchdog is served twice as often as asked for" \
 	$(($(times_told WATCHDOG=1) - before)) -ge 7
-kill -STOP "$daemon"
+suspend "$daemon"
 sleep 0.2
 before=$(times_told WATCHDOG=1)
 sleep 1
 is "... and not when the event loop hangs" "$(times_told WATCHDOG=1)" "$before"
-kill -CONT "$daemon"
+resume "$daemon"
 
 daemon_stop
 is "exit status" "$status" 0

@@ -18,7 +18,7 @@ daemon_control()
 		cat
 	} >"$config"
 	daemon_run -c "$config"
-	wait_until 20 test -S "$control" || diag "no control socket"
+	wait_until 20 listens_at "$control" || diag "no control socket"
 }
 
 # port_of LABEL: print the port of the first endpoint with this label in the log.

@@ -15,7 +15,7 @@ control_run()
 {
 	printf '%s\n' '[daemon]' "control = $control" "$@" >"$work/events.conf"
 	daemon_run -c "$work/events.conf"
-	wait_until 10 test -S "$control"
+	wait_until 10 listens_at "$control"
 }
 
 # endpoint_of STREAM [SECTION]: print the address on which it listens last.

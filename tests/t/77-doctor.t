@@ -128,7 +128,7 @@ end_capture
 daemon_prefix=(prlimit --memlock=2097152:2097152 --nofile=128:128 -- setpriv --bounding-set -ipc_lock)
 daemon_run --feed 8M/s --control "$control" --zerocopy always --max-clients 100 --listen 127.0.0.1:0
 daemon_prefix=()
-wait_until 10 test -S "$control"
+wait_until 10 listens_at "$control"
 feed_start some --clients 2 --seconds 600 "127.0.0.1:$port"
 copied()
 {

@@ -45,7 +45,7 @@ pattern = 1M/s
 listen = 127.0.0.1:0
 END
 daemon_run -c "$work/dmacastd.conf"
-wait_until 10 test -S "$control"
+wait_until 10 listens_at "$control"
 http=$(sed -n 's,.*metrics at http://127\.0\.0\.1:\([0-9]*\)/.*,\1,p' "$log")
 adc=$(sed -n 's/.*stream adc: listening on .*:\([0-9]*\)$/\1/p' "$log")
 web=$(sed -n 's/.*stream adc: endpoint web: listening on 0\.0\.0\.0:\([0-9]*\)$/\1/p' "$log")
