@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,20 +40,14 @@ static _Noreturn void candidate_run(const char *path, int output, pid_t daemon)
 {
 	static char option[] = "--handover-format";
 	char *arguments[] = { (char *)(uintptr_t)path, option, NULL };
-	const struct sigaction reset = { .sa_handler = SIG_DFL };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	sigset_t none;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != daemon)
+	if (!child_end_with(daemon))
 		_exit(1);
 	dup2(null, STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
 	dup2(null, STDERR_FILENO);
-	for (int number = 1; number < NSIG; number++)
-		sigaction(number, &reset, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	child_reset_signals();
 	execv(path, arguments);
 	_exit(127);
 }
@@ -63,19 +56,14 @@ static _Noreturn void candidate_run(const char *path, int output, pid_t daemon)
 static int candidate_fork(struct candidate *candidate, int output)
 {
 	const pid_t daemon = getpid();
-	sigset_t all, before;
-	int error;
 
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	candidate->child = fork();
+	candidate->child = child_fork();
 	if (candidate->child == 0)
 		candidate_run(candidate->path, output, daemon);
-	error = candidate->child < 0 ? errno : 0;
-	if (error)
-		candidate->child = 0;
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	return error;
+	if (candidate->child > 0)
+		return 0;
+	candidate->child = 0;
+	return errno;
 }
 
 /* ---- its end ---- */

@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,19 +108,12 @@ static void resolver_close_others(int output)
 static _Noreturn void resolver_run_child(const struct resolver_query *query, int output,
 					 pid_t daemon)
 {
-	const struct sigaction reset = { .sa_handler = SIG_DFL };
 	struct resolver_answer answer;
-	sigset_t none;
 
-	/* The daemon may have ended before prctl(). */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != daemon)
+	if (!child_end_with(daemon))
 		_exit(1);
 	resolver_close_others(output);
-	for (int number = 1; number < NSIG; number++)
-		sigaction(number, &reset, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	child_reset_signals();
 	resolver_ask(query->host, query->flags, &answer);
 	_exit(write(CHILD_PIPE, &answer, sizeof(answer)) != (ssize_t)sizeof(answer));
 }
@@ -256,17 +248,11 @@ static void resolver_time_is_over(struct resolver_query *query)
 static int resolver_fork(struct resolver_query *query, int output)
 {
 	const pid_t daemon = getpid();
-	sigset_t all, before;
-	int error;
 
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	query->child = fork();
+	query->child = child_fork();
 	if (query->child == 0)
 		resolver_run_child(query, output, daemon);
-	error = query->child < 0 ? errno : 0;
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	return error;
+	return query->child < 0 ? errno : 0;
 }
 
 /* Start the child, and watch it. Return: 0 or an errno. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ring/collapse.h"
 
+#include "lib/child.h"
 #include "ring/aligned_mapping.h"
 
 #include <errno.h>
@@ -79,8 +80,7 @@ static _Noreturn void collapse_become(int fd, int reports, pid_t daemon, size_t 
 	int pipe_fd = fcntl(reports, F_DUPFD, COLLAPSE_PIPE_FD + 1);
 
 	prctl(PR_SET_NAME, "dmacast-memory");
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != daemon || dup2(memory_fd, COLLAPSE_MEMORY_FD) < 0 ||
+	if (!child_end_with(daemon) || dup2(memory_fd, COLLAPSE_MEMORY_FD) < 0 ||
 	    dup2(pipe_fd, COLLAPSE_PIPE_FD) < 0)
 		_exit(0);
 	closefrom(COLLAPSE_PIPE_FD + 1);
@@ -97,20 +97,6 @@ static void collapse_reap_killed(void)
 	}
 }
 
-/* All signals stay blocked in the process: no handler of the daemon may run there. */
-static pid_t collapse_fork(void)
-{
-	sigset_t all, before;
-	pid_t child;
-
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	child = fork();
-	if (child)
-		sigprocmask(SIG_SETMASK, &before, NULL);
-	return child;
-}
-
 bool collapse_start(struct collapse *collapse, int fd, size_t size, size_t huge)
 {
 	const pid_t daemon = getpid();
@@ -121,7 +107,7 @@ bool collapse_start(struct collapse *collapse, int fd, size_t size, size_t huge)
 		return false;
 	collapse->populated = 0;
 	collapse->refused = false;
-	collapse->child = collapse_fork();
+	collapse->child = child_fork();
 	if (collapse->child == 0)
 		collapse_become(fd, ends[1], daemon, size, huge);
 	close(ends[1]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/supervisor.h"
 
+#include "lib/child.h"
 #include "lib/state.h"
 
 #include <errno.h>
@@ -55,29 +56,16 @@ static void supervisor_report(enum supervisor_report_kind kind, int value, int s
 	(void)!send(SUPERVISOR_SOCKET, &report, sizeof(report), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* Give the command the default actions of all signals: all are blocked until then. */
-static void supervisor_reset_signals(void)
-{
-	const struct sigaction reset = { .sa_handler = SIG_DFL };
-	sigset_t none;
-
-	for (int number = 1; number < NSIG; number++)
-		sigaction(number, &reset, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* Become the command, in the child of vfork(). */
+/* Become the command, in the child of vfork(). All signals are blocked until their handlers are reset. */
 static _Noreturn void supervisor_exec(const struct supervisor_command *command, pid_t supervisor)
 {
 	static const char failed[] = "cannot run /bin/sh\n";
 
 	setpgid(0, 0);
-	/* If something kills the supervisor, the kernel kills at least the leader. It may have ended already. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != supervisor)
+	/* If something kills the supervisor, the kernel kills at least the leader. */
+	if (!child_end_with(supervisor))
 		_exit(127);
-	supervisor_reset_signals();
+	child_reset_signals();
 	execve(command->argument[0], command->argument, command->environment);
 	(void)!write(STDERR_FILENO, failed, sizeof(failed) - 1);
 	_exit(127);
@@ -435,21 +423,17 @@ static void supervisor_advise_heap(int advice)
 static pid_t supervisor_fork(const char *text, const struct supervisor_ends *ends, int socket)
 {
 	struct supervisor_command *command = supervisor_copy_command(text);
-	sigset_t all, before;
 	pid_t child;
 	int error;
 
 	if (!command)
 		return -1;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
 	supervisor_advise_heap(MADV_DONTFORK);
-	child = fork();
+	child = child_fork();
 	if (child == 0)
 		supervisor_run(command, ends, socket);
 	error = errno;
 	supervisor_advise_heap(MADV_DOFORK);
-	sigprocmask(SIG_SETMASK, &before, NULL);
 	munmap(command, command->size);
 	errno = error;
 	return child;
