@@ -439,6 +439,14 @@ void state_u16(struct state *state, const char *name, uint16_t *value)
 	*value = (uint16_t)number;
 }
 
+void state_pid(struct state *state, const char *name, pid_t *value)
+{
+	uint64_t number = (uint64_t)*value;
+
+	state_number(state, name, INT32_MAX, &number);
+	*value = (pid_t)number;
+}
+
 void state_i64(struct state *state, const char *name, int64_t *value)
 {
 	uint64_t number = (uint64_t)*value;

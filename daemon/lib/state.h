@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct shared_bytes;
 struct state;
@@ -105,6 +106,7 @@ void state_u16(struct state *state, const char *name, uint16_t *value);
 void state_i64(struct state *state, const char *name, int64_t *value);
 void state_size(struct state *state, const char *name, size_t *value);
 void state_bool(struct state *state, const char *name, bool *value);
+void state_pid(struct state *state, const char *name, pid_t *value); /* or 0: none */
 
 /** state_choice() - an enumeration: 0 to @choices - 1. The caller passes its value through an int. */
 void state_choice(struct state *state, const char *name, int *value, int choices);

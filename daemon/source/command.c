@@ -551,16 +551,12 @@ void command_release(struct command *command)
 static void command_transfer(struct command *command, struct state *state)
 {
 	int number = (int)command->state;
-	uint32_t pid = (uint32_t)command->pid;
 
 	/* One that is ENDED or LEFT has no owner that could save it. */
 	state_choice(state, "state", &number, COMMAND_ENDED);
 	command->state = (enum command_state)number;
 	supervisor_transfer(&command->supervisor, state);
-	state_u32(state, "pid", &pid);
-	if (pid > INT32_MAX)
-		state_fail(state, "pid: expected a process id");
-	command->pid = (pid_t)pid;
+	state_pid(state, "pid", &command->pid);
 	state_bool(state, "exited", &command->exited);
 	state_bool(state, "remains", &command->remains);
 	state_bool(state, "gone", &command->gone);

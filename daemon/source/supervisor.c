@@ -494,21 +494,11 @@ void supervisor_close(struct supervisor *supervisor)
 	supervisor->socket = -1;
 }
 
-static void supervisor_transfer_pid(struct state *state, const char *name, pid_t *pid)
-{
-	uint32_t number = (uint32_t)*pid;
-
-	state_u32(state, name, &number);
-	if (number > INT32_MAX)
-		state_fail(state, "%s: expected a process id", name);
-	*pid = (pid_t)number;
-}
-
 void supervisor_transfer(struct supervisor *supervisor, struct state *state)
 {
 	state_enter(state, "supervisor");
 	state_descriptor(state, "socket", &supervisor->socket);
-	supervisor_transfer_pid(state, "pid", &supervisor->pid);
-	supervisor_transfer_pid(state, "parent", &supervisor->parent);
+	state_pid(state, "pid", &supervisor->pid);
+	state_pid(state, "parent", &supervisor->parent);
 	state_leave(state);
 }
