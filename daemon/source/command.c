@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* Time to exit without a signal after the output has ended. */
@@ -70,7 +69,7 @@ static LIST_HEAD(, command) released_commands = LIST_HEAD_INITIALIZER(released_c
 struct group_member {
 	pid_t pid;
 	char name[64];
-	unsigned int running, zombies; /* numbers of such processes in the group */
+	unsigned int running; /* number of such processes in the group */
 };
 
 static void command_read_process(const char *number, struct group_member *member)
@@ -92,10 +91,8 @@ static void command_read_process(const char *number, struct group_member *member
 	end = strrchr(line, ')');
 	if (!name || !end || end[1] != ' ')
 		return;
-	if (end[2] == 'Z' || end[2] == 'X') {
-		member->zombies++;
+	if (end[2] == 'Z' || end[2] == 'X')
 		return;
-	}
 	*end = '\0';
 	member->running++;
 	member->pid = (pid_t)atoi(number);
@@ -389,6 +386,7 @@ static struct command *command_create(struct event_base *base, const char *name)
 	command->output = -1;
 	evtimer_assign(&command->timer, base, command_step, command);
 	evtimer_assign(&command->report_event, base, NULL, NULL);
+	evtimer_assign(&command->output_event, base, NULL, NULL);
 	return command;
 }
 
@@ -605,10 +603,6 @@ struct command *command_restore(struct event_base *base, const char *name,
 	state_leave(state);
 	if (!state_failed(state))
 		return command;
-	if (command->output >= 0 && !event_initialized(&command->output_event)) {
-		close(command->output);
-		command->output = -1;
-	}
 	supervisor_close(&command->supervisor);
 	command_release(command);
 	return NULL;

@@ -912,15 +912,21 @@ static ssize_t input_write(struct source *source, const void *bytes, size_t leng
 	return n;
 }
 
+static void input_free(struct input_source *input)
+{
+	path_watch_destroy(input->watch);
+	if (input->filler)
+		filler_destroy(input->filler);
+	free(input);
+}
+
 static void input_close(struct source *source)
 {
 	struct input_source *input = (struct input_source *)source;
 
 	event_del(&input->retry);
-	path_watch_destroy(input->watch);
 	input_close_all(input);
-	filler_destroy(input->filler);
-	free(input);
+	input_free(input);
 }
 
 /* ---- handover, the predecessor ---- */
@@ -988,14 +994,6 @@ static bool input_open_acceptor(struct input_source *input, const struct names *
 		acceptor_open(input->base, input->settings->name, input->source.text, &input->input,
 			      names, &input_acceptor_callbacks, input, wrong);
 	return input->acceptor;
-}
-
-static void input_free(struct input_source *input)
-{
-	path_watch_destroy(input->watch);
-	if (input->filler)
-		filler_destroy(input->filler);
-	free(input);
 }
 
 /* Return: the source with nothing open; NULL, and @wrong says why. */
