@@ -467,7 +467,7 @@ static void hand_check_restored(void)
 static bool hand_over_meanwhile(bool (*act)(void), void (*between)(void))
 {
 	char wrong[STATE_WRONG_TEXT];
-	struct two_saved saved;
+	struct parcel_content saved;
 	struct state *state;
 	int code;
 
@@ -480,10 +480,10 @@ static bool hand_over_meanwhile(bool (*act)(void), void (*between)(void))
 		return false;
 	if (between)
 		between();
-	state = state_parse(saved.text, saved.length, saved.descriptor, saved.count, wrong);
+	state = state_parse(saved.text, saved.length, saved.descriptors, saved.count, wrong);
 	if (!state)
 		errx(1, "%s", wrong);
-	free(saved.text);
+	parcel_free_content(&saved);
 	if (!hand_restore(state))
 		errx(1, "restoring failed: %s", state_why(state));
 	state_free(state);
@@ -1114,20 +1114,20 @@ static void break_value(const char *text, char *out, struct dice *dice)
 }
 
 /* Give each attempt descriptors of its own, with a new connection. The socket is the last one. */
-static void copy_descriptors(const struct two_saved *saved, int *descriptor)
+static void copy_descriptors(const struct parcel_content *saved, int *descriptor)
 {
 	static const struct family ipv4 = { "IPv4", AF_INET, AF_INET };
 
 	for (size_t i = 0; i + 1 < saved->count; i++)
-		descriptor[i] = dup(saved->descriptor[i]);
+		descriptor[i] = dup(saved->descriptors[i]);
 	if (!connect_pair(&ipv4, PEER_BUFFER, &descriptor[saved->count - 1], &hand.peer))
 		errx(1, "no connection");
 }
 
 /* Return true if the state was accepted; then the client runs for a while. */
-static bool restore_broken(const struct two_saved *saved, const char *text)
+static bool restore_broken(const struct parcel_content *saved, const char *text)
 {
-	int descriptor[TWO_DESCRIPTORS];
+	int *descriptor = calloc(saved->count, sizeof(*descriptor));
 	char wrong[STATE_WRONG_TEXT];
 	struct state *state;
 	bool accepted;
@@ -1137,6 +1137,7 @@ static bool restore_broken(const struct two_saved *saved, const char *text)
 	hand.length = 0;
 	copy_descriptors(saved, descriptor);
 	state = state_parse(text, strlen(text), descriptor, saved->count, wrong);
+	free(descriptor);
 	if (!state) {
 		close(hand.peer);
 		return false;
@@ -1167,7 +1168,7 @@ static bool restore_broken(const struct two_saved *saved, const char *text)
 static void break_state(bool (*act)(void), unsigned int times, struct dice *dice)
 {
 	unsigned int accepted = 0;
-	struct two_saved saved;
+	struct parcel_content saved;
 	char *text, *broken;
 	int code;
 
@@ -1189,9 +1190,7 @@ static void break_state(bool (*act)(void), unsigned int times, struct dice *dice
 		accepted += restore_broken(&saved, broken);
 	}
 	check(accepted < times, "all of %u states were accepted", times);
-	for (size_t i = 0; i < saved.count; i++)
-		close(saved.descriptor[i]);
-	free(saved.text);
+	two_close(&saved);
 	free(text);
 	free(broken);
 }

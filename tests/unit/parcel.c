@@ -3,6 +3,7 @@
 #include "lib/parcel.h"
 
 #include "tap.h"
+#include "twoprocesses.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -290,25 +291,6 @@ static void test_incomplete(void)
 	point("one without its beginning, middle or end cannot be used; its connections are reset");
 }
 
-/* Send these bytes with a descriptor. */
-static void send_with(int to, const void *bytes, size_t length, int fd)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
-				  .cmsg_level = SOL_SOCKET,
-				  .cmsg_type = SCM_RIGHTS } };
-	struct iovec piece = { (void *)(uintptr_t)bytes, length };
-	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
-
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	message.msg_control = &control;
-	message.msg_controllen = sizeof(control);
-	if (sendmsg(to, &message, 0) != (ssize_t)length)
-		abort();
-}
-
 /* Return the receiving end of a socket with these bytes and a descriptor in it. */
 static int socket_with(const void *bytes, size_t length, int fd)
 {
@@ -316,7 +298,7 @@ static int socket_with(const void *bytes, size_t length, int fd)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends))
 		abort();
-	send_with(ends[0], bytes, length, fd);
+	two_send_descriptor(ends[0], bytes, length, fd);
 	close(ends[0]);
 	return ends[1];
 }
@@ -365,7 +347,7 @@ static void unpack_wrong_state(const void *bytes, size_t length, int seals, cons
 	parcel_revoke(&parcel);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends))
 		abort();
-	send_with(ends[0], begin, (size_t)size, file);
+	two_send_descriptor(ends[0], begin, (size_t)size, file);
 	check(send(ends[0], end, (size_t)end_size, 0) == end_size, "%s", strerror(errno));
 	receiver = ends[1];
 	close(ends[0]);

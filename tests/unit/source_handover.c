@@ -12,6 +12,7 @@
 #include "source/command.h"
 #include "source/source.h"
 #include "tap.h"
+#include "twoprocesses.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -30,8 +31,6 @@
 #define BLOCK_SIZE ((size_t)4096)
 #define BLOCKS 16U
 #define MAX_BYTES (1U << 20)
-#define MAX_FDS 16
-#define MAX_TEXT 65536
 #define PATIENCE_MS 10000
 #define HOUR_US 3600000000ULL
 
@@ -59,12 +58,7 @@ static struct world {
 } world;
 
 /* A saved source on its way. */
-static struct parcel {
-	char text[MAX_TEXT];
-	size_t length;
-	int fd[MAX_FDS];
-	size_t fds;
-} parcel;
+static struct parcel_content parcel;
 
 /* Blocks are kept instead of given back at once. */
 static bool keeps;
@@ -158,45 +152,15 @@ static void handover_save_held(struct state *state)
 	state_list_end(state);
 }
 
-/* Send the descriptors with a byte, behind the text. */
-static void handover_send(int socket, const char *text, size_t length, const int *fd, size_t count)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(MAX_FDS * sizeof(int))] = { 0 };
-	struct iovec part = { .iov_base = (void *)(uintptr_t)text, .iov_len = length };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-	struct cmsghdr *rights = (void *)control;
-
-	if (count > MAX_FDS)
-		errx(1, "%zu descriptors", count);
-	if (count) {
-		message.msg_control = control;
-		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		rights->cmsg_level = SOL_SOCKET;
-		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(rights), fd, count * sizeof(int));
-	}
-	if (sendmsg(socket, &message, 0) != (ssize_t)length)
-		err(1, "sendmsg");
-}
-
 static _Noreturn void handover_save(int socket)
 {
 	struct state *state = state_create();
-	const int *fd;
-	size_t length = 0, count;
-	char *text;
 
 	ring_save(world.ring, state);
 	handover_save_held(state);
 	source_save(world.source, state);
-	text = state_text(state, &length);
-	if (!text)
-		errx(1, "not saved: %s", state_why(state));
-	fd = state_descriptors(state, &count);
-	handover_send(socket, text, length, fd, count);
+	two_send(socket, state);
 	state_free(state);
-	free(text);
 	_exit(0);
 }
 
@@ -239,25 +203,6 @@ static _Noreturn void handover_predecessor(int socket, bool starts)
 
 /* ---- the successor ---- */
 
-static void handover_receive(int socket)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(MAX_FDS * sizeof(int))];
-	struct iovec part = { .iov_base = parcel.text, .iov_len = sizeof(parcel.text) };
-	struct msghdr message = { .msg_iov = &part,
-				  .msg_iovlen = 1,
-				  .msg_control = control,
-				  .msg_controllen = sizeof(control) };
-	ssize_t length = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-
-	if (length <= 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
-		errx(1, "no state");
-	parcel.length = (size_t)length;
-	parcel.fds = rights ? (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
-	if (rights)
-		memcpy(parcel.fd, CMSG_DATA(rights), parcel.fds * sizeof(int));
-}
-
 static void handover_begin(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Set up a test with defaults, for `input` or without. */
@@ -287,19 +232,10 @@ static int predecessor_socket;
 
 static void handover_start(bool (*is_done)(void), bool starts)
 {
-	int pair[2];
-
 	is_far_enough = is_done;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		err(1, "socketpair");
-	fflush(NULL);
-	predecessor = fork();
-	if (predecessor == 0) {
-		close(pair[0]);
-		handover_predecessor(pair[1], starts);
-	}
-	close(pair[1]);
-	predecessor_socket = pair[0];
+	predecessor = two_fork(&predecessor_socket);
+	if (predecessor == 0)
+		handover_predecessor(predecessor_socket, starts);
 }
 
 /* Take the parcel, and wait until the predecessor is gone. */
@@ -307,7 +243,8 @@ static void handover_take_parcel(void)
 {
 	int status;
 
-	handover_receive(predecessor_socket);
+	if (!two_receive(predecessor_socket, &parcel))
+		errx(1, "no state");
 	close(predecessor_socket);
 	if (waitpid(predecessor, &status, 0) != predecessor || status)
 		errx(1, "the predecessor failed");
@@ -346,7 +283,7 @@ static void handover_give_back(void)
 static const char *handover_restore(const char *text, size_t length)
 {
 	static char why[STATE_WRONG_TEXT];
-	struct state *state = state_parse(text, length, parcel.fd, parcel.fds, why);
+	struct state *state = state_parse(text, length, parcel.descriptors, parcel.count, why);
 
 	world.ring = NULL;
 	world.source = NULL;
@@ -376,6 +313,7 @@ static void handover_succeed(void)
 	check(!why, "not restored: %s; %s", why, parcel.text);
 	if (why)
 		errx(1, "%s", why);
+	parcel_free_content(&parcel);
 }
 
 /* Have the source in this process. */
@@ -1125,11 +1063,11 @@ static void test_handover_command_stopping(void)
 /* Restore the text with other values, run it, and close it. The descriptors are duplicates. */
 static void handover_restore_broken(const char *text, size_t length)
 {
-	int original[MAX_FDS];
+	int *original = parcel.descriptors;
 
-	memcpy(original, parcel.fd, sizeof(original));
-	for (size_t i = 0; i < parcel.fds; i++)
-		parcel.fd[i] = fcntl(original[i], F_DUPFD_CLOEXEC, 0);
+	parcel.descriptors = calloc(parcel.count, sizeof(*original));
+	for (size_t i = 0; i < parcel.count; i++)
+		parcel.descriptors[i] = fcntl(original[i], F_DUPFD_CLOEXEC, 0);
 	world.base = event_base_new();
 	handed->bytes = 0;
 	handover_restore(text, length);
@@ -1145,7 +1083,8 @@ static void handover_restore_broken(const char *text, size_t length)
 	}
 	command_forget_released(world.base);
 	event_base_free(world.base);
-	memcpy(parcel.fd, original, sizeof(original));
+	free(parcel.descriptors);
+	parcel.descriptors = original;
 }
 
 /* Return the length of the value at @at: a number, or true or false; 0 for something else. */
@@ -1165,15 +1104,16 @@ static unsigned int handover_break_values(void)
 		"4294967295", "true", "false", "3",    "9223372036854775807"
 	};
 	const char *begin = strstr(parcel.text, "\"source\":");
-	static char text[MAX_TEXT + 64];
+	const size_t most = parcel.length + 64;
+	char *text = malloc(most);
 	unsigned int tries = 0;
 
 	for (const char *at = begin; at && at < parcel.text + parcel.length; at++) {
 		size_t length = handover_value_length(at);
 
 		for (size_t i = 0; length && i < sizeof(other) / sizeof(other[0]); i++) {
-			int size = snprintf(text, sizeof(text), "%.*s%s%.*s",
-					    (int)(at - parcel.text), parcel.text, other[i],
+			int size = snprintf(text, most, "%.*s%s%.*s", (int)(at - parcel.text),
+					    parcel.text, other[i],
 					    (int)(parcel.text + parcel.length - at - length),
 					    at + length);
 
@@ -1182,13 +1122,8 @@ static unsigned int handover_break_values(void)
 		}
 		at += length;
 	}
+	free(text);
 	return tries;
-}
-
-static void handover_close_parcel(void)
-{
-	for (size_t i = 0; i < parcel.fds; i++)
-		close(parcel.fd[i]);
 }
 
 static void test_handover_broken(const char *what, bool (*is_done)(void), bool starts)
@@ -1199,7 +1134,7 @@ static void test_handover_broken(const char *what, bool (*is_done)(void), bool s
 	handover_predecess(is_done, starts);
 	capture_begin(&log, STDERR_FILENO);
 	tries = handover_break_values();
-	handover_close_parcel();
+	two_close(&parcel);
 	capture_end(&log);
 	check(tries > 100, "%u tries", tries);
 	point("a wrong value in the state of a source does no harm: %s", what);

@@ -260,7 +260,7 @@ static void set_preamble(struct stream_settings *settings)
 
 static void test_accept_queue(void)
 {
-	struct parcel_of_test parcel;
+	struct parcel_content parcel;
 	int fd, file;
 
 	strcpy(test.path, "/tmp/preamble.XXXXXX");
@@ -273,7 +273,7 @@ static void test_accept_queue(void)
 	daemon_freeze(&parcel);
 	fd = join();
 	daemon_begin(&parcel);
-	parcel_close(&parcel);
+	two_close(&parcel);
 	expect_answer(fd, "first");
 	check(daemon_reaches("running 1"), "another state");
 	close(fd);

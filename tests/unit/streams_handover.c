@@ -786,16 +786,15 @@ static void start_afresh(void)
  * Try to restore a state. What is restored nevertheless runs for a while, and ends this process; what fails must leave
  * nothing.
  */
-static void try_broken_state(const struct parcel_of_test *parcel, char *text, size_t length,
+static void try_broken_state(const struct parcel_content *parcel, char *text, size_t length,
 			     bool must_fail)
 {
-	struct parcel_of_test copy = *parcel;
+	struct parcel_content copy = { .text = text, .length = length, .count = parcel->count };
 	char why[STATE_WRONG_TEXT];
 
-	copy.text = text;
-	copy.length = length;
+	copy.descriptors = calloc(copy.count, sizeof(*copy.descriptors));
 	for (size_t i = 0; i < copy.count; i++)
-		copy.descriptor[i] = fcntl(parcel->descriptor[i], F_DUPFD_CLOEXEC, 0);
+		copy.descriptors[i] = fcntl(parcel->descriptors[i], F_DUPFD_CLOEXEC, 0);
 	world.streams = streams_create(world.base, &streamworld_callbacks, NULL);
 	if (server_restore(&copy, why)) {
 		streamworld_run_ms(20);
@@ -810,7 +809,7 @@ static void try_broken_state(const struct parcel_of_test *parcel, char *text, si
 		_exit(9);
 }
 
-static void child_begin(const struct parcel_of_test *parcel)
+static void child_begin(const struct parcel_content *parcel)
 {
 	server.control = -1;
 	server_close_others(parcel);
@@ -818,16 +817,16 @@ static void child_begin(const struct parcel_of_test *parcel)
 	log_set_level((enum log_level)0);
 }
 
-static __attribute__((noreturn)) void child_end(struct parcel_of_test *parcel)
+static __attribute__((noreturn)) void child_end(struct parcel_content *parcel)
 {
-	parcel_close(parcel);
+	two_close(parcel);
 	free(leaves.leaf);
 	event_base_free(world.base);
 	exit(tap.failed ? 6 : 0);
 }
 
 /* A child: try broken states, up to the first one that can be restored. */
-static __attribute__((noreturn)) void try_states(struct parcel_of_test *parcel, unsigned int count)
+static __attribute__((noreturn)) void try_states(struct parcel_content *parcel, unsigned int count)
 {
 	child_begin(parcel);
 	while (trials->next < count) {
@@ -860,7 +859,7 @@ static bool peer_is_reset(const struct peer *peer)
 }
 
 /* All of it can be read; only then one value is found that is not known. */
-static __attribute__((noreturn)) void try_unknown_value(struct parcel_of_test *parcel)
+static __attribute__((noreturn)) void try_unknown_value(struct parcel_content *parcel)
 {
 	json_t *root = json_loads(parcel->text, 0, NULL);
 	char *text;
@@ -873,7 +872,7 @@ static __attribute__((noreturn)) void try_unknown_value(struct parcel_of_test *p
 	child_end(parcel);
 }
 
-static void test_unknown_value(struct parcel_of_test *parcel)
+static void test_unknown_value(struct parcel_content *parcel)
 {
 	int status;
 	pid_t pid;
@@ -890,7 +889,7 @@ static void test_unknown_value(struct parcel_of_test *parcel)
 	      "start");
 }
 
-static void test_values_broken(struct parcel_of_test *parcel, unsigned int count)
+static void test_values_broken(struct parcel_content *parcel, unsigned int count)
 {
 	trials = mmap(NULL, sizeof(*trials), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
@@ -912,7 +911,7 @@ static void test_values_broken(struct parcel_of_test *parcel, unsigned int count
 
 static void test_broken_states(unsigned int count)
 {
-	struct parcel_of_test parcel;
+	struct parcel_content parcel;
 
 	daemon_start();
 	connect_all();
@@ -921,7 +920,7 @@ static void test_broken_states(unsigned int count)
 	daemon_freeze(&parcel);
 	test_unknown_value(&parcel);
 	test_values_broken(&parcel, count);
-	parcel_close(&parcel);
+	two_close(&parcel);
 	close_peers();
 	daemon_start();
 	peer_connect("raw", PORT_RAW, PEER_RAW, false);

@@ -18,6 +18,7 @@
 #include "loopback.h"
 #include "sharedring.h"
 #include "tap.h"
+#include "twoprocesses.h"
 
 #include <err.h>
 #include <errno.h>
@@ -32,7 +33,6 @@
 #define BLOCKS 32U
 /* Receive buffer of the peer: small, so that sends are outstanding while it does not read. */
 #define SMALL_BUFFER (128 << 10)
-#define MAX_DESCRIPTORS 8
 #define PATIENCE_MS 20000
 
 static const struct family ipv4 = { "IPv4", AF_INET, AF_INET };
@@ -252,36 +252,34 @@ static void relay_end(struct relay *relay)
 
 /* ---- handover ---- */
 
-struct parcel {
-	char text[64 << 10];
-	size_t length;
-	int descriptors[MAX_DESCRIPTORS];
-	size_t count;
-};
-
-static void relay_save(struct relay *relay, struct parcel *parcel)
+static struct state *relay_save(struct relay *relay)
 {
 	struct state *state = state_create();
-	const int *saved;
-	char *text;
 
 	ring_save(relay->ring, state);
 	window_transfer(relay->window, relay->ring, state);
 	window_transfer_cursor(relay->window, relay->ring, state, &relay->cursor);
 	zerocopy_save(&relay->zerocopy, relay->ring, state);
-	text = state_text(state, &parcel->length);
-	if (!text || parcel->length > sizeof(parcel->text))
-		errx(1, "%zu bytes of state: %s", parcel->length, state_why(state));
-	memcpy(parcel->text, text, parcel->length);
-	free(text);
-	saved = state_descriptors(state, &parcel->count);
-	if (parcel->count > MAX_DESCRIPTORS)
-		errx(1, "%zu descriptors", parcel->count);
+	return state;
+}
+
+/* Save for a successor in this process, which has the same descriptors. */
+static void relay_save_here(struct relay *relay, struct parcel_content *parcel)
+{
+	struct state *state = relay_save(relay);
+	const int *saved = state_descriptors(state, &parcel->count);
+
+	*parcel = (struct parcel_content){ .count = parcel->count };
+	parcel->text = state_text(state, &parcel->length);
+	parcel->descriptors = calloc(parcel->count, sizeof(*saved));
+	if (!parcel->text || !parcel->descriptors)
+		errx(1, "saving failed: %s", state_why(state));
 	memcpy(parcel->descriptors, saved, parcel->count * sizeof(*saved));
 	state_free(state);
 }
 
-static struct state *parcel_open(const struct parcel *parcel)
+/* Return its state, and free @parcel. */
+static struct state *parcel_open(struct parcel_content *parcel)
 {
 	char wrong[STATE_WRONG_TEXT];
 	struct state *state = state_parse(parcel->text, parcel->length, parcel->descriptors,
@@ -289,6 +287,7 @@ static struct state *parcel_open(const struct parcel *parcel)
 
 	if (!state)
 		errx(1, "%s", wrong);
+	parcel_free_content(parcel);
 	return state;
 }
 
@@ -315,7 +314,7 @@ static bool relay_restore_socket(struct relay *relay, struct state *state)
 }
 
 /* Continue with what was saved. */
-static void relay_continue(const struct parcel *parcel)
+static void relay_continue(struct parcel_content *parcel)
 {
 	struct state *state = parcel_open(parcel);
 	struct relay *relay = relay_restore_blocks(state);
@@ -354,10 +353,10 @@ static void compare_sockets(const struct zerocopy *before, const struct zerocopy
 
 static void relay_hand_over(void)
 {
-	static struct parcel parcel;
+	struct parcel_content parcel;
 	const struct relay *before = relay_now;
 
-	relay_save(relay_now, &parcel);
+	relay_save_here(relay_now, &parcel);
 	relay_continue(&parcel);
 	compare_sockets(&before->zerocopy, &relay_now->zerocopy);
 }
@@ -420,7 +419,7 @@ static void test_reset_relay(void)
 }
 
 /* Write @to over the text from @from on, which is there once. */
-static void parcel_change(struct parcel *parcel, const char *from, const char *to)
+static void parcel_change(struct parcel_content *parcel, const char *from, const char *to)
 {
 	char *place = memmem(parcel->text, parcel->length, from, strlen(from));
 
@@ -431,13 +430,13 @@ static void parcel_change(struct parcel *parcel, const char *from, const char *t
 
 static void test_refused(const char *from, const char *to, const char *expected)
 {
-	static struct parcel parcel;
+	struct parcel_content parcel;
 	struct state *state;
 	struct relay *relay;
 
 	begin_relay(false, HUGE_PAGES_NEVER);
 	relay_send_until_full(relay_now);
-	relay_save(relay_now, &parcel);
+	relay_save_here(relay_now, &parcel);
 	parcel_change(&parcel, from, to);
 	state = parcel_open(&parcel);
 	relay = relay_restore_blocks(state);
@@ -460,77 +459,30 @@ static void test_refused(const char *from, const char *to, const char *expected)
 
 /* ---- a predecessor that is a process ---- */
 
-/* Descriptors and text in one message, as in a parcel. */
-static void parcel_send(int fd, const struct parcel *parcel)
-{
-	char control[CMSG_SPACE(sizeof(parcel->descriptors))] = { 0 };
-	struct iovec piece = { (void *)(uintptr_t)parcel->text, parcel->length };
-	struct msghdr message = {
-		.msg_iov = &piece,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = CMSG_SPACE(parcel->count * sizeof(int)),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(parcel->count * sizeof(int));
-	memcpy(CMSG_DATA(header), parcel->descriptors, parcel->count * sizeof(int));
-	if (sendmsg(fd, &message, 0) < 0)
-		err(1, "sendmsg");
-}
-
-static void parcel_receive(int fd, struct parcel *parcel)
-{
-	char control[CMSG_SPACE(sizeof(parcel->descriptors))];
-	struct iovec piece = { parcel->text, sizeof(parcel->text) };
-	struct msghdr message = {
-		.msg_iov = &piece,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	if (n <= 0 || !header)
-		errx(1, "no parcel");
-	parcel->length = (size_t)n;
-	parcel->count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	memcpy(parcel->descriptors, CMSG_DATA(header), parcel->count * sizeof(int));
-}
-
 /* Send as the predecessor, and end without closing anything in order. */
 static void __attribute__((noreturn)) be_predecessor(int sender, int channel, bool framed)
 {
-	static struct parcel parcel;
-
 	relay_open(sender, -1, framed, HUGE_PAGES_AUTO);
 	relay_send_until_full(relay_now);
-	relay_save(relay_now, &parcel);
-	parcel_send(channel, &parcel);
+	two_send(channel, relay_save(relay_now));
 	_exit(tap.failed ? 1 : 0);
 }
 
 static void test_process(bool framed)
 {
-	static struct parcel parcel;
-	int sender, receiver, channel[2], status;
+	struct parcel_content parcel;
+	int sender, receiver, channel, status;
 	pid_t child;
 
-	if (!connect_pair(&ipv4, SMALL_BUFFER, &sender, &receiver) ||
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel))
-		err(1, "sockets");
-	child = fork();
-	if (child < 0)
-		err(1, "fork");
+	if (!connect_pair(&ipv4, SMALL_BUFFER, &sender, &receiver))
+		errx(1, "no IPv4");
+	child = two_fork(&channel);
 	if (!child)
-		be_predecessor(sender, channel[1], framed);
+		be_predecessor(sender, channel, framed);
 	close(sender);
-	close(channel[1]);
-	parcel_receive(channel[0], &parcel);
-	close(channel[0]);
+	if (!two_receive(channel, &parcel))
+		errx(1, "no parcel");
+	close(channel);
 	check(waitpid(child, &status, 0) == child && status == 0, "status %#x", status);
 	peer = (struct peer){ .fd = receiver, .framed = framed };
 	relay_continue(&parcel);
