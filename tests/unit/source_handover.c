@@ -3,14 +3,11 @@
  * Sources that go on in another process: a predecessor opens a source, reads a part, saves it and exits; this process
  * restores it. Both write what they hand on to the same memory, which must have each byte of the producer once.
  */
-#include "capture.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/pattern.h"
 #include "lib/state.h"
-#include "ring/ring_memory.h"
-#include "source/command.h"
-#include "source/source.h"
+#include "sourceworld.h"
 #include "tap.h"
 #include "twoprocesses.h"
 
@@ -21,121 +18,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 
-#define BLOCK_SIZE ((size_t)4096)
-#define BLOCKS 16U
-#define MAX_BYTES (1U << 20)
-#define PATIENCE_MS 10000
 #define HOUR_US 3600000000ULL
 
 static char directory[] = "/tmp/dmacast-handover.XXXXXX";
-static char stream_name[] = "adc";
-
-/* What both processes hand on and are told, in shared memory. */
-static struct handed {
-	unsigned char byte[MAX_BYTES];
-	size_t bytes;
-	uint32_t blocks, ups, downs, runs, restarts, ends, starved, broken, writable, unwritable,
-		idle;
-} * handed;
-
-/* One source, in one of both processes. */
-static struct world {
-	struct event_base *base;
-	struct stream_settings settings;
-	struct ring *ring;
-	struct source *source;
-	char input[256];
-	struct block *held[BLOCKS];
-	uint32_t held_count;
-	struct capture log; /* of the successor */
-} world;
 
 /* A saved source on its way. */
 static struct parcel_content parcel;
-
-/* Blocks are kept instead of given back at once. */
-static bool keeps;
-
-/* ---- callbacks ---- */
-
-static void handover_take(void *argument, struct block *block)
-{
-	(void)argument;
-	if (handed->bytes + block->length > MAX_BYTES)
-		errx(1, "more than a test gives");
-	memcpy(handed->byte + handed->bytes, block->data, block->length);
-	handed->bytes += block->length;
-	handed->blocks++;
-	if (keeps)
-		world.held[world.held_count++] = block;
-	else
-		ring_put(world.ring, block);
-}
-
-static void handover_nothing(void *argument)
-{
-	(void)argument;
-}
-
-static size_t handover_budget(void *argument)
-{
-	(void)argument;
-	return BLOCKS * BLOCK_SIZE;
-}
-
-static void handover_ended(void *argument, const char *why)
-{
-	(void)argument;
-	(void)why;
-	handed->ends++;
-}
-
-static void handover_down(void *argument, const char *why)
-{
-	(void)argument;
-	(void)why;
-	handed->downs++;
-}
-
-#define COUNTER(name)                               \
-	static void handover_##name(void *argument) \
-	{                                           \
-		(void)argument;                     \
-		handed->name++;                     \
-	}
-
-COUNTER(ups)
-COUNTER(runs)
-COUNTER(restarts)
-COUNTER(starved)
-COUNTER(broken)
-COUNTER(writable)
-COUNTER(unwritable)
-COUNTER(idle)
-
-static const struct source_callbacks callbacks = {
-	.make_room = handover_nothing,
-	.block_filled = handover_take,
-	.record_broken = handover_broken,
-	.starved = handover_starved,
-	.ready = handover_nothing,
-	.budget = handover_budget,
-	.restarted = handover_restarts,
-	.up = handover_ups,
-	.down = handover_down,
-	.run_begins = handover_runs,
-	.writable = handover_writable,
-	.unwritable = handover_unwritable,
-	.ended = handover_ended,
-	.idle = handover_idle,
-};
 
 /* ---- the predecessor ---- */
 
@@ -186,12 +80,7 @@ static bool handover_run_until(bool (*is_done)(void))
 static _Noreturn void handover_predecessor(int socket, bool starts)
 {
 	log_set_level(LOG_LEVEL_ERROR);
-	world.base = event_base_new();
-	world.ring = ring_memory_create(stream_name, BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
-	if (!world.base || !world.ring)
-		errx(1, "no ring");
-	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
-	if (!world.source)
+	if (!sourceworld_open())
 		errx(1, "not open");
 	if (starts)
 		source_start(world.source);
@@ -210,20 +99,14 @@ static void handover_begin(const char *format, ...)
 {
 	va_list args;
 
-	memset(&world, 0, sizeof(world));
-	memset(handed, 0, sizeof(*handed));
 	is_far_enough = NULL;
-	keeps = false;
 	va_start(args, format);
-	vsnprintf(world.input, sizeof(world.input), format, args);
+	sourceworld_begin(format, args);
 	va_end(args);
-	world.settings.name = stream_name;
-	world.settings.input = world.input[0] ? world.input : NULL;
+	if (!world.input[0])
+		world.settings.input = NULL;
 	world.settings.on_end = ON_END_WAIT;
 	world.settings.flush = HOUR_US;
-	world.settings.block_size = BLOCK_SIZE;
-	world.settings.ring_size = BLOCKS * BLOCK_SIZE;
-	world.settings.low_water = 1;
 }
 
 /* The process of the predecessor, and the socket that its parcel comes through. */
@@ -273,12 +156,6 @@ static void handover_restore_held(struct state *state)
 	state_list_end(state);
 }
 
-static void handover_give_back(void)
-{
-	while (world.held_count)
-		ring_put(world.ring, world.held[--world.held_count]);
-}
-
 /* Return: NULL, or why the source was not restored. The ring is there anyway, if it could be. */
 static const char *handover_restore(const char *text, size_t length)
 {
@@ -294,8 +171,8 @@ static const char *handover_restore(const char *text, size_t length)
 	if (world.ring)
 		handover_restore_held(state);
 	if (world.ring && !state_failed(state))
-		world.source = source_restore(world.base, &world.settings, world.ring, &callbacks,
-					      NULL, state);
+		world.source = source_restore(world.base, &world.settings, world.ring,
+					      &sourceworld_callbacks, NULL, state);
 	if (world.source)
 		ring_check_restored(world.ring, state);
 	snprintf(why, sizeof(why), "%s", state_why(state));
@@ -323,50 +200,10 @@ static void handover_do(bool (*is_done)(void))
 	handover_succeed();
 }
 
-/* Return: what the successor logged. */
-static const char *handover_end(void)
-{
-	if (world.source)
-		source_close(world.source);
-	capture_end(&world.log);
-	handover_give_back();
-	check(ring_free_blocks(world.ring) == BLOCKS, "%u of %u blocks are free at the end",
-	      ring_free_blocks(world.ring), BLOCKS);
-	ring_destroy(world.ring);
-	command_forget_released(world.base);
-	event_base_free(world.base);
-	return world.log.text;
-}
-
-/* ---- bytes ---- */
-
-static unsigned char handover_byte_at(size_t offset)
-{
-	return (unsigned char)(offset * 167 + offset / 256 * 13);
-}
-
-static void handover_write_bytes(int fd, size_t from, size_t to)
-{
-	while (from < to) {
-		unsigned char byte[4096];
-		size_t length = to - from < sizeof(byte) ? to - from : sizeof(byte);
-		ssize_t n;
-
-		for (size_t i = 0; i < length; i++)
-			byte[i] = handover_byte_at(from + i);
-		n = write(fd, byte, length);
-		if (n <= 0)
-			err(1, "write");
-		from += (size_t)n;
-	}
-}
-
 static void handover_check_bytes(size_t bytes)
 {
 	check(handed->bytes == bytes, "%zu bytes, expected %zu", handed->bytes, bytes);
-	for (size_t i = 0; i < handed->bytes; i++)
-		if (!check(handed->byte[i] == handover_byte_at(i), "byte %zu is wrong", i))
-			return;
+	check_bytes(0, 0, handed->bytes);
 }
 
 static size_t wanted_bytes;
@@ -409,12 +246,12 @@ static void handover_check_one_run(void)
 /* Hand over within the second block, and write the rest during the handover and after it. */
 static void handover_within_block(int fd)
 {
-	handover_write_bytes(fd, 0, BLOCK_SIZE + 100);
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
 	handover_predecess(is_within_block, true);
-	handover_write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
 	handover_succeed();
 	check(handed->downs == 0, "the source went down");
-	handover_write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
+	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
 	handover_run_until_bytes(3 * BLOCK_SIZE);
 }
 
@@ -438,7 +275,7 @@ static void test_handover_pattern(void)
 	check(pattern_check(handed->byte, handed->bytes, 0) == handed->bytes, "wrong bytes");
 	check(handed->bytes <= most, "%zu bytes, at most %" PRIu64 " are due", handed->bytes, most);
 	check(handed->ups == 1, "%u times up", handed->ups);
-	handover_end();
+	sourceworld_end();
 	point("pattern: it continues within a block, at its pace");
 }
 
@@ -456,16 +293,16 @@ static void test_handover_pattern_starved(void)
 {
 	handover_begin("%s", "");
 	world.settings.pattern = 100000000;
-	keeps = true;
+	world.keeps = true;
 	handover_do(is_starved);
 	check(world.held_count == BLOCKS, "%u blocks held", world.held_count);
 	handover_loop_ms(20);
 	check(handed->bytes == BLOCKS * BLOCK_SIZE, "%zu bytes", handed->bytes);
-	handover_give_back();
+	sourceworld_give_back();
 	check(handover_run_until(is_starved_again), "it does not go on");
 	check(pattern_check(handed->byte, handed->bytes, 0) == handed->bytes, "wrong bytes");
 	check(handed->ups == 1, "%u times up", handed->ups);
-	handover_end();
+	sourceworld_end();
 	point("pattern: it goes on when a block is free");
 }
 
@@ -479,7 +316,7 @@ static void test_handover_pattern_paused(void)
 	check(!handed->bytes && !handed->ups, "it has started");
 	source_start(world.source);
 	handover_run_until_bytes(BLOCK_SIZE);
-	handover_end();
+	sourceworld_end();
 	point("pattern: one that has not started waits for that");
 }
 
@@ -508,7 +345,7 @@ static void test_handover_fifo(void)
 	handover_within_block(fd);
 	handover_stop_and_check(3 * BLOCK_SIZE + 7);
 	handover_check_one_run();
-	handover_end();
+	sourceworld_end();
 	close(fd);
 	point("FIFO: no byte is lost or doubled");
 
@@ -517,27 +354,27 @@ static void test_handover_fifo(void)
 	handover_within_block(fd);
 	close(fd);
 	next = open(path, O_WRONLY | O_CLOEXEC);
-	handover_write_bytes(next, 3 * BLOCK_SIZE + 7, 5 * BLOCK_SIZE);
+	write_bytes(next, 3 * BLOCK_SIZE + 7, 5 * BLOCK_SIZE);
 	handover_run_until_bytes(5 * BLOCK_SIZE);
 	handover_check_bytes(5 * BLOCK_SIZE);
 	close(next);
-	handover_end();
+	sourceworld_end();
 	point("FIFO: the next writer is read after a handover");
 
 	fd = handover_make_fifo(path, "fifo");
 	handover_begin("%s", path);
-	handover_write_bytes(fd, 0, BLOCK_SIZE + 100);
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
 	handover_predecess(is_within_block, true);
 	unlink(path);
 	next = handover_make_fifo(path, "fifo"); /* nothing watches the path */
 	handover_succeed();
-	handover_write_bytes(next, BLOCK_SIZE + 100, 2 * BLOCK_SIZE + 100);
+	write_bytes(next, BLOCK_SIZE + 100, 2 * BLOCK_SIZE + 100);
 	handover_loop_ms(20);
 	close(fd);
 	handover_run_until_bytes(2 * BLOCK_SIZE + 100);
 	handover_check_bytes(2 * BLOCK_SIZE + 100);
 	close(next);
-	handover_end();
+	sourceworld_end();
 	point("FIFO: one that replaced it during the handover is read after it");
 }
 
@@ -548,11 +385,11 @@ static void test_handover_flush(void)
 
 	handover_begin("%s", path);
 	world.settings.flush = 300000;
-	handover_write_bytes(fd, 0, BLOCK_SIZE + 100);
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
 	handover_do(is_within_block);
 	handover_run_until_bytes(BLOCK_SIZE + 100);
 	handover_check_bytes(BLOCK_SIZE + 100);
-	handover_end();
+	sourceworld_end();
 	close(fd);
 	point("flush: the time of the predecessor's bytes goes on");
 }
@@ -568,17 +405,17 @@ static void test_handover_starved(void)
 	int fd = handover_make_fifo(path, "fifo");
 
 	handover_begin("%s", path);
-	keeps = true;
+	world.keeps = true;
 	fcntl(fd, F_SETPIPE_SZ, 1 << 20);
-	handover_write_bytes(fd, 0, (BLOCKS + 3) * BLOCK_SIZE);
+	write_bytes(fd, 0, (BLOCKS + 3) * BLOCK_SIZE);
 	handover_do(is_held);
 	handover_loop_ms(20);
 	check(handed->bytes == BLOCKS * BLOCK_SIZE, "%zu bytes", handed->bytes);
 	check(source_state(world.source, clock_monotonic_ns()) == SOURCE_RUNNING, "state");
-	handover_give_back();
+	sourceworld_give_back();
 	handover_run_until_bytes((BLOCKS + 3) * BLOCK_SIZE);
 	handover_check_bytes((BLOCKS + 3) * BLOCK_SIZE);
-	handover_end();
+	sourceworld_end();
 	close(fd);
 	point("without a free block it waits, and goes on when there is one");
 }
@@ -600,45 +437,45 @@ static void test_handover_file(void)
 	int fd = handover_open_file(path);
 
 	handover_begin("%s", path);
-	keeps = true;
-	handover_write_bytes(fd, 0, (BLOCKS + 5) * BLOCK_SIZE + 9);
+	world.keeps = true;
+	write_bytes(fd, 0, (BLOCKS + 5) * BLOCK_SIZE + 9);
 	handover_do(is_held);
-	handover_give_back();
-	keeps = false;
+	sourceworld_give_back();
+	world.keeps = false;
 	handover_run_until_bytes((BLOCKS + 5) * BLOCK_SIZE + 9);
-	handover_write_bytes(fd, (BLOCKS + 5) * BLOCK_SIZE + 9, (BLOCKS + 7) * BLOCK_SIZE);
+	write_bytes(fd, (BLOCKS + 5) * BLOCK_SIZE + 9, (BLOCKS + 7) * BLOCK_SIZE);
 	handover_run_until_bytes((BLOCKS + 7) * BLOCK_SIZE);
 	handover_check_bytes((BLOCKS + 7) * BLOCK_SIZE);
-	handover_end();
+	sourceworld_end();
 	close(fd);
 	point("regular file: it is read on, and followed");
 
 	fd = handover_open_file(path);
 	handover_begin("%s", path);
-	handover_write_bytes(fd, 0, 100);
+	write_bytes(fd, 0, 100);
 	wanted_bytes = 100;
 	handover_predecess(has_bytes, true);
-	handover_write_bytes(fd, 100, 300); /* nothing watches the file */
+	write_bytes(fd, 100, 300); /* nothing watches the file */
 	handover_succeed();
 	handover_run_until_bytes(300);
-	handover_write_bytes(fd, 300, 500);
+	write_bytes(fd, 300, 500);
 	handover_run_until_bytes(500);
 	handover_check_bytes(500);
-	handover_end();
+	sourceworld_end();
 	close(fd);
 	point("regular file: what was appended during the handover is noticed");
 
 	fd = handover_open_file(path);
 	handover_begin("%s", path);
 	world.settings.on_end = ON_END_CLOSE;
-	keeps = true;
-	handover_write_bytes(fd, 0, (BLOCKS + 1) * BLOCK_SIZE + 9);
+	world.keeps = true;
+	write_bytes(fd, 0, (BLOCKS + 1) * BLOCK_SIZE + 9);
 	handover_do(is_held);
-	handover_give_back();
+	sourceworld_give_back();
 	handover_run_until_bytes((BLOCKS + 1) * BLOCK_SIZE + 9);
 	check(handed->ends == 1, "%u ends", handed->ends);
 	handover_check_bytes((BLOCKS + 1) * BLOCK_SIZE + 9);
-	handover_end();
+	sourceworld_end();
 	close(fd);
 	point("regular file: it ends at its end");
 }
@@ -658,37 +495,34 @@ static void test_handover_missing(void)
 	handover_predecess(is_missing, true);
 	fd = handover_make_fifo(path, "later");
 	handover_succeed();
-	handover_write_bytes(fd, 0, BLOCK_SIZE);
+	write_bytes(fd, 0, BLOCK_SIZE);
 	handover_run_until_bytes(BLOCK_SIZE);
 	handover_check_bytes(BLOCK_SIZE);
-	check(strstr(handover_end(), ": open\n"), "%s", world.log.text);
+	check(strstr(sourceworld_end(), ": open\n"), "%s", world.log.text);
 	close(fd);
 	point("a path that is missing is opened when it is there");
 }
 
 static void test_handover_stdin(void)
 {
-	int ends[2], before = dup(STDIN_FILENO);
+	int before = dup(STDIN_FILENO), fd = pipe_to_stdin();
 
-	if (pipe2(ends, O_CLOEXEC) || dup2(ends[0], STDIN_FILENO) < 0)
-		err(1, "pipe");
-	close(ends[0]);
 	handover_begin("-");
 	world.settings.on_end = ON_END_CLOSE;
-	handover_write_bytes(ends[1], 0, BLOCK_SIZE + 100);
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
 	handover_predecess(is_within_block, true);
 	/* The successor has another one, as under systemd. */
 	dup2(before, STDIN_FILENO);
 	close(before);
 	handover_succeed();
-	handover_write_bytes(ends[1], BLOCK_SIZE + 100, 2 * BLOCK_SIZE + 5);
-	close(ends[1]);
+	write_bytes(fd, BLOCK_SIZE + 100, 2 * BLOCK_SIZE + 5);
+	close(fd);
 	handover_run_until_bytes(2 * BLOCK_SIZE + 5);
 	check(handed->ends == 1, "%u ends", handed->ends);
 	handover_check_bytes(2 * BLOCK_SIZE + 5);
 	handover_check_one_run();
 	check(fcntl(STDIN_FILENO, F_GETFD) >= 0, "the standard input of the successor is closed");
-	handover_end();
+	sourceworld_end();
 	point("standard input: that of the predecessor is read to its end");
 }
 
@@ -715,7 +549,7 @@ static void test_handover_records(void)
 	check(!memcmp(text, line, handed->bytes) && handed->bytes > 2 * BLOCK_SIZE - 200,
 	      "%zu bytes", handed->bytes);
 	check(handed->runs == 1, "%u runs", handed->runs);
-	handover_end();
+	sourceworld_end();
 	close(fd);
 	point("a record that was divided by the handover is whole");
 }
@@ -785,11 +619,11 @@ static void handover_check_write(int fd)
 /* The peer of the connection @fd writes, within a block during the handover, and takes what clients send. */
 static void handover_check_connection(int fd)
 {
-	handover_write_bytes(fd, 0, BLOCK_SIZE + 100);
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
 	handover_take_parcel();
-	handover_write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
 	handover_succeed();
-	handover_write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
+	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
 	handover_run_until_bytes(3 * BLOCK_SIZE);
 	handover_check_write(fd);
 	check(handed->writable == 1 && !handed->unwritable, "writable %u times, unwritable %u",
@@ -815,7 +649,7 @@ static void test_handover_dialled(void)
 	fd = handover_accept(listener);
 	handover_check_connection(fd);
 	handover_stop_and_check(3 * BLOCK_SIZE + 7);
-	handover_end();
+	sourceworld_end();
 	close(fd);
 	point("unix: the connection goes on in both directions");
 
@@ -826,11 +660,11 @@ static void test_handover_dialled(void)
 	close(fd);
 	check(handover_run_until(was_down), "the end is not noticed");
 	fd = handover_accept_own(listener);
-	handover_write_bytes(fd, 3 * BLOCK_SIZE + 7, 4 * BLOCK_SIZE + 7);
+	write_bytes(fd, 3 * BLOCK_SIZE + 7, 4 * BLOCK_SIZE + 7);
 	handover_run_until_bytes(4 * BLOCK_SIZE + 7);
 	handover_check_bytes(4 * BLOCK_SIZE + 7);
 	check(handed->restarts == 1, "%u restarts", handed->restarts);
-	handover_end();
+	sourceworld_end();
 	close(fd);
 	point("unix: it is dialled again when it ends after a handover");
 
@@ -838,10 +672,10 @@ static void test_handover_dialled(void)
 	handover_do(NULL);
 	check(source_state(world.source, clock_monotonic_ns()) == SOURCE_CONNECTING, "state");
 	fd = handover_accept_own(listener);
-	handover_write_bytes(fd, 0, BLOCK_SIZE);
+	write_bytes(fd, 0, BLOCK_SIZE);
 	handover_run_until_bytes(BLOCK_SIZE);
 	handover_check_bytes(BLOCK_SIZE);
-	handover_end();
+	sourceworld_end();
 	close(fd);
 	close(listener);
 	point("unix: one that was being dialled is dialled");
@@ -862,9 +696,9 @@ static void test_handover_retry(void)
 	handover_do(is_retrying);
 	listener = handover_listen_unix(path);
 	fd = handover_accept_own(listener);
-	handover_write_bytes(fd, 0, BLOCK_SIZE);
+	write_bytes(fd, 0, BLOCK_SIZE);
 	handover_run_until_bytes(BLOCK_SIZE);
-	handover_end();
+	sourceworld_end();
 	close(fd);
 	close(listener);
 	point("one that waits for its next attempt makes it");
@@ -880,14 +714,14 @@ static void test_handover_listen(void)
 	world.settings.client.input = CLIENT_INPUT_SOURCE;
 	handover_start(is_within_block, true);
 	fd = handover_connect_unix(path);
-	handover_write_bytes(fd, 0, 10); /* it is the first */
+	write_bytes(fd, 0, 10); /* it is the first */
 	next = handover_connect_unix(path);
-	handover_write_bytes(next, 3 * BLOCK_SIZE + 7, 4 * BLOCK_SIZE + 7);
-	handover_write_bytes(fd, 10, BLOCK_SIZE + 100);
+	write_bytes(next, 3 * BLOCK_SIZE + 7, 4 * BLOCK_SIZE + 7);
+	write_bytes(fd, 10, BLOCK_SIZE + 100);
 	handover_take_parcel();
-	handover_write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
 	handover_succeed();
-	handover_write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
+	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE + 7);
 	handover_run_until_bytes(3 * BLOCK_SIZE);
 	handover_check_write(fd);
 	handover_check_one_run();
@@ -896,10 +730,10 @@ static void test_handover_listen(void)
 	handover_check_bytes(4 * BLOCK_SIZE + 7);
 	close(next);
 	next = handover_connect_unix(path);
-	handover_write_bytes(next, 4 * BLOCK_SIZE + 7, 5 * BLOCK_SIZE + 7);
+	write_bytes(next, 4 * BLOCK_SIZE + 7, 5 * BLOCK_SIZE + 7);
 	handover_run_until_bytes(5 * BLOCK_SIZE + 7);
 	handover_check_bytes(5 * BLOCK_SIZE + 7);
-	handover_end();
+	sourceworld_end();
 	close(next);
 	check(access(path, F_OK), "the socket is left behind");
 	point("unix-listen: the producer goes on, the next one is in the queue, another can "
@@ -908,7 +742,7 @@ static void test_handover_listen(void)
 	handover_begin("tcp-listen:127.0.0.1:0");
 	handover_do(NULL);
 	check(source_state(world.source, clock_monotonic_ns()) == SOURCE_WAITING, "state");
-	handover_end();
+	sourceworld_end();
 	point("tcp-listen: one that waits for a producer waits");
 }
 
@@ -947,7 +781,7 @@ static void test_handover_terminal(void)
 	handover_succeed();
 	handover_run_until_bytes(10);
 	check(!memcmp(handed->byte, "1234567890", 10), "wrong bytes");
-	handover_end();
+	sourceworld_end();
 	tcgetattr(slave, &after);
 	check(after.c_lflag == before.c_lflag && after.c_iflag == before.c_iflag,
 	      "not as before: %x, %x", after.c_lflag, before.c_lflag);
@@ -968,14 +802,14 @@ static void test_handover_command(void)
 
 	handover_begin("exec:printf '%%08d\\n' $$; exec cat '%s'", path);
 	world.settings.stop_timeout = HOUR_US;
-	handover_write_bytes(fd, 0, BLOCK_SIZE + 100);
+	write_bytes(fd, 0, BLOCK_SIZE + 100);
 	handover_predecess(is_within_block, true);
 	memcpy(first, handed->byte, 9);
 	first[9] = '\0';
 	check(sscanf(first, "%d", &pid) == 1 && !kill(pid, 0), "the command '%s' has ended", first);
-	handover_write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
+	write_bytes(fd, BLOCK_SIZE + 100, BLOCK_SIZE + 300);
 	handover_succeed();
-	handover_write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE - 9);
+	write_bytes(fd, BLOCK_SIZE + 300, 3 * BLOCK_SIZE - 9);
 	handover_run_until_bytes(3 * BLOCK_SIZE);
 	head = 9;
 	memmove(handed->byte, handed->byte + head, handed->bytes - head);
@@ -989,7 +823,7 @@ static void test_handover_command(void)
 		handover_loop_ms(5);
 	check(handed->idle == 1, "idle %u times", handed->idle);
 	check(kill(pid, 0) && errno == ESRCH, "the command runs");
-	check(!strcmp(handover_end(), ""), "%s", world.log.text);
+	check(!strcmp(sourceworld_end(), ""), "%s", world.log.text);
 	close(fd);
 	point("command: it runs on, with its output, and gets its SIGTERM from the successor");
 }
@@ -1013,7 +847,7 @@ static void test_handover_command_status(void)
 		handover_loop_ms(5);
 	check(handed->ends == 1 && handed->idle == 1, "%u ends, idle %u times", handed->ends,
 	      handed->idle);
-	handover_end();
+	sourceworld_end();
 	check(strstr(world.log.text, "stream adc: command: line\n") &&
 		      strstr(world.log.text, "stream adc: command ended with status 3\n"),
 	      "%s", world.log.text);
@@ -1029,7 +863,7 @@ static void test_handover_command_status(void)
 	check(source_write(world.source, "gain 1\n", 7) == 7, "write: %s", strerror(errno));
 	for (int ms = 0; ms < 200; ms += 5)
 		handover_loop_ms(5);
-	check(strstr(handover_end(), "stream adc: command: gain 1\n"), "%s", world.log.text);
+	check(strstr(sourceworld_end(), "stream adc: command: gain 1\n"), "%s", world.log.text);
 	close(fd);
 	point("command: its standard input is handed over");
 }
@@ -1054,7 +888,7 @@ static void test_handover_command_stopping(void)
 		handover_loop_ms(5);
 	check(handed->idle == 1, "idle %u times", handed->idle);
 	check(clock_monotonic_ns() - begin_ns >= 490000000, "it was killed early");
-	check(!strcmp(handover_end(), ""), "%s", world.log.text);
+	check(!strcmp(sourceworld_end(), ""), "%s", world.log.text);
 	point("command: one that is stopped is killed after what is left of stop-timeout");
 }
 
@@ -1069,7 +903,7 @@ static void handover_restore_broken(const char *text, size_t length)
 	for (size_t i = 0; i < parcel.count; i++)
 		parcel.descriptors[i] = fcntl(original[i], F_DUPFD_CLOEXEC, 0);
 	world.base = event_base_new();
-	handed->bytes = 0;
+	handed->bytes = handed->blocks = 0;
 	handover_restore(text, length);
 	if (world.source) {
 		event_base_loop(world.base, EVLOOP_NONBLOCK);
@@ -1078,7 +912,7 @@ static void handover_restore_broken(const char *text, size_t length)
 		source_close(world.source);
 	}
 	if (world.ring) {
-		handover_give_back();
+		sourceworld_give_back();
 		ring_destroy(world.ring);
 	}
 	command_forget_released(world.base);
@@ -1162,7 +996,7 @@ static void test_handover_all_broken(void)
 	world.settings.record_end = (struct record_end){ .length = 2, .byte = "ab" };
 	world.settings.flush = 1000;
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	handover_write_bytes(fd, 0, 100);
+	write_bytes(fd, 0, 100);
 	test_handover_broken("FIFO", is_retrying, true);
 	close(fd);
 
@@ -1181,13 +1015,7 @@ static void test_handover_all_broken(void)
 
 int main(void)
 {
-	unsetenv("JOURNAL_STREAM");
-	log_init("test");
-	signal(SIGPIPE, SIG_IGN);
-	handed = mmap(NULL, sizeof(*handed), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		      0);
-	if (handed == MAP_FAILED || !mkdtemp(directory))
-		err(1, "%s", directory);
+	sourceworld_init(directory, MAX_BYTES);
 	test_handover_pattern();
 	test_handover_pattern_starved();
 	test_handover_pattern_paused();

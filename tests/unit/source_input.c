@@ -3,14 +3,10 @@
  * The sources that read bytes, from real pipes, FIFOs, files, sockets and commands: which blocks they
  * make, what they do at the end of the input, and when they try again.
  */
-#include "capture.h"
 #include "lib/backoff.h"
 #include "lib/clock.h"
-#include "lib/log.h"
 #include "loopback.h"
-#include "ring/ring_memory.h"
-#include "source/command.h"
-#include "source/source.h"
+#include "sourceworld.h"
 #include "tap.h"
 
 #include <errno.h>
@@ -26,121 +22,16 @@
 #include <sys/un.h>
 #include <termios.h>
 
-#define BLOCK_SIZE ((size_t)4096)
-#define BLOCKS 16U
-#define MAX_BYTES (256U << 10)
-#define PATIENCE_MS 10000
 #define FLUSH_MS 200
 
 static char directory[] = "/tmp/dmacast-source.XXXXXX";
-static char stream_name[] = "adc";
+/* Rounds of the event loop. */
+static uint32_t turns;
 /* Of the sources that are opened from now on. */
 static uint64_t input_test_baud, input_test_timeout;
 static bool input_test_input_lines, input_test_forwards, input_test_on_demand;
 
-/* One source, and what it handed on. */
-static struct world {
-	struct event_base *base;
-	struct stream_settings settings;
-	struct ring *ring;
-	struct source *source;
-	char input[256];
-	struct capture log;
-	/* Blocks are given back at once, or kept. */
-	bool keeps;
-	struct block *held[BLOCKS];
-	uint32_t held_count;
-	unsigned char byte[MAX_BYTES];
-	size_t bytes;
-	uint32_t length[MAX_BYTES / BLOCK_SIZE]; /* of the first blocks */
-	uint32_t blocks, readies, starved, restarts, ends, turns, broken;
-	uint32_t writable, unwritable; /* calls */
-	char why[128];
-} world;
-
-static void block_taken(void *argument, struct block *block)
-{
-	(void)argument;
-	if (world.bytes + block->length > MAX_BYTES || world.blocks == MAX_BYTES / BLOCK_SIZE)
-		errx(1, "more than a test gives");
-	memcpy(world.byte + world.bytes, block->data, block->length);
-	world.bytes += block->length;
-	world.length[world.blocks++] = block->length;
-	if (world.keeps)
-		world.held[world.held_count++] = block;
-	else
-		ring_put(world.ring, block);
-}
-
-static void room_wanted(void *argument)
-{
-	(void)argument;
-}
-
-static void source_starved(void *argument)
-{
-	(void)argument;
-	world.starved++;
-}
-
-static void all_taken(void *argument)
-{
-	(void)argument;
-	world.readies++;
-	errno = EPIPE; /* as after a send to a client that is gone */
-}
-
-static size_t whole_ring(void *argument)
-{
-	(void)argument;
-	return BLOCKS * BLOCK_SIZE;
-}
-
-static void input_ended(void *argument, const char *why)
-{
-	(void)argument;
-	world.ends++;
-	snprintf(world.why, sizeof(world.why), "%s", why);
-}
-
-static void input_restarted(void *argument)
-{
-	(void)argument;
-	world.restarts++;
-}
-
-static void record_broken(void *argument)
-{
-	(void)argument;
-	world.broken++;
-}
-
-static void source_writable(void *argument)
-{
-	(void)argument;
-	world.writable++;
-}
-
-static void source_unwritable(void *argument)
-{
-	(void)argument;
-	world.unwritable++;
-}
-
-static const struct source_callbacks callbacks = {
-	.writable = source_writable,
-	.unwritable = source_unwritable,
-	.record_broken = record_broken,
-	.restarted = input_restarted,
-	.make_room = room_wanted,
-	.block_filled = block_taken,
-	.starved = source_starved,
-	.ready = all_taken,
-	.budget = whole_ring,
-	.ended = input_ended,
-};
-
-/* Open the source of `input = ...`, and start it unless that is left to the test by on-demand. What is logged until input_test_world_end() is in world.log.text then. */
+/* Open the source of `input = ...`, and start it unless that is left to the test by on-demand. What is logged until sourceworld_end() is in world.log.text then. */
 static bool input_test_world_begin(enum on_end on_end, bool loop, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -148,12 +39,10 @@ static bool input_test_world_begin(enum on_end on_end, bool loop, const char *fo
 {
 	va_list args;
 
-	memset(&world, 0, sizeof(world));
+	turns = 0;
 	va_start(args, format);
-	vsnprintf(world.input, sizeof(world.input), format, args);
+	sourceworld_begin(format, args);
 	va_end(args);
-	world.settings.name = stream_name;
-	world.settings.input = world.input;
 	world.settings.on_end = on_end;
 	world.settings.loop = loop;
 	world.settings.baud = input_test_baud;
@@ -165,41 +54,10 @@ static bool input_test_world_begin(enum on_end on_end, bool loop, const char *fo
 	world.settings.on_demand = input_test_on_demand;
 	if (input_test_input_lines)
 		world.settings.record_end = (struct record_end){ .length = 1, .byte = "\n" };
-	world.settings.block_size = BLOCK_SIZE;
-	world.settings.ring_size = BLOCKS * BLOCK_SIZE;
-	world.settings.low_water = 1;
-	world.base = event_base_new();
-	world.ring = ring_memory_create(stream_name, BLOCK_SIZE, BLOCKS, HUGE_PAGES_NEVER);
-	if (!world.base || !world.ring)
-		errx(1, "no ring");
 	capture_begin(&world.log, STDERR_FILENO);
-	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
-	if (world.source && !input_test_on_demand)
+	if (sourceworld_open() && !input_test_on_demand)
 		source_start(world.source);
 	return world.source;
-}
-
-static void input_test_give_back(void)
-{
-	while (world.held_count)
-		ring_put(world.ring, world.held[--world.held_count]);
-}
-
-/* Return: what was logged. */
-static const char *input_test_world_end(void)
-{
-	if (world.source)
-		source_close(world.source);
-	capture_end(&world.log);
-	input_test_give_back();
-	check(ring_free_blocks(world.ring) == BLOCKS, "%u of %u blocks are free at the end",
-	      ring_free_blocks(world.ring), BLOCKS);
-	ring_destroy(world.ring);
-	command_forget_released(world.base);
-	check(event_base_get_num_events(world.base, EVENT_BASE_COUNT_ADDED) == 0,
-	      "events of the source are left");
-	event_base_free(world.base);
-	return world.log.text;
 }
 
 static void input_test_time_is_over(evutil_socket_t fd, short what, void *argument)
@@ -219,21 +77,21 @@ static void run_for(const uint32_t *count, uint32_t least, const size_t *bytes, 
 	evtimer_add(timer, &time);
 	while (!over && (!count || *count < least) && (!bytes || *bytes < least_bytes)) {
 		event_base_loop(world.base, EVLOOP_ONCE);
-		world.turns++;
+		turns++;
 	}
 	event_free(timer);
 }
 
 static void run_until_bytes(size_t bytes)
 {
-	run_for(NULL, 0, &world.bytes, bytes, PATIENCE_MS);
-	check(world.bytes == bytes, "%zu bytes, expected %zu", world.bytes, bytes);
+	run_for(NULL, 0, &handed->bytes, bytes, PATIENCE_MS);
+	check(handed->bytes == bytes, "%zu bytes, expected %zu", handed->bytes, bytes);
 }
 
 static void run_until_end(void)
 {
-	run_for(&world.ends, 1, NULL, 0, PATIENCE_MS);
-	check(world.ends == 1, "%" PRIu32 " ends", world.ends);
+	run_for(&handed->ends, 1, NULL, 0, PATIENCE_MS);
+	check(handed->ends == 1, "%" PRIu32 " ends", handed->ends);
 }
 
 static void run_ms(int ms)
@@ -245,39 +103,6 @@ static void run_ms(int ms)
 static bool is_before_flush(uint64_t since_ns)
 {
 	return clock_monotonic_ns() - since_ns < FLUSH_MS * 1000000ULL;
-}
-
-static unsigned char input_test_byte_at(size_t offset)
-{
-	return (unsigned char)(offset * 167 + offset / 256 * 13);
-}
-
-/* Write bytes @from to @to of the test's stream. */
-static void write_bytes(int fd, size_t from, size_t to)
-{
-	unsigned char byte[4096];
-
-	while (from < to) {
-		size_t length = to - from < sizeof(byte) ? to - from : sizeof(byte);
-		ssize_t n;
-
-		for (size_t i = 0; i < length; i++)
-			byte[i] = input_test_byte_at(from + i);
-		n = write(fd, byte, length);
-		if (n <= 0)
-			err(1, "write");
-		from += (size_t)n;
-	}
-}
-
-/* See that the bytes from @at on are those from @from on of the test's stream. */
-static void check_bytes(size_t at, size_t from, size_t to)
-{
-	for (size_t i = 0; i < to - from; i++) {
-		if (!check(world.byte[at + i] == input_test_byte_at(from + i), "byte %zu is wrong",
-			   at + i))
-			return;
-	}
 }
 
 static unsigned int input_test_count_of(const char *text, const char *wanted)
@@ -292,22 +117,11 @@ static unsigned int input_test_count_of(const char *text, const char *wanted)
 /* See that these are all bytes until now. */
 static void check_text(const char *text)
 {
-	check(world.bytes == strlen(text) && !memcmp(world.byte, text, world.bytes), "\"%.*s\"",
-	      (int)world.bytes, (const char *)world.byte);
+	check(handed->bytes == strlen(text) && !memcmp(handed->byte, text, handed->bytes),
+	      "\"%.*s\"", (int)handed->bytes, (const char *)handed->byte);
 }
 
 /* ---- standard input, and blocks ---- */
-
-/* Return: the end of a new pipe to write to, whose other one is standard input. */
-static int pipe_to_stdin(void)
-{
-	int ends[2];
-
-	if (pipe2(ends, O_CLOEXEC) || dup2(ends[0], STDIN_FILENO) < 0)
-		err(1, "pipe");
-	close(ends[0]);
-	return ends[1];
-}
 
 static void test_input_blocks(void)
 {
@@ -318,26 +132,28 @@ static void test_input_blocks(void)
 	begin_ns = clock_monotonic_ns();
 	write_bytes(fd, 0, 2 * BLOCK_SIZE + 100);
 	run_until_bytes(2 * BLOCK_SIZE);
-	check(world.readies == 1, "%" PRIu32 " times ready", world.readies);
-	check(world.blocks == 2 && world.length[0] == BLOCK_SIZE && world.length[1] == BLOCK_SIZE,
-	      "%" PRIu32 " blocks", world.blocks);
+	check(handed->readies == 1, "%" PRIu32 " times ready", handed->readies);
+	check(handed->blocks == 2 && handed->length[0] == BLOCK_SIZE &&
+		      handed->length[1] == BLOCK_SIZE,
+	      "%" PRIu32 " blocks", handed->blocks);
 	point("full blocks are handed on at once");
 
 	run_ms(FLUSH_MS / 10);
-	check(world.blocks == 2 || !is_before_flush(begin_ns), "%" PRIu32 " blocks", world.blocks);
+	check(handed->blocks == 2 || !is_before_flush(begin_ns), "%" PRIu32 " blocks",
+	      handed->blocks);
 	run_until_bytes(2 * BLOCK_SIZE + 100);
-	check(world.length[2] == 100 && world.readies == 2, "block of %" PRIu32 " bytes",
-	      world.length[2]);
+	check(handed->length[2] == 100 && handed->readies == 2, "block of %" PRIu32 " bytes",
+	      handed->length[2]);
 	check_bytes(0, 0, 2 * BLOCK_SIZE + 100);
 	point("a part of a block follows when `flush` is over");
 
 	write_bytes(fd, 2 * BLOCK_SIZE + 100, 3 * BLOCK_SIZE);
 	close(fd);
 	run_until_end();
-	check(world.bytes == 3 * BLOCK_SIZE, "%zu bytes", world.bytes);
+	check(handed->bytes == 3 * BLOCK_SIZE, "%zu bytes", handed->bytes);
 	check_bytes(0, 0, 3 * BLOCK_SIZE);
-	check(!strcmp(world.why, "end of input"), "%s", world.why);
-	check(!*input_test_world_end(), "%s", world.log.text);
+	check(!strcmp(handed->why, "end of input"), "%s", handed->why);
+	check(!*sourceworld_end(), "%s", world.log.text);
 	point("at the end of standard input the rest is handed on, and the source ends");
 }
 
@@ -350,14 +166,15 @@ static void test_input_stop(void)
 	begin_ns = clock_monotonic_ns();
 	write_bytes(fd, 0, 100);
 	run_ms(FLUSH_MS / 10);
-	check(world.blocks == 0 || !is_before_flush(begin_ns), "%" PRIu32 " blocks", world.blocks);
+	check(handed->blocks == 0 || !is_before_flush(begin_ns), "%" PRIu32 " blocks",
+	      handed->blocks);
 	source_stop(world.source);
-	check(world.bytes == 100 && world.readies == 1, "%zu bytes", world.bytes);
+	check(handed->bytes == 100 && handed->readies == 1, "%zu bytes", handed->bytes);
 	write_bytes(fd, 100, 200);
 	run_ms(2 * FLUSH_MS);
-	check(world.bytes == 100 && !world.ends, "%zu bytes, %" PRIu32 " ends", world.bytes,
-	      world.ends);
-	input_test_world_end();
+	check(handed->bytes == 100 && !handed->ends, "%zu bytes, %" PRIu32 " ends", handed->bytes,
+	      handed->ends);
+	sourceworld_end();
 	close(fd);
 	point("when it is stopped, it hands on what it has, and reads no more");
 }
@@ -373,23 +190,24 @@ static void test_starved(void)
 	write_bytes(fd, 0, bytes / 2);
 	run_until_bytes(bytes / 2 / BLOCK_SIZE * BLOCK_SIZE);
 	write_bytes(fd, bytes / 2, bytes);
-	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
-	check(world.starved == 1 && world.bytes == BLOCKS * BLOCK_SIZE, "%zu bytes", world.bytes);
+	run_for(&handed->starved, 1, NULL, 0, PATIENCE_MS);
+	check(handed->starved == 1 && handed->bytes == BLOCKS * BLOCK_SIZE, "%zu bytes",
+	      handed->bytes);
 	run_ms(FLUSH_MS);
 	ioctl(STDIN_FILENO, FIONREAD, &unread);
 	check(unread == 2 * BLOCK_SIZE, "%d bytes are not read", unread);
-	check(world.starved == 1, "starved %" PRIu32 " times", world.starved);
+	check(handed->starved == 1, "starved %" PRIu32 " times", handed->starved);
 	point("without a free block nothing is read");
 
 	ring_put(world.ring, world.held[--world.held_count]);
 	run_ms(FLUSH_MS);
-	check(world.blocks == BLOCKS, "%" PRIu32 " blocks", world.blocks);
-	input_test_give_back();
+	check(handed->blocks == BLOCKS, "%" PRIu32 " blocks", handed->blocks);
+	sourceworld_give_back();
 	run_until_bytes(bytes);
 	check_bytes(0, 0, bytes);
 	close(fd);
 	run_until_end();
-	input_test_world_end();
+	sourceworld_end();
 	point("with more free blocks than the low-water mark it goes on, and nothing is lost");
 }
 
@@ -423,7 +241,7 @@ static void send_from_device(int fd, size_t before)
 		sent[12 + i] = (unsigned char)i;
 	check(write(fd, sent, sizeof(sent)) == (ssize_t)sizeof(sent), "%s", strerror(errno));
 	run_until_bytes(before + sizeof(sent));
-	check(!memcmp(world.byte + before, sent, sizeof(sent)), "other bytes");
+	check(!memcmp(handed->byte + before, sent, sizeof(sent)), "other bytes");
 	n = read(fd, back, sizeof(back));
 	check(n < 0 && errno == EAGAIN, "%zd bytes came back", n);
 }
@@ -446,18 +264,18 @@ static void test_fifo(void)
 		err(1, "%s", path);
 	input_test_world_begin(ON_END_WAIT, false, "%s", path);
 	run_ms(FLUSH_MS);
-	check(!world.ends, "ended before there is a writer");
+	check(!handed->ends, "ended before there is a writer");
 	for (size_t writer = 0; writer < 3; writer++) {
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 		write_bytes(fd, writer * 1000, (writer + 1) * 1000);
 		close(fd);
 		run_until_bytes((writer + 1) * 1000);
-		check(world.length[writer] == 1000, "block of %" PRIu32 " bytes",
-		      world.length[writer]);
+		check(handed->length[writer] == 1000, "block of %" PRIu32 " bytes",
+		      handed->length[writer]);
 	}
 	check_bytes(0, 0, 3000);
-	check(!world.ends, "ended");
-	input_test_world_end();
+	check(!handed->ends, "ended");
+	sourceworld_end();
 	check(input_test_count_of(world.log.text, "end of input; waiting for the next writer") == 3,
 	      "%s", world.log.text);
 	point("on-end = wait: a FIFO is read from one writer after the other");
@@ -467,8 +285,8 @@ static void test_fifo(void)
 	write_bytes(fd, 0, 1000);
 	close(fd);
 	run_until_end();
-	check(world.bytes == 1000, "%zu bytes", world.bytes);
-	input_test_world_end();
+	check(handed->bytes == 1000, "%zu bytes", handed->bytes);
+	sourceworld_end();
 	point("without it, it ends with the first writer");
 }
 
@@ -514,8 +332,8 @@ static void test_fifo_and_clients(void)
 	fd = open_writer(path);
 	write_bytes(fd, 0, (BLOCKS - 1) * BLOCK_SIZE);
 	run_until_bytes((BLOCKS - 1) * BLOCK_SIZE);
-	check(world.readies == 1, "%" PRIu32 " times ready", world.readies);
-	input_test_world_end();
+	check(handed->readies == 1, "%" PRIu32 " times ready", handed->readies);
+	sourceworld_end();
 	close(fd);
 	check(!strstr(world.log.text, strerror(EPIPE)), "%s", world.log.text);
 	point("an error of a client is not taken for one of the input");
@@ -532,9 +350,9 @@ static void test_fifo_made_anew(void)
 	make_fifo(path);
 	input_test_world_begin(ON_END_WAIT, false, "%s", path);
 	run_ms(20);
-	world.turns = 0;
+	turns = 0;
 	run_ms(FLUSH_MS);
-	check(world.turns <= 2, "%" PRIu32 " turns of the event loop", world.turns);
+	check(turns <= 2, "%" PRIu32 " turns of the event loop", turns);
 	point("a FIFO is watched without polling");
 
 	make_fifo(path);
@@ -561,7 +379,7 @@ static void test_fifo_made_anew(void)
 	close(former);
 	pass_fifo(path, 600, 700);
 	check_bytes(0, 0, 700);
-	input_test_world_end();
+	sourceworld_end();
 	check(input_test_count_of(world.log.text, "the former one still has a writer") == 1, "%s",
 	      world.log.text);
 	check(input_test_count_of(world.log.text, "; reading the new file of this name\n") == 4,
@@ -574,7 +392,7 @@ static void test_fifo_made_anew(void)
 	input_test_world_begin(ON_END_WAIT, false, "%s", link);
 	make_fifo(path);
 	pass_fifo(path, 0, 100);
-	input_test_world_end();
+	sourceworld_end();
 	unlink(link);
 	point("... also behind a symbolic link");
 
@@ -583,17 +401,17 @@ static void test_fifo_made_anew(void)
 	world.keeps = true;
 	fd = open_writer(path);
 	write_bytes(fd, 0, BLOCKS * BLOCK_SIZE + 10);
-	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
-	check(world.starved == 1, "not starved");
+	run_for(&handed->starved, 1, NULL, 0, PATIENCE_MS);
+	check(handed->starved == 1, "not starved");
 	close(fd);
 	make_fifo(path);
 	run_ms(20);
 	world.keeps = false;
-	input_test_give_back();
+	sourceworld_give_back();
 	run_until_bytes(BLOCKS * BLOCK_SIZE + 10);
 	pass_fifo(path, BLOCKS * BLOCK_SIZE + 10, BLOCKS * BLOCK_SIZE + 100);
 	check_bytes(0, 0, BLOCKS * BLOCK_SIZE + 100);
-	input_test_world_end();
+	sourceworld_end();
 	point("... also while no block was free");
 }
 
@@ -620,8 +438,8 @@ static void test_input_missing(void)
 	make_fifo(path);
 	pass_fifo(path, 100, 200);
 	check_bytes(0, 0, 200);
-	check(!world.ends, "ended");
-	input_test_world_end();
+	check(!handed->ends, "ended");
+	sourceworld_end();
 	check(input_test_count_of(world.log.text,
 				  "No such file or directory; waiting until it can be "
 				  "opened\n") >= 1,
@@ -642,7 +460,7 @@ static void test_input_missing(void)
 	for (int ms = 0; ms < PATIENCE_MS && is_cooked(); ms += 20)
 		run_ms(20);
 	send_from_device(fd, 0);
-	input_test_world_end();
+	sourceworld_end();
 	close(fd);
 	close(terminal_observer);
 	terminal_observer = -1;
@@ -672,9 +490,9 @@ static void test_file_followed(void)
 	pass_file(fd, 3000, 3000, 20000);
 	point("on-end = wait: a file is followed while it grows");
 
-	world.turns = 0;
+	turns = 0;
 	run_ms(FLUSH_MS);
-	check(world.turns <= 2, "%" PRIu32 " turns of the event loop", world.turns);
+	check(turns <= 2, "%" PRIu32 " turns of the event loop", turns);
 	if (ftruncate(fd, 0))
 		err(1, "%s", path);
 	run_ms(20);
@@ -689,11 +507,11 @@ static void test_file_followed(void)
 	run_until_bytes(20600);
 	check_bytes(20100, 100, 200);
 	check_bytes(20200, 500, 900);
-	check(!world.ends, "ended");
+	check(!handed->ends, "ended");
 	close(fd);
 	close(next);
 	unlink(path);
-	input_test_world_end();
+	sourceworld_end();
 	check(input_test_count_of(world.log.text, "; reading the new file of this name\n") == 1,
 	      "%s", world.log.text);
 	point("... and a file that takes its place is read behind the rest of it");
@@ -711,27 +529,27 @@ static void test_file(void)
 	close(fd);
 	input_test_world_begin(ON_END_AUTO, false, "%s", path);
 	run_until_end();
-	check(world.bytes == size, "%zu bytes", world.bytes);
+	check(handed->bytes == size, "%zu bytes", handed->bytes);
 	check_bytes(0, 0, size);
-	input_test_world_end();
+	sourceworld_end();
 	point("a file is read once");
 
 	input_test_world_begin(ON_END_AUTO, true, "%s", path);
 	world.keeps = true; /* or there would be no end of it */
-	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
-	check(world.bytes == BLOCKS * BLOCK_SIZE && !world.ends, "%zu bytes", world.bytes);
-	for (size_t at = 0; at + size < world.bytes; at += size)
+	run_for(&handed->starved, 1, NULL, 0, PATIENCE_MS);
+	check(handed->bytes == BLOCKS * BLOCK_SIZE && !handed->ends, "%zu bytes", handed->bytes);
+	for (size_t at = 0; at + size < handed->bytes; at += size)
 		check_bytes(at, 0, size);
-	check(world.length[3] == BLOCK_SIZE, "block of %" PRIu32 " bytes", world.length[3]);
-	input_test_world_end();
+	check(handed->length[3] == BLOCK_SIZE, "block of %" PRIu32 " bytes", handed->length[3]);
+	sourceworld_end();
 	point("loop = yes: again and again, without a gap");
 
 	check(!input_test_world_begin(ON_END_WAIT, false, "%s", directory), "open");
-	check(strstr(input_test_world_end(), "is a directory"), "%s", world.log.text);
+	check(strstr(sourceworld_end(), "is a directory"), "%s", world.log.text);
 	check(!input_test_world_begin(ON_END_AUTO, false, "%s", directory), "open");
-	check(strstr(input_test_world_end(), "is a directory"), "%s", world.log.text);
+	check(strstr(sourceworld_end(), "is a directory"), "%s", world.log.text);
 	check(!input_test_world_begin(ON_END_AUTO, false, "%s/none", directory), "open");
-	check(strstr(input_test_world_end(), "stream adc: input = /tmp/") &&
+	check(strstr(sourceworld_end(), "stream adc: input = /tmp/") &&
 		      strstr(world.log.text, "/none: No such file or directory\n"),
 	      "%s", world.log.text);
 	point("what cannot be read is an error when it is opened");
@@ -740,8 +558,8 @@ static void test_file(void)
 	close(fd);
 	input_test_world_begin(ON_END_AUTO, true, "%s", path);
 	run_until_end();
-	check(!world.bytes, "%zu bytes", world.bytes);
-	input_test_world_end();
+	check(!handed->bytes, "%zu bytes", handed->bytes);
+	sourceworld_end();
 	point("loop = yes: an empty file ends");
 }
 
@@ -763,12 +581,12 @@ static void test_terminal(void)
 	for (int ms = 0; ms < PATIENCE_MS && is_cooked(); ms += 20)
 		run_ms(20);
 	send_from_device(fd, 268);
-	check(!world.ends, "ended");
+	check(!handed->ends, "ended");
 	point("... also after it was unplugged and plugged in again");
 
 	source_stop(world.source);
 	check(is_cooked(), "still raw");
-	input_test_world_end();
+	sourceworld_end();
 	point("at the end it has its former settings");
 
 	/* A reload opens the successor before the former source has ended. */
@@ -777,7 +595,8 @@ static void test_terminal(void)
 	input_test_world_begin(ON_END_AUTO, false, "%s", path);
 	check(world.source && !is_cooked(), "not raw");
 	former = world.source;
-	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
+	world.source = source_open(world.base, &world.settings, world.ring, NULL,
+				   &sourceworld_callbacks, NULL);
 	check(world.source, "refused");
 	source_stop(former);
 	source_close(former);
@@ -787,16 +606,16 @@ static void test_terminal(void)
 	source_close(world.source);
 	world.source = NULL;
 	check(is_cooked(), "still raw");
-	check(!*input_test_world_end(), "%s", world.log.text);
+	check(!*sourceworld_end(), "%s", world.log.text);
 	point("a successor opens it when the former source has released it");
 
 	input_test_baud = 9600;
 	input_test_world_begin(ON_END_AUTO, false, "%s", path);
 	send_from_device(fd, 0);
-	check(!*input_test_world_end(), "%s", world.log.text);
+	check(!*sourceworld_end(), "%s", world.log.text);
 	input_test_world_begin(ON_END_CLOSE, false, "/dev/null");
 	run_until_end();
-	check(strstr(input_test_world_end(), "baud has no effect; it is no terminal\n"), "%s",
+	check(strstr(sourceworld_end(), "baud has no effect; it is no terminal\n"), "%s",
 	      world.log.text);
 	input_test_baud = 0;
 	close(fd);
@@ -847,13 +666,13 @@ static void test_tcp(void)
 	write_bytes(fd, BLOCK_SIZE + 100, 2 * BLOCK_SIZE);
 	run_until_bytes(2 * BLOCK_SIZE);
 	check_bytes(0, 0, 2 * BLOCK_SIZE);
-	check(world.length[1] == 100, "block of %" PRIu32 " bytes", world.length[1]);
+	check(handed->length[1] == 100, "block of %" PRIu32 " bytes", handed->length[1]);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(fd);
 	fd = accept_running(listening);
 	close(fd);
-	check(!world.ends, "ended");
-	input_test_world_end();
+	check(!handed->ends, "ended");
+	sourceworld_end();
 	check(input_test_count_of(world.log.text, ": open\n") == 3, "%s", world.log.text);
 	check(strstr(world.log.text, "end of input; trying again in 100ms\n"), "%s",
 	      world.log.text);
@@ -865,8 +684,8 @@ static void test_tcp(void)
 	fd = accept_running(listening);
 	close(fd);
 	run_until_end();
-	check(!strcmp(world.why, "end of input"), "%s", world.why);
-	input_test_world_end();
+	check(!strcmp(handed->why, "end of input"), "%s", handed->why);
+	sourceworld_end();
 	close(listening);
 	point("on-end = close: it does not");
 }
@@ -882,8 +701,9 @@ static void test_backoff(void)
 	input_test_world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
 	/* 0, 100, 300 and 700 ms after the start; the next one is 800 ms later. */
 	run_ms(1300);
-	check(!world.ends && !world.bytes, "%" PRIu32 " ends, %zu bytes", world.ends, world.bytes);
-	input_test_world_end();
+	check(!handed->ends && !handed->bytes, "%" PRIu32 " ends, %zu bytes", handed->ends,
+	      handed->bytes);
+	sourceworld_end();
 	for (unsigned int ms = 100; ms <= 400; ms *= 2) {
 		char wanted[64];
 
@@ -920,7 +740,7 @@ static void test_unix(void)
 	write_bytes(fd, 0, 500);
 	run_until_bytes(500);
 	check_bytes(0, 0, 500);
-	input_test_world_end();
+	sourceworld_end();
 	close(fd);
 	close(listening);
 	check(strstr(world.log.text, "No such file or directory; trying again in 100ms\n"), "%s",
@@ -999,7 +819,7 @@ static void test_tcp_listen(void)
 	write_bytes(first, 0, BLOCK_SIZE + 100);
 	run_until_bytes(BLOCK_SIZE);
 	run_ms(2 * FLUSH_MS);
-	check(world.bytes == BLOCK_SIZE + 100, "%zu bytes", world.bytes);
+	check(handed->bytes == BLOCK_SIZE + 100, "%zu bytes", handed->bytes);
 	check(source_state(world.source, 0) == SOURCE_RUNNING, "not running");
 	point("a producer that connects is read, and the others wait");
 
@@ -1009,8 +829,8 @@ static void test_tcp_listen(void)
 	check_bytes(0, 0, BLOCK_SIZE + 100);
 	check_bytes(BLOCK_SIZE + 100, BLOCK_SIZE + 400, BLOCK_SIZE + 450);
 	check_bytes(BLOCK_SIZE + 150, BLOCK_SIZE + 100, BLOCK_SIZE + 400);
-	check(world.length[2] == 50 && world.length[3] == 200, "%" PRIu32 " and %" PRIu32 " bytes",
-	      world.length[2], world.length[3]);
+	check(handed->length[2] == 50 && handed->length[3] == 200,
+	      "%" PRIu32 " and %" PRIu32 " bytes", handed->length[2], handed->length[3]);
 	close(last);
 	for (int ms = 0; ms < PATIENCE_MS; ms += 5) {
 		if (source_state(world.source, 0) == SOURCE_WAITING)
@@ -1018,9 +838,10 @@ static void test_tcp_listen(void)
 		run_ms(5);
 	}
 	check(source_state(world.source, 0) == SOURCE_WAITING, "not waiting");
-	check(world.bytes == BLOCK_SIZE + 450 && !world.ends, "%zu bytes", world.bytes);
-	check(world.restarts >= 2 && world.restarts <= 3, "%" PRIu32 " restarts", world.restarts);
-	input_test_world_end();
+	check(handed->bytes == BLOCK_SIZE + 450 && !handed->ends, "%zu bytes", handed->bytes);
+	check(handed->restarts >= 2 && handed->restarts <= 3, "%" PRIu32 " restarts",
+	      handed->restarts);
+	sourceworld_end();
 	check(strstr(world.log.text, "producers can connect to 127.0.0.1:"), "%s", world.log.text);
 	check(input_test_count_of(world.log.text, " connected\n") >= 3, "%s", world.log.text);
 	check(input_test_count_of(world.log.text, ": end of input; waiting for the next one\n") >=
@@ -1039,15 +860,15 @@ static void test_tcp_listen_close(void)
 	close(produce_tcp(port));
 	reset_connection(produce_tcp(port));
 	run_ms(200);
-	check(!world.ends, "ended by a connection without a byte");
+	check(!handed->ends, "ended by a connection without a byte");
 	fd = produce_tcp(port);
 	write_bytes(fd, 0, 300);
 	close(fd);
 	run_until_end();
-	check(world.bytes == 300, "%zu bytes", world.bytes);
+	check(handed->bytes == 300, "%zu bytes", handed->bytes);
 	check_bytes(0, 0, 300);
 	check(produce_tcp(port) < 0, "still listens");
-	input_test_world_end();
+	sourceworld_end();
 	point("on-end = close: the first producer that sends something is the only one");
 }
 
@@ -1067,7 +888,7 @@ static void test_listen_timeout(void)
 	check_bytes(0, 0, 20);
 	fcntl(first, F_SETFL, O_NONBLOCK);
 	check(read(first, &byte, 1) == 0, "the silent producer is still connected");
-	input_test_world_end();
+	sourceworld_end();
 	input_test_timeout = 0;
 	check(input_test_count_of(world.log.text,
 				  ": no byte for 300ms; waiting for the next one\n"),
@@ -1091,7 +912,8 @@ static void test_listen_successor(void)
 	second = produce_tcp(port);
 	write_bytes(second, 10, 20);
 	former = world.source;
-	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
+	world.source = source_open(world.base, &world.settings, world.ring, NULL,
+				   &sourceworld_callbacks, NULL);
 	if (!check(world.source != NULL, "refused"))
 		errx(1, "no successor");
 	write_bytes(first, 20, 30);
@@ -1105,7 +927,8 @@ static void test_listen_successor(void)
 	check_bytes(20, 10, 20);
 	/* A successor that is given up changes nothing. */
 	former = world.source;
-	world.source = source_open(world.base, &world.settings, world.ring, NULL, &callbacks, NULL);
+	world.source = source_open(world.base, &world.settings, world.ring, NULL,
+				   &sourceworld_callbacks, NULL);
 	source_close(world.source);
 	world.source = former;
 	close(second);
@@ -1116,7 +939,7 @@ static void test_listen_successor(void)
 	run_until_bytes(40);
 	check_bytes(30, 30, 40);
 	close(first);
-	input_test_world_end();
+	sourceworld_end();
 	point("a successor has the same socket, with the producers that wait");
 }
 
@@ -1130,12 +953,12 @@ static void test_listen_taken(void)
 	check(!input_test_world_begin(ON_END_AUTO, false, "tcp-listen:127.0.0.1:%u",
 				      ntohs(address.in.sin_port)),
 	      "open");
-	check(strstr(input_test_world_end(), "stream adc: input = tcp-listen:127.0.0.1:") &&
+	check(strstr(sourceworld_end(), "stream adc: input = tcp-listen:127.0.0.1:") &&
 		      strstr(world.log.text, ": Address already in use\n"),
 	      "%s", world.log.text);
 	close(listening);
 	check(!input_test_world_begin(ON_END_AUTO, false, "tcp-listen:192.0.2.77:0"), "open");
-	check(strstr(input_test_world_end(), ": Cannot assign requested address\n"), "%s",
+	check(strstr(sourceworld_end(), ": Cannot assign requested address\n"), "%s",
 	      world.log.text);
 	point("an address that is taken, or not there, is an error when it is opened");
 }
@@ -1150,8 +973,7 @@ static void test_unix_listen(void)
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/producers", directory);
 	other = input_test_listen_at((const struct sockaddr *)&address, sizeof(address));
 	check(!input_test_world_begin(ON_END_AUTO, false, "unix-listen:%s", path), "open");
-	check(strstr(input_test_world_end(), "another process listens there"), "%s",
-	      world.log.text);
+	check(strstr(sourceworld_end(), "another process listens there"), "%s", world.log.text);
 	fd = produce_unix(path);
 	check(fd >= 0, "the other one's socket is gone: %s", strerror(errno));
 	close(fd);
@@ -1170,7 +992,7 @@ static void test_unix_listen(void)
 	run_until_bytes(600);
 	check_bytes(0, 0, 600);
 	close(other);
-	input_test_world_end();
+	sourceworld_end();
 	check(strstr(world.log.text, "replaced one that nothing listened on\n"), "%s",
 	      world.log.text);
 	check(strstr(world.log.text, ": producer pid "), "%s", world.log.text);
@@ -1180,13 +1002,13 @@ static void test_unix_listen(void)
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	close(fd);
 	check(!input_test_world_begin(ON_END_AUTO, false, "unix-listen:%s", path), "open");
-	check(strstr(input_test_world_end(), "exists and is not a socket"), "%s", world.log.text);
+	check(strstr(sourceworld_end(), "exists and is not a socket"), "%s", world.log.text);
 	check(!lstat(path, &status) && S_ISREG(status.st_mode), "removed");
 	unlink(path);
 	check(!input_test_world_begin(ON_END_AUTO, false, "unix-listen:%s/none/s", directory),
 	      "open");
-	check(strstr(input_test_world_end(), "No such file or directory; create the directory"),
-	      "%s", world.log.text);
+	check(strstr(sourceworld_end(), "No such file or directory; create the directory"), "%s",
+	      world.log.text);
 	point("what is not a socket is not removed");
 }
 
@@ -1226,38 +1048,38 @@ static void test_input_timeout(void)
 	source_adapt(world.source);
 	fd = accept_running(listening);
 	close(next);
-	check(!world.ends, "ended");
-	check_bytes(0, 0, world.bytes);
+	check(!handed->ends, "ended");
+	check_bytes(0, 0, handed->bytes);
 	point("... and a change takes effect at once");
 
 	world.keeps = true;
-	while (world.held_count < BLOCKS && !world.starved) {
+	while (world.held_count < BLOCKS && !handed->starved) {
 		write_bytes(fd, 0, BLOCK_SIZE);
 		run_ms(5);
 	}
-	for (int ms = 0; !world.starved && ms < PATIENCE_MS; ms += 5)
+	for (int ms = 0; !handed->starved && ms < PATIENCE_MS; ms += 5)
 		run_ms(5);
 	run_ms(700);
 	check(accept4(listening, NULL, NULL, SOCK_CLOEXEC) < 0, "it was left");
 	world.keeps = false;
-	input_test_give_back();
+	sourceworld_give_back();
 	next = accept_running(listening);
 	close(fd);
 	close(next);
 	close(listening);
-	input_test_world_end();
+	sourceworld_end();
 	check(input_test_count_of(world.log.text, "no byte for 300ms; trying again in ") == 3, "%s",
 	      world.log.text);
 	point("... and time without a free block does not count");
 
 	input_test_world_begin(ON_END_CLOSE, false, "exec:printf abc; exec sleep 1000");
 	run_until_end();
-	check(!strcmp(world.why, "no byte for 300ms"), "%s", world.why);
-	check(world.bytes == 3, "%zu bytes", world.bytes);
-	input_test_world_end();
+	check(!strcmp(handed->why, "no byte for 300ms"), "%s", handed->why);
+	check(handed->bytes == 3, "%zu bytes", handed->bytes);
+	sourceworld_end();
 	input_test_world_begin(ON_END_AUTO, false, "exec:printf abc; exec sleep 1000");
 	run_until_bytes(6);
-	input_test_world_end();
+	sourceworld_end();
 	point("a silent command ends the stream, or is started again, as on-end says");
 
 	/* Its output is read and dropped while it ends. */
@@ -1266,8 +1088,8 @@ static void test_input_timeout(void)
 	source_stop(world.source);
 	for (int ms = 0; ms < PATIENCE_MS && source_is_busy(world.source); ms += 10)
 		run_ms(10);
-	check(!world.ends, "ended");
-	input_test_world_end();
+	check(!handed->ends, "ended");
+	sourceworld_end();
 	input_test_timeout = 0;
 	point("a command that was stopped is waited for no longer");
 }
@@ -1302,20 +1124,20 @@ static void test_input_states(void)
 	check(clock_monotonic_ns() - source_last_byte_ns(world.source) < SOURCE_SILENT_NS,
 	      "the last byte is old");
 	check_state(SOURCE_SILENT, 2 * SOURCE_SILENT_NS);
-	check(!world.restarts, "%" PRIu32 " restarts", world.restarts);
+	check(!handed->restarts, "%" PRIu32 " restarts", handed->restarts);
 	close(fd);
 	close(accept_running(listening));
 	close(listening);
 	for (int ms = 0; ms < PATIENCE_MS; ms += 5) {
-		if (world.restarts && source_state(world.source, 0) == SOURCE_WAITING)
+		if (handed->restarts && source_state(world.source, 0) == SOURCE_WAITING)
 			break;
 		run_ms(5);
 	}
 	check_state(SOURCE_WAITING, 2 * SOURCE_SILENT_NS);
-	check(world.restarts == 1, "%" PRIu32 " restarts", world.restarts);
+	check(handed->restarts == 1, "%" PRIu32 " restarts", handed->restarts);
 	source_stop(world.source);
 	check_state(SOURCE_ENDED, 0);
-	input_test_world_end();
+	sourceworld_end();
 	point("a socket: connecting, running, silent, waiting, ended");
 
 	snprintf(path, sizeof(path), "%s/fifo", directory);
@@ -1334,11 +1156,11 @@ static void test_input_states(void)
 	check_state(SOURCE_SILENT, 2 * SOURCE_SILENT_NS);
 	world.keeps = true;
 	write_bytes(fd, 0, (BLOCKS + 1) * BLOCK_SIZE);
-	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
+	run_for(&handed->starved, 1, NULL, 0, PATIENCE_MS);
 	check_state(SOURCE_RUNNING, 2 * SOURCE_SILENT_NS);
-	check(!world.restarts, "%" PRIu32 " restarts", world.restarts);
+	check(!handed->restarts, "%" PRIu32 " restarts", handed->restarts);
 	close(fd);
-	input_test_world_end();
+	sourceworld_end();
 	point("a FIFO waits for a writer; and without a free block no source is silent");
 }
 
@@ -1348,10 +1170,10 @@ static void test_input_command(void)
 {
 	input_test_world_begin(ON_END_AUTO, false, "exec:printf abc; echo note >&2; exit 3");
 	run_until_bytes(6);
-	check(!memcmp(world.byte, "abcabc", 6), "%.6s", (const char *)world.byte);
-	check(world.length[0] == 3, "block of %" PRIu32 " bytes", world.length[0]);
-	check(!world.ends, "ended");
-	input_test_world_end();
+	check(!memcmp(handed->byte, "abcabc", 6), "%.6s", (const char *)handed->byte);
+	check(handed->length[0] == 3, "block of %" PRIu32 " bytes", handed->length[0]);
+	check(!handed->ends, "ended");
+	sourceworld_end();
 	check(strstr(world.log.text, "stream adc: command: note\n"), "%s", world.log.text);
 	check(strstr(world.log.text, "stream adc: command ended with status 3\n"), "%s",
 	      world.log.text);
@@ -1362,7 +1184,7 @@ static void test_input_command(void)
 	input_test_world_begin(ON_END_CLOSE, false, "exec:kill -9 $$");
 	run_until_end();
 	run_ms(300); /* it closes its output before it is a zombie */
-	input_test_world_end();
+	sourceworld_end();
 	check(strstr(world.log.text, "command ended by signal 9"), "%s", world.log.text);
 	point("on-end = close: it does not");
 }
@@ -1389,17 +1211,17 @@ static void test_command_group(void)
 
 	input_test_world_begin(ON_END_AUTO, false,
 			       "exec:sleep 600 & echo $$ $! end; trap '' TERM; wait; wait");
-	for (int ms = 0; ms < PATIENCE_MS && !memchr(world.byte, 'd', world.bytes); ms += 10)
+	for (int ms = 0; ms < PATIENCE_MS && !memchr(handed->byte, 'd', handed->bytes); ms += 10)
 		run_ms(10);
-	check(sscanf((const char *)world.byte, "%d %d", &shell, &child) == 2, "%s",
-	      (const char *)world.byte);
+	check(sscanf((const char *)handed->byte, "%d %d", &shell, &child) == 2, "%s",
+	      (const char *)handed->byte);
 	check(is_running(shell) && is_running(child), "not running");
 	source_stop(world.source);
 	for (int ms = 0; ms < PATIENCE_MS && is_running(child); ms += 10)
 		run_ms(10);
 	check(!is_running(child), "the child still runs");
-	check(!world.ends, "ended");
-	input_test_world_end();
+	check(!handed->ends, "ended");
+	sourceworld_end();
 	for (int ms = 0; ms < PATIENCE_MS && is_running(shell); ms += 10)
 		usleep(10000);
 	check(!is_running(shell), "the shell still runs");
@@ -1407,11 +1229,11 @@ static void test_command_group(void)
 
 	input_test_world_begin(ON_END_AUTO, false,
 			       "exec:(trap '' TERM; exec sleep 600) & echo $$ $! end; wait");
-	for (int ms = 0; ms < PATIENCE_MS && !memchr(world.byte, 'd', world.bytes); ms += 10)
+	for (int ms = 0; ms < PATIENCE_MS && !memchr(handed->byte, 'd', handed->bytes); ms += 10)
 		run_ms(10);
-	check(sscanf((const char *)world.byte, "%d %d", &shell, &child) == 2, "%s",
-	      (const char *)world.byte);
-	input_test_world_end();
+	check(sscanf((const char *)handed->byte, "%d %d", &shell, &child) == 2, "%s",
+	      (const char *)handed->byte);
+	sourceworld_end();
 	for (int ms = 0; ms < PATIENCE_MS && is_running(child); ms += 10)
 		usleep(10000);
 	check(!is_running(child), "the child still runs");
@@ -1450,15 +1272,15 @@ static void test_write_command(void)
 
 	input_test_forwards = true;
 	input_test_world_begin(ON_END_AUTO, false, "exec:cat");
-	check(world.writable == 1, "%" PRIu32 " calls", world.writable);
+	check(handed->writable == 1, "%" PRIu32 " calls", handed->writable);
 	check(source_write(world.source, "abc", 3) == 3, "not written");
 	run_until_bytes(3);
 	check_text("abc");
 	source_stop(world.source);
-	check(world.unwritable == 1, "%" PRIu32 " calls", world.unwritable);
+	check(handed->unwritable == 1, "%" PRIu32 " calls", handed->unwritable);
 	check(source_write(world.source, "abc", 3) < 0, "written after the end");
-	input_test_world_end();
-	check(world.unwritable == 1, "%" PRIu32 " calls", world.unwritable);
+	sourceworld_end();
+	check(handed->unwritable == 1, "%" PRIu32 " calls", handed->unwritable);
 	point("a command reads what is written to it, until it is stopped");
 
 	snprintf(path, sizeof(path), "%s/reads", directory);
@@ -1469,22 +1291,22 @@ static void test_write_command(void)
 	check(filled >= PIPE_BYTES / 2 && filled <= PIPE_BYTES, "%zu bytes", filled);
 	check(source_write(world.source, "a", 1) == 0, "a byte is taken by a full pipe");
 	close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-	input_test_run_until(&world.writable, 2);
+	input_test_run_until(&handed->writable, 2);
 	/* The command reads beside this: nothing more than the first write is certain. */
 	check(source_write(world.source, "abc", 3) > 0, "it takes nothing again");
-	input_test_world_end();
+	sourceworld_end();
 	unlink(path);
 	point("one that does not read takes as much as its pipe, and more when it reads");
 
 	input_test_world_begin(ON_END_AUTO, false, "exec:head -c 3; exec sleep 0.1");
 	check(source_write(world.source, "abcde", 5) == 5, "not written");
 	run_until_bytes(3);
-	input_test_run_until(&world.writable, 2);
-	check(world.unwritable == 1, "%" PRIu32 " calls", world.unwritable);
+	input_test_run_until(&handed->writable, 2);
+	check(handed->unwritable == 1, "%" PRIu32 " calls", handed->unwritable);
 	check(source_write(world.source, "fgh", 3) == 3, "not written");
 	run_until_bytes(6);
 	check_text("abcfgh");
-	input_test_world_end();
+	sourceworld_end();
 	point("the next run gets nothing that was written to the former one");
 
 	input_test_world_begin(ON_END_AUTO, false, "exec:exec 0<&-; echo x; exec sleep 600");
@@ -1495,19 +1317,19 @@ static void test_write_command(void)
 		      strerror(errno));
 	}
 	run_ms(20);
-	check(world.writable == 1 && !world.unwritable && !world.ends,
-	      "%" PRIu32 " and %" PRIu32 " calls", world.writable, world.unwritable);
-	check(input_test_count_of(input_test_world_end(), "takes no more from clients") >= 1, "%s",
+	check(handed->writable == 1 && !handed->unwritable && !handed->ends,
+	      "%" PRIu32 " and %" PRIu32 " calls", handed->writable, handed->unwritable);
+	check(input_test_count_of(sourceworld_end(), "takes no more from clients") >= 1, "%s",
 	      world.log.text);
 	point("one that closes its input goes on, and the error is logged");
 
 	input_test_forwards = false;
 	input_test_world_begin(ON_END_CLOSE, false, "exec:cat; echo end");
-	check(!world.writable && source_write(world.source, "abc", 3) < 0, "written");
+	check(!handed->writable && source_write(world.source, "abc", 3) < 0, "written");
 	run_until_end();
 	check_text("end\n");
-	check(!world.unwritable, "%" PRIu32 " calls", world.unwritable);
-	input_test_world_end();
+	check(!handed->unwritable, "%" PRIu32 " calls", handed->unwritable);
+	sourceworld_end();
 	point("without the option its input is empty");
 }
 
@@ -1524,38 +1346,38 @@ static void test_write_connection(void)
 	input_test_world_begin(ON_END_AUTO, false, "tcp:127.0.0.1:%u", ntohs(address.in.sin_port));
 	check(source_write(world.source, "abc", 3) < 0, "written before it is connected");
 	fd = accept_running(listening);
-	input_test_run_until(&world.writable, 1);
+	input_test_run_until(&handed->writable, 1);
 	filled = input_test_fill();
-	check(filled < MAX_BYTES << 5, "%zu bytes", filled);
+	check(filled < 8U << 20, "%zu bytes", filled);
 	for (int ms = 0; got < filled && ms < PATIENCE_MS; ms++) {
 		run_ms(1);
 		n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 		got += n > 0 ? (size_t)n : 0;
 	}
 	check(got == filled, "%zu of %zu bytes", got, filled);
-	check(world.writable >= 2, "%" PRIu32 " calls", world.writable);
+	check(handed->writable >= 2, "%" PRIu32 " calls", handed->writable);
 	close(fd);
-	input_test_run_until(&world.unwritable, 1);
-	world.writable = 0;
+	input_test_run_until(&handed->unwritable, 1);
+	handed->writable = 0;
 	fd = accept_running(listening);
-	input_test_run_until(&world.writable, 1);
+	input_test_run_until(&handed->writable, 1);
 	check(source_write(world.source, "abc", 3) == 3, "not written");
 	check(recv(fd, bytes, sizeof(bytes), 0) == 3 && !memcmp(bytes, "abc", 3), "other bytes");
 	close(fd);
 	close(listening);
-	input_test_world_end();
+	sourceworld_end();
 	point("a connection takes bytes both ways, as many as its buffers hold");
 
 	input_test_world_begin(ON_END_AUTO, false, "unix-listen:%s/writes", directory);
-	check(!world.writable && source_write(world.source, "abc", 3) < 0, "written");
+	check(!handed->writable && source_write(world.source, "abc", 3) < 0, "written");
 	snprintf(bytes, sizeof(bytes), "%s/writes", directory);
 	fd = produce_unix(bytes);
-	input_test_run_until(&world.writable, 1);
+	input_test_run_until(&handed->writable, 1);
 	check(source_write(world.source, "abc", 3) == 3, "not written");
 	check(recv(fd, bytes, sizeof(bytes), 0) == 3 && !memcmp(bytes, "abc", 3), "other bytes");
 	close(fd);
-	input_test_run_until(&world.unwritable, 1);
-	input_test_world_end();
+	input_test_run_until(&handed->unwritable, 1);
+	sourceworld_end();
 	point("so does a producer");
 }
 
@@ -1579,8 +1401,8 @@ static void test_lines_at_end(void)
 	close(fd);
 	run_until_end();
 	check_text("one\ntwo\nthr");
-	check(world.broken == 1, "%" PRIu32 " broken", world.broken);
-	input_test_world_end();
+	check(handed->broken == 1, "%" PRIu32 " broken", handed->broken);
+	sourceworld_end();
 	check(strstr(world.log.text,
 		     "a record is not whole: sent without its end, as the source ended (3 bytes)"),
 	      "%s", world.log.text);
@@ -1600,14 +1422,14 @@ static void test_lines_of_writers(void)
 	write_line(fd, "one\ntw");
 	close(fd);
 	run_until_bytes(4);
-	check(world.broken == 1, "%" PRIu32 " broken", world.broken);
+	check(handed->broken == 1, "%" PRIu32 " broken", handed->broken);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	write_line(fd, "three\n");
 	close(fd);
 	run_until_bytes(10);
 	check_text("one\nthree\n");
-	check(world.broken == 1, "%" PRIu32 " broken", world.broken);
-	input_test_world_end();
+	check(handed->broken == 1, "%" PRIu32 " broken", handed->broken);
+	sourceworld_end();
 	check(strstr(world.log.text, "a record is not whole: dropped, as the input ended before "
 				     "the rest of it (2 bytes)"),
 	      "%s", world.log.text);
@@ -1618,11 +1440,11 @@ static void test_lines_of_command(void)
 {
 	input_test_world_begin(ON_END_WAIT, false, "exec:printf 'one\\ntw'");
 	run_until_bytes(4);
-	run_for(&world.restarts, 1, NULL, 0, PATIENCE_MS);
+	run_for(&handed->restarts, 1, NULL, 0, PATIENCE_MS);
 	run_until_bytes(8);
 	check_text("one\none\n");
-	check(world.broken, "%" PRIu32 " broken", world.broken);
-	input_test_world_end();
+	check(handed->broken, "%" PRIu32 " broken", handed->broken);
+	sourceworld_end();
 	point("records: a command that is started again begins with a record");
 }
 
@@ -1637,19 +1459,19 @@ static void test_lines_of_file(void)
 	input_test_world_begin(ON_END_WAIT, false, "%s", path);
 	run_until_bytes(4);
 	run_ms(FLUSH_MS);
-	check(!world.broken, "%" PRIu32 " broken", world.broken);
+	check(!handed->broken, "%" PRIu32 " broken", handed->broken);
 	write_line(fd, "o\nthr");
 	run_until_bytes(8);
 	check_text("one\ntwo\n");
-	check(!world.broken, "%" PRIu32 " broken", world.broken);
+	check(!handed->broken, "%" PRIu32 " broken", handed->broken);
 	if (ftruncate(fd, 0) || lseek(fd, 0, SEEK_SET))
 		err(1, "%s", path);
 	run_ms(FLUSH_MS);
 	write_line(fd, "new\n");
 	run_until_bytes(12);
 	check_text("one\ntwo\nnew\n");
-	check(world.broken == 1, "%" PRIu32 " broken", world.broken);
-	input_test_world_end();
+	check(handed->broken == 1, "%" PRIu32 " broken", handed->broken);
+	sourceworld_end();
 	close(fd);
 	point("records: a file that grows continues its last record, until it is truncated");
 }
@@ -1663,13 +1485,13 @@ static void test_lines_of_loop(void)
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	write_line(fd, "one\ntwo\nthr");
 	input_test_world_begin(ON_END_AUTO, true, "%s", path);
-	run_for(&world.blocks, 2, NULL, 0, PATIENCE_MS);
-	check(world.bytes > 16 && world.broken > 1, "%zu bytes, %" PRIu32 " broken", world.bytes,
-	      world.broken);
-	for (size_t at = 0; at < world.bytes; at += 8)
-		if (!check(!memcmp(world.byte + at, "one\ntwo\n", 8), "at %zu", at))
+	run_for(&handed->blocks, 2, NULL, 0, PATIENCE_MS);
+	check(handed->bytes > 16 && handed->broken > 1, "%zu bytes, %" PRIu32 " broken",
+	      handed->bytes, handed->broken);
+	for (size_t at = 0; at < handed->bytes; at += 8)
+		if (!check(!memcmp(handed->byte + at, "one\ntwo\n", 8), "at %zu", at))
 			break;
-	input_test_world_end();
+	sourceworld_end();
 	close(fd);
 	point("records: each pass of loop = yes begins with a record");
 }
@@ -1691,12 +1513,12 @@ static void test_lines_without_blocks(void)
 	write_line(fd, line);
 	close(fd);
 	run_until_end();
-	check(world.bytes == bytes, "%zu of %zu bytes", world.bytes, bytes);
-	check(world.broken == 1, "%" PRIu32 " broken", world.broken);
+	check(handed->bytes == bytes, "%zu of %zu bytes", handed->bytes, bytes);
+	check(handed->broken == 1, "%" PRIu32 " broken", handed->broken);
 	check(!ring_free_blocks(world.ring), "%" PRIu32 " free blocks",
 	      ring_free_blocks(world.ring));
-	input_test_give_back();
-	input_test_world_end();
+	sourceworld_give_back();
+	sourceworld_end();
 	point("records: the end of the input needs no more blocks");
 }
 
@@ -1719,10 +1541,10 @@ static void pause_source(void)
 {
 	source_pause(world.source);
 	check_state(SOURCE_WAITING, 2 * SOURCE_SILENT_NS);
-	world.bytes = 0;
-	world.blocks = 0;
+	handed->bytes = 0;
+	handed->blocks = 0;
 	run_ms(20);
-	check(!world.bytes, "%zu bytes in a pause", world.bytes);
+	check(!handed->bytes, "%zu bytes in a pause", handed->bytes);
 }
 
 static void test_pause_fifo(void)
@@ -1749,9 +1571,9 @@ static void test_pause_fifo(void)
 			close(fd);
 	}
 	close(fd);
-	check(!world.ends && !world.restarts, "%" PRIu32 " ends, %" PRIu32 " restarts", world.ends,
-	      world.restarts);
-	input_test_world_end();
+	check(!handed->ends && !handed->restarts, "%" PRIu32 " ends, %" PRIu32 " restarts",
+	      handed->ends, handed->restarts);
+	sourceworld_end();
 	point("a FIFO is closed in a pause, and what it held is not handed on later");
 
 	input_test_world_begin(ON_END_WAIT, false, "%s", path);
@@ -1759,18 +1581,18 @@ static void test_pause_fifo(void)
 	source_start(world.source);
 	fd = open_writer(path);
 	write_bytes(fd, 0, (BLOCKS + 1) * BLOCK_SIZE);
-	run_for(&world.starved, 1, NULL, 0, PATIENCE_MS);
+	run_for(&handed->starved, 1, NULL, 0, PATIENCE_MS);
 	pause_source();
-	input_test_give_back();
+	sourceworld_give_back();
 	source_adapt(world.source);
 	run_ms(20);
-	check(!world.bytes, "%zu bytes in a pause", world.bytes);
+	check(!handed->bytes, "%zu bytes in a pause", handed->bytes);
 	close(fd);
 	world.keeps = false;
 	source_start(world.source);
 	pass_fifo(path, 0, 100);
 	check_bytes(0, 0, 100);
-	input_test_world_end();
+	sourceworld_end();
 	point("... also if it was paused while no block was free");
 }
 
@@ -1791,16 +1613,16 @@ static void test_pause_file(void)
 		pause_source();
 	}
 	close(fd);
-	check(!world.ends && !world.restarts, "%" PRIu32 " ends, %" PRIu32 " restarts", world.ends,
-	      world.restarts);
-	input_test_world_end();
+	check(!handed->ends && !handed->restarts, "%" PRIu32 " ends, %" PRIu32 " restarts",
+	      handed->ends, handed->restarts);
+	sourceworld_end();
 	point("a file begins again with each start");
 
 	check(!input_test_world_begin(ON_END_AUTO, false, "%s/none", directory), "open");
-	check(strstr(input_test_world_end(), "/none: No such file or directory\n"), "%s",
+	check(strstr(sourceworld_end(), "/none: No such file or directory\n"), "%s",
 	      world.log.text);
 	check(!input_test_world_begin(ON_END_WAIT, false, "%s", directory), "open");
-	check(strstr(input_test_world_end(), "is a directory"), "%s", world.log.text);
+	check(strstr(sourceworld_end(), "is a directory"), "%s", world.log.text);
 	point("... and is looked for when the stream is opened");
 }
 
@@ -1834,9 +1656,9 @@ static void test_pause_connection(void)
 	run_ms(100);
 	pause_source();
 	close(former);
-	check(!world.ends && world.restarts <= 1, "%" PRIu32 " ends, %" PRIu32 " restarts",
-	      world.ends, world.restarts);
-	input_test_world_end();
+	check(!handed->ends && handed->restarts <= 1, "%" PRIu32 " ends, %" PRIu32 " restarts",
+	      handed->ends, handed->restarts);
+	sourceworld_end();
 	point("a connection is closed in a pause, and made anew");
 }
 
@@ -1869,13 +1691,13 @@ static void test_pause_producers(void)
 	second = produce_tcp(port);
 	write_bytes(second, 400, 500);
 	run_ms(50);
-	check(!world.bytes, "%zu bytes in a pause", world.bytes);
+	check(!handed->bytes, "%zu bytes in a pause", handed->bytes);
 	source_start(world.source);
 	run_until_bytes(100);
 	check_bytes(0, 400, 500);
 	close(first);
 	close(second);
-	input_test_world_end();
+	sourceworld_end();
 	point("a producer is left in a pause, and the next one waits until it is over");
 }
 
@@ -1889,23 +1711,24 @@ static void test_pause_command(void)
 	run_ms(20);
 	check(!source_is_busy(world.source), "it runs before the start");
 	source_start(world.source);
-	for (int ms = 0; ms < PATIENCE_MS && !memchr(world.byte, 'd', world.bytes); ms += 10)
+	for (int ms = 0; ms < PATIENCE_MS && !memchr(handed->byte, 'd', handed->bytes); ms += 10)
 		run_ms(10);
-	check(sscanf((const char *)world.byte, "%d", &shell) == 1, "no number");
+	check(sscanf((const char *)handed->byte, "%d", &shell) == 1, "no number");
 	source_pause(world.source);
-	world.bytes = 0;
-	world.blocks = 0;
+	handed->bytes = 0;
+	handed->blocks = 0;
 	check(source_is_busy(world.source) && is_running(shell), "it has ended already");
 	source_start(world.source);
 	source_pause(world.source);
 	source_start(world.source);
-	for (int ms = 0; ms < PATIENCE_MS && !memchr(world.byte, 'd', world.bytes); ms += 10) {
+	for (int ms = 0; ms < PATIENCE_MS && !memchr(handed->byte, 'd', handed->bytes); ms += 10) {
 		run_ms(10);
-		check(!world.bytes || !is_running(shell), "two of them run");
+		check(!handed->bytes || !is_running(shell), "two of them run");
 	}
-	check(sscanf((const char *)world.byte, "%d", &next) == 1 && next != shell, "no second one");
-	check(!world.ends && !world.restarts, "%" PRIu32 " ends, %" PRIu32 " restarts", world.ends,
-	      world.restarts);
+	check(sscanf((const char *)handed->byte, "%d", &next) == 1 && next != shell,
+	      "no second one");
+	check(!handed->ends && !handed->restarts, "%" PRIu32 " ends, %" PRIu32 " restarts",
+	      handed->ends, handed->restarts);
 	/* A stop in a pause waits for it, too. */
 	source_pause(world.source);
 	source_stop(world.source);
@@ -1913,7 +1736,7 @@ static void test_pause_command(void)
 	for (int ms = 0; ms < PATIENCE_MS && source_is_busy(world.source); ms += 10)
 		run_ms(10);
 	check(!is_running(next), "it still runs");
-	input_test_world_end();
+	sourceworld_end();
 	point("a command is ended in a pause, and the next one waits until it has");
 }
 
@@ -1937,8 +1760,8 @@ static void test_pause_terminal(void)
 	check(poll(&echo, 1, PATIENCE_MS) == 1 && read(fd, text, sizeof(text)) > 0, "no echo");
 	source_start(world.source);
 	send_from_device(fd, 0);
-	check(world.bytes == 268, "%zu bytes", world.bytes);
-	input_test_world_end();
+	check(handed->bytes == 268, "%zu bytes", handed->bytes);
+	sourceworld_end();
 	close(fd);
 	close(terminal_observer);
 	terminal_observer = -1;
@@ -1967,9 +1790,9 @@ static void test_pause_lines(void)
 	write_line(fd, "three\n");
 	run_until_bytes(strlen("one\nthree\n"));
 	check_text("one\nthree\n");
-	check(!world.broken, "%" PRIu32 " records are not whole", world.broken);
+	check(!handed->broken, "%" PRIu32 " records are not whole", handed->broken);
 	close(fd);
-	input_test_world_end();
+	sourceworld_end();
 	input_test_input_lines = false;
 	point("records: a pause drops one that is not whole, and does not count it");
 }
@@ -1989,12 +1812,8 @@ static void test_input_pauses(void)
 
 int main(void)
 {
-	unsetenv("JOURNAL_STREAM");
-	log_init("test");
-	signal(SIGPIPE, SIG_IGN);
+	sourceworld_init(directory, 256U << 10);
 	alarm(100); /* a FIFO that nobody reads cannot be opened */
-	if (!mkdtemp(directory))
-		err(1, "%s", directory);
 	test_input_blocks();
 	test_input_stop();
 	test_starved();
