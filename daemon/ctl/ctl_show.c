@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/ctl_show.h"
 
+#include "ctl/ctl_answer.h"
 #include "ctl/ctl_table.h"
 #include "lib/units.h"
 
@@ -23,19 +24,12 @@ static double show_number_of(const json_t *object, const char *name)
 	return json_number_value(json_object_get(object, name));
 }
 
-static uint64_t count_of(const json_t *object, const char *name)
-{
-	double number = show_number_of(object, name);
-
-	return number > 0 ? (uint64_t)number : 0;
-}
-
 static const char *short_of(const json_t *object, const char *name, char text[UNITS_TEXT])
 {
 	if (!json_object_get(object, name))
 		strlcpy(text, "-", UNITS_TEXT);
 	else
-		units_format_short(count_of(object, name), text);
+		units_format_short(answer_count(object, name), text);
 	return text;
 }
 
@@ -200,9 +194,10 @@ void show_status(const json_t *status, const json_t *streams, FILE *file)
 		units_format_about((uint64_t)sum_of(streams, "in_rate"), text));
 	fprintf(file, "out        %s/s",
 		units_format_about((uint64_t)sum_of(streams, "out_rate"), text));
-	fprintf(file, ", %s so far\n", units_format_about(count_of(status, "sent_bytes"), text));
+	fprintf(file, ", %s so far\n",
+		units_format_about(answer_count(status, "sent_bytes"), text));
 	fprintf(file, "dropped    %s\n",
-		units_format_about(count_of(status, "dropped_bytes"), text));
+		units_format_about(answer_count(status, "dropped_bytes"), text));
 }
 
 /* ---- streams ---- */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* dmacastctl: show the state of a running dmacastd, and control it. */
 #include "ctl/cat.h"
+#include "ctl/ctl_answer.h"
 #include "ctl/ctl_connection.h"
 #include "ctl/ctl_events.h"
 #include "ctl/ctl_handover.h"
@@ -25,7 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Exit status for a wrong command line. */
 #define STATUS_WRONG_USAGE 2
@@ -86,19 +86,6 @@ static int __attribute__((format(printf, 1, 2))) wrong_usage(const char *format,
 
 /* ---- asking ---- */
 
-/* Return: the exit status. run_command() reports an error of standard output. */
-static int print_json(const json_t *answer)
-{
-	size_t layout = isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT;
-
-	if (json_dumpf(answer, stdout, JSON_REAL_PRECISION(15) | layout) && !ferror(stdout)) {
-		fputs("dmacastctl: no memory to print the answer\n", stderr);
-		return 1;
-	}
-	putchar('\n');
-	return 0;
-}
-
 static int report_failure(const struct arguments *arguments, const char *error)
 {
 	json_t *answer;
@@ -106,7 +93,7 @@ static int report_failure(const struct arguments *arguments, const char *error)
 	fprintf(stderr, "dmacastctl: %s\n", error);
 	if (arguments->given & HAS_JSON) {
 		answer = json_pack("{s:b, s:s}", "ok", 0, "error", error);
-		print_json(answer);
+		answer_print(answer);
 		json_decref(answer);
 	}
 	return 1;
@@ -146,7 +133,7 @@ static int print_if_json(const struct arguments *arguments, json_t *answer)
 	if (!answer)
 		return 1;
 	if (arguments->given & HAS_JSON)
-		status = print_json(answer);
+		status = !answer_print(answer);
 	json_decref(answer);
 	return status;
 }

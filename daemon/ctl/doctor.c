@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/doctor.h"
 
+#include "ctl/ctl_answer.h"
 #include "ctl/doctor_capture.h"
 #include "ctl/doctor_irq.h"
 #include "ctl/doctor_kernel.h"
@@ -123,13 +124,11 @@ static enum doctor_status doctor_status_of(const struct doctor *doctor,
 /* Return: false without memory. */
 static bool doctor_print_json(const struct doctor *doctor, enum doctor_status status)
 {
-	size_t layout = isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT;
 	json_t *answer = json_pack("{s:i, s:i, s:o}", "status", (int)status, "pid",
 				   (int)doctor->pid, "findings", findings_json(doctor->findings));
-	bool printed = !json_dumpf(answer, stdout, layout);
+	bool printed = answer_print(answer);
 
 	json_decref(answer);
-	putchar('\n');
 	return printed;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/doctor_process.h"
 
+#include "ctl/ctl_answer.h"
 #include "ctl/kernel_file.h"
 #include "lib/descriptors.h"
 #include "lib/units.h"
@@ -87,13 +88,6 @@ static bool process_may_lock(const struct doctor *doctor, const struct process_n
 
 /* ---- what the daemon needs ---- */
 
-static uint64_t process_number(const json_t *object, const char *name)
-{
-	double number = json_number_value(json_object_get(object, name));
-
-	return number > 0 ? (uint64_t)number : 0;
-}
-
 /* Return: the sum of this member over the sections of all streams. @zerocopy: only of those with zero-copy */
 static uint64_t process_sections(const struct doctor *doctor, const char *name, bool zerocopy)
 {
@@ -108,7 +102,7 @@ static uint64_t process_sections(const struct doctor *doctor, const char *name, 
 			const char *mode = json_string_value(json_object_get(section, "zerocopy"));
 
 			if (!zerocopy || !mode || strcmp(mode, "never"))
-				sum += process_number(section, name);
+				sum += answer_count(section, name);
 		}
 	}
 	return sum;
@@ -120,7 +114,7 @@ static uint64_t process_refused_sends(const struct doctor *doctor)
 	uint64_t sum = 0;
 	size_t i;
 
-	json_array_foreach(doctor->streams, i, stream) sum += process_number(stream, "enobufs");
+	json_array_foreach(doctor->streams, i, stream) sum += answer_count(stream, "enobufs");
 	return sum;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/doctor_streams.h"
 
+#include "ctl/ctl_answer.h"
 #include "ctl/nic.h"
 #include "lib/units.h"
 
@@ -17,13 +18,6 @@ struct doctor_stream {
 	const char *name;
 };
 
-static uint64_t doctor_number(const json_t *object, const char *name)
-{
-	double number = json_number_value(json_object_get(object, name));
-
-	return number > 0 ? (uint64_t)number : 0;
-}
-
 /* Return: @part of @whole in percent; 0 of nothing. */
 static uint64_t doctor_percent(uint64_t part, uint64_t whole)
 {
@@ -33,8 +27,8 @@ static uint64_t doctor_percent(uint64_t part, uint64_t whole)
 /* Clients on this machine are always copied for; that is no fault. */
 static void stream_check_copies(const struct doctor_stream *stream)
 {
-	uint64_t completed = doctor_number(stream->object, "completed");
-	uint64_t copied = doctor_number(stream->object, "completed_copied");
+	uint64_t completed = answer_count(stream->object, "completed");
+	uint64_t copied = answer_count(stream->object, "completed_copied");
 	uint64_t percent = doctor_percent(copied, completed);
 	bool is_outside = nic_is_outside(stream->doctor), is_much = percent >= MANY_COPIES;
 
@@ -56,7 +50,7 @@ static void stream_check_copies(const struct doctor_stream *stream)
 
 static void stream_check_refusals(const struct doctor_stream *stream)
 {
-	uint64_t refused = doctor_number(stream->object, "enobufs");
+	uint64_t refused = answer_count(stream->object, "enobufs");
 
 	if (refused)
 		findings_add(stream->doctor->findings, FINDING_WARNING, "enobufs",
@@ -69,7 +63,7 @@ static void stream_check_refusals(const struct doctor_stream *stream)
 static void stream_check_ring(const struct doctor_stream *stream)
 {
 	const json_t *ring = json_object_get(stream->object, "ring");
-	uint64_t all = doctor_number(ring, "all"), pinned = doctor_number(ring, "pinned");
+	uint64_t all = answer_count(ring, "all"), pinned = answer_count(ring, "pinned");
 	bool is_full = doctor_percent(pinned, all) >= NEARLY_FULL;
 
 	if (all)
@@ -85,8 +79,8 @@ static void stream_check_ring(const struct doctor_stream *stream)
 
 static void stream_check_sockets(const struct doctor_stream *stream)
 {
-	uint64_t granted = doctor_number(stream->object, "socket_memory_granted_bytes");
-	uint64_t limit = doctor_number(stream->object, "socket_memory_limit_bytes");
+	uint64_t granted = answer_count(stream->object, "socket_memory_granted_bytes");
+	uint64_t limit = answer_count(stream->object, "socket_memory_limit_bytes");
 	char granted_text[UNITS_TEXT], limit_text[UNITS_TEXT];
 	bool is_full = doctor_percent(granted, limit) >= NEARLY_FULL;
 
@@ -104,8 +98,8 @@ static void stream_check_sockets(const struct doctor_stream *stream)
 
 static void stream_check_losses(const struct doctor_stream *stream)
 {
-	uint64_t lost = doctor_number(json_object_get(stream->object, "filled"), "lost_blocks");
-	uint64_t dropped = doctor_number(stream->object, "dropped_bytes");
+	uint64_t lost = answer_count(json_object_get(stream->object, "filled"), "lost_blocks");
+	uint64_t dropped = answer_count(stream->object, "dropped_bytes");
 	char text[UNITS_TEXT];
 
 	if (lost)
