@@ -187,6 +187,11 @@ static json_t *answer_if_done(struct ctl *ctl, json_t *answer, char error[CTL_ER
 	return NULL;
 }
 
+json_t *ctl_request(const char *command)
+{
+	return json_pack("{s:s}", "command", command);
+}
+
 json_t *ctl_request_set(json_t *request, const char *name, json_t *value)
 {
 	if (!json_object_set_new(request, name, value))
@@ -258,7 +263,7 @@ json_t *ctl_ask_clients(struct ctl *ctl, const char *stream, char error[CTL_ERRO
 	int failed = 0;
 
 	do {
-		request = json_pack("{s:s, s:I}", "command", "clients", "first", next);
+		request = ctl_request_set(ctl_request("clients"), "first", json_integer(next));
 		page = ctl_ask(ctl, ctl_request_set_text(request, "stream", stream), error);
 		if (!page) {
 			json_decref(all);
@@ -280,4 +285,26 @@ json_t *ctl_ask_clients(struct ctl *ctl, const char *stream, char error[CTL_ERRO
 		}
 	} while (next);
 	return all;
+}
+
+bool ctl_ask_all(struct ctl *ctl, struct ctl_answers *answers, char error[CTL_ERROR_TEXT])
+{
+	*answers = (struct ctl_answers){ NULL, NULL, NULL };
+	answers->status = ctl_ask(ctl, ctl_request("status"), error);
+	if (answers->status)
+		answers->streams = ctl_ask(ctl, ctl_request("streams"), error);
+	if (answers->streams)
+		answers->clients = ctl_ask_clients(ctl, NULL, error);
+	if (answers->clients)
+		return true;
+	ctl_answers_free(answers);
+	return false;
+}
+
+void ctl_answers_free(struct ctl_answers *answers)
+{
+	json_decref(answers->status);
+	json_decref(answers->streams);
+	json_decref(answers->clients);
+	*answers = (struct ctl_answers){ NULL, NULL, NULL };
 }

@@ -21,6 +21,9 @@ struct ctl;
  */
 struct ctl *ctl_open(const char *path);
 
+/** ctl_request() - return a new request of @command; NULL without memory. */
+json_t *ctl_request(const char *command);
+
 /**
  * ctl_request_set() - set a member of @request.
  * @value: the reference is taken over; NULL: without memory
@@ -67,6 +70,17 @@ int ctl_subscribe(struct ctl *ctl, json_t *request, char error[CTL_ERROR_TEXT]);
  * @stream: name of a stream; NULL: all streams
  */
 json_t *ctl_ask_clients(struct ctl *ctl, const char *stream, char error[CTL_ERROR_TEXT]);
+
+/* Answers with all that the daemon reports; all NULL without one. */
+struct ctl_answers {
+	json_t *status, *streams, *clients;
+};
+
+/** ctl_ask_all() - set @answers to new ones. Return: false with @error, and without answers, after an error. */
+bool ctl_ask_all(struct ctl *ctl, struct ctl_answers *answers, char error[CTL_ERROR_TEXT]);
+
+/** ctl_answers_free() - release the answers, and set them to NULL. */
+void ctl_answers_free(struct ctl_answers *answers);
 
 /**
  * ctl_peer_is_visible() - return true if the daemon's process has a number here; false without a connection, and if it

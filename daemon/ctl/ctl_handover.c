@@ -19,7 +19,7 @@ static json_int_t handover_count(const json_t *status)
 
 static json_t *handover_ask_status(struct ctl *ctl, char error[CTL_ERROR_TEXT])
 {
-	return ctl_ask(ctl, json_pack("{s:s}", "command", "status"), error);
+	return ctl_ask(ctl, ctl_request("status"), error);
 }
 
 /* Wait for the end of the connection. Return: false with the reason if the daemon goes on. */
@@ -54,7 +54,7 @@ json_t *handover_upgrade(struct ctl *ctl, const char *path, char error[CTL_ERROR
 	if (!before)
 		return NULL;
 	json_decref(before);
-	request = json_pack("{s:s}", "command", "upgrade");
+	request = ctl_request("upgrade");
 	if (!handover_request(ctl, ctl_request_set_text(request, "path", path), error))
 		return NULL;
 	after = handover_await(ctl, error);
@@ -76,5 +76,5 @@ bool handover_to_service(struct ctl *ctl, char error[CTL_ERROR_TEXT])
 	if (!status)
 		return false;
 	json_decref(status);
-	return handover_request(ctl, json_pack("{s:s}", "command", "handover"), error);
+	return handover_request(ctl, ctl_request("handover"), error);
 }

@@ -43,9 +43,8 @@ static const struct {
 struct top {
 	struct ctl *ctl;
 	enum order order;
-	size_t scrolled; /* clients above the first one that is shown */
-	/* The last answers; NULL if the daemon did not answer. */
-	json_t *status, *streams, *clients;
+	size_t scrolled;	    /* clients above the first one that is shown */
+	struct ctl_answers last;    /* none if the daemon did not answer */
 	char error[CTL_ERROR_TEXT]; /* set if it did not answer */
 };
 
@@ -58,37 +57,19 @@ static void top_signalled(int number)
 
 /* ---- answers ---- */
 
-static void free_answers(struct top *top)
-{
-	json_decref(top->status);
-	json_decref(top->streams);
-	json_decref(top->clients);
-	top->status = top->streams = top->clients = NULL;
-}
-
 /* Request new answers and compute rates. Return: false with top->error after an error. */
 static bool refresh_answers(struct top *top)
 {
-	struct top now = { 0 };
+	struct ctl_answers now;
+	bool answered = ctl_ask_all(top->ctl, &now, top->error);
 
-	now.status = ctl_ask(top->ctl, json_pack("{s:s}", "command", "status"), top->error);
-	if (now.status)
-		now.streams =
-			ctl_ask(top->ctl, json_pack("{s:s}", "command", "streams"), top->error);
-	if (now.streams)
-		now.clients = ctl_ask_clients(top->ctl, NULL, top->error);
-	if (!now.clients) {
-		free_answers(&now);
-		free_answers(top);
-		return false;
+	if (answered) {
+		rates_of_streams(now.streams, top->last.streams);
+		rates_of_clients(now.clients, top->last.clients);
 	}
-	rates_of_streams(now.streams, top->streams);
-	rates_of_clients(now.clients, top->clients);
-	free_answers(top);
-	top->status = now.status;
-	top->streams = now.streams;
-	top->clients = now.clients;
-	return true;
+	ctl_answers_free(&top->last);
+	top->last = now;
+	return answered;
 }
 
 /* ---- clients in order ---- */
@@ -106,7 +87,7 @@ static int compare_clients(const void *a, const void *b)
 /* Return: a new answer with the same clients, highest value first. */
 static json_t *sorted_clients(const struct top *top)
 {
-	const json_t *clients = json_object_get(top->clients, "clients");
+	const json_t *clients = json_object_get(top->last.clients, "clients");
 	size_t count = json_array_size(clients);
 	json_t **client = calloc(count + 1, sizeof(json_t *)), *list = json_array();
 
@@ -129,9 +110,9 @@ static void print_picture(const struct top *top)
 	struct table *table;
 	json_t *sorted = sorted_clients(top);
 
-	puts(show_headline(top->status, line, sizeof(line)));
-	puts(show_totals(top->status, top->streams, line, sizeof(line)));
-	table = show_streams(top->streams);
+	puts(show_headline(top->last.status, line, sizeof(line)));
+	puts(show_totals(top->last.status, top->last.streams, line, sizeof(line)));
+	table = show_streams(top->last.streams);
 	table_print(table, stdout);
 	table_free(table);
 	table = show_clients(sorted);
@@ -222,10 +203,11 @@ static void draw_picture(struct top *top)
 	int row = 0;
 
 	erase();
-	if (top->status) {
-		draw_line(row++, show_headline(top->status, line, sizeof(line)));
-		draw_line(row++, show_totals(top->status, top->streams, line, sizeof(line)));
-		table = show_streams(top->streams);
+	if (top->last.status) {
+		draw_line(row++, show_headline(top->last.status, line, sizeof(line)));
+		draw_line(row++,
+			  show_totals(top->last.status, top->last.streams, line, sizeof(line)));
+		table = show_streams(top->last.streams);
 		/* Streams get at most half of the screen; the rest is for clients. */
 		row = draw_table(row + 1, table, 0, LINES / 2 - 1);
 		table_free(table);
@@ -352,6 +334,6 @@ int top_run(struct ctl *ctl, const struct top_options *options)
 	} else {
 		run_on_terminal(&top, options);
 	}
-	free_answers(&top);
+	ctl_answers_free(&top.last);
 	return status;
 }

@@ -112,7 +112,7 @@ static json_t *ask_daemon(const struct arguments *arguments, json_t *request)
 
 static json_t *ask_command(const struct arguments *arguments, const char *command)
 {
-	return ask_daemon(arguments, json_pack("{s:s}", "command", command));
+	return ask_daemon(arguments, ctl_request(command));
 }
 
 static json_t *ask_clients(const struct arguments *arguments)
@@ -202,7 +202,7 @@ static int command_top(const struct arguments *arguments)
 
 static int command_events(const struct arguments *arguments)
 {
-	json_t *request = json_pack("{s:s}", "command", "events");
+	json_t *request = ctl_request("events");
 	char error[CTL_ERROR_TEXT];
 	int descriptor;
 
@@ -223,7 +223,7 @@ static int command_kick(const struct arguments *arguments)
 
 	if (everyone == (arguments->word || arguments->stream))
 		return wrong_usage("kick: expected CLIENT, --stream NAME or --all");
-	request = json_pack("{s:s}", "command", "kick");
+	request = ctl_request("kick");
 	request = ctl_request_set_text(request, "client", arguments->word);
 	request = ctl_request_set_text(request, "stream", arguments->stream);
 	if (everyone)
@@ -278,7 +278,7 @@ static int command_dnssd(const struct arguments *arguments)
 
 static int command_log_level(const struct arguments *arguments)
 {
-	json_t *request = json_pack("{s:s}", "command", "log-level");
+	json_t *request = ctl_request("log-level");
 	json_t *answer =
 		ask_daemon(arguments, ctl_request_set_text(request, "level", arguments->word));
 
@@ -289,7 +289,7 @@ static int command_log_level(const struct arguments *arguments)
 
 static int command_drain(const struct arguments *arguments)
 {
-	json_t *request = json_pack("{s:s}", "command", "drain");
+	json_t *request = ctl_request("drain");
 
 	request = ctl_request_set_text(request, "stream", arguments->word);
 	if (arguments->given & HAS_TIMEOUT)

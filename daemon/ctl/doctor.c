@@ -18,11 +18,6 @@
 /* A daemon whose number is not known here: no process has it. */
 #define HIDDEN_PID (-1)
 
-/* Answers of the daemon; all NULL without one. */
-struct doctor_answers {
-	json_t *status, *streams, *clients;
-};
-
 void doctor_look(const struct doctor *doctor)
 {
 	doctor_check_kernel(doctor);
@@ -36,23 +31,12 @@ void doctor_look(const struct doctor *doctor)
 
 /* ---- the daemon ---- */
 
-static json_t *doctor_ask(struct ctl *ctl, const char *command, char error[CTL_ERROR_TEXT])
-{
-	return ctl_ask(ctl, json_pack("{s:s}", "command", command), error);
-}
-
 /* Ask the daemon, if one runs. */
-static void doctor_ask_daemon(struct ctl *ctl, struct doctor *doctor,
-			      struct doctor_answers *answers)
+static void doctor_ask_daemon(struct ctl *ctl, struct doctor *doctor, struct ctl_answers *answers)
 {
 	char error[CTL_ERROR_TEXT];
 
-	answers->status = doctor_ask(ctl, "status", error);
-	if (answers->status)
-		answers->streams = doctor_ask(ctl, "streams", error);
-	if (answers->streams)
-		answers->clients = ctl_ask_clients(ctl, NULL, error);
-	if (!answers->clients) {
+	if (!ctl_ask_all(ctl, answers, error)) {
 		findings_add(doctor->findings, FINDING_SKIPPED, "daemon",
 			     "what the daemon reports, and its own limits, are left out", NULL,
 			     "%s", error);
@@ -72,13 +56,6 @@ static void doctor_ask_daemon(struct ctl *ctl, struct doctor *doctor,
 	findings_add(doctor->findings, FINDING_OK, "daemon", NULL, NULL,
 		     "dmacastd runs, process %ld, streams: %zu, clients: %zu", (long)doctor->pid,
 		     json_array_size(doctor->streams), json_array_size(doctor->clients));
-}
-
-static void doctor_free_answers(struct doctor_answers *answers)
-{
-	json_decref(answers->status);
-	json_decref(answers->streams);
-	json_decref(answers->clients);
 }
 
 /* A daemon in a network namespace of its own has other interfaces and settings than this process. */
@@ -147,7 +124,7 @@ static int doctor_print(const struct doctor *doctor, const struct doctor_options
 int doctor_run(struct ctl *ctl, const struct doctor_options *options)
 {
 	struct doctor doctor = { .proc = "/proc", .sys = "/sys" };
-	struct doctor_answers answers = { NULL, NULL, NULL };
+	struct ctl_answers answers;
 	int status = DOCTOR_BLIND;
 
 	if (access("/proc/self/limits", R_OK)) {
@@ -161,7 +138,7 @@ int doctor_run(struct ctl *ctl, const struct doctor_options *options)
 		doctor_look(&doctor);
 		status = doctor_print(&doctor, options);
 	}
-	doctor_free_answers(&answers);
+	ctl_answers_free(&answers);
 	findings_free(doctor.findings);
 	return status;
 }
