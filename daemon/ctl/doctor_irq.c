@@ -23,19 +23,11 @@ struct irq_daemon {
 
 static bool irq_read_allowed(const struct doctor *doctor, cpu_set_t *allowed)
 {
-	FILE *file = kernel_file_open(doctor->proc, "%ld/status", (long)doctor->pid);
-	char line[4096];
-	bool found = false;
+	char list[4096];
 
-	while (file && !found && fgets(line, sizeof(line), file)) {
-		static const char name[] = "Cpus_allowed_list:";
-
-		found = !strncmp(line, name, strlen(name)) &&
-			cpu_list_parse(line + strlen(name) + 1, allowed);
-	}
-	if (file)
-		fclose(file);
-	return found;
+	return kernel_file_value(list, sizeof(list), "Cpus_allowed_list:", doctor->proc,
+				 "%ld/status", (long)doctor->pid) &&
+	       cpu_list_parse(list, allowed);
 }
 
 /* Return: the processor where the daemon ran last, field 39 of /proc/PID/stat; -1: not known. */

@@ -142,19 +142,12 @@ static void kernel_check_send_buffer(const struct doctor *doctor)
 /* Return: pages that all sockets of TCP use, from /proc/net/sockstat; UINT64_MAX: unknown. */
 static uint64_t kernel_tcp_pages(const struct doctor *doctor)
 {
-	FILE *file = kernel_file_open(doctor->proc, "net/sockstat");
-	uint64_t pages = UINT64_MAX;
-	const char *memory;
+	const char *memory = NULL;
 	char line[256];
 
-	while (file && fgets(line, sizeof(line), file)) {
+	if (kernel_file_value(line, sizeof(line), "TCP:", doctor->proc, "net/sockstat"))
 		memory = strstr(line, " mem ");
-		if (!strncmp(line, "TCP:", 4) && memory)
-			pages = strtoull(memory + strlen(" mem "), NULL, 10);
-	}
-	if (file)
-		fclose(file);
-	return pages;
+	return memory ? strtoull(memory + strlen(" mem "), NULL, 10) : UINT64_MAX;
 }
 
 static void kernel_check_tcp_memory(const struct doctor *doctor)
@@ -197,17 +190,11 @@ static const char *kernel_chosen_word(char *line)
 /* Return: the number behind a name like "HugePages_Free:" in /proc/meminfo; 0 without it. */
 static uint64_t kernel_meminfo(const struct doctor *doctor, const char *name)
 {
-	FILE *file = kernel_file_open(doctor->proc, "meminfo");
-	uint64_t number = 0;
-	char line[256];
+	char number[64];
 
-	while (file && fgets(line, sizeof(line), file)) {
-		if (!strncmp(line, name, strlen(name)))
-			number = strtoull(line + strlen(name), NULL, 10);
-	}
-	if (file)
-		fclose(file);
-	return number;
+	return kernel_file_value(number, sizeof(number), name, doctor->proc, "meminfo")
+		       ? strtoull(number, NULL, 10)
+		       : 0;
 }
 
 static const char no_huge_pages[] =

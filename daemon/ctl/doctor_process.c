@@ -44,19 +44,14 @@ static struct process_name process_name_of(const struct doctor *doctor)
 static bool process_limit(const struct doctor *doctor, const struct process_name *process,
 			  const char *name, uint64_t *limit)
 {
-	FILE *file = kernel_file_open(doctor->proc, "%s/limits", process->directory);
-	char line[256], value[32];
-	bool found = false;
+	char columns[128], value[32];
 
-	while (file && !found && fgets(line, sizeof(line), file)) {
-		found = !strncmp(line, name, strlen(name)) &&
-			sscanf(line + strlen(name), "%31s", value) == 1;
-	}
-	if (file)
-		fclose(file);
-	if (found)
-		*limit = strcmp(value, "unlimited") ? strtoull(value, NULL, 10) : UINT64_MAX;
-	return found;
+	if (!kernel_file_value(columns, sizeof(columns), name, doctor->proc, "%s/limits",
+			       process->directory) ||
+	    sscanf(columns, "%31s", value) != 1)
+		return false;
+	*limit = strcmp(value, "unlimited") ? strtoull(value, NULL, 10) : UINT64_MAX;
+	return true;
 }
 
 /* Return true if the process is in the first user namespace; any other one maps less than all users. */
@@ -75,15 +70,12 @@ static bool process_in_first_namespace(const struct doctor *doctor,
 /* Return true if the process has CAP_IPC_LOCK for the machine: then its locked memory has no limit. */
 static bool process_may_lock(const struct doctor *doctor, const struct process_name *process)
 {
-	FILE *file = kernel_file_open(doctor->proc, "%s/status", process->directory);
-	uint64_t capabilities = 0;
-	char line[256];
+	char capabilities[32];
 
-	while (file && fgets(line, sizeof(line), file))
-		sscanf(line, "CapEff: %" SCNx64, &capabilities);
-	if (file)
-		fclose(file);
-	return (capabilities >> CAP_IPC_LOCK & 1) && process_in_first_namespace(doctor, process);
+	return kernel_file_value(capabilities, sizeof(capabilities), "CapEff:", doctor->proc,
+				 "%s/status", process->directory) &&
+	       (strtoull(capabilities, NULL, 16) >> CAP_IPC_LOCK & 1) &&
+	       process_in_first_namespace(doctor, process);
 }
 
 /* ---- what the daemon needs ---- */

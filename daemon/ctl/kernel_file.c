@@ -3,6 +3,7 @@
 
 #include "lib/read_proc_integer.h"
 
+#include <bsd/string.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
@@ -20,16 +21,24 @@ kernel_file_path(char path[KERNEL_FILE_PATH], const char *root, const char *form
 	return length < KERNEL_FILE_PATH;
 }
 
-FILE *kernel_file_open(const char *root, const char *format, ...)
+/* Return: NULL with errno. */
+static FILE *__attribute__((format(printf, 2, 0)))
+kernel_file_vopen(const char *root, const char *format, va_list args)
 {
 	char path[KERNEL_FILE_PATH];
+
+	return kernel_file_path(path, root, format, args) ? fopen(path, "re") : NULL;
+}
+
+FILE *kernel_file_open(const char *root, const char *format, ...)
+{
 	va_list args;
-	bool fits;
+	FILE *file;
 
 	va_start(args, format);
-	fits = kernel_file_path(path, root, format, args);
+	file = kernel_file_vopen(root, format, args);
 	va_end(args);
-	return fits ? fopen(path, "re") : NULL;
+	return file;
 }
 
 int64_t kernel_file_integer(const char *root, const char *format, ...)
@@ -46,13 +55,11 @@ int64_t kernel_file_integer(const char *root, const char *format, ...)
 
 bool kernel_file_line(char *line, size_t size, const char *root, const char *format, ...)
 {
-	char path[KERNEL_FILE_PATH];
-	FILE *file = NULL;
 	va_list args;
+	FILE *file;
 
 	va_start(args, format);
-	if (kernel_file_path(path, root, format, args))
-		file = fopen(path, "re");
+	file = kernel_file_vopen(root, format, args);
 	va_end(args);
 	if (!file || !fgets(line, (int)size, file))
 		*line = '\0';
@@ -60,5 +67,29 @@ bool kernel_file_line(char *line, size_t size, const char *root, const char *for
 	if (!file)
 		return false;
 	fclose(file);
+	return true;
+}
+
+bool kernel_file_value(char *value, size_t size, const char *name, const char *root,
+		       const char *format, ...)
+{
+	size_t length = strlen(name);
+	bool found = false;
+	char line[4096];
+	va_list args;
+	FILE *file;
+
+	va_start(args, format);
+	file = kernel_file_vopen(root, format, args);
+	va_end(args);
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = !strncmp(line, name, length);
+	if (file)
+		fclose(file);
+	if (!found)
+		return false;
+	length += strspn(line + length, " \t");
+	strlcpy(value, line + length, size);
+	value[strcspn(value, "\n")] = '\0';
 	return true;
 }

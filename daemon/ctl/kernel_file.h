@@ -29,4 +29,13 @@ int64_t kernel_file_integer(const char *root, const char *format, ...)
 bool kernel_file_line(char *line, size_t size, const char *root, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/**
+ * kernel_file_value() - read what follows @name, without blanks before it, in the first line that begins with @name.
+ * @name: such as "CapEff:"
+ *
+ * Return: false if there is no such line.
+ */
+bool kernel_file_value(char *value, size_t size, const char *name, const char *root,
+		       const char *format, ...) __attribute__((format(printf, 5, 6)));
+
 #endif
