@@ -4,6 +4,7 @@
 #include "ctl/ctl_answer.h"
 #include "ctl/kernel_file.h"
 #include "lib/descriptors.h"
+#include "lib/locked_memory.h"
 #include "lib/units.h"
 #include "lib/zerocopy_needs.h"
 
@@ -54,17 +55,15 @@ static bool process_limit(const struct doctor *doctor, const struct process_name
 	return true;
 }
 
-/* Return true if the process is in the first user namespace; any other one maps less than all users. */
+/* Return true if the process is in the first user namespace. */
 static bool process_in_first_namespace(const struct doctor *doctor,
 				       const struct process_name *process)
 {
-	unsigned long inside, outside, count;
 	char line[128];
 
 	if (!kernel_file_line(line, sizeof(line), doctor->proc, "%s/uid_map", process->directory))
 		return errno == ENOENT; /* no user namespaces */
-	return sscanf(line, "%lu %lu %lu", &inside, &outside, &count) == 3 && !inside && !outside &&
-	       count == UINT32_MAX;
+	return uid_map_is_complete(line);
 }
 
 /* Return true if the process has CAP_IPC_LOCK for the machine: then its locked memory has no limit. */

@@ -2,23 +2,28 @@
 #include "lib/locked_memory.h"
 
 #include <linux/capability.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Return true in the first user namespace; any other one maps less than all users. */
+bool uid_map_is_complete(const char *line)
+{
+	unsigned long inside, outside, count;
+
+	return sscanf(line, "%lu %lu %lu", &inside, &outside, &count) == 3 && !inside && !outside &&
+	       count == UINT32_MAX;
+}
+
 static bool in_first_user_namespace(void)
 {
 	FILE *file = fopen("/proc/self/uid_map", "re");
-	unsigned long inside, outside, count;
+	char line[128];
 	bool first;
 
 	if (!file)
 		return true; /* no user namespaces */
-	first = fscanf(file, "%lu %lu %lu", &inside, &outside, &count) == 3 && !inside &&
-		!outside && count == UINT32_MAX;
+	first = fgets(line, sizeof(line), file) && uid_map_is_complete(line);
 	fclose(file);
 	return first;
 }
