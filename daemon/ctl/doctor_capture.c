@@ -2,6 +2,7 @@
 #include "ctl/doctor_capture.h"
 
 #include "ctl/kernel_file.h"
+#include "ctl/nic.h"
 
 #include <bsd/string.h>
 #include <dirent.h>
@@ -28,16 +29,6 @@ struct captures {
 	size_t count, others; /* others: those without a place */
 };
 
-/* Return the interface with this index, or NULL if it carries no clients. */
-static const struct nic *capture_nic(const struct doctor *doctor, unsigned int interface)
-{
-	for (size_t i = 0; i < doctor->nics; i++) {
-		if (doctor->nic[i].index == interface)
-			return &doctor->nic[i];
-	}
-	return NULL;
-}
-
 /*
  * Read a line of /proc/net/packet. A socket sees what is sent only if it takes every protocol: with a protocol it sees
  * what comes in, and with protocol 0 nothing.
@@ -51,7 +42,7 @@ static bool capture_parse(const struct doctor *doctor, const char *line, struct 
 		   &capture->inode) != 4)
 		return false;
 	capture->interface = interface;
-	return protocol == ETH_P_ALL && (!interface || capture_nic(doctor, interface));
+	return protocol == ETH_P_ALL && (!interface || nic_find(doctor, interface));
 }
 
 static void captures_read(const struct doctor *doctor, FILE *file, struct captures *captures)
@@ -129,7 +120,7 @@ static void captures_find_processes(const struct doctor *doctor, struct captures
 
 static void capture_report(const struct doctor *doctor, const struct capture *capture)
 {
-	const struct nic *nic = capture_nic(doctor, capture->interface);
+	const struct nic *nic = nic_find(doctor, capture->interface);
 	char process[COMM_TEXT + 32], mend[FINDING_MEND];
 
 	if (capture->pid)

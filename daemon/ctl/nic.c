@@ -27,6 +27,15 @@ static enum nic_kind nic_kind_of(const char *name)
 	return strcmp(driver, "tun") ? NIC_CARD : NIC_TUN;
 }
 
+const struct nic *nic_find(const struct doctor *doctor, unsigned int index)
+{
+	for (size_t i = 0; i < doctor->nics; i++) {
+		if (doctor->nic[i].index == index)
+			return &doctor->nic[i];
+	}
+	return NULL;
+}
+
 bool nic_add(struct doctor *doctor, const char *name)
 {
 	unsigned int index = if_nametoindex(name);
@@ -34,11 +43,7 @@ bool nic_add(struct doctor *doctor, const char *name)
 
 	if (!index)
 		return false;
-	for (size_t i = 0; i < doctor->nics; i++) {
-		if (doctor->nic[i].index == index)
-			return true;
-	}
-	if (doctor->nics == MAX_DOCTOR_NICS)
+	if (nic_find(doctor, index) || doctor->nics == MAX_DOCTOR_NICS)
 		return true;
 	strlcpy(nic->name, name, sizeof(nic->name));
 	nic->index = index;

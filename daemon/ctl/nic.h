@@ -20,6 +20,9 @@ bool nic_add(struct doctor *doctor, const char *name);
  */
 void nic_add_all(struct doctor *doctor);
 
+/** nic_find() - return the interface with this index, or NULL if it is not looked at. */
+const struct nic *nic_find(const struct doctor *doctor, unsigned int index);
+
 /** nic_is_outside() - return true if an interface leads to other machines. */
 bool nic_is_outside(const struct doctor *doctor);
 
