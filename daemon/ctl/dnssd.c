@@ -8,8 +8,7 @@
 
 struct dnssd_output {
 	const struct dnssd_format *format;
-	const char *directory; /* NULL: print the first service */
-	size_t services;
+	const char *directory; /* NULL: print */
 	bool failed;
 };
 
@@ -45,11 +44,9 @@ static void dnssd_write(void *argument, const struct dnssd_service *service)
 	char *path;
 
 	if (!output->directory) {
-		if (!output->services++)
-			output->format->write(service, stdout);
+		output->format->write(service, stdout);
 		return;
 	}
-	output->services++;
 	if (asprintf(&path, "%s/dmacast-%s.%s", output->directory,
 		     dnssd_instance_name(service, '-', name), output->format->suffix) < 0) {
 		output->failed = true;
