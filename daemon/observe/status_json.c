@@ -74,13 +74,12 @@ bool status_json_write_view(FILE *file, const struct status_view *view)
 	json_t *status = status_create(view->streams);
 	bool complete;
 
-	if (status &&
-	    json_object_set_new(status, "interval", json_real((double)view->interval_ns / 1e9))) {
+	if (json_object_set_new(status, "interval", json_real((double)view->interval_ns / 1e9))) {
 		json_decref(status);
 		return false;
 	}
 	fputc('{', file);
-	complete = status && !json_dumpf(status, file, STATUS_FORMAT | JSON_COMPACT);
+	complete = !json_dumpf(status, file, STATUS_FORMAT | JSON_COMPACT);
 	json_decref(status);
 	if (complete && view->choice)
 		complete = status_write_choice(file, view);
