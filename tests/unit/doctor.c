@@ -84,6 +84,13 @@ static void machine_begin(void)
 	patient.findings = findings_create();
 }
 
+/* Look at the same machine once more. */
+static void machine_forget_findings(void)
+{
+	findings_free(patient.findings);
+	patient.findings = findings_create();
+}
+
 /* Make it a machine with a daemon, process 77, that has answered with these streams. */
 static void machine_add_daemon(const char *streams)
 {
@@ -333,14 +340,12 @@ static void test_shell_limits(void)
 	point("this shell with little locked memory");
 	machine_write("proc/self/status", "Name:\tsh\nCapEff:\t0000000000004000\n");
 	machine_write("proc/self/uid_map", "         0          0 4294967295\n");
-	findings_free(patient.findings);
-	patient.findings = findings_create();
+	machine_forget_findings();
 	doctor_check_process(&patient);
 	expect_finding(FINDING_OK, "memlock", "CAP_IPC_LOCK");
 	point("CAP_IPC_LOCK lifts the limit");
 	machine_write("proc/self/uid_map", "         0       1000          1\n");
-	findings_free(patient.findings);
-	patient.findings = findings_create();
+	machine_forget_findings();
 	doctor_check_process(&patient);
 	expect_finding(FINDING_WARNING, "memlock", "RLIMIT_MEMLOCK");
 	point("but not in a user namespace");
@@ -514,8 +519,7 @@ static void test_module(void)
 	machine_write("sys/class/dmacast/adc/overruns", "3\n");
 	machine_write("sys/class/dmacast/adc/errors", "1\n");
 	machine_write("sys/class/dmacast/adc/left_refused", "2\n");
-	findings_free(patient.findings);
-	patient.findings = findings_create();
+	machine_forget_findings();
 	doctor_check_module(&patient);
 	expect_finding(FINDING_WARNING, "device", "900 of them through quarantine");
 	expect_finding(FINDING_WARNING, "device", "overruns = 3");
@@ -549,8 +553,7 @@ static void test_streams(void)
 	expect_finding(FINDING_NOTE, "losses", "stream bad: clients missed 2 KiB");
 	check(!found("enobufs", "good") && !found("losses", "good"), "nothing was lost");
 	point("what a daemon reports of its streams");
-	findings_free(patient.findings);
-	patient.findings = findings_create();
+	machine_forget_findings();
 	machine_add_nic("eth0", 2);
 	doctor_check_streams(&patient);
 	expect_finding(FINDING_WARNING, "copies", "stream bad");
