@@ -148,13 +148,9 @@ static void irq_report(const struct doctor *doctor, const struct nic *nic,
 	bool is_shared = irq_is_shared(daemon, cpus);
 
 	findings_add(doctor->findings, is_shared ? FINDING_WARNING : FINDING_OK, "irq",
-		     is_shared
-			     ? "interrupts take the processor's time from the daemon, while others "
-			       "are idle"
-			     : NULL,
-		     is_shared ? "CPUAffinity= with another processor in a drop-in of the unit, or "
-				 "/proc/irq/N/smp_affinity_list"
-			       : NULL,
+		     "interrupts take the processor's time from the daemon, while others are idle",
+		     "CPUAffinity= with another processor in a drop-in of the unit, or "
+		     "/proc/irq/N/smp_affinity_list",
 		     "%s: interrupts on CPU %s; dmacastd may use CPU %s, and ran on %d last",
 		     nic->name, cpu_list_format(cpus, irqs),
 		     cpu_list_format(&daemon->allowed, allowed), daemon->last);

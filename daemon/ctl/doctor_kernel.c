@@ -86,11 +86,9 @@ static void kernel_check_option_memory(const struct doctor *doctor)
 	else
 		findings_add(doctor->findings,
 			     optmem < OPTMEM_WANTED ? FINDING_WARNING : FINDING_OK, "optmem_max",
-			     optmem < OPTMEM_WANTED
-				     ? "beyond that, data is copied; many small blocks and a long "
-				       "round trip need more"
-				     : NULL,
-			     optmem < OPTMEM_WANTED ? mend : NULL,
+			     "beyond that, data is copied; many small blocks and a long round trip "
+			     "need more",
+			     mend,
 			     "net.core.optmem_max = %" PRId64 ": enough for %" PRId64
 			     " incomplete zero-copy sends of a client",
 			     optmem, optmem / OPTMEM_PER_SEND);
@@ -110,11 +108,9 @@ static void kernel_check_congestion(const struct doctor *doctor)
 	is_bbr = !strncmp(name, "bbr", 3);
 	findings_add(
 		doctor->findings, is_bbr ? FINDING_NOTE : FINDING_OK, "congestion",
-		is_bbr ? "with bbr zero-copy saved nothing in one measurement, and as much as "
-			 "with cubic in another; compare the CPU time of both"
-		       : NULL,
-		is_bbr ? "sysctl -w net.ipv4.tcp_congestion_control=cubic, or congestion = cubic"
-		       : NULL,
+		"with bbr zero-copy saved nothing in one measurement, and as much as with cubic in "
+		"another; compare the CPU time of both",
+		"sysctl -w net.ipv4.tcp_congestion_control=cubic, or congestion = cubic",
 		"net.ipv4.tcp_congestion_control = %s", name);
 }
 
@@ -132,10 +128,9 @@ static void kernel_check_send_buffer(const struct doctor *doctor)
 	}
 	is_low = most < WANTED_SEND_BUFFER;
 	findings_add(doctor->findings, is_low ? FINDING_WARNING : FINDING_OK, "tcp_wmem",
-		     is_low ? "a socket cannot hold what is in flight on a fast or long link, so "
-			      "its client is slower than the link"
-			    : NULL,
-		     is_low ? "sysctl -w net.ipv4.tcp_wmem='4096 16384 4194304'" : NULL,
+		     "a socket cannot hold what is in flight on a fast or long link, so its client "
+		     "is slower than the link",
+		     "sysctl -w net.ipv4.tcp_wmem='4096 16384 4194304'",
 		     "net.ipv4.tcp_wmem: up to %s for a socket", units_format_about(most, about));
 }
 
@@ -164,14 +159,12 @@ static void kernel_check_tcp_memory(const struct doctor *doctor)
 		return;
 	}
 	is_short = used >= pressure;
-	findings_add(
-		doctor->findings, is_short ? FINDING_WARNING : FINDING_OK, "tcp_mem",
-		is_short ? "the kernel shrinks the buffers of all sockets, and clients get "
-			   "slow in turns"
-			 : NULL,
-		is_short ? "lower socket-memory in dmacastd.conf, or raise net.ipv4.tcp_mem" : NULL,
-		"sockets of TCP use %" PRIu64 " pages; the kernel saves memory from %" PRIu64 " on",
-		used, pressure);
+	findings_add(doctor->findings, is_short ? FINDING_WARNING : FINDING_OK, "tcp_mem",
+		     "the kernel shrinks the buffers of all sockets, and clients get slow in turns",
+		     "lower socket-memory in dmacastd.conf, or raise net.ipv4.tcp_mem",
+		     "sockets of TCP use %" PRIu64 " pages; the kernel saves memory from %" PRIu64
+		     " on",
+		     used, pressure);
 }
 
 /* ---- huge pages ---- */

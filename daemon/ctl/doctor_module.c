@@ -52,13 +52,9 @@ static void module_check_quarantine(const struct doctor *doctor, const char *dev
 
 	findings_add(
 		doctor->findings, is_much || replaced > 0 ? FINDING_WARNING : FINDING_OK, "device",
-		is_much || replaced > 0
-			? "blocks come back while sockets still refer to their pages: completions "
-			  "come too early, or pages stay in queues and captures"
-			: NULL,
-		is_much || replaced > 0 ? "look at tcp_mtu_probing and captures above, and at the "
-					  "queues: tc -s qdisc"
-					: NULL,
+		"blocks come back while sockets still refer to their pages: completions come too "
+		"early, or pages stay in queues and captures",
+		"look at tcp_mtu_probing and captures above, and at the queues: tc -s qdisc",
 		"%s: %" PRId64 " blocks returned, %" PRId64 " of them through quarantine, %" PRId64
 		" got new pages",
 		device, recycled, quarantined, replaced);

@@ -134,12 +134,10 @@ static void process_report_memory(const struct doctor *doctor, const struct proc
 			 process_sections(doctor, "clients", true));
 	findings_add(
 		doctor->findings, level, "memlock",
-		level == FINDING_OK ? NULL
-				    : "the kernel counts a block once for each client that it is "
-				      "being sent to; beyond the limit, data is copied",
-		level == FINDING_OK ? NULL
-				    : "LimitMEMLOCK=infinity in a drop-in of the unit, or ulimit "
-				      "-l unlimited before the start",
+		"the kernel counts a block once for each client that it is being sent to; beyond "
+		"the limit, data is copied",
+		"LimitMEMLOCK=infinity in a drop-in of the unit, or ulimit -l unlimited before the "
+		"start",
 		"%s: RLIMIT_MEMLOCK = %s: enough for about %" PRIu64 " busy clients%s",
 		process->text, units_format_about(limit, text), enough_for, wanted);
 }
@@ -195,10 +193,8 @@ static void process_report_descriptors(const struct doctor *doctor,
 		snprintf(open_text, sizeof(open_text), ", %" PRIu64 " are open", open);
 	is_short = limit < clients + OTHER_FILES + reserve || open + reserve >= limit;
 	findings_add(doctor->findings, is_short ? FINDING_WARNING : FINDING_OK, "descriptors",
-		     is_short ? "clients that would take the last ones are refused" : NULL,
-		     is_short ? "LimitNOFILE= in a drop-in of the unit, or ulimit -Hn, or a lower "
-				"max-clients"
-			      : NULL,
+		     "clients that would take the last ones are refused",
+		     "LimitNOFILE= in a drop-in of the unit, or ulimit -Hn, or a lower max-clients",
 		     "%s: RLIMIT_NOFILE = %" PRIu64 "%s; clients that may come: %" PRIu64,
 		     process->text, limit, open_text, clients);
 }

@@ -32,20 +32,18 @@ static void stream_check_copies(const struct doctor_stream *stream)
 	uint64_t percent = doctor_percent(copied, completed);
 	bool is_outside = nic_is_outside(stream->doctor), is_much = percent >= MANY_COPIES;
 
-	findings_add(
-		stream->doctor->findings,
-		!is_much     ? FINDING_OK
-		: is_outside ? FINDING_WARNING
-			     : FINDING_NOTE,
-		"copies",
-		is_much ? "a zero-copy send that the kernel copies after all costs more than a copy"
-			: NULL,
-		!is_much     ? NULL
-		: is_outside ? "see the findings about interfaces and captures; if nothing helps, "
+	findings_add(stream->doctor->findings,
+		     !is_much	  ? FINDING_OK
+		     : is_outside ? FINDING_WARNING
+				  : FINDING_NOTE,
+		     "copies",
+		     "a zero-copy send that the kernel copies after all costs more than a copy",
+		     is_outside
+			     ? "see the findings about interfaces and captures; if nothing helps, "
 			       "zerocopy = never"
 			     : "nothing, if all clients are on this machine",
-		"stream %s: the kernel copied %" PRIu64 " %% of %" PRIu64 " zero-copy sends",
-		stream->name, percent, completed);
+		     "stream %s: the kernel copied %" PRIu64 " %% of %" PRIu64 " zero-copy sends",
+		     stream->name, percent, completed);
 }
 
 static void stream_check_refusals(const struct doctor_stream *stream)
@@ -67,14 +65,12 @@ static void stream_check_ring(const struct doctor_stream *stream)
 	bool is_full = doctor_percent(pinned, all) >= NEARLY_FULL;
 
 	if (all)
-		findings_add(
-			stream->doctor->findings, is_full ? FINDING_WARNING : FINDING_OK, "pinned",
-			is_full ? "incomplete sends hold the ring, and the source finds no free "
-				  "block"
-				: NULL,
-			is_full ? "raise ring-size, or lower notsent-lowat and user-timeout" : NULL,
-			"stream %s: %" PRIu64 " of %" PRIu64 " blocks are pinned", stream->name,
-			pinned, all);
+		findings_add(stream->doctor->findings, is_full ? FINDING_WARNING : FINDING_OK,
+			     "pinned",
+			     "incomplete sends hold the ring, and the source finds no free block",
+			     "raise ring-size, or lower notsent-lowat and user-timeout",
+			     "stream %s: %" PRIu64 " of %" PRIu64 " blocks are pinned",
+			     stream->name, pinned, all);
 }
 
 static void stream_check_sockets(const struct doctor_stream *stream)
@@ -85,15 +81,13 @@ static void stream_check_sockets(const struct doctor_stream *stream)
 	bool is_full = doctor_percent(granted, limit) >= NEARLY_FULL;
 
 	if (limit)
-		findings_add(
-			stream->doctor->findings, is_full ? FINDING_WARNING : FINDING_OK,
-			"socket-memory",
-			is_full ? "further clients get less data at a time, and use more CPU time"
-				: NULL,
-			is_full ? "raise socket-memory in dmacastd.conf" : NULL,
-			"stream %s: sockets may hold %s of %s", stream->name,
-			units_format_about(granted, granted_text),
-			units_format_about(limit, limit_text));
+		findings_add(stream->doctor->findings, is_full ? FINDING_WARNING : FINDING_OK,
+			     "socket-memory",
+			     "further clients get less data at a time, and use more CPU time",
+			     "raise socket-memory in dmacastd.conf",
+			     "stream %s: sockets may hold %s of %s", stream->name,
+			     units_format_about(granted, granted_text),
+			     units_format_about(limit, limit_text));
 }
 
 static void stream_check_losses(const struct doctor_stream *stream)

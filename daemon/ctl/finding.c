@@ -51,7 +51,8 @@ static char *finding_printable(char *text)
 void findings_add(struct findings *findings, enum finding_level level, const char *check,
 		  const char *why, const char *mend, const char *format, ...)
 {
-	struct finding finding = { .level = level, .check = check, .why = why };
+	bool is_ok = level == FINDING_OK;
+	struct finding finding = { .level = level, .check = check, .why = is_ok ? NULL : why };
 	va_list args;
 
 	va_start(args, format);
@@ -59,7 +60,7 @@ void findings_add(struct findings *findings, enum finding_level level, const cha
 		err(1, "findings");
 	va_end(args);
 	finding_printable(finding.what);
-	if (mend) {
+	if (mend && !is_ok) {
 		finding.mend = strdup(mend);
 		if (!finding.mend)
 			err(1, "findings");

@@ -35,8 +35,8 @@ struct findings *findings_create(void);
 /**
  * findings_add() - append a finding; '?' replaces what cannot be printed. End the program without memory.
  * @check: a constant
- * @why: a constant, or NULL
- * @mend: copied; or NULL
+ * @why: a constant, or NULL; left out if @level is FINDING_OK
+ * @mend: copied; or NULL; left out if @level is FINDING_OK
  * @format: text of what was found
  */
 void findings_add(struct findings *findings, enum finding_level level, const char *check,
