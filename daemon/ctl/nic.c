@@ -53,13 +53,11 @@ bool nic_add(struct doctor *doctor, const char *name)
 }
 
 /* Add the interface that has this address. */
-static void nic_add_of_address(struct doctor *doctor, const struct sockaddr *address)
+static void nic_add_of_address(struct doctor *doctor, const struct ifaddrs *list,
+			       const struct sockaddr *address)
 {
 	struct address_host host = address_host(address), other;
-	struct ifaddrs *list = NULL;
 
-	if (getifaddrs(&list))
-		return;
 	for (const struct ifaddrs *item = list; item; item = item->ifa_next) {
 		if (!item->ifa_addr ||
 		    (item->ifa_addr->sa_family != AF_INET && item->ifa_addr->sa_family != AF_INET6))
@@ -68,11 +66,11 @@ static void nic_add_of_address(struct doctor *doctor, const struct sockaddr *add
 		if (!address_host_compare(&host, &other))
 			nic_add(doctor, item->ifa_name);
 	}
-	freeifaddrs(list);
 }
 
 /* Add the interface on the way to an address: the kernel chooses a local address for a socket of UDP. */
-static void nic_add_towards(struct doctor *doctor, const struct addrinfo *peer)
+static void nic_add_towards(struct doctor *doctor, const struct ifaddrs *list,
+			    const struct addrinfo *peer)
 {
 	int fd = socket(peer->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_storage local;
@@ -82,11 +80,11 @@ static void nic_add_towards(struct doctor *doctor, const struct addrinfo *peer)
 		return;
 	if (!connect(fd, peer->ai_addr, peer->ai_addrlen) &&
 	    !getsockname(fd, (struct sockaddr *)&local, &size))
-		nic_add_of_address(doctor, (const struct sockaddr *)&local);
+		nic_add_of_address(doctor, list, (const struct sockaddr *)&local);
 	close(fd);
 }
 
-static void nic_add_of_client(struct doctor *doctor, const char *peer)
+static void nic_add_of_client(struct doctor *doctor, const struct ifaddrs *list, const char *peer)
 {
 	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
 				  .ai_socktype = SOCK_DGRAM },
@@ -97,32 +95,31 @@ static void nic_add_of_client(struct doctor *doctor, const char *peer)
 	if (!peer || !address_parse(peer, &address, &expected) ||
 	    getaddrinfo(address.host, address.port, &hints, &found))
 		return;
-	nic_add_towards(doctor, found);
+	nic_add_towards(doctor, list, found);
 	freeaddrinfo(found);
 }
 
-static void nic_add_up(struct doctor *doctor)
+static void nic_add_up(struct doctor *doctor, const struct ifaddrs *list)
 {
-	struct ifaddrs *list = NULL;
-
-	if (getifaddrs(&list))
-		return;
 	for (const struct ifaddrs *item = list; item; item = item->ifa_next) {
 		if ((item->ifa_flags & IFF_UP) && !(item->ifa_flags & IFF_LOOPBACK))
 			nic_add(doctor, item->ifa_name);
 	}
-	freeifaddrs(list);
 }
 
 void nic_add_all(struct doctor *doctor)
 {
+	struct ifaddrs *list = NULL;
 	const json_t *client;
 	size_t i;
 
+	if (getifaddrs(&list))
+		return;
 	json_array_foreach(doctor->clients, i, client)
-		nic_add_of_client(doctor, json_string_value(json_object_get(client, "peer")));
+		nic_add_of_client(doctor, list, json_string_value(json_object_get(client, "peer")));
 	if (!doctor->nics)
-		nic_add_up(doctor);
+		nic_add_up(doctor, list);
+	freeifaddrs(list);
 }
 
 bool nic_is_outside(const struct doctor *doctor)
