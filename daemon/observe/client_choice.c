@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "observe/client_choice.h"
 
+#include "lib/units.h"
 #include "stream/client.h"
 #include "stream/stream_report.h"
 #include "stream/streams.h"
 
 #include <bsd/string.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char *const order_word[CLIENT_ORDERS] = {
@@ -19,10 +19,9 @@ static const char *const order_word[CLIENT_ORDERS] = {
 
 static bool choice_set_limit(struct client_choice *choice, const char *value)
 {
-	char *end;
-	unsigned long number = strtoul(value, &end, 10);
+	uint64_t number;
 
-	if (*value < '0' || *value > '9' || *end || number > MAX_CHOSEN_CLIENTS)
+	if (!units_parse_count(value, &number) || number > MAX_CHOSEN_CLIENTS)
 		return false;
 	choice->limit = (unsigned int)number;
 	return true;
