@@ -376,7 +376,7 @@ class StreamCard {
 		this.name = name;
 		this.before = null;
 		this.state = make("span.badge");
-		this.source = make("span.badge");
+		this.source = make("span.badge.warn");
 		this.about = make("span.about");
 		this.count = make("span.count");
 		this.charts = {
@@ -450,7 +450,6 @@ class StreamCard {
 		if (!report)
 			return;
 		setText(this.source, report.source_state ? `source ${report.source_state}` : "");
-		setClass(this.source, "warn", true);
 		setText(this.about, report.source ? `${report.source} · ${report.memory}` : "");
 		setText(this.count, `${count(report.clients)} ${report.clients === 1 ? "client" : "clients"}`);
 		this.drawMetadata(report.metadata || {});
@@ -656,12 +655,9 @@ function takeClients(reports, now, time, isOlder) {
 		shown.push(row);
 	}
 	for (const [key, row] of known.clients) {
-		if (now - row.seen < CLIENT_KEPT_MS && known.clients.size <= MOST_CLIENTS)
+		if (shown.includes(row) || now - row.seen < CLIENT_KEPT_MS && known.clients.size <= MOST_CLIENTS)
 			break;
-		if (!shown.includes(row))
-			known.clients.delete(key);
-		else
-			break;
+		known.clients.delete(key);
 	}
 	known.shown = shown;
 }
@@ -697,11 +693,11 @@ function drawClients(now) {
 	while (body.children.length > rows.length)
 		body.lastChild.remove();
 	setText(byId("clients-note"), noteOfClients(known.status));
-	byId("table").hidden = byId("choice").hidden = !known.status.clients;
+	byId("choice").hidden = !known.status.clients;
+	byId("table").hidden = !rows.length;
 	byId("empty").hidden = rows.length > 0;
 	setText(byId("empty"), known.status.clients ? byId("find").value || byId("stream").value ? "No client matches." : "No client is connected." :
 		"The daemon does not show single clients here; metrics-per-client = yes in its configuration does.");
-	byId("table").hidden ||= !rows.length;
 }
 
 // ---- the whole page ----
