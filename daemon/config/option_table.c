@@ -26,8 +26,8 @@ static const char *const huge_pages_words[] = { "auto", "never", "require", NULL
 static const char *const pattern_form_words[] = { "offsets", "stamped", "resident", NULL };
 static const char *const lag_policy_words[] = { "drop", "disconnect", "block", "latest", NULL };
 static const char *const half_close_words[] = { "keep", "end", NULL };
-static const char *const zerocopy_words[] = { "auto", "always", "never", NULL };
-static const char *const format_words[] = { "raw", "framed", "http", NULL };
+const char *const option_zerocopy_words[] = { "auto", "always", "never", NULL };
+const char *const option_format_words[] = { "raw", "framed", "http", NULL };
 static const char *const client_input_words[] = { "discard", "source", NULL };
 
 #define DAEMON(option_name, field_name, type_name)                                     \
@@ -135,9 +135,10 @@ const struct option_definition option_table[] = {
 	  .default_text = "none",
 	  .help = "apply lag-policy to a client that is this far behind, not only at low-water" },
 	{ CLIENT("zerocopy", client.zerocopy, choice), .effect = OPTION_NEW_CLIENTS,
-	  .default_text = "auto", .choices = zerocopy_words, .help = "send with MSG_ZEROCOPY" },
+	  .default_text = "auto", .choices = option_zerocopy_words,
+	  .help = "send with MSG_ZEROCOPY" },
 	{ CLIENT("format", client.format, choice), .effect = OPTION_NEW_CLIENTS,
-	  .default_text = "raw", .choices = format_words,
+	  .default_text = "raw", .choices = option_format_words,
 	  .help = "send the blocks as they are, with a header before each, or after an HTTP "
 		  "request" },
 	{ CLIENT("start", client.start, start), .effect = OPTION_NEW_CLIENTS,

@@ -46,6 +46,9 @@ struct option_definition {
 extern const struct option_definition option_table[];
 extern const size_t option_count;
 
+/* Words of enum zerocopy_mode and of enum client_format, by their values; NULL at the end. */
+extern const char *const option_zerocopy_words[], *const option_format_words[];
+
 /** option_is_in() - return true if sections of @scope have the option. */
 bool option_is_in(const struct option_definition *option, enum option_scope scope);
 

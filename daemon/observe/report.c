@@ -133,13 +133,6 @@ static json_t *report_endpoints(const struct stream *stream)
 	return finish_json(&list);
 }
 
-/* Words of enum zerocopy_mode, as in the configuration. */
-static const char *const report_zerocopy_word[] = {
-	[ZEROCOPY_AUTO] = "auto",
-	[ZEROCOPY_ALWAYS] = "always",
-	[ZEROCOPY_NEVER] = "never",
-};
-
 static void append_section(void *argument, const struct section_report *section)
 {
 	struct builder *list = argument, object = { .json = json_object() };
@@ -147,8 +140,7 @@ static void append_section(void *argument, const struct section_report *section)
 	add_member(&object, "section", section->name ? json_string(section->name) : json_null());
 	add_member(&object, "listen", report_listen(section->listen));
 	add_member(&object, "format", json_string(section->format));
-	add_member(&object, "zerocopy",
-		   json_string(report_zerocopy_word[section->settings->zerocopy]));
+	add_member(&object, "zerocopy", json_string(section->zerocopy));
 	add_member(&object, "max_clients", report_number(section->settings->max_clients));
 	add_member(&object, "clients", report_number(section->clients));
 	add_member(&object, "joined", report_number(section->stats->joined));

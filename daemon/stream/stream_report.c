@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stream/stream_report.h"
 
+#include "config/option_table.h"
 #include "lib/clock.h"
 #include "ring/ring_memory.h"
 #include "source/source.h"
@@ -124,17 +125,6 @@ void stream_report(const struct stream *stream, struct stream_report *report)
 	stream_report_clients(stream, report, now);
 }
 
-static const char *section_format(const struct section *section)
-{
-	static const char *const word[] = {
-		[FORMAT_RAW] = "raw",
-		[FORMAT_FRAMED] = "framed",
-		[FORMAT_HTTP] = "http",
-	};
-
-	return word[section->group.settings->format];
-}
-
 void stream_each_section_report(const struct stream *stream,
 				void (*each)(void *argument, const struct section_report *report),
 				void *argument)
@@ -145,7 +135,8 @@ void stream_each_section_report(const struct stream *stream,
 		struct section_report report = {
 			.name = section->name,
 			.listen = section->listen,
-			.format = section_format(section),
+			.format = option_format_words[section->group.settings->format],
+			.zerocopy = option_zerocopy_words[section->group.settings->zerocopy],
 			.settings = section->group.settings,
 			.clients = section->crowd.count,
 			.stats = section->stats,

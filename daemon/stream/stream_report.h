@@ -66,7 +66,7 @@ void stream_report(const struct stream *stream, struct stream_report *report);
 struct section_report {
 	const char *name; /* of [endpoint NAME]; NULL: the stream's own endpoints */
 	const struct text_list *listen;
-	const char *format; /* what its clients get, as the option has it */
+	const char *format, *zerocopy; /* as the options have it */
 	const struct client_settings *settings;
 	uint64_t clients;
 	const struct endpoint_stats *stats;
