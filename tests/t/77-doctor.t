@@ -20,12 +20,18 @@ ip link set dmx1 up
 
 control=$work/control
 
+# list_findings: those of $work/found.json as lines, in $work/found.
+list_findings()
+{
+	jq -r '.findings[] | [.level, .check, .what, .why, .mend] | map(tostring) | join("|")' "$work/found.json" >"$work/found"
+}
+
 # doctor ARGUMENT...: run it. Sets status, $work/found.json with what it found, $work/found as text.
 doctor()
 {
 	"$BUILD/dmacastctl" --json doctor "$@" >"$work/found.json" 2>"$work/found.err"
 	status=$?
-	jq -r '.findings[] | [.level, .check, .what, .why, .mend] | map(tostring) | join("|")' "$work/found.json" >"$work/found"
+	list_findings
 }
 
 # finds TEXT LEVEL CHECK REGEX: one finding, with what is, why, and what mends it.
@@ -118,7 +124,7 @@ install -m 755 "$BUILD/dmacastctl" "$work/dmacastctl"
 capture 3 dmx0
 (ulimit -l 64 && setpriv --reuid 65534 --regid 65534 --clear-groups "$work/dmacastctl" --json doctor --interface dmx0) \
 	>"$work/found.json" 2>"$work/found.err"
-jq -r '.findings[] | [.level, .check, .what, .why, .mend] | map(tostring) | join("|")' "$work/found.json" >"$work/found"
+list_findings
 finds "little locked memory" warn memlock 'this shell: RLIMIT_MEMLOCK = 64 KiB: enough for about 0 busy clients\|.*ulimit -l'
 finds "without root: a capture of somebody" warn capture 'a process of user 0 captures packets of dmx0\|.*\|.*as root'
 is "without root everything can be looked at" "$(jq '[.findings[] | select(.level == "skip")] | length' "$work/found.json")" "$readable"
