@@ -3,6 +3,7 @@
 
 #include "ctl/ctl_answer.h"
 #include "ctl/doctor_capture.h"
+#include "ctl/doctor_context.h"
 #include "ctl/doctor_irq.h"
 #include "ctl/doctor_kernel.h"
 #include "ctl/doctor_module.h"
@@ -18,7 +19,7 @@
 /* A daemon whose number is not known here: no process has it. */
 #define HIDDEN_PID (-1)
 
-void doctor_look(const struct doctor *doctor)
+static void doctor_look(const struct doctor *doctor)
 {
 	doctor_check_kernel(doctor);
 	doctor_check_process(doctor);

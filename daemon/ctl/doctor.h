@@ -4,7 +4,6 @@
 #define DMACAST_DOCTOR_H
 
 #include "ctl/ctl_connection.h"
-#include "ctl/doctor_context.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,9 +21,6 @@ struct doctor_options {
 	bool verbose;	   /* print also what is fine */
 	bool json;
 };
-
-/** doctor_look() - make all checks, with everything in @doctor set. */
-void doctor_look(const struct doctor *doctor);
 
 /** doctor_run() - ask the daemon if one runs, look, and print the findings. Return: enum doctor_status. */
 int doctor_run(struct ctl *ctl, const struct doctor_options *options);

@@ -4,7 +4,6 @@
 #include "ctl/cpu_list.h"
 #include "ctl/kernel_file.h"
 
-#include <bsd/string.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>

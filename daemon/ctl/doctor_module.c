@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <inttypes.h>
-#include <string.h>
 
 /* Number of returned blocks from which on the share of those in quarantine says something. */
 #define ENOUGH_RECYCLED 100
