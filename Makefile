@@ -65,7 +65,7 @@ CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wpointer-arith -Wcast-qual \
 	-Wstrict-prototypes $(if $(WERROR),-Werror)
 without_systemd := $(filter no,$(SYSTEMD))
-PACKAGES := libevent_core libevent_extra libbsd inih $(if $(without_systemd),,libsystemd) jansson
+PACKAGES := libevent_core libevent_extra libbsd inih $(if $(without_systemd),,libsystemd) jansson libcbor
 PKG_CONFIG ?= pkg-config
 
 CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDMACAST_VERSION='"$(VERSION)"' -Idaemon -Ikmod \
@@ -75,7 +75,7 @@ CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) \
 LDFLAGS_ALL = $(CFLAGS_ALL) $(LDFLAGS)
 # http-parser has no file for pkg-config.
 LIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lhttp_parser
-CTL_PACKAGES := libbsd jansson $(if $(without_systemd),,libsystemd) ncursesw
+CTL_PACKAGES := libbsd jansson libcbor $(if $(without_systemd),,libsystemd) ncursesw
 CTL_LIBS = $(shell $(PKG_CONFIG) --libs $(CTL_PACKAGES)) -lhttp_parser
 
 ifeq ($(V),1)

@@ -129,14 +129,14 @@ static void handover_log(const struct handover *handover, size_t length, size_t 
 		   descriptors, length);
 }
 
-/* Save into @state. Return: the text, which the caller frees; NULL with a reason. */
-static char *handover_write(const struct handover *handover, struct state *state, size_t *length,
-			    char wrong[HANDOVER_WRONG_TEXT])
+/* Save into @state. Return: the text, which is its own; NULL with a reason. */
+static const char *handover_write(const struct handover *handover, struct state *state,
+				  size_t *length, char wrong[HANDOVER_WRONG_TEXT])
 {
-	char *text;
+	const char *text;
 
 	handover_save_all(handover, clock_monotonic_ns(), state);
-	text = state_text(state, length);
+	text = state_encode(state, length);
 	if (!text)
 		refuse(wrong, HANDOVER_WRONG_TEXT, "%s", state_why(state));
 	return text;
@@ -219,7 +219,8 @@ static void handover_pass_on(const struct handover *handover, struct state *stat
 
 static void handover_run(struct handover *handover)
 {
-	char wrong[HANDOVER_WRONG_TEXT] = "no memory for the state", *text = NULL;
+	char wrong[HANDOVER_WRONG_TEXT] = "no memory for the state";
+	const char *text = NULL;
 	struct state *state = state_create();
 	size_t length;
 
@@ -230,7 +231,6 @@ static void handover_run(struct handover *handover)
 		text = handover_write(handover, state, &length, wrong);
 	if (text)
 		handover_pass_on(handover, state, text, length, wrong);
-	free(text);
 	state_free(state);
 	handover_fail(handover, wrong);
 }

@@ -70,7 +70,7 @@ static bool inheritance_unpack(struct inheritance *inheritance, int fd)
 		inheritance_log_unusable(wrong, content.reset);
 		return false;
 	}
-	if (inheritance->content.text) {
+	if (inheritance->content.data) {
 		inheritance_log_unusable("there is another one",
 					 parcel_discard(content.descriptors, content.count));
 		parcel_free_content(&content);
@@ -105,8 +105,8 @@ static bool inheritance_parse(struct inheritance *inheritance)
 
 	/* Until all is restored, whatever closes a connection resets it. */
 	inheritance->connections = parcel_abort_on_close(content);
-	state = state_parse(content->text, content->length, content->descriptors, content->count,
-			    wrong);
+	state = state_decode(content->data, content->length, content->descriptors, content->count,
+			     wrong);
 	inheritance->state = state;
 	if (!state) {
 		inheritance_log_unusable(wrong, inheritance->connections);
@@ -131,7 +131,7 @@ struct inheritance *inheritance_take(void)
 		return NULL;
 	}
 	inheritance_find(inheritance);
-	if (inheritance->content.text && inheritance_parse(inheritance))
+	if (inheritance->content.data && inheritance_parse(inheritance))
 		return inheritance;
 	inheritance_free(inheritance);
 	return NULL;

@@ -553,7 +553,7 @@ void listen_save(const struct listen_set *set, struct state *state)
 	state_enter(state, "set");
 	state_bool(state, "held", &held);
 	state_u64(state, "paused_ns", &paused_ns);
-	state_list(state, "sockets", 0, MAX_LISTEN_SOCKETS);
+	state_list(state, "sockets", MAX_LISTEN_SOCKETS);
 	for (unsigned int i = 0; i < set->sockets; i++) {
 		int fd = evconnlistener_get_fd(set->socket[i]);
 
@@ -596,7 +596,7 @@ void listen_restore(struct listen_set *set, struct state *state)
 	state_enter(state, "set");
 	state_bool(state, "held", &set->held);
 	state_u64(state, "paused_ns", &set->paused_ns);
-	state_list(state, "sockets", 0, MAX_LISTEN_SOCKETS);
+	state_list(state, "sockets", MAX_LISTEN_SOCKETS);
 	while (state_next_item(state))
 		listen_restore_socket(set, state);
 	state_leave(state);

@@ -28,7 +28,7 @@
 #define MESSAGE_DESCRIPTORS 253U
 /* Upper bound for the descriptors of a parcel, which is that of a process in Linux. */
 #define MAX_DESCRIPTORS (1U << 20)
-/* Upper bound for the text in bytes. */
+/* Upper bound for the data in bytes. */
 #define MAX_TEXT ((size_t)1 << 30)
 
 /* Time for the whole parcel, which is there already, and for its end of file. */
@@ -45,7 +45,7 @@ struct parcel_message {
 	char magic[sizeof(parcel_magic)];
 	uint32_t format;
 	uint32_t kind;
-	uint64_t count; /* descriptors of the whole parcel, without the text's */
+	uint64_t count; /* descriptors of the whole parcel, without the data's */
 };
 
 /* The beginning of the memory file. */
@@ -54,10 +54,10 @@ struct parcel_header {
 	uint32_t format;
 	uint32_t reserved;
 	char version[32];
-	uint64_t length; /* of the text that follows */
+	uint64_t length; /* of the data that follows */
 };
 
-/* ---- the text ---- */
+/* ---- the data ---- */
 
 static bool parcel_write_all(int fd, const void *bytes, size_t length)
 {
@@ -75,7 +75,7 @@ static bool parcel_write_all(int fd, const void *bytes, size_t length)
 }
 
 /* Return: the memory file; -1 after a failure. */
-static int parcel_write_text(const char *text, size_t length, char wrong[PARCEL_WRONG_TEXT])
+static int parcel_write_data(const char *data, size_t length, char wrong[PARCEL_WRONG_TEXT])
 {
 	struct parcel_header header = { .format = PARCEL_FORMAT, .length = length };
 	int fd = memfd_create("dmacast-handover", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -83,7 +83,7 @@ static int parcel_write_text(const char *text, size_t length, char wrong[PARCEL_
 	memcpy(header.magic, parcel_magic, sizeof(header.magic));
 	strlcpy(header.version, DMACAST_VERSION, sizeof(header.version));
 	if (fd >= 0 && parcel_write_all(fd, &header, sizeof(header)) &&
-	    parcel_write_all(fd, text, length) && !fcntl(fd, F_ADD_SEALS, SEALS))
+	    parcel_write_all(fd, data, length) && !fcntl(fd, F_ADD_SEALS, SEALS))
 		return fd;
 	refuse(wrong, PARCEL_WRONG_TEXT, "cannot write the state to memory: %s", strerror(errno));
 	if (fd >= 0)
@@ -106,7 +106,7 @@ static bool parcel_check_header(const struct parcel_header *header, size_t size,
 }
 
 /* Return: the size of the memory file; 0 if it is none, or could still change. */
-static size_t parcel_text_size(int fd)
+static size_t parcel_data_size(int fd)
 {
 	struct stat status;
 
@@ -117,22 +117,22 @@ static size_t parcel_text_size(int fd)
 	return (size_t)status.st_size;
 }
 
-static bool parcel_read_text(int fd, struct parcel_content *content, char wrong[PARCEL_WRONG_TEXT])
+static bool parcel_read_data(int fd, struct parcel_content *content, char wrong[PARCEL_WRONG_TEXT])
 {
-	size_t size = parcel_text_size(fd);
+	size_t size = parcel_data_size(fd);
 	struct parcel_header header;
 	struct iovec piece[2] = { { &header, sizeof(header) } };
 
 	if (!size)
 		return refuse(wrong, PARCEL_WRONG_TEXT, "its state is not a sealed memory file");
 	content->length = size - sizeof(header);
-	content->text = malloc(content->length + 1);
-	if (!content->text)
+	content->data = malloc(content->length + 1);
+	if (!content->data)
 		return refuse(wrong, PARCEL_WRONG_TEXT, "no memory");
-	piece[1] = (struct iovec){ content->text, content->length };
+	piece[1] = (struct iovec){ content->data, content->length };
 	if (preadv(fd, piece, 2, 0) != (ssize_t)size)
 		return refuse(wrong, PARCEL_WRONG_TEXT, "its state cannot be read");
-	content->text[content->length] = '\0';
+	content->data[content->length] = '\0';
 	if (!parcel_check_header(&header, size, wrong))
 		return false;
 	strlcpy(content->version, header.version, sizeof(content->version));
@@ -186,11 +186,11 @@ static bool parcel_fail_to_send(size_t count, char wrong[PARCEL_WRONG_TEXT])
 		      strerror(errno), hint);
 }
 
-static bool parcel_send_all(int fd, int text, const int *descriptors, size_t count)
+static bool parcel_send_all(int fd, int data, const int *descriptors, size_t count)
 {
 	size_t next = 0, most;
 
-	if (!parcel_send_message(fd, PARCEL_BEGIN, count, &text, 1))
+	if (!parcel_send_message(fd, PARCEL_BEGIN, count, &data, 1))
 		return false;
 	for (; next < count; next += most) {
 		most = count - next < MESSAGE_DESCRIPTORS ? count - next : MESSAGE_DESCRIPTORS;
@@ -222,7 +222,7 @@ static void parcel_close(struct parcel *parcel)
 	*parcel = (struct parcel){ .sender = -1, .receiver = -1 };
 }
 
-bool parcel_pack(struct parcel *parcel, const char *text, size_t length, const int *descriptors,
+bool parcel_pack(struct parcel *parcel, const char *data, size_t length, const int *descriptors,
 		 size_t count, char wrong[PARCEL_WRONG_TEXT])
 {
 	int file;
@@ -232,7 +232,7 @@ bool parcel_pack(struct parcel *parcel, const char *text, size_t length, const i
 	if (length > MAX_TEXT - sizeof(struct parcel_header) || count > MAX_DESCRIPTORS)
 		return refuse(wrong, PARCEL_WRONG_TEXT,
 			      "%zu bytes and %zu descriptors are too many", length, count);
-	file = parcel_write_text(text, length, wrong);
+	file = parcel_write_data(data, length, wrong);
 	if (file < 0)
 		return false;
 	if (!parcel_open_ends(parcel, wrong)) {
@@ -264,7 +264,7 @@ struct parcel_receipt {
 	uint64_t until_ns;
 	uint64_t expected; /* descriptors */
 	bool begun, ended, revoked;
-	int text; /* the memory file; -1: none */
+	int data; /* the memory file; -1: none */
 	int *descriptors;
 	size_t count;
 };
@@ -320,7 +320,7 @@ static bool parcel_begin(struct parcel_receipt *receipt, const struct parcel_mes
 		return false;
 	receipt->begun = true;
 	receipt->expected = bytes->count;
-	receipt->text = receipt->descriptors[--receipt->count];
+	receipt->data = receipt->descriptors[--receipt->count];
 	return true;
 }
 
@@ -436,16 +436,16 @@ bool parcel_unpack(int receiver, struct parcel_content *content, char wrong[PARC
 {
 	struct parcel_receipt receipt = { .fd = receiver,
 					  .until_ns = clock_monotonic_ns() + RECEIVE_NS,
-					  .text = -1 };
+					  .data = -1 };
 	size_t reset;
 	bool usable;
 
 	*content = (struct parcel_content){ 0 };
 	usable = parcel_receive_all(&receipt, wrong) &&
-		 parcel_read_text(receipt.text, content, wrong) &&
+		 parcel_read_data(receipt.data, content, wrong) &&
 		 parcel_expect_changes(content, receipt.count, wrong);
-	if (receipt.text >= 0)
-		close(receipt.text);
+	if (receipt.data >= 0)
+		close(receipt.data);
 	content->descriptors = receipt.descriptors;
 	content->count = receipt.count;
 	if (!usable) {
@@ -460,7 +460,7 @@ bool parcel_unpack(int receiver, struct parcel_content *content, char wrong[PARC
 
 void parcel_free_content(struct parcel_content *content)
 {
-	free(content->text);
+	free(content->data);
 	free(content->descriptors);
 	free(content->changed);
 	*content = (struct parcel_content){ 0 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A text and any number of open descriptors in the queue of a Unix socket. The receiving end is one descriptor that holds
+ * Data and any number of open descriptors in the queue of a Unix socket. The receiving end is one descriptor that holds
  * them all, so that it can be inherited, or kept by the service manager.
  *
- *     BEGIN, with the text in a sealed memory file ─ DESCRIPTORS, up to 253 of them ─ ... ─ END ─ end of file
+ *     BEGIN, with the data in a sealed memory file ─ DESCRIPTORS, up to 253 of them ─ ... ─ END ─ end of file
  *
  * The sender keeps its end until it ends itself: the end of file tells that nothing can follow. It revokes the parcel
  * with REVOKED, at any time. A parcel that is not complete, or revoked, must not be used.
@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Version of all that is in a parcel of the daemon, the meaning of its text, too: `dmacastd --handover-format`. */
-#define PARCEL_FORMAT 1
+/* Version of all that is in a parcel of the daemon, the meaning of the data, too: `dmacastd --handover-format`. */
+#define PARCEL_FORMAT 2
 
 /* Enough for each reason of a failure. */
 #define PARCEL_WRONG_TEXT 256
@@ -28,8 +28,8 @@ struct parcel {
 
 /* What the receiver gets. */
 struct parcel_content {
-	char *text;
-	size_t length; /* bytes of `text` */
+	char *data;
+	size_t length; /* bytes of `data` */
 	int *descriptors;
 	size_t count;	  /* of descriptors */
 	bool *changed;	  /* for each descriptor: parcel_abort_on_close() has changed it */
@@ -43,7 +43,7 @@ struct parcel_content {
  *
  * Return: false after a failure.
  */
-bool parcel_pack(struct parcel *parcel, const char *text, size_t length, const int *descriptors,
+bool parcel_pack(struct parcel *parcel, const char *data, size_t length, const int *descriptors,
 		 size_t count, char wrong[PARCEL_WRONG_TEXT]);
 
 /**

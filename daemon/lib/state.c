@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/state.h"
 
+#include "lib/packed.h"
 #include "lib/shared_bytes.h"
 
 #include <assert.h>
@@ -8,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,26 +18,29 @@
 
 #define MAX_DEPTH 32
 
-/* Length from which bytes are in the memory file: as text they would take six times their memory. */
+/* Length from which bytes are in the memory file: the state is copied more than once. */
 #define MIN_FILE_BYTES 4096U
 
 /* An object, or a list of objects, that was begun. */
 struct state_frame {
 	const char *name;
-	json_t *value; /* borrowed from the one around it */
-	size_t used; /* items of a list that were begun; restoring: members of an object that were read */
+	bool is_list;
+	size_t used; /* items of a list that were begun */
 	size_t most; /* of a list: upper bound for its items */
 };
 
 struct state {
-	json_t *root;
 	bool saving;
+	struct packed packed;	 /* one map */
+	size_t at;		 /* restoring: what is before was read */
+	struct packed_item next; /* restoring: the item there */
 	struct state_frame frame[MAX_DEPTH];
 	size_t depth; /* number of frames that were begun */
 	size_t lost;  /* number of frames that were begun after a failure */
 	int *descriptor;
 	size_t descriptors;
 	int file;		      /* memory file with long bytes; -1: none */
+	uint64_t file_number;	      /* of its descriptor */
 	uint64_t file_bytes;	      /* saving: written to it */
 	struct shared_bytes **shared; /* those with a number; restoring, it is an owner of them */
 	size_t shared_count;
@@ -45,25 +48,26 @@ struct state {
 	char why[STATE_WRONG_TEXT];
 };
 
-static struct state *state_new(json_t *root, bool saving)
+static struct state *state_new(bool saving)
 {
-	struct state *state = root ? calloc(1, sizeof(*state)) : NULL;
+	struct state *state = calloc(1, sizeof(*state));
 
-	if (!state) {
-		json_decref(root);
+	if (!state)
 		return NULL;
-	}
-	state->root = root;
 	state->saving = saving;
 	state->file = -1;
-	state->frame[0] = (struct state_frame){ .name = "state", .value = root };
+	state->frame[0] = (struct state_frame){ .name = "state" };
 	state->depth = 1;
 	return state;
 }
 
 struct state *state_create(void)
 {
-	return state_new(json_object(), true);
+	struct state *state = state_new(true);
+
+	if (state)
+		packed_begin_map(&state->packed);
+	return state;
 }
 
 static void state_close_all(const int *descriptors, size_t count)
@@ -86,44 +90,46 @@ static bool state_copy_descriptors(struct state *state, const int *descriptors, 
 	return true;
 }
 
-/* Find the memory file among the descriptors. Without one, bytes that are in it fail. */
-static void state_find_file(struct state *state)
+/* Read the item at @at, unless nothing is left. */
+static void state_look(struct state *state)
 {
-	const json_t *file = json_object_get(state->root, "file");
-	json_int_t number = json_is_integer(file) ? json_integer_value(file) : -1;
-
-	if (number < 0 || number >= (json_int_t)state->descriptors)
-		return;
-	state->file = state->descriptor[number];
-	state->descriptor[number] = -1;
+	state->next = packed_read(state->packed.data + state->at, state->packed.length - state->at);
 }
 
-static bool state_take_descriptors(struct state *state, const int *descriptors, size_t count)
+/* Go on behind the item that state_look() has found. */
+static void state_skip(struct state *state)
 {
-	if (!state_copy_descriptors(state, descriptors, count))
+	state->at += state->next.size;
+	state_look(state);
+}
+
+/* Return: false without memory. */
+static bool state_copy_data(struct state *state, const char *data, size_t length)
+{
+	state->packed.data = malloc(length ? length : 1);
+	if (!state->packed.data)
 		return false;
-	state_find_file(state);
+	memcpy(state->packed.data, data, length);
+	state->packed.length = length;
+	state_look(state);
 	return true;
 }
 
-struct state *state_parse(const char *text, size_t length, const int *descriptors, size_t count,
-			  char wrong[STATE_WRONG_TEXT])
+struct state *state_decode(const char *data, size_t length, const int *descriptors, size_t count,
+			   char wrong[STATE_WRONG_TEXT])
 {
-	json_error_t error = { .text = "no memory" };
-	json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
-	struct state *state = NULL;
+	struct state *state = state_new(false);
 
-	if (!json_is_object(root)) {
-		snprintf(wrong, STATE_WRONG_TEXT, "%s",
-			 root ? "expected a JSON object" : error.text);
-		json_decref(root);
-	} else {
-		state = state_new(root, false);
-		strlcpy(wrong, "no memory", STATE_WRONG_TEXT);
-	}
-	if (state && state_take_descriptors(state, descriptors, count))
+	strlcpy(wrong, "no memory", STATE_WRONG_TEXT);
+	if (!state || !state_copy_data(state, data, length) ||
+	    !state_copy_descriptors(state, descriptors, count)) {
+		state_close_all(descriptors, count);
+	} else if (state->next.kind == PACKED_MAP) {
+		state_skip(state);
 		return state;
-	state_close_all(descriptors, count);
+	} else {
+		strlcpy(wrong, "expected an object in CBOR", STATE_WRONG_TEXT);
+	}
 	state_free(state);
 	return NULL;
 }
@@ -140,7 +146,7 @@ void state_free(struct state *state)
 	for (size_t i = 0; !state->saving && i < state->shared_count; i++)
 		shared_bytes_release(state->shared[i]);
 	free(state->shared);
-	json_decref(state->root);
+	free(state->packed.data);
 	free(state);
 }
 
@@ -163,7 +169,7 @@ static void state_format_path(const struct state *state, char *text, size_t size
 			strlcat(text, ".", size);
 		if (frame->name)
 			strlcat(text, frame->name, size);
-		if (!json_is_array(frame->value) || i + 1 == state->depth)
+		if (!frame->is_list || i + 1 == state->depth)
 			continue;
 		snprintf(index, sizeof(index), "[%zu]", frame->used - 1);
 		strlcat(text, index, size);
@@ -196,19 +202,17 @@ const char *state_why(const struct state *state)
 	return state->why;
 }
 
-char *state_text(struct state *state, size_t *length)
+const char *state_encode(struct state *state, size_t *length)
 {
-	char *text;
-
 	assert(state->saving && state->depth == 1);
-	if (state->failed)
+	if (!state->packed.length || state->failed)
 		return NULL;
-	text = json_dumps(state->root, JSON_COMPACT);
-	if (text)
-		*length = strlen(text);
-	else
+	/* Whatever is saved next takes its place. */
+	packed_end(&state->packed);
+	if (state->packed.no_memory)
 		state_fail(state, "no memory");
-	return text;
+	*length = state->packed.length--;
+	return state->failed ? NULL : (const char *)state->packed.data;
 }
 
 const int *state_descriptors(const struct state *state, size_t *count)
@@ -224,49 +228,51 @@ static struct state_frame *state_top(struct state *state)
 	return &state->frame[state->depth - 1];
 }
 
-static void state_push_frame(struct state *state, const char *name, json_t *value)
+/* Begin to write the value @name. Return: false after a failure. */
+static bool state_put(struct state *state, const char *name)
 {
-	assert(state->depth < MAX_DEPTH);
-	state->frame[state->depth++] = (struct state_frame){ .name = name, .value = value };
+	if (state->packed.no_memory)
+		state_fail(state, "%s: no memory", name);
+	if (state->failed)
+		return false;
+	assert(!state_top(state)->is_list);
+	packed_put_text(&state->packed, name, strlen(name));
+	return true;
 }
 
-/* Put a new value into the current object. @value: taken over; NULL: there was no memory, or a text is not UTF-8 */
-static void state_put(struct state *state, const char *name, json_t *value)
+/* Return true if the next value of the current object is @name. */
+static bool state_next_is(const struct state *state, const char *name)
 {
-	json_t *object = state_top(state)->value;
+	return state->next.kind == PACKED_TEXT && state->next.length == strlen(name) &&
+	       !memcmp(state->next.bytes, name, state->next.length);
+}
 
+/*
+ * Begin to read the value @name of the current object, which is state->next then; state_skip() follows. Return: false
+ * after a failure.
+ */
+static bool state_get(struct state *state, const char *name)
+{
+	if (state->failed)
+		return false;
+	if (!state_next_is(state, name)) {
+		state_fail(state, "%s is missing", name);
+		return false;
+	}
+	state_skip(state);
+	return true;
+}
+
+/* Begin an object or a list. Each begin has an end, also after a failure, so that the callers need no checks. */
+static void state_push_frame(struct state *state, const char *name, bool is_list, size_t most)
+{
 	if (state->failed) {
-		json_decref(value);
+		state->lost++;
 		return;
 	}
-	assert(json_is_object(object) && !json_object_get(object, name));
-	if (json_object_set_new_nocheck(object, name, value))
-		state_fail(state, value ? "%s: no memory" : "%s: no memory, or not UTF-8", name);
-}
-
-/* Return the value @name of the current object, borrowed; NULL after a failure. */
-static json_t *state_get(struct state *state, const char *name)
-{
-	struct state_frame *frame = state_top(state);
-	json_t *value;
-
-	if (state->failed)
-		return NULL;
-	value = json_object_get(frame->value, name);
-	if (value)
-		frame->used++;
-	else
-		state_fail(state, "%s is missing", name);
-	return value;
-}
-
-/* Begin @value, which is NULL after a failure. Each begin has an end, so that the callers need no checks. */
-static void state_begin_value(struct state *state, const char *name, json_t *value)
-{
-	if (state->failed || !value)
-		state->lost++;
-	else
-		state_push_frame(state, name, value);
+	assert(state->depth < MAX_DEPTH);
+	state->frame[state->depth++] =
+		(struct state_frame){ .name = name, .is_list = is_list, .most = most };
 }
 
 static bool state_end_lost(struct state *state)
@@ -277,51 +283,62 @@ static bool state_end_lost(struct state *state)
 	return true;
 }
 
-/* Return the object or list @name of the current object, borrowed; saving, it is new. NULL after a failure. */
-static json_t *state_open(struct state *state, const char *name, bool is_list)
+static const char *state_kind_name(enum packed_kind kind)
 {
-	json_t *value;
+	return kind == PACKED_LIST ? "a list" : "an object";
+}
 
-	if (state->saving) {
-		state_put(state, name, is_list ? json_array() : json_object());
-		return state->failed ? NULL : json_object_get(state_top(state)->value, name);
-	}
-	value = state_get(state, name);
-	if (value && !(is_list ? json_is_array(value) : json_is_object(value)))
-		state_fail(state, "%s: expected %s", name, is_list ? "a list" : "an object");
-	return value;
+/* Read the begin of an object or a list. */
+static void state_read_begin(struct state *state, enum packed_kind kind, const char *name)
+{
+	if (state->failed)
+		return;
+	if (state->next.kind == kind)
+		state_skip(state);
+	else
+		state_fail(state, "%s: expected %s", name, state_kind_name(kind));
+}
+
+/* Read the end of the current object or list. */
+static void state_read_end(struct state *state)
+{
+	const struct packed_item *next = &state->next;
+
+	if (state->failed)
+		return;
+	if (next->kind == PACKED_END)
+		state_skip(state);
+	else if (next->kind == PACKED_TEXT)
+		state_fail(state, "%.*s is not known", (int)(next->length < 64 ? next->length : 64),
+			   next->bytes);
+	else
+		state_fail(state, "it does not end");
 }
 
 void state_enter(struct state *state, const char *name)
 {
-	state_begin_value(state, name, state_open(state, name, false));
-}
-
-/* Find a member of the current object that was not read; the callers read each at most once. */
-static void state_check_used(struct state *state)
-{
-	const struct state_frame *frame = state_top(state);
-
-	if (!state->saving && frame->used != json_object_size(frame->value))
-		state_fail(state, "has %zu values, of which %zu are known",
-			   json_object_size(frame->value), frame->used);
+	if (!state->saving && state_get(state, name))
+		state_read_begin(state, PACKED_MAP, name);
+	else if (state->saving && state_put(state, name))
+		packed_begin_map(&state->packed);
+	state_push_frame(state, name, false, 0);
 }
 
 void state_leave(struct state *state)
 {
 	if (state_end_lost(state))
 		return;
-	assert(state->depth > 1 && json_is_object(state_top(state)->value));
-	if (!state->failed)
-		state_check_used(state);
+	assert(state->depth > 1 && !state_top(state)->is_list);
+	if (state->saving)
+		packed_end(&state->packed);
+	else
+		state_read_end(state);
 	state->depth--;
 }
 
 bool state_has(const struct state *state, const char *name)
 {
-	const struct state_frame *frame = &state->frame[state->depth - 1];
-
-	return !state->failed && !state->saving && json_object_get(frame->value, name);
+	return !state->failed && !state->saving && state_next_is(state, name);
 }
 
 bool state_optional(struct state *state, const char *name, bool present)
@@ -332,46 +349,44 @@ bool state_optional(struct state *state, const char *name, bool present)
 	return true;
 }
 
-size_t state_list(struct state *state, const char *name, size_t count, size_t most)
+void state_list(struct state *state, const char *name, size_t most)
 {
-	json_t *value = state_open(state, name, true);
-
-	if (!state->saving)
-		count = json_array_size(value);
-	if (count > most)
-		state_fail(state, "%s: %zu items; expected at most %zu", name, count, most);
-	state_begin_value(state, name, value);
-	if (state->failed)
-		return 0;
-	state_top(state)->most = most;
-	return count;
+	if (!state->saving && state_get(state, name))
+		state_read_begin(state, PACKED_LIST, name);
+	else if (state->saving && state_put(state, name))
+		packed_begin_list(&state->packed);
+	state_push_frame(state, name, true, most);
 }
 
 void state_item(struct state *state)
 {
 	struct state_frame *list = state_top(state);
-	json_t *value = NULL;
+	char name[32];
 
 	if (!state->failed && list->used == list->most)
 		state_fail(state, "more than %zu items", list->most);
-	if (!state->failed && state->saving && json_array_append_new(list->value, json_object())) {
-		state_fail(state, "no memory");
-	} else if (!state->failed) {
-		value = json_array_get(list->value, list->used);
-		list->used++;
-		if (!json_is_object(value))
-			state_fail(state, "item %zu: expected an object", list->used - 1);
+	if (!state->failed) {
+		assert(list->is_list);
+		snprintf(name, sizeof(name), "item %zu", list->used++);
 	}
-	state_begin_value(state, NULL, value);
+	if (!state->failed && state->saving)
+		packed_begin_map(&state->packed);
+	else if (!state->saving)
+		state_read_begin(state, PACKED_MAP, name);
+	state_push_frame(state, NULL, false, 0);
 }
 
 void state_list_end(struct state *state)
 {
 	if (state_end_lost(state))
 		return;
-	assert(state->depth > 1 && json_is_array(state_top(state)->value));
-	if (!state->failed && state_top(state)->used != json_array_size(state_top(state)->value))
-		state_fail(state, "items were left out");
+	assert(state->depth > 1 && state_top(state)->is_list);
+	if (state->saving)
+		packed_end(&state->packed);
+	else if (!state->failed && state->next.kind == PACKED_MAP)
+		state_fail(state, "more items than are known");
+	else
+		state_read_end(state);
 	state->depth--;
 }
 
@@ -380,7 +395,7 @@ bool state_next_item(struct state *state)
 	/* A list that was lost has no items; those of others have no name. */
 	if (!state->lost && !state_top(state)->name)
 		state_leave(state);
-	if (!state->failed && state_top(state)->used < json_array_size(state_top(state)->value)) {
+	if (!state->failed && state->next.kind != PACKED_END) {
 		state_item(state);
 		if (!state->failed)
 			return true;
@@ -392,30 +407,24 @@ bool state_next_item(struct state *state)
 
 /* ---- values ---- */
 
-/* The integer @name from 0 to @most, or any if @most is UINT64_MAX. Return: false after a failure. */
-static bool state_get_number(struct state *state, const char *name, uint64_t most, uint64_t *value)
+/* Read a number from 0 to @most. */
+static void state_read_number(struct state *state, const char *name, uint64_t most, uint64_t *value)
 {
-	const json_t *integer = state_get(state, name);
-
-	if (!integer)
-		return false;
-	*value = (uint64_t)json_integer_value(integer);
-	if (!json_is_integer(integer) || *value > most) {
+	if (state->next.kind != PACKED_NUMBER || state->next.number > most) {
 		state_fail(state, "%s: expected a number up to %" PRIu64, name, most);
-		return false;
+		return;
 	}
-	return true;
+	*value = state->next.number;
+	state_skip(state);
 }
 
 /* @value: in and out */
 static void state_number(struct state *state, const char *name, uint64_t most, uint64_t *value)
 {
-	uint64_t restored;
-
-	if (state->saving)
-		state_put(state, name, json_integer((json_int_t)*value));
-	else if (state_get_number(state, name, most, &restored))
-		*value = restored;
+	if (!state->saving && state_get(state, name))
+		state_read_number(state, name, most, value);
+	else if (state->saving && state_put(state, name))
+		packed_put_number(&state->packed, *value);
 }
 
 void state_u64(struct state *state, const char *name, uint64_t *value)
@@ -447,12 +456,23 @@ void state_pid(struct state *state, const char *name, pid_t *value)
 	*value = (pid_t)number;
 }
 
+static void state_read_signed(struct state *state, const char *name, int64_t *value)
+{
+	if (state->next.kind != PACKED_NEGATIVE &&
+	    (state->next.kind != PACKED_NUMBER || state->next.number > INT64_MAX)) {
+		state_fail(state, "%s: expected a number", name);
+		return;
+	}
+	*value = (int64_t)state->next.number;
+	state_skip(state);
+}
+
 void state_i64(struct state *state, const char *name, int64_t *value)
 {
-	uint64_t number = (uint64_t)*value;
-
-	state_number(state, name, UINT64_MAX, &number);
-	*value = (int64_t)number;
+	if (!state->saving && state_get(state, name))
+		state_read_signed(state, name, value);
+	else if (state->saving && state_put(state, name))
+		packed_put_signed(&state->packed, *value);
 }
 
 void state_size(struct state *state, const char *name, size_t *value)
@@ -463,19 +483,22 @@ void state_size(struct state *state, const char *name, size_t *value)
 	*value = (size_t)number;
 }
 
-void state_bool(struct state *state, const char *name, bool *value)
+static void state_read_bool(struct state *state, const char *name, bool *value)
 {
-	const json_t *boolean;
-
-	if (state->saving) {
-		state_put(state, name, json_boolean(*value));
+	if (state->next.kind != PACKED_BOOL) {
+		state_fail(state, "%s: expected true or false", name);
 		return;
 	}
-	boolean = state_get(state, name);
-	if (boolean && !json_is_boolean(boolean))
-		state_fail(state, "%s: expected true or false", name);
-	else if (boolean)
-		*value = json_is_true(boolean);
+	*value = state->next.number;
+	state_skip(state);
+}
+
+void state_bool(struct state *state, const char *name, bool *value)
+{
+	if (!state->saving && state_get(state, name))
+		state_read_bool(state, name, value);
+	else if (state->saving && state_put(state, name))
+		packed_put_bool(&state->packed, *value);
 }
 
 void state_choice(struct state *state, const char *name, int *value, int choices)
@@ -486,74 +509,96 @@ void state_choice(struct state *state, const char *name, int *value, int choices
 	*value = (int)number;
 }
 
-static void state_put_numbers(struct state *state, const char *name, const uint64_t *value,
-			      size_t count)
+static void state_put_numbers(struct state *state, const uint64_t *value, size_t count)
 {
-	json_t *list = json_array();
+	packed_begin_numbers(&state->packed, count);
+	for (size_t i = 0; i < count; i++)
+		packed_put_number(&state->packed, value[i]);
+}
 
-	for (size_t i = 0; list && i < count; i++) {
-		if (json_array_append_new(list, json_integer((json_int_t)value[i])))
-			state_fail(state, "%s: no memory", name);
+static void state_read_numbers(struct state *state, const char *name, uint64_t *value, size_t count)
+{
+	if (state->next.kind != PACKED_NUMBERS || state->next.number != count) {
+		state_fail(state, "%s: expected %zu numbers", name, count);
+		return;
 	}
-	state_put(state, name, list);
+	state_skip(state);
+	for (size_t i = 0; i < count && !state->failed; i++)
+		state_read_number(state, name, UINT64_MAX, &value[i]);
 }
 
 void state_numbers(struct state *state, const char *name, uint64_t *value, size_t count)
 {
-	const json_t *list;
-
-	if (state->saving) {
-		state_put_numbers(state, name, value, count);
-		return;
-	}
-	list = state_get(state, name);
-	if (list && (!json_is_array(list) || json_array_size(list) != count))
-		state_fail(state, "%s: expected %zu numbers", name, count);
-	for (size_t i = 0; !state->failed && i < count; i++)
-		value[i] = (uint64_t)json_integer_value(json_array_get(list, i));
+	if (!state->saving && state_get(state, name))
+		state_read_numbers(state, name, value, count);
+	else if (state->saving && state_put(state, name))
+		state_put_numbers(state, value, count);
 }
 
-/* Return the text @name, borrowed; NULL after a failure, and for null if @may_be_null. */
-static const char *state_get_text(struct state *state, const char *name, bool may_be_null)
+/* Read a text. Return: false after a failure. @text: out: not terminated */
+static bool state_read_text(struct state *state, const char *name, const char **text,
+			    size_t *length)
 {
-	const json_t *text = state_get(state, name);
-
-	if (!text || (may_be_null && json_is_null(text)))
-		return NULL;
-	if (!json_is_string(text))
+	if (state->next.kind != PACKED_TEXT ||
+	    memchr(state->next.bytes, '\0', state->next.length)) {
 		state_fail(state, "%s: expected a text", name);
-	return json_string_value(text);
+		return false;
+	}
+	*text = (const char *)state->next.bytes;
+	*length = state->next.length;
+	state_skip(state);
+	return true;
 }
 
 void state_string(struct state *state, const char *name, char *text, size_t size)
 {
 	const char *restored;
+	size_t length;
 
 	if (state->saving) {
-		state_put(state, name, json_string(text));
+		if (state_put(state, name))
+			packed_put_text(&state->packed, text, strlen(text));
 		return;
 	}
-	restored = state_get_text(state, name, false);
-	if (restored && strlen(restored) >= size)
+	if (!state_get(state, name) || !state_read_text(state, name, &restored, &length))
+		return;
+	if (length < size)
+		snprintf(text, size, "%.*s", (int)length, restored);
+	else
 		state_fail(state, "%s: longer than %zu bytes", name, size - 1);
-	else if (restored)
-		strlcpy(text, restored, size);
+}
+
+static void state_put_text_or_null(struct state *state, const char *text)
+{
+	if (text)
+		packed_put_text(&state->packed, text, strlen(text));
+	else
+		packed_put_null(&state->packed);
+}
+
+static void state_read_text_or_null(struct state *state, const char *name, char **text)
+{
+	const char *restored;
+	size_t length;
+
+	if (state->next.kind == PACKED_NULL) {
+		state_skip(state);
+		*text = NULL;
+		return;
+	}
+	if (!state_read_text(state, name, &restored, &length))
+		return;
+	*text = strndup(restored, length);
+	if (!*text)
+		state_fail(state, "%s: no memory", name);
 }
 
 void state_string_copy(struct state *state, const char *name, char **text)
 {
-	const char *restored;
-
-	if (state->saving) {
-		state_put(state, name, *text ? json_string(*text) : json_null());
-		return;
-	}
-	restored = state_get_text(state, name, true);
-	if (state->failed)
-		return;
-	*text = restored ? strdup(restored) : NULL;
-	if (restored && !*text)
-		state_fail(state, "%s: no memory", name);
+	if (!state->saving && state_get(state, name))
+		state_read_text_or_null(state, name, text);
+	else if (state->saving && state_put(state, name))
+		state_put_text_or_null(state, *text);
 }
 
 /* ---- descriptors ---- */
@@ -588,41 +633,9 @@ static int64_t state_add_descriptor(struct state *state, int fd)
 	return (int64_t)state->descriptors++;
 }
 
-/* ---- bytes: in hexadecimal, or in the memory file ---- */
+/* ---- bytes: with the other values, or in the memory file, as the numbers of its descriptor, offset and length ---- */
 
-static void state_put_hexadecimal(struct state *state, const char *name, const unsigned char *bytes,
-				  size_t length)
-{
-	static const char digit[] = "0123456789abcdef";
-	char *text = malloc(length * 2 + 1);
-
-	for (size_t i = 0; text && i < length; i++) {
-		text[i * 2] = digit[bytes[i] >> 4];
-		text[i * 2 + 1] = digit[bytes[i] & 15];
-	}
-	state_put(state, name, text ? json_stringn_nocheck(text, length * 2) : NULL);
-	free(text);
-}
-
-/* Return the value of a digit of state_put_hexadecimal(); 16 for anything else. */
-static unsigned int state_digit(char digit)
-{
-	if (digit >= '0' && digit <= '9')
-		return (unsigned int)(digit - '0');
-	return digit >= 'a' && digit <= 'f' ? (unsigned int)(digit - 'a') + 10 : 16;
-}
-
-static bool state_decode(const char *text, unsigned char *bytes, size_t length)
-{
-	for (size_t i = 0; i < length; i++) {
-		unsigned int high = state_digit(text[i * 2]), low = state_digit(text[i * 2 + 1]);
-
-		if (high > 15 || low > 15)
-			return false;
-		bytes[i] = (unsigned char)(high << 4 | low);
-	}
-	return true;
-}
+enum { FILE_NUMBER, FILE_OFFSET, FILE_LENGTH, FILE_NUMBERS };
 
 /* Open the memory file, which is a descriptor of the state. Return: false after a failure. */
 static bool state_open_file(struct state *state)
@@ -637,9 +650,8 @@ static bool state_open_file(struct state *state)
 		return false;
 	}
 	number = state_add_descriptor(state, state->file);
-	if (json_object_set_new_nocheck(state->root, "file", json_integer(number)))
-		state_fail(state, "no memory");
-	return !state->failed;
+	state->file_number = (uint64_t)number;
+	return number >= 0;
 }
 
 /* Append to the memory file. Return: false after a failure. */
@@ -662,98 +674,147 @@ static bool state_write_file(struct state *state, const unsigned char *bytes, si
 static void state_put_in_file(struct state *state, const char *name, const unsigned char *bytes,
 			      size_t length)
 {
-	json_int_t offset = (json_int_t)state->file_bytes;
+	uint64_t place[FILE_NUMBERS] = { 0, state->file_bytes, length };
 
-	if (!state->failed && state_open_file(state) && state_write_file(state, bytes, length))
-		state_put(state, name,
-			  json_pack("{s:I, s:I}", "offset", offset, "length", (json_int_t)length));
+	if (state->failed || !state_open_file(state) || !state_write_file(state, bytes, length) ||
+	    !state_put(state, name))
+		return;
+	place[FILE_NUMBER] = state->file_number;
+	state_put_numbers(state, place, FILE_NUMBERS);
 }
 
 static void state_put_bytes(struct state *state, const char *name, const unsigned char *bytes,
 			    size_t length)
 {
-	if (length < MIN_FILE_BYTES)
-		state_put_hexadecimal(state, name, bytes, length);
-	else
+	if (length >= MIN_FILE_BYTES)
 		state_put_in_file(state, name, bytes, length);
+	else if (state_put(state, name))
+		packed_put_bytes(&state->packed, bytes, length);
 }
 
-/* Return the number of the bytes that @value is; SIZE_MAX: it is none. */
-static size_t state_count_bytes(const json_t *value)
+/* Let the descriptor @number be the memory file. Return: false if it cannot. */
+static bool state_find_file(struct state *state, uint64_t number)
 {
-	const json_t *length = json_object_get(value, "length");
-
-	if (json_is_string(value) && json_string_length(value) % 2 == 0)
-		return json_string_length(value) / 2;
-	return json_is_integer(length) && json_integer_value(length) >= 0
-		       ? (size_t)json_integer_value(length)
-		       : SIZE_MAX;
+	if (state->file >= 0)
+		return number == state->file_number;
+	if (number >= state->descriptors || state->descriptor[number] < 0)
+		return false;
+	state->file = state->descriptor[number];
+	state->file_number = number;
+	state->descriptor[number] = -1;
+	return true;
 }
 
 static bool state_read_file(const struct state *state, unsigned char *bytes, size_t length,
-			    off_t offset)
+			    uint64_t offset)
 {
 	while (length) {
-		ssize_t n = pread(state->file, bytes, length, offset);
+		ssize_t n = pread(state->file, bytes, length, (off_t)offset);
 
 		if (n <= 0)
 			return false;
 		bytes += n;
 		length -= (size_t)n;
-		offset += n;
+		offset += (uint64_t)n;
 	}
 	return true;
 }
 
-/* Read the bytes that @value is, of which state_count_bytes() was right. */
-static bool state_read_bytes(const struct state *state, const json_t *value, unsigned char *bytes,
-			     size_t length)
+/* Where bytes are that are restored. */
+struct state_bytes_place {
+	const unsigned char *bytes; /* NULL: in the memory file */
+	uint64_t offset;	    /* there */
+	uint64_t length;
+};
+
+/* Read where the bytes @name are. Return: false after a failure. */
+static bool state_find_bytes(struct state *state, const char *name, struct state_bytes_place *place)
 {
-	if (json_is_string(value))
-		return state_decode(json_string_value(value), bytes, length);
-	return state_read_file(state, bytes, length,
-			       (off_t)json_integer_value(json_object_get(value, "offset")));
+	uint64_t number[FILE_NUMBERS];
+
+	if (!state_get(state, name))
+		return false;
+	if (state->next.kind == PACKED_BYTES) {
+		*place = (struct state_bytes_place){ .bytes = state->next.bytes,
+						     .length = state->next.length };
+		state_skip(state);
+		return true;
+	}
+	if (state->next.kind != PACKED_NUMBERS)
+		state_fail(state, "%s: expected bytes", name);
+	else
+		state_read_numbers(state, name, number, FILE_NUMBERS);
+	if (!state->failed && !state_find_file(state, number[FILE_NUMBER]))
+		state_fail(state, "%s: there is no memory file", name);
+	if (!state->failed)
+		*place = (struct state_bytes_place){ .offset = number[FILE_OFFSET],
+						     .length = number[FILE_LENGTH] };
+	return !state->failed;
+}
+
+/* Copy the bytes to @bytes, which has place for them. */
+static void state_copy_bytes(struct state *state, const char *name,
+			     const struct state_bytes_place *place, unsigned char *bytes)
+{
+	if (place->bytes && place->length)
+		memcpy(bytes, place->bytes, place->length);
+	else if (!place->bytes && !state_read_file(state, bytes, place->length, place->offset))
+		state_fail(state, "%s: the memory file ends before", name);
+}
+
+/* Return: NULL if there are none, and after a failure. */
+static unsigned char *state_read_bytes(struct state *state, const char *name, uint64_t *length,
+				       size_t most)
+{
+	struct state_bytes_place place;
+	unsigned char *copy;
+
+	*length = 0;
+	if (!state_find_bytes(state, name, &place))
+		return NULL;
+	if (place.length > most)
+		state_fail(state, "%s: expected at most %zu bytes", name, most);
+	if (state->failed || !place.length)
+		return NULL;
+	copy = malloc(place.length);
+	if (copy)
+		state_copy_bytes(state, name, &place, copy);
+	else
+		state_fail(state, "%s: no memory", name);
+	*length = place.length;
+	if (!state->failed)
+		return copy;
+	free(copy);
+	return NULL;
 }
 
 void state_bytes(struct state *state, const char *name, unsigned char **bytes, size_t *length,
 		 size_t most)
 {
-	unsigned char *copy;
-	const json_t *value;
-	size_t size;
+	unsigned char *restored;
+	uint64_t restored_length;
 
 	if (state->saving) {
 		state_put_bytes(state, name, *bytes, *length);
 		return;
 	}
-	value = state_get(state, name);
-	size = value ? state_count_bytes(value) : 0;
-	if (size > most)
-		state_fail(state, "%s: expected at most %zu bytes", name, most);
+	restored = state_read_bytes(state, name, &restored_length, most);
 	if (state->failed)
 		return;
-	copy = size ? malloc(size) : NULL;
-	if ((size && !copy) || !state_read_bytes(state, value, copy, size)) {
-		state_fail(state, "%s: %s", name, copy ? "expected hexadecimal" : "no memory");
-		free(copy);
-		return;
-	}
-	*bytes = copy;
-	*length = size;
+	*bytes = restored;
+	*length = (size_t)restored_length;
 }
 
 void state_fixed_bytes(struct state *state, const char *name, void *bytes, size_t length)
 {
-	const json_t *value;
+	struct state_bytes_place place;
 
-	if (state->saving) {
+	if (state->saving)
 		state_put_bytes(state, name, bytes, length);
-		return;
-	}
-	value = state_get(state, name);
-	if (value &&
-	    (state_count_bytes(value) != length || !state_read_bytes(state, value, bytes, length)))
+	else if (state_find_bytes(state, name, &place) && place.length != length)
 		state_fail(state, "%s: expected %zu bytes", name, length);
+	else if (!state->failed)
+		state_copy_bytes(state, name, &place, bytes);
 }
 
 /* ---- bytes with several owners ---- */
@@ -846,14 +907,11 @@ void state_shared_bytes(struct state *state, const char *name, struct shared_byt
 
 void state_descriptor(struct state *state, const char *name, int *fd)
 {
-	int64_t number = -1;
+	int64_t number = state->saving ? state_add_descriptor(state, *fd) : -1;
 
-	if (state->saving) {
-		number = state_add_descriptor(state, *fd);
-		state_put(state, name, json_integer(number));
-		return;
-	}
 	state_i64(state, name, &number);
+	if (state->saving)
+		return;
 	if (state->failed)
 		return;
 	if (number >= (int64_t)state->descriptors ||

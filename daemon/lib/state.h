@@ -8,8 +8,8 @@
  *     state_u32(state, "offset", &cursor->offset);
  *     state_leave(state);
  *
- * The values are one JSON object. Descriptors travel beside it, see handover.h. Long bytes are in a memory file, which
- * is one of the descriptors.
+ * The values are one CBOR map, see packed.h. Descriptors travel beside it, see parcel.h. Long bytes are in a memory file,
+ * which is one of the descriptors. Values are restored in the order in which they were saved.
  *
  * The first failure is kept and ends all: afterwards nothing is saved, and restoring leaves each value as it is. So a
  * caller checks state_failed() once, before it uses what was restored. A value that is missing, out of range, or
@@ -33,14 +33,14 @@ struct state;
 struct state *state_create(void);
 
 /**
- * state_parse() - begin to restore what state_text() returned.
+ * state_decode() - begin to restore what state_encode() returned, which is copied.
  * @descriptors: taken over, also on failure: those that nothing asks for are closed by state_free()
  * @wrong: out: on failure, why
  *
  * Return: NULL after a failure.
  */
-struct state *state_parse(const char *text, size_t length, const int *descriptors, size_t count,
-			  char wrong[STATE_WRONG_TEXT]);
+struct state *state_decode(const char *data, size_t length, const int *descriptors, size_t count,
+			   char wrong[STATE_WRONG_TEXT]);
 
 /** state_free() - free the state. Descriptors that were saved stay open, but for the memory file with long bytes. */
 void state_free(struct state *state);
@@ -57,8 +57,8 @@ bool state_failed(const struct state *state);
 /** state_why() - return the first failure as text, for the log; "" without one. */
 const char *state_why(const struct state *state);
 
-/** state_text() - return what was saved, which the caller frees; NULL after a failure. @length: out: bytes */
-char *state_text(struct state *state, size_t *length);
+/** state_encode() - return what was saved, which is the state's; NULL after a failure. @length: out: bytes */
+const char *state_encode(struct state *state, size_t *length);
 
 /** state_descriptors() - return the saved descriptors, in order. @count: out */
 const int *state_descriptors(const struct state *state, size_t *count);
@@ -69,7 +69,7 @@ const int *state_descriptors(const struct state *state, size_t *count);
 void state_enter(struct state *state, const char *name);
 void state_leave(struct state *state);
 
-/** state_has() - return true while restoring if the current object has the value @name. */
+/** state_has() - return true while restoring if the next value of the current object is @name. */
 bool state_has(const struct state *state, const char *name);
 
 /**
@@ -81,13 +81,11 @@ bool state_has(const struct state *state, const char *name);
 bool state_optional(struct state *state, const char *name, bool present);
 
 /**
- * state_list() - begin the list @name of objects; state_list_end() must follow.
- * @count: while saving: what to return, for a caller that does the same for both directions
+ * state_list() - begin the list @name of objects, each of which state_item() begins and state_leave() ends;
+ * state_list_end() must follow.
  * @most: upper bound for the objects; more is a failure
- *
- * Return: the number of objects, each of which state_item() begins and state_leave() ends; 0 after a failure.
  */
-size_t state_list(struct state *state, const char *name, size_t count, size_t most);
+void state_list(struct state *state, const char *name, size_t most);
 void state_item(struct state *state);
 void state_list_end(struct state *state);
 

@@ -245,7 +245,7 @@ static void stats_save_endpoints(struct stream_stats *stats, struct state *state
 
 static void stats_transfer_endpoints(struct stream_stats *stats, struct state *state)
 {
-	state_list(state, "endpoints", 0, MAX_ENDPOINT_STATS);
+	state_list(state, "endpoints", MAX_ENDPOINT_STATS);
 	if (state_is_saving(state)) {
 		stats_save_endpoints(stats, state);
 		return;

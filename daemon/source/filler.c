@@ -477,20 +477,34 @@ static void filler_claim(struct filler *filler, struct state *state, struct bloc
 		filler->block[filler->blocks++] = block;
 }
 
-static void filler_transfer_blocks(struct filler *filler, struct state *state)
+static void filler_save_blocks(struct filler *filler, struct state *state)
 {
-	size_t count = state_list(state, "blocks", filler->blocks, FILLER_BLOCKS);
-
-	for (size_t i = 0; i < count; i++) {
-		struct block *block = state_is_saving(state) ? filler->block[i] : NULL;
-
+	for (size_t i = 0; i < filler->blocks; i++) {
 		state_item(state);
-		ring_transfer_block(filler->ring, state, "block", &block);
-		if (!state_is_saving(state))
-			filler_claim(filler, state, block);
+		ring_transfer_block(filler->ring, state, "block", &filler->block[i]);
 		state_leave(state);
 	}
 	state_list_end(state);
+}
+
+static void filler_restore_blocks(struct filler *filler, struct state *state)
+{
+	struct block *block;
+
+	while (state_next_item(state)) {
+		block = NULL;
+		ring_transfer_block(filler->ring, state, "block", &block);
+		filler_claim(filler, state, block);
+	}
+}
+
+static void filler_transfer_blocks(struct filler *filler, struct state *state)
+{
+	state_list(state, "blocks", FILLER_BLOCKS);
+	if (state_is_saving(state))
+		filler_save_blocks(filler, state);
+	else
+		filler_restore_blocks(filler, state);
 }
 
 /* The begin of the next block. With a block there is none. */

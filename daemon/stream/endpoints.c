@@ -168,7 +168,7 @@ void endpoints_discard_all(struct endpoints *endpoints)
 
 void endpoints_save(const struct endpoints *endpoints, struct state *state)
 {
-	state_list(state, "endpoints", 0, MAX_SAVED_ENDPOINTS);
+	state_list(state, "endpoints", MAX_SAVED_ENDPOINTS);
 	for (size_t i = 0; i < endpoints->count; i++) {
 		state_item(state);
 		listener_save(endpoints->listener[i], state);
@@ -193,7 +193,7 @@ static void endpoint_restore(struct endpoints *endpoints, struct state *state)
 
 void endpoints_restore(struct endpoints *endpoints, struct state *state)
 {
-	state_list(state, "endpoints", 0, MAX_SAVED_ENDPOINTS);
+	state_list(state, "endpoints", MAX_SAVED_ENDPOINTS);
 	while (state_next_item(state))
 		endpoint_restore(endpoints, state);
 }

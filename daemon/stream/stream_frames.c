@@ -218,8 +218,7 @@ static void frames_transfer_runs(struct stream_frames *frames, struct state *sta
 
 	state_u64(state, "runs", &frames->runs);
 	first = frames_first_run(frames);
-	if (state_list(state, "run", frames->runs - first, FRAMES_RUNS) != frames->runs - first)
-		state_fail(state, "run: expected the last %d runs", FRAMES_RUNS);
+	state_list(state, "run", FRAMES_RUNS);
 	for (uint64_t i = first; i < frames->runs && !state_failed(state); i++)
 		frames_transfer_run(&frames->run[i % FRAMES_RUNS], state);
 	state_list_end(state);

@@ -22,7 +22,7 @@ static void section_save_clients(const struct section *section, struct state *st
 {
 	struct client *client;
 
-	state_list(state, "clients", 0, MAX_CLIENTS);
+	state_list(state, "clients", MAX_CLIENTS);
 	TAILQ_FOREACH (client, &section->crowd.clients, entry) {
 		state_item(state);
 		client_save(client, section->stream->ring, state);
@@ -125,7 +125,7 @@ static bool section_join_client(struct section *section, struct client *client, 
 
 static void section_restore_clients(struct section *section, struct state *state)
 {
-	state_list(state, "clients", 0, MAX_CLIENTS);
+	state_list(state, "clients", MAX_CLIENTS);
 	while (state_next_item(state)) {
 		struct client *client =
 			client_restore(&section->group, section->stream->ring, state);
@@ -160,7 +160,7 @@ static void stream_save_sections(struct stream *stream, struct state *state)
 {
 	struct section *section;
 
-	state_list(state, "sections", 0, MAX_SECTIONS);
+	state_list(state, "sections", MAX_SECTIONS);
 	TAILQ_FOREACH (section, &stream->sections, entry) {
 		state_item(state);
 		section_save(section, state);
@@ -171,7 +171,7 @@ static void stream_save_sections(struct stream *stream, struct state *state)
 
 static void stream_restore_sections(struct stream *stream, struct state *state)
 {
-	state_list(state, "sections", 0, MAX_SECTIONS);
+	state_list(state, "sections", MAX_SECTIONS);
 	while (state_next_item(state))
 		section_restore(stream, state);
 	if (stream_count_sections(stream) != stream_settings_sections(stream->settings))

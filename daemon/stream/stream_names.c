@@ -166,7 +166,7 @@ static void names_save_totals(const struct stream_names *names, struct state *st
 {
 	struct name_totals *totals;
 
-	state_list(state, "totals", 0, MAX_NAMES);
+	state_list(state, "totals", MAX_NAMES);
 	TAILQ_FOREACH (totals, &names->totals, entry) {
 		state_item(state);
 		state_string_copy(state, "name", &totals->name);
@@ -180,7 +180,7 @@ static void names_save_finished(const struct stream_names *names, struct state *
 {
 	const struct finished_stream *finished;
 
-	state_list(state, "finished", 0, MAX_FINISHED);
+	state_list(state, "finished", MAX_FINISHED);
 	TAILQ_FOREACH (finished, &names->finished, entry) {
 		state_item(state);
 		config_state_save_stream(finished->settings, state);
@@ -226,10 +226,10 @@ static void names_restore_finished(struct stream_names *names, struct state *sta
 void stream_names_restore(struct stream_names *names, struct state *state)
 {
 	state_enter(state, "names");
-	state_list(state, "totals", 0, MAX_NAMES);
+	state_list(state, "totals", MAX_NAMES);
 	while (state_next_item(state))
 		names_restore_name(names, state);
-	state_list(state, "finished", 0, MAX_FINISHED);
+	state_list(state, "finished", MAX_FINISHED);
 	while (state_next_item(state))
 		names_restore_finished(names, state);
 	state_leave(state);

@@ -599,7 +599,7 @@ void streams_save(struct streams *streams, struct state *state)
 	if (!streams->running)
 		state_fail(state, "the streams were not started");
 	stream_names_save(&streams->names, state);
-	state_list(state, "generations", 0, MAX_GENERATIONS);
+	state_list(state, "generations", MAX_GENERATIONS);
 	TAILQ_FOREACH (generation, &streams->generations, entry) {
 		state_item(state);
 		generation_save(generation, state);
@@ -673,7 +673,7 @@ bool streams_restore(struct streams *streams, struct state *state)
 	assert(!streams->running && TAILQ_EMPTY(&streams->generations));
 	state_enter(state, "streams");
 	stream_names_restore(&streams->names, state);
-	state_list(state, "generations", 0, MAX_GENERATIONS);
+	state_list(state, "generations", MAX_GENERATIONS);
 	while (state_next_item(state))
 		generation_restore(streams, state);
 	state_leave(state);

@@ -216,12 +216,13 @@ rm "$program"
 cp "$tree_program" "$program"
 check "upgrade: to what has taken the place of the program" ctl upgrade
 is "upgrade: is that" "$(running_program)" "$program"
-printf '#!/bin/sh\necho 2\n' >"$work/other"
+format=$("$BUILD/dmacastd" --handover-format)
+printf '#!/bin/sh\necho %d\n' $((format + 1)) >"$work/other"
 chmod +x "$work/other"
 refused /bin/true 'is not a dmacastd that can take over'
 refused "$work/missing" 'No such file or directory'
 refused "$config" 'Permission denied'
-refused "$work/other" 'understands handover format 2; expected 1'
+refused "$work/other" "understands handover format $((format + 1)); expected $format"
 is "upgrade: those refused change nothing" "$(handover_count)" 2
 check "upgrade: once more" ctl upgrade "$tree_program"
 matches "upgrade: dmacastctl tells what happened" "$work/check.out" \
@@ -229,8 +230,8 @@ matches "upgrade: dmacastctl tells what happened" "$work/check.out" \
 
 # This program stops the dmacastctl that waits for it.
 # shellcheck disable=SC2016 # expanded by the program
-printf '#!/bin/sh\n[ "$1" = --handover-format ] || exec %s "$@"\nkill -STOP "$(cat %s/asking)"\necho 1\n' \
-	"$tree_program" "$work" >"$work/slow"
+printf '#!/bin/sh\n[ "$1" = --handover-format ] || exec %s "$@"\nkill -STOP "$(cat %s/asking)"\necho %d\n' \
+	"$tree_program" "$work" "$format" >"$work/slow"
 chmod +x "$work/slow"
 # shellcheck disable=SC2016 # expanded by the inner shell
 bash -c 'echo $$ >"$1/asking"; exec "$2/dmacastctl" --socket "$1/control" upgrade "$1/slow"' ask "$work" "$work_path" \

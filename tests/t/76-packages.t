@@ -88,6 +88,7 @@ libevent libevent libevent
 libbsd libbsd libbsd
 libinih inih libinih
 libjansson jansson jansson
+libcbor libcbor libcbor
 libncurses ncurses ncurses
 libhttp-parser http-parser http-parser
 libsystemd systemd systemd

@@ -15,6 +15,7 @@
 #include "dice.h"
 #include "../frame_decode.h"
 #include "loopback.h"
+#include "statejson.h"
 #include "tap.h"
 #include "twoprocesses.h"
 
@@ -476,11 +477,11 @@ static bool hand_over_meanwhile(bool (*act)(void), void (*between)(void))
 	check(code == 0, "the child ended with %d", code);
 	close(hand.sender);
 	quota = SIZE_MAX;
-	if (!saved.text)
+	if (!saved.data)
 		return false;
 	if (between)
 		between();
-	state = state_parse(saved.text, saved.length, saved.descriptors, saved.count, wrong);
+	state = state_decode(saved.data, saved.length, saved.descriptors, saved.count, wrong);
 	if (!state)
 		errx(1, "%s", wrong);
 	parcel_free_content(&saved);
@@ -1136,7 +1137,7 @@ static bool restore_broken(const struct parcel_content *saved, const char *text)
 	hand.gone = hand.half_closed = hand.streaming = 0;
 	hand.length = 0;
 	copy_descriptors(saved, descriptor);
-	state = state_parse(text, strlen(text), descriptor, saved->count, wrong);
+	state = statejson_decode_text(text, descriptor, saved->count, wrong);
 	free(descriptor);
 	if (!state) {
 		close(hand.peer);
@@ -1169,20 +1170,21 @@ static void break_state(bool (*act)(void), unsigned int times, struct dice *dice
 {
 	unsigned int accepted = 0;
 	struct parcel_content saved;
-	char *text, *broken;
+	char *text, *broken, *right;
 	int code;
 
 	hand.act = act;
 	two_processes(hand_save, hand_exit_code, &saved, &code);
-	if (!check(saved.text, "nothing was saved"))
+	if (!check(saved.data, "nothing was saved"))
 		return;
 	close(hand.sender);
 	close(hand.peer);
-	text = malloc(saved.length + 256);
-	broken = malloc(saved.length + 256);
-	check(restore_broken(&saved, saved.text), "the right state is not accepted");
+	right = statejson_text(saved.data, saved.length);
+	text = malloc(strlen(right) + 256);
+	broken = malloc(strlen(right) + 256);
+	check(restore_broken(&saved, right), "the right state is not accepted");
 	for (unsigned int i = 0; i < times; i++) {
-		break_value(saved.text, broken, dice);
+		break_value(right, broken, dice);
 		if (dice_one_in(dice, 3)) {
 			strcpy(text, broken);
 			break_value(text, broken, dice);
@@ -1191,6 +1193,7 @@ static void break_state(bool (*act)(void), unsigned int times, struct dice *dice
 	}
 	check(accepted < times, "all of %u states were accepted", times);
 	two_close(&saved);
+	free(right);
 	free(text);
 	free(broken);
 }

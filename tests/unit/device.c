@@ -823,17 +823,16 @@ static struct state *save_ring(struct ring *ring, struct source *source, char wh
 	struct state *saved = state_create(), *state = NULL;
 	const int *descriptors;
 	size_t length, count;
-	char *text;
+	const char *data;
 
 	ring_save(ring, saved);
 	if (source)
 		source_save(source, saved);
-	text = state_text(saved, &length);
+	data = state_encode(saved, &length);
 	snprintf(why, STATE_WRONG_TEXT, "%s", state_why(saved));
 	descriptors = state_descriptors(saved, &count);
-	if (text)
-		state = state_parse(text, length, descriptors, count, why);
-	free(text);
+	if (data)
+		state = state_decode(data, length, descriptors, count, why);
 	state_free(saved);
 	return state;
 }

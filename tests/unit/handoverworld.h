@@ -75,8 +75,8 @@ static inline void server_do(char command)
 static inline bool server_restore(struct parcel_content *parcel, char *why)
 {
 	char wrong[STATE_WRONG_TEXT];
-	struct state *state = state_parse(parcel->text, parcel->length, parcel->descriptors,
-					  parcel->count, wrong);
+	struct state *state = state_decode(parcel->data, parcel->length, parcel->descriptors,
+					   parcel->count, wrong);
 	bool restored = state && streams_restore(world.streams, state);
 
 	snprintf(why, STATE_WRONG_TEXT, "%s", state ? state_why(state) : wrong);

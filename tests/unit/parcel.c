@@ -18,6 +18,10 @@
 
 #define MANY 3000
 
+/* The value of a macro as a text. */
+#define STRINGIFY(macro) STRINGIFY_ARGUMENT(macro)
+#define STRINGIFY_ARGUMENT(text) #text
+
 static const char text[] = "{\"a\":1}";
 
 static void raise_limit(void)
@@ -87,7 +91,7 @@ static size_t unpack_wrong(int receiver, const char *expected)
 
 	check(!parcel_unpack(receiver, &content, wrong), "usable");
 	check(strstr(wrong, expected) != NULL, "%s; expected %s", wrong, expected);
-	check(!content.text && !content.descriptors && !content.count, "it left something");
+	check(!content.data && !content.descriptors && !content.count, "it left something");
 	return content.reset;
 }
 
@@ -110,7 +114,7 @@ static void test_whole(size_t count)
 		close(fds[i]);
 	close(parcel.sender);
 	check(parcel_unpack(parcel.receiver, &content, wrong), "%s", wrong);
-	check(content.length == sizeof(text) - 1 && !strcmp(content.text, text), "another text");
+	check(content.length == sizeof(text) - 1 && !strcmp(content.data, text), "another text");
 	check(*content.version, "no version");
 	check(content.count == count, "%zu descriptors", content.count);
 	for (size_t i = 0; i < content.count; i++) {
@@ -127,7 +131,7 @@ static void test_whole(size_t count)
 	check(open_descriptors() == before, "%u descriptors, before %u", open_descriptors(),
 	      before);
 	free(fds);
-	point("%zu descriptors arrive in order, with the text", count);
+	point("%zu descriptors arrive in order, with the data", count);
 }
 
 static void test_kept(void)
@@ -317,7 +321,8 @@ static void test_garbage(void)
 	connect_pair(end);
 	check(unpack_wrong(socket_with("hello", 5, end[0]), "not of dmacastd") == 1, "not reset");
 	check(read_error(end[1]) == ECONNRESET, "not reset");
-	check(unpack_wrong(socket_with(&foreign, sizeof(foreign), end[1]), "it has format 2") == 0,
+	check(unpack_wrong(socket_with(&foreign, sizeof(foreign), end[1]),
+			   "expected " STRINGIFY(PARCEL_FORMAT)) == 0,
 	      "a connection");
 	check(unpack_wrong(socket_with(&begin, sizeof(begin), end[1]), "part of it is missing") ==
 		      0,
@@ -373,7 +378,7 @@ static void test_state(void)
 	state.length = UINT64_MAX;
 	unpack_wrong_state(&state, sizeof(state), seals, "damaged");
 	state.format++;
-	unpack_wrong_state(&state, sizeof(state), seals, "format 2; expected 1");
+	unpack_wrong_state(&state, sizeof(state), seals, "expected " STRINGIFY(PARCEL_FORMAT));
 	state.magic[0] = 'x';
 	unpack_wrong_state(&state, sizeof(state), seals, "not of dmacastd");
 	point("a state that is not sealed, short, or of another format or program cannot be used");

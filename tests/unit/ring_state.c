@@ -15,6 +15,8 @@
 
 #include "dice.h"
 #include "sharedring.h"
+#include "statejson.h"
+#include "statepass.h"
 #include "tap.h"
 
 #include <err.h>
@@ -298,34 +300,31 @@ static void owner_transfer(struct owner *owner, struct state *state)
 		state_fail(state, "another one has what is being filled");
 		owner->filling = NULL;
 	}
-	if (state_list(state, "clients", CURSORS, CURSORS) != CURSORS)
-		state_fail(state, "other clients");
+	state_list(state, "clients", CURSORS);
 	for (unsigned int i = 0; !state_failed(state) && i < CURSORS; i++)
 		ring_client_transfer(owner, &owner->client[i], state);
 	if (!state_failed(state))
 		state_list_end(state);
 }
 
-/* Save. The descriptors are the successor's: @owner does not use them any more. Return: the text, which the caller frees. */
+/* Save. The descriptors are the successor's: @owner does not use them any more. Return: the state, which the caller frees. */
 static char *owner_save(struct owner *owner, size_t *length, int *descriptors, size_t most,
 			size_t *descriptor_count)
 {
 	struct state *state = state_create();
 	const int *saved;
-	char *text;
+	char *data;
 
 	ring_save(owner->ring, state);
 	owner_transfer(owner, state);
-	text = state_text(state, length);
-	if (!text)
-		errx(1, "%s", state_why(state));
+	data = state_encode_copy(state, length);
 	saved = state_descriptors(state, descriptor_count);
 	if (*descriptor_count > most)
 		errx(1, "%zu descriptors", *descriptor_count);
 	for (size_t i = 0; i < *descriptor_count; i++)
 		descriptors[i] = saved[i];
 	state_free(state);
-	return text;
+	return data;
 }
 
 /* Return false, with everything freed, if the state is refused. */
@@ -427,14 +426,14 @@ static void compare_owners(struct owner *before, struct owner *after)
 static struct owner *owner_hand_over(struct owner *owner)
 {
 	struct owner *successor = calloc(1, sizeof(*successor));
-	char wrong[STATE_WRONG_TEXT], *text;
+	char wrong[STATE_WRONG_TEXT], *data;
 	int descriptors[4];
 	size_t length, descriptor_count;
 	struct state *state;
 
-	text = owner_save(owner, &length, descriptors, 4, &descriptor_count);
-	state = state_parse(text, length, descriptors, descriptor_count, wrong);
-	free(text);
+	data = owner_save(owner, &length, descriptors, 4, &descriptor_count);
+	state = state_decode(data, length, descriptors, descriptor_count, wrong);
+	free(data);
 	if (!successor || !state)
 		errx(1, "%s", wrong);
 	if (!check(owner_restore(successor, state), "%s", state_why(state)))
@@ -629,7 +628,7 @@ static void leaf_change(const struct leaf *leaf, struct dice *dice)
 /* Restore the state @root with descriptors of its own. Return: whether it was accepted; then it was used and ended. */
 static bool try_state(const json_t *root, const int *descriptors, size_t descriptor_count)
 {
-	char wrong[STATE_WRONG_TEXT], *text = json_dumps(root, JSON_COMPACT);
+	char wrong[STATE_WRONG_TEXT];
 	struct owner tried;
 	struct state *state;
 	int copies[4];
@@ -637,8 +636,7 @@ static bool try_state(const json_t *root, const int *descriptors, size_t descrip
 
 	for (size_t i = 0; i < descriptor_count; i++)
 		copies[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, 0);
-	state = state_parse(text, strlen(text), copies, descriptor_count, wrong);
-	free(text);
+	state = statejson_decode(root, copies, descriptor_count, wrong);
 	if (!state)
 		errx(1, "%s", wrong);
 	accepted = owner_restore(&tried, state);
@@ -657,14 +655,14 @@ static void test_changed_states(uint64_t states, uint64_t seed)
 	uint64_t accepted = 0;
 	int descriptors[4];
 	json_t *root;
-	char *text;
+	char *data;
 
 	owner_begin(HUGE_PAGES_NEVER);
 	for (int i = 0; i < 1500 || !owner->filling; i++)
 		owner_step(owner, &dice);
-	text = owner_save(owner, &length, descriptors, 4, &descriptor_count);
-	root = json_loadb(text, length, 0, NULL);
-	free(text);
+	data = owner_save(owner, &length, descriptors, 4, &descriptor_count);
+	root = statejson_load(data, length);
+	free(data);
 	leaves = leaf_count(root);
 	content_changes = true;
 	check(try_state(root, descriptors, descriptor_count), "what was not changed");

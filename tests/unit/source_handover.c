@@ -8,6 +8,7 @@
 #include "lib/pattern.h"
 #include "lib/state.h"
 #include "sourceworld.h"
+#include "statejson.h"
 #include "tap.h"
 #include "twoprocesses.h"
 
@@ -37,7 +38,7 @@ static bool (*is_far_enough)(void);
 
 static void handover_save_held(struct state *state)
 {
-	state_list(state, "held", world.held_count, BLOCKS);
+	state_list(state, "held", BLOCKS);
 	for (uint32_t i = 0; i < world.held_count; i++) {
 		state_item(state);
 		ring_transfer_block(world.ring, state, "block", &world.held[i]);
@@ -141,27 +142,22 @@ static void handover_predecess(bool (*is_done)(void), bool starts)
 
 static void handover_restore_held(struct state *state)
 {
-	world.held_count = (uint32_t)state_list(state, "held", 0, BLOCKS);
-	for (uint32_t i = 0; i < world.held_count; i++) {
-		world.held[i] = NULL;
-		state_item(state);
-		ring_transfer_block(world.ring, state, "block", &world.held[i]);
-		state_leave(state);
-		if (!state_failed(state) &&
-		    (!world.held[i] || !ring_claim(world.ring, world.held[i])))
+	state_list(state, "held", BLOCKS);
+	while (state_next_item(state)) {
+		struct block *block = NULL;
+
+		ring_transfer_block(world.ring, state, "block", &block);
+		if (!state_failed(state) && (!block || !ring_claim(world.ring, block)))
 			state_fail(state, "held: has another owner");
-		if (state_failed(state))
-			world.held_count = i;
+		if (!state_failed(state))
+			world.held[world.held_count++] = block;
 	}
-	state_list_end(state);
 }
 
 /* Return: NULL, or why the source was not restored. The ring is there anyway, if it could be. */
-static const char *handover_restore(const char *text, size_t length)
+/* @why: filled; @state: NULL: it was not decoded, and @why has the reason; freed */
+static const char *handover_restore_state(struct state *state, char why[STATE_WRONG_TEXT])
 {
-	static char why[STATE_WRONG_TEXT];
-	struct state *state = state_parse(text, length, parcel.descriptors, parcel.count, why);
-
 	world.ring = NULL;
 	world.source = NULL;
 	world.held_count = 0;
@@ -175,9 +171,18 @@ static const char *handover_restore(const char *text, size_t length)
 					      &sourceworld_callbacks, NULL, state);
 	if (world.source)
 		ring_check_restored(world.ring, state);
-	snprintf(why, sizeof(why), "%s", state_why(state));
+	snprintf(why, STATE_WRONG_TEXT, "%s", state_why(state));
 	state_free(state);
 	return why[0] ? why : NULL;
+}
+
+static const char *handover_restore(void)
+{
+	static char why[STATE_WRONG_TEXT];
+
+	return handover_restore_state(
+		state_decode(parcel.data, parcel.length, parcel.descriptors, parcel.count, why),
+		why);
 }
 
 static void handover_succeed(void)
@@ -186,8 +191,8 @@ static void handover_succeed(void)
 
 	capture_begin(&world.log, STDERR_FILENO);
 	world.base = event_base_new();
-	why = handover_restore(parcel.text, parcel.length);
-	check(!why, "not restored: %s; %s", why, parcel.text);
+	why = handover_restore();
+	check(!why, "not restored: %s", why);
 	if (why)
 		errx(1, "%s", why);
 	parcel_free_content(&parcel);
@@ -895,8 +900,9 @@ static void test_handover_command_stopping(void)
 /* ---- broken states ---- */
 
 /* Restore the text with other values, run it, and close it. The descriptors are duplicates. */
-static void handover_restore_broken(const char *text, size_t length)
+static void handover_restore_broken(const char *text)
 {
+	char why[STATE_WRONG_TEXT];
 	int *original = parcel.descriptors;
 
 	parcel.descriptors = calloc(parcel.count, sizeof(*original));
@@ -904,7 +910,8 @@ static void handover_restore_broken(const char *text, size_t length)
 		parcel.descriptors[i] = fcntl(original[i], F_DUPFD_CLOEXEC, 0);
 	world.base = event_base_new();
 	handed->bytes = handed->blocks = 0;
-	handover_restore(text, length);
+	handover_restore_state(statejson_decode_text(text, parcel.descriptors, parcel.count, why),
+			       why);
 	if (world.source) {
 		event_base_loop(world.base, EVLOOP_NONBLOCK);
 		event_base_loop(world.base, EVLOOP_NONBLOCK);
@@ -937,25 +944,24 @@ static unsigned int handover_break_values(void)
 		"0",	      "1",    "2",     "4096", "-1",
 		"4294967295", "true", "false", "3",    "9223372036854775807"
 	};
-	const char *begin = strstr(parcel.text, "\"source\":");
-	const size_t most = parcel.length + 64;
+	char *right = statejson_text(parcel.data, parcel.length);
+	const char *begin = strstr(right, "\"source\":"), *end = right + strlen(right);
+	const size_t most = strlen(right) + 64;
 	char *text = malloc(most);
 	unsigned int tries = 0;
 
-	for (const char *at = begin; at && at < parcel.text + parcel.length; at++) {
+	for (const char *at = begin; at && at < end; at++) {
 		size_t length = handover_value_length(at);
 
 		for (size_t i = 0; length && i < sizeof(other) / sizeof(other[0]); i++) {
-			int size = snprintf(text, most, "%.*s%s%.*s", (int)(at - parcel.text),
-					    parcel.text, other[i],
-					    (int)(parcel.text + parcel.length - at - length),
-					    at + length);
-
-			handover_restore_broken(text, (size_t)size);
+			snprintf(text, most, "%.*s%s%s", (int)(at - right), right, other[i],
+				 at + length);
+			handover_restore_broken(text);
 			tries++;
 		}
 		at += length;
 	}
+	free(right);
 	free(text);
 	return tries;
 }

@@ -317,7 +317,7 @@ static struct state *save_waiting_endpoint(const char *text)
 	state_enter(state, "set");
 	state_bool(state, "held", &no);
 	state_u64(state, "paused_ns", &zero);
-	state_list(state, "sockets", 0, 0);
+	state_list(state, "sockets", 0);
 	state_list_end(state);
 	state_leave(state);
 	return state_pass(state);

@@ -5,6 +5,7 @@
  */
 #include "dice.h"
 #include "lib/settings.h"
+#include "statejson.h"
 #include "statepass.h"
 #include "stream/stream_input.h"
 #include "tap.h"
@@ -356,9 +357,9 @@ static void test_input_fair(void)
 
 static void test_input_wrong_state(void)
 {
-	const char *text = "{\"input\":{\"state\":0,\"full\":false,\"queue\":\"00\"}}";
+	const char *text = "{\"input\":{\"state\":0,\"full\":false,\"queue\":\"hex:00\"}}";
 	char wrong[STATE_WRONG_TEXT];
-	struct state *state = state_parse(text, strlen(text), NULL, 0, wrong);
+	struct state *state = statejson_decode_text(text, NULL, 0, wrong);
 
 	input_test_begin(4);
 	check(state, "%s", wrong);

@@ -14,6 +14,7 @@
 #include "dice.h"
 #include "handoverworld.h"
 #include "loopback.h"
+#include "statejson.h"
 #include "tap.h"
 
 #include <err.h>
@@ -728,10 +729,10 @@ static json_t *broken_value(struct dice *dice, const json_t *value)
 }
 
 /* Return a state with one wrong value. @what: out: which one */
-static char *broken_text(struct dice *dice, const char *text, size_t *length, char *what,
-			 size_t size)
+static char *broken_state(struct dice *dice, const struct parcel_content *parcel, size_t *length,
+			  char *what, size_t size)
 {
-	json_t *root = json_loads(text, 0, NULL), *wrong;
+	json_t *root = statejson_load(parcel->data, parcel->length), *wrong;
 	const struct leaf *leaf;
 	char *broken;
 
@@ -754,8 +755,7 @@ static char *broken_text(struct dice *dice, const char *text, size_t *length, ch
 		json_object_del(leaf->around, leaf->key);
 	else
 		json_array_remove(leaf->around, leaf->index);
-	broken = json_dumps(root, JSON_COMPACT);
-	*length = strlen(broken);
+	broken = statejson_encode(root, length);
 	json_decref(root);
 	return broken;
 }
@@ -786,10 +786,10 @@ static void start_afresh(void)
  * Try to restore a state. What is restored nevertheless runs for a while, and ends this process; what fails must leave
  * nothing.
  */
-static void try_broken_state(const struct parcel_content *parcel, char *text, size_t length,
+static void try_broken_state(const struct parcel_content *parcel, char *data, size_t length,
 			     bool must_fail)
 {
-	struct parcel_content copy = { .text = text, .length = length, .count = parcel->count };
+	struct parcel_content copy = { .data = data, .length = length, .count = parcel->count };
 	char why[STATE_WRONG_TEXT];
 
 	copy.descriptors = calloc(copy.count, sizeof(*copy.descriptors));
@@ -832,10 +832,10 @@ static __attribute__((noreturn)) void try_states(struct parcel_content *parcel, 
 	while (trials->next < count) {
 		struct dice dice = { .state = trials->next++ };
 		size_t length;
-		char *text = broken_text(&dice, parcel->text, &length, trials->what,
-					 sizeof(trials->what));
+		char *data =
+			broken_state(&dice, parcel, &length, trials->what, sizeof(trials->what));
 
-		try_broken_state(parcel, text, length, false);
+		try_broken_state(parcel, data, length, false);
 	}
 	child_end(parcel);
 }
@@ -861,14 +861,15 @@ static bool peer_is_reset(const struct peer *peer)
 /* All of it can be read; only then one value is found that is not known. */
 static __attribute__((noreturn)) void try_unknown_value(struct parcel_content *parcel)
 {
-	json_t *root = json_loads(parcel->text, 0, NULL);
-	char *text;
+	json_t *root = statejson_load(parcel->data, parcel->length);
+	size_t length;
+	char *data;
 
 	json_object_set_new(json_object_get(root, "streams"), "unknown", json_true());
-	text = json_dumps(root, JSON_COMPACT);
+	data = statejson_encode(root, &length);
 	json_decref(root);
 	child_begin(parcel);
-	try_broken_state(parcel, text, strlen(text), true);
+	try_broken_state(parcel, data, length, true);
 	child_end(parcel);
 }
 

@@ -62,13 +62,12 @@ static inline void two_send(int to, struct state *state)
 	struct parcel parcel;
 	size_t count, length = 0;
 	const int *descriptors = state_descriptors(state, &count);
-	char *text = state_text(state, &length);
+	const char *data = state_encode(state, &length);
 
-	if (!text)
+	if (!data)
 		errx(1, "saving failed: %s", state_why(state));
-	if (!parcel_pack(&parcel, text, length, descriptors, count, wrong))
+	if (!parcel_pack(&parcel, data, length, descriptors, count, wrong))
 		errx(1, "%s", wrong);
-	free(text);
 	two_send_descriptor(to, "", 1, parcel.receiver);
 	close(parcel.receiver);
 	close(parcel.sender);

@@ -17,6 +17,8 @@
 #include "dice.h"
 #include "loopback.h"
 #include "sharedring.h"
+#include "statejson.h"
+#include "statepass.h"
 #include "tap.h"
 #include "twoprocesses.h"
 
@@ -270,10 +272,10 @@ static void relay_save_here(struct relay *relay, struct parcel_content *parcel)
 	const int *saved = state_descriptors(state, &parcel->count);
 
 	*parcel = (struct parcel_content){ .count = parcel->count };
-	parcel->text = state_text(state, &parcel->length);
+	parcel->data = state_encode_copy(state, &parcel->length);
 	parcel->descriptors = calloc(parcel->count, sizeof(*saved));
-	if (!parcel->text || !parcel->descriptors)
-		errx(1, "saving failed: %s", state_why(state));
+	if (!parcel->descriptors)
+		errx(1, "no memory");
 	memcpy(parcel->descriptors, saved, parcel->count * sizeof(*saved));
 	state_free(state);
 }
@@ -282,8 +284,8 @@ static void relay_save_here(struct relay *relay, struct parcel_content *parcel)
 static struct state *parcel_open(struct parcel_content *parcel)
 {
 	char wrong[STATE_WRONG_TEXT];
-	struct state *state = state_parse(parcel->text, parcel->length, parcel->descriptors,
-					  parcel->count, wrong);
+	struct state *state = state_decode(parcel->data, parcel->length, parcel->descriptors,
+					   parcel->count, wrong);
 
 	if (!state)
 		errx(1, "%s", wrong);
@@ -418,17 +420,26 @@ static void test_reset_relay(void)
 	point("a connection that was reset ends at the successor");
 }
 
-/* Write @to over the text from @from on, which is there once. */
-static void parcel_change(struct parcel_content *parcel, const char *from, const char *to)
+/* Return the state, in which @value is @key of the object @object. @parcel: freed */
+static struct state *parcel_open_with(struct parcel_content *parcel, const char *object,
+				      const char *key, json_t *value)
 {
-	char *place = memmem(parcel->text, parcel->length, from, strlen(from));
+	json_t *json = statejson_load(parcel->data, parcel->length);
+	json_t *in = json_object_get(json_object_get(json, "zerocopy"), object);
+	char wrong[STATE_WRONG_TEXT];
+	struct state *state;
 
-	if (!place)
-		errx(1, "no %s", from);
-	memcpy(place, to, strlen(to));
+	if (!json_object_get(in, key) || json_object_set_new(in, key, value))
+		errx(1, "no %s", key);
+	state = statejson_decode(json, parcel->descriptors, parcel->count, wrong);
+	if (!state)
+		errx(1, "%s", wrong);
+	json_decref(json);
+	parcel_free_content(parcel);
+	return state;
 }
 
-static void test_refused(const char *from, const char *to, const char *expected)
+static void test_refused(const char *object, const char *key, json_t *value, const char *expected)
 {
 	struct parcel_content parcel;
 	struct state *state;
@@ -437,8 +448,7 @@ static void test_refused(const char *from, const char *to, const char *expected)
 	begin_relay(false, HUGE_PAGES_NEVER);
 	relay_send_until_full(relay_now);
 	relay_save_here(relay_now, &parcel);
-	parcel_change(&parcel, from, to);
-	state = parcel_open(&parcel);
+	state = parcel_open_with(&parcel, object, key, value);
 	relay = relay_restore_blocks(state);
 	check(!relay_restore_socket(relay, state), "not refused");
 	check(strstr(state_why(state), expected), "%s", state_why(state));
@@ -506,8 +516,8 @@ int main(int argc, char **argv)
 	test_random_relays(steps, seed, false);
 	test_random_relays(steps, seed + 1, true);
 	test_reset_relay();
-	test_refused("\"wanted\":true", "\"wanted\":1   ", "wanted: expected true or false");
-	test_refused("\"blocks\":[", "\"blocks\":[0", "send 0: 0 blocks");
+	test_refused("probe", "wanted", json_integer(1), "wanted: expected true or false");
+	test_refused("completions", "blocks", json_pack("[i]", 0), "blocks: expected");
 	test_process(false);
 	test_process(true);
 	return tap_end();

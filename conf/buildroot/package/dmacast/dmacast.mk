@@ -11,7 +11,7 @@ DMACAST_SITE_METHOD = local
 DMACAST_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS = --exclude=/build
 DMACAST_LICENSE = BSD-2-Clause (programs), GPL-2.0 (kernel modules)
 DMACAST_LICENSE_FILES = LICENSE
-DMACAST_DEPENDENCIES = host-pkgconf inih jansson libbsd libevent ncurses
+DMACAST_DEPENDENCIES = host-pkgconf inih jansson libbsd libcbor libevent ncurses
 
 # Older releases of Buildroot have it as libhttpparser.
 ifeq ($(BR2_PACKAGE_LIBHTTPPARSER),y)

@@ -6,7 +6,7 @@ SECTION = "net"
 LICENSE = "BSD-2-Clause"
 LIC_FILES_CHKSUM = "file://LICENSE;md5=9a37ba748260c31de0c60dbdb9b3cd9e"
 # The live page is made by basenc.
-DEPENDS = "coreutils-native http-parser jansson libbsd libevent libinih ncurses"
+DEPENDS = "coreutils-native http-parser jansson libbsd libcbor libevent libinih ncurses"
 
 inherit externalsrc pkgconfig systemd update-rc.d useradd
 
