@@ -297,6 +297,7 @@ static bool sample_decode(const char *data, size_t length)
 	check(right || *state_why(state), "no reason");
 	state_free(state);
 	free(sample.copy);
+	free(sample.nothing); /* a text, if the byte of null was changed */
 	free(sample.bytes);
 	return right;
 }
