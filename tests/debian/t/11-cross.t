@@ -19,7 +19,7 @@ for arch in arm64 armhf; do
 		is "so is $program" "$(readelf -h "$work/$arch/usr/sbin/$program" | sed -n 's/^ *Machine: *//p')" "$machine"
 	done
 	matches "its libraries are those of this machine's package" <(dpkg-deb -f "$deb" Depends) \
-		'libbsd0.*libevent-core.*libevent-extra.*libhttp-parser.*libinih1.*libjansson4.*libncursesw6.*libsystemd0'
+		'libbsd0.*libcbor0.*libevent-core.*libevent-extra.*libhttp-parser.*libinih1.*libjansson4.*libncursesw6.*libsystemd0'
 done
 
 # What is missing on this machine is named, and so is the other way. Both libevent-dev cannot be installed together.

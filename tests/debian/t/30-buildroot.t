@@ -50,7 +50,7 @@ buildroot()
 conf/dist source "$work/source.tar" && tar -xf "$work/source.tar" -C "$work"
 is "the source is this tree" "$(realpath "$(buildroot show-DMACAST_SITE)")" "$(realpath .)"
 is "with systemd it builds with that" "$(buildroot BR2_PACKAGE_SYSTEMD=y show-DMACAST_DEPENDENCIES)" \
-	"host-pkgconf inih jansson libbsd libevent ncurses http-parser systemd"
+	"host-pkgconf inih jansson libbsd libcbor libevent ncurses http-parser systemd"
 is "the modules use Buildroot's way" "$(buildroot BR2_PACKAGE_DMACAST_MODULE=y show-kernel_module_packages)" dmacast
 is "from their directory" "$(buildroot BR2_PACKAGE_DMACAST_MODULE=y show-DMACAST_MODULE_SUBDIRS)" kmod
 buildroot dmacast-build >"$work/build" 2>&1
@@ -93,7 +93,7 @@ in_root "$work/target" '
 	$service stop; echo "stop: $?"
 	echo "left: $(ls /proc/$pid/exe /var/run/dmacastd.pid 2>/dev/null)"
 	$service stop; echo "stop again: $?"
-' busybox,libevent-core-2.1-7,libevent-extra-2.1-7,libbsd0,libinih1,libhttp-parser2.9,libjansson4,libncursesw6 >"$work/out"
+' busybox,libevent-core-2.1-7,libevent-extra-2.1-7,libbsd0,libinih1,libhttp-parser2.9,libcbor0.8,libjansson4,libncursesw6 >"$work/out"
 ok $? "a root file system with busybox" || diag_file "$work/in.err"
 result()
 {
