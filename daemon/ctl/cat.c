@@ -5,14 +5,14 @@
  */
 #include "ctl/cat.h"
 
-#include "ctl/cat_answer.h"
+#include "lib/http_response.h"
 #include "ctl/cat_connection.h"
 #include "ctl/cat_options.h"
 #include "ctl/cat_output.h"
 #include "ctl/cat_progress.h"
 #include "ctl/cat_receiver.h"
 #include "ctl/cat_report.h"
-#include "ctl/cat_url.h"
+#include "lib/stream_url.h"
 #include "lib/backoff.h"
 #include "lib/clock.h"
 
@@ -60,11 +60,11 @@ struct cat {
 	bool oldest, too_old; /* the last place was refused: ask for the oldest block; by 410 */
 
 	struct cat_connection *connection;
-	struct cat_answer *answer; /* NULL: not HTTP */
-	uint64_t answer_ns;	   /* monotonic; limit for a connection or an answer; NEVER: none */
-	uint64_t bytes_before;	   /* payload of the connections before */
-	bool connected;		   /* a stream began, of this connection or one before */
-	bool cut; /* the last stream did not end in order, and none has begun since */
+	struct http_response *answer; /* NULL: not HTTP */
+	uint64_t answer_ns;    /* monotonic; limit for a connection or an answer; NEVER: none */
+	uint64_t bytes_before; /* payload of the connections before */
+	bool connected;	       /* a stream began, of this connection or one before */
+	bool cut;	       /* the last stream did not end in order, and none has begun since */
 
 	uint64_t end_ns;   /* monotonic; of --duration; NEVER: none */
 	uint64_t flush_ns; /* monotonic */
@@ -142,7 +142,7 @@ static void cat_catch_signals(void)
 	sigaction(SIGPIPE, &action, NULL);
 }
 
-static const struct cat_url *cat_current_url(const struct cat *cat)
+static const struct stream_url *cat_current_url(const struct cat *cat)
 {
 	return &cat->options->urls[cat->url];
 }
@@ -152,7 +152,7 @@ static const struct cat_url *cat_current_url(const struct cat *cat)
 static void cat_disconnect(struct cat *cat)
 {
 	cat_connection_close(cat->connection);
-	cat_answer_free(cat->answer);
+	http_response_free(cat->answer);
 	cat->connection = NULL;
 	cat->answer = NULL;
 	cat->answer_ns = NEVER;
@@ -161,7 +161,7 @@ static void cat_disconnect(struct cat *cat)
 /* Choose the next URL, and wait after each round in which none had payload. */
 static void cat_plan_retry(struct cat *cat, const char *reason)
 {
-	const struct cat_url *former = cat_current_url(cat);
+	const struct stream_url *former = cat_current_url(cat);
 	uint64_t delay_us = 0;
 	char next[REASON_BYTES];
 
@@ -287,43 +287,44 @@ static const char *cat_http_format(const struct cat *cat)
 	case CAT_FORMAT_FRAMED:
 		return "framed";
 	default:
-		return cat_url_has(cat_current_url(cat), "format") ? NULL : "framed";
+		return stream_url_has(cat_current_url(cat), "format") ? NULL : "framed";
 	}
 }
 
 /* Ask for the block after the last one that is complete. @link: out. Return: NULL without memory. */
-static char *cat_make_request(struct cat *cat, enum cat_link *link)
+static char *cat_make_request(struct cat *cat, enum continuity_link *link)
 {
-	char place[40], *start = NULL;
+	struct stream_request wanted = { .program = "dmacastctl", .format = cat_http_format(cat) };
+	char place[40];
 	uint32_t epoch;
 	uint64_t sequence;
 
 	if (cat_receiver_last(cat->receiver, &epoch, &sequence)) {
 		snprintf(place, sizeof(place), "%08" PRIx32 ":%" PRIu64, epoch, sequence);
-		*link = CAT_LINK_RESUMED;
-		start = place;
+		*link = CONTINUITY_RESUMED;
+		wanted.start = place;
 		if (cat->oldest) {
-			*link = cat->too_old ? CAT_LINK_OLDEST : CAT_LINK_JOIN;
-			start = strcpy(place, "oldest");
+			*link = cat->too_old ? CONTINUITY_OLDEST : CONTINUITY_JOIN;
+			wanted.start = strcpy(place, "oldest");
 		}
 	}
-	return cat_url_request(cat_current_url(cat), cat_http_format(cat), start);
+	return stream_url_request(cat_current_url(cat), &wanted);
 }
 
 /* Return: false without memory. @request: out; NULL: none is needed */
-static bool cat_prepare_http(struct cat *cat, enum cat_link *link, char **request)
+static bool cat_prepare_http(struct cat *cat, enum continuity_link *link, char **request)
 {
 	*request = NULL;
 	if (!cat_current_url(cat)->http)
 		return true;
-	cat->answer = cat_answer_create(cat_pass_body, cat);
+	cat->answer = http_response_create(cat_pass_body, cat);
 	*request = cat->answer ? cat_make_request(cat, link) : NULL;
 	return *request;
 }
 
 static void cat_connect(struct cat *cat)
 {
-	enum cat_link link = CAT_LINK_JOIN;
+	enum continuity_link link = CONTINUITY_JOIN;
 	char error[CAT_CONNECTION_ERROR], *request;
 
 	cat->bytes_before = cat_receiver_bytes(cat->receiver);
@@ -379,8 +380,8 @@ static void cat_ask_for_oldest(struct cat *cat, unsigned int status)
 
 static void cat_be_refused(struct cat *cat)
 {
-	unsigned int status = cat_answer_status(cat->answer);
-	char error[CAT_ANSWER_ERROR];
+	unsigned int status = http_response_status(cat->answer);
+	char error[HTTP_RESPONSE_ERROR];
 	uint32_t epoch;
 	uint64_t sequence;
 
@@ -389,33 +390,33 @@ static void cat_be_refused(struct cat *cat)
 		cat_ask_for_oldest(cat, status);
 		return;
 	}
-	cat_lose(cat, cat_answer_error(cat->answer, error));
+	cat_lose(cat, http_response_error(cat->answer, error));
 }
 
 /* @length: 0 at the end of the connection */
 static void cat_take_answer(struct cat *cat, size_t length)
 {
-	char error[CAT_ANSWER_ERROR];
+	char error[HTTP_RESPONSE_ERROR];
 
-	switch (cat_answer_feed(cat->answer, (const char *)cat->buffer, length)) {
-	case CAT_ANSWER_STREAM:
+	switch (http_response_feed(cat->answer, (const char *)cat->buffer, length)) {
+	case HTTP_RESPONSE_STREAM:
 		cat_accept_answer(cat);
 		break;
-	case CAT_ANSWER_COMPLETE:
+	case HTTP_RESPONSE_COMPLETE:
 		cat_accept_answer(cat);
 		if (cat_check_receiver(cat))
 			cat_end_connection(cat);
 		break;
-	case CAT_ANSWER_REFUSED:
+	case HTTP_RESPONSE_REFUSED:
 		cat_be_refused(cat);
 		break;
-	case CAT_ANSWER_BAD:
+	case HTTP_RESPONSE_BAD:
 		if (cat_check_receiver(cat))
 			cat_lose(cat, cat->answer_ns == NEVER
 					      ? "the answer was cut or is malformed"
-					      : cat_answer_error(cat->answer, error));
+					      : http_response_error(cat->answer, error));
 		break;
-	case CAT_ANSWER_HEAD:
+	case HTTP_RESPONSE_HEAD:
 		if (!length)
 			cat_lose(cat, "the server closed the connection without an answer");
 		break;

@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Frames from the bytes of a connection, see dmacast-frame(5): a parser without input or output. It checks each
- * frame by itself; cat_continuity checks that a frame continues the one before.
+ * frame by itself; continuity checks that a frame continues the one before.
  */
 #ifndef DMACAST_CAT_FRAMES_H
 #define DMACAST_CAT_FRAMES_H
 
-#include "lib/frame.h"
+#include "lib/frame_reader.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-/* Longest payload of a block: the largest block-size; and of metadata or a preamble. */
-#define CAT_MAX_BLOCK_BYTES (64U << 20)
-#define CAT_MAX_ASIDE_BYTES (1U << 20)
-
-#define CAT_FRAMES_ERROR 160
 
 struct cat_frames;
 

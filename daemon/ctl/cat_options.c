@@ -206,7 +206,7 @@ static int cat_parse_urls(struct cat_options *options, int count, char **texts)
 		return cat_wrong_usage("no memory");
 	options->url_count = (size_t)count;
 	for (int i = 0; i < count; i++) {
-		if (!cat_url_parse(texts[i], &options->urls[i], &expected))
+		if (!stream_url_parse(texts[i], &options->urls[i], &expected))
 			return cat_wrong_usage("%s: expected %s", texts[i], expected);
 	}
 	return -1;

@@ -6,14 +6,14 @@
 #include "ctl/cat_output.h"
 #include "ctl/cat_receiver.h"
 #include "ctl/cat_report.h"
-#include "ctl/cat_url.h"
+#include "lib/stream_url.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct cat_options {
-	struct cat_url *urls;
+	struct stream_url *urls;
 	size_t url_count;
 	enum cat_format format;
 	uint64_t bytes;	      /* limit; UINT64_MAX: none */

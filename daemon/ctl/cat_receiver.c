@@ -27,7 +27,7 @@ struct cat_receiver {
 	uint64_t bytes, limit;
 	enum cat_receiver_state state;
 	struct cat_frames *frames;
-	struct cat_continuity continuity;
+	struct continuity continuity;
 	struct cat_output *output;
 	struct cat_report *report;
 	char error[RECEIVER_ERROR];
@@ -52,7 +52,7 @@ struct cat_receiver *cat_receiver_create(enum cat_format format, uint64_t limit,
 	return NULL;
 }
 
-void cat_receiver_begin(struct cat_receiver *receiver, enum cat_link link)
+void cat_receiver_begin(struct cat_receiver *receiver, enum continuity_link link)
 {
 	receiver->format = receiver->wanted;
 	receiver->told_bytes = 0;
@@ -60,7 +60,7 @@ void cat_receiver_begin(struct cat_receiver *receiver, enum cat_link link)
 		receiver->state = CAT_RECEIVER_RUNS;
 	receiver->interrupted = receiver->bytes > 0;
 	cat_frames_restart(receiver->frames);
-	cat_continuity_begin(&receiver->continuity, link);
+	continuity_begin(&receiver->continuity, link);
 }
 
 static void cat_receiver_fail(struct cat_receiver *receiver, const char *reason)
@@ -135,7 +135,7 @@ static void cat_receiver_take_preamble(struct cat_receiver *receiver, const stru
 }
 
 static void cat_receiver_take_block(struct cat_receiver *receiver, const struct cat_frame *frame,
-				    const struct cat_step *step)
+				    const struct continuity_step *step)
 {
 	const struct frame *header = &frame->header;
 
@@ -149,8 +149,8 @@ static void cat_receiver_take_block(struct cat_receiver *receiver, const struct 
 	cat_receiver_write(receiver, header, frame->payload, header->length);
 }
 
-static void cat_receiver_note_losses(struct cat_receiver *receiver, const struct cat_step *step,
-				     const struct frame *frame)
+static void cat_receiver_note_losses(struct cat_receiver *receiver,
+				     const struct continuity_step *step, const struct frame *frame)
 {
 	if (step->unknown_loss)
 		cat_receiver_note_gap(receiver, CAT_GAP_UNKNOWN, 0, 0, frame);
@@ -162,11 +162,11 @@ static void cat_receiver_note_losses(struct cat_receiver *receiver, const struct
 static void cat_receiver_take_frame(struct cat_receiver *receiver, const struct cat_frame *frame)
 {
 	const struct frame *header = &frame->header;
-	struct cat_step step;
+	struct continuity_step step;
 	const char *fault;
 	char text[RECEIVER_ERROR];
 
-	if (!cat_continuity_check(&receiver->continuity, header, &step, &fault)) {
+	if (!continuity_check(&receiver->continuity, header, &step, &fault)) {
 		snprintf(text, sizeof(text),
 			 "the frame of %08" PRIx32 ":%" PRIu64 " (byte %" PRIu64
 			 " of the stream) cannot follow the one before: %s",

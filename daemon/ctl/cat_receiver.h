@@ -6,7 +6,7 @@
 #ifndef DMACAST_CAT_RECEIVER_H
 #define DMACAST_CAT_RECEIVER_H
 
-#include "ctl/cat_continuity.h"
+#include "lib/continuity.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,7 +38,7 @@ struct cat_receiver *cat_receiver_create(enum cat_format format, uint64_t limit,
 					 struct cat_output *output, struct cat_report *report);
 
 /** cat_receiver_begin() - begin a connection. */
-void cat_receiver_begin(struct cat_receiver *receiver, enum cat_link link);
+void cat_receiver_begin(struct cat_receiver *receiver, enum continuity_link link);
 
 /** cat_receiver_feed() - take the next bytes of the connection. */
 enum cat_receiver_state cat_receiver_feed(struct cat_receiver *receiver, const unsigned char *bytes,

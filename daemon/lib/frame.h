@@ -34,6 +34,15 @@ struct frame {
 	uint32_t lost_blocks;
 };
 
+/* Flags of the frames that have a place in the stream but are no block. */
+#define FRAME_KINDS (FRAME_END | FRAME_METADATA | FRAME_PREAMBLE)
+
+/** frame_is_block() - return true if the payload is a block of the stream. */
+static inline bool frame_is_block(const struct frame *frame)
+{
+	return !(frame->flags & FRAME_KINDS);
+}
+
 /* What is wrong with a header. */
 enum frame_fault { FRAME_IS_VALID, FRAME_BAD_MAGIC, FRAME_BAD_VERSION, FRAME_BAD_HEADER_LENGTH };
 

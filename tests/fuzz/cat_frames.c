@@ -3,7 +3,7 @@
  * The frames that dmacastctl cat reads. The first byte is the size of the pieces; all others are the bytes of
  * connections. Pieces and a whole connection give the same frames, and what follows each other has no hidden loss.
  */
-#include "ctl/cat_continuity.h"
+#include "lib/continuity.h"
 #include "ctl/cat_frames.h"
 
 #include "fuzz.h"
@@ -24,8 +24,8 @@ static void read_payload(struct frames_read *read, const struct cat_frame *frame
 }
 
 /* What was lost is what separates a frame from the one before. */
-static void check_step(const struct cat_continuity *before, const struct frame *frame,
-		       const struct cat_step *step)
+static void check_step(const struct continuity *before, const struct frame *frame,
+		       const struct continuity_step *step)
 {
 	bool joined = before->joined;
 
@@ -37,15 +37,15 @@ static void check_step(const struct cat_continuity *before, const struct frame *
 	check(step->lost_bytes >= step->lost_blocks, "more blocks than bytes");
 }
 
-static void fuzz_frame(struct frames_read *read, struct cat_continuity *continuity,
+static void fuzz_frame(struct frames_read *read, struct continuity *continuity,
 		       const struct cat_frame *frame)
 {
-	const struct cat_continuity before = *continuity;
-	struct cat_step step;
+	const struct continuity before = *continuity;
+	struct continuity_step step;
 	const char *error;
 
 	read_payload(read, frame);
-	read->refused = !cat_continuity_check(continuity, &frame->header, &step, &error);
+	read->refused = !continuity_check(continuity, &frame->header, &step, &error);
 	if (read->refused)
 		check(error && *error, "refused without a reason");
 	else
@@ -54,7 +54,7 @@ static void fuzz_frame(struct frames_read *read, struct cat_continuity *continui
 
 /* Each piece is a copy of its own size, so that ASan sees each byte that is read behind it. */
 static void read_piece(struct frames_read *read, struct cat_frames *frames,
-		       struct cat_continuity *continuity, const uint8_t *bytes, size_t length)
+		       struct continuity *continuity, const uint8_t *bytes, size_t length)
 {
 	unsigned char *copy = malloc(length);
 	const unsigned char *next = copy;
@@ -75,12 +75,12 @@ static void read_piece(struct frames_read *read, struct cat_frames *frames,
 static struct frames_read fuzz_connection(const uint8_t *bytes, size_t length, size_t piece)
 {
 	struct frames_read read = { .result = CAT_FRAMES_MORE };
-	struct cat_continuity continuity = { 0 };
+	struct continuity continuity = { 0 };
 	struct cat_frames *frames = cat_frames_create();
 
 	if (!frames)
 		abort();
-	cat_continuity_begin(&continuity, CAT_LINK_JOIN);
+	continuity_begin(&continuity, CONTINUITY_JOIN);
 	for (size_t at = 0; at < length && read.result == CAT_FRAMES_MORE; at += piece)
 		read_piece(&read, frames, &continuity, bytes + at,
 			   length - at < piece ? length - at : piece);

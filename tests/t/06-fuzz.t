@@ -55,7 +55,7 @@ finds()
 
 finds access daemon/lib/access.c 's/0xff00 >> rest/0xff00 >> (rest + 1)/'
 finds address daemon/lib/address.c 's/length >= sizeof(address->host)/length > sizeof(address->host)/'
-finds cat_answer daemon/ctl/cat_answer.c "s/< ' ' ||/< 1 ||/"
+finds http_response daemon/lib/http_response.c "s/< ' ' ||/< 1 ||/"
 finds cat_frames daemon/ctl/cat_frames.c 's/!frames->payload_done \&\& \*length >= wanted/*length >= wanted/'
 finds completion daemon/send/completion.c 's/number - low <= high - low/number >= low \&\& number <= high/'
 finds config daemon/config/option_value.c 's/else if (limit->microseconds)/else if (limit->bytes)/'

@@ -3,7 +3,7 @@
  * The frames that dmacastctl cat reads: a stream of frames in random pieces gives the same payload, and no damage to
  * a header goes unnoticed.
  */
-#include "ctl/cat_continuity.h"
+#include "lib/continuity.h"
 #include "ctl/cat_frames.h"
 
 #include "dice.h"
@@ -33,7 +33,7 @@ struct reading {
 	uint64_t lost_blocks, lost_bytes;
 	bool bad;   /* the parser or the continuity found an error */
 	bool ended; /* with END, and nothing incomplete */
-	char error[CAT_FRAMES_ERROR];
+	char error[FRAME_READER_ERROR];
 };
 
 /* Return a number below @limit. */
@@ -86,14 +86,14 @@ static void record_connection(struct recording *recording, struct dice *dice, un
 }
 
 /* Take one frame. Return: false at an error. */
-static bool read_frame(struct reading *reading, struct cat_continuity *continuity,
+static bool read_frame(struct reading *reading, struct continuity *continuity,
 		       const struct cat_frame *frame)
 {
 	const char *error;
-	struct cat_step step;
+	struct continuity_step step;
 
 	reading->frames++;
-	if (!cat_continuity_check(continuity, &frame->header, &step, &error)) {
+	if (!continuity_check(continuity, &frame->header, &step, &error)) {
 		reading->bad = true;
 		snprintf(reading->error, sizeof(reading->error), "%s", error);
 		return false;
@@ -108,7 +108,7 @@ static bool read_frame(struct reading *reading, struct cat_continuity *continuit
 }
 
 /* Read a connection in pieces of 1 to @most bytes. */
-static void read_connection(struct reading *reading, struct cat_continuity *continuity,
+static void read_connection(struct reading *reading, struct continuity *continuity,
 			    const unsigned char *bytes, size_t length, struct dice *dice,
 			    size_t most)
 {
@@ -148,10 +148,10 @@ static struct reading reading;
 
 static void read_recording(struct dice *dice, size_t most)
 {
-	struct cat_continuity continuity = { 0 };
+	struct continuity continuity = { 0 };
 
 	memset(&reading, 0, sizeof(reading));
-	cat_continuity_begin(&continuity, CAT_LINK_JOIN);
+	continuity_begin(&continuity, CONTINUITY_JOIN);
 	read_connection(&reading, &continuity, recording.bytes, recording.length, dice, most);
 }
 
@@ -292,12 +292,12 @@ static void test_limits(void)
 		struct frame frame;
 		bool bad;
 	} examples[] = {
-		{ { .length = CAT_MAX_BLOCK_BYTES, .epoch = 1 }, false },
-		{ { .length = CAT_MAX_BLOCK_BYTES + 1, .epoch = 1 }, true },
-		{ { .flags = FRAME_METADATA, .length = CAT_MAX_ASIDE_BYTES, .epoch = 1 }, false },
-		{ { .flags = FRAME_METADATA, .length = CAT_MAX_ASIDE_BYTES + 1, .epoch = 1 },
+		{ { .length = FRAME_MAX_BLOCK_BYTES, .epoch = 1 }, false },
+		{ { .length = FRAME_MAX_BLOCK_BYTES + 1, .epoch = 1 }, true },
+		{ { .flags = FRAME_METADATA, .length = FRAME_MAX_ASIDE_BYTES, .epoch = 1 }, false },
+		{ { .flags = FRAME_METADATA, .length = FRAME_MAX_ASIDE_BYTES + 1, .epoch = 1 },
 		  true },
-		{ { .flags = FRAME_PREAMBLE, .length = CAT_MAX_ASIDE_BYTES + 1, .epoch = 1 },
+		{ { .flags = FRAME_PREAMBLE, .length = FRAME_MAX_ASIDE_BYTES + 1, .epoch = 1 },
 		  true },
 	};
 
@@ -332,17 +332,17 @@ struct expected_step {
 	uint64_t lost_blocks;
 };
 
-static void expect_steps(struct cat_continuity *continuity, enum cat_link link, const char *title,
-			 const struct expected_step *steps, size_t count)
+static void expect_steps(struct continuity *continuity, enum continuity_link link,
+			 const char *title, const struct expected_step *steps, size_t count)
 {
 	const char *error;
 
-	cat_continuity_begin(continuity, link);
+	continuity_begin(continuity, link);
 	for (size_t i = 0; i < count; i++) {
 		const struct expected_step *expected = &steps[i];
-		struct cat_step step;
+		struct continuity_step step;
 
-		if (!check(cat_continuity_check(continuity, &expected->frame, &step, &error),
+		if (!check(continuity_check(continuity, &expected->frame, &step, &error),
 			   "%s: step %zu: %s", title, i, error))
 			return;
 		check(step.duplicate == expected->duplicate, "%s: step %zu: duplicate", title, i);
@@ -357,12 +357,12 @@ static void expect_steps(struct cat_continuity *continuity, enum cat_link link, 
 #define EXPECT_STEPS(link, title, ...)                                                           \
 	do {                                                                                     \
 		const struct expected_step steps[] = { __VA_ARGS__ };                            \
-		struct cat_continuity continuity = joined();                                     \
+		struct continuity continuity = joined();                                         \
 		expect_steps(&continuity, link, title, steps, sizeof(steps) / sizeof(steps[0])); \
 	} while (0)
 
 /* After a connection with the blocks 5 to 7 of the epoch 1. */
-static struct cat_continuity joined(void)
+static struct continuity joined(void)
 {
 	static const struct expected_step first[] = {
 		{ .frame = { .flags = FRAME_METADATA,
@@ -370,15 +370,15 @@ static struct cat_continuity joined(void)
 			     .sequence = 5,
 			     .position = 500 } },
 	};
-	struct cat_continuity continuity = { 0 };
+	struct continuity continuity = { 0 };
 
-	expect_steps(&continuity, CAT_LINK_JOIN, "first", first, 1);
+	expect_steps(&continuity, CONTINUITY_JOIN, "first", first, 1);
 	for (uint64_t i = 5; i <= 7; i++) {
 		struct frame frame = at(0, 1, i);
-		struct cat_step step;
+		struct continuity_step step;
 		const char *error;
 
-		check(cat_continuity_check(&continuity, &frame, &step, &error), "block: %s", error);
+		check(continuity_check(&continuity, &frame, &step, &error), "block: %s", error);
 		check(step.new_epoch == (i == 5), "new epoch at %llu", (unsigned long long)i);
 	}
 	check(continuity.last_epoch == 1 && continuity.last_sequence == 7, "another last block");
@@ -387,34 +387,36 @@ static struct cat_continuity joined(void)
 
 static void test_reconnect(void)
 {
-	EXPECT_STEPS(CAT_LINK_RESUMED, "resumed", { at(FRAME_METADATA, 1, 8), false, false, 0 },
+	EXPECT_STEPS(CONTINUITY_RESUMED, "resumed", { at(FRAME_METADATA, 1, 8), false, false, 0 },
 		     { at(0, 1, 8), false, false, 0 });
-	EXPECT_STEPS(CAT_LINK_RESUMED, "resumed, another epoch begins",
+	EXPECT_STEPS(CONTINUITY_RESUMED, "resumed, another epoch begins",
 		     { at(FRAME_METADATA, 2, 8), false, false, 0 },
 		     { at(FRAME_START, 2, 8), false, false, 0 });
-	EXPECT_STEPS(CAT_LINK_JOIN, "joined later", { at(FRAME_METADATA, 1, 20), false, false, 0 },
+	EXPECT_STEPS(CONTINUITY_JOIN, "joined later",
+		     { at(FRAME_METADATA, 1, 20), false, false, 0 },
 		     { at(0, 1, 20), false, false, 12 }, { at(0, 1, 21), false, false, 0 });
-	EXPECT_STEPS(CAT_LINK_JOIN, "joined later, and a gap after that",
+	EXPECT_STEPS(CONTINUITY_JOIN, "joined later, and a gap after that",
 		     { at(FRAME_METADATA, 1, 20), false, false, 0 },
 		     { at(0, 1, 23), false, false, 15 }, { at(FRAME_END, 1, 26), false, false, 2 });
-	EXPECT_STEPS(CAT_LINK_JOIN, "with blocks that are there",
+	EXPECT_STEPS(CONTINUITY_JOIN, "with blocks that are there",
 		     { at(FRAME_METADATA, 1, 6), false, false, 0 }, { at(0, 1, 6), true, false, 0 },
 		     { at(0, 1, 7), true, false, 0 }, { at(0, 1, 8), false, false, 0 });
-	EXPECT_STEPS(CAT_LINK_JOIN, "with blocks that are there, and a gap",
+	EXPECT_STEPS(CONTINUITY_JOIN, "with blocks that are there, and a gap",
 		     { at(FRAME_METADATA, 1, 6), false, false, 0 }, { at(0, 1, 6), true, false, 0 },
 		     { at(0, 1, 10), false, false, 2 });
-	EXPECT_STEPS(CAT_LINK_JOIN, "another count", { at(FRAME_METADATA, 2, 20), false, false, 0 },
+	EXPECT_STEPS(CONTINUITY_JOIN, "another count",
+		     { at(FRAME_METADATA, 2, 20), false, false, 0 },
 		     { at(0, 2, 20), false, true, 0 }, { at(0, 2, 22), false, false, 1 });
-	EXPECT_STEPS(CAT_LINK_JOIN, "another count that has begun again",
+	EXPECT_STEPS(CONTINUITY_JOIN, "another count that has begun again",
 		     { at(FRAME_METADATA, 2, 0), false, false, 0 },
 		     { at(FRAME_START, 2, 0), false, true, 0 }, { at(0, 2, 1), false, false, 0 });
-	EXPECT_STEPS(CAT_LINK_OLDEST, "too old, in another epoch of the same count",
+	EXPECT_STEPS(CONTINUITY_OLDEST, "too old, in another epoch of the same count",
 		     { at(FRAME_METADATA, 3, 30), false, false, 0 },
 		     { at(0, 2, 30), false, false, 22 });
-	EXPECT_STEPS(CAT_LINK_OLDEST, "too old, but the daemon has begun again since",
+	EXPECT_STEPS(CONTINUITY_OLDEST, "too old, but the daemon has begun again since",
 		     { at(FRAME_METADATA, 2, 3), false, false, 0 },
 		     { at(0, 2, 3), false, true, 0 });
-	EXPECT_STEPS(CAT_LINK_RESUMED, "asked to resume, which the server ignores",
+	EXPECT_STEPS(CONTINUITY_RESUMED, "asked to resume, which the server ignores",
 		     { at(FRAME_METADATA, 2, 20), false, false, 0 },
 		     { at(0, 2, 20), false, true, 0 });
 	point("another connection: nothing lost, a known or an unknown loss, nothing twice");
@@ -423,30 +425,29 @@ static void test_reconnect(void)
 static void expect_refusal(struct frame second, struct frame third, const char *expected)
 {
 	const struct frame frames[] = { at(FRAME_METADATA, 1, 8), second, third };
-	struct cat_continuity continuity = joined();
-	struct cat_step step;
+	struct continuity continuity = joined();
+	struct continuity_step step;
 	const char *error = "";
 
-	cat_continuity_begin(&continuity, CAT_LINK_RESUMED);
+	continuity_begin(&continuity, CONTINUITY_RESUMED);
 	for (size_t i = 0; i < 3; i++)
-		check(cat_continuity_check(&continuity, &frames[i], &step, &error) == (i < 2),
+		check(continuity_check(&continuity, &frames[i], &step, &error) == (i < 2),
 		      "frame %zu: '%s'", i, error);
 	check(strstr(error, expected), "got '%s', expected '%s'", error, expected);
 }
 
 static void test_refusals(void)
 {
-	struct cat_continuity continuity = joined();
+	struct continuity continuity = joined();
 	struct frame other = at(0, 1, 8);
-	struct cat_step step;
+	struct continuity_step step;
 	const char *error;
 
 	expect_refusal(at(0, 1, 8), at(0, 2, 9), "an epoch without START");
 	expect_refusal(at(0, 1, 8), at(FRAME_START, 1, 9), "START within an epoch");
 	other.position = 900;
-	cat_continuity_begin(&continuity, CAT_LINK_JOIN);
-	check(!cat_continuity_check(&continuity, &other, &step, &error) &&
-		      strstr(error, "contradict"),
+	continuity_begin(&continuity, CONTINUITY_JOIN);
+	check(!continuity_check(&continuity, &other, &step, &error) && strstr(error, "contradict"),
 	      "a place with another position");
 	point("an epoch begins with START; a sequence has one position");
 }

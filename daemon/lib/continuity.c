@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "ctl/cat_continuity.h"
+#include "lib/continuity.h"
 
 #include <stddef.h>
 
-void cat_continuity_begin(struct cat_continuity *continuity, enum cat_link link)
+void continuity_begin(struct continuity *continuity, enum continuity_link link)
 {
 	continuity->link = link;
 	continuity->started = continuity->joined = false;
 	continuity->epoch = 0;
 }
 
-static bool cat_frame_is_block(const struct frame *frame)
-{
-	return !(frame->flags & (FRAME_END | FRAME_METADATA | FRAME_PREAMBLE));
-}
-
 /*
  * A gap has blocks and bytes, at least one byte for each block, or neither.
  * Return: NULL, or what is wrong.
  */
-static const char *cat_gap_fault(const struct cat_place *from, const struct cat_place *to)
+static const char *continuity_gap_fault(const struct continuity_place *from,
+					const struct continuity_place *to)
 {
 	uint64_t blocks = to->sequence - from->sequence, bytes = to->position - from->position;
 
@@ -32,22 +28,24 @@ static const char *cat_gap_fault(const struct cat_place *from, const struct cat_
 	return NULL;
 }
 
-static bool cat_place_equals(const struct cat_place *a, const struct cat_place *b)
+static bool continuity_place_equals(const struct continuity_place *a,
+				    const struct continuity_place *b)
 {
 	return a->sequence == b->sequence && a->position == b->position;
 }
 
 /* Return true if the frame counts as the blocks of the connections before. */
-static bool cat_count_continues(const struct cat_continuity *continuity, const struct frame *frame)
+static bool continuity_count_continues(const struct continuity *continuity,
+				       const struct frame *frame)
 {
-	const struct cat_place *first = &continuity->first, *wanted = &continuity->wanted;
+	const struct continuity_place *first = &continuity->first, *wanted = &continuity->wanted;
 
 	if (frame->epoch == continuity->last_epoch)
 		return true;
 	switch (continuity->link) {
-	case CAT_LINK_RESUMED:
-		return cat_place_equals(first, wanted);
-	case CAT_LINK_OLDEST:
+	case CONTINUITY_RESUMED:
+		return continuity_place_equals(first, wanted);
+	case CONTINUITY_OLDEST:
 		return first->sequence > wanted->sequence && first->position > wanted->position;
 	default:
 		return false;
@@ -55,28 +53,30 @@ static bool cat_count_continues(const struct cat_continuity *continuity, const s
 }
 
 /* The first block of a connection, or its end. */
-static void cat_continuity_join(struct cat_continuity *continuity, const struct frame *frame,
-				struct cat_step *step)
+static void continuity_join(struct continuity *continuity, const struct frame *frame,
+			    struct continuity_step *step)
 {
 	continuity->joined = true;
-	if (continuity->received && cat_count_continues(continuity, frame))
+	if (continuity->received && continuity_count_continues(continuity, frame))
 		return;
 	step->unknown_loss = continuity->received;
 	continuity->wanted = continuity->next;
 }
 
 /* Compare with what all connections have received. Return: NULL, or what is wrong. */
-static const char *cat_continuity_advance(struct cat_continuity *continuity,
-					  const struct cat_place *place, struct cat_step *step)
+static const char *continuity_advance(struct continuity *continuity,
+				      const struct continuity_place *place,
+				      struct continuity_step *step)
 {
-	struct cat_place *wanted = &continuity->wanted;
+	struct continuity_place *wanted = &continuity->wanted;
 	const char *fault;
 
 	if (place->sequence < wanted->sequence) {
 		step->duplicate = true;
-		return place->position < wanted->position ? NULL : cat_gap_fault(place, wanted);
+		return place->position < wanted->position ? NULL
+							  : continuity_gap_fault(place, wanted);
 	}
-	fault = cat_gap_fault(wanted, place);
+	fault = continuity_gap_fault(wanted, place);
 	if (fault)
 		return fault;
 	step->lost_blocks = place->sequence - wanted->sequence;
@@ -86,22 +86,23 @@ static const char *cat_continuity_advance(struct cat_continuity *continuity,
 }
 
 /* Within a connection, an epoch begins with START, which only a gap can hide. Return: NULL, or what is wrong. */
-static const char *cat_epoch_fault(const struct cat_continuity *continuity,
-				   const struct frame *frame, bool gap)
+static const char *continuity_epoch_fault(const struct continuity *continuity,
+					  const struct frame *frame, bool gap)
 {
 	bool starts = frame->flags & FRAME_START;
 
-	if (!continuity->epoch || !cat_frame_is_block(frame))
+	if (!continuity->epoch || !frame_is_block(frame))
 		return NULL;
 	if (starts && frame->epoch == continuity->epoch)
 		return "START within an epoch";
 	return starts || gap || frame->epoch == continuity->epoch ? NULL : "an epoch without START";
 }
 
-static void cat_continuity_take_block(struct cat_continuity *continuity, const struct frame *frame,
-				      struct cat_step *step)
+static void continuity_take_block(struct continuity *continuity, const struct frame *frame,
+				  struct continuity_step *step)
 {
-	const struct cat_place after = { frame->sequence + 1, frame->position + frame->length };
+	const struct continuity_place after = { frame->sequence + 1,
+						frame->position + frame->length };
 
 	continuity->next = after;
 	continuity->epoch = frame->epoch;
@@ -116,31 +117,31 @@ static void cat_continuity_take_block(struct cat_continuity *continuity, const s
 	continuity->last_sequence = frame->sequence;
 }
 
-bool cat_continuity_check(struct cat_continuity *continuity, const struct frame *frame,
-			  struct cat_step *step, const char **error)
+bool continuity_check(struct continuity *continuity, const struct frame *frame,
+		      struct continuity_step *step, const char **error)
 {
-	const struct cat_place place = { frame->sequence, frame->position };
-	bool block = cat_frame_is_block(frame);
+	const struct continuity_place place = { frame->sequence, frame->position };
+	bool block = frame_is_block(frame);
 
-	*step = (struct cat_step){ 0 };
+	*step = (struct continuity_step){ 0 };
 	if (!continuity->started) {
 		continuity->started = true;
 		continuity->first = continuity->next = place;
 	}
-	*error = cat_gap_fault(&continuity->next, &place);
+	*error = continuity_gap_fault(&continuity->next, &place);
 	if (!*error)
-		*error = cat_epoch_fault(continuity, frame,
-					 !cat_place_equals(&continuity->next, &place));
+		*error = continuity_epoch_fault(
+			continuity, frame, !continuity_place_equals(&continuity->next, &place));
 	if (*error)
 		return false;
 	if (!continuity->joined && (block || frame->flags & FRAME_END))
-		cat_continuity_join(continuity, frame, step);
+		continuity_join(continuity, frame, step);
 	continuity->next = place;
 	if (continuity->joined)
-		*error = cat_continuity_advance(continuity, &place, step);
+		*error = continuity_advance(continuity, &place, step);
 	if (*error)
 		return false;
 	if (block)
-		cat_continuity_take_block(continuity, frame, step);
+		continuity_take_block(continuity, frame, step);
 	return true;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* URLs of dmacastctl cat, and the requests that are made of them. */
-#include "ctl/cat_url.h"
+#include "lib/stream_url.h"
 
 #include "tap.h"
 
@@ -19,11 +19,11 @@ static void test_addresses(void)
 		{ "http://radio.example", "radio.example", "80", true },
 		{ "http://[fe80::1]:8080/a?b", "fe80::1", "8080", true },
 	};
-	struct cat_url url;
+	struct stream_url url;
 	const char *expected;
 
 	for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
-		check(cat_url_parse(examples[i].text, &url, &expected), "%s: expected %s",
+		check(stream_url_parse(examples[i].text, &url, &expected), "%s: expected %s",
 		      examples[i].text, expected);
 		check(!strcmp(url.address.host, examples[i].host) &&
 			      !strcmp(url.address.port, examples[i].port),
@@ -52,11 +52,11 @@ static void test_malformed(void)
 		"http://127.0.0.1/a b",
 		"http://127.0.0.1/\r\nX: y",
 	};
-	struct cat_url url;
+	struct stream_url url;
 	const char *expected;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		check(!cat_url_parse(texts[i], &url, &expected) && *expected, "'%s'", texts[i]);
+		check(!stream_url_parse(texts[i], &url, &expected) && *expected, "'%s'", texts[i]);
 	point("malformed URLs");
 }
 
@@ -88,22 +88,29 @@ static void test_requests(void)
 		  "GET /?starts=live&start=oldest HTTP/1.1", "Host: h:1" },
 		{ "http://[::1]:1/?start", NULL, "oldest", "GET /?start=oldest HTTP/1.1",
 		  "Host: [::1]:1" },
+		{ "http://h:1/a", NULL, NULL, "GET /a HTTP/1.0", "User-Agent: test/" },
 	};
-	struct cat_url url;
+	struct stream_url url;
 	const char *expected;
 
 	for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
+		const struct stream_request wanted = {
+			.program = "test",
+			.format = examples[i].format,
+			.start = examples[i].start,
+			.no_chunks = strstr(examples[i].line, "HTTP/1.0"),
+		};
 		char *request;
 
-		check(cat_url_parse(examples[i].text, &url, &expected), "%s", examples[i].text);
-		request = cat_url_request(&url, examples[i].format, examples[i].start);
+		check(stream_url_parse(examples[i].text, &url, &expected), "%s", examples[i].text);
+		request = stream_url_request(&url, &wanted);
 		if (check(request, "%s: no request", examples[i].text))
 			check_request(request, examples[i].line, examples[i].host);
 		free(request);
 	}
-	check(cat_url_parse("http://h/?format=raw", &url, &expected) &&
-		      cat_url_has(&url, "format") && !cat_url_has(&url, "start") &&
-		      !cat_url_has(&url, "form"),
+	check(stream_url_parse("http://h/?format=raw", &url, &expected) &&
+		      stream_url_has(&url, "format") && !stream_url_has(&url, "start") &&
+		      !stream_url_has(&url, "form"),
 	      "the parameters of a query");
 	point("requests, with the parameters that the program sets in place of the URL's");
 }
