@@ -29,7 +29,7 @@ is "no unit or program refers to /usr/local" "$(cat "$work/local")" ""
 find "$work/root" -name 'dmacastd*.service' >"$work/units"
 is "both units are in the package" "$(wc -l <"$work/units")" 2
 while read -r unit; do
-	sed -n 's/^Exec[A-Za-z]*=\([^ ]*\).*/\1/p' "$unit" | sort -u | while read -r program; do
+	sed -n 's/^Exec[A-Za-z]*=-\{0,1\}\([^ ]*\).*/\1/p' "$unit" | sort -u | while read -r program; do
 		[ -x "$work/root$program" ] || echo "$unit: $program"
 	done
 done <"$work/units" >"$work/missing"
