@@ -309,13 +309,42 @@ daemon_run()
 	"${daemon_prefix[@]}" ${DMACAST_TEST_WRAPPER-} "$BUILD/dmacastd" "${source[@]}" "$@" <"$daemon_input" 2>"$log" &
 	daemon=$!
 	will_end "$daemon"
-	wait_until 20 daemon_settled || diag "dmacastd does not come up"
+	wait_until 20 daemon_settled "$@" || diag "dmacastd does not come up"
 	port=$(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$log" | head -n 1)
 }
 
+# daemon_settled ARGUMENT...: a daemon with these has opened what it is to open, or has ended. It logs its control
+# socket and its metrics after the streams.
 daemon_settled()
 {
-	grep -q 'listening on' "$log" || ! kill -0 "$daemon"
+	! kill -0 "$daemon" || {
+		grep -q 'listening on' "$log" && has_opened control 'control socket' "$@" &&
+			has_opened metrics 'metrics at ' "$@"
+	}
+}
+
+# has_opened OPTION TEXT ARGUMENT...: the log has TEXT, or an error about the option, if it is among the arguments, or
+# in the section [daemon] of the file that is one of them.
+has_opened()
+{
+	local option=$1 text=$2
+
+	shift 2
+	if is_asked_for "$option" "$@"; then
+		grep -Eq -- "$text|$option = " "$log"
+	fi
+}
+
+is_asked_for()
+{
+	local option=$1 word
+
+	shift
+	for word; do
+		[ "$word" != "--$option" ] || return 0
+		[ ! -f "$word" ] || ! grep -q "^$option *=" "$word" || return 0
+	done
+	return 1
 }
 
 # daemon_stop [SIGNAL]: end the daemon and wait for that. Sets status. Fails if the log reports a bug.

@@ -108,6 +108,15 @@ adc=$(sed -n 's/.*stream adc: listening on \(.*\)/\1/p' "$log")
 other=$(sed -n 's/.*stream log: listening on \(.*\)/\1/p' "$log")
 feed_start adc --clients 3 --until-end --expect-end end "$adc"
 feed_start other --clients 2 --seconds 600 --allow-reset "$other"
+wait_until 30 clients_joined 5
+
+# all_have_data: the daemon knows a rate, and each client has been sent something.
+all_have_data()
+{
+	ctl_run status && grep -q '^in  .* [KM]iB/s$' "$out" &&
+		ctl_run --json clients && [ "$(value '[.clients[] | select(.sent_bytes > 0)] | length')" = 5 ]
+}
+wait_until 30 all_have_data
 
 ctl_ok "status" status
 matches "status: version, process, state" "$out" \

@@ -21,6 +21,7 @@ daemon_run -c "$work/two.conf"
 wait_until 10 listens_at "$control"
 feed_start four --clients 1 --seconds 600 "$(sed -n 's/.*stream adc: listening on //p' "$log")"
 feed_start six --clients 1 --seconds 600 "$(sed -n 's/.*stream audio: listening on //p' "$log")"
+wait_until 30 clients_joined 2
 four=$("$ctl" -s "$control" --json clients adc | grep -o '127\.0\.0\.1:[0-9]*' | head -n 1)
 six=$("$ctl" -s "$control" --json clients audio | grep -o '\[::1\]:[0-9]*' | head -n 1)
 
