@@ -477,9 +477,10 @@ run_is_over()
 	[ "$(value '.state == "idle" and .client_input.queued_bytes == 0' main)" = true ]
 }
 
-# With on-demand the first command comes before there is a source, and each run has its own.
+# With on-demand the first command comes before there is a source, and each run has its own. Nothing is sent to a
+# client that has closed, whose kernel would answer for it for a minute.
 daemon_run --input "exec:sh $work/echo.sh" --on-demand yes --linger 0 --stop-timeout 1h "${allow[@]}" \
-	--control "$control"
+	--half-close end --control "$control"
 for text in one two; do
 	is "on-demand: what a client sends starts no source, and reaches the one that starts for it: $text" \
 		"$(say "$text" "$text again" | tr '\n' ' ')" "ready got $text got $text again "
