@@ -122,7 +122,7 @@ nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
-	kmod-tests check check-quick fuzz model check-vm check-kernels check-debug check-service check-scale check-handover bench \
+	kmod-tests check check-build-san check-build-poison check-build-fuzz check-quick fuzz model check-vm check-kernels check-debug check-service check-scale check-handover bench \
 	bench-quick demo install uninstall check-packages dist deb \
 	dkms-install dkms-uninstall dkms-source clean format lint deps help
 .DELETE_ON_ERROR:
@@ -297,15 +297,12 @@ kmod-tests: kmod
 # For a build of minutes, also where nobody has said how many jobs there may be.
 parallel_make = $(MAKE) $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-# Each variant is built by a make of its own: the packages may have come only now.
-variants = $(parallel_make) $(2) WERROR=1 $(1) && $(parallel_make) WERROR=1 POISON=1 $(1) && \
-	$(parallel_make) WERROR=1 SAN=address,undefined $(1)
+# A make of its own builds: the packages may have come only now.
 fuzz_build = $(parallel_make) $(1) FUZZ=1 fuzz-programs
 
 check:
 	@tests/packages vm
-	+$(Q)$(call variants,test-programs,bench-programs)
-	+$(Q)$(call fuzz_build,WERROR=1)
+	+$(Q)$(parallel_make) WERROR=1 test-programs bench-programs
 	$(Q)tests/run all
 	$(Q)tests/vm/run quick
 
@@ -345,6 +342,14 @@ check-handover:
 	@tests/packages check
 	+$(Q)$(parallel_make) test-programs
 	$(Q)tests/scale/run tests/scale/t/20-restarts.t
+
+# What tests/run builds while the first tests run.
+check-build-san:
+	+$(Q)$(parallel_make) WERROR=1 SAN=address,undefined test-programs
+check-build-poison:
+	+$(Q)$(parallel_make) WERROR=1 POISON=1 test-programs
+check-build-fuzz:
+	+$(Q)$(call fuzz_build,WERROR=1)
 
 check-quick:
 	@tests/packages check
