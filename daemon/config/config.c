@@ -172,7 +172,7 @@ bool config_rename_stream(struct config *config, struct stream_settings *stream,
 /* A command line can set values that a file cannot hold. */
 static void config_warn_of_input(const struct stream_settings *stream)
 {
-	const char *input = stream->input;
+	const char *input = stream->input.first;
 
 	if (input && !quote_fits_line("input", input))
 		log_warning("stream %s: input = %.200s...: too long for a file; put the command "

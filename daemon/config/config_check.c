@@ -94,9 +94,62 @@ static unsigned int check_device(const struct stream_settings *stream, const cha
 	return errors;
 }
 
+/* Return: NULL, or what an option that is set contradicts a relay, and why. */
+static const char *check_relay_option(const struct stream_settings *stream)
+{
+	if (stream->on_demand)
+		return "on-demand = yes: a relay follows its origin all the time; expected "
+		       "on-demand = no";
+	if (stream_settings_has_records(stream))
+		return "record-size, record-end: the origin has cut the records; expected neither";
+	if (stream->meta.count)
+		return "meta: the metadata is that of the origin; expected no such line";
+	if (stream->preamble.bytes || stream->preamble.path)
+		return "preamble: it comes from the origin; expected no such line";
+	return NULL;
+}
+
+static unsigned int check_origin(const char *text, const char *where)
+{
+	struct input input;
+	const char *expected;
+
+	if (input_parse(text, &input, &expected) && input_connects(input.kind))
+		return 0;
+	log_error("%s input = %s: cannot be asked for frames; expected tcp://HOST:PORT, "
+		  "http://HOST:PORT/PATH or unix:PATH, or input-format = raw",
+		  where, text);
+	return 1;
+}
+
+static unsigned int check_input_format(const struct stream_settings *stream, const char *where)
+{
+	unsigned int errors = 0;
+	const char *wrong;
+
+	if (stream->input_format == INPUT_RAW) {
+		if (!stream->input.others.count)
+			return 0;
+		log_error("%s input = %s: a second input; expected one, or input-format = framed "
+			  "for several origins of the same blocks",
+			  where, stream->input.others.item[0]);
+		return 1;
+	}
+	if (!stream->input.first) {
+		log_error("%s input-format = framed: expected an input as the source", where);
+		return 1;
+	}
+	for (size_t i = 0; i < stream_settings_inputs(stream); i++)
+		errors += check_origin(stream_settings_input(stream, i), where);
+	wrong = check_relay_option(stream);
+	if (wrong)
+		log_error("%s %s, or input-format = raw", where, wrong);
+	return errors + (wrong != NULL);
+}
+
 static unsigned int check_source(const struct stream_settings *stream, const char *where)
 {
-	int sources = !!stream->input + !!stream->pattern + !!stream->device;
+	int sources = !!stream->input.first + !!stream->pattern + !!stream->device;
 	struct input input;
 	const char *expected;
 
@@ -109,27 +162,29 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 			  sources == 2 ? "two" : "three");
 		return 1;
 	}
-	if (stream->loop && (!stream->input || !input_parse(stream->input, &input, &expected) ||
-			     (input.kind != INPUT_PATH && input.kind != INPUT_STDIN))) {
+	if (stream->loop &&
+	    (!stream->input.first || !input_parse(stream->input.first, &input, &expected) ||
+	     (input.kind != INPUT_PATH && input.kind != INPUT_STDIN))) {
 		log_error("%s loop = yes: expected an input that is a regular file", where);
 		return 1;
 	}
-	if (stream->baud && (!stream->input || !input_parse(stream->input, &input, &expected) ||
-			     input.kind != INPUT_PATH)) {
+	if (stream->baud &&
+	    (!stream->input.first || !input_parse(stream->input.first, &input, &expected) ||
+	     input.kind != INPUT_PATH)) {
 		log_error("%s baud = %" PRIu64 ": expected an input that is the path of a terminal",
 			  where, stream->baud);
 		return 1;
 	}
-	if (stream->input_timeout && !stream->input) {
+	if (stream->input_timeout && !stream->input.first) {
 		log_error("%s input-timeout: expected an input as the source", where);
 		return 1;
 	}
 	if (stream->on_end == ON_END_WAIT && !stream->device &&
-	    (!stream->input || !strcmp(stream->input, "-"))) {
+	    (!stream->input.first || !strcmp(stream->input.first, "-"))) {
 		log_error("%s on-end = wait: expected an input that can be opened again", where);
 		return 1;
 	}
-	if (stream->on_demand && stream->input && !strcmp(stream->input, "-")) {
+	if (stream->on_demand && stream->input.first && !strcmp(stream->input.first, "-")) {
 		log_error("%s on-demand = yes: standard input cannot be stopped and started; "
 			  "expected input = exec:COMMAND, or another input",
 			  where);
@@ -139,7 +194,7 @@ static unsigned int check_source(const struct stream_settings *stream, const cha
 		log_error("%s pattern-form: expected a pattern as the source", where);
 		return 1;
 	}
-	return check_device(stream, where);
+	return check_device(stream, where) + check_input_format(stream, where);
 }
 
 static uint64_t greatest_divisor(uint64_t a, uint64_t b)
@@ -186,7 +241,7 @@ static unsigned int check_records(const struct stream_settings *stream, const ch
 		log_error("%s: record-size and record-end; expected one of them", where);
 		return 1;
 	}
-	if (stream->record_end.length && !stream->input) {
+	if (stream->record_end.length && !stream->input.first) {
 		log_error("%s record-end: expected an input as the source; a device or a pattern "
 			  "may have a record-size",
 			  where);
@@ -252,8 +307,9 @@ static bool check_source_reads(const struct stream_settings *stream)
 	struct input input;
 	const char *expected;
 
-	return stream->input && input_parse(stream->input, &input, &expected) &&
-	       input.kind != INPUT_STDIN && input.kind != INPUT_PATH;
+	return stream->input.first && input_parse(stream->input.first, &input, &expected) &&
+	       input.kind != INPUT_STDIN && input.kind != INPUT_PATH && input.kind != INPUT_HTTP &&
+	       stream->input_format == INPUT_RAW;
 }
 
 /* A peer that writes to the source controls it for all clients: the list of peers must be explicit. */
@@ -269,9 +325,10 @@ static unsigned int check_client_input(const struct client_settings *client,
 		return 1;
 	}
 	if (!check_source_reads(stream)) {
-		log_error("%s client-input = source: expected a source that reads: an input of "
-			  "exec:, tcp:, unix:, tcp-listen: or unix-listen:",
-			  where);
+		log_error(
+			"%s client-input = source: expected a source that reads: an input of "
+			"exec:, tcp:, unix:, tcp-listen: or unix-listen:, with input-format = raw",
+			where);
 		return 1;
 	}
 	if (!access_list_is_complete(&client->access)) {
@@ -397,13 +454,13 @@ static void claims_add_input(struct claims *claims, const struct stream_settings
 	char endpoint[300];
 	bool in_brackets;
 
-	if (!stream->input || !input_parse(stream->input, &input, &expected) ||
+	if (!stream->input.first || !input_parse(stream->input.first, &input, &expected) ||
 	    input.kind != INPUT_TCP_LISTEN)
 		return;
 	in_brackets = strchr(input.address.host, ':');
 	snprintf(endpoint, sizeof(endpoint), in_brackets ? "[%s]:%s" : "%s:%s", input.address.host,
 		 input.address.port);
-	claims_add(claims, "stream", stream->name, "input", stream->input, endpoint);
+	claims_add(claims, "stream", stream->name, "input", stream->input.first, endpoint);
 }
 
 static void claims_add_stream(struct claims *claims, const struct stream_settings *stream)
@@ -580,11 +637,11 @@ static struct exclusive exclusive_source(const struct stream_settings *stream)
 	if (stream->device)
 		return (struct exclusive){ .expected = "one stream for each device",
 					   .path = stream->device };
-	if (!stream->input || !input_parse(stream->input, &input, &expected))
+	if (!stream->input.first || !input_parse(stream->input.first, &input, &expected))
 		return (struct exclusive){ 0 };
 	if (input.kind == INPUT_STDIN)
 		return (struct exclusive){ .expected = "one stream on standard input",
-					   .path = stream->input };
+					   .path = stream->input.first };
 	if (input.kind == INPUT_UNIX_LISTEN)
 		return (struct exclusive){ .expected = "one stream for each socket",
 					   .path = input.argument };
@@ -610,8 +667,8 @@ static unsigned int check_earlier_sources(const struct config *config,
 			continue;
 		log_error("%s: [stream %s] %s = %s: taken by [stream %s]; expected %s", origin,
 			  stream->name, stream->device ? "device" : "input",
-			  stream->device ? stream->device : stream->input, config->streams[i].name,
-			  source[number].expected);
+			  stream->device ? stream->device : stream->input.first,
+			  config->streams[i].name, source[number].expected);
 		return 1;
 	}
 	return 0;
@@ -620,13 +677,13 @@ static unsigned int check_earlier_sources(const struct config *config,
 static unsigned int check_control(const struct config *config, const struct stream_settings *stream,
 				  const char *origin)
 {
-	const char *path = check_listen_path(stream->input);
+	const char *path = check_listen_path(stream->input.first);
 
 	if (!path || !config->daemon.control || strcmp(path, config->daemon.control))
 		return 0;
 	log_error("%s: [stream %s] input = %s: taken by [daemon], control = %s; expected another "
 		  "path",
-		  origin, stream->name, stream->input, config->daemon.control);
+		  origin, stream->name, stream->input.first, config->daemon.control);
 	return 1;
 }
 

@@ -50,8 +50,8 @@ static struct stream_settings *config_state_parse(const char *text, size_t lengt
 	config_init(&config);
 	if (config_file_parse(&config, ORIGIN, text, length) && config.stream_count == 1) {
 		if (input) {
-			free(config.streams->input);
-			config.streams->input = strdup(input);
+			free(config.streams->input.first);
+			config.streams->input.first = strdup(input);
 		}
 		if (!check || config_check(&config, ORIGIN))
 			settings = stream_settings_copy(config.streams);
@@ -60,11 +60,18 @@ static struct stream_settings *config_state_parse(const char *text, size_t lengt
 	return settings;
 }
 
+/* Return the input that is saved beside the text; NULL: none is, because an origin's fits into a line. */
+static const char *config_state_input(const struct stream_settings *settings)
+{
+	return settings->input.others.count ? NULL : settings->input.first;
+}
+
 /* Return true if the text means the same settings. */
 static bool config_state_is_right(const struct stream_settings *settings, const char *text,
 				  size_t length)
 {
-	struct stream_settings *read = config_state_parse(text, length, settings->input, true);
+	struct stream_settings *read =
+		config_state_parse(text, length, config_state_input(settings), true);
 	char options[OPTION_NAMES_TEXT];
 	bool right = read && !strcmp(read->name, settings->name) &&
 		     !option_changes(OPTION_STREAM, OPTION_EFFECTS_ALL, settings, read, options) &&
@@ -90,7 +97,8 @@ void config_state_save_stream(const struct stream_settings *settings, struct sta
 	size_t length = 0;
 	char *text;
 
-	without_input.input = NULL;
+	if (!settings->input.others.count)
+		without_input.input.first = NULL;
 	text = config_state_print(&without_input, &length);
 	if (!text)
 		state_fail(state, "no memory for the settings of stream %s", settings->name);
@@ -99,7 +107,7 @@ void config_state_save_stream(const struct stream_settings *settings, struct sta
 			   settings->name);
 	state_enter(state, "settings");
 	state_bytes(state, "text", (unsigned char **)(void *)&text, &length, MAX_TEXT_BYTES);
-	config_state_save_input(settings->input, state);
+	config_state_save_input(config_state_input(settings), state);
 	state_leave(state);
 	free(text);
 }

@@ -28,6 +28,7 @@ static const char *const lag_policy_words[] = { "drop", "disconnect", "block", "
 static const char *const half_close_words[] = { "keep", "end", NULL };
 const char *const option_zerocopy_words[] = { "auto", "always", "never", NULL };
 const char *const option_format_words[] = { "raw", "framed", "http", NULL };
+static const char *const input_format_words[] = { "raw", "framed", NULL };
 static const char *const client_input_words[] = { "discard", "source", NULL };
 
 #define DAEMON(option_name, field_name, type_name)                                     \
@@ -64,8 +65,11 @@ const struct option_definition option_table[] = {
 	  .help = "show each client in the metrics, not only the totals of each stream" },
 
 	{ STREAM("input", input, input),
-	  .help = "source: -, PATH, unix:PATH, tcp:HOST:PORT, unix-listen:PATH, "
-		  "tcp-listen:PORT, exec:CMD" },
+	  .help = "source: -, PATH, unix:PATH, tcp://HOST:PORT, http://..., tcp-listen:PORT, "
+		  "exec:CMD" },
+	{ STREAM("input-format", input_format, choice), .default_text = "raw",
+	  .choices = input_format_words,
+	  .help = "what the input sends: bytes, or the frames of another dmacastd (a relay)" },
 	{ STREAM("pattern", pattern, rate), .minimum = 1, .maximum = UNITS_RATE_MAX,
 	  .help = "source: test data at this rate, which receivers can check" },
 	{ STREAM("pattern-form", pattern_form, choice), .default_text = "offsets",

@@ -467,12 +467,6 @@ static bool accepts_word(const char *text, char expected[OPTION_ERROR_TEXT])
 	.size = sizeof(char *), .parse = text_parse, .print = text_print, \
 	.is_equal = text_is_equal, .copy = text_copy, .describe = word_describe
 
-const struct option_type option_type_input = {
-	TEXT_FUNCTIONS,
-	.word = "INPUT",
-	.accepts = accepts_input,
-};
-
 const struct option_type option_type_path = {
 	TEXT_FUNCTIONS,
 	.word = "PATH",
@@ -576,6 +570,56 @@ const struct option_type option_type_endpoint = {
 	.copy = list_copy,
 	.describe = word_describe,
 	.accepts = accepts_endpoint,
+};
+
+/* ---- inputs ---- */
+
+static bool input_parse_line(const struct option_definition *option, void *field, const char *text,
+			     char expected[OPTION_ERROR_TEXT])
+{
+	struct input_settings *input = field;
+
+	if (input->first)
+		return value_fits_line(option->name, text, expected) &&
+		       list_parse(option, &input->others, text, expected);
+	return text_parse(option, &input->first, text, expected);
+}
+
+static void input_print(const struct option_definition *option, const void *field, FILE *file)
+{
+	const struct input_settings *input = field;
+
+	text_print(option, &input->first, file);
+	list_print(option, &input->others, file);
+}
+
+static bool input_is_equal(const struct option_definition *option, const void *a, const void *b)
+{
+	const struct input_settings *one = a, *other = b;
+
+	return text_is_equal(option, &one->first, &other->first) &&
+	       list_is_equal(option, &one->others, &other->others);
+}
+
+static bool input_copy(const struct option_definition *option, void *to, const void *from)
+{
+	const struct input_settings *input = from;
+	struct input_settings *copy = to;
+
+	return text_copy(option, &copy->first, &input->first) &&
+	       list_copy(option, &copy->others, &input->others);
+}
+
+const struct option_type option_type_input = {
+	.size = sizeof(struct input_settings),
+	.repeats = true,
+	.word = "INPUT",
+	.parse = input_parse_line,
+	.print = input_print,
+	.is_equal = input_is_equal,
+	.copy = input_copy,
+	.describe = word_describe,
+	.accepts = accepts_input,
 };
 
 /* ---- bytes ---- */

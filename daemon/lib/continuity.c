@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/continuity.h"
 
+#include "lib/state.h"
+
 #include <stddef.h>
 
 void continuity_begin(struct continuity *continuity, enum continuity_link link)
@@ -144,4 +146,34 @@ bool continuity_check(struct continuity *continuity, const struct frame *frame,
 	if (block)
 		continuity_take_block(continuity, frame, step);
 	return true;
+}
+
+/* ---- handover ---- */
+
+static void continuity_transfer_place(struct continuity_place *place, struct state *state,
+				      const char *name)
+{
+	state_enter(state, name);
+	state_u64(state, "sequence", &place->sequence);
+	state_u64(state, "position", &place->position);
+	state_leave(state);
+}
+
+void continuity_transfer(struct continuity *continuity, struct state *state)
+{
+	int link = (int)continuity->link;
+
+	state_enter(state, "continuity");
+	state_choice(state, "link", &link, CONTINUITY_OLDEST + 1);
+	continuity->link = (enum continuity_link)link;
+	state_bool(state, "started", &continuity->started);
+	state_bool(state, "joined", &continuity->joined);
+	state_bool(state, "received", &continuity->received);
+	state_u32(state, "epoch", &continuity->epoch);
+	state_u32(state, "last_epoch", &continuity->last_epoch);
+	state_u64(state, "last_sequence", &continuity->last_sequence);
+	continuity_transfer_place(&continuity->first, state, "first");
+	continuity_transfer_place(&continuity->next, state, "next");
+	continuity_transfer_place(&continuity->wanted, state, "wanted");
+	state_leave(state);
 }

@@ -26,6 +26,8 @@ struct continuity_place {
 	uint64_t sequence, position;
 };
 
+struct state;
+
 struct continuity {
 	enum continuity_link link;
 	bool started;			/* a frame of this connection was there */
@@ -52,6 +54,9 @@ struct continuity_step {
 
 /** continuity_begin() - note that a connection begins. */
 void continuity_begin(struct continuity *continuity, enum continuity_link link);
+
+/** continuity_transfer() - save or restore the object "continuity"; see state.h. */
+void continuity_transfer(struct continuity *continuity, struct state *state);
 
 /**
  * continuity_check() - check the next frame.

@@ -114,6 +114,11 @@ unsigned int http_response_status(const struct http_response *answer)
 	return answer->state == HTTP_RESPONSE_HEAD ? 0 : answer->parser.status_code;
 }
 
+bool http_response_is_chunked(const struct http_response *answer)
+{
+	return answer->parser.flags & F_CHUNKED;
+}
+
 /* Control characters of a server are not for the terminal. */
 static void http_response_make_printable(char *text)
 {

@@ -38,6 +38,9 @@ unsigned int http_response_status(const struct http_response *answer);
 const char *http_response_error(const struct http_response *answer,
 				char error[HTTP_RESPONSE_ERROR]);
 
+/** http_response_is_chunked() - return true if the body of the answer is in chunks. */
+bool http_response_is_chunked(const struct http_response *answer);
+
 /** http_response_free() - free the parser; NULL is allowed. */
 void http_response_free(struct http_response *answer);
 

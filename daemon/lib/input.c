@@ -42,13 +42,22 @@ static bool is_socket_path(const char *path)
 	return *path && strlen(path) < sizeof(((struct sockaddr_un *)0)->sun_path);
 }
 
+static bool parse_url(const char *text, struct input *input, const char **expected)
+{
+	if (!stream_url_parse(text, &input->url, expected))
+		return false;
+	input->kind = input->url.http ? INPUT_HTTP : INPUT_TCP;
+	input->address = input->url.address;
+	return true;
+}
+
 bool input_parse(const char *text, struct input *input, const char **expected)
 {
 	const char *argument, *ignored;
 
 	*expected =
-		"-, a path, unix:PATH, tcp:HOST:PORT, unix-listen:PATH, tcp-listen:HOST:PORT or "
-		"exec:COMMAND; a path such as a:b is written ./a:b";
+		"-, a path, unix:PATH, tcp://HOST:PORT, http://HOST:PORT/PATH, unix-listen:PATH, "
+		"tcp-listen:HOST:PORT or exec:COMMAND; a path such as a:b is written ./a:b";
 	input->argument = text;
 	if (!*text)
 		return false;
@@ -76,6 +85,8 @@ bool input_parse(const char *text, struct input *input, const char **expected)
 			"port from 0 to 65535";
 		return parse_listen_address(argument, &input->address);
 	}
+	if (after_prefix(text, "tcp://") || after_prefix(text, "http://"))
+		return parse_url(text, input, expected);
 	if ((argument = after_prefix(text, "tcp:"))) {
 		input->kind = INPUT_TCP;
 		input->argument = argument;

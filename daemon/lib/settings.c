@@ -92,7 +92,8 @@ struct stream_settings *stream_settings_copy(const struct stream_settings *setti
 	*copy = *settings;
 	/* All of them, also after a failure: no pointer of @settings may stay in the copy. */
 	complete = settings_copy_text(&copy->name, settings->name);
-	complete &= settings_copy_text(&copy->input, settings->input);
+	complete &= settings_copy_text(&copy->input.first, settings->input.first);
+	complete &= settings_copy_list(&copy->input.others, &settings->input.others);
 	complete &= settings_copy_text(&copy->device, settings->device);
 	complete &= settings_copy_text(&copy->preamble.path, settings->preamble.path);
 	complete &= settings_copy_list(&copy->listen, &settings->listen);
@@ -125,7 +126,8 @@ void endpoint_settings_clear(struct endpoint_settings *settings)
 void stream_settings_clear(struct stream_settings *settings)
 {
 	free(settings->name);
-	free(settings->input);
+	free(settings->input.first);
+	settings_free_list(&settings->input.others);
 	free(settings->device);
 	free(settings->preamble.path);
 	settings_free_list(&settings->listen);

@@ -24,6 +24,7 @@ enum listen_when { LISTEN_NOW, LISTEN_AVAILABLE };
 enum overrun { OVERRUN_DROP_OLDEST, OVERRUN_STALL };
 enum half_close { HALF_CLOSE_KEEP, HALF_CLOSE_END };
 enum client_format { FORMAT_RAW, FORMAT_FRAMED, FORMAT_HTTP };
+enum input_format { INPUT_RAW, INPUT_FRAMED };
 enum client_input { CLIENT_INPUT_DISCARD, CLIENT_INPUT_SOURCE };
 enum huge_pages { HUGE_PAGES_AUTO, HUGE_PAGES_NEVER, HUGE_PAGES_REQUIRE };
 
@@ -101,11 +102,19 @@ struct preamble_setting {
 	char *path;	/* of a file; NULL: not set */
 };
 
+/* The lines `input` of a stream. */
+struct input_settings {
+	char *first; /* NULL: not set */
+	struct text_list
+		others; /* further origins of the same blocks, in order, with INPUT_FRAMED */
+};
+
 struct stream_settings {
 	/* Fixed while the stream runs, so that its source and its endpoints can keep pointers. */
 	char *name;
 	/* The source: exactly one of input, pattern and device is set. */
-	char *input;
+	struct input_settings input;
+	unsigned int input_format; /* enum input_format */
 	uint64_t pattern;	   /* bytes a second; 0: not asked for */
 	unsigned int pattern_form; /* enum pattern_form */
 	char *device;		   /* path of a node of dmacast.ko */
@@ -217,6 +226,25 @@ static inline uint64_t stream_settings_blocks(const struct stream_settings *sett
 static inline bool stream_settings_has_records(const struct stream_settings *settings)
 {
 	return settings->record_size || settings->record_end.length;
+}
+
+/** stream_settings_is_relay() - return true if the blocks, with all that identifies them, are those of an origin. */
+static inline bool stream_settings_is_relay(const struct stream_settings *settings)
+{
+	return settings->input.first && settings->input_format == INPUT_FRAMED;
+}
+
+/** stream_settings_inputs() - return the number of lines `input`. */
+static inline size_t stream_settings_inputs(const struct stream_settings *settings)
+{
+	return settings->input.first ? 1 + settings->input.others.count : 0;
+}
+
+/** stream_settings_input() - return line @index of them. */
+static inline const char *stream_settings_input(const struct stream_settings *settings,
+						size_t index)
+{
+	return index ? settings->input.others.item[index - 1] : settings->input.first;
 }
 
 /** stream_settings_device_returns() - return true if the stream waits for a device that has gone. */

@@ -178,6 +178,7 @@ static void stream_stats_transfer_source(struct stream_stats *stats, struct stat
 	state_u64(state, "waits", &stats->waits);
 	state_u64(state, "source_starts", &stats->source_starts);
 	state_u64(state, "source_restarts", &stats->source_restarts);
+	state_u64(state, "origin_switches", &stats->origin_switches);
 	state_u64(state, "last_block_ns", &stats->last_block_ns);
 }
 

@@ -133,7 +133,8 @@ struct stream_stats {
 	/* How often the source was started, and opened again meanwhile; the monotonic time of its last block. */
 	uint64_t source_starts;
 	uint64_t source_restarts;
-	uint64_t last_block_ns; /* 0: none */
+	uint64_t origin_switches; /* of a relay: to another one of its origins */
+	uint64_t last_block_ns;	  /* 0: none */
 	struct latency latency;
 	/* Clients. */
 	struct sent_counter sent;

@@ -23,6 +23,7 @@ enum {
 	HAS_DURATION = 256,
 	HAS_RESTARTS = 512,
 	HAS_FORMER = 1024,
+	HAS_SWITCHES = 2048,
 };
 
 static const unsigned int event_members[STREAM_EVENT_TYPES] = {
@@ -34,6 +35,7 @@ static const unsigned int event_members[STREAM_EVENT_TYPES] = {
 	[EVENT_OVERRUN] = HAS_STREAM | HAS_SUM,
 	[EVENT_SOURCE_UP] = HAS_STREAM | HAS_RESTARTS,
 	[EVENT_SOURCE_DOWN] = HAS_STREAM | HAS_TEXT,
+	[EVENT_ORIGIN_SWITCHED] = HAS_STREAM | HAS_TEXT | HAS_SWITCHES,
 	[EVENT_ENDPOINT_LISTENING] = HAS_STREAM | HAS_SECTION | HAS_TEXT,
 	[EVENT_ENDPOINT_WAITING] = HAS_STREAM | HAS_SECTION | HAS_TEXT,
 	[EVENT_ENDPOINT_CLOSED] = HAS_STREAM | HAS_SECTION,
@@ -109,6 +111,7 @@ static bool event_set_members(json_t *object, const struct stream_event *event)
 	       (!(has & HAS_TOTALS) || event_set_totals(object, &event->stats)) &&
 	       (!(has & HAS_CLIENTS) || event_set_number(object, "clients", event->clients)) &&
 	       (!(has & HAS_RESTARTS) || event_set_number(object, "restarts", event->count)) &&
+	       (!(has & HAS_SWITCHES) || event_set_number(object, "switches", event->count)) &&
 	       (!(has & HAS_FORMER) || event_set(object, "former", json_boolean(event->former)));
 }
 

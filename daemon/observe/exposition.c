@@ -67,6 +67,8 @@ static const struct metric stream_counters[] = {
 	{ "source_restarts_total",
 	  "Number of times that the source was opened again: connected, restarted or plugged in.",
 	  IN(stream_stats, source_restarts) },
+	{ "origin_switches_total", "Number of times that a relay took another one of its origins.",
+	  IN(stream_stats, origin_switches) },
 	{ "input_forwarded_bytes_total", "Bytes from clients that were written to the source.",
 	  IN(stream_stats, input.forwarded_bytes) },
 	{ "input_discarded_bytes_total", "Bytes from clients that were discarded.",

@@ -338,6 +338,7 @@ static void append_stream(void *argument, const struct name_report *name)
 		add_newest_stream(&object, &name->newest);
 	add_member(&object, "source_starts", report_number(stats->source_starts));
 	add_member(&object, "source_restarts", report_number(stats->source_restarts));
+	add_member(&object, "origin_switches", report_number(stats->origin_switches));
 	add_member(&object, "filled", report_filled(stats));
 	add_member(&object, "in_rate",
 		   report_number(rate_per_second(&stats->rate, stats->bytes, now_ns)));

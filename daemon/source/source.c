@@ -11,7 +11,9 @@ struct source *source_open(struct event_base *base, const struct stream_settings
 			   struct ring *ring, const struct names *names,
 			   const struct source_callbacks *callbacks, void *argument)
 {
-	if (settings->input)
+	if (stream_settings_is_relay(settings))
+		return source_framed_open(base, settings, ring, callbacks, argument);
+	if (settings->input.first)
 		return source_input_open(base, settings, ring, names, callbacks, argument);
 	if (settings->device)
 		return source_device_open(base, settings, ring, callbacks, argument);
@@ -151,7 +153,9 @@ static struct source *source_restore_kind(struct event_base *base,
 					  const struct source_callbacks *callbacks, void *argument,
 					  struct state *state)
 {
-	if (settings->input)
+	if (stream_settings_is_relay(settings))
+		return source_framed_restore(base, settings, ring, callbacks, argument, state);
+	if (settings->input.first)
 		return source_input_restore(base, settings, ring, callbacks, argument, state);
 	if (settings->device)
 		return source_device_restore(base, settings, ring, callbacks, argument, state);

@@ -6,6 +6,7 @@
 #ifndef DMACAST_SOURCE_H
 #define DMACAST_SOURCE_H
 
+#include "lib/frame.h"
 #include "lib/settings.h"
 #include "ring/block.h"
 #include "ring/ring.h"
@@ -56,6 +57,17 @@ struct source_callbacks {
 	void (*down)(void *argument, const char *why);
 	/* Optional: the next block that is handed on begins a run; may be repeated before that block. */
 	void (*run_begins)(void *argument);
+	/*
+	 * Only of a relay: the block that follows has the numbers, times and flags of @frame, as its origin has sent it.
+	 * @restarts: they do not continue those of before. @missed: blocks before it that did not come here, or
+	 * that the origin lost
+	 */
+	void (*identified)(void *argument, const struct frame *frame, bool restarts,
+			   uint64_t missed);
+	/* Only of a relay: the metadata or the preamble of its origin, which @frame is the header of. */
+	void (*described)(void *argument, const struct frame *frame, const void *payload);
+	/* Only of a relay: it connects to another one of its origins from now on, see source_text(). */
+	void (*switched)(void *argument);
 	/* Optional: source_write() may accept bytes, for the first time in this run or again. */
 	void (*writable)(void *argument);
 	/* Optional: the run that source_write() wrote to is over. writable() says when the next one began. */

@@ -27,8 +27,8 @@
 #include "lib/timer_state.h"
 #include "lib/units.h"
 #include "source/acceptor.h"
+#include "source/caller.h"
 #include "source/command.h"
-#include "source/dialer.h"
 #include "source/filler.h"
 #include "source/input_writer.h"
 #include "source/path_watch.h"
@@ -88,7 +88,7 @@ struct input_source {
 	char missing_why[128];	   /* logged last */
 	struct log_limit ends, write_errors;
 
-	struct dialer *dialer;	   /* of INPUT_DIALING */
+	struct caller *caller;	   /* of INPUT_DIALING */
 	struct acceptor *acceptor; /* of a source that listens, until it ends */
 	char producer[PRODUCER_TEXT];
 	struct log_limit producers; /* lines of those that connect */
@@ -179,18 +179,18 @@ static void input_close_acceptor(struct input_source *input)
 	input->acceptor = NULL;
 }
 
-static void input_cancel_dialer(struct input_source *input)
+static void input_cancel_caller(struct input_source *input)
 {
-	if (input->dialer)
-		dialer_cancel(input->dialer);
-	input->dialer = NULL;
+	if (input->caller)
+		caller_cancel(input->caller);
+	input->caller = NULL;
 }
 
 /* Close all that belongs to one connection or one run of a command. */
 static void input_close_all(struct input_source *input)
 {
 	input_close_descriptor(input);
-	input_cancel_dialer(input);
+	input_cancel_caller(input);
 	input_close_acceptor(input);
 	if (input->command)
 		command_release(input->command);
@@ -689,14 +689,15 @@ static void input_connected(void *argument, int fd, const char *error)
 	struct input_source *input = argument;
 
 	if (fd < 0)
-		input_log_retry(input, error); /* the dialer has the text */
-	input_cancel_dialer(input);
+		input_log_retry(input, error); /* the caller has the text */
+	input_cancel_caller(input);
 	if (fd < 0) {
 		input_retry_later(input);
 		return;
 	}
 	input_adopt_connection(input, fd);
-	input_open_connection_writer(input, fd);
+	if (input->input.kind != INPUT_HTTP)
+		input_open_connection_writer(input, fd);
 }
 
 /* The command has ended, or does not end and was left. */
@@ -731,6 +732,14 @@ static bool input_start_command(struct input_source *input)
 	return true;
 }
 
+/* Return: false without memory. */
+static bool input_call(struct input_source *input)
+{
+	input->caller =
+		caller_start(input->base, &input->input, NULL, NULL, input_connected, input);
+	return input->caller;
+}
+
 static void input_open_again(struct input_source *input)
 {
 	const char *wrong;
@@ -760,8 +769,8 @@ static void input_open_again(struct input_source *input)
 		return;
 	case INPUT_UNIX:
 	case INPUT_TCP:
-		input->dialer = dialer_start(input->base, &input->input, input_connected, input);
-		if (input->dialer) {
+	case INPUT_HTTP:
+		if (input_call(input)) {
 			input_set_state(input, INPUT_DIALING);
 			return;
 		}
@@ -819,7 +828,7 @@ static void input_drain_command(struct input_source *input)
 static void input_leave(struct input_source *input)
 {
 	event_del(&input->retry);
-	input_cancel_dialer(input);
+	input_cancel_caller(input);
 	input_close_writer(input);
 	if (input->command) {
 		command_end(input->command, input->settings->stop_timeout);
@@ -1006,7 +1015,7 @@ static struct input_source *input_create(struct event_base *base,
 
 	if (!input)
 		return NULL;
-	source_init(&input->source, &input_type, settings->input, callbacks, argument);
+	source_init(&input->source, &input_type, settings->input.first, callbacks, argument);
 	input->base = base;
 	input->settings = settings;
 	input->fd = -1;
@@ -1016,7 +1025,7 @@ static struct input_source *input_create(struct event_base *base,
 	evtimer_assign(&input->silence, base, input_silence_due, input);
 	input->filler =
 		filler_create(base, settings, ring, callbacks, argument, input_resume, input);
-	if (!input->filler || !input_parse(settings->input, &input->input, wrong)) {
+	if (!input->filler || !input_parse(settings->input.first, &input->input, wrong)) {
 		input_free(input);
 		return NULL;
 	}
@@ -1058,7 +1067,7 @@ struct source *source_input_open(struct event_base *base, const struct stream_se
 	}
 	return &input->source;
 fail:
-	log_error("stream %s: input = %s: %s", settings->name, settings->input, wrong);
+	log_error("stream %s: input = %s: %s", settings->name, settings->input.first, wrong);
 	if (input)
 		input_free(input);
 	return NULL;
@@ -1108,7 +1117,7 @@ static const char *input_contradiction(const struct input_source *input)
 		return "there is no descriptor";
 	if (input->state == INPUT_FOLLOWING && !input->is_regular)
 		return "the descriptor is no regular file";
-	if (input->state == INPUT_DIALING && kind != INPUT_UNIX && kind != INPUT_TCP)
+	if (input->state == INPUT_DIALING && !input_connects(kind))
 		return "the input does not connect";
 	if (input->state == INPUT_LISTENING && !listens)
 		return "the input does not listen";
@@ -1164,8 +1173,7 @@ static void input_continue(struct input_source *input, struct state *state)
 		input_watch_silence(input);
 		break;
 	case INPUT_DIALING:
-		input->dialer = dialer_start(input->base, &input->input, input_connected, input);
-		if (!input->dialer)
+		if (!input_call(input))
 			state_fail(state, "no memory");
 		break;
 	case INPUT_RETRYING:

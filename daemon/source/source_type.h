@@ -55,6 +55,9 @@ static inline void source_note_bytes(struct source *source)
 struct source *source_input_open(struct event_base *base, const struct stream_settings *settings,
 				 struct ring *ring, const struct names *names,
 				 const struct source_callbacks *callbacks, void *argument);
+struct source *source_framed_open(struct event_base *base, const struct stream_settings *settings,
+				  struct ring *ring, const struct source_callbacks *callbacks,
+				  void *argument);
 struct source *source_pattern_open(struct event_base *base, const struct stream_settings *settings,
 				   struct ring *ring, const struct source_callbacks *callbacks,
 				   void *argument);
@@ -69,6 +72,10 @@ struct source *source_device_open(struct event_base *base, const struct stream_s
 struct source *source_input_restore(struct event_base *base, const struct stream_settings *settings,
 				    struct ring *ring, const struct source_callbacks *callbacks,
 				    void *argument, struct state *state);
+struct source *source_framed_restore(struct event_base *base,
+				     const struct stream_settings *settings, struct ring *ring,
+				     const struct source_callbacks *callbacks, void *argument,
+				     struct state *state);
 struct source *source_pattern_restore(struct event_base *base,
 				      const struct stream_settings *settings, struct ring *ring,
 				      const struct source_callbacks *callbacks, void *argument,

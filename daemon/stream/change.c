@@ -136,7 +136,7 @@ bool change_needs_input_name(const struct streams *streams, const struct stream_
 	const char *expected;
 	struct input input;
 
-	if (!wanted->input || !input_parse(wanted->input, &input, &expected) ||
+	if (!wanted->input.first || !input_parse(wanted->input.first, &input, &expected) ||
 	    input.kind != INPUT_TCP_LISTEN || !input.address.host[0] ||
 	    resolver_numeric(input.address.host, &resolved) ||
 	    change_decide(streams, wanted, options) < CHANGE_RESTART)

@@ -113,6 +113,13 @@ struct client_group {
 	uint64_t budget_bytes, uncopied_budget_bytes;
 };
 
+/* Place in the window behind the last block that a client gets. */
+struct client_end {
+	uint64_t sequence; /* CLIENT_NOT_DUE: none */
+	uint64_t position;
+	uint32_t epoch; /* of the blocks before it */
+};
+
 struct client {
 	/* Written by the stream: */
 	TAILQ_ENTRY(client) entry;
@@ -150,6 +157,7 @@ struct client {
 	bool preamble_is_late;	       /* it will be known with the first block */
 	bool catches_up;       /* it began in history, and has not had everything since then */
 	uint64_t metadata_due; /* sequence before which it gets metadata again, or CLIENT_NOT_DUE */
+	struct client_end end; /* where the run that it receives ends, while the stream goes on */
 	bool end_sent;	       /* the frame with FRAME_END is made */
 	bool forwards_input;   /* what the peer sends goes to the source */
 	uint64_t input_unit;   /* client-input-size */
@@ -181,6 +189,12 @@ void client_send(struct client *client);
 
 /** client_send_metadata() - send the metadata again before the block that enters the window next. */
 void client_send_metadata(struct client *client);
+
+/**
+ * client_end_run() - let a framed client end behind what is in the window now, because the numbers of the blocks that
+ * follow do not continue. client_send() must follow.
+ */
+void client_end_run(struct client *client);
 
 /**
  * client_finish() - send what is in the window now, then end the connection in order. A client that did not ask for

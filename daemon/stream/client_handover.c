@@ -115,6 +115,19 @@ static void client_transfer_input(struct client *client, struct state *state)
 		state_fail(state, "the source of the stream takes no input");
 }
 
+/* Where it ends while the stream goes on. */
+static void client_transfer_end(struct client_end *end, struct state *state)
+{
+	if (!state_is_saving(state))
+		end->sequence = CLIENT_NOT_DUE;
+	if (!state_optional(state, "end", end->sequence != CLIENT_NOT_DUE))
+		return;
+	state_u64(state, "sequence", &end->sequence);
+	state_u64(state, "position", &end->position);
+	state_u32(state, "epoch", &end->epoch);
+	state_leave(state);
+}
+
 /* What goes between two blocks. */
 static void client_transfer_asides(struct client *client, struct state *state)
 {
@@ -124,9 +137,12 @@ static void client_transfer_asides(struct client *client, struct state *state)
 	state_bool(state, "preamble_is_late", &client->preamble_is_late);
 	state_bool(state, "catches_up", &client->catches_up);
 	state_u64(state, "metadata_due", &client->metadata_due);
+	client_transfer_end(&client->end, state);
 	state_bool(state, "end_sent", &client->end_sent);
 	if (client->preamble_is_late && !client->group->preamble)
 		state_fail(state, "the stream has no preamble");
+	if (client->end.sequence != CLIENT_NOT_DUE && client->state == CLIENT_STREAMING)
+		state_fail(state, "it has a place to end at, and does not finish");
 	if (client->end_sent && client->state == CLIENT_STREAMING)
 		state_fail(state, "it has the end of a stream that goes on");
 }

@@ -42,19 +42,56 @@ static void client_count_sent(struct client *client, uint64_t bytes)
 	rate_note(&all->rate, all->bytes, clock_monotonic_ns());
 }
 
+/* Return true if the run that the client receives has no block left for it; see client_end_run(). */
+static bool client_is_at_end(const struct client *client)
+{
+	return client->cursor.sequence >= client->end.sequence && !client->cursor.held;
+}
+
+static uint32_t client_end_epoch(const struct client *client)
+{
+	return client->end.epoch ? client->end.epoch : client->group->frames->epoch;
+}
+
+/* Return a frame with the place of the client in the stream, as it sees it. */
+static struct frame client_place(const struct client *client)
+{
+	const struct client_group *group = client->group;
+	const struct block *block =
+		client_is_at_end(client) ? NULL : window_block(group->window, &client->cursor);
+	struct frame frame = { 0 };
+	struct frames_shift place;
+	unsigned int ignored;
+
+	if (block && block->header) {
+		frame_parse(block->header, &frame, &ignored);
+		return (struct frame){ .sequence = frame.sequence, .position = frame.position };
+	}
+	if (client_is_at_end(client))
+		place = stream_frames_place(group->frames, client->end.sequence,
+					    client->end.position, true);
+	else
+		place = stream_frames_place(group->frames, client->cursor.sequence,
+					    window_position(group->window, &client->cursor), false);
+	return (struct frame){ .sequence = place.sequence, .position = place.position };
+}
+
 /* Prepare a frame that is no block, at the place of the client in the stream. */
 static void client_set_aside(struct client *client, enum frame_flag flag, uint32_t epoch,
 			     struct shared_bytes *payload)
 {
-	const struct client_group *group = client->group;
-	const struct frame frame = {
-		.flags = (uint16_t)flag,
-		.epoch = epoch,
-		.sequence = client->cursor.sequence,
-		.position = window_position(group->window, &client->cursor),
-	};
+	struct frame frame = client_place(client);
 
+	frame.flags = (uint16_t)flag;
+	frame.epoch = epoch;
 	client_aside_set(&client->aside, frame, payload);
+}
+
+/* Return true if a framed client of a relay has to wait until it is known where the origin is. */
+static bool client_awaits_origin(const struct client *client)
+{
+	return client->cursor.framed && client->state == CLIENT_STREAMING &&
+	       !stream_frames_are_known(client->group->frames);
 }
 
 /* Return the epoch of its current block, or of the next one. */
@@ -126,6 +163,21 @@ enum history_result client_find_start(const struct client_group *group,
 	return stream_history_find(group->history, start ? start : &group->settings->start, answer);
 }
 
+/* Let the client end before the block @sequence, or that of the head. */
+static void client_set_end(struct client *client, uint64_t sequence)
+{
+	const struct client_group *group = client->group;
+	const struct window *window = group->window;
+	bool is_head = sequence == window_head(window);
+
+	client->end = (struct client_end){
+		.sequence = sequence,
+		.position = is_head ? window_bytes(window)
+				    : window_block_at(window, sequence)->position,
+		.epoch = sequence ? stream_frames_epoch_of(group->frames, sequence - 1) : 0,
+	};
+}
+
 bool client_enter(struct client *client, const struct history_place *place, bool framed)
 {
 	const struct client_group *group = client->group;
@@ -133,15 +185,22 @@ bool client_enter(struct client *client, const struct history_place *place, bool
 	client->cursor.framed = framed;
 	client->catches_up = place->sequence != window_head(group->window);
 	client->metadata_due = CLIENT_NOT_DUE;
+	client->end = (struct client_end){ .sequence = CLIENT_NOT_DUE };
 	window_join(group->window, &client->cursor, place->sequence);
+	if (place->end && framed)
+		client_set_end(client, place->end);
 	if (!place->resumes && !client_begin_preamble(client)) {
 		window_leave(group->window, &client->cursor);
 		return false;
 	}
 	client_set_state(client, CLIENT_STREAMING);
+	if (client->end.sequence != CLIENT_NOT_DUE)
+		client_set_state(client, CLIENT_FINISHING);
 	/* At once, so that whatever the client loses from now on is a gap behind this frame. */
-	if (framed)
+	if (framed && stream_frames_are_known(group->frames))
 		client_set_metadata_aside(client);
+	else if (framed)
+		client->metadata_due = place->sequence;
 	return true;
 }
 
@@ -165,32 +224,37 @@ static void client_prepare_aside(struct client *client, const struct block *firs
 		return;
 	if (client->preamble_is_late && first)
 		client_take_preamble(client); /* a file, which needs no memory */
-	if (framed && client->cursor.sequence >= client->metadata_due) {
+	if (client_awaits_origin(client))
+		return;
+	if (framed && client->cursor.sequence >= client->metadata_due &&
+	    !client_is_at_end(client)) {
 		client_set_metadata_aside(client);
 	} else if (client->preamble) {
 		client_set_preamble_aside(client);
 	} else if (framed && client->state == CLIENT_FINISHING && !client->end_sent && !first) {
 		client->end_sent = true;
-		client_set_aside(client, FRAME_END, client->group->frames->epoch, NULL);
+		client_set_aside(client, FRAME_END, client_end_epoch(client), NULL);
 	}
 }
 
 /* Return the block that is next; NULL if there is none, or if the end was announced. */
 static struct block *client_next_block(const struct client *client)
 {
-	if (client->end_sent || !client_is_active(client))
+	if (client->end_sent || !client_is_active(client) || client_is_at_end(client))
 		return NULL;
 	return window_block(client->group->window, &client->cursor);
 }
 
-/* Return how many blocks may be sent together: none behind a place where metadata is due. */
+/* Return how many blocks may be sent together: none behind a place where metadata is due, or behind the end. */
 static uint32_t client_most_blocks(const struct client *client)
 {
-	uint64_t before_metadata = client->metadata_due - client->cursor.sequence;
+	uint64_t sequence = client->cursor.sequence, most = ZEROCOPY_BLOCKS;
 
-	if (client->metadata_due <= client->cursor.sequence || before_metadata > ZEROCOPY_BLOCKS)
-		return ZEROCOPY_BLOCKS;
-	return (uint32_t)before_metadata;
+	if (client->metadata_due > sequence && client->metadata_due - sequence < most)
+		most = client->metadata_due - sequence;
+	if (client->end.sequence > sequence && client->end.sequence - sequence < most)
+		most = client->end.sequence - sequence;
+	return (uint32_t)most;
 }
 
 /* Send blocks, up to @max_bytes. Return: as zerocopy_send(). */
@@ -276,6 +340,17 @@ void client_send_metadata(struct client *client)
 {
 	uint64_t head = window_head(client->group->window);
 
-	if (client->cursor.framed && client->metadata_due > head)
+	if (client->cursor.framed && client->metadata_due > head &&
+	    client->end.sequence == CLIENT_NOT_DUE)
 		client->metadata_due = head;
+}
+
+void client_end_run(struct client *client)
+{
+	if (!client_is_active(client) || !client->cursor.framed ||
+	    client->end.sequence != CLIENT_NOT_DUE)
+		return;
+	client_set_end(client, window_head(client->group->window));
+	if (client->state == CLIENT_STREAMING)
+		client_set_state(client, CLIENT_FINISHING);
 }

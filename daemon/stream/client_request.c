@@ -57,11 +57,16 @@ static void client_refuse_start(struct client *client, struct http_wish *wish,
 static struct shared_bytes *client_make_feed_head(const struct client_group *group,
 						  const struct history_place *place)
 {
-	struct block_name first = { .epoch = group->frames->epoch, .sequence = place->sequence };
+	struct frame frame = { .epoch = group->frames->epoch };
+	unsigned int ignored;
 
 	if (place->sequence != window_head(group->window))
-		first.epoch = frame_epoch(window_block_at(group->window, place->sequence)->header);
-	return http_answer_feed(&first);
+		frame_parse(window_block_at(group->window, place->sequence)->header, &frame,
+			    &ignored);
+	else
+		frame.sequence =
+			stream_frames_place(group->frames, place->sequence, 0, false).sequence;
+	return http_answer_feed(&(struct block_name){ frame.epoch, frame.sequence });
 }
 
 static void client_begin_feed(struct client *client, struct http_wish *wish,
@@ -126,6 +131,11 @@ static void client_serve(struct client *client)
 
 	http_request_free(client->request);
 	client->request = NULL;
+	if (wish.code == HTTP_CODE_OK && !stream_frames_are_known(client->group->frames)) {
+		client_refuse(client, &wish, HTTP_CODE_SERVICE_UNAVAILABLE,
+			      "the relay has not heard of its origin yet; try again", NULL);
+		return;
+	}
 	if (wish.code == HTTP_CODE_OK && wish.resource == HTTP_RESOURCE_FEED)
 		client_serve_feed(client, &wish);
 	else

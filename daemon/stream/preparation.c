@@ -126,7 +126,7 @@ static bool preparation_check_input(struct preparation *preparation,
 
 	return !change_needs_input_name(preparation->streams, wanted, host) ||
 	       preparation_check_name(preparation, host, wanted->name, NULL, "input",
-				      wanted->input);
+				      wanted->input.first);
 }
 
 static enum preparation_progress preparation_resolve(struct preparation *preparation)

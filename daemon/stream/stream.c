@@ -326,8 +326,81 @@ static void stream_source_restarted(void *argument)
 	struct stream *stream = argument;
 
 	stream->stats->source_restarts++;
-	stream_begin_epoch(stream);
+	/* The epochs of a relay are those of its origin. */
+	if (!stream_settings_is_relay(stream->settings))
+		stream_begin_epoch(stream);
 }
+
+/* ---- a relay ---- */
+
+/* The numbers of the blocks begin again: framed clients get END, and may come back. */
+static void stream_end_runs(struct stream *stream)
+{
+	struct section *section;
+	struct client *client;
+
+	TAILQ_FOREACH (section, &stream->sections, entry) {
+		TAILQ_FOREACH (client, &section->crowd.clients, entry)
+			client_end_run(client);
+	}
+	stream_requeue_all(stream);
+	log_notice("stream %s: input %s: its blocks are counted from another begin; framed clients "
+		   "get the rest and END, and have to connect again",
+		   stream->settings->name, source_text(stream->source));
+}
+
+static void stream_count_missed(struct stream *stream, uint64_t blocks)
+{
+	if (!blocks)
+		return;
+	stream->stats->lost_blocks += blocks;
+	stream->stats->losses++;
+	stream_events_overrun(&stream->events, blocks);
+	log_limited(&stream->missed_log, LOG_LEVEL_WARNING,
+		    "stream %s: input %s: %" PRIu64 " blocks are missing: the origin does not have "
+		    "them any more, or lost them",
+		    stream->settings->name, source_text(stream->source), blocks);
+}
+
+static void stream_block_identified(void *argument, const struct frame *frame, bool restarts,
+				    uint64_t missed)
+{
+	struct stream *stream = argument;
+
+	if (restarts)
+		stream_end_runs(stream);
+	if (stream_frames_follow(&stream->frames, frame, restarts, window_head(stream->window),
+				 window_bytes(stream->window)))
+		stream_preamble_set(&stream->preamble, NULL, 0);
+	stream_count_missed(stream, missed);
+}
+
+static void stream_source_described(void *argument, const struct frame *frame, const void *payload)
+{
+	struct stream *stream = argument;
+	bool was_known = stream->frames.is_known;
+
+	if (!was_known)
+		stream_frames_follow(&stream->frames, frame, false, window_head(stream->window),
+				     window_bytes(stream->window));
+	if (frame->flags & FRAME_PREAMBLE)
+		stream_preamble_set(&stream->preamble, payload, frame->length);
+	else if (stream_frames_set_metadata(&stream->frames, payload, frame->length))
+		stream_metadata_changed(stream);
+	if (!was_known)
+		stream_requeue_all(stream);
+}
+
+static void stream_source_switched(void *argument)
+{
+	struct stream *stream = argument;
+
+	stream->stats->origin_switches++;
+	stream_events_origin(&stream->events, source_text(stream->source),
+			     stream->stats->origin_switches);
+}
+
+/* ---- the source goes on and ends ---- */
 
 static void stream_source_up(void *argument)
 {
@@ -608,6 +681,9 @@ const struct source_callbacks stream_source_callbacks = {
 	.ready = stream_blocks_ready,
 	.budget = stream_source_budget,
 	.restarted = stream_source_restarted,
+	.identified = stream_block_identified,
+	.described = stream_source_described,
+	.switched = stream_source_switched,
 	.up = stream_source_up,
 	.down = stream_source_down,
 	.run_begins = stream_run_begins,
@@ -1046,7 +1122,7 @@ void stream_retry_device(struct stream *stream)
 
 bool stream_has_command(const struct stream *stream)
 {
-	return stream->settings->input && !strncmp(stream->settings->input, "exec:", 5);
+	return stream->settings->input.first && !strncmp(stream->settings->input.first, "exec:", 5);
 }
 
 bool stream_has_ring(const struct stream *stream)

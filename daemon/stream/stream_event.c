@@ -15,6 +15,7 @@ const char *stream_event_word(enum stream_event_type type)
 		[EVENT_OVERRUN] = "overrun",
 		[EVENT_SOURCE_UP] = "source_up",
 		[EVENT_SOURCE_DOWN] = "source_down",
+		[EVENT_ORIGIN_SWITCHED] = "origin_switched",
 		[EVENT_ENDPOINT_LISTENING] = "endpoint_listening",
 		[EVENT_ENDPOINT_WAITING] = "endpoint_waiting",
 		[EVENT_ENDPOINT_CLOSED] = "endpoint_closed",

@@ -138,6 +138,16 @@ void stream_events_source_down(const struct stream_events *events, const char *w
 					   });
 }
 
+void stream_events_origin(const struct stream_events *events, const char *origin, uint64_t switches)
+{
+	stream_watch_report(events->watch, (struct stream_event){
+						   .type = EVENT_ORIGIN_SWITCHED,
+						   .stream = events->stream,
+						   .text = origin,
+						   .count = switches,
+					   });
+}
+
 void stream_events_endpoint(const struct client_group *group, enum stream_event_type type,
 			    const char *endpoint, const char *text)
 {

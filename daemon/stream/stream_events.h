@@ -42,6 +42,10 @@ void stream_events_overrun(struct stream_events *events, uint64_t blocks);
 /** stream_events_source_up() - the source is open. @restarts: how often it was opened again */
 void stream_events_source_up(const struct stream_events *events, uint64_t restarts);
 
+/** stream_events_origin() - a relay takes another one of its origins. @switches: how often it did */
+void stream_events_origin(const struct stream_events *events, const char *origin,
+			  uint64_t switches);
+
 /** stream_events_source_down() - the source is not open any more. @why: text */
 void stream_events_source_down(const struct stream_events *events, const char *why);
 

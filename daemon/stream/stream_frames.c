@@ -94,9 +94,36 @@ static bool is_same_text(const struct shared_bytes *a, const struct shared_bytes
 	return a && b && a->length == b->length && !memcmp(a->bytes, b->bytes, a->length);
 }
 
+/* Take over @metadata. Return: true if they have changed. */
+static bool frames_replace_metadata(struct stream_frames *frames, struct shared_bytes *metadata)
+{
+	if (is_same_text(metadata, frames->metadata)) {
+		shared_bytes_release(metadata);
+		return false;
+	}
+	shared_bytes_release(frames->metadata);
+	frames->metadata = metadata;
+	return true;
+}
+
+bool stream_frames_set_metadata(struct stream_frames *frames, const void *bytes, size_t length)
+{
+	struct shared_bytes *metadata = shared_bytes_create(bytes, length);
+
+	if (metadata)
+		return frames_replace_metadata(frames, metadata);
+	log_error("stream %s: no memory for the metadata of the origin; clients get its former one",
+		  frames->settings->name);
+	return false;
+}
+
 bool stream_frames_refresh(struct stream_frames *frames)
 {
-	struct shared_bytes *metadata = make_metadata(frames->settings, frames->epoch);
+	struct shared_bytes *metadata;
+
+	if (frames->is_relay)
+		return false;
+	metadata = make_metadata(frames->settings, frames->epoch);
 
 	if (!metadata && !frames->stale)
 		log_error("stream %s: no memory for the metadata of frames; trying again with the "
@@ -105,13 +132,7 @@ bool stream_frames_refresh(struct stream_frames *frames)
 	frames->stale = !metadata;
 	if (!metadata)
 		return false;
-	if (is_same_text(metadata, frames->metadata)) {
-		shared_bytes_release(metadata);
-		return false;
-	}
-	shared_bytes_release(frames->metadata);
-	frames->metadata = metadata;
-	return true;
+	return frames_replace_metadata(frames, metadata);
 }
 
 bool stream_frames_begin_epoch(struct stream_frames *frames)
@@ -127,6 +148,7 @@ bool stream_frames_init(struct stream_frames *frames, const struct stream_settin
 		.settings = settings,
 		.epoch = frame_new_epoch(0),
 		.starts = true,
+		.is_relay = stream_settings_is_relay(settings),
 	};
 	frames->metadata = make_metadata(settings, frames->epoch);
 	return frames->metadata;
@@ -137,11 +159,13 @@ void stream_frames_note_lost(struct stream_frames *frames, uint64_t blocks)
 	frames->lost_blocks += blocks;
 }
 
-static void frames_note_run(struct stream_frames *frames, uint64_t sequence)
+static void frames_note_run(struct stream_frames *frames, uint64_t sequence, bool restarts)
 {
 	frames->run[frames->runs++ % FRAMES_RUNS] = (struct frames_run){
 		.sequence = sequence,
 		.epoch = frames->epoch,
+		.shift = frames->shift,
+		.restarts = restarts,
 	};
 }
 
@@ -162,13 +186,146 @@ uint32_t stream_frames_epoch_of(const struct stream_frames *frames, uint64_t seq
 	return 0;
 }
 
+/* Drop the last run if it has had no block until @sequence. Return: true if its numbers did not continue those before. */
+static bool frames_drop_empty_run(struct stream_frames *frames, uint64_t sequence)
+{
+	const struct frames_run *last;
+
+	if (!frames->runs)
+		return false;
+	last = &frames->run[(frames->runs - 1) % FRAMES_RUNS];
+	if (last->sequence != sequence)
+		return false;
+	frames->runs--;
+	return last->restarts;
+}
+
+bool stream_frames_follow(struct stream_frames *frames, const struct frame *frame, bool restarts,
+			  uint64_t sequence, uint64_t position)
+{
+	const struct frames_shift shift = { frame->sequence - sequence,
+					    frame->position - position };
+	bool new_epoch = !frames->is_known || frame->epoch != frames->epoch;
+
+	frames->next = *frame;
+	if (!new_epoch && shift.sequence == frames->shift.sequence &&
+	    shift.position == frames->shift.position)
+		return false;
+	restarts |= frames_drop_empty_run(frames, sequence);
+	frames->is_known = true;
+	frames->epoch = frame->epoch;
+	frames->shift = shift;
+	frames_note_run(frames, sequence, restarts);
+	return new_epoch;
+}
+
+struct frames_shift stream_frames_place(const struct stream_frames *frames, uint64_t sequence,
+					uint64_t position, bool ends)
+{
+	struct frames_shift shift = { 0 };
+
+	for (uint64_t i = frames->runs; i > frames_first_run(frames); i--) {
+		const struct frames_run *run = &frames->run[(i - 1) % FRAMES_RUNS];
+
+		if (run->sequence < sequence || (run->sequence == sequence && !ends)) {
+			shift = run->shift;
+			break;
+		}
+	}
+	return (struct frames_shift){ sequence + shift.sequence, position + shift.position };
+}
+
+/*
+ * Find the block after @after in one run.
+ * @end: sequence behind the run in the window; @is_last: nothing is behind it
+ * @found: in and out; its end is that of the numbers which the run has
+ */
+static enum frames_search frames_search_run(const struct frames_run *run,
+					    const struct block_name *after, uint64_t end,
+					    bool is_last, struct frames_found *found)
+{
+	bool is_current = found->end == FRAMES_NO_END;
+	uint64_t behind;
+
+	found->sequence = after->sequence + 1 - run->shift.sequence;
+	behind = found->sequence - run->sequence;
+	if (behind <= end - run->sequence && found->sequence != found->end)
+		return FRAMES_FOUND;
+	/* Behind the last run it is still to come. */
+	if (!is_current || (is_last && after->sequence >= run->sequence + run->shift.sequence))
+		return FRAMES_UNKNOWN;
+	return FRAMES_GONE;
+}
+
+enum frames_search stream_frames_find(const struct stream_frames *frames,
+				      const struct block_name *after, uint64_t head,
+				      struct frames_found *found)
+{
+	enum frames_search result = FRAMES_UNKNOWN, of_run;
+	uint64_t end = head;
+
+	found->end = FRAMES_NO_END;
+	for (uint64_t i = frames->runs; i > frames_first_run(frames); i--) {
+		const struct frames_run *run = &frames->run[(i - 1) % FRAMES_RUNS];
+
+		if (run->epoch == after->epoch) {
+			of_run = frames_search_run(run, after, end, i == frames->runs, found);
+			if (of_run == FRAMES_FOUND)
+				return of_run;
+			if (of_run == FRAMES_GONE)
+				result = of_run;
+		}
+		end = run->sequence;
+		if (run->restarts)
+			found->end = run->sequence;
+	}
+	return result;
+}
+
+uint64_t stream_frames_first(const struct stream_frames *frames)
+{
+	for (uint64_t i = frames->runs; i > frames_first_run(frames); i--) {
+		const struct frames_run *run = &frames->run[(i - 1) % FRAMES_RUNS];
+
+		if (run->restarts)
+			return run->sequence;
+	}
+	return 0;
+}
+
+/* Return the metadata of the origin with another epoch; NULL without memory, or if they are no object. */
+static struct shared_bytes *frames_date_metadata(const struct shared_bytes *metadata,
+						 uint32_t epoch)
+{
+	json_t *object = json_loadb((const char *)metadata->bytes, metadata->length, 0, NULL);
+	struct shared_bytes *dated = NULL;
+	char *text = NULL;
+
+	if (object && add_metadata_member(object, "epoch", json_integer(epoch)))
+		text = json_dumps(object, JSON_COMPACT);
+	if (text)
+		dated = shared_bytes_create(text, strlen(text));
+	free(text);
+	json_decref(object);
+	return dated;
+}
+
 struct shared_bytes *stream_frames_metadata_of(const struct stream_frames *frames, uint32_t epoch)
 {
 	struct shared_bytes *metadata = NULL;
 
-	if (epoch != frames->epoch)
+	if (epoch != frames->epoch && frames->is_relay)
+		metadata = frames_date_metadata(frames->metadata, epoch);
+	else if (epoch != frames->epoch)
 		metadata = make_metadata(frames->settings, epoch);
 	return metadata ? metadata : shared_bytes_keep(frames->metadata);
+}
+
+/* Write the header that the origin has sent. */
+static void frames_pass_on(const struct stream_frames *frames, struct block *block)
+{
+	assert(frames->next.length == block->length);
+	frame_encode(&frames->next, block->header);
 }
 
 void stream_frames_write(struct stream_frames *frames, struct block *block, uint64_t sequence,
@@ -192,9 +349,13 @@ void stream_frames_write(struct stream_frames *frames, struct block *block, uint
 
 	/* Nothing transmits the header: it follows from the pins, as for the block. */
 	assert(!block->pins && !block->in_window);
+	if (frames->is_relay) {
+		frames_pass_on(frames, block);
+		return;
+	}
 	frame_encode(&frame, block->header);
 	if (frames->starts)
-		frames_note_run(frames, sequence);
+		frames_note_run(frames, sequence, false);
 	frames->starts = false;
 	frames->lost_blocks = 0;
 }
@@ -204,11 +365,19 @@ void stream_frames_write(struct stream_frames *frames, struct block *block, uint
 /* The JSON text has the name, 4 KiB at most for each line of the configuration, and escapes. */
 #define MAX_METADATA ((size_t)64 << 20)
 
+static void frames_transfer_shift(struct frames_shift *shift, struct state *state)
+{
+	state_u64(state, "sequence_shift", &shift->sequence);
+	state_u64(state, "position_shift", &shift->position);
+}
+
 static void frames_transfer_run(struct frames_run *run, struct state *state)
 {
 	state_item(state);
 	state_u64(state, "sequence", &run->sequence);
 	state_u32(state, "epoch", &run->epoch);
+	frames_transfer_shift(&run->shift, state);
+	state_bool(state, "restarts", &run->restarts);
 	state_leave(state);
 }
 
@@ -232,6 +401,8 @@ void stream_frames_transfer(struct stream_frames *frames, struct state *state)
 	state_u32(state, "epoch", &frames->epoch);
 	state_bool(state, "starts", &frames->starts);
 	state_u64(state, "lost_blocks", &frames->lost_blocks);
+	state_bool(state, "is_known", &frames->is_known);
+	frames_transfer_shift(&frames->shift, state);
 	state_shared_bytes(state, "metadata", &metadata, MAX_METADATA);
 	frames_transfer_runs(frames, state);
 	state_leave(state);

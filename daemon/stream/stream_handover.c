@@ -198,6 +198,7 @@ static void stream_transfer_values(struct stream *stream, struct state *state)
 	state_string(state, "logged_error", stream->logged_error, sizeof(stream->logged_error));
 	log_limit_transfer(&stream->start_log, state, "start_log");
 	log_limit_transfer(&stream->pause_log, state, "pause_log");
+	log_limit_transfer(&stream->missed_log, state, "missed_log");
 	stream_journal_transfer(&stream->journal, state);
 	stream_frames_transfer(&stream->frames, state);
 	stream_preamble_transfer(&stream->preamble, state);

@@ -169,8 +169,12 @@ static uint64_t history_begin(const struct stream_history *history)
 	const struct lag_limit *retain = &history->settings->retain;
 	uint64_t run = history_search(history, history_ends_by,
 				      stream_preamble_run_position(history->preamble));
-	uint64_t begin = run;
+	uint64_t begin;
 
+	/* A connection has one count. */
+	if (run < stream_frames_first(history->frames))
+		run = stream_frames_first(history->frames);
+	begin = run;
 	if (retain->bytes)
 		begin = history_at_bytes(history, retain->bytes);
 	else if (retain->microseconds)
@@ -183,11 +187,46 @@ static uint32_t history_epoch(const struct stream_history *history, uint64_t seq
 {
 	const struct window *window = history->window;
 
-	if (sequence == window_head(window))
-		return history->frames->epoch;
 	if (sequence >= window_oldest(window))
 		return frame_epoch(window_block_at(window, sequence)->header);
 	return stream_frames_epoch_of(history->frames, sequence);
+}
+
+/* Return the name that clients know of the block at @sequence, or of the next one. */
+static struct block_name history_name(const struct stream_history *history, uint64_t sequence)
+{
+	const struct window *window = history->window;
+	struct frame frame = { .epoch = history->frames->epoch };
+	unsigned int ignored;
+
+	if (sequence == window_head(window))
+		frame.sequence = stream_frames_place(history->frames, sequence, 0, false).sequence;
+	else
+		frame_parse(window_block_at(window, sequence)->header, &frame, &ignored);
+	return (struct block_name){ .epoch = frame.epoch, .sequence = frame.sequence };
+}
+
+/* The same for a relay, whose clients know the numbers of its origin. */
+static enum history_result history_resume_relay(const struct stream_history *history,
+						const struct block_name *after,
+						struct history_place *place)
+{
+	const struct window *window = history->window;
+	struct frames_found found;
+	enum frames_search result =
+		stream_frames_find(history->frames, after, window_head(window), &found);
+
+	if (result == FRAMES_UNKNOWN)
+		return HISTORY_CONFLICT;
+	if (result == FRAMES_GONE)
+		return HISTORY_GONE;
+	/* By "gone" a client would count the blocks up to the oldest one as lost. */
+	if (found.sequence < window_oldest(window))
+		return found.end == FRAMES_NO_END ? HISTORY_GONE : HISTORY_CONFLICT;
+	*place = (struct history_place){ .sequence = found.sequence, .resumes = true };
+	if (found.end != FRAMES_NO_END)
+		place->end = found.end;
+	return HISTORY_FOUND;
 }
 
 static enum history_result history_resume(const struct stream_history *history,
@@ -196,6 +235,8 @@ static enum history_result history_resume(const struct stream_history *history,
 {
 	uint32_t epoch;
 
+	if (history->frames->is_relay)
+		return history_resume_relay(history, after, place);
 	if (after->sequence >= window_head(history->window))
 		return HISTORY_CONFLICT;
 	epoch = history_epoch(history, after->sequence);
@@ -228,9 +269,9 @@ enum history_result stream_history_find(struct stream_history *history,
 {
 	uint64_t oldest = window_oldest(history->window);
 
-	*answer = (struct history_answer){
-		.oldest = { .epoch = history_epoch(history, oldest), .sequence = oldest },
-	};
+	if (oldest < stream_frames_first(history->frames))
+		oldest = stream_frames_first(history->frames);
+	*answer = (struct history_answer){ .oldest = history_name(history, oldest) };
 	if (start->kind == CLIENT_START_AFTER)
 		return history_resume(history, &start->after, &answer->place);
 	answer->place.sequence = history_sequence(history, start);

@@ -36,6 +36,7 @@ struct stream_history {
 struct history_place {
 	uint64_t
 		sequence; /* of its first block; that of the head of the window: with the next one */
+	uint64_t end;	  /* sequence of the block that it ends before; 0: the stream goes on */
 	bool resumes;	  /* the client has everything before it, so it gets no preamble */
 };
 

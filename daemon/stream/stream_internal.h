@@ -79,6 +79,7 @@ struct stream {
 	uint64_t budget_bytes;
 	struct stream_demand demand;
 	struct log_limit start_log, pause_log; /* of `on-demand` */
+	struct log_limit missed_log;	       /* of a relay */
 	/* Clients with a known copy state, and those of them that the kernel copies for. */
 	uint64_t known_clients, copied_clients;
 	struct client_list dead;

@@ -118,6 +118,15 @@ void stream_preamble_inherit(struct stream_preamble *preamble, const struct stre
 		preamble->shared = shared_bytes_keep(former->shared);
 }
 
+void stream_preamble_set(struct stream_preamble *preamble, const void *bytes, size_t length)
+{
+	shared_bytes_release(preamble->shared);
+	preamble->shared = length ? shared_bytes_create(bytes, length) : NULL;
+	if (length && !preamble->shared)
+		log_error("stream %s: no memory for the preamble of the origin; clients get none",
+			  preamble->settings->name);
+}
+
 void stream_preamble_begin_run(struct stream_preamble *preamble)
 {
 	preamble->pending = true;

@@ -47,6 +47,9 @@ bool stream_preamble_read(struct stream_preamble *preamble);
 void stream_preamble_inherit(struct stream_preamble *preamble,
 			     const struct stream_preamble *former);
 
+/** stream_preamble_set() - use the preamble that an origin has sent; @length 0: none. Without memory there is none. */
+void stream_preamble_set(struct stream_preamble *preamble, const void *bytes, size_t length);
+
 /** stream_preamble_begin_run() - note that the next block is the first one of a run. May be repeated. */
 void stream_preamble_begin_run(struct stream_preamble *preamble);
 

@@ -71,7 +71,7 @@ static struct streams *begin_streams(void)
 	if (!base)
 		base = event_base_new();
 	settings.name = name;
-	settings.input = input;
+	settings.input.first = input;
 	streams = streams_create(base, &fuzzed_streams, NULL);
 	stream = streams_prepare(streams, &settings,
 				 ring_memory_create(name, 4096, 2, HUGE_PAGES_NEVER), NULL);

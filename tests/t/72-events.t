@@ -355,8 +355,8 @@ sed -n 's/.*\[EVENT_[A-Z_]*\] = "\([a-z_]*\)".*/\1/p' daemon/stream/stream_event
 compare "there are kinds of events" "$(wc -l <"$work/kinds")" -ge 15
 is "dmacastctl.8 has every kind" "$(comm -23 "$work/kinds" "$work/words")" ""
 jq -r '.event // empty' "$work/seen" | sort -u >"$work/seen.kinds"
-is "these were seen here, but that of a device" \
-	"$(comm -23 "$work/kinds" "$work/seen.kinds" | tr '\n' ' ')" "overrun "
+is "these were seen here, but those of a device and of a relay" \
+	"$(comm -23 "$work/kinds" "$work/seen.kinds" | tr '\n' ' ')" "origin_switched overrun "
 is "and lost" "$(grep -c '^lost$' "$work/seen.kinds")" 1
 jq -r 'select(.event) | keys[]' "$work/seen" | sort -u >"$work/members"
 compare "events have members" "$(wc -l <"$work/members")" -ge 15

@@ -86,6 +86,7 @@ static bool is_logged(const char *start, const char *key, const char *right)
 
 #define STREAM "[stream a]\ninput = -\nlisten = :7000\n" /* three lines */
 #define DEVICE "[stream a]\ndevice = /dev/x\nlisten = :7000\n"
+#define RELAY "[stream a]\ninput = http://h:1/\ninput-format = framed\nlisten = :7000\n"
 #define NAME_32 "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-.012"
 
 static const struct {
@@ -220,8 +221,8 @@ static const struct {
 	  "set before, on line 4; expected once", 0 },
 	{ "an option twice, first with a wrong value", TEXT(STREAM "hold = x\nhold = 1\n"), 5,
 	  "[stream a] hold", "set before, on line 4", 2 },
-	{ "an input twice", TEXT(STREAM "input = /x\n"), 4, "[stream a] input",
-	  "set before, on line 2", 0 },
+	{ "an input twice", TEXT(STREAM "input = /x\n"), 0, "[stream a] input = /x: a second input",
+	  "input-format = framed", 0 },
 	{ "two wrong lines", TEXT(STREAM "hold = x\nloop = maybe\n"), 5, "[stream a] loop = maybe",
 	  "yes or no", 2 },
 	{ "no value", TEXT(STREAM "hold =\n"), 4, "[stream a] hold = ", "a whole number", 0 },
@@ -266,8 +267,25 @@ static const struct {
 	  0 },
 	{ "a kind of input in capitals", TEXT("[stream a]\ninput = TCP:h:1\nlisten = :1\n"), 2,
 	  "input = TCP:h:1", "-, a path, unix:PATH", 0 },
-	{ "a URL as an input", TEXT("[stream a]\ninput = http://h/x\nlisten = :1\n"), 2,
-	  "input = http://h/x", "-, a path, unix:PATH", 0 },
+	{ "an unknown URL as an input", TEXT("[stream a]\ninput = https://h/x\nlisten = :1\n"), 2,
+	  "input = https://h/x", "-, a path, unix:PATH", 0 },
+	{ "a URL without a host", TEXT("[stream a]\ninput = http:///x\nlisten = :1\n"), 2,
+	  "input = http:///x", "http://HOST:PORT/PATH", 0 },
+	{ "input of clients for a relay", TEXT(RELAY "client-input = source\nallow = all\n"), 0,
+	  "[stream a] client-input = source", "input-format = raw", 0 },
+	{ "a relay of a path", TEXT(RELAY "input = /x\n"), 0, "[stream a] input = /x",
+	  "tcp://HOST:PORT", 0 },
+	{ "a relay of a pattern",
+	  TEXT("[stream a]\npattern = 1M/s\ninput-format = framed\nlisten = :1\n"), 0,
+	  "[stream a] input-format = framed", "an input", 0 },
+	{ "a relay on demand", TEXT(RELAY "on-demand = yes\n"), 0, "[stream a] on-demand = yes",
+	  "on-demand = no", 0 },
+	{ "a relay with metadata", TEXT(RELAY "meta.a = b\n"), 0, "[stream a] meta",
+	  "that of the origin", 0 },
+	{ "a relay with records", TEXT(RELAY "record-size = 4\n"), 0, "[stream a] record-size",
+	  "expected neither", 0 },
+	{ "a relay with a preamble", TEXT(RELAY "preamble = 4K\n"), 0, "[stream a] preamble",
+	  "comes from the origin", 0 },
 	{ "an unknown kind of input with a dash and digits",
 	  TEXT("[stream a]\ninput = x-2:\nlisten = :1\n"), 2,
 	  "input = x-2:", "-, a path, unix:PATH", 0 },
@@ -816,6 +834,10 @@ static const struct {
 	       "client-input = source\nclient-input-size = 5\n"
 	       "[endpoint e]\nstream = a\nlisten = :2\ndeny = 10.0.0.1\nallow = all\n"),
 	  { "[endpoint e]", "client-input = source", "client-input-size = 5" } },
+	{ "a relay of several origins",
+	  TEXT(RELAY "input = tcp://[::1]:2\ninput = unix:/s\nretain = 1M\n"),
+	  { "input = http://h:1/", "input = tcp://[::1]:2", "input = unix:/s",
+	    "input-format = framed" } },
 	{ "comments and empty lines",
 	  TEXT("# c\n;c\n\n[stream a] ; c\n  # c\n\t; c\ninput = - ; c\n\n; hold = 3\n"
 	       "listen = :7000 ; c\nflush=2s ;c\n"),
@@ -1101,12 +1123,14 @@ static const struct set {
 	/* With neither: */
 	{ "pattern", "10M/s", FIELD_OF(stream_settings, pattern), 10485760 },
 	{ "pattern-form", "resident", FIELD_OF(stream_settings, pattern_form), PATTERN_RESIDENT },
+	/* With an origin: */
+	{ "input-format", "framed", FIELD_OF(stream_settings, input_format), INPUT_FRAMED },
 	/* With a command: */
 	{ "client-input", "source", FIELD_OF(stream_settings, client.input), CLIENT_INPUT_SOURCE },
 };
 
 /* The options of `set` that exclude each other: those from these indices on. */
-#define PATTERN (LENGTH(set) - 3)
+#define PATTERN (LENGTH(set) - 4)
 #define DEVICE_FIRST (PATTERN - 4)
 #define INPUT_FIRST (DEVICE_FIRST - 6)
 
@@ -1179,7 +1203,7 @@ static void test_options_with(bool device)
 		if (goes_with(i, device))
 			check_value(&config, &set[i]);
 	}
-	source = device ? config.streams[0].device : config.streams[0].input;
+	source = device ? config.streams[0].device : config.streams[0].input.first;
 	check(!strcmp(source, device ? "/dev/dmacast/some" : "/some/file"), "%s", source);
 	check(config.streams[0].listen.count == 1 &&
 		      !strcmp(config.streams[0].listen.item[0], "localhost:7000"),
@@ -1230,7 +1254,8 @@ static void test_every_option(void)
 	      "%s", capture.text);
 	check_value(&config, &set[PATTERN]);
 	check_value(&config, &set[PATTERN + 1]);
-	check(!config.streams[0].input && config.streams[0].listen.count == 2, "other options");
+	check(!config.streams[0].input.first && config.streams[0].listen.count == 2,
+	      "other options");
 	check(!strcmp(config.streams[0].name, "main"), "called %s", config.streams[0].name);
 	check_reread(&config);
 	config_free(&config);
@@ -1291,7 +1316,8 @@ static const struct {
 	{ "--name a/b --input - --listen :1", "--name a/b: ", "1 to 32 letters", 0 },
 	{ "--name= --input - --listen :1", "--name : ", "1 to 32 letters", 0 },
 	{ "--name " NAME_32 "x --input - --listen :1", "--name " NAME_32 "x: ", "1 to 32", 0 },
-	{ "--input - --input - --listen :1", "--input -: set before", "once", 0 },
+	{ "--input - --input - --listen :1", "[stream main] input = -: a second input",
+	  "expected one", 0 },
 	{ "--input - --listen :1 --strict no --strict no", "--strict no: set before", "once", 0 },
 	{ "--input= --listen :1", "--input : ", "-, a path, unix:PATH", 0 },
 	{ "--input - --listen 1", "--listen 1: ", "HOST:PORT", 0 },

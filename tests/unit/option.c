@@ -157,7 +157,7 @@ static void test_defaults(void)
 		      stream_settings.huge_pages == HUGE_PAGES_AUTO &&
 		      stream_settings.overrun == OVERRUN_DROP_OLDEST && !stream_settings.contiguous,
 	      "another choice");
-	check(!stream_settings.input && !stream_settings.pattern && !stream_settings.device &&
+	check(!stream_settings.input.first && !stream_settings.pattern && !stream_settings.device &&
 		      !stream_settings.listen.count,
 	      "a source or an endpoint by default");
 	check(stream_settings_blocks(&stream_settings) == 64 &&

@@ -373,7 +373,7 @@ static struct streams *open_one_stream(struct event_base *base)
 	char listen[] = "127.0.0.1:0", *endpoint = listen, name[] = "a", input[] = "exec:caf\xe9";
 	const struct stream_settings settings = {
 		.name = name,
-		.input = input,
+		.input.first = input,
 		.listen = { .item = &endpoint, .count = 1 },
 		.block_size = 4096,
 		.ring_size = 65536,

@@ -105,7 +105,7 @@ static void handover_begin(const char *format, ...)
 	sourceworld_begin(format, args);
 	va_end(args);
 	if (!world.input[0])
-		world.settings.input = NULL;
+		world.settings.input.first = NULL;
 	world.settings.on_end = ON_END_WAIT;
 	world.settings.flush = HOUR_US;
 }

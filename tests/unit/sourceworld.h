@@ -158,7 +158,7 @@ static inline void sourceworld_begin(const char *format, va_list args)
 	memset(handed, 0, sizeof(*handed));
 	vsnprintf(world.input, sizeof(world.input), format, args);
 	world.settings.name = stream_name;
-	world.settings.input = world.input;
+	world.settings.input.first = world.input;
 	world.settings.block_size = BLOCK_SIZE;
 	world.settings.ring_size = BLOCKS * BLOCK_SIZE;
 	world.settings.low_water = 1;
