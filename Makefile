@@ -12,8 +12,9 @@
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make check-kernels         each of these tests on each kernel: about an hour
 # make check-debug           the same in a kernel with its own checks, which is compiled first: 15 minutes
-# make check-scale           10,000 clients: joining, leaving, a reload; about four minutes
+# make check-scale           10,000 clients: joining, leaving, a reload; about eight minutes
 # make check-handover        50 restarts under load, with 1000 clients; a part of make check-scale
+# make check-relay           an origin, two relays and 50 clients, killed at random; DMACAST_TEST_MINUTES=3
 # make check-service         the tests as a service of systemd, in a virtual machine with Debian 12
 # make bench                 the daemon beside a bare loop and other programs, as root, in under 20 minutes
 # make bench-quick           a part of it, in under two
@@ -122,7 +123,7 @@ nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
-	kmod-tests check check-build-san check-build-poison check-build-fuzz check-quick fuzz model check-vm check-kernels check-debug check-service check-scale check-handover bench \
+	kmod-tests check check-build-san check-build-poison check-build-fuzz check-quick fuzz model check-vm check-kernels check-debug check-service check-scale check-handover check-relay bench \
 	bench-quick demo install uninstall check-packages dist deb \
 	dkms-install dkms-uninstall dkms-source clean format lint deps help
 .DELETE_ON_ERROR:
@@ -350,6 +351,12 @@ check-build-poison:
 	+$(Q)$(parallel_make) WERROR=1 POISON=1 test-programs
 check-build-fuzz:
 	+$(Q)$(call fuzz_build,WERROR=1)
+
+# Relays, of which each part is killed.
+check-relay:
+	@tests/packages check
+	+$(Q)$(parallel_make) all test-programs
+	$(Q)tests/scale/run tests/scale/t/30-relays.t
 
 check-quick:
 	@tests/packages check
