@@ -17,7 +17,8 @@
 # make check-relay           an origin, two relays and 50 clients, killed at random; DMACAST_TEST_MINUTES=3
 # make check-service         the tests as a service of systemd, in a virtual machine with Debian 12
 # make bench                 the daemon beside a bare loop and other programs, as root, in under 20 minutes
-# make bench-quick           a part of it, in under two
+# make bench-quick           a part of it, in under two, and a part of the next
+# make bench-device          instructions of the device's path, in a virtual machine, in under 20
 # make V=1                   show the commands
 # make CC=clang              any compiler that knows gnu11
 # make CROSS_COMPILE=arm-linux-gnueabihf-    for another machine, with its compiler and pkg-config; for kmod
@@ -98,6 +99,9 @@ feedclient_sources := $(wildcard tests/feedclient/*.c)
 nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
 bench_shared := $(addprefix bench/,cpu_time.c block_reader.c daemon_option.c request.c samples.c slice.c)
 bench_sources := $(filter-out $(bench_shared) bench/nullpeer%,$(wildcard bench/*.c))
+# A plugin for QEMU, for bench/device. QEMU calls it by a C interface of its own, so it needs no library.
+count_source := bench/qemu/count.c
+count_plugin := $(BUILD)/bench/qemu/count.so
 abi_sources := $(wildcard tests/vm/abi/*.c)
 unit_programs := $(unit_sources:%.c=$(BUILD)/%)
 fuzz_sources := $(wildcard tests/fuzz/*.c)
@@ -112,7 +116,8 @@ library := $(BUILD)/libdmacast.a
 page_text := $(BUILD)/daemon/observe/page_text
 ctl_library := $(BUILD)/libdmacastctl.a
 sources := $(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) $(tool_sources) $(feedclient_sources) \
-	$(bench_sources) $(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources) $(fuzz_sources)
+	$(bench_sources) $(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources) $(fuzz_sources) \
+	$(count_source)
 # The program has the name of the folder with its sources, so its objects are beside it.
 feedclient_objects := $(feedclient_sources:tests/feedclient/%.c=$(BUILD)/tests/feedclient-%.o)
 objects := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(feedclient_sources),$(sources)))
@@ -124,7 +129,7 @@ nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
 	kmod-tests check check-build-san check-build-poison check-build-fuzz check-quick fuzz model check-vm check-kernels check-debug check-service check-scale check-handover check-relay bench \
-	bench-quick demo install uninstall check-packages dist deb \
+	bench-quick bench-device demo install uninstall check-packages dist deb \
 	dkms-install dkms-uninstall dkms-source clean format lint deps help
 .DELETE_ON_ERROR:
 
@@ -136,7 +141,7 @@ ctl: $(BUILD)/dmacastctl
 
 test-programs: daemon ctl $(unit_programs) $(tool_programs) $(feedclient)
 
-bench-programs: daemon $(bench_programs) $(tool_programs) $(feedclient) $(nullpeer)
+bench-programs: daemon $(bench_programs) $(tool_programs) $(feedclient) $(nullpeer) $(count_plugin)
 	$(if $(nullpeer),,@echo "bench/nullpeer is not built: it takes clang and libbpf-dev")
 
 fuzz-programs: $(if $(FUZZ),$(fuzz_programs))
@@ -203,6 +208,12 @@ $(BUILD)/bench/nullpeer: $(nullpeer_sources:%.c=$(BUILD)/%.o) $(bench_shared:%.c
 
 $(BUILD)/bench/nullpeer_tap.o: $(nullpeer_bpf)
 $(BUILD)/bench/nullpeer_tap.o: CPPFLAGS_ALL += -DNULLPEER_BPF='"$(nullpeer_bpf)"'
+
+# Not with the sanitizers of other programs, which QEMU does not have.
+$(count_plugin): $(count_source) bench/qemu/plugin_api.h $(BUILD)/flags
+	$(say) PLUGIN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(WARNINGS) -std=gnu11 -O2 -fPIC -shared -pthread -o $@ $<
 
 # The kernel's headers for programs want some of the machine's, which this target does not have.
 $(nullpeer_bpf): bench/nullpeer.bpf.c bench/nullpeer_report.h $(BUILD)/flags
@@ -393,8 +404,16 @@ bench bench-quick:
 	@tests/packages bench
 	+@$(MAKE) --no-print-directory bench-programs
 	@$(call measure,$(if $(filter bench-quick,$@),--quick))
+	$(if $(filter bench-quick,$@),+@$(MAKE) --no-print-directory bench-device DEVICE_OPTIONS=--quick)
 
-c_files = $(wildcard daemon/*.[ch] daemon/*/*.[ch] tests/*.[ch] tests/*/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch])
+# Instructions of the device's path, in a virtual machine. DEVICE_OPTIONS are for bench/device.
+bench-device:
+	@tests/packages vm
+	+@$(MAKE) --no-print-directory vm-programs bench-programs
+	@tests/vm/prepare 6.1 >/dev/null
+	@DMACAST_VM_READY=1 BUILD=$(BUILD) bench/device $(DEVICE_OPTIONS) $(BENCH_RESULTS)
+
+c_files = $(wildcard daemon/*.[ch] daemon/*/*.[ch] tests/*.[ch] tests/*/*.[ch] tests/vm/abi/*.[ch] bench/*.[ch] bench/*/*.[ch])
 
 format:
 	$(Q)clang-format -i $(c_files)

@@ -25,6 +25,7 @@ vm_running= # process id of QEMU
 vm_seconds=300
 guest_seconds=120
 declare -A vm_ports
+vm_qemu=(-accel "tcg,thread=multi") # QEMU's options for emulation; the last -smp counts
 
 # Messages of a kernel about something that takes too long, and about any error.
 vm_late='NETDEV WATCHDOG|WARNING: .* dev_watchdog|INFO: task|rcu: INFO|rcu_.*detected stalls|soft lockup|Call Trace|Tainted:'
@@ -134,7 +135,7 @@ vm_launch()
 	vm=$work/vm.$vm_number
 	vm_options "$series" "$nic" "$serial"
 	# An oops is a panic, and that ends QEMU, with its text in the console log.
-	timeout --kill-after=5 $((seconds * patience)) "${qemu[@]}" -accel tcg,thread=multi -m "${size:-$memory}" \
+	timeout --kill-after=5 $((seconds * patience)) "${qemu[@]}" "${vm_qemu[@]}" -m "${size:-$memory}" \
 		-display none -no-reboot -nodefaults \
 		-kernel "$root/boot/vmlinuz-$(cat "$root/release")" -initrd "$archive" \
 		-append "console=$console loglevel=5 panic=-1 oops=panic $kernel_options audit=0 nic=$nic \
