@@ -107,17 +107,17 @@ static int cat_parse_duration(struct cat_options *options, const char *text)
 
 static int cat_parse_bytes(struct cat_options *options, const char *text)
 {
-	if (units_parse_size(text, &options->bytes) && options->bytes &&
-	    options->bytes != UINT64_MAX)
+	if (units_parse_size(text, &options->session.bytes) && options->session.bytes &&
+	    options->session.bytes != UINT64_MAX)
 		return -1;
 	return cat_wrong_usage("--bytes %s: expected a size such as 1000000 or 64M", text);
 }
 
 static int cat_set_format(struct cat_options *options, enum cat_format format)
 {
-	if (options->format != CAT_FORMAT_AUTO && options->format != format)
+	if (options->session.format != CAT_FORMAT_AUTO && options->session.format != format)
 		return cat_wrong_usage("expected --raw or --framed, not both");
-	options->format = format;
+	options->session.format = format;
 	return -1;
 }
 
@@ -158,7 +158,7 @@ static int cat_take_option(struct cat_options *options, int option, const char *
 	case CAT_OPTION_BYTES:
 		return cat_parse_bytes(options, optarg);
 	case CAT_OPTION_RECONNECT:
-		return cat_set(&options->reconnect);
+		return cat_set(&options->session.reconnect);
 	case 'q':
 		return cat_set(&options->report.quiet);
 	case CAT_OPTION_JSON:
@@ -190,7 +190,7 @@ static int cat_check_output(const struct cat_options *options)
 		return cat_wrong_usage("--output %s: with --rotate, expected a name that differs "
 				       "for each file, such as %s-%%n",
 				       output->pattern, output->pattern);
-	if (output->sigmf && options->format == CAT_FORMAT_RAW)
+	if (output->sigmf && options->session.format == CAT_FORMAT_RAW)
 		return cat_wrong_usage("--sigmf needs the metadata of a framed stream, not --raw");
 	return -1;
 }
@@ -201,12 +201,12 @@ static int cat_parse_urls(struct cat_options *options, int count, char **texts)
 
 	if (!count)
 		return cat_wrong_usage("expected a URL");
-	options->urls = calloc((size_t)count, sizeof(*options->urls));
-	if (!options->urls)
+	options->session.urls = calloc((size_t)count, sizeof(*options->session.urls));
+	if (!options->session.urls)
 		return cat_wrong_usage("no memory");
-	options->url_count = (size_t)count;
+	options->session.url_count = (size_t)count;
 	for (int i = 0; i < count; i++) {
-		if (!stream_url_parse(texts[i], &options->urls[i], &expected))
+		if (!stream_url_parse(texts[i], &options->session.urls[i], &expected))
 			return cat_wrong_usage("%s: expected %s", texts[i], expected);
 	}
 	return -1;
@@ -216,7 +216,7 @@ int cat_options_parse(struct cat_options *options, int argc, char **argv)
 {
 	int option, status = -1;
 
-	*options = (struct cat_options){ .bytes = UINT64_MAX };
+	*options = (struct cat_options){ .session.bytes = UINT64_MAX };
 	opterr = 0;
 	while (status < 0 &&
 	       (option = getopt_long(argc, argv, ":o:qh", cat_long_options, NULL)) != -1)
@@ -230,5 +230,5 @@ int cat_options_parse(struct cat_options *options, int argc, char **argv)
 
 void cat_options_free(struct cat_options *options)
 {
-	free(options->urls);
+	free(options->session.urls);
 }

@@ -4,21 +4,14 @@
 #define DMACAST_CAT_OPTIONS_H
 
 #include "ctl/cat_output.h"
-#include "ctl/cat_receiver.h"
 #include "ctl/cat_report.h"
-#include "lib/stream_url.h"
+#include "ctl/cat_session.h"
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct cat_options {
-	struct stream_url *urls;
-	size_t url_count;
-	enum cat_format format;
-	uint64_t bytes;	      /* limit; UINT64_MAX: none */
+	struct cat_session_options session;
 	uint64_t duration_us; /* 0: no limit */
-	bool reconnect;
 	struct cat_output_options output;
 	struct cat_report_options report;
 };

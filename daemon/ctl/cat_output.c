@@ -261,6 +261,46 @@ bool cat_output_write(struct cat_output *output, const struct frame *frame,
 	return cat_file_write(output->file, bytes, length, output->error);
 }
 
+static bool cat_output_take_payload(void *data, const struct frame *frame,
+				    const unsigned char *bytes, size_t length)
+{
+	return cat_output_write(data, frame, bytes, length);
+}
+
+static bool cat_output_take_metadata(void *data, const struct frame *frame, json_t *metadata)
+{
+	(void)frame;
+	return cat_output_metadata(data, metadata);
+}
+
+static void cat_output_take_gap(void *data, const struct cat_gap *gap, const struct frame *frame)
+{
+	(void)frame;
+	cat_output_gap(data, gap);
+}
+
+static void cat_output_take_epoch(void *data)
+{
+	cat_output_break(data);
+}
+
+static const char *cat_output_sink_error(void *data)
+{
+	return cat_output_error(data);
+}
+
+struct cat_sink cat_output_sink(struct cat_output *output)
+{
+	return (struct cat_sink){
+		.data = output,
+		.write = cat_output_take_payload,
+		.metadata = cat_output_take_metadata,
+		.gap = cat_output_take_gap,
+		.new_epoch = cat_output_take_epoch,
+		.error = cat_output_sink_error,
+	};
+}
+
 bool cat_output_flush(struct cat_output *output)
 {
 	if (output->pipe)

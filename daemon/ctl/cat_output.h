@@ -5,6 +5,7 @@
 
 #include "ctl/cat_file.h"
 #include "ctl/cat_gap.h"
+#include "ctl/cat_sink.h"
 #include "lib/frame.h"
 
 #include <jansson.h>
@@ -27,6 +28,9 @@ struct cat_output_options {
 /** cat_output_create() - return an output; NULL without memory. @options, @report: must outlive it */
 struct cat_output *cat_output_create(const struct cat_output_options *options,
 				     struct cat_report *report);
+
+/** cat_output_sink() - return a sink that writes to the output. @output: must outlive it */
+struct cat_sink cat_output_sink(struct cat_output *output);
 
 /** cat_output_error() - return the reason of the last failure. */
 const char *cat_output_error(const struct cat_output *output);

@@ -3,9 +3,9 @@
 
 #include "ctl/cat_frames.h"
 #include "ctl/cat_gap.h"
-#include "ctl/cat_output.h"
 #include "ctl/cat_progress.h"
 #include "ctl/cat_report.h"
+#include "ctl/cat_sink.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -28,13 +28,13 @@ struct cat_receiver {
 	enum cat_receiver_state state;
 	struct cat_frames *frames;
 	struct continuity continuity;
-	struct cat_output *output;
+	const struct cat_sink *sink;
 	struct cat_report *report;
 	char error[RECEIVER_ERROR];
 };
 
 struct cat_receiver *cat_receiver_create(enum cat_format format, uint64_t limit, bool sigmf,
-					 struct cat_output *output, struct cat_report *report)
+					 const struct cat_sink *sink, struct cat_report *report)
 {
 	struct cat_receiver *receiver = calloc(1, sizeof(*receiver));
 
@@ -43,13 +43,18 @@ struct cat_receiver *cat_receiver_create(enum cat_format format, uint64_t limit,
 	receiver->wanted = format;
 	receiver->limit = limit;
 	receiver->sigmf = sigmf;
-	receiver->output = output;
+	receiver->sink = sink;
 	receiver->report = report;
 	receiver->frames = cat_frames_create();
 	if (receiver->frames)
 		return receiver;
 	free(receiver);
 	return NULL;
+}
+
+void cat_receiver_resume(struct cat_receiver *receiver, const struct frame *frame)
+{
+	continuity_resume(&receiver->continuity, frame);
 }
 
 void cat_receiver_begin(struct cat_receiver *receiver, enum continuity_link link)
@@ -78,8 +83,8 @@ static void cat_receiver_write(struct cat_receiver *receiver, const struct frame
 
 	if (length > left)
 		length = (size_t)left;
-	if (!cat_output_write(receiver->output, frame, bytes, length)) {
-		cat_receiver_fail(receiver, cat_output_error(receiver->output));
+	if (!receiver->sink->write(receiver->sink->data, frame, bytes, length)) {
+		cat_receiver_fail(receiver, receiver->sink->error(receiver->sink->data));
 		return;
 	}
 	receiver->bytes += length;
@@ -94,7 +99,7 @@ static void cat_receiver_note_gap(struct cat_receiver *receiver, enum cat_gap_or
 	const struct cat_gap gap = { .origin = origin, .blocks = blocks, .bytes = bytes };
 
 	cat_report_gap(receiver->report, &gap, frame);
-	cat_output_gap(receiver->output, &gap);
+	receiver->sink->gap(receiver->sink->data, &gap, frame);
 }
 
 static void cat_receiver_take_raw(struct cat_receiver *receiver, const unsigned char *bytes,
@@ -118,8 +123,8 @@ static void cat_receiver_take_metadata(struct cat_receiver *receiver, const stru
 	if (!json_is_object(metadata)) {
 		snprintf(text, sizeof(text), "the metadata is no JSON object: %s", error.text);
 		cat_receiver_fail(receiver, text);
-	} else if (!cat_output_metadata(receiver->output, metadata)) {
-		cat_receiver_fail(receiver, cat_output_error(receiver->output));
+	} else if (!receiver->sink->metadata(receiver->sink->data, &frame->header, metadata)) {
+		cat_receiver_fail(receiver, receiver->sink->error(receiver->sink->data));
 	} else {
 		cat_report_event(receiver->report, "metadata",
 				 json_pack("{s:O}", "metadata", metadata));
@@ -144,7 +149,7 @@ static void cat_receiver_take_block(struct cat_receiver *receiver, const struct 
 		cat_receiver_note_gap(receiver, CAT_GAP_SOURCE, header->lost_blocks,
 				      header->lost_bytes, header);
 	if (step->new_epoch)
-		cat_output_break(receiver->output);
+		receiver->sink->new_epoch(receiver->sink->data);
 	cat_progress_note_lag(cat_report_progress(receiver->report), header->realtime_ns);
 	cat_receiver_write(receiver, header, frame->payload, header->length);
 }

@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct cat_output;
 struct cat_receiver;
 struct cat_report;
+struct cat_sink;
 
 enum cat_format {
 	CAT_FORMAT_AUTO, /* by the first bytes of each connection */
@@ -33,9 +33,16 @@ enum cat_receiver_state {
  * cat_receiver_create() - return a receiver; NULL without memory.
  * @limit: number of bytes of payload; UINT64_MAX: no limit
  * @sigmf: leave out the preamble, which has no samples
+ * @sink, @report: must outlive the receiver
  */
 struct cat_receiver *cat_receiver_create(enum cat_format format, uint64_t limit, bool sigmf,
-					 struct cat_output *output, struct cat_report *report);
+					 const struct cat_sink *sink, struct cat_report *report);
+
+/**
+ * cat_receiver_resume() - note the last block that was received before this program ran.
+ * @frame: its header
+ */
+void cat_receiver_resume(struct cat_receiver *receiver, const struct frame *frame);
 
 /** cat_receiver_begin() - begin a connection. */
 void cat_receiver_begin(struct cat_receiver *receiver, enum continuity_link link);

@@ -30,7 +30,8 @@ static bool cat_report_open_json(struct cat_report *report, const char *path)
 {
 	report->json = path ? fopen(path, "we") : stderr;
 	if (!report->json) {
-		fprintf(stderr, "dmacastctl: %s: %s\n", path, strerror(errno));
+		fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, path,
+			strerror(errno));
 		return false;
 	}
 	setvbuf(report->json, NULL, _IOLBF, 0);
@@ -43,7 +44,7 @@ struct cat_report *cat_report_create(const struct cat_report_options *options)
 	bool text = !options->json || options->json_path;
 
 	if (!report) {
-		fputs("dmacastctl: no memory\n", stderr);
+		fprintf(stderr, "%s: no memory\n", program_invocation_short_name);
 		return NULL;
 	}
 	report->quiet = options->quiet;
@@ -80,7 +81,7 @@ static void cat_report_line(struct cat_report *report, const char *text)
 	if (!report->text)
 		return;
 	cat_progress_clear(report->progress);
-	fprintf(stderr, "dmacastctl: %s\n", text);
+	fprintf(stderr, "%s: %s\n", program_invocation_short_name, text);
 }
 
 void cat_report_error(struct cat_report *report, const char *format, ...)

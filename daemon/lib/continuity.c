@@ -100,23 +100,33 @@ static const char *continuity_epoch_fault(const struct continuity *continuity,
 	return starts || gap || frame->epoch == continuity->epoch ? NULL : "an epoch without START";
 }
 
+/* Note the last block that is no duplicate. */
+static void continuity_note(struct continuity *continuity, const struct frame *frame)
+{
+	continuity->received = true;
+	continuity->wanted =
+		(struct continuity_place){ frame->sequence + 1, frame->position + frame->length };
+	continuity->last_epoch = frame->epoch;
+	continuity->last_sequence = frame->sequence;
+}
+
+void continuity_resume(struct continuity *continuity, const struct frame *frame)
+{
+	continuity_note(continuity, frame);
+}
+
 static void continuity_take_block(struct continuity *continuity, const struct frame *frame,
 				  struct continuity_step *step)
 {
-	const struct continuity_place after = { frame->sequence + 1,
-						frame->position + frame->length };
-
-	continuity->next = after;
+	continuity->next =
+		(struct continuity_place){ frame->sequence + 1, frame->position + frame->length };
 	continuity->epoch = frame->epoch;
 	if (step->duplicate)
 		return;
 	step->first = !continuity->received;
 	step->new_epoch =
 		step->first || step->unknown_loss || frame->epoch != continuity->last_epoch;
-	continuity->received = true;
-	continuity->wanted = after;
-	continuity->last_epoch = frame->epoch;
-	continuity->last_sequence = frame->sequence;
+	continuity_note(continuity, frame);
 }
 
 bool continuity_check(struct continuity *continuity, const struct frame *frame,

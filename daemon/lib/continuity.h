@@ -58,6 +58,9 @@ void continuity_begin(struct continuity *continuity, enum continuity_link link);
 /** continuity_transfer() - save or restore the object "continuity"; see state.h. */
 void continuity_transfer(struct continuity *continuity, struct state *state);
 
+/** continuity_resume() - note the last block of connections that others had. */
+void continuity_resume(struct continuity *continuity, const struct frame *frame);
+
 /**
  * continuity_check() - check the next frame.
  * @step: out
