@@ -96,6 +96,13 @@ void cat_report_error(struct cat_report *report, const char *format, ...)
 	cat_report_event(report, "error", json_pack("{s:o}", "error", json_text(text)));
 }
 
+void cat_report_notice(struct cat_report *report, const char *event, const char *text)
+{
+	if (!report->quiet)
+		cat_report_line(report, text);
+	cat_report_event(report, event, json_pack("{s:o}", "text", json_text(text)));
+}
+
 void cat_report_connected(struct cat_report *report, const char *url)
 {
 	cat_report_event(report, "connected", json_pack("{s:o}", "url", json_text(url)));

@@ -34,6 +34,9 @@ void cat_report_event(struct cat_report *report, const char *event, json_t *memb
 void cat_report_error(struct cat_report *report, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/** cat_report_notice() - report something that needs no action now. @event: name for JSON */
+void cat_report_notice(struct cat_report *report, const char *event, const char *text);
+
 /** cat_report_connected() - report that a stream is received from @url. */
 void cat_report_connected(struct cat_report *report, const char *url);
 
