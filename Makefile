@@ -15,6 +15,7 @@
 # make check-scale           10,000 clients: joining, leaving, a reload; about eight minutes
 # make check-handover        50 restarts under load, with 1000 clients; a part of make check-scale
 # make check-relay           an origin, two relays and 50 clients, killed at random; DMACAST_TEST_MINUTES=3
+# make check-nats            a cluster of NATS servers, each of which is killed; DMACAST_TEST_MINUTES and _GB; a part of check-scale
 # make check-service         the tests as a service of systemd, in a virtual machine with Debian 12
 # make bench                 the daemon beside a bare loop and other programs, as root, in under 20 minutes
 # make bench-quick           a part of it, in under two, and a part of the next
@@ -29,6 +30,7 @@
 # make WERROR=1              warnings are errors
 # make clean                 remove what was built; with BUILD, SAN, FUZZ or POISON, of that build only
 # make compile_commands.json for clangd and other tools: how each file is compiled
+# make NATS=no               without dmacast-nats, the bridge to NATS; so it is, too, where libnats is not installed
 # make SYSTEMD=no            without libsystemd, for machines without systemd; the same for make install: no units
 # make install               DESTDIR, PREFIX and SYSCONFDIR are honoured
 # make dist                  the source as a tarball, in build; the same tree gives the same bytes
@@ -78,6 +80,8 @@ LDFLAGS_ALL = $(CFLAGS_ALL) $(LDFLAGS)
 # http-parser has no file for pkg-config.
 LIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lhttp_parser
 CTL_PACKAGES := libbsd jansson libcbor $(if $(without_systemd),,libsystemd) ncursesw
+# libnats is optional.
+with_nats := $(if $(filter no,$(NATS)),,$(shell $(PKG_CONFIG) --exists libnats 2>/dev/null && echo yes))
 CTL_LIBS = $(shell $(PKG_CONFIG) --libs $(CTL_PACKAGES)) -lhttp_parser
 
 ifeq ($(V),1)
@@ -91,9 +95,11 @@ endif
 # Everything of the daemon but main is a library, which tests and benchmarks link, too; and so is that of dmacastctl,
 # for the units.
 ctl_sources := $(wildcard daemon/ctl/*.c)
-library_sources := $(filter-out daemon/main.c $(ctl_sources),$(wildcard daemon/*.c daemon/*/*.c))
+nats_all_sources := $(wildcard daemon/nats/*.c)
+nats_sources := $(if $(with_nats),$(nats_all_sources))
+library_sources := $(filter-out daemon/main.c $(ctl_sources) $(nats_all_sources),$(wildcard daemon/*.c daemon/*/*.c))
 manuals := $(wildcard daemon/man/*)
-unit_sources := $(wildcard tests/unit/*.c)
+unit_sources := $(filter-out $(if $(with_nats),,tests/unit/nats_%),$(wildcard tests/unit/*.c))
 tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 feedclient_sources := $(wildcard tests/feedclient/*.c)
 nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
@@ -115,7 +121,9 @@ abi_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/channel.c,$(abi_sources
 library := $(BUILD)/libdmacast.a
 page_text := $(BUILD)/daemon/observe/page_text
 ctl_library := $(BUILD)/libdmacastctl.a
-sources := $(library_sources) daemon/main.c $(ctl_sources) $(unit_sources) $(tool_sources) $(feedclient_sources) \
+nats_library := $(if $(with_nats),$(BUILD)/libdmacastnats.a)
+nats_program := $(if $(with_nats),$(BUILD)/dmacast-nats)
+sources := $(library_sources) daemon/main.c $(ctl_sources) $(nats_sources) $(unit_sources) $(tool_sources) $(feedclient_sources) \
 	$(bench_sources) $(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources) $(fuzz_sources) \
 	$(count_source)
 # The program has the name of the folder with its sources, so its objects are beside it.
@@ -127,19 +135,22 @@ BPF_CLANG ?= clang
 nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG)),$(BUILD)/bench/nullpeer)
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
-.PHONY: all daemon ctl test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
-	kmod-tests check check-build-san check-build-poison check-build-fuzz check-quick fuzz model check-vm check-kernels check-debug check-service check-scale check-handover check-relay bench \
+.PHONY: all daemon ctl nats test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
+	kmod-tests check check-build-san check-build-poison check-build-fuzz check-quick fuzz model check-vm check-kernels check-debug check-service check-scale check-handover check-relay check-nats bench \
 	bench-quick bench-device demo install uninstall check-packages dist deb \
 	dkms-install dkms-uninstall dkms-source clean format lint deps help
 .DELETE_ON_ERROR:
 
-all: daemon ctl
+all: daemon ctl nats
 
 daemon: $(BUILD)/dmacastd
 
 ctl: $(BUILD)/dmacastctl
 
-test-programs: daemon ctl $(unit_programs) $(tool_programs) $(feedclient)
+nats: $(nats_program)
+	$(if $(nats_program),,@echo "dmacast-nats is not built: it takes libnats (libnats-dev)$(if $(NATS),; NATS=$(NATS))")
+
+test-programs: daemon ctl nats $(unit_programs) $(tool_programs) $(feedclient)
 
 bench-programs: daemon $(bench_programs) $(tool_programs) $(feedclient) $(nullpeer) $(count_plugin)
 	$(if $(nullpeer),,@echo "bench/nullpeer is not built: it takes clang and libbpf-dev")
@@ -159,6 +170,11 @@ $(BUILD)/dmacastctl: $(BUILD)/daemon/ctl/dmacastctl.o $(ctl_library) $(library) 
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(ctl_library) $(library) $(CTL_LIBS)
 
+$(BUILD)/dmacast-nats: $(BUILD)/daemon/nats/nats_main.o $(nats_library) $(ctl_library) $(library) $(BUILD)/flags
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(nats_library) $(ctl_library) $(library) \
+		$(shell $(PKG_CONFIG) --libs libnats) $(CTL_LIBS) -pthread
+
 $(ctl_sources:%.c=$(BUILD)/%.o): CPPFLAGS_ALL += $(shell $(PKG_CONFIG) --cflags ncursesw)
 
 $(library): $(library_sources:%.c=$(BUILD)/%.o) $(page_text).o
@@ -174,14 +190,16 @@ $(page_text).o: $(page_text).c $(BUILD)/flags
 
 $(ctl_library): $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/dmacastctl.c,$(ctl_sources)))
 
-$(library) $(ctl_library):
+$(BUILD)/libdmacastnats.a: $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/nats_main.c,$(nats_sources)))
+
+$(library) $(ctl_library) $(nats_library):
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 one_source_programs := $(unit_programs) $(tool_programs) $(bench_programs) $(service_programs)
 $(one_source_programs) $(feedclient): $(library) $(BUILD)/flags
 	$(say) LINK $@
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter $(ctl_library),$^) $(library) $(LIBS) -lm
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter $(nats_library),$^) $(filter $(ctl_library),$^) $(library) $(LIBS) -lm
 
 $(one_source_programs): $(BUILD)/%: $(BUILD)/%.o
 
@@ -190,6 +208,9 @@ $(fuzz_programs): $(BUILD)/%: $(BUILD)/%.o $(ctl_library) $(library) $(BUILD)/fl
 	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(ctl_library) $(library) $(LIBS)
 
 $(unit_programs): $(ctl_library)
+
+# The units are of parts without libnats.
+$(filter $(BUILD)/tests/unit/nats_%,$(unit_programs)): $(nats_library)
 
 $(feedclient): $(feedclient_objects)
 
@@ -369,6 +390,12 @@ check-relay:
 	+$(Q)$(parallel_make) all test-programs
 	$(Q)tests/scale/run tests/scale/t/30-relays.t
 
+# A cluster of NATS servers.
+check-nats:
+	@tests/packages check
+	+$(Q)$(parallel_make) test-programs
+	$(Q)tests/scale/run tests/scale/t/40-nats.t
+
 check-quick:
 	@tests/packages check
 	+$(Q)$(parallel_make) test-programs
@@ -425,6 +452,7 @@ lint: daemon
 
 # ---- installing ----
 
+bindir := $(DESTDIR)$(PREFIX)/bin
 sbindir := $(DESTDIR)$(PREFIX)/sbin
 mandir := $(DESTDIR)$(PREFIX)/share/man
 docdir := $(DESTDIR)$(PREFIX)/share/doc/dmacast
@@ -446,9 +474,12 @@ example_trees := conf/avahi/dmacast.service conf/systemd-resolved/dmacast.dnssd 
 	conf/prometheus/dmacast.rules.yml conf/grafana/dmacast.json
 units := dmacastd.service dmacastd@.service
 
-install: daemon ctl
+install: daemon ctl nats
 	install -D -m 755 $(BUILD)/dmacastd $(sbindir)/dmacastd
 	install -D -m 755 $(BUILD)/dmacastctl $(sbindir)/dmacastctl
+	$(if $(with_nats),install -D -m 755 $(nats_program) $(bindir)/dmacast-nats)
+	$(if $(with_nats),install -D -m 644 conf/dmacast-nats.bash-completion $(completiondir)/dmacast-nats)
+	$(if $(with_nats),install -D -m 644 daemon/man/dmacast-nats.1 $(mandir)/man1/dmacast-nats.1)
 	install -d $(mandir)/man5 $(mandir)/man8
 	install -m 644 $(filter %.5,$(manuals)) $(mandir)/man5
 	install -m 644 $(filter %.8,$(manuals)) $(mandir)/man8
@@ -474,6 +505,7 @@ uninstall:
 	rm -f $(sbindir)/dmacastd $(mandir)/man8/dmacastd.8
 	rm -f $(mandir)/man5/dmacastd.conf.5 $(mandir)/man5/dmacast-frame.5
 	rm -f $(sbindir)/dmacastctl $(mandir)/man8/dmacastctl.8 $(completiondir)/dmacastctl
+	rm -f $(bindir)/dmacast-nats $(mandir)/man1/dmacast-nats.1 $(completiondir)/dmacast-nats
 	! cmp -s conf/dmacastd.conf $(confdir)/dmacastd.conf || rm $(confdir)/dmacastd.conf
 	rm -f $(addprefix $(exampledir)/,$(notdir $(examples)) $(example_trees:conf/%=%)) $(docdir)/ABI
 	rm -f $(udevdir)/60-dmacast.rules $(sysusersdir)/dmacast.conf $(modulesloaddir)/dmacast.conf
@@ -481,7 +513,7 @@ uninstall:
 	-rmdir --ignore-fail-on-non-empty $(confdir) $(addprefix $(exampledir)/,$(patsubst conf/%/,%,$(dir $(example_trees)))) \
 		$(exampledir) $(docdir) $(dir $(docdir)) $(udevdir) \
 		$(dir $(udevdir)) $(sysusersdir) $(modulesloaddir) $(sysctldir) $(unitdir) \
-		$(dir $(unitdir)) $(completiondir) $(dir $(completiondir)) $(mandir)/man5 $(mandir)/man8 \
+		$(dir $(unitdir)) $(completiondir) $(dir $(completiondir)) $(mandir)/man1 $(mandir)/man5 $(mandir)/man8 \
 		2>/dev/null
 
 # As root, on the machine itself; with DKMS_ROOT, in a tree of its own, for tests. DKMS_OPTIONS are for

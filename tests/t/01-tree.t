@@ -37,7 +37,7 @@ libraries()
 
 	for file in "$@"; do
 		folder=$(basename "$(dirname "$file")")
-		sed -nE "s,^#include <(bsd|cbor|curses|event2|http_parser|ini|jansson|systemd)[/.].*>\$,${folder/daemon/program} \1,p" "$file"
+		sed -nE "s,^#include <(bsd|cbor|curses|event2|http_parser|ini|jansson|nats|systemd)[/.].*>\$,${folder/daemon/program} \1,p" "$file"
 	done | sort -u
 }
 

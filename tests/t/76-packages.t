@@ -45,7 +45,7 @@ else
 fi
 
 # --- each installed file is in one Debian package ---
-"${make[@]}" -o daemon -o ctl BUILD="$BUILD" DESTDIR="$work/root" PREFIX=/usr install >"$work/install" 2>&1
+"${make[@]}" -o daemon -o ctl -o nats BUILD="$BUILD" DESTDIR="$work/root" PREFIX=/usr install >"$work/install" 2>&1
 ok $? "make install" || diag_file "$work/install"
 grep -hv '^#' conf/debian/*.install | sort >"$work/patterns"
 (cd "$work/root" && find . -type f -printf '%P\n') | while read -r file; do
@@ -66,14 +66,15 @@ is "and each line of the packages is installed" "$(cat "$work/wrong")" ""
 "${make[@]}" WERROR=1 SYSTEMD=no BUILD="$work/without" "$work/without/daemon/lib/service.o" >"$work/without.log" 2>&1
 ok $? "SYSTEMD=no compiles what knows systemd" || diag_file "$work/without.log"
 is "and refers to nothing of libsystemd" "$(nm -u "$work/without/daemon/lib/service.o" | grep -c ' sd_')" 0
-"${make[@]}" -n -o daemon -o ctl SYSTEMD=no DESTDIR="$work/no" PREFIX=/usr install >"$work/commands" 2>&1
+"${make[@]}" -n -o daemon -o ctl -o nats SYSTEMD=no DESTDIR="$work/no" PREFIX=/usr install >"$work/commands" 2>&1
 is "nor does it install units or users" "$(grep -cE 'dmacastd@?\.service|sysusers' "$work/commands")" 0
 
 # --- versions and dependencies ---
 is "Debian's version" "$(sed -n '1s/^dmacast (\(.*\)-[^-]*) .*/\1/p' conf/debian/changelog)" "$version"
 is "Buildroot's version" "$(sed -n 's/^DMACAST_VERSION = //p' $buildroot/dmacast/dmacast.mk)" "$version"
 check "Yocto's version" test -e "$recipe" -a -e "$module_recipe"
-awk '/^Build-Depends/ { on = 1 } /^Package/ { on = 0 } on' conf/debian/control | grep -oE '\blib[a-z-]+-dev' | sort >"$work/depends"
+awk '/^Build-Depends/ { on = 1 } /^Package/ { on = 0 } on' conf/debian/control | grep -oE '\blib[a-z-]+-dev' |
+	grep -vx libnats-dev | sort >"$work/depends" # optional; Buildroot and Yocto have no libnats
 is "Debian's build dependencies are those of tests/packages" "$(cat "$work/depends")" \
 	"$(sed -n 's/^build="\(.*\)"/\1/p' tests/packages | tr ' ' '\n' | grep -E '^lib.*-dev$' | grep -vx libc6-dev | sort)"
 # Debian's name of a library, Buildroot's, Yocto's.
