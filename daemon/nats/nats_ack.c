@@ -148,6 +148,14 @@ bool nats_acks_take(struct nats_acks *acks, struct nats_ack *ack)
 	return entry;
 }
 
+void nats_acks_stop(struct nats_acks *acks)
+{
+	if (!acks)
+		return;
+	natsSubscription_Destroy(acks->subscription);
+	acks->subscription = NULL;
+}
+
 void nats_acks_free(struct nats_acks *acks)
 {
 	struct nats_ack ack;

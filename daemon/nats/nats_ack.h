@@ -39,7 +39,10 @@ bool nats_acks_take(struct nats_acks *acks, struct nats_ack *ack);
 /** nats_ack_parse() - read the payload of a reply. */
 void nats_ack_parse(struct nats_ack *ack, const char *payload, size_t length);
 
-/** nats_acks_free() - free after nats_server_close(); NULL is allowed. */
+/** nats_acks_stop() - end the subscription; a last callback may still run. NULL is allowed. */
+void nats_acks_stop(struct nats_acks *acks);
+
+/** nats_acks_free() - free after nats_acks_stop() and nats_server_close(); NULL is allowed. */
 void nats_acks_free(struct nats_acks *acks);
 
 #endif

@@ -528,6 +528,12 @@ const struct nats_outbox_stats *nats_outbox_stats(const struct nats_outbox *outb
 	return &outbox->stats;
 }
 
+void nats_outbox_stop(struct nats_outbox *outbox)
+{
+	if (outbox)
+		nats_acks_stop(outbox->acks);
+}
+
 void nats_outbox_free(struct nats_outbox *outbox)
 {
 	if (!outbox)

@@ -69,7 +69,10 @@ const char *nats_outbox_error(const struct nats_outbox *outbox);
 /** nats_outbox_stats() - return the counters. */
 const struct nats_outbox_stats *nats_outbox_stats(const struct nats_outbox *outbox);
 
-/** nats_outbox_free() - free after nats_server_close(); what is pending is lost. NULL is allowed. */
+/** nats_outbox_stop() - take nothing more from the server. NULL is allowed. */
+void nats_outbox_stop(struct nats_outbox *outbox);
+
+/** nats_outbox_free() - free after nats_outbox_stop() and nats_server_close(); what is pending is lost. NULL is allowed. */
 void nats_outbox_free(struct nats_outbox *outbox);
 
 #endif

@@ -244,7 +244,8 @@ static void publisher_close(struct publisher *publisher)
 	cat_session_free(publisher->session);
 	cat_receiver_free(publisher->receiver);
 	nats_feed_free(publisher->feed);
-	/* Until it is closed, acknowledgements may arrive. */
+	/* Until the server is closed, a callback may run. */
+	nats_outbox_stop(publisher->outbox);
 	nats_server_close(publisher->server);
 	nats_outbox_free(publisher->outbox);
 	cat_report_free(publisher->report);
