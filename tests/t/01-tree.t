@@ -206,7 +206,10 @@ find_all()
 	(cd "$1" && find . -type f | sort)
 }
 "${gcc[@]}" -s DESTDIR="$work/root" PREFIX=/opt install >"$work/install" 2>&1
-is "install" "$(find_all "$work/root" | tr '\n' ' ')" "$(printf './%s ' etc/dmacast/dmacastd.conf \
+nats=()
+! pkg-config --exists libnats ||
+	nats=(opt/bin/dmacast-nats opt/share/bash-completion/completions/dmacast-nats opt/share/man/man1/dmacast-nats.1)
+is "install" "$(find_all "$work/root")" "$(printf './%s\n' "${nats[@]}" etc/dmacast/dmacastd.conf \
 	opt/lib/modules-load.d/dmacast.conf opt/lib/sysctl.d/60-dmacast.conf opt/lib/systemd/system/dmacastd.service \
 	opt/lib/systemd/system/dmacastd@.service opt/lib/sysusers.d/dmacast.conf \
 	opt/lib/udev/rules.d/60-dmacast.rules opt/sbin/dmacastctl opt/sbin/dmacastd \
@@ -220,7 +223,7 @@ is "install" "$(find_all "$work/root" | tr '\n' ' ')" "$(printf './%s ' etc/dmac
 	opt/share/doc/dmacast/examples/prometheus/dmacast.rules.yml \
 	opt/share/doc/dmacast/examples/systemd-resolved/dmacast.dnssd opt/share/doc/dmacast/examples/zynq-axi-dma.dtso \
 	opt/share/man/man5/dmacast-frame.5 opt/share/man/man5/dmacastd.conf.5 opt/share/man/man8/dmacastctl.8 \
-	opt/share/man/man8/dmacastd.8)"
+	opt/share/man/man8/dmacastd.8 | sort)"
 check "the units start what is installed" grep -q '^ExecStart=/opt/sbin/dmacastd ' \
 	"$work/root/opt/lib/systemd/system/dmacastd.service"
 echo 'changed = yes' >>"$work/root/etc/dmacast/dmacastd.conf"
