@@ -29,6 +29,7 @@ struct nats_consumer {
 	struct cat_report *report;
 
 	natsSubscription *subscription; /* NULL: not open */
+	natsSubscription *former;	/* the one before, which has ended */
 	char *name;			/* of a consumer that ends with the subscription */
 	uint64_t generation;		/* of the server, when it was opened */
 	uint64_t next;			/* sequence of JetStream; 0: by the start */
@@ -199,12 +200,22 @@ static natsStatus consumer_subscribe(struct nats_consumer *consumer, jsErrCode *
 	return status;
 }
 
+/* The threads of libnats may still use the subscription for a moment, so the one before it is destroyed. */
+static void consumer_end_subscription(struct nats_consumer *consumer)
+{
+	if (!consumer->subscription)
+		return;
+	natsSubscription_Unsubscribe(consumer->subscription);
+	natsSubscription_Destroy(consumer->former);
+	consumer->former = consumer->subscription;
+	consumer->subscription = NULL;
+}
+
 static void consumer_close(struct nats_consumer *consumer)
 {
 	jsErrCode code;
 
-	natsSubscription_Destroy(consumer->subscription);
-	consumer->subscription = NULL;
+	consumer_end_subscription(consumer);
 	if (consumer->name && !consumer_is_durable(consumer) &&
 	    nats_server_is_connected(consumer->server))
 		js_DeleteConsumer(nats_server_jetstream(consumer->server), consumer->stream,
@@ -365,10 +376,16 @@ uint64_t nats_consumer_reopened(const struct nats_consumer *consumer)
 	return consumer->opened ? consumer->opened - 1 : 0;
 }
 
+void nats_consumer_stop(struct nats_consumer *consumer)
+{
+	if (consumer)
+		consumer_close(consumer);
+}
+
 void nats_consumer_free(struct nats_consumer *consumer)
 {
 	if (!consumer)
 		return;
-	consumer_close(consumer);
+	natsSubscription_Destroy(consumer->former);
 	free(consumer);
 }

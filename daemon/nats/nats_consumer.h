@@ -42,7 +42,10 @@ const char *nats_consumer_error(const struct nats_consumer *consumer);
 /** nats_consumer_reopened() - return how often the consumer was made again. */
 uint64_t nats_consumer_reopened(const struct nats_consumer *consumer);
 
-/** nats_consumer_free() - end and free; NULL is allowed. */
+/** nats_consumer_stop() - end the subscription; NULL is allowed. nats_server_disconnect() and nats_consumer_free() follow. */
+void nats_consumer_stop(struct nats_consumer *consumer);
+
+/** nats_consumer_free() - free; NULL is allowed. */
 void nats_consumer_free(struct nats_consumer *consumer);
 
 #endif

@@ -245,6 +245,7 @@ static void publisher_close(struct publisher *publisher)
 	cat_receiver_free(publisher->receiver);
 	nats_feed_free(publisher->feed);
 	/* Until the server is closed, a callback may run. */
+	nats_server_disconnect(publisher->server);
 	nats_outbox_stop(publisher->outbox);
 	nats_server_close(publisher->server);
 	nats_outbox_free(publisher->outbox);

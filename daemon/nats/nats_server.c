@@ -14,6 +14,7 @@
 #define MAX_SERVERS 16
 
 #define CONNECT_MS 5000
+#define FLUSH_MS 1000
 #define REQUEST_MS 3000
 #define RECONNECT_MS 250
 /* A server that hangs is given up after three of these. */
@@ -303,6 +304,15 @@ const char *nats_server_url(struct nats_server *server, char url[NATS_SERVER_ERR
 	if (natsConnection_GetConnectedUrl(server->connection, url, NATS_SERVER_ERROR) != NATS_OK)
 		snprintf(url, NATS_SERVER_ERROR, "not connected");
 	return url;
+}
+
+void nats_server_disconnect(struct nats_server *server)
+{
+	if (!server)
+		return;
+	if (server->connected)
+		natsConnection_FlushTimeout(server->connection, FLUSH_MS);
+	natsConnection_Close(server->connection);
 }
 
 void nats_server_close(struct nats_server *server)

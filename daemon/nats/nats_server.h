@@ -66,6 +66,13 @@ const char *nats_server_url(struct nats_server *server, char url[NATS_SERVER_ERR
 /** nats_server_reason() - write the reason of a failed call. @code: of JetStream; 0: none. Return: @error. */
 const char *nats_server_reason(natsStatus status, jsErrCode code, char error[NATS_SERVER_ERROR]);
 
+/**
+ * nats_server_disconnect() - send what waits to be sent, and close the connection; NULL is allowed.
+ *
+ * Destroy subscriptions only then: a thread of libnats may use one that is being destroyed while the connection reads.
+ */
+void nats_server_disconnect(struct nats_server *server);
+
 /** nats_server_close() - close and free; NULL is allowed. */
 void nats_server_close(struct nats_server *server);
 

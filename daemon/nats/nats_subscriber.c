@@ -296,6 +296,8 @@ int nats_subscribe(struct nats_options *options)
 	subscriber.report = cat_report_create(&options->report);
 	if (subscriber.report)
 		status = subscriber_run(&subscriber);
+	nats_consumer_stop(subscriber.consumer);
+	nats_server_disconnect(subscriber.server);
 	nats_consumer_free(subscriber.consumer);
 	nats_writer_free(subscriber.writer);
 	cat_output_free(subscriber.output);

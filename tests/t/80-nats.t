@@ -78,6 +78,7 @@ check "durable: it goes on" wait_until 20 durable_has "$(($(stat -c %s "$work/ra
 publish_end TERM
 signal_to TERM $durable
 wait $durable
+is "durable: it ends in order again" $? 0 || diag_file "$work/durable.log"
 feed --check-file "$work/durable"
 is "durable: each byte is there, once and in order" "$status" 0 || diag "$report"
 
