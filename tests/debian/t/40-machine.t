@@ -87,6 +87,7 @@ is "has the device for the group" "$(guest stat -c '%U %G %a' /dev/dmacast/sim0)
 cat >"$work/dmacastd.conf" <<'END'
 [stream demo]
 pattern = 2M/s
+lag-policy = block
 listen = *:7000
 END
 guest_put "$work/dmacastd.conf" /etc/dmacast/dmacastd.conf
