@@ -533,6 +533,6 @@ for source in "--pattern 1M/s" "--input $work/commands" "--input -"; do
 	"$BUILD/dmacastd" $source "${allow[@]}" --check >"$work/check" 2>&1
 	is "$source: refused" $? 1
 	matches "... with what is possible" "$work/check" \
-		'client-input = source: expected a source that reads: an input of exec:, tcp:, unix:, tcp-listen: or unix-listen:$'
+		'client-input = source: expected a source that reads: an input of exec:, tcp:, unix:, tcp-listen: or unix-listen:, with input-format = raw$'
 done
 done_testing
