@@ -184,6 +184,11 @@ for folder in tests/t tests/vm/t tests/service/t tests/debian/t tests/scale/t; d
 		NR != FNR && !(substr($0, 1, 2) + 0 in known) { print folder "/" $0 }' $document -
 done >"$work/unlisted"
 is "and the subject of each test number" "$(cat "$work/unlisted")" ""
+for test in tests/t/*.t; do
+	name=$(basename "$test" .t)
+	grep -qE "(\[|suite=\".*)$name\b" tests/vm/t/50-suite.t || echo "$name"
+done >"$work/unlisted"
+is "tests/vm/t/50-suite.t runs each test, or has the reason" "$(cat "$work/unlisted")" ""
 
 # --- the tour of daemon/ ---
 document=daemon/README.md

@@ -52,6 +52,7 @@ declare -A left_out=(
 	[71-cat-files]="the files of dmacastctl cat"
 	[75-page]="the HTTP listener and a browser"
 	[79-relay]="blocks of another dmacastd; the origin's source does not matter"
+	[80-nats]="the other end of an endpoint, the same with every source"
 	[78-dashboards]="metrics and files for other programs; those of a device are looked up"
 	[77-doctor]="settings of the kernel and of interfaces, the same with every source"
 	[09-model]="a model, without a daemon"
