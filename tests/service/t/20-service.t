@@ -247,7 +247,7 @@ check "the socket unit starts" guest systemctl start dmacastd.socket
 is "and the daemon does not" "$(property ActiveState)" inactive
 feed_ok "who connects gets the stream" --clients 4 --bytes 2M "127.0.0.1:$(vm_port 7003)"
 is "as the daemon was started for it" "$(property ActiveState)" active
-feed_start early --clients 2 --seconds 60 --allow-end --allow-reset --churn --leave 2 --leave-after 500K \
+feed_start early --clients 2 --seconds 60 --allow-end --allow-reset --allow-gaps --churn --leave 2 --leave-after 500K \
 	"127.0.0.1:$(vm_port 7003)"
 check "a restart, with its clients" guest systemctl restart dmacastd
 feed_ok "others connect again" --clients 2 --bytes 1M "127.0.0.1:$(vm_port 7003)"
