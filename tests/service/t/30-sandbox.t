@@ -24,6 +24,8 @@ for unit in dmacastd.service dmacastd@probe.service; do
 		WatchdogSec=0
 		ExecStart=
 		ExecStart=/dmacast/build/tests/service/probe denied
+		# It would truncate the file once more.
+		ExecStop=
 		StandardOutput=truncate:/run/$unit.tap
 	END
 	guest_put "$work/probe.conf" "/etc/systemd/system/$unit.d/probe.conf"
