@@ -246,14 +246,19 @@ static void stream_block_filled(void *argument, struct block *block)
 	window_push(stream->window, block);
 }
 
+static void stream_count_lost(struct stream *stream, uint64_t blocks)
+{
+	stream->stats->lost_blocks += blocks;
+	stream->stats->losses++;
+	stream_events_overrun(&stream->events, blocks);
+}
+
 static void stream_blocks_lost(void *argument, uint64_t blocks)
 {
 	struct stream *stream = argument;
 
-	stream->stats->lost_blocks += blocks;
-	stream->stats->losses++;
 	stream_frames_note_lost(&stream->frames, blocks);
-	stream_events_overrun(&stream->events, blocks);
+	stream_count_lost(stream, blocks);
 }
 
 static void stream_record_broken(void *argument)
@@ -353,9 +358,7 @@ static void stream_count_missed(struct stream *stream, uint64_t blocks)
 {
 	if (!blocks)
 		return;
-	stream->stats->lost_blocks += blocks;
-	stream->stats->losses++;
-	stream_events_overrun(&stream->events, blocks);
+	stream_count_lost(stream, blocks);
 	log_limited(&stream->missed_log, LOG_LEVEL_WARNING,
 		    "stream %s: input %s: %" PRIu64 " blocks are missing: the origin does not have "
 		    "them any more, or lost them",
