@@ -175,15 +175,23 @@ static uint64_t frames_first_run(const struct stream_frames *frames)
 	return frames->runs > FRAMES_RUNS ? frames->runs - FRAMES_RUNS : 0;
 }
 
-uint32_t stream_frames_epoch_of(const struct stream_frames *frames, uint64_t sequence)
+/* Return the run that @sequence is in; NULL: it is not remembered. */
+static const struct frames_run *frames_run_of(const struct stream_frames *frames, uint64_t sequence)
 {
 	for (uint64_t i = frames->runs; i > frames_first_run(frames); i--) {
 		const struct frames_run *run = &frames->run[(i - 1) % FRAMES_RUNS];
 
 		if (run->sequence <= sequence)
-			return run->epoch;
+			return run;
 	}
-	return 0;
+	return NULL;
+}
+
+uint32_t stream_frames_epoch_of(const struct stream_frames *frames, uint64_t sequence)
+{
+	const struct frames_run *run = frames_run_of(frames, sequence);
+
+	return run ? run->epoch : 0;
 }
 
 /* Drop the last run if it has had no block until @sequence. Return: true if its numbers did not continue those before. */
@@ -223,15 +231,15 @@ struct frames_shift stream_frames_place(const struct stream_frames *frames, uint
 					uint64_t position, bool ends)
 {
 	struct frames_shift shift = { 0 };
+	const struct frames_run *run = NULL;
 
-	for (uint64_t i = frames->runs; i > frames_first_run(frames); i--) {
-		const struct frames_run *run = &frames->run[(i - 1) % FRAMES_RUNS];
-
-		if (run->sequence < sequence || (run->sequence == sequence && !ends)) {
-			shift = run->shift;
-			break;
-		}
-	}
+	/* An end belongs to the block before it. */
+	if (!ends)
+		run = frames_run_of(frames, sequence);
+	else if (sequence)
+		run = frames_run_of(frames, sequence - 1);
+	if (run)
+		shift = run->shift;
 	return (struct frames_shift){ sequence + shift.sequence, position + shift.position };
 }
 
