@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 /* Version of all that is in a parcel of the daemon, the meaning of the data, too: `dmacastd --handover-format`. */
-#define PARCEL_FORMAT 3
+#define PARCEL_FORMAT 4
 
 /* Enough for each reason of a failure. */
 #define PARCEL_WRONG_TEXT 256

@@ -38,7 +38,6 @@ struct framed_input {
 	uint64_t
 		missed; /* blocks before the next one that did not come here, or that the origin lost */
 	bool restarts; /* the numbers of the next block do not continue those of before */
-	bool is_known; /* metadata was handed on */
 	bool gained;
 	bool handed_on;
 	char error[FRAMED_INPUT_ERROR];
@@ -215,7 +214,6 @@ static void framed_describe(struct framed_input *input, struct framed_note *note
 	if (!note->payload)
 		return;
 	frame_parse(note->header, &frame, &ignored);
-	input->is_known |= (frame.flags & FRAME_METADATA) != 0;
 	input->callbacks->described(input->argument, &frame, note->payload);
 	free(note->payload);
 	note->payload = NULL;
@@ -426,7 +424,6 @@ void framed_input_transfer(struct framed_input *input, struct state *state)
 	framed_transfer_note(&input->preamble, state, "preamble");
 	state_u64(state, "missed", &input->missed);
 	state_bool(state, "restarts", &input->restarts);
-	state_bool(state, "is_known", &input->is_known);
 	state_bool(state, "gained", &input->gained);
 	state_bool(state, "handed_on", &input->handed_on);
 	framed_transfer_payload(input, state);
