@@ -6,6 +6,7 @@
 #include "lib/state.h"
 #include "lib/timer_state.h"
 #include "source/records.h"
+#include "source/source_block.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -47,8 +48,7 @@ static void filler_hand_on(struct filler *filler)
 	filler->blocks--;
 	memmove(filler->block, filler->block + 1, filler->blocks * sizeof(*filler->block));
 	event_del(&filler->flush_timer);
-	block->monotonic_ns = clock_monotonic_ns();
-	block->realtime_ns = clock_ns(CLOCK_REALTIME) - (block->monotonic_ns - block->captured_ns);
+	source_block_date(block);
 	filler->handed_on = true;
 	filler->callbacks->block_filled(filler->argument, block);
 }
@@ -257,14 +257,15 @@ size_t filler_block_bytes(const struct filler *filler)
 /* Take a first block, unless there is one. Return: false when the ring has none. */
 static bool filler_have_block(struct filler *filler)
 {
+	struct block *block;
+
 	if (filler->blocks)
 		return true;
-	if (ring_free_blocks(filler->ring) <= filler->low_water)
-		filler->callbacks->make_room(filler->argument);
-	if (!filler_take_block(filler)) {
-		filler->callbacks->starved(filler->argument);
+	block = source_block_take(filler->ring, filler->low_water, filler->callbacks,
+				  filler->argument);
+	if (!block)
 		return false;
-	}
+	filler->block[filler->blocks++] = block;
 	filler_place_rest(filler);
 	return true;
 }

@@ -5,6 +5,7 @@
 #include "lib/state.h"
 #include "lib/units.h"
 #include "ring/ring.h"
+#include "source/source_block.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -108,13 +109,10 @@ static bool framed_have_block(struct framed_input *input)
 {
 	if (input->block)
 		return true;
-	if (ring_free_blocks(input->ring) <= stream_settings_low_water(input->settings))
-		input->callbacks->make_room(input->argument);
-	input->block = ring_take(input->ring);
-	if (!input->block) {
-		input->callbacks->starved(input->argument);
+	input->block = source_block_take(input->ring, stream_settings_low_water(input->settings),
+					 input->callbacks, input->argument);
+	if (!input->block)
 		return false;
-	}
 	input->block->captured_ns = clock_monotonic_ns();
 	return true;
 }
@@ -235,13 +233,11 @@ static void framed_take_note(struct framed_input *input, struct framed_note *not
 static void framed_hand_on(struct framed_input *input)
 {
 	struct block *block = input->block;
-	uint64_t now_ns = clock_monotonic_ns();
 
 	input->block = NULL;
 	if (input->continuity.received)
 		input->missed += input->reader.frame.lost_blocks;
-	block->monotonic_ns = now_ns;
-	block->realtime_ns = clock_ns(CLOCK_REALTIME) - (now_ns - block->captured_ns);
+	source_block_date(block);
 	input->callbacks->identified(input->argument, &input->reader.frame, input->restarts,
 				     input->missed);
 	input->missed = 0;
