@@ -53,7 +53,6 @@
 #include "ring/ring_memory.h"
 
 #define MAX_EVENTS 512
-#define NS_PER_S UINT64_C(1000000000)
 
 /*
  * Defaults in bytes: --turn for few clients, for many, and for clients that are sent no copies; --fill.

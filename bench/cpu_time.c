@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NS_PER_S 1e9
 #define MAX_CPUS 1024
 
 /*

@@ -32,9 +32,6 @@
 
 #include "../tests/command_line.h"
 
-#define NS_PER_S 1000000000.0
-#define NS_PER_MS UINT64_C(1000000)
-
 /* Largest pipe of an unprivileged process, in bytes; the default is 64 KiB. */
 #define PIPE_SIZE (1 << 20)
 
@@ -137,11 +134,11 @@ static void feed_pace(uint64_t started_at, uint64_t sent)
 
 	if (opt.rate == UNITS_RATE_MAX)
 		return;
-	due_ns = started_at + (uint64_t)((double)sent / (double)opt.rate * NS_PER_S);
+	due_ns = started_at + (uint64_t)((double)sent / (double)opt.rate * (double)NS_PER_S);
 	now = clock_monotonic_ns();
 	if (now < due_ns) {
-		struct timespec span = { .tv_sec = (time_t)((due_ns - now) / (uint64_t)NS_PER_S),
-					 .tv_nsec = (long)((due_ns - now) % (uint64_t)NS_PER_S) };
+		struct timespec span = { .tv_sec = (time_t)((due_ns - now) / NS_PER_S),
+					 .tv_nsec = (long)((due_ns - now) % NS_PER_S) };
 
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
 	}

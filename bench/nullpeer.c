@@ -52,8 +52,6 @@
 
 #include "../tests/command_line.h"
 
-#define NS_PER_S UINT64_C(1000000000)
-#define NS_PER_US UINT64_C(1000)
 #define TICK_MS 2
 #define TICK_NS (TICK_MS * UINT64_C(1000000))
 

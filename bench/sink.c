@@ -65,9 +65,7 @@
 #include "samples.h"
 #include "slice.h"
 
-#define NS_PER_S 1000000000.0
 #define USECONDS_PER_S 1000000
-#define NS_PER_MS UINT64_C(1000000)
 #define MAX_EVENTS 256
 
 /* Upper bound in bytes for one recv() that discards data: more than any socket holds. */

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NS_PER_US UINT64_C(1000)
-
 void slice_begin(struct slice *slice, pid_t server, uint64_t length_us)
 {
 	uint64_t length_ns = length_us * NS_PER_US;

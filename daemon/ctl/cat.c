@@ -17,7 +17,6 @@ enum cat_exit { CAT_EXIT_ALL = 0, CAT_EXIT_ERROR = 1, CAT_EXIT_LOST = 3 };
 /* Nothing is received while this many bytes wait for standard output. */
 #define MAX_PENDING_BYTES (1U << 20)
 
-#define NS_PER_S 1000000000ULL
 /* Time for standard output to take the rest after an error, a signal or --duration. */
 #define REST_NS (10 * NS_PER_S)
 /* Longest time that bytes wait for a whole piece of a file. */

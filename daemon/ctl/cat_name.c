@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/cat_name.h"
 
+#include "lib/clock.h"
+
 #include <bsd/string.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +13,6 @@
 #define TIME_CONVERSIONS "YmdHMSjFs"
 #define OWN_CONVERSIONS "Lneq%"
 
-#define NS_PER_S 1000000000U
 #define CONVERTED_BYTES 64
 
 bool cat_name_check(const char *pattern, bool *varies, const char **expected)

@@ -18,7 +18,6 @@
 
 #define RECEIVE_BYTES (512U << 10)
 
-#define NS_PER_S 1000000000ULL
 /* Time for an address to accept a connection, and for a server to answer. */
 #define ANSWER_NS (10 * NS_PER_S)
 

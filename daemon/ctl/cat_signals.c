@@ -5,7 +5,6 @@
 
 #include <signal.h>
 
-#define NS_PER_S 1000000000ULL
 /* Signals within this time are one. */
 #define SECOND_SIGNAL_NS NS_PER_S
 

@@ -6,6 +6,10 @@
 #include <sys/time.h>
 #include <time.h>
 
+#define NS_PER_US UINT64_C(1000)
+#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S UINT64_C(1000000000)
+
 /** clock_ns() - return the time of @clock in nanoseconds. */
 static inline uint64_t clock_ns(clockid_t clock)
 {

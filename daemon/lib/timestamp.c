@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/timestamp.h"
 
+#include "lib/clock.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
-
-#define NS_PER_S 1000000000U
 
 const char *timestamp_format(uint64_t realtime_ns, char text[TIMESTAMP_TEXT])
 {

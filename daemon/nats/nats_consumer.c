@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NS_PER_MS 1000000ULL
-#define NS_PER_S 1000000000LL
 /* The server says that it is there; a consumer without this twice is made again. */
 #define HEARTBEAT_NS (2 * NS_PER_S)
 /* The server forgets a consumer without a subscriber after this. */
@@ -20,7 +18,7 @@
 /* Messages that a durable consumer may have unacknowledged, and thereby reads again after a restart. */
 #define MAX_UNACKNOWLEDGED 256
 #define PAUSE_NS (200 * NS_PER_MS)
-#define REPEAT_NS (30 * (uint64_t)NS_PER_S)
+#define REPEAT_NS (30 * NS_PER_S)
 
 struct nats_consumer {
 	struct nats_server *server;

@@ -17,8 +17,6 @@
 /* Small messages cost the server more than their bytes. */
 #define MAX_MESSAGES 4096
 
-#define NS_PER_MS 1000000ULL
-#define NS_PER_S 1000000000ULL
 /* Time for an acknowledgement; a cluster chooses a leader within it. */
 #define ACK_NS (10 * NS_PER_S)
 /* Pause before the stream is read again; doubled up to the maximum as long as nothing is stored. */

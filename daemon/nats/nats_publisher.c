@@ -23,7 +23,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NS_PER_S 1000000000ULL
 /* Time for acknowledgements after a signal. */
 #define REST_NS (10 * NS_PER_S)
 /* Interval of statistics in JSON. */

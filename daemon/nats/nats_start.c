@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "nats/nats_start.h"
 
+#include "lib/clock.h"
 #include "lib/units.h"
 
 #include <ctype.h>
@@ -10,8 +11,6 @@
 #define DURABLE "durable:"
 /* The server makes a directory of this name. */
 #define MAX_DURABLE_BYTES 200
-
-#define NS_PER_S 1000000000ULL
 
 static bool start_durable_is_valid(const char *name)
 {

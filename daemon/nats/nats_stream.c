@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "nats/nats_stream.h"
 
+#include "lib/clock.h"
 #include "lib/units.h"
 #include "nats/nats_subject.h"
 
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NS_PER_US 1000ULL
 #define DEFAULT_DUPLICATE_US (120ULL * 1000000)
 
 /* ---- creating ---- */

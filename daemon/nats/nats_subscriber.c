@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NS_PER_S 1000000000ULL
 /* Nothing is received while this many bytes wait for standard output. */
 #define MAX_PENDING_BYTES (4U << 20)
 #define REST_NS (10 * NS_PER_S)

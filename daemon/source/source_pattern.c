@@ -21,7 +21,6 @@
 #define MIN_TICK_US 1000
 #define MAX_TICK_US 20000
 
-#define NS_PER_S UINT64_C(1000000000)
 #define US_PER_S UINT64_C(1000000)
 
 struct pattern_source {
