@@ -4,8 +4,8 @@
 #include "ctl/cat_report.h"
 #include "ctl/cat_signals.h"
 #include "lib/clock.h"
+#include "nats/nats_trouble.h"
 
-#include <bsd/string.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,6 @@
 /* Messages that a durable consumer may have unacknowledged, and thereby reads again after a restart. */
 #define MAX_UNACKNOWLEDGED 256
 #define PAUSE_NS (200 * NS_PER_MS)
-#define REPEAT_NS (30 * NS_PER_S)
 
 struct nats_consumer {
 	struct nats_server *server;
@@ -35,8 +34,7 @@ struct nats_consumer {
 	uint64_t fetch, fetch_end;	/* sequences that are read one by one: from, and behind */
 	uint64_t opened, retry_ns;
 
-	char trouble[NATS_SERVER_ERROR]; /* that was reported last */
-	uint64_t trouble_ns;
+	struct nats_trouble trouble;
 	char fatal[NATS_SERVER_ERROR];
 };
 
@@ -66,11 +64,7 @@ static void consumer_report(struct nats_consumer *consumer, const char *text)
 	uint64_t now_ns = clock_monotonic_ns();
 
 	consumer->retry_ns = now_ns + PAUSE_NS;
-	if (!strcmp(text, consumer->trouble) && now_ns - consumer->trouble_ns < REPEAT_NS)
-		return;
-	strlcpy(consumer->trouble, text, sizeof(consumer->trouble));
-	consumer->trouble_ns = now_ns;
-	cat_report_notice(consumer->report, "trouble", text);
+	nats_trouble_report(&consumer->trouble, consumer->report, text, now_ns);
 }
 
 /* ---- opening ---- */
@@ -239,7 +233,7 @@ static void consumer_open(struct nats_consumer *consumer)
 		status = consumer_subscribe(consumer, &code);
 	if (status == NATS_OK) {
 		consumer->opened++;
-		consumer->trouble[0] = '\0';
+		nats_trouble_end(&consumer->trouble);
 		return;
 	}
 	snprintf(text, sizeof(text), "the stream %s cannot be read: %s", consumer->stream,

@@ -5,6 +5,7 @@
 #include "ctl/cat_signals.h"
 #include "lib/clock.h"
 #include "nats/nats_ack.h"
+#include "nats/nats_trouble.h"
 
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
@@ -22,8 +23,6 @@
 /* Pause before the stream is read again; doubled up to the maximum as long as nothing is stored. */
 #define MIN_PAUSE_NS (100 * NS_PER_MS)
 #define MAX_PAUSE_NS (2 * NS_PER_S)
-/* The same trouble is reported after this time again. */
-#define REPEAT_NS (30 * NS_PER_S)
 
 enum outbox_state { OUTBOX_SYNC, OUTBOX_RUN };
 
@@ -59,8 +58,7 @@ struct nats_outbox {
 	bool synced; /* at least once */
 	struct nats_last last;
 
-	char trouble[NATS_SERVER_ERROR]; /* that was reported last */
-	uint64_t trouble_ns;
+	struct nats_trouble trouble;
 	char fatal[NATS_SERVER_ERROR];
 	struct nats_outbox_stats stats;
 };
@@ -102,17 +100,14 @@ static void outbox_resync(struct nats_outbox *outbox, const char *text)
 	outbox->sync_ns = now_ns + outbox->pause_ns;
 	outbox->pause_ns =
 		outbox->pause_ns * 2 < MAX_PAUSE_NS ? outbox->pause_ns * 2 : MAX_PAUSE_NS;
-	if (!text || (!strcmp(text, outbox->trouble) && now_ns - outbox->trouble_ns < REPEAT_NS))
-		return;
-	strlcpy(outbox->trouble, text, sizeof(outbox->trouble));
-	outbox->trouble_ns = now_ns;
-	cat_report_notice(outbox->report, "trouble", text);
+	if (text)
+		nats_trouble_report(&outbox->trouble, outbox->report, text, now_ns);
 }
 
 static void outbox_note_progress(struct nats_outbox *outbox)
 {
 	outbox->pause_ns = MIN_PAUSE_NS;
-	outbox->trouble[0] = '\0';
+	nats_trouble_end(&outbox->trouble);
 }
 
 /* ---- entries ---- */
@@ -493,7 +488,7 @@ static void outbox_check_connection(struct nats_outbox *outbox)
 		return;
 	snprintf(text, sizeof(text), "connected to %s", nats_server_url(server, url));
 	cat_report_notice(outbox->report, "server", text);
-	outbox->trouble[0] = '\0';
+	nats_trouble_end(&outbox->trouble);
 	outbox->sync_ns = 0;
 }
 
