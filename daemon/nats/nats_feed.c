@@ -59,7 +59,7 @@ struct nats_feed *nats_feed_create(struct nats_outbox *outbox, const char *subje
 		return NULL;
 	feed->outbox = outbox;
 	feed->subject = subject;
-	snprintf(feed->events, sizeof(feed->events), "%s" NATS_SUBJECT_EVENTS, subject);
+	nats_subject_events(subject, feed->events);
 	feed->limit = limit;
 	feed_resume(feed, last);
 	return feed;

@@ -29,7 +29,7 @@ static natsStatus stream_add(const struct nats_stream *stream, jsErrCode *code)
 	const char *subjects[] = { stream->subject, events };
 	jsStreamConfig config;
 
-	snprintf(events, sizeof(events), "%s" NATS_SUBJECT_EVENTS, stream->subject);
+	nats_subject_events(stream->subject, events);
 	jsStreamConfig_Init(&config);
 	config.Name = stream->name;
 	config.Description = "dmacast";
@@ -60,7 +60,7 @@ static const char *stream_unusable(const struct nats_stream *stream, const jsStr
 {
 	char events[NATS_SUBJECT_BYTES];
 
-	snprintf(events, sizeof(events), "%s" NATS_SUBJECT_EVENTS, stream->subject);
+	nats_subject_events(stream->subject, events);
 	if (!stream_has_subject(config, stream->subject) || !stream_has_subject(config, events))
 		return "its subjects are others";
 	if (config->SubjectsLen != 2 || config->SourcesLen || config->Mirror)
@@ -108,6 +108,12 @@ static enum nats_server_result stream_check(const struct nats_stream *stream,
 	return fault || option ? NATS_SERVER_FATAL : NATS_SERVER_OK;
 }
 
+/* Return true if the failure of a call is that there is no such stream. */
+static bool stream_is_missing(natsStatus status, jsErrCode code)
+{
+	return status == NATS_NOT_FOUND || code == JSStreamNotFoundErr;
+}
+
 enum nats_server_result nats_stream_prepare(const struct nats_stream *stream,
 					    char error[NATS_SERVER_ERROR])
 {
@@ -117,7 +123,7 @@ enum nats_server_result nats_stream_prepare(const struct nats_stream *stream,
 	natsStatus status = js_GetStreamInfo(&info, nats_server_jetstream(stream->server),
 					     stream->name, NULL, &code);
 
-	if (status == NATS_NOT_FOUND || code == JSStreamNotFoundErr) {
+	if (stream_is_missing(status, code)) {
 		code = 0;
 		status = stream_add(stream, &code);
 		result = status == NATS_OK ? NATS_SERVER_OK : NATS_SERVER_RETRY;
@@ -232,10 +238,10 @@ bool nats_stream_print(const struct nats_stream *stream, char error[NATS_SERVER_
 					  stream->name, NULL, &code);
 	if (status == NATS_OK)
 		stream_print_info(info);
-	else if (status == NATS_NOT_FOUND || code == JSStreamNotFoundErr)
+	else if (stream_is_missing(status, code))
 		printf("stream: %s does not exist yet\n", stream->name);
 	else
 		nats_server_reason(status, code, error);
 	jsStreamInfo_Destroy(info);
-	return status == NATS_OK || status == NATS_NOT_FOUND || code == JSStreamNotFoundErr;
+	return status == NATS_OK || stream_is_missing(status, code);
 }

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #define HOST "{host}"
@@ -89,6 +90,12 @@ bool nats_subject_expand(const char *template, const char *host, const char *str
 		return false;
 	subject[text.length] = '\0';
 	return true;
+}
+
+/* A stream of others may have longer subjects. */
+void nats_subject_events(const char *subject, char events[NATS_SUBJECT_BYTES])
+{
+	snprintf(events, NATS_SUBJECT_BYTES, "%.*s.ev", MAX_SUBJECT_BYTES, subject);
 }
 
 const char *nats_subject_stream(const char *subject, char name[NATS_SUBJECT_BYTES])

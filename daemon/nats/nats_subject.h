@@ -10,9 +10,6 @@
 
 #define NATS_SUBJECT_DEFAULT "dmacast.{host}.{stream}"
 
-/* Appended to the subject of blocks. */
-#define NATS_SUBJECT_EVENTS ".ev"
-
 /** nats_subject_has_stream() - return true if the template has {stream}. */
 bool nats_subject_has_stream(const char *template);
 
@@ -32,6 +29,9 @@ bool nats_subject_check(const char *template, const char **expected);
  */
 bool nats_subject_expand(const char *template, const char *host, const char *stream,
 			 char subject[NATS_SUBJECT_BYTES]);
+
+/** nats_subject_events() - write the subject of the events beside @subject. */
+void nats_subject_events(const char *subject, char events[NATS_SUBJECT_BYTES]);
 
 /** nats_subject_stream() - write the name of the JetStream stream of a subject: '_' for each dot. Return: @name. */
 const char *nats_subject_stream(const char *subject, char name[NATS_SUBJECT_BYTES]);

@@ -231,8 +231,7 @@ static void subscriber_read_metadata(struct subscriber *subscriber)
 
 	if (js_GetStreamInfo(&info, jetstream, subscriber->name, NULL, &code) == NATS_OK &&
 	    info->Config->SubjectsLen) {
-		snprintf(events, sizeof(events), "%.200s" NATS_SUBJECT_EVENTS,
-			 info->Config->Subjects[0]);
+		nats_subject_events(info->Config->Subjects[0], events);
 		if (js_GetLastMsg(&message, jetstream, subscriber->name, events, NULL, &code) ==
 		    NATS_OK)
 			nats_writer_note_event(subscriber->writer, natsMsg_GetData(message),
