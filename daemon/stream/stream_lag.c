@@ -400,9 +400,9 @@ void stream_lag_make_room(struct stream_lag *lag)
 		return;
 	/* Clients get the chance to take new blocks before any of them loses some. */
 	stream_lag_offer(lag);
-	if (may_wait)
-		return;
-	lag_apply_policy(lag);
+	/* What they sent now is history, and the source would wait for it: nothing releases it later. */
+	if (lag_is_low(lag) && !may_wait)
+		lag_apply_policy(lag);
 }
 
 void stream_lag_transfer(struct stream_lag *lag, struct state *state)
