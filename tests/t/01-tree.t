@@ -107,9 +107,27 @@ fi
 # --- format and linters ---
 mapfile -t c_files < <(printf '%s\n' "${files[@]}" | grep '\.[ch]$' | grep -Ev "^(kmod|tests/vm/pfnmap)/")
 mapfile -t scripts < <(grep -lE '^#!.*(ba)?sh|shellcheck shell=' "${files[@]}" | grep -v '^LICENSE')
-# The slowest part, on one CPU: it runs beside the others.
+
+# outline FILE: print only which variables a file of functions sets, and which others it includes.
+outline()
+{
+	echo '# shellcheck shell=bash'
+	{
+		grep -oE '\b[a-zA-Z_]+(\[[^]]*\])?\+?=' "$1" | sed -E 's/[[+=].*//'
+		grep -oE '\b(for|read|mapfile|local)( -[a-zA-Z0-9]+)*( [a-zA-Z_]+)+' "$1" |
+			sed -E 's/^[a-z]+( -[a-zA-Z0-9]+)*//' | tr ' ' '\n' | grep -vxE 'in|do|'
+	} | sort -u | sed 's/$/=/'
+	grep -E '^[[:space:]]*\. [a-z]' "$1"
+}
+
+# It looks at all of tests/lib.sh again for each script that includes it. Where it runs it finds outlines in their
+# place, which takes a third of the time; the files themselves are looked at once. On one CPU, so beside the rest.
 if command -v shellcheck >/dev/null; then
-	shellcheck -x -P SCRIPTDIR "${scripts[@]}" >"$work/shellcheck" 2>&1 &
+	grep -lE 'shellcheck shell=' "${scripts[@]}" | while read -r file; do
+		mkdir -p "$work/outlines/$(dirname "$file")"
+		outline "$file" >"$work/outlines/$file"
+	done
+	(cd "$work/outlines" && exec shellcheck -x "${scripts[@]/#/$OLDPWD/}") >"$work/shellcheck" 2>&1 &
 	shellcheck=$!
 	will_end "$shellcheck"
 fi
