@@ -8,6 +8,7 @@
 #include "source/source.h"
 
 #include "capture.h"
+#include "lib/frame.h"
 #include "lib/log.h"
 #include "tap.h"
 
@@ -51,8 +52,11 @@ static struct handed {
 	uint32_t blocks;
 	/* Calls. */
 	uint32_t readies, ups, downs, runs, restarts, ends, starved, broken, writable, unwritable,
-		idle;
+		idle, switches, descriptions;
 	char why[128]; /* of the end */
+	/* Of a relay. */
+	struct frame frame; /* of the last block */
+	uint64_t missed;    /* blocks */
 } * handed;
 
 /* ---- callbacks ---- */
@@ -103,6 +107,23 @@ static void sourceworld_down(void *argument, const char *why)
 	handed->downs++;
 }
 
+static void sourceworld_identify(void *argument, const struct frame *frame, bool restarts,
+				 uint64_t missed)
+{
+	(void)argument;
+	(void)restarts;
+	handed->frame = *frame;
+	handed->missed += missed;
+}
+
+static void sourceworld_describe(void *argument, const struct frame *frame, const void *payload)
+{
+	(void)argument;
+	(void)frame;
+	(void)payload;
+	handed->descriptions++;
+}
+
 #define SOURCEWORLD_COUNTER(name)                      \
 	static void sourceworld_##name(void *argument) \
 	{                                              \
@@ -118,6 +139,7 @@ SOURCEWORLD_COUNTER(broken)
 SOURCEWORLD_COUNTER(writable)
 SOURCEWORLD_COUNTER(unwritable)
 SOURCEWORLD_COUNTER(idle)
+SOURCEWORLD_COUNTER(switches)
 
 static const struct source_callbacks sourceworld_callbacks = {
 	.make_room = sourceworld_make_room,
@@ -132,6 +154,9 @@ static const struct source_callbacks sourceworld_callbacks = {
 	.run_begins = sourceworld_runs,
 	.writable = sourceworld_writable,
 	.unwritable = sourceworld_unwritable,
+	.identified = sourceworld_identify,
+	.described = sourceworld_describe,
+	.switched = sourceworld_switches,
 	.ended = sourceworld_ended,
 	.idle = sourceworld_idle,
 };
