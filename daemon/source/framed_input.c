@@ -365,6 +365,15 @@ static bool framed_may_continue(const struct framed_input *input)
 	       (!input->block || (frame_is_block(frame) && input->block->length == input->done));
 }
 
+/* Own the block of the state: only one that is owned can be returned to the ring. */
+static void framed_claim_block(struct framed_input *input, struct state *state)
+{
+	if (!input->block || (!state_failed(state) && ring_claim(input->ring, input->block)))
+		return;
+	state_fail(state, "block: is not one that can be filled");
+	input->block = NULL;
+}
+
 /* Restore what follows from the header of the frame whose payload is due. @part: what was read of it aside */
 static void framed_restore_payload(struct framed_input *input, struct state *state,
 				   const unsigned char *part, size_t length)
@@ -375,10 +384,6 @@ static void framed_restore_payload(struct framed_input *input, struct state *sta
 	if (!framed_may_continue(input) || length > input->done) {
 		state_fail(state, "done: %zu bytes cannot be read of this frame", input->done);
 		return;
-	}
-	if (input->block && !ring_claim(input->ring, input->block)) {
-		state_fail(state, "block: is not one that can be filled");
-		input->block = NULL;
 	}
 	if (!frame_reader_has_header(&input->reader) || state_failed(state))
 		return;
@@ -404,9 +409,8 @@ static void framed_transfer_payload(struct framed_input *input, struct state *st
 	state_bytes(state, "aside", &part, &length, FRAME_MAX_ASIDE_BYTES);
 	if (state_is_saving(state))
 		return;
-	if (state_failed(state))
-		input->block = NULL;
-	else
+	framed_claim_block(input, state);
+	if (!state_failed(state))
 		framed_restore_payload(input, state, part, length);
 	free(part);
 }
