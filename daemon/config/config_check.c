@@ -114,10 +114,11 @@ static unsigned int check_origin(const char *text, const char *where)
 	struct input input;
 	const char *expected;
 
-	if (input_parse(text, &input, &expected) && input_connects(input.kind))
+	if (input_parse(text, &input, &expected) &&
+	    (input_connects(input.kind) || input.kind == INPUT_EXEC))
 		return 0;
 	log_error("%s input = %s: cannot be asked for frames; expected tcp://HOST:PORT, "
-		  "http://HOST:PORT/PATH or unix:PATH, or input-format = raw",
+		  "http://HOST:PORT/PATH, unix:PATH or exec:COMMAND, or input-format = raw",
 		  where, text);
 	return 1;
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The source of a relay: it connects to an origin and passes its blocks on as they are.
+ * The source of a relay: it connects to an origin, or starts a command that writes its frames, and passes its blocks on
+ * as they are.
  *
  *   IDLE ─ start ─▶ CALLING ─▶ READING ◀─▶ STARVED (no free block)
  *                     ▲ │         │ connection lost, silence, a frame that is none
  *                     │ ▼         ▼
  *                     RETRYING ◀──┴──▶ ENDED (END, with on-end = close)
+ *
+ * RETRYING lasts until a former run of a command has ended, too.
  *
  * By http: it asks for what follows the last block that it has. An origin that does not have that any more, or has
  * another epoch, is asked for its oldest block.
@@ -17,8 +20,8 @@
 #include "lib/timer_state.h"
 #include "lib/units.h"
 #include "ring/ring.h"
-#include "source/caller.h"
 #include "source/framed_input.h"
+#include "source/origin_link.h"
 #include "source/origins.h"
 
 #include <errno.h>
@@ -30,7 +33,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 enum framed_state {
 	FRAMED_IDLE,
@@ -58,8 +60,8 @@ struct framed_source {
 	enum framed_state state;
 	enum framed_wish wish;
 	bool was_open;
-	struct caller *caller; /* of FRAMED_CALLING */
-	int fd;		       /* of FRAMED_READING and FRAMED_STARVED; else -1 */
+	bool is_over; /* the origin has written all of this connection or run */
+	struct origin_link link;
 	struct event readable;
 	struct event resume;
 	struct event retry;
@@ -89,12 +91,7 @@ static void framed_disconnect(struct framed_source *framed)
 	event_del(&framed->readable);
 	event_del(&framed->silence);
 	event_del(&framed->retry);
-	if (framed->caller)
-		caller_cancel(framed->caller);
-	framed->caller = NULL;
-	if (framed->fd >= 0)
-		close(framed->fd);
-	framed->fd = -1;
+	origin_link_close(&framed->link, framed->is_over);
 	framed_input_cut(framed->input);
 }
 
@@ -111,13 +108,14 @@ static void framed_switch(struct framed_source *framed)
 /* Return true if the connection was not short. */
 static bool framed_was_steady(const struct framed_source *framed)
 {
-	return framed->fd >= 0 && clock_monotonic_ns() - framed->opened_ns >= BACKOFF_STEADY_NS;
+	return framed->link.fd >= 0 &&
+	       clock_monotonic_ns() - framed->opened_ns >= BACKOFF_STEADY_NS;
 }
 
 /* The connection is gone, or could not be made. Try again, with the next origin if there are several. */
 static void framed_lose(struct framed_source *framed, const char *why)
 {
-	bool gained = framed->fd >= 0 && framed_input_gained(framed->input), switched;
+	bool gained = framed->link.fd >= 0 && framed_input_gained(framed->input), switched;
 	const char *former = framed->source.text;
 	struct timeval delay;
 	char time[UNITS_TEXT];
@@ -141,6 +139,7 @@ static void framed_end_stream(struct framed_source *framed)
 {
 	const char *why = "the origin has ended the stream";
 
+	framed->is_over = true;
 	if (framed->settings->on_end != ON_END_CLOSE) {
 		framed_lose(framed, why);
 		return;
@@ -221,6 +220,13 @@ static bool framed_take(struct framed_source *framed, size_t bytes)
 	}
 }
 
+static const char *framed_missing_end(const struct framed_source *framed)
+{
+	return framed->origins.input.kind == INPUT_EXEC
+		       ? "the command ended without the END of the stream"
+		       : "the connection ended without the END of the stream";
+}
+
 /* Read once. Return: the number of bytes; 0 if there are no more for now, or the connection has ended. */
 static size_t framed_read_some(struct framed_source *framed)
 {
@@ -233,12 +239,12 @@ static size_t framed_read_some(struct framed_source *framed)
 		framed_starve(framed);
 		return 0;
 	}
-	n = readv(framed->fd, space, count);
+	n = readv(framed->link.fd, space, count);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0) {
-		framed_lose(framed, n ? strerror(errno)
-				      : "the connection ended without the END of the stream");
+		framed->is_over = !n;
+		framed_lose(framed, n ? strerror(errno) : framed_missing_end(framed));
 		return 0;
 	}
 	return framed_take(framed, (size_t)n) && (size_t)n == bytes ? bytes : 0;
@@ -285,27 +291,29 @@ static bool framed_ask_for_oldest(struct framed_source *framed, unsigned int sta
 	    (status != HTTP_STATUS_GONE && status != HTTP_STATUS_CONFLICT))
 		return false;
 	framed->wish = status == HTTP_STATUS_GONE ? FRAMED_WISH_OLDEST : FRAMED_WISH_OTHER;
-	caller_cancel(framed->caller);
-	framed->caller = NULL;
 	framed_call(framed);
 	return true;
 }
 
+/* A command is not told where to go on, but it may know, as a durable consumer does. */
 static enum continuity_link framed_link(const struct framed_source *framed)
 {
+	enum input_kind kind = framed->origins.input.kind;
 	uint32_t epoch;
 	uint64_t sequence;
 
-	if (framed->origins.input.kind != INPUT_HTTP ||
+	if ((kind != INPUT_HTTP && kind != INPUT_EXEC) ||
 	    !framed_input_last(framed->input, &epoch, &sequence) ||
 	    framed->wish == FRAMED_WISH_OTHER)
 		return CONTINUITY_JOIN;
 	return framed->wish == FRAMED_WISH_NEXT ? CONTINUITY_RESUMED : CONTINUITY_OLDEST;
 }
 
-static void framed_open(struct framed_source *framed, int fd)
+static void framed_opened(void *argument, int fd)
 {
-	framed->fd = fd;
+	struct framed_source *framed = argument;
+
+	framed->is_over = false;
 	framed->opened_ns = clock_monotonic_ns();
 	event_assign(&framed->readable, framed->base, fd, EV_READ | EV_PERSIST, framed_read,
 		     framed);
@@ -319,19 +327,12 @@ static void framed_open(struct framed_source *framed, int fd)
 		framed_lose(framed, "no memory");
 }
 
-static void framed_connected(void *argument, int fd, const char *error)
+static void framed_refused(void *argument, const char *error, unsigned int status)
 {
 	struct framed_source *framed = argument;
 
-	if (fd < 0) {
-		/* The caller has the text of the error. */
-		if (!framed_ask_for_oldest(framed, caller_status(framed->caller)))
-			framed_lose(framed, error);
-		return;
-	}
-	caller_cancel(framed->caller);
-	framed->caller = NULL;
-	framed_open(framed, fd);
+	if (!framed_ask_for_oldest(framed, status))
+		framed_lose(framed, error);
 }
 
 /* Return what to ask for: the parameter `start`; NULL: what the URL says. */
@@ -351,19 +352,25 @@ static const char *framed_start_text(const struct framed_source *framed,
 	return framed->wish == FRAMED_WISH_NEXT ? block_name_format(&last, text) : "oldest";
 }
 
+/* Return true if the next origin is a command, and a former run has not ended yet. */
+static bool framed_must_wait(const struct framed_source *framed)
+{
+	return framed->origins.input.kind == INPUT_EXEC && origin_link_is_busy(&framed->link);
+}
+
 static void framed_call(struct framed_source *framed)
 {
 	char text[CLIENT_START_TEXT];
 	const char *start = NULL;
 
+	if (framed_must_wait(framed)) {
+		framed_set_state(framed, FRAMED_RETRYING); /* framed_command_ended() follows */
+		return;
+	}
 	if (framed->origins.input.kind == INPUT_HTTP)
 		start = framed_start_text(framed, text);
-	framed->caller = caller_start(framed->base, &framed->origins.input, "framed", start,
-				      framed_connected, framed);
-	if (framed->caller)
-		framed_set_state(framed, FRAMED_CALLING);
-	else
-		framed_lose(framed, "no memory");
+	framed_set_state(framed, FRAMED_CALLING);
+	origin_link_open(&framed->link, &framed->origins.input, start);
 }
 
 static void framed_retry_due(evutil_socket_t fd, short what, void *argument)
@@ -372,6 +379,22 @@ static void framed_retry_due(evutil_socket_t fd, short what, void *argument)
 	(void)what;
 	framed_call(argument);
 }
+
+static void framed_command_ended(void *argument)
+{
+	struct framed_source *framed = argument;
+
+	if (framed->state == FRAMED_ENDED && framed->source.callbacks->idle)
+		framed->source.callbacks->idle(framed->source.argument);
+	else if (framed->state == FRAMED_RETRYING && !evtimer_pending(&framed->retry, NULL))
+		framed_call(framed);
+}
+
+static const struct origin_link_callbacks framed_link_callbacks = {
+	.opened = framed_opened,
+	.failed = framed_refused,
+	.ended = framed_command_ended,
+};
 
 /* ---- the functions of a source ---- */
 
@@ -413,6 +436,16 @@ static void framed_stop(struct source *source)
 	framed_leave((struct framed_source *)source, FRAMED_ENDED);
 }
 
+static bool framed_is_busy(const struct source *source)
+{
+	return origin_link_is_busy(&((const struct framed_source *)source)->link);
+}
+
+static void framed_kill(struct source *source)
+{
+	origin_link_kill(&((struct framed_source *)source)->link);
+}
+
 static void framed_adapt(struct source *source)
 {
 	struct framed_source *framed = (struct framed_source *)source;
@@ -428,6 +461,7 @@ static void framed_close(struct source *source)
 {
 	struct framed_source *framed = (struct framed_source *)source;
 
+	origin_link_release(&framed->link);
 	framed_disconnect(framed);
 	event_del(&framed->resume);
 	ring_on_free(framed->ring, 0, NULL, NULL);
@@ -452,7 +486,6 @@ static void framed_transfer(struct framed_source *framed, struct state *state)
 	state_bool(state, "is_awaited", &is_awaited);
 	state_u64(state, "active_ns", &framed->active_ns);
 	state_u64(state, "opened_ns", &framed->opened_ns);
-	state_descriptor(state, "fd", &framed->fd);
 	timer_transfer(&framed->retry, state, "retry");
 	origins_transfer(&framed->origins, state);
 	framed_input_transfer(framed->input, state);
@@ -462,13 +495,18 @@ static void framed_transfer(struct framed_source *framed, struct state *state)
 
 static void framed_save(struct source *source, struct state *state)
 {
-	framed_transfer((struct framed_source *)source, state);
+	struct framed_source *framed = (struct framed_source *)source;
+
+	framed_transfer(framed, state);
+	origin_link_save(&framed->link, state);
 }
 
 static const struct source_type framed_type = {
 	.start = framed_start,
 	.pause = framed_pause,
 	.stop = framed_stop,
+	.is_busy = framed_is_busy,
+	.kill = framed_kill,
 	.adapt = framed_adapt,
 	.save = framed_save,
 	.close = framed_close,
@@ -496,7 +534,7 @@ struct source *source_framed_open(struct event_base *base, const struct stream_s
 	framed->base = base;
 	framed->settings = settings;
 	framed->ring = ring;
-	framed->fd = -1;
+	origin_link_init(&framed->link, base, settings, &framed_link_callbacks, framed);
 	event_assign(&framed->readable, base, -1, 0, framed_read, framed);
 	event_assign(&framed->resume, base, -1, 0, framed_resume, framed);
 	evtimer_assign(&framed->retry, base, framed_retry_due, framed);
@@ -509,8 +547,10 @@ static const char *framed_contradiction(const struct framed_source *framed)
 {
 	bool is_open = framed->state == FRAMED_READING || framed->state == FRAMED_STARVED;
 
-	if (is_open != (framed->fd >= 0))
+	if (is_open != (framed->link.fd >= 0))
 		return "whether there is a descriptor contradicts the state";
+	if (framed->link.reads_command != (is_open && framed->origins.input.kind == INPUT_EXEC))
+		return "reads_command: contradicts the input, or the state";
 	if (framed->state != FRAMED_RETRYING && evtimer_pending(&framed->retry, NULL))
 		return "retry: contradicts the state";
 	return NULL;
@@ -530,8 +570,8 @@ static void framed_continue(struct framed_source *framed)
 {
 	static const struct timeval at_once;
 
-	if (framed->fd >= 0)
-		event_assign(&framed->readable, framed->base, framed->fd, EV_READ | EV_PERSIST,
+	if (framed->link.fd >= 0)
+		event_assign(&framed->readable, framed->base, framed->link.fd, EV_READ | EV_PERSIST,
 			     framed_read, framed);
 	if (framed->state != FRAMED_IDLE && framed->state != FRAMED_ENDED)
 		framed_adapt_ring(framed);
@@ -542,7 +582,8 @@ static void framed_continue(struct framed_source *framed)
 	/* A call is not handed over: make it again. */
 	if (framed->state == FRAMED_CALLING)
 		framed->state = FRAMED_RETRYING;
-	if (framed->state == FRAMED_RETRYING && !evtimer_pending(&framed->retry, NULL))
+	if (framed->state == FRAMED_RETRYING && !evtimer_pending(&framed->retry, NULL) &&
+	    !framed_must_wait(framed))
 		event_add(&framed->retry, &at_once);
 }
 
@@ -560,8 +601,10 @@ struct source *source_framed_restore(struct event_base *base,
 	source_transfer(source, state);
 	framed_transfer(framed, state);
 	source->text = origins_text(&framed->origins);
-	wrong = state_failed(state) ? NULL : framed_contradiction(framed);
-	if (wrong)
+	wrong = origin_link_restore(&framed->link, state);
+	if (!wrong && !state_failed(state))
+		wrong = framed_contradiction(framed);
+	if (wrong && !state_failed(state))
 		state_fail(state, "%s", wrong);
 	if (!state_failed(state))
 		framed_continue(framed);

@@ -1125,7 +1125,11 @@ void stream_retry_device(struct stream *stream)
 
 bool stream_has_command(const struct stream *stream)
 {
-	return stream->settings->input.first && !strncmp(stream->settings->input.first, "exec:", 5);
+	for (size_t i = 0; i < stream_settings_inputs(stream->settings); i++) {
+		if (!strncmp(stream_settings_input(stream->settings, i), "exec:", 5))
+			return true;
+	}
+	return false;
 }
 
 bool stream_has_ring(const struct stream *stream)

@@ -11,7 +11,7 @@ ctl=$BUILD/dmacastctl
 free_ports 16
 origin_http=${ports[0]} origin_framed=${ports[1]}
 declare -A at=([a]=${ports[2]} [b]=${ports[3]} [c]=${ports[4]})
-relay_framed=${ports[5]} relay_raw=${ports[6]} small=${ports[7]} fake=${ports[8]} plain=${ports[9]} second=${ports[10]}
+relay_framed=${ports[5]} relay_raw=${ports[6]} small=${ports[7]} fake=${ports[8]} plain=${ports[9]} second=${ports[10]} edge=${ports[11]}
 declare -A process # of each daemon, by its name
 
 # write_config NAME LINE...: of a daemon whose control socket is $work/NAME.
@@ -225,6 +225,43 @@ grows "$work/gap"
 cat_end gap
 checked "... and its clients know" gap ' jumps=1 lost=[1-9][0-9]* unknown=0'
 
+# --- a command that writes frames ---
+cat >"$work/tap" <<-END
+	#!/bin/sh
+	echo \$\$ >"$work/tap.pid"
+	exec ncat --recv-only 127.0.0.1 $origin_framed
+END
+chmod +x "$work/tap"
+write_config tapped "input = exec:exec $work/tap" "input-format = framed" "block-size = 4K" "retain = 4M" \
+	"listen = 127.0.0.1:$edge" "format = http"
+run tapped
+cat_begin edge "http://127.0.0.1:$edge/"
+is "a command as the origin: the epoch is that of the feed" "$(curl -s "http://127.0.0.1:$edge/info" | jq .epoch)" "$epoch"
+tap=$(cat "$work/tap.pid")
+"$ctl" --socket "$work/tapped" upgrade "$(readlink -f "$BUILD/dmacastd")" >"$work/ctl" 2>&1 || diag_file "$work/ctl"
+grows "$work/edge"
+is "... goes on through an upgrade" "$(cat "$work/tap.pid") $(status_of tapped .source_restarts)" "$tap 0"
+kill -9 "$tap"
+check "... is started again when it was killed" wait_until 20 sh -c "[ \$(cat '$work/tap.pid') != $tap ]"
+grows "$work/edge"
+matches "... and the log says why" "$work/tapped.now" 'the command ended without the END of the stream; trying again in 100ms'
+cat_end edge
+checked "... and clients know what was missing meanwhile" edge ' jumps=1 lost=[1-9][0-9]* unknown=0'
+
+# It writes the same blocks each time, and the last one in part.
+curl -s "http://127.0.0.1:${at[c]}/?format=framed&start=oldest" | head -c 300000 >"$work/frames"
+write_config again "input = exec:cat $work/frames" "input-format = framed" "block-size = 4K"
+run again
+wait_until 20 has_blocks again 50
+blocks=$(status_of again .filled.blocks)
+wait_until 20 status_is again ".source_restarts >= 3" true
+is "a command that writes the same blocks again: none of them twice" "$(status_of again .filled.blocks)" "$blocks"
+write_config hangs "input = exec:trap '' TERM; cat $work/frames; sleep 60; :" "input-format = framed" "block-size = 4K" \
+	"input = http://127.0.0.1:${at[c]}/" "input-timeout = 500ms" "stop-timeout = 1s"
+run hangs
+check "a command that does not end does not keep its relay from the next origin" wait_until 20 status_is hangs \
+	".origin_switches == 1 and .source_state == \"running\"" true
+
 # --- what is no origin ---
 write_config small "input = tcp://127.0.0.1:$fake" "input-format = framed" "block-size = 4K" "listen = 127.0.0.1:$small"
 python3 -c "
@@ -249,9 +286,16 @@ check "what is no frame is an error" wait_until 20 grep -q \
 	'byte 0 of the connection: expected a frame, which begins with DMCF, got 48 54 54 50; trying again in ' "$work/small.now"
 check "a frame that is cut is dropped" wait_until 20 grep -q \
 	'the connection ended without the END of the stream; trying again in ' "$work/small.now"
-for name in small second plain c b a origin; do
+is_gone()
+{
+	! kill -0 "$1" 2>/dev/null
+}
+
+tap=$(cat "$work/tap.pid")
+for name in hangs tapped again small second plain c b a origin; do
 	daemon=${process[$name]} log=$(readlink "$work/$name.now")
 	daemon_stop
 	is "$name: exit status" "$status" 0
 done
+check "no command is left" is_gone "$tap"
 done_testing
