@@ -280,6 +280,45 @@ static void test_framed_broken(int listener)
 	test_handover_broken("relay between two attempts", relayed_is_waiting, true);
 }
 
+static bool relayed_has_block(void)
+{
+	return handed->bytes == BLOCK_SIZE;
+}
+
+static void relayed_run(const char *command)
+{
+	handover_begin("exec:%s", command);
+	world.settings.input_format = INPUT_FRAMED;
+	world.settings.stop_timeout = HOUR_US;
+}
+
+static bool relayed_is_stopping(void)
+{
+	if (relayed_has_block())
+		source_stop(world.source);
+	return relayed_has_block();
+}
+
+static void test_relayed_command(void)
+{
+	char file[160], command[256];
+	int fd;
+
+	snprintf(file, sizeof(file), "%s/frames", directory);
+	fd = open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	origin_begin(fd);
+	origin_write_block(fd, 0, 0);
+	origin_write_block(fd, 1, 1000);
+	close(fd);
+	snprintf(command, sizeof(command), "cat %s; exec sleep 600", file);
+	relayed_run(command);
+	test_handover_broken("command that relays", is_within_block, true);
+	snprintf(command, sizeof(command), "cat %s; trap '' TERM; while :; do sleep 600; done", file);
+	relayed_run(command);
+	test_handover_broken("command that is stopped", relayed_is_stopping, true);
+	unlink(file);
+}
+
 int main(void)
 {
 	int listener;
@@ -294,6 +333,7 @@ int main(void)
 	test_framed_broken(listener);
 	close(listener);
 	test_framed_retrying();
+	test_relayed_command();
 	unlink(origin);
 	rmdir(directory);
 	return tap_end();
