@@ -8,6 +8,8 @@
 # make deps                  install what the tests need; without root, print the command. See tests/packages
 # make check                 all tests (installs what is missing, as root); make check-quick: under a minute
 # make fuzz SECONDS=60       run each fuzzer of tests/fuzz for that time; FUZZERS='config request' only these
+# make mutants              break one rule after another, about 100: do the tests notice? under three hours;
+#                            MUTANTS_OPTIONS='--random 5' five of them; see tests/mutants
 # make model                 search the model of recycling further than make check does; see tests/model
 # make check-vm              the tests of the kernel modules, in virtual machines with Debian's kernels
 # make check-kernels         each of these tests on each kernel: about an hour
@@ -136,7 +138,7 @@ nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 
 .PHONY: all daemon ctl nats test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
-	kmod-tests check check-build-san check-build-poison check-build-fuzz check-quick fuzz model check-vm check-kernels check-debug check-service check-scale check-handover check-relay check-nats bench \
+	kmod-tests check check-build-san check-build-poison check-build-fuzz check-quick fuzz model mutants check-vm check-kernels check-debug check-service check-scale check-handover check-relay check-nats bench \
 	bench-quick bench-device demo install uninstall check-packages dist deb \
 	dkms-install dkms-uninstall dkms-source clean format lint deps help
 .DELETE_ON_ERROR:
@@ -412,6 +414,12 @@ fuzz:
 model:
 	@tests/packages check
 	$(Q)tests/model/run
+
+# Broken rules, and whether the tests notice. Some need a virtual machine. MUTANTS_OPTIONS are for tests/mutants/run.
+mutants:
+	@tests/packages vm
+	+$(Q)$(parallel_make) WERROR=1 test-programs vm-programs
+	$(Q)tests/mutants/run $(MUTANTS_OPTIONS)
 
 demo:
 	@tests/packages demo

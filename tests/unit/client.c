@@ -8,6 +8,7 @@
 #include "lib/pattern.h"
 #include "ring/ring_memory.h"
 #include "stream/client.h"
+#include "stream/client_socket.h"
 
 #include "clientpair.h"
 #include "loopback.h"
@@ -364,6 +365,26 @@ static void test_kicked(void)
 	point("kicked clients end when no send is outstanding");
 }
 
+/* Everything was sent, and copied by the kernel, but the window of the peer is full. */
+static void test_unacknowledged(void)
+{
+	const struct client *client;
+	struct world world;
+
+	clients_begin(&world, 0);
+	clients_join(&world);
+	client = world.client[0];
+	clients_push(&world, 2 * SMALL_BUFFER / BLOCK_SIZE + 1);
+	client_finish(world.client[0]);
+	enlarge_socket(&world, 0);
+	check(!zerocopy_outstanding(&client->zerocopy) && client_unacknowledged(client),
+	      "%u sends are outstanding", zerocopy_outstanding(&client->zerocopy));
+	check(client->state == CLIENT_CLOSING, "state %d", (int)client->state);
+	point("a client that was sent everything stays until its peer has acknowledged it");
+	clients_end(&world);
+	point("and then it ends");
+}
+
 static void test_copy_states(void)
 {
 	struct world world;
@@ -590,6 +611,7 @@ int main(void)
 	test_full_socket();
 	test_pin_limit();
 	test_kicked();
+	test_unacknowledged();
 	test_copy_states();
 	test_client_copied_rest(false);
 	test_client_copied_rest(true);

@@ -12,6 +12,7 @@ declare -A left_out=(
 	[01-tree]="the sources and their build"
 	[02-harness]="the tests' own means"
 	[03-english]="comments and manuals"
+	[04-mutants]="patches of the sources"
 	[05-feedclient]="the checking client alone"
 	[06-fuzz]="functions that parse, without any stream"
 	[10-documented]="manuals and samples"
