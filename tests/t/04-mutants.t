@@ -26,10 +26,13 @@ for name in "${names[@]}"; do
 done >"$work/wrong"
 is "each says which rule it breaks, and names tests that are there" "$(cat "$work/wrong")" ""
 
+sed -n 's,^+++ b/\([^/]*/[^/]*\)/.*,\1,p' tests/mutants/*.patch | sort -u >"$work/folders"
+printf '%s\n' daemon/{config,control,ctl,lib,nats,ring,send,source,stream} | sort >"$work/expected"
+is "every folder with rules has some" "$(comm -13 "$work/folders" "$work/expected")" ""
 
 mutants_random 5 1 >"$work/once"
 is "random ones: the same ones with the same seed" "$(mutants_random 5 1)" "$(cat "$work/once")"
 is "five of them" "$(sort -u "$work/once" | wc -l)" 5
-is "none of them needs a virtual machine" "$(sed 's,.*,tests/mutants/&.patch,' "$work/once" | xargs grep -l '^Tests:.*\bvm/')" ""
+is "units notice each" "$(sed 's,.*,tests/mutants/&.patch,' "$work/once" | xargs grep -lE '^Tests:.* (vm|t)/')" ""
 
 done_testing

@@ -212,6 +212,10 @@ ctl_ok "kick: a stream" kick --stream log --json
 is "kick: a stream: in JSON" "$(value .kicked)" 1
 ctl_run clients --json
 is "the others are still there" "$(value '[.clients[].stream] | join(" ")')" "adc adc adc"
+printf '{"command":"clients",%s}\n' '"most":2' '"first":2,"most":1' '"most":3' >"$work/pages"
+is "a page of clients says where the next one begins, if there is one" \
+	"$(tests/hostile lines "$control" <"$work/pages" | jq -c '[(.clients | length), .next]' | paste -sd ' ')" \
+	"[2,2] [1,null] [3,null]"
 is "who was kicked is counted" \
 	"$("${ctl[@]}" --json streams | jq '.streams[1].left.by_operator')" 2
 feed_end other TERM
@@ -358,6 +362,24 @@ ctl_as()
 		--socket "$control")
 }
 
+# guests_have_events NUMBER: by the log, at the level debug. guest_has_no_events, guest_has_events: of ctl_as; a user who may
+# only look is refused, or gets them until the timeout.
+guests_have_events()
+{
+	[ "$(grep -c 'uid 64002, .* gets events' "$log")" -ge "$1" ]
+}
+
+guest_has_no_events()
+{
+	timeout 20 "${ctl[@]}" events 2>&1 | grep -q 'too many connections get events, without those of root'
+}
+
+guest_has_events()
+{
+	timeout 1 "${ctl[@]}" events
+	[ $? -eq 124 ]
+}
+
 # As other users, with a group that this machine need not have.
 users()
 {
@@ -396,6 +418,24 @@ users()
 	for forbidden in "kick --all" reload "log-level debug" drain "drain main"; do
 		# shellcheck disable=SC2086 # a command and its arguments
 		ctl_refuses "users: a member of the group may not $forbidden" 1 'not allowed; only root' $forbidden
+	done
+	ctl_as 64001 64001
+	"${ctl[@]}" log-level debug >"$out"
+	ctl_as 64002 64100
+	events_pids=()
+	for i in 1 2 3 4 5 6 7 8; do
+		"${ctl[@]}" events >"$work/events" 2>&1 &
+		events_pids+=($!)
+		will_end $!
+	done
+	ok "$(wait_until 20 guests_have_events 8; echo $?)" "users: eight who may only look get events"
+	check "users: and no more of them" guest_has_no_events
+	signal_to TERM "${events_pids[0]}"
+	ok "$(wait_until 20 guest_has_events; echo $?)" "users: another one does when one of them has ended"
+	ctl_as 64001 64001
+	check "users: the daemon's own user does in any case" guest_has_events
+	for i in 1 2 3 4 5 6 7; do
+		signal_to TERM "${events_pids[i]}"
 	done
 	setpriv --reuid 64004 --regid 64004 --groups 64100 perl "$private/bin/hostile" crowd \
 		"$control" 100 &

@@ -342,6 +342,27 @@ static void test_pin_limit(void)
 	point("everything arrives at both clients");
 }
 
+static void test_pins_of_a_send(void)
+{
+	const uint32_t limit = 2;
+	struct world world;
+
+	clients_begin(&world, 0);
+	world.group.budget_bytes = world.group.uncopied_budget_bytes = 4 * BLOCK_SIZE;
+	world.settings.client.send_buffer = LOOPBACK_SEND_BUFFER / 8;
+	clients_join(&world);
+	clients_fill(&world);
+	client_send(world.client[0]);
+	run_until_quiet(&world);
+	limit_pinned(&world, limit);
+	enlarge_socket(&world, 0);
+	check(ring_pinned_blocks(world.ring) == limit, "%u blocks are pinned",
+	      ring_pinned_blocks(world.ring));
+	point("a send of several blocks pins no more of them than the limit");
+	clients_end(&world);
+	point("and the rest arrives, too");
+}
+
 /* Neither peer reads, so the data in both sockets is outstanding. */
 static void test_kicked(void)
 {
@@ -610,6 +631,7 @@ int main(void)
 	test_unread_end();
 	test_full_socket();
 	test_pin_limit();
+	test_pins_of_a_send();
 	test_kicked();
 	test_unacknowledged();
 	test_copy_states();

@@ -233,6 +233,34 @@ static void test_filler_times(void)
 	point("the time of a block is that of its first byte");
 }
 
+static void test_filler_flush(void)
+{
+	uint64_t give_up = clock_monotonic_ns() + 20 * NS_PER_S;
+
+	filler_test_begin_world();
+	world.settings.flush = 1000;
+	filler_adapt(world.filler);
+	filler_test_fill(100, 100);
+	while (!world.received && check(clock_monotonic_ns() < give_up, "nothing comes"))
+		event_base_loop(world.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	check(world.received == 100 && world.ready == 1, "%llu bytes, %u times ready",
+	      (unsigned long long)world.received, world.ready);
+	filler_test_end_world();
+	point("bytes that do not fill their block come after the time of flush");
+}
+
+static void test_filler_stop(void)
+{
+	filler_test_begin_world();
+	filler_test_fill(100, 100);
+	filler_stop(world.filler);
+	check(world.received == 100 && world.ready == 1, "%llu bytes, %u times ready",
+	      (unsigned long long)world.received, world.ready);
+	check(!taken(), "%u blocks are being filled", taken());
+	filler_test_end_world();
+	point("a source that stops hands on the bytes that it has");
+}
+
 static void test_low_water(void)
 {
 	filler_test_begin_world();
@@ -304,6 +332,8 @@ int main(int argc, char **argv)
 	test_filler_several();
 	test_filler_order();
 	test_filler_times();
+	test_filler_flush();
+	test_filler_stop();
 	test_low_water();
 	test_filler_random(steps, seed);
 	return tap_end();

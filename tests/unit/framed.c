@@ -38,6 +38,7 @@ struct peer {
 	size_t length;			       /* of these that have come */
 	struct frame frame;		       /* the last one */
 	char metadata[MAX_PAYLOAD + 1];
+	uint32_t epoch;		     /* of the last metadata */
 	uint64_t sequence, position; /* those that must follow */
 	uint64_t blocks, metadata_frames, ends, gap_blocks, gap_bytes, losses, starts;
 	bool closed;
@@ -193,7 +194,8 @@ static void peer_take_block(struct peer *peer, const unsigned char *payload)
 	      "block %" PRIu64 " has other bytes", frame->sequence);
 	check(!!(frame->flags & FRAME_SHORT) == (frame->length < BLOCK_SIZE),
 	      "flags %u of %u bytes", frame->flags, frame->length);
-	check(frame->epoch == world.frames.epoch, "epoch %u", frame->epoch);
+	check(frame->epoch == peer->epoch, "epoch %u, but the metadata is of %u", frame->epoch,
+	      peer->epoch);
 	peer->blocks++;
 	peer->losses += !!(frame->flags & FRAME_LOSS);
 	peer->starts += !!(frame->flags & FRAME_START);
@@ -216,6 +218,7 @@ static void peer_take_frame(struct peer *peer)
 	peer->position = frame->position;
 	if (frame->flags & FRAME_METADATA) {
 		peer->metadata_frames++;
+		peer->epoch = frame->epoch;
 		memcpy(peer->metadata, payload, frame->length);
 		peer->metadata[frame->length] = '\0';
 	} else if (frame->flags & FRAME_END) {
@@ -463,6 +466,46 @@ static void test_nothing_after_end(void)
 	point("nothing follows the end of a client, though the stream goes on");
 }
 
+/* The client gets all blocks at once. */
+static void test_metadata_between(void)
+{
+	framed_begin(ZEROCOPY_NEVER);
+	framed_join();
+	framed_push(100);
+	framed_push(100);
+	check(stream_frames_begin_epoch(&world.frames), "no change");
+	client_send_metadata(world.client);
+	framed_push(100);
+	framed_push(100);
+	send_and_run();
+	check(world.peer.blocks == 4 && world.peer.epoch == world.frames.epoch &&
+		      world.peer.starts == 2,
+	      "%" PRIu64 " blocks, %" PRIu64 " begin an epoch", world.peer.blocks,
+	      world.peer.starts);
+	framed_end();
+	point("the metadata of an epoch comes between the blocks of the former one and its own");
+}
+
+/* The blocks of the next run are there, and have other numbers. */
+static void test_end_of_run(void)
+{
+	framed_begin(ZEROCOPY_NEVER);
+	framed_join();
+	framed_push(100);
+	framed_push(100);
+	client_end_run(world.client);
+	framed_push(100);
+	framed_push(100);
+	client_send(world.raw);
+	client_send(world.client);
+	client_finish(world.raw);
+	framed_run(both_have_ended, "no end");
+	check(world.peer.ends == 1 && world.peer.blocks == 2 && world.peer.position == 200,
+	      "%" PRIu64 " ends, %" PRIu64 " blocks", world.peer.ends, world.peer.blocks);
+	framed_free();
+	point("a client whose run ends gets none of the blocks behind it");
+}
+
 static void test_source_losses(void)
 {
 	framed_begin(ZEROCOPY_AUTO);
@@ -498,6 +541,8 @@ int main(void)
 	test_much_metadata();
 	test_lost_at_end();
 	test_nothing_after_end();
+	test_metadata_between();
+	test_end_of_run();
 	test_source_losses();
 	return tap_end();
 }

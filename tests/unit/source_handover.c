@@ -355,6 +355,38 @@ static void test_handover_records(void)
 	point("a record that was divided by the handover is whole");
 }
 
+#define LINE_BYTES 100
+#define BLOCK_OF_LINES (BLOCK_SIZE - BLOCK_SIZE % LINE_BYTES)
+
+/* All blocks are held, and the begin of a line has none. */
+static bool is_held_with_rest(void)
+{
+	return handed->starved && handed->bytes == BLOCKS * BLOCK_OF_LINES;
+}
+
+static void test_handover_rest(void)
+{
+	static char lines[(BLOCKS + 3) * BLOCK_SIZE];
+	char path[256];
+	int fd = handover_make_fifo(path, "fifo");
+
+	for (size_t i = 0; i < sizeof(lines); i++)
+		lines[i] = (char)((i + 1) % LINE_BYTES ? 'a' + i % 23 : '\n');
+	handover_begin("%s", path);
+	world.settings.record_end = (struct record_end){ .length = 1, .byte = "\n" };
+	world.keeps = true;
+	fcntl(fd, F_SETPIPE_SZ, 1 << 20);
+	check(write(fd, lines, sizeof(lines)) == (ssize_t)sizeof(lines), "short write");
+	handover_do(is_held_with_rest);
+	sourceworld_give_back();
+	handover_run_until_bytes((BLOCKS + 2) * BLOCK_OF_LINES);
+	source_stop(world.source);
+	check(!memcmp(handed->byte, lines, handed->bytes), "a byte is missing or doubled");
+	sourceworld_end();
+	close(fd);
+	point("the begin of a record waits for a free block");
+}
+
 /* ---- connections ---- */
 
 static int handover_connect_unix(const char *path)
@@ -710,6 +742,7 @@ int main(void)
 	test_handover_missing();
 	test_handover_stdin();
 	test_handover_records();
+	test_handover_rest();
 	test_handover_dialled();
 	test_handover_retry();
 	test_handover_listen();

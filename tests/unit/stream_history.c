@@ -380,6 +380,60 @@ static void test_forgotten_epoch(void)
 	point("a block that is there says its epoch itself; of a forgotten one nothing is claimed");
 }
 
+/* ---- a relay ---- */
+
+/* Push a block that the origin has numbered. */
+static void history_world_relay(uint32_t epoch, uint64_t sequence, bool restarts)
+{
+	const struct frame frame = {
+		.length = 100,
+		.epoch = epoch,
+		.sequence = sequence,
+		.position = sequence * 100,
+	};
+
+	stream_frames_follow(&world.frames, &frame, restarts, window_head(world.window),
+			     window_bytes(world.window));
+	history_world_push(1, 100);
+}
+
+static void expect_relayed(uint32_t epoch, uint64_t sequence, uint64_t place)
+{
+	check(resume(epoch, sequence) == HISTORY_FOUND, "%" PRIu64 " is not found", sequence);
+	check(answer.place.sequence == place && answer.place.resumes, "at %" PRIu64,
+	      answer.place.sequence);
+}
+
+static void test_relay_resume(void)
+{
+	history_world_begin((struct lag_limit){ .bytes = 1000 }, 0);
+	world.frames.is_relay = true;
+	for (uint64_t i = 100; i < 120; i++)
+		history_world_relay(7, i, false);
+	check(window_oldest(world.window) == 10, "from %" PRIu64, window_oldest(world.window));
+	expect_relayed(7, 119, 20);
+	expect_relayed(7, 112, 13);
+	expect_relayed(7, 109, 10);
+	check(resume(7, 108) == HISTORY_GONE, "not gone");
+	check(answer.oldest.epoch == 7 && answer.oldest.sequence == 110, "oldest %" PRIu64,
+	      answer.oldest.sequence);
+	check(resume(7, 120) == HISTORY_CONFLICT, "a block that has not come");
+	check(resume(8, 112) == HISTORY_CONFLICT, "a block of another epoch");
+	point("a relay: a client resumes by the numbers of the origin, to the oldest block");
+
+	for (uint64_t i = 0; i < 3; i++)
+		history_world_relay(9, i, i == 0);
+	expect_relayed(7, 117, 18);
+	check(answer.place.end == 20, "its end is %" PRIu64, answer.place.end);
+	expect_relayed(9, 1, 22);
+	check(!answer.place.end, "its end is %" PRIu64, answer.place.end);
+	check(resume(7, 111) == HISTORY_CONFLICT, "a block that is gone, before another count");
+	check(answer.oldest.epoch == 9 && answer.oldest.sequence == 0, "oldest %" PRIx32,
+	      answer.oldest.epoch);
+	history_world_end();
+	point("a relay whose origin began again: a client gets the rest of the former count");
+}
+
 /* ---- the preamble ---- */
 
 static void test_with_preamble(void)
@@ -484,6 +538,7 @@ int main(void)
 	test_resume();
 	test_epochs();
 	test_forgotten_epoch();
+	test_relay_resume();
 	test_with_preamble();
 	test_waiting_source();
 	test_changed_retain();
