@@ -406,6 +406,40 @@ static void test_unacknowledged(void)
 	point("and then it ends");
 }
 
+/* @kept: latencies that are recorded */
+static void check_latencies(const struct world *world, uint64_t kept)
+{
+	check(histogram_count(&world->latency.to_send) == kept &&
+		      histogram_count(&world->latency.to_acknowledged) == kept,
+	      "%" PRIu64 " sent, %" PRIu64 " acknowledged, expected %" PRIu64,
+	      histogram_count(&world->latency.to_send),
+	      histogram_count(&world->latency.to_acknowledged), kept);
+}
+
+static void test_latency_of_history(void)
+{
+	struct world world;
+
+	clients_begin(&world, BLOCKS);
+	clients_join(&world);
+	world.client[0]->catches_up = true;
+	clients_push(&world, 1);
+	client_send(world.client[0]);
+	run_until_quiet(&world);
+	receive_all(&world);
+	run_until_quiet(&world);
+	check(!world.client[0]->catches_up, "catches up");
+	check_latencies(&world, 0);
+	clients_push(&world, 1);
+	client_send(world.client[0]);
+	run_until_quiet(&world);
+	receive_all(&world);
+	run_until_quiet(&world);
+	check_latencies(&world, 1);
+	clients_end(&world);
+	point("the age of history is no latency");
+}
+
 static void test_copy_states(void)
 {
 	struct world world;
@@ -634,6 +668,7 @@ int main(void)
 	test_pins_of_a_send();
 	test_kicked();
 	test_unacknowledged();
+	test_latency_of_history();
 	test_copy_states();
 	test_client_copied_rest(false);
 	test_client_copied_rest(true);

@@ -261,6 +261,22 @@ static void test_filler_stop(void)
 	point("a source that stops hands on the bytes that it has");
 }
 
+static void test_filler_pause(void)
+{
+	size_t space;
+
+	filler_test_begin_world();
+	filler_test_fill(100, 100);
+	check(!filler_pause(world.filler) && world.received == 100, "%llu bytes",
+	      (unsigned long long)world.received);
+	filler_start(world.filler);
+	check(filler_space(world.filler, &space) && taken() == 1, "%u blocks", taken());
+	filler_pause(world.filler);
+	check(!taken(), "%u blocks are being filled", taken());
+	filler_test_end_world();
+	point("a source that pauses hands on its bytes, and keeps no block");
+}
+
 static void test_low_water(void)
 {
 	filler_test_begin_world();
@@ -334,6 +350,7 @@ int main(int argc, char **argv)
 	test_filler_times();
 	test_filler_flush();
 	test_filler_stop();
+	test_filler_pause();
 	test_low_water();
 	test_filler_random(steps, seed);
 	return tap_end();

@@ -354,6 +354,30 @@ static void test_no_free_block(void)
 	      "counted");
 }
 
+/* As above, but the source pauses: whatever it gives afterwards does not belong to that rest. */
+static void test_pause_without_block(void)
+{
+	size_t before;
+
+	records_world_begin(0, "\n", 1);
+	for (uint32_t i = 0; i < BLOCKS; i++)
+		world.feed[i * (BLOCK_SIZE - 10) + BLOCK_SIZE - 100] = '\n';
+	while (records_write(sizeof(world.feed)))
+		;
+	before = world.received;
+	check(filler_pause(world.filler) == world.written - before && world.written > before,
+	      "another number of bytes was dropped");
+	records_give_back();
+	filler_start(world.filler);
+	memcpy(world.feed + world.written, "new\n", 4);
+	records_write_until(world.written + 4);
+	filler_flush(world.filler);
+	check(world.received == before + 4 && !memcmp(world.got + before, "new\n", 4), "%zu bytes",
+	      world.received - before);
+	records_world_end();
+	point("a record that a pause has cut is dropped, also if its rest waits for a block");
+}
+
 static void test_record_sizes(void)
 {
 	static const uint64_t sizes[] = { 1, 7, 1000, 2048, 2049, 4095, 4096 };
@@ -559,6 +583,7 @@ int main(int argc, char **argv)
 	test_flush_waits();
 	test_ends_and_runs();
 	test_no_free_block();
+	test_pause_without_block();
 	test_record_sizes();
 	test_heads();
 	test_head_of_second_run();

@@ -423,7 +423,7 @@ static void test_framed_malformed(void)
 	for (int i = 0; i < 7; i++) {
 		static const char *const expected[] = {
 			"begins with DMCF",
-			"a block of 8K, but block-size = 4K; raise block-size",
+			"a block of 4097, but block-size = 4K; raise block-size",
 			"the sequence goes back",
 			"the position goes back",
 			"a frame of two kinds",
@@ -437,7 +437,7 @@ static void test_framed_malformed(void)
 		feed_note(FRAME_METADATA, 7, 10, "{}");
 		feed_blocks(7, 10, 2);
 		frame = block_frame(7, 12);
-		frame.length = i == 1 ? 2 * BLOCK_SIZE : BLOCK_SIZE;
+		frame.length = BLOCK_SIZE + (i == 1);
 		frame.sequence = i == 2 ? 3 : i == 6 ? 15 : 12;
 		frame.position -= i == 3 ? BLOCK_SIZE : 0;
 		frame.flags = i == 4 ? FRAME_END | FRAME_METADATA : 0;

@@ -355,6 +355,25 @@ static void test_input_fair(void)
 	point("a client that floods is read at most once before another one");
 }
 
+/* They have waited for the begin of a run. */
+static void test_input_order(void)
+{
+	input_test_begin(5);
+	for (size_t i = 1; i <= 3; i++) {
+		input_test.client[i].unit = 0;
+		input_test_send(&input_test.client[i], 1);
+	}
+	stream_input_writable(&input_test.input);
+	for (int i = 0; i < 1000 && input_test.queued_bytes < 3; i++)
+		input_test_loop();
+	for (size_t i = 1; i <= 3; i++)
+		check(input_test.queued_bytes == 3 && input_test.queued[i - 1] >> 4 == i,
+		      "client %zu is not number %zu", i, i);
+	input_test_check();
+	input_test_end();
+	point("clients that wait are read in the order in which they came");
+}
+
 static void test_input_wrong_state(void)
 {
 	const char *text = "{\"input\":{\"state\":0,\"full\":false,\"queue\":\"hex:00\"}}";
@@ -375,6 +394,7 @@ int main(int argc, char **argv)
 	test_input_absent();
 	test_input_end_run();
 	test_input_fair();
+	test_input_order();
 	test_input_wrong_state();
 	test_input_random(argc > 1 ? (unsigned int)atoi(argv[1]) : STEPS);
 	free(input_test.queued);

@@ -669,9 +669,37 @@ static void test_limit_age(void)
 	point("lag-limit: an old block is dropped although no other one comes");
 }
 
-static void test_latest(void)
+static void test_limit_spares(void)
 {
-	const struct client_settings latest = { .lag_policy = LAG_POLICY_LATEST };
+	const struct client_settings limited = { .lag_policy = LAG_POLICY_DROP,
+						 .lag_limit.bytes = 2 * (uint64_t)BLOCK_SIZE };
+	struct other_group other;
+	struct world world;
+
+	world_begin_mixed(&world, &other, LAG_POLICY_DROP, &limited);
+	world.client[READING]->catches_up = true;
+	world_push_and_offer(&world, 4);
+	world_push_and_offer(&world, 1);
+	check_sequences(&world, 0, 0);
+	world_end_mixed(&world);
+	point("lag-limit: a client that catches up with history keeps its place");
+
+	world_begin_mixed(&world, &other, LAG_POLICY_DROP, &limited);
+	world_push_and_offer(&world, 4);
+	client_finish(world.client[READING]);
+	world_push_and_offer(&world, 1);
+	check_sequences(&world, 0, 0);
+	check(world.client[READING]->state == CLIENT_FINISHING, "state %d",
+	      (int)world.client[READING]->state);
+	world_end_mixed(&world);
+	point("lag-limit: a client that finishes gets the rest");
+}
+
+/* @limit: bytes, beside the policy */
+static void test_latest(uint64_t limit)
+{
+	const struct client_settings latest = { .lag_policy = LAG_POLICY_LATEST,
+						.lag_limit.bytes = limit };
 	struct other_group other;
 	struct world world;
 
@@ -906,7 +934,9 @@ int main(void)
 	test_pin_allowance();
 	test_limit_bytes();
 	test_limit_age();
-	test_latest();
+	test_limit_spares();
+	test_latest(0);
+	test_latest(8 * (uint64_t)BLOCK_SIZE);
 	test_mixed_policies();
 	test_history_drop();
 	test_history_first();
