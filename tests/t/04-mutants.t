@@ -26,9 +26,10 @@ for name in "${names[@]}"; do
 done >"$work/wrong"
 is "each says which rule it breaks, and names tests that are there" "$(cat "$work/wrong")" ""
 
-sed -n 's,^+++ b/\([^/]*/[^/]*\)/.*,\1,p' tests/mutants/*.patch | sort -u >"$work/folders"
-printf '%s\n' daemon/{config,control,ctl,lib,nats,ring,send,source,stream} | sort >"$work/expected"
+sed -n 's,^+++ b/\([^/]*/[^/]*\)/.*,\1,p; s,^+++ b/\(kmod\)/.*,\1,p' tests/mutants/*.patch | sort -u >"$work/folders"
+printf '%s\n' daemon/{config,control,ctl,lib,nats,ring,send,source,stream} kmod | sort >"$work/expected"
 is "every folder with rules has some" "$(comm -13 "$work/folders" "$work/expected")" ""
+compare "some need a virtual machine" "$(grep -lE '^Tests:.* vm/' tests/mutants/*.patch | wc -l)" -ge 4
 
 mutants_random 5 1 >"$work/once"
 is "random ones: the same ones with the same seed" "$(mutants_random 5 1)" "$(cat "$work/once")"

@@ -154,7 +154,7 @@ static void connection_begin(enum continuity_link link, uint32_t epoch, uint64_t
 }
 
 /* Blocks from @first on, whose bytes are a letter each, 'a' for the block 0. */
-static void feed_blocks(uint32_t epoch, uint64_t first, unsigned int count)
+static void receiver_feed_blocks(uint32_t epoch, uint64_t first, unsigned int count)
 {
 	for (uint64_t i = first; i < first + count; i++) {
 		const char letter[2] = { (char)('a' + i), '\0' };
@@ -173,7 +173,7 @@ static void feed_loss(uint32_t epoch, uint64_t sequence, uint32_t blocks)
 	receiver_feed(frame, letter);
 }
 
-static void check_written(const char *expected)
+static void receiver_check_written(const char *expected)
 {
 	check(!strcmp(world.written, expected), "wrote '%s', expected '%s'", world.written,
 	      expected);
@@ -195,10 +195,10 @@ static void test_receiver_gaps(void)
 	connection_begin(CONTINUITY_JOIN, 1, 0);
 	feed_loss(1, 0, 5);
 	check(!world.gaps, "a gap before the first block");
-	feed_blocks(1, 1, 1);
+	receiver_feed_blocks(1, 1, 1);
 	feed_loss(1, 2, 3);
-	feed_blocks(1, 5, 1);
-	check_written("abcf");
+	receiver_feed_blocks(1, 5, 1);
+	receiver_check_written("abcf");
 	check(world.gaps == 2, "%u gaps", world.gaps);
 	check_gap(0, CAT_GAP_SOURCE, 3);
 	check_gap(1, CAT_GAP_CLIENT, 2);
@@ -223,11 +223,11 @@ static void test_receiver_overlap(void)
 	receiver_begin(UINT64_MAX);
 	connection_begin(CONTINUITY_JOIN, 1, 0);
 	receiver_feed(frame_at(FRAME_PREAMBLE, BLOCK_BYTES, 1, 0), "P");
-	feed_blocks(1, 0, 3);
+	receiver_feed_blocks(1, 0, 3);
 	connection_begin(CONTINUITY_JOIN, 1, 1);
 	receiver_feed(frame_at(FRAME_PREAMBLE, BLOCK_BYTES, 1, 1), "P");
-	feed_blocks(1, 1, 3);
-	check_written("Pabcd");
+	receiver_feed_blocks(1, 1, 3);
+	receiver_check_written("Pabcd");
 	check(!world.gaps && world.epochs == 1, "%u gaps, %u epochs", world.gaps, world.epochs);
 	check(cat_receiver_last(world.receiver, &epoch, &sequence) && epoch == 1 && sequence == 3,
 	      "the last block is %llu", (unsigned long long)sequence);
@@ -236,13 +236,13 @@ static void test_receiver_overlap(void)
 	connection_begin(CONTINUITY_RESUMED, 2, 4);
 	receiver_feed(frame_at(FRAME_PREAMBLE, BLOCK_BYTES, 2, 4), "Q");
 	receiver_feed(frame_at(FRAME_START, BLOCK_BYTES, 2, 4), "e");
-	check_written("PabcdQe");
+	receiver_check_written("PabcdQe");
 	check(!world.gaps && world.epochs == 2, "%u gaps, %u epochs", world.gaps, world.epochs);
 	point("another run has a preamble of its own");
 
 	connection_begin(CONTINUITY_JOIN, 3, 0);
-	feed_blocks(3, 0, 1);
-	check_written("PabcdQea");
+	receiver_feed_blocks(3, 0, 1);
+	receiver_check_written("PabcdQea");
 	check(world.gaps == 1 && world.gap[0].origin == CAT_GAP_UNKNOWN, "%u gaps", world.gaps);
 	point("another count is a loss that is unknown");
 	receiver_end();
@@ -252,9 +252,9 @@ static void test_receiver_limit(void)
 {
 	receiver_begin(2 * BLOCK_BYTES + 1);
 	connection_begin(CONTINUITY_JOIN, 1, 0);
-	feed_blocks(1, 0, 2);
+	receiver_feed_blocks(1, 0, 2);
 	check(cat_receiver_state(world.receiver) == CAT_RECEIVER_RUNS, "ended too early");
-	feed_blocks(1, 2, 1);
+	receiver_feed_blocks(1, 2, 1);
 	check(cat_receiver_state(world.receiver) == CAT_RECEIVER_COMPLETE, "did not end");
 	check(cat_receiver_bytes(world.receiver) == 2 * BLOCK_BYTES + 1, "%llu bytes",
 	      (unsigned long long)cat_receiver_bytes(world.receiver));

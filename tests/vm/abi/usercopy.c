@@ -257,6 +257,43 @@ static void test_read(unsigned int before)
 	point("read() of which record %u cannot be stored", before + 1);
 }
 
+/* A record of the former ring, which cannot be stored, has the same index and sequence as one of the next ring. */
+static void test_setup_meanwhile(void)
+{
+	/* Another size than those before, so that blocks are filled in the order of their index. */
+	struct channel channel = channel_run(BLOCK_SIZE, BLOCK_COUNT + 1, DMACAST_SETUP_STALL);
+	struct dmacast_stats stats;
+	struct dmacast_block block;
+	struct call call;
+
+	need(wait_for(&channel, blocks_ready, BLOCK_COUNT + 1, 20), "not all are ready");
+	usercopy_hold_back();
+	call_start(&call, READ, &channel, held_back(), RECORD);
+	wait_for_fault();
+	recycle(&channel, 0);
+	channel_stop(&channel);
+	channel_unmap(&channel);
+	channel_setup(&channel, BLOCK_SIZE, 2 * BLOCK_COUNT, DMACAST_SETUP_STALL);
+	channel_map(&channel);
+	channel_start(&channel);
+	need(wait_for(&channel, blocks_ready, 2 * BLOCK_COUNT, 20), "not all are ready");
+	block = read_one(&channel);
+	check(block.index == 0 && block.sequence == 0, "block %u, sequence %llu", block.index,
+	      block.sequence);
+	let_fail();
+	call_end(&call);
+	check(call.result == -1 && call.error == EFAULT, "read gave %ld, errno %d", call.result,
+	      call.error);
+	stats = channel_stats(&channel);
+	check(stats.blocks_lent == 1 && stats.lent == 1, "%u are lent, %llu counted",
+	      stats.blocks_lent, stats.lent);
+	recycle(&channel, block.index);
+	check_sequence(&channel, 1);
+	forget_pages();
+	channel_close(&channel);
+	point("another ring while read() waits for its page");
+}
+
 /* What is overrun while a reader waits for its page counts as lost for the next one. */
 static void test_overrun(void)
 {
@@ -438,6 +475,7 @@ int main(int argc, char **argv)
 	test_read(0);
 	test_read(1);
 	test_read(2);
+	test_setup_meanwhile();
 	test_overrun();
 	test_resolved();
 	test_ioctls();
