@@ -2,6 +2,7 @@
 #include "candidate.h"
 
 #include "lib/child.h"
+#include "lib/interrupted.h"
 #include "lib/parcel.h"
 #include "lib/priority.h"
 #include "lib/refuse.h"
@@ -72,7 +73,7 @@ static bool candidate_judge(const struct candidate *candidate, const siginfo_t *
 			    char wrong[CANDIDATE_WRONG_TEXT])
 {
 	char text[64], expected[16];
-	ssize_t length = read(candidate->output, text, sizeof(text) - 1);
+	ssize_t length = REPEAT_INTERRUPTED(read(candidate->output, text, sizeof(text) - 1));
 
 	snprintf(expected, sizeof(expected), "%d\n", PARCEL_FORMAT);
 	text[length > 0 ? length : 0] = '\0';
@@ -200,7 +201,7 @@ void candidate_free(struct candidate *candidate)
 	event_del(&candidate->exit);
 	if (candidate->child) {
 		kill(candidate->child, SIGKILL);
-		waitid(P_PID, (id_t)candidate->child, NULL, WEXITED);
+		REPEAT_INTERRUPTED(waitid(P_PID, (id_t)candidate->child, NULL, WEXITED));
 	}
 	if (candidate->pidfd >= 0)
 		close(candidate->pidfd);

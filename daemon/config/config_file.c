@@ -3,6 +3,7 @@
 
 #include "config/option_table.h"
 #include "config/quote.h"
+#include "lib/interrupted.h"
 #include "lib/log.h"
 
 #include <bsd/string.h>
@@ -418,7 +419,7 @@ static int config_file_open(const char *path)
 	if (stat(path, &status) == 0) {
 		if (!config_file_check(path, &status))
 			return -1;
-		fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		fd = REPEAT_INTERRUPTED(open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 	}
 	if (fd < 0 || fstat(fd, &status)) {
 		log_error("%s: %s; expected a configuration file", path, strerror(errno));
@@ -461,7 +462,7 @@ static bool reader_load(struct reader *reader, int fd)
 			log_error("%s: no memory to read it", reader->path);
 			return false;
 		}
-		got = read(fd, reader->text + length, capacity - length - 1);
+		got = REPEAT_INTERRUPTED(read(fd, reader->text + length, capacity - length - 1));
 		if (got > 0)
 			length += (size_t)got;
 	}

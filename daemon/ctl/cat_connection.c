@@ -44,7 +44,7 @@ static bool cat_begin_connect(struct cat_connection *connection)
 		return false;
 	keepalive_set(connection->fd);
 	return !connect(connection->fd, address->ai_addr, address->ai_addrlen) ||
-	       errno == EINPROGRESS;
+	       errno == EINPROGRESS || errno == EINTR;
 }
 
 static void cat_explain_connect(const struct cat_connection *connection, int number,

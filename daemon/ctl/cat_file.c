@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/cat_file.h"
 
+#include "lib/interrupted.h"
 #include "lib/refuse.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ static bool cat_file_create(struct cat_file *file, bool force, char error[CAT_FI
 	int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | (force ? 0 : O_EXCL);
 	struct stat status;
 
-	file->fd = open(file->path, flags, 0666);
+	file->fd = REPEAT_INTERRUPTED(open(file->path, flags, 0666));
 	if (file->fd < 0)
 		return refuse(error, CAT_FILE_ERROR, "%s: %s%s", file->path, strerror(errno),
 			      cat_file_help(errno));
@@ -68,7 +69,7 @@ static bool cat_file_prepare(struct cat_file *file, bool created, char error[CAT
 			      "out --direct",
 			      file->path, strerror(errno));
 	}
-	if (file->regular && ftruncate(file->fd, 0))
+	if (file->regular && REPEAT_INTERRUPTED(ftruncate(file->fd, 0)))
 		return refuse(error, CAT_FILE_ERROR, "%s: %s", file->path, strerror(errno));
 	return true;
 }
@@ -188,7 +189,7 @@ bool cat_file_finish(struct cat_file *file, char error[CAT_FILE_ERROR])
 {
 	bool failed = !cat_file_write_rest(file, error);
 
-	if (file->regular && fsync(file->fd) && !failed)
+	if (file->regular && REPEAT_INTERRUPTED(fsync(file->fd)) && !failed)
 		return cat_file_fail_write(file, "fsync: ", errno, error);
 	return !failed;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/cat_sigmf.h"
 
+#include "lib/interrupted.h"
 #include "lib/timestamp.h"
 #include "lib/units.h"
 
@@ -189,8 +190,8 @@ static bool cat_sigmf_reserve(struct cat_sigmf *sigmf)
 
 static bool cat_sigmf_create_file(struct cat_sigmf *sigmf, bool force, char error[CAT_FILE_ERROR])
 {
-	sigmf->fd = open(sigmf->path, O_WRONLY | O_CREAT | O_CLOEXEC | (force ? O_TRUNC : O_EXCL),
-			 0666);
+	sigmf->fd = REPEAT_INTERRUPTED(open(
+		sigmf->path, O_WRONLY | O_CREAT | O_CLOEXEC | (force ? O_TRUNC : O_EXCL), 0666));
 	if (sigmf->fd >= 0 && cat_sigmf_reserve(sigmf))
 		return true;
 	cat_sigmf_fail(sigmf, strerror(errno), error);
@@ -290,7 +291,8 @@ static bool cat_sigmf_write(struct cat_sigmf *sigmf, const char *text, char erro
 			return cat_sigmf_fail(sigmf, strerror(errno), error);
 		done += written < 0 ? 0 : (size_t)written;
 	}
-	if (ftruncate(sigmf->fd, (off_t)length) || fsync(sigmf->fd))
+	if (REPEAT_INTERRUPTED(ftruncate(sigmf->fd, (off_t)length)) ||
+	    REPEAT_INTERRUPTED(fsync(sigmf->fd)))
 		return cat_sigmf_fail(sigmf, strerror(errno), error);
 	return true;
 }

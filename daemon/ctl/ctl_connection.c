@@ -13,6 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/interrupted.h"
+
 /* Control sockets of service instances. */
 #define OTHER_SOCKETS "/run/dmacast-*/control"
 
@@ -104,7 +106,7 @@ static bool ctl_connect(struct ctl *ctl, int fd)
 	}
 	return !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &answer_timeout, sizeof(answer_timeout)) &&
 	       !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &answer_timeout, sizeof(answer_timeout)) &&
-	       !connect(fd, (const struct sockaddr *)&address, sizeof(address));
+	       !REPEAT_INTERRUPTED(connect(fd, (const struct sockaddr *)&address, sizeof(address)));
 }
 
 void ctl_wait_without_limit(struct ctl *ctl)
@@ -136,7 +138,8 @@ static bool ctl_ensure_connected(struct ctl *ctl, char error[CTL_ERROR_TEXT])
 static bool ctl_send_all(const struct ctl *ctl, const char *text, size_t length)
 {
 	while (length) {
-		ssize_t n = send(fileno(ctl->stream), text, length, MSG_NOSIGNAL);
+		ssize_t n =
+			REPEAT_INTERRUPTED(send(fileno(ctl->stream), text, length, MSG_NOSIGNAL));
 
 		if (n < 0)
 			return false;

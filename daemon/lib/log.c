@@ -52,18 +52,28 @@ static const char *log_level_word(enum log_level level)
 	}
 }
 
-/* Lines are shorter than PIPE_BUF: a pipe that is writable takes one whole, without waiting. */
-static bool log_write_line(const char *line, size_t length)
+static bool log_is_writable(void)
 {
 	struct pollfd writable = { .fd = STDERR_FILENO, .events = POLLOUT };
-	ssize_t n;
 
-	if (poll(&writable, 1, 0) != 1 || !(writable.revents & POLLOUT))
-		return false;
-	do {
-		n = write(STDERR_FILENO, line, length);
-	} while (n < 0 && errno == EINTR);
-	return n == (ssize_t)length;
+	return poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT);
+}
+
+/*
+ * Lines are shorter than PIPE_BUF: a pipe that is writable takes one whole, without waiting. A socket, or a full disk, may
+ * take a part.
+ */
+static bool log_write_line(const char *line, size_t length)
+{
+	while (length && log_is_writable()) {
+		ssize_t n = write(STDERR_FILENO, line, length);
+
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return false;
+		line += n > 0 ? n : 0;
+		length -= n > 0 ? (size_t)n : 0;
+	}
+	return !length;
 }
 
 static size_t log_prefix(char line[LINE_BYTES], enum log_level level)

@@ -9,6 +9,7 @@
 #include "lib/loop_time.h"
 
 #include "lib/clock.h"
+#include "lib/interrupted.h"
 #include "lib/log.h"
 
 #include <event2/event.h>
@@ -57,14 +58,14 @@ static struct {
 /* Return the time in nanoseconds for which this thread waited for a CPU; 0 if that is unknown. */
 static uint64_t read_queued_ns(void)
 {
-	int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	int fd = REPEAT_INTERRUPTED(open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
 	char text[128];
 	uint64_t queued_ns = 0;
 	ssize_t length;
 
 	if (fd < 0)
 		return 0;
-	length = read(fd, text, sizeof(text) - 1);
+	length = REPEAT_INTERRUPTED(read(fd, text, sizeof(text) - 1));
 	close(fd);
 	text[length > 0 ? length : 0] = '\0';
 	if (sscanf(text, "%*u %" SCNu64, &queued_ns) != 1)

@@ -2,6 +2,7 @@
 #include "lib/parcel.h"
 
 #include "lib/clock.h"
+#include "lib/interrupted.h"
 #include "lib/refuse.h"
 
 #include <bsd/string.h>
@@ -64,7 +65,7 @@ static bool parcel_write_all(int fd, const void *bytes, size_t length)
 	const char *next = bytes;
 
 	while (length) {
-		ssize_t n = write(fd, next, length);
+		ssize_t n = REPEAT_INTERRUPTED(write(fd, next, length));
 
 		if (n < 0)
 			return false;
@@ -170,7 +171,8 @@ static bool parcel_send_message(int fd, enum parcel_kind kind, uint64_t total, c
 	memcpy(bytes.magic, parcel_magic, sizeof(bytes.magic));
 	if (count)
 		parcel_attach(&message, &control, fds, count);
-	return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(bytes);
+	return REPEAT_INTERRUPTED(sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)) ==
+	       (ssize_t)sizeof(bytes);
 }
 
 /* Hint at the limit behind errno. */
@@ -276,7 +278,7 @@ static bool parcel_wait(const struct parcel_receipt *receipt)
 	uint64_t now = clock_monotonic_ns();
 	int ms = now < receipt->until_ns ? (int)((receipt->until_ns - now) / 1000000) + 1 : 0;
 
-	return poll(&wait, 1, ms) > 0;
+	return REPEAT_INTERRUPTED(poll(&wait, 1, ms)) > 0;
 }
 
 /* Find the descriptors of a message. Return: their number. */
@@ -364,7 +366,7 @@ static ssize_t parcel_receive_message(int fd, struct parcel_message *bytes,
 				  .msg_iovlen = 1,
 				  .msg_control = &control,
 				  .msg_controllen = sizeof(control) };
-	ssize_t length = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t length = REPEAT_INTERRUPTED(recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
 
 	*count = length < 0 ? 0 : parcel_detach(&message, fds);
 	*flags = message.msg_flags;
@@ -473,7 +475,7 @@ static void parcel_empty(int receiver)
 {
 	struct parcel_message bytes;
 
-	while (recv(receiver, &bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+	while (REPEAT_INTERRUPTED(recv(receiver, &bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
 		;
 }
 

@@ -2,6 +2,7 @@
 #include "lib/resolver.h"
 
 #include "lib/child.h"
+#include "lib/interrupted.h"
 
 #include <bsd/sys/queue.h>
 #include <errno.h>
@@ -115,7 +116,8 @@ static _Noreturn void resolver_run_child(const struct resolver_query *query, int
 	resolver_close_others(output);
 	child_reset_signals();
 	resolver_ask(query->host, query->flags, &answer);
-	_exit(write(CHILD_PIPE, &answer, sizeof(answer)) != (ssize_t)sizeof(answer));
+	_exit(REPEAT_INTERRUPTED(write(CHILD_PIPE, &answer, sizeof(answer))) !=
+	      (ssize_t)sizeof(answer));
 }
 
 /* ---- the end of a query ---- */
@@ -354,7 +356,7 @@ void resolver_forget(const struct event_base *base)
 			continue;
 		/* Killed already, so this takes no time. */
 		if (query->state == QUERY_ENDING) {
-			waitid(P_PID, (id_t)query->child, NULL, WEXITED);
+			REPEAT_INTERRUPTED(waitid(P_PID, (id_t)query->child, NULL, WEXITED));
 			children--;
 		}
 		resolver_free(query);

@@ -148,11 +148,21 @@ void service_tell(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	/* sd_notify() reads the variable, and removes it again. */
 	setenv(NOTIFY_VARIABLE, service.notify_socket, 1);
-	error = sd_notify(1, text);
+	do
+		error = sd_notify(0, text);
+	while (error == -EINTR);
+	unsetenv(NOTIFY_VARIABLE);
 	if (error < 0)
 		log_debug("cannot notify the service manager: %s", strerror(-error));
+}
+
+static int service_store_once(int fd)
+{
+	int error =
+		sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDNAME=" STORED_NAME "\nFDPOLL=0", &fd, 1);
+
+	return error > 0 ? sd_notify_barrier(0, BARRIER_US) : error;
 }
 
 const char *service_store(int fd)
@@ -162,9 +172,10 @@ const char *service_store(int fd)
 	if (!service.notify_socket)
 		return "there is no service manager";
 	setenv(NOTIFY_VARIABLE, service.notify_socket, 1);
-	error = sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDNAME=" STORED_NAME "\nFDPOLL=0", &fd, 1);
-	if (error > 0)
-		error = sd_notify_barrier(0, BARRIER_US);
+	/* Stored twice is not worse than not at all: the service manager keeps one of the same file. */
+	do
+		error = service_store_once(fd);
+	while (error == -EINTR);
 	unsetenv(NOTIFY_VARIABLE);
 	return error < 0 ? strerror(-error) : NULL;
 }

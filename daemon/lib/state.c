@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/state.h"
 
+#include "lib/interrupted.h"
 #include "lib/packed.h"
 #include "lib/shared_bytes.h"
 
@@ -658,7 +659,8 @@ static bool state_open_file(struct state *state)
 static bool state_write_file(struct state *state, const unsigned char *bytes, size_t length)
 {
 	while (length) {
-		ssize_t n = pwrite(state->file, bytes, length, (off_t)state->file_bytes);
+		ssize_t n = REPEAT_INTERRUPTED(
+			pwrite(state->file, bytes, length, (off_t)state->file_bytes));
 
 		if (n <= 0) {
 			state_fail(state, "no memory for %zu bytes: %s", length, strerror(errno));
@@ -709,7 +711,7 @@ static bool state_read_file(const struct state *state, unsigned char *bytes, siz
 			    uint64_t offset)
 {
 	while (length) {
-		ssize_t n = pread(state->file, bytes, length, (off_t)offset);
+		ssize_t n = REPEAT_INTERRUPTED(pread(state->file, bytes, length, (off_t)offset));
 
 		if (n <= 0)
 			return false;

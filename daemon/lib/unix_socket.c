@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/unix_socket.h"
 
+#include "lib/interrupted.h"
 #include "lib/log.h"
 #include "lib/state.h"
 
@@ -29,7 +30,8 @@ static int unix_socket_try(const struct sockaddr_un *address)
 
 	if (fd < 0)
 		return errno;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) && errno != EAGAIN)
+	if (REPEAT_INTERRUPTED(connect(fd, (const struct sockaddr *)address, sizeof(*address))) &&
+	    errno != EAGAIN)
 		error = errno;
 	close(fd);
 	return error;

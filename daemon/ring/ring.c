@@ -2,6 +2,7 @@
 #include "ring/ring.h"
 
 #include "lib/frame.h"
+#include "lib/interrupted.h"
 #include "ring/ring_type.h"
 
 #include <assert.h>
@@ -203,7 +204,8 @@ static size_t header_bytes(const struct ring *ring)
 static bool ring_create_headers(struct ring *ring)
 {
 	ring->headers_fd = memfd_create("headers", MFD_CLOEXEC);
-	return ring->headers_fd >= 0 && !ftruncate(ring->headers_fd, (off_t)header_bytes(ring));
+	return ring->headers_fd >= 0 &&
+	       !REPEAT_INTERRUPTED(ftruncate(ring->headers_fd, (off_t)header_bytes(ring)));
 }
 
 /* Map the headers. A child process does not use them. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ring/ring_device.h"
 
+#include "lib/interrupted.h"
 #include "lib/log.h"
 #include "lib/refuse.h"
 #include "lib/state.h"
@@ -219,7 +220,8 @@ void ring_device_stop(struct ring *ring)
 
 static bool open_node(struct device_ring *device, char wrong[RING_DEVICE_WRONG])
 {
-	device->fd = open(device->settings->device, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	device->fd = REPEAT_INTERRUPTED(
+		open(device->settings->device, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
 	if (device->fd >= 0)
 		return true;
 	switch (errno) {

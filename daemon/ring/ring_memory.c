@@ -13,6 +13,7 @@
 #include "ring/ring_memory.h"
 
 #include "lib/clock.h"
+#include "lib/interrupted.h"
 #include "lib/log.h"
 #include "lib/memory_limit.h"
 #include "lib/read_proc_integer.h"
@@ -331,7 +332,8 @@ static bool map_memfd(struct ring_maker *maker, size_t size, size_t page, unsign
 
 	ring->page = page;
 	ring->fd = memfd_create(maker->name, MFD_CLOEXEC | flags);
-	return ring->fd >= 0 && !ftruncate(ring->fd, (off_t)size) && memory_ring_map(ring, size);
+	return ring->fd >= 0 && !REPEAT_INTERRUPTED(ftruncate(ring->fd, (off_t)size)) &&
+	       memory_ring_map(ring, size);
 }
 
 static bool map_reserved(struct ring_maker *maker, size_t size)
@@ -441,7 +443,8 @@ static bool maker_populate(const struct ring_maker *maker, size_t size)
 		return false;
 	/* Linux before 5.14 */
 	if (maker->ring->fd >= 0)
-		return fallocate(maker->ring->fd, 0, (off_t)maker->populated, (off_t)size) == 0;
+		return REPEAT_INTERRUPTED(fallocate(maker->ring->fd, 0, (off_t)maker->populated,
+						    (off_t)size)) == 0;
 	for (size_t at = 0; at < size; at += page)
 		*(volatile unsigned char *)(memory + at) = 0;
 	return true;

@@ -2,6 +2,7 @@
 #include "send/zerocopy.h"
 
 #include "lib/clock.h"
+#include "lib/interrupted.h"
 #include "send/errqueue.h"
 
 #include <errno.h>
@@ -144,7 +145,8 @@ static struct block_span account_sent(struct zerocopy *zerocopy,
 static ssize_t send_message(struct zerocopy *zerocopy, const struct msghdr *message, size_t length,
 			    int flags)
 {
-	ssize_t n = sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
+	ssize_t n = REPEAT_INTERRUPTED(
+		sendmsg(zerocopy->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL | flags));
 
 	zerocopy->send_blocked = n < 0 ? errno == EAGAIN : (size_t)n < length;
 	return n;

@@ -104,7 +104,7 @@ static int dialer_connect(struct dialer *dialer, const struct sockaddr *address,
 		return errno;
 	if (address->sa_family != AF_UNIX)
 		keepalive_set(dialer->fd);
-	if (connect(dialer->fd, address, length) && errno != EINPROGRESS)
+	if (connect(dialer->fd, address, length) && errno != EINPROGRESS && errno != EINTR)
 		return errno;
 	dialer->event = event_new(dialer->base, dialer->fd, EV_WRITE, dialer_socket_ready, dialer);
 	if (!dialer->event || event_add(dialer->event, &connect_timeout))

@@ -22,6 +22,7 @@
 #include "lib/backoff.h"
 #include "lib/clock.h"
 #include "lib/input.h"
+#include "lib/interrupted.h"
 #include "lib/log.h"
 #include "lib/state.h"
 #include "lib/timer_state.h"
@@ -607,7 +608,8 @@ static const char *input_open_path(struct input_source *input)
 	int fd = STDIN_FILENO;
 
 	if (input->input.kind == INPUT_PATH)
-		fd = open(input->input.argument, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+		fd = REPEAT_INTERRUPTED(
+			open(input->input.argument, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
 	input->missing = fd < 0;
 	if (fd < 0 || fstat(fd, &status))
 		return strerror(errno);

@@ -2,6 +2,7 @@
 #include "source/supervisor.h"
 
 #include "lib/child.h"
+#include "lib/interrupted.h"
 #include "lib/state.h"
 
 #include <errno.h>
@@ -53,7 +54,8 @@ static void supervisor_report(enum supervisor_report_kind kind, int value, int s
 {
 	const struct supervisor_report report = { (int32_t)kind, value, status };
 
-	(void)!send(SUPERVISOR_SOCKET, &report, sizeof(report), MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)!REPEAT_INTERRUPTED(
+		send(SUPERVISOR_SOCKET, &report, sizeof(report), MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
 /* Become the command, in the child of vfork(). All signals are blocked until their handlers are reset. */
@@ -98,7 +100,7 @@ static bool supervisor_set_descriptors(const struct supervisor_ends *ends, int s
 	bool done = true;
 
 	if (wanted[0] < 0)
-		wanted[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		wanted[0] = REPEAT_INTERRUPTED(open("/dev/null", O_RDONLY | O_CLOEXEC));
 	/* First away from the numbers that they get. */
 	for (int i = 0; i <= SUPERVISOR_SOCKET; i++)
 		wanted[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, SUPERVISOR_DESCRIPTORS);
@@ -461,7 +463,8 @@ void supervisor_signal(const struct supervisor *supervisor, int number)
 	const struct supervisor_request request = { number };
 
 	/* It fails if the supervisor has ended, which supervisor_receive() tells. */
-	(void)!send(supervisor->socket, &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)!REPEAT_INTERRUPTED(
+		send(supervisor->socket, &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
 int supervisor_receive(const struct supervisor *supervisor, struct supervisor_report *report)
@@ -469,10 +472,11 @@ int supervisor_receive(const struct supervisor *supervisor, struct supervisor_re
 	ssize_t length;
 
 	*report = (struct supervisor_report){ 0 };
-	length = recv(supervisor->socket, report, sizeof(*report), MSG_DONTWAIT);
+	length =
+		REPEAT_INTERRUPTED(recv(supervisor->socket, report, sizeof(*report), MSG_DONTWAIT));
 	if (length > 0)
 		return 1;
-	return length < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+	return length < 0 && errno == EAGAIN ? 0 : -1;
 }
 
 bool supervisor_reap(const struct supervisor *supervisor)

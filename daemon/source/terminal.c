@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/terminal.h"
 
+#include "lib/interrupted.h"
 #include "lib/state.h"
 
 /* For termios2, which has any speed. <termios.h> has other structs of the same names. */
@@ -42,7 +43,7 @@ static int terminal_set(int fd, const struct termios2 *wanted)
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTTOU);
 	sigprocmask(SIG_BLOCK, &stop, &before);
-	error = ioctl(fd, TCSETS2, wanted) ? errno : 0;
+	error = REPEAT_INTERRUPTED(ioctl(fd, TCSETS2, wanted)) ? errno : 0;
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return error;
 }
@@ -74,7 +75,7 @@ struct terminal *terminal_claim(int fd, dev_t device, uint64_t baud)
 		return NULL;
 	terminal->fd = fd;
 	terminal->device = device;
-	if (ioctl(fd, TCGETS2, &terminal->before)) {
+	if (REPEAT_INTERRUPTED(ioctl(fd, TCGETS2, &terminal->before))) {
 		error = errno == EIO ? EIO
 				     : ENOTTY; /* EIO: unplugged; drivers of other devices vary */
 		goto fail;

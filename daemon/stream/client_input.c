@@ -2,6 +2,7 @@
 #include "stream/client_input.h"
 
 #include "lib/clock.h"
+#include "lib/interrupted.h"
 #include "stream/client.h"
 #include "stream/client_internal.h"
 #include "stream/client_socket.h"
@@ -26,7 +27,8 @@
 static ssize_t client_drop(struct client *client)
 {
 	/* With MSG_TRUNC the kernel drops TCP data instead of copying it. */
-	ssize_t n = recv(client->zerocopy.fd, NULL, INPUT_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+	ssize_t n = REPEAT_INTERRUPTED(
+		recv(client->zerocopy.fd, NULL, INPUT_BYTES, MSG_TRUNC | MSG_DONTWAIT));
 
 	if (n > 0) {
 		client->stats.received_bytes += (uint64_t)n;
@@ -119,8 +121,8 @@ static ssize_t client_receive(const struct client *client, char *piece, size_t b
 	ssize_t n = 0;
 
 	/* recv() stops in front of urgent data. */
-	while (got < bytes &&
-	       (n = recv(client->zerocopy.fd, piece + got, bytes - got, MSG_DONTWAIT)) > 0)
+	while (got < bytes && (n = REPEAT_INTERRUPTED(recv(client->zerocopy.fd, piece + got,
+							   bytes - got, MSG_DONTWAIT))) > 0)
 		got += (size_t)n;
 	return got ? (ssize_t)got : n;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stream/stream_preamble.h"
 
+#include "lib/interrupted.h"
 #include "lib/log.h"
 #include "lib/state.h"
 
@@ -78,7 +79,7 @@ static const char *preamble_load(int fd, struct shared_bytes **shared)
 /* Return: NULL with @shared set, or what is wrong. */
 static const char *preamble_open(const char *path, struct shared_bytes **shared)
 {
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	int fd = REPEAT_INTERRUPTED(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
 	const char *wrong = preamble_wrong_file(fd);
 
 	if (!wrong)
