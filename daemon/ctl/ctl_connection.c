@@ -25,7 +25,6 @@ struct ctl {
 	const char *path;
 	FILE *stream; /* for reading; NULL if not connected */
 	char *line;
-	size_t line_capacity;
 	bool was_closed; /* by the daemon, instead of the last answer */
 };
 
@@ -149,6 +148,41 @@ static bool ctl_send_all(const struct ctl *ctl, const char *text, size_t length)
 	return true;
 }
 
+/* Append to the line. Return: false without memory. */
+static bool ctl_append(struct ctl *ctl, size_t length, const char *more, size_t more_bytes)
+{
+	char *line = realloc(ctl->line, length + more_bytes + 1);
+
+	if (!line)
+		return false;
+	memcpy(line + length, more, more_bytes + 1);
+	ctl->line = line;
+	return true;
+}
+
+/*
+ * Read a line. getline() ends in the middle if this process was stopped and continued, since the socket has a time limit.
+ *
+ * Return: its length; with an error, or at the end of file, -1 or that of a part, with errno
+ */
+static ssize_t ctl_read_line(struct ctl *ctl)
+{
+	size_t capacity = 0, length = 0;
+	char *more = NULL;
+	ssize_t got;
+
+	do {
+		errno = 0;
+		clearerr(ctl->stream);
+		got = getline(&more, &capacity, ctl->stream);
+		if (got > 0 && !ctl_append(ctl, length, more, (size_t)got))
+			got = -1;
+		length += got > 0 ? (size_t)got : 0;
+	} while (errno == EINTR && !(length && ctl->line[length - 1] == '\n'));
+	free(more);
+	return length ? (ssize_t)length : got;
+}
+
 /* Send a line and read a line. Return: the line, valid until the next call; NULL after an error. */
 static const char *exchange_lines(struct ctl *ctl, const char *line, char error[CTL_ERROR_TEXT])
 {
@@ -162,8 +196,7 @@ static const char *exchange_lines(struct ctl *ctl, const char *line, char error[
 		ctl_disconnect(ctl);
 		return NULL;
 	}
-	errno = 0;
-	length = getline(&ctl->line, &ctl->line_capacity, ctl->stream);
+	length = ctl_read_line(ctl);
 	if (length > 0 && ctl->line[length - 1] == '\n')
 		return ctl->line;
 	ctl->was_closed = !errno || errno == ECONNRESET;

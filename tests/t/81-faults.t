@@ -140,6 +140,26 @@ handed_over()
 	ctl --json status | jq -e ".handovers.count == $1"
 }
 
+# A dmacastctl that was stopped while it waited, as by ^Z, goes on.
+has_state()
+{
+	[ "$(process_state "$1")" = "$2" ]
+}
+
+suspend "$(cat "$work/pid")"
+"$BUILD/dmacastctl" --socket "$work/control" --json status >"$work/stopped" 2>&1 &
+stopped=$!
+will_end $!
+wait_until 20 has_state $stopped S
+sleep 0.1
+kill -STOP $stopped
+wait_until 20 has_state $stopped T
+kill -CONT $stopped
+wait_until 20 has_state $stopped S
+resume "$(cat "$work/pid")"
+wait $stopped
+is "a dmacastctl that was stopped and continued gets its answer" "$?" 0 || diag_file "$work/stopped"
+
 for number in 1 2 3; do
 	ctl handover >"$work/ctl" 2>&1 || diag_file "$work/ctl"
 	check "restart $number: it has taken over" wait_until 20 handed_over "$number"
