@@ -9,6 +9,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop_time.h"
+#include "lib/memory_reserve.h"
 #include "lib/priority.h"
 #include "lib/resolver.h"
 #include "lib/service.h"
@@ -551,7 +552,10 @@ struct daemon *daemon_open(struct config *config, int argc, char **argv,
 
 	event_set_log_callback(log_from_libevent);
 	signal(SIGPIPE, SIG_IGN);
-	if (!daemon) {
+	event_set_mem_functions(memory_reserve_malloc, memory_reserve_realloc, free);
+	if (!daemon || !memory_reserve_open()) {
+		free(daemon);
+		memory_reserve_close();
 		log_error("no memory to start");
 		return NULL;
 	}
@@ -590,6 +594,7 @@ static void close_base(struct daemon *daemon)
 	resolver_forget(daemon->base);
 	ring_memory_forget(daemon->base);
 	event_base_free(daemon->base);
+	memory_reserve_close();
 }
 
 void daemon_close(struct daemon *daemon)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Calls that signals interrupt and that transfer less than they could, at random, in the daemon and in dmacastctl: every
-# byte from each kind of source, for each kind of client, through a reload and a handover. The seed
+# byte from each kind of source, for each kind of client, through a reload and a handover. And requests without
+# memory. The seed
 # DMACAST_TEST_SEED chooses other calls.
 
 . tests/lib.sh
@@ -172,5 +173,46 @@ done
 awk '{ interrupted += $2; shortened += $3 } END { print "#", interrupted, "calls were interrupted,", shortened, "shortened" }' \
 	"$work/faults"
 compare "faults of each program were counted" "$(awk '$2 > 0 { print $1 }' "$work/faults" | sort -u | wc -l)" -eq 2
+
+# ---- no memory for a request: each of its allocations fails once ----
+
+counter=$work/counter
+truncate -s 4 "$counter"
+{
+	printf '[daemon]\ncontrol = %s\nmetrics = 127.0.0.1:%s\n' "$work/control" "${ports[3]}"
+	printf '[stream main]\npattern = 4M/s\nlisten = 127.0.0.1:%s\n' "${ports[4]}"
+	printf '%s\n' 'block-size = 16K' 'ring-size = 1M' 'huge-pages = never' 'retain = 256K'
+	printf '[endpoint %s]\nstream = main\nformat = %s\nlisten = 127.0.0.1:%s\n' framed framed "${ports[5]}" http http "${ports[6]}"
+} >"$config"
+daemon_prefix=(env "LD_PRELOAD=$BUILD/tests/preload/failalloc.so" "DMACAST_FAIL_ALLOCATION=$counter")
+daemon_run -c "$config"
+daemon_prefix=()
+descriptors=$(open_fds)
+
+# lacks TEXT ADDRESS REQUEST ANSWER
+lacks()
+{
+	check "without memory: $1" tests/lackmemory "$counter" "${@:2}"
+	kill -0 "$daemon" || diag_file "$log"
+}
+
+get_end=' HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+lacks "a framed client" "${ports[5]}" '' DMCF
+lacks "a client by HTTP" "${ports[6]}" "GET /$get_end" 'HTTP/1.1 200'
+lacks "/info" "${ports[6]}" "GET /info$get_end" 'HTTP/1.1 200'
+lacks "/metrics" "${ports[3]}" "GET /metrics$get_end" 'HTTP/1.1 200'
+lacks "the live page" "${ports[3]}" "GET /$get_end" 'HTTP/1.1 200'
+lacks "the status" "$work/control" '{"command":"status"}\n' '{"ok":true'
+lacks "the clients" "$work/control" '{"command":"clients"}\n' '{"ok":true'
+lacks "events" "$work/control" '{"command":"events"}\n' '{'
+
+fds_are_back()
+{
+	[ "$(open_fds)" -le "$descriptors" ]
+}
+
+check "no descriptor is left" wait_until 20 fds_are_back
+daemon_stop
+is "the daemon runs on without memory" "$status" 0
 
 done_testing
