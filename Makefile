@@ -105,8 +105,9 @@ unit_sources := $(filter-out $(if $(with_nats),,tests/unit/nats_%),$(wildcard te
 tool_sources := $(wildcard tests/*.c) tests/vm/serialfeed.c
 feedclient_sources := $(wildcard tests/feedclient/*.c)
 nullpeer_sources := $(filter-out %.bpf.c,$(wildcard bench/nullpeer*.c))
-bench_shared := $(addprefix bench/,cpu_time.c block_reader.c daemon_option.c request.c samples.c slice.c)
-bench_sources := $(filter-out $(bench_shared) bench/nullpeer%,$(wildcard bench/*.c))
+bench_shared := $(addprefix bench/,block_input.c block_reader.c cpu_time.c daemon_option.c process_tree.c request.c samples.c \
+	server_memory.c slice.c)
+bench_sources := $(filter-out $(bench_shared) bench/nullpeer% bench/zmqpub.c,$(wildcard bench/*.c))
 # A plugin for QEMU, for bench/device. QEMU calls it by a C interface of its own, so it needs no library.
 count_source := bench/qemu/count.c
 count_plugin := $(BUILD)/bench/qemu/count.so
@@ -126,7 +127,7 @@ ctl_library := $(BUILD)/libdmacastctl.a
 nats_library := $(if $(with_nats),$(BUILD)/libdmacastnats.a)
 nats_program := $(if $(with_nats),$(BUILD)/dmacast-nats)
 sources := $(library_sources) daemon/main.c $(ctl_sources) $(nats_sources) $(unit_sources) $(tool_sources) $(feedclient_sources) \
-	$(bench_sources) $(bench_shared) $(nullpeer_sources) $(abi_sources) $(service_sources) $(fuzz_sources) \
+	$(bench_sources) $(bench_shared) $(nullpeer_sources) bench/zmqpub.c $(abi_sources) $(service_sources) $(fuzz_sources) \
 	$(count_source)
 # The program has the name of the folder with its sources, so its objects are beside it.
 feedclient_objects := $(feedclient_sources:tests/feedclient/%.c=$(BUILD)/tests/feedclient-%.o)
@@ -136,6 +137,9 @@ objects := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(feedclient_sources),$(sour
 BPF_CLANG ?= clang
 nullpeer := $(if $(shell $(PKG_CONFIG) --exists libbpf && command -v $(BPF_CLANG)),$(BUILD)/bench/nullpeer)
 nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
+
+# A server of ZeroMQ, to compare with.
+zmqpub := $(if $(shell $(PKG_CONFIG) --exists libzmq && echo yes),$(BUILD)/bench/zmqpub)
 
 .PHONY: all daemon ctl nats test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
 	kmod-tests check check-build-san check-build-poison check-build-fuzz check-quick fuzz model mutants check-vm check-kernels check-debug check-service check-scale check-handover check-relay check-nats bench \
@@ -154,8 +158,9 @@ nats: $(nats_program)
 
 test-programs: daemon ctl nats $(unit_programs) $(tool_programs) $(feedclient)
 
-bench-programs: daemon $(bench_programs) $(tool_programs) $(feedclient) $(nullpeer) $(count_plugin)
+bench-programs: daemon $(bench_programs) $(tool_programs) $(feedclient) $(nullpeer) $(zmqpub) $(count_plugin)
 	$(if $(nullpeer),,@echo "bench/nullpeer is not built: it takes clang and libbpf-dev")
+	$(if $(zmqpub),,@echo "bench/zmqpub is not built: it takes libzmq3-dev")
 
 fuzz-programs: $(if $(FUZZ),$(fuzz_programs))
 	$(if $(FUZZ),,@echo "the fuzzers need a build of their own: make FUZZ=1 $@" >&2; exit 2)
@@ -228,6 +233,10 @@ $(abi_programs:%=%.o) $(service_programs:%=%.o) $(fuzz_programs:%=%.o) \
 $(BUILD)/bench/nullpeer: $(nullpeer_sources:%.c=$(BUILD)/%.o) $(bench_shared:%.c=$(BUILD)/%.o) $(library) $(BUILD)/flags
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(shell $(PKG_CONFIG) --libs libbpf) $(LIBS) -lm
+
+$(BUILD)/bench/zmqpub: $(BUILD)/bench/zmqpub.o $(bench_shared:%.c=$(BUILD)/%.o) $(library) $(BUILD)/flags
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(library) $(shell $(PKG_CONFIG) --libs libzmq) $(LIBS) -lm
 
 $(BUILD)/bench/nullpeer_tap.o: $(nullpeer_bpf)
 $(BUILD)/bench/nullpeer_tap.o: CPPFLAGS_ALL += -DNULLPEER_BPF='"$(nullpeer_bpf)"'

@@ -45,7 +45,7 @@ def describe(transport: str, clients: int, block: int, pages: str) -> str:
 class Cell:
     """The properties common to compared servers. Ratios are taken only within a cell."""
 
-    part: str  # part of the benchmark: matrix, formats, latency, peers
+    part: str  # part of the benchmark: matrix, formats, latency, peers, fed
     transport: str
     pages: str
     clients: int
@@ -54,6 +54,7 @@ class Cell:
     feed: str = "max"  # or the rate of a paced feed, such as 100M/s
     form: str = "resident"  # form of the pattern: dmacastd --pattern-form
     send_buffer: int = 0  # SO_SNDBUF in bytes, 0: the kernel's default
+    stalled: int = 0  # clients that never read
 
     @property
     def paced(self) -> bool:
@@ -62,4 +63,5 @@ class Cell:
 
     def __str__(self) -> str:
         where = describe(self.transport, self.clients, self.block, self.pages)
-        return f"{where}, {self.feed}" if self.paced else where
+        where += f", {self.feed}" if self.paced else ""
+        return f"{where}, {self.stalled} stalled" if self.stalled else where

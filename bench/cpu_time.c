@@ -2,6 +2,7 @@
 #include "cpu_time.h"
 
 #include "lib/clock.h"
+#include "process_tree.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -39,23 +40,14 @@ static double cpu_time_of_reaped(pid_t pid)
 	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
-/* Return the CPU time of a process and its descendants. A reaped process counts for its parent. */
+/* Return the CPU time of a process; that of a reaped one counts for its parent. */
 static double cpu_time_of(pid_t pid)
 {
 	double used = cpu_time_of_reaped(pid);
-	char path[96];
 	clockid_t clock;
-	FILE *children;
-	int child;
 
 	if (clock_getcpuclockid(pid, &clock) == 0)
 		used += (double)clock_ns(clock) / NS_PER_S;
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
-	children = fopen(path, "re");
-	while (children && fscanf(children, "%d", &child) == 1)
-		used += cpu_time_of(child);
-	if (children)
-		fclose(children);
 	return used;
 }
 
@@ -127,7 +119,7 @@ struct cpu_time cpu_time_read(pid_t server)
 		errx(1, "process %d has ended", (int)server);
 	return (struct cpu_time){
 		.own = (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / NS_PER_S,
-		.server = server ? cpu_time_of(server) : 0,
+		.server = server ? process_tree_sum(server, cpu_time_of) : 0,
 		.softirq = cpu_time_of_softirqs(),
 		.machine = cpu_time_of_machine(),
 	};

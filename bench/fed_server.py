@@ -19,9 +19,20 @@ from cell import Cell
 from child import Child
 from log import Log
 from place import BUILD, NOBODY, BenchError, Place
+from server import Running
 
 START_SECONDS = 20.0
 TCP_LISTEN = "0A"  # in /proc/net/tcp
+
+
+def program_path() -> str:
+    """Directories of programs, including /usr/sbin for nginx."""
+    return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def program(name: str) -> str:
+    """The path of a program, or its name if it is not installed."""
+    return shutil.which(name, path=program_path()) or name
 
 
 class Group:
@@ -157,11 +168,14 @@ def feed(cell: Cell, place: Place, arguments: list[str], stdout: Optional[int] =
 
 
 @contextmanager
-def pipe_of_feed(cell: Cell, place: Place, port: int) -> Iterator[int]:
-    """The read end of a pipe with the feed, which begins when all clients are connected to the port."""
+def pipe_of_feed(cell: Cell, place: Place, port: int, connections: int = 0) -> Iterator[int]:
+    """The read end of a pipe with the feed, which begins when the port has this number of connections, by
+    default all clients'.
+    """
     reader, writer = os.pipe()
+    arguments = ["--await", str(connections or cell.clients), "--port", str(port)]
     try:
-        with feed(cell, place, ["--await", str(cell.clients), "--port", str(port)], stdout=writer):
+        with feed(cell, place, arguments, stdout=writer):
             os.close(writer)
             writer = -1
             yield reader
@@ -169,3 +183,15 @@ def pipe_of_feed(cell: Cell, place: Place, port: int) -> Iterator[int]:
         os.close(reader)
         if writer >= 0:
             os.close(writer)
+
+
+@contextmanager
+def fed_on_stdin(
+    name: str, command: list[str], cell: Cell, place: Place, port: int
+) -> Iterator[Running]:
+    """A server that reads the feed from its standard input."""
+    with pipe_of_feed(cell, place, port) as source:
+        with group(place.server(command), stdin=source) as server:
+            server.name = name
+            wait_until_listening(server, port)
+            yield Running(server.pid, f"{place.host}:{port}")

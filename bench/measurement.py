@@ -78,14 +78,16 @@ def _stolen() -> float:
 
 def _sink(cell: Cell, running: Running, way: Way) -> list[str]:
     command = [str(BUILD / "bench/sink"), "--connect", running.address]
+    command += ["--listen"] if running.connects else []
+    command += ["--stalled", str(cell.stalled)] if cell.stalled else []
     command += ["--clients", str(cell.clients), "--server-pid", str(running.pid)]
     command += ["--seconds", f"{way.measured(cell) * 1000:.0f}ms"]
     command += ["--warmup", f"{way.warmup_of(cell) * 1000:.0f}ms"]
     if way.poll:
         command += ["--poll"]
-    if cell.paced:
+    if cell.part == "latency":
         command += ["--latency", "--block-size", str(cell.block), "--pattern-form", cell.form]
-    if cell.part == "peers":
+    if cell.part in ("peers", "fed"):
         command += ["--pace", CONNECT_PACE]
     if running.request:
         command += ["--send", str(running.request)]
@@ -186,6 +188,7 @@ def _numbers(report: Report, transport: str) -> dict[str, float]:
         "softirq_cpu": number["softirq_cpu"],
         "other_cpu": number["other_cpu"],
         "overflows": int(number.get("overflows", 0)),
+        "server_memory": number.get("server_memory", 0),
     }
     for key in ("min", "median", "max"):
         numbers[f"client_{key}"] = number.get(key, 0)
@@ -246,7 +249,7 @@ class _Run:
             self.error = error
 
     def _take(self, numbers: dict[str, float]) -> None:
-        if numbers["bytes"] <= 0:
+        if numbers["bytes"] <= 0 and not self.cell.stalled:
             raise BenchError("nothing was received")
         self.numbers = numbers
 

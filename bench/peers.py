@@ -20,14 +20,15 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Iterator
 
 from cell import LOOPBACK, SMALL, Cell, parse_size
+from fed_peers import MBUFFER_CLIENTS, ZMQPUB, gstreamer, mbuffer, nats, zeromq
 from fed_server import (
-    directory, directory_of_nobody, feed, free_port, group, pipe_of_feed, wait_for_output,
-    wait_until_listening,
+    directory, directory_of_nobody, fed_on_stdin, feed, free_port, group, program, program_path,
+    wait_for_output, wait_until_listening,
 )  # fmt: skip
 from place import BUILD, OWN_LOOPBACK, BenchError, Place
 from server import Measured, Running, Server
@@ -46,35 +47,15 @@ class Peer:
     package: str  # Debian package
     max_clients: int
     limit: str  # reason for max_clients
+    check_feed: str = "max"  # rate of the feed when its bytes are checked: programs that do not wait lose some
 
     def obstacle(self, cell: Cell) -> str:
         """The reason why it cannot be measured in a cell; empty if it can."""
-        if not shutil.which(self.program, path=_path()):
+        if not shutil.which(self.program, path=program_path()):
             return f"not installed (Debian: {self.package})"
         if cell.clients > self.max_clients:
             return f"at most {self.max_clients} clients: {self.limit}"
         return ""
-
-
-def _path() -> str:
-    """Directories of programs, including /usr/sbin for nginx."""
-    return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def _program(name: str) -> str:
-    return shutil.which(name, path=_path()) or name
-
-
-@contextmanager
-def _fed_on_stdin(
-    name: str, command: list[str], cell: Cell, place: Place, port: int
-) -> Iterator[Running]:
-    """A server that reads the feed from its standard input."""
-    with pipe_of_feed(cell, place, port) as source:
-        with group(place.server(command), stdin=source) as server:
-            server.name = name
-            wait_until_listening(server, port)
-            yield Running(server.pid, f"{place.host}:{port}")
 
 
 # ---- ncat ----
@@ -92,10 +73,10 @@ NCAT_CLIENTS = 1020
 def _ncat(cell: Cell, place: Place) -> Iterator[Running]:
     port = free_port()
     command = [
-        _program("ncat"), "--broker", "--max-conns", str(cell.clients + 1), "-4", "-n",
+        program("ncat"), "--broker", "--max-conns", str(cell.clients + 1), "-4", "-n",
         "-l", place.host, str(port),
     ]  # fmt: skip
-    with _fed_on_stdin("ncat", command, cell, place, port) as running:
+    with fed_on_stdin("ncat", command, cell, place, port) as running:
         yield running
 
 
@@ -142,9 +123,9 @@ def _socat(cell: Cell, place: Place) -> Iterator[Running]:
         fifos = shlex.join(_prepare_fifos(work, cell.clients))
         script = (
             f"exec 3<&0 </dev/null; tee {fifos} <&3 >/dev/null & exec 3<&-; "
-            f"exec {shlex.join([_program('socat'), listener, f'EXEC:{work}/serve,nofork'])}"
+            f"exec {shlex.join([program('socat'), listener, f'EXEC:{work}/serve,nofork'])}"
         )
-        with _fed_on_stdin("socat", ["sh", "-c", script], cell, place, port) as running:
+        with fed_on_stdin("socat", ["sh", "-c", script], cell, place, port) as running:
             yield running
 
 
@@ -206,7 +187,7 @@ def _icecast(cell: Cell, place: Place) -> Iterator[Running]:
             "Content-Type: application/octet-stream",
         )  # fmt: skip
         get = _http(work, "get", "GET /feed HTTP/1.0")
-        command = [_program("icecast2"), "-c", str(configuration)]
+        command = [program("icecast2"), "-c", str(configuration)]
         with group(place.server(command, as_nobody=True)) as server:
             server.name = "icecast2"
             wait_until_listening(server, port)
@@ -257,7 +238,7 @@ def _nginx(cell: Cell, place: Place) -> Iterator[Running]:
         )
         one = _http(work, "get", "GET /f HTTP/1.1", "Host: x").stat().st_size
         get = _http(work, "get", "GET /f HTTP/1.1", "Host: x", times=REQUEST_BYTES // one)
-        command = [_program("nginx"), "-p", str(work), "-c", str(configuration), "-e", "stderr"]
+        command = [program("nginx"), "-p", str(work), "-c", str(configuration), "-e", "stderr"]
         with group(place.server(command)) as server:
             server.name = "nginx"
             wait_until_listening(server, port)
@@ -271,15 +252,18 @@ def _nginx(cell: Cell, place: Place) -> Iterator[Running]:
 def _fed_daemon(cell: Cell, place: Place) -> Iterator[Running]:
     port = free_port()
     command = [
-        str(BUILD / "dmacastd"), "--input", "-", "--lag-policy", "block", "--zerocopy", "auto",
+        str(BUILD / "dmacastd"), "--input", "-", "--lag-policy", "drop" if cell.stalled else "block",
+        "--zerocopy", "auto",
         "--huge-pages", "never", "--listen", f"{place.host}:{port}", "--hold", str(cell.clients),
         "--block-size", str(cell.block), "--ring-size", str(cell.ring),
     ]  # fmt: skip
-    with _fed_on_stdin("dmacastd", command, cell, place, port) as running:
+    with fed_on_stdin("dmacastd", command, cell, place, port) as running:
         yield running
 
 
 # ---- all of them ----
+
+CHECK_RATE = "20M/s"
 
 PEERS = (
     Peer(Server("ncat", "", _ncat), "ncat", "ncat", NCAT_CLIENTS, "select() knows 1024 descriptors"),
@@ -287,6 +271,17 @@ PEERS = (
     Peer(Server("icecast2", "", _icecast, single=False), "icecast2", "icecast2", 10000, ""),
     Peer(Server("nginx", "", _nginx), "nginx", "nginx-core", 10000, ""),
 )
+
+# With the same queue, at several rates and with a stalled client.
+FED_PEERS = (
+    Peer(
+        Server("gstreamer", "", gstreamer), "gst-launch-1.0",
+        "gstreamer1.0-tools, gstreamer1.0-plugins-base", 10000, "", CHECK_RATE,
+    ),
+    Peer(Server("zeromq", "", zeromq), ZMQPUB, "libzmq3-dev, then make bench-programs", 10000, ""),
+    Peer(Server("mbuffer", "", mbuffer), "mbuffer", "mbuffer", MBUFFER_CLIENTS, "each is an output"),
+    Peer(Server("nats", "", nats, single=False), "nats-server", "nats-server", 4000, "", CHECK_RATE),
+)  # fmt: skip
 
 FED_DAEMON = Server("dmacastd", "input", _fed_daemon)
 
@@ -304,7 +299,7 @@ MAX_IPERF3_LENGTH = 1 << 20
 
 def iperf3_obstacle(cell: Cell) -> str:
     """The reason why it cannot be measured in a cell; empty if it can."""
-    if not shutil.which("iperf3", path=_path()):
+    if not shutil.which("iperf3", path=program_path()):
         return "not installed (Debian: iperf3)"
     if cell.transport != LOOPBACK:
         return "has its own protocol, which only iperf3 supports"
@@ -318,11 +313,11 @@ def iperf3_obstacle(cell: Cell) -> str:
 def iperf3(cell: Cell, place: Place, seconds: float) -> Measured:
     """Measure it, for whole seconds, which are its unit."""
     port = free_port()
-    server = [_program("iperf3"), "-s", "-1", "-B", place.host, "-p", str(port), "--forceflush"]
+    server = [program("iperf3"), "-s", "-1", "-B", place.host, "-p", str(port), "--forceflush"]
     with directory() as work, group(place.client(server)) as receiver:
         wait_until_listening(receiver, port)
         client = [
-            _program("iperf3"), "-c", place.host, "-p", str(port), "-Z", "-J",
+            program("iperf3"), "-c", place.host, "-p", str(port), "-Z", "-J",
             "-P", str(cell.clients), "-l", str(min(cell.block, MAX_IPERF3_LENGTH)),
             "-t", str(max(1, round(seconds))),
         ]  # fmt: skip
@@ -347,7 +342,7 @@ def iperf3(cell: Cell, place: Place, seconds: float) -> Measured:
 def check(name: str, server: Server, cell: Cell, length: int) -> None:
     """Check the bytes of each client. Print the result, or raise BenchError."""
     with server.run(cell, OWN_LOOPBACK) as running:
-        check_stream(running.address, running.request, cell.clients, cell.ring, length)
+        check_stream(running, cell.clients, cell.ring, length)
     print(f"{name}: {cell.clients} clients, {length} bytes each, all right", flush=True)
 
 
@@ -357,8 +352,8 @@ def _end_on_signal(number: int, _frame: object) -> None:
 
 def main() -> int:
     """The check, for manual use and for tests/t/52-peers.t."""
-    servers = {peer.server.name: peer.server for peer in PEERS} | {"dmacastd": FED_DAEMON}
-    obstacles = {peer.server.name: peer.obstacle for peer in PEERS}
+    peers = {peer.server.name: peer for peer in PEERS + FED_PEERS}
+    servers = {name: peer.server for name, peer in peers.items()} | {"dmacastd": FED_DAEMON}
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("name", nargs="*", default=list(servers), help=", ".join(servers))
     parser.add_argument("--clients", type=int, default=2)
@@ -372,12 +367,13 @@ def main() -> int:
     cell = Cell("peers", LOOPBACK, SMALL, arguments.clients, arguments.block, 16 << 20)
     status = 0
     for name in arguments.name:
-        obstacle = obstacles[name](cell) if name in obstacles else ""
+        obstacle = peers[name].obstacle(cell) if name in peers else ""
         if obstacle:
             print(f"{name}: {obstacle}", flush=True)
             continue
         try:
-            check(name, servers[name], cell, arguments.bytes)
+            feed_rate = peers[name].check_feed if name in peers else "max"
+            check(name, servers[name], replace(cell, feed=feed_rate), arguments.bytes)
         except BenchError as error:
             print(f"{name}: {error}", file=sys.stderr)
             status = 1

@@ -14,7 +14,7 @@ from typing import Iterator
 
 from cell import HUGE, LOOPBACK, NULL, SMALL, Cell
 from measurement import Way
-from peers import FED_DAEMON, PEERS, iperf3, iperf3_obstacle
+from peers import FED_DAEMON, FED_PEERS, PEERS, iperf3, iperf3_obstacle
 from server import (
     AUTO, BARE_AGAIN, COPY, YARDSTICKS, ZEROCOPY, Server, bare, daemon, framed, http, reference_mode,
 )  # fmt: skip
@@ -32,6 +32,14 @@ FORMAT_CLIENTS = 64  # maximum
 
 PEER_BLOCK = 256 << 10
 PEER_SECONDS = 0.3  # some are slow, and send in bursts
+
+
+FED_CLIENTS = 64  # maximum
+FED_RATE = "100M/s"
+FED_SECONDS = 1.0  # as fast as it goes: nats-server holds its publisher up for 0.1 s at a time, or more
+FED_WARMUP = 0.3
+FED_PACED_SECONDS = 1.5
+STALLED_OF = 8  # clients, one of which never reads
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Contest:
     def seconds(self) -> float:
         """The estimated duration of a round in seconds."""
         around = 0.04 + 0.0002 * self.cell.clients + (0.02 if self.cell.transport == NULL else 0)
-        if self.cell.part == "peers":
+        if self.cell.part in ("peers", "fed"):
             around += 0.1 + 0.001 * self.cell.clients  # they start and accept slowly
         return sum(
             around + (max(1, self.way.seconds) if server.measure else self.way.seconds_of(self.cell))
@@ -192,6 +200,36 @@ def peers(choice: Choice, way: Way) -> tuple[list[Contest], list[str]]:
         f"{server} on {transport}, clients {', '.join(counts)}: {obstacle}"
         for (server, transport, obstacle), counts in left_out.items()
     ]
+
+
+def _fed_cells(choice: Choice) -> Iterator[Cell]:
+    def cell(clients: int, feed: str, stalled: int = 0) -> Cell:
+        return Cell(
+            "fed", LOOPBACK, SMALL, clients, PEER_BLOCK, choice.ring, feed, choice.form, stalled=stalled
+        )
+
+    counts = [clients for clients in choice.clients if clients <= FED_CLIENTS]
+    for feed in ("max", FED_RATE):
+        yield from (cell(clients, feed) for clients in counts)
+    yield cell(STALLED_OF, FED_RATE, 1)
+
+
+def fed(choice: Choice, way: Way) -> tuple[list[Contest], list[str]]:
+    """Programs that send one feed to many clients, with the same queue, beside the daemon with the same feed:
+    as fast as it goes, at a rate, and with a client that never reads. They are measured one after the other,
+    because a paced feed cannot be stopped. Return: also what is left out, and why.
+    """
+    contests, left_out = [], []
+    for cell in _fed_cells(choice):
+        seconds = FED_PACED_SECONDS if cell.paced else FED_SECONDS
+        obstacles = [(peer, peer.obstacle(cell)) for peer in FED_PEERS]
+        servers = [FED_DAEMON, *(peer.server for peer, obstacle in obstacles if not obstacle)]
+        left_out += [f"{peer.server} in {cell}: {obstacle}" for peer, obstacle in obstacles if obstacle]
+        if len(servers) > 1:
+            warmup = max(way.warmup, FED_WARMUP)
+            its_way = replace(way, seconds=max(way.seconds, seconds), warmup=warmup, slice=0)
+            contests.append(Contest(cell, (tuple(servers),), its_way))
+    return contests, left_out
 
 
 def rounds(contests: list[Contest], count: int) -> Iterator[tuple[int, Contest, tuple[Server, ...]]]:

@@ -17,7 +17,7 @@ NOTICE = "# SPDX-License-Identifier: BSD-2-Clause\n"
 class Sample:
     """The fields are the columns. Seconds, bytes, and bytes per second; latency 0: not measured."""
 
-    part: str  # part of the benchmark: matrix, formats, latency, peers
+    part: str  # part of the benchmark: matrix, formats, latency, peers, fed
     round: int
     at: float  # seconds since the run began
     transport: str
@@ -46,6 +46,8 @@ class Sample:
     latency_p999: float = 0
     latency_max: float = 0
     overflows: int = 0  # packets lost because the null peer was too slow
+    stalled: int = 0  # clients that never read
+    server_memory: float = 0  # resident bytes and bytes in send queues; 0: not measured
 
     @property
     def rate(self) -> float:
@@ -54,13 +56,14 @@ class Sample:
 
     @property
     def cpu_per_gb(self) -> float:
-        """Seconds of the server's CPU time for 10^9 bytes."""
-        return self.server_cpu / (self.bytes / 1e9)
+        """Seconds of the server's CPU time for 10^9 bytes; 0 if there are none."""
+        return self.server_cpu / (self.bytes / 1e9) if self.bytes else 0
 
     @property
     def all_cpu_per_gb(self) -> float:
         """The same, including clients (or the null peer, in whose context ACKs are processed) and ksoftirqd."""
-        return (self.server_cpu + self.client_cpu + self.softirq_cpu) / (self.bytes / 1e9)
+        together = self.server_cpu + self.client_cpu + self.softirq_cpu
+        return together / (self.bytes / 1e9) if self.bytes else 0
 
     @property
     def disturbance(self) -> float:
@@ -69,6 +72,7 @@ class Sample:
 
 
 COLUMNS = [field.name for field in fields(Sample)]
+NEW_COLUMNS = {"stalled", "server_memory"}  # older files do not have them
 _TYPES = {"str": str, "int": int, "float": float}
 
 
@@ -93,13 +97,13 @@ class Writer:
 def _parse(row: dict[str, str], where: str) -> Sample:
     values = {}
     for field in fields(Sample):
-        text = row.get(field.name)
+        text = row.get(field.name, "0" if field.name in NEW_COLUMNS else None)
         try:
             values[field.name] = _TYPES[str(field.type)](text)  # type: ignore[operator]
         except (TypeError, ValueError):
             raise BenchError(f"{where}: {field.name} is {text!r}, expected {field.type}") from None
     sample = Sample(**values)  # type: ignore[arg-type]
-    if sample.seconds <= 0 or sample.bytes <= 0:
+    if sample.seconds <= 0 or (sample.bytes <= 0 and not sample.stalled):
         raise BenchError(f"{where}: nothing was received")
     return sample
 
@@ -107,7 +111,8 @@ def _parse(row: dict[str, str], where: str) -> Sample:
 def _rows(file: IO[str], path: Path) -> Iterable[Sample]:
     lines = [line for line in file if not line.startswith("#")]
     reader = csv.DictReader(lines)
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
+    found = NEW_COLUMNS.union(reader.fieldnames or [])
+    missing = [name for name in COLUMNS if name not in found]
     if missing:
         raise BenchError(f"{path}: no samples: there is no column {missing[0]}")
     for number, row in enumerate(reader, 1):

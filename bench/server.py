@@ -44,6 +44,8 @@ class Running:
     address: str  # HOST:PORT
     memory: str = ""  # memory of its ring, as it reports it
     request: Optional[Path] = None  # a file that each client sends first
+    connects: bool = False  # it connects to its clients, which listen at the address
+    payload: Optional[Callable[[bytes], bytes]] = None  # extracts the feed from what a client receives
 
 
 @dataclass(frozen=True)

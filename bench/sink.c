@@ -27,6 +27,11 @@
  * With --pace TIME it waits for this time before each connection. Many servers have a listen queue of 5
  * or 10, and a client that finds it full tries again only after a second.
  *
+ * With --listen it waits for connections to HOST:PORT instead, for servers that connect to their clients.
+ *
+ * With --stalled N the last N clients never read. min, median and max are then those of the other clients,
+ * and the line also has server_memory: bytes of resident memory and of data in send queues, at the end.
+ *
  * With --slice TIME it measures in time slices of that length, between which it stops itself and the
  * server (see slice.h); all other times count only these slices.
  *
@@ -63,6 +68,7 @@
 #include "lib/units.h"
 #include "request.h"
 #include "samples.h"
+#include "server_memory.h"
 #include "slice.h"
 
 #define USECONDS_PER_S 1000000
@@ -87,6 +93,8 @@
 struct sink {
 	struct address address;
 	uint64_t clients;
+	uint64_t stalled; /* clients that never read, the last ones */
+	bool listen;	  /* accept the connections instead of making them */
 	uint64_t seconds_us, warmup_us;
 	uint64_t pace_us; /* pause between connections */
 	bool poll, check, latency;
@@ -133,9 +141,20 @@ static void sink_send_request(const struct sink *sink, int fd, uint64_t number)
 		     number);
 }
 
-static void sink_connect_one(struct sink *sink, const struct addrinfo *server, uint64_t number)
+/* Begin to receive from the socket @fd, unless the client is a stalled one. */
+static void sink_add_client(struct sink *sink, int fd, uint64_t number)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = number };
+
+	sink->fd[number] = fd;
+	if (number >= sink->clients - sink->stalled)
+		return;
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) || epoll_ctl(sink->epoll, EPOLL_CTL_ADD, fd, &event))
+		err(1, "client %" PRIu64, number);
+}
+
+static void sink_connect_one(struct sink *sink, const struct addrinfo *server, uint64_t number)
+{
 	int fd = socket(server->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
@@ -145,9 +164,25 @@ static void sink_connect_one(struct sink *sink, const struct addrinfo *server, u
 		    sink->address.port);
 	if (sink->request)
 		sink_send_request(sink, fd, number);
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) || epoll_ctl(sink->epoll, EPOLL_CTL_ADD, fd, &event))
-		err(1, "client %" PRIu64, number);
-	sink->fd[number] = fd;
+	sink_add_client(sink, fd, number);
+}
+
+/* Accept the connections of a server that connects to its clients. */
+static void sink_accept_all(struct sink *sink, const struct addrinfo *address)
+{
+	int listener = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (listener < 0 || bind(listener, address->ai_addr, address->ai_addrlen) ||
+	    listen(listener, (int)sink->clients))
+		err(1, "listen on %s:%s", sink->address.host, sink->address.port);
+	for (uint64_t i = 0; i < sink->clients; i++) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0)
+			err(1, "accept client %" PRIu64, i);
+		sink_add_client(sink, fd, i);
+	}
+	close(listener);
 }
 
 static void sink_connect_all(struct sink *sink)
@@ -165,7 +200,9 @@ static void sink_connect_all(struct sink *sink)
 	if (sink->epoll < 0 || !sink->fd || !sink->received ||
 	    (!sink->reader && (sink->check || sink->latency)))
 		err(1, "%" PRIu64 " clients", sink->clients);
-	for (uint64_t i = 0; i < sink->clients; i++) {
+	if (sink->listen)
+		sink_accept_all(sink, server);
+	for (uint64_t i = 0; i < sink->clients && !sink->listen; i++) {
 		if (i && sink->pace_us)
 			usleep((useconds_t)sink->pace_us);
 		sink_connect_one(sink, server, i);
@@ -277,17 +314,20 @@ static void sink_print_result(struct sink *sink, const struct reading *from,
 			      const struct reading *to)
 {
 	double seconds = (double)(to->ns - from->ns) / NS_PER_S;
+	uint64_t reading = sink->clients - sink->stalled;
 	const uint64_t *count = sink->received;
 
-	sort_u64(sink->received, sink->clients);
+	sort_u64(sink->received, reading);
 	printf("clients=%" PRIu64 " bytes=%" PRIu64 " seconds=%.3f rate=%.0f min=%.0f median=%.0f "
 	       "max=%.0f",
 	       sink->clients, sink->total, seconds, (double)sink->total / seconds,
-	       (double)count[0] / seconds, (double)count[sink->clients / 2] / seconds,
-	       (double)count[sink->clients - 1] / seconds);
+	       (double)count[0] / seconds, (double)count[reading / 2] / seconds,
+	       (double)count[reading - 1] / seconds);
 	if (sink->latency)
 		samples_print(&sink->samples, "latency");
 	cpu_time_print("sink_cpu", sink->server, &from->used, &to->used);
+	if (sink->stalled && sink->server)
+		printf(" server_memory=%.0f", server_memory_read(sink->server));
 	putchar('\n');
 }
 
@@ -315,7 +355,8 @@ static void sink_print_usage(FILE *file)
 {
 	fprintf(file,
 		"Usage: sink --connect HOST:PORT [--clients N] [--seconds S] [--warmup S]\n"
-		"            [--server-pid PID] [--slice TIME] [--poll] [--send FILE] [--pace "
+		"            [--listen] [--stalled N] [--server-pid PID] [--slice TIME] [--poll] "
+		"[--send FILE] [--pace "
 		"TIME]\n"
 		"            [--check] [--latency] [--histogram FILE] [--block-size SIZE] "
 		"[--pattern-form FORM]\n"
@@ -348,7 +389,9 @@ static void sink_parse_arguments(struct sink *sink, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "connect", required_argument, NULL, 'c' },
+		{ "listen", no_argument, NULL, 'i' },
 		{ "clients", required_argument, NULL, 'n' },
+		{ "stalled", required_argument, NULL, 'N' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ "warmup", required_argument, NULL, 'w' },
 		{ "server-pid", required_argument, NULL, 'p' },
@@ -378,6 +421,13 @@ static void sink_parse_arguments(struct sink *sink, int argc, char **argv)
 			if (!units_parse_count(optarg, &sink->clients) || !sink->clients ||
 			    sink->clients > 100000)
 				sink_usage_error("clients", optarg, "a number from 1 to 100000");
+			break;
+		case 'i':
+			sink->listen = true;
+			break;
+		case 'N':
+			if (!units_parse_count(optarg, &sink->stalled))
+				sink_usage_error("stalled", optarg, "a number of clients");
 			break;
 		case 's':
 			if (!units_parse_duration(optarg, &sink->seconds_us) || !sink->seconds_us)
@@ -434,6 +484,10 @@ static void sink_parse_arguments(struct sink *sink, int argc, char **argv)
 		sink_print_usage(stderr);
 		exit(2);
 	}
+	if (sink->stalled >= sink->clients)
+		errx(2, "--stalled: expected fewer than the %" PRIu64 " clients", sink->clients);
+	if (sink->listen && sink->request)
+		errx(2, "--listen: expected no --send");
 	if (sink->slice_us && !sink->server)
 		errx(2, "--slice: expected --server-pid, too");
 	if (sink->slice_us && sink->latency)

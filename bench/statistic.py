@@ -31,6 +31,7 @@ class Where:
     block: int
     clients: int
     feed: str
+    stalled: int = 0
 
     def __str__(self) -> str:
         return describe(self.transport, self.clients, self.block, self.pages)
@@ -90,7 +91,8 @@ def by_cell(samples: list[Sample]) -> Cells:
     cells: Cells = {}
     for sample in samples:
         where = Where(
-            sample.part, sample.transport, sample.pages, sample.block, sample.clients, sample.feed
+            sample.part, sample.transport, sample.pages, sample.block, sample.clients, sample.feed,
+            sample.stalled,
         )
         servers = cells.setdefault(where, {})
         servers.setdefault((sample.server, sample.mode), {})[sample.round] = sample

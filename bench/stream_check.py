@@ -7,12 +7,14 @@ import array
 import socket
 import sys
 import threading
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Optional
 
 from place import BenchError
+from server import Running
 
 WORD = 8
+MAX_OVERHEAD = 256 << 10  # bytes of a protocol, and the part of a message at the end
 TIMEOUT_SECONDS = 20.0
 
 
@@ -39,6 +41,16 @@ def _receive(client: socket.socket, length: int, http: bool) -> bytes:
     return bytes(data[:length])
 
 
+def _payload(client: socket.socket, length: int, server: Running) -> bytes:
+    """Receive this many bytes of the feed."""
+    if not server.payload:
+        return _receive(client, length, server.request is not None)
+    data = server.payload(_receive(client, length + MAX_OVERHEAD, False))
+    if len(data) < length:
+        raise BenchError(f"only {len(data)} of {length + MAX_OVERHEAD} bytes belong to the feed")
+    return data[:length]
+
+
 def _words(data: bytes) -> array.array:
     words = array.array("Q", data[: len(data) // WORD * WORD])
     if sys.byteorder == "big":
@@ -60,31 +72,43 @@ def wrong_byte(data: bytes, ring: int) -> Optional[int]:
     return 0
 
 
-def check_stream(address: str, request: Optional[Path], clients: int, ring: int, length: int) -> None:
+def _accept(address: str, clients: int, stack: ExitStack) -> list[socket.socket]:
+    """The connections of a server that connects to its clients."""
+    host, port = address.rsplit(":", 1)
+    with socket.create_server((host, int(port)), backlog=clients) as listener:
+        listener.settimeout(TIMEOUT_SECONDS)
+        return [stack.enter_context(listener.accept()[0]) for _ in range(clients)]
+
+
+def _connect_all(server: Running, clients: int, stack: ExitStack) -> list[socket.socket]:
+    if server.connects:
+        return _accept(server.address, clients, stack)
+    sockets = []
+    for _ in range(clients):
+        sockets.append(stack.enter_context(_connect(server.address)))
+        if server.request:
+            sockets[-1].sendall(server.request.read_bytes())
+    return sockets
+
+
+def check_stream(server: Running, clients: int, ring: int, length: int) -> None:
     """Connect clients, each of which receives `length` bytes. Raise an error if any is wrong."""
     failures = []
 
     def serve(number: int, client: socket.socket) -> None:
         try:
-            at = wrong_byte(_receive(client, length, request is not None), ring)
+            at = wrong_byte(_payload(client, length, server), ring)
             if at is not None:
                 failures.append(f"client {number}: wrong from byte {at} on")
         except (BenchError, OSError) as error:
             failures.append(f"client {number}: {error}")
 
-    sockets = []
-    try:
-        for _ in range(clients):
-            sockets.append(_connect(address))
-            if request:
-                sockets[-1].sendall(request.read_bytes())
+    with ExitStack() as stack:
+        sockets = _connect_all(server, clients, stack)
         threads = [threading.Thread(target=serve, args=pair) for pair in enumerate(sockets, 1)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    finally:
-        for client in sockets:
-            client.close()
     if failures:
         raise BenchError("; ".join(failures))

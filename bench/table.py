@@ -10,7 +10,7 @@ from cell import HUGE, LOOPBACK, NULL, SMALL, format_size
 from environment import Facts
 from memory_row import MemoryRow
 from sample import Sample
-from server import BARE, BARE_AGAIN, COPY, DAEMON, FRAMED, HTTP, ZEROCOPY, reference_mode
+from server import BARE, BARE_AGAIN, COPY, DAEMON, FED, FRAMED, HTTP, ZEROCOPY, reference_mode
 from statistic import Series, ServerKey, Value, Where, by_cell, level, paired, ratio
 from targets import Result, daemon_beside, format_spread
 
@@ -243,6 +243,46 @@ def peers(samples: list[Sample]) -> str:
         "dmacastd to it: rate", "CPU per GB",
     ]  # fmt: skip
     return table(head, rows, 3) if rows else "Not measured.\n"
+
+
+def _fed_cpu_text(series: Series) -> str:
+    """The server's CPU time; none if nothing was received."""
+    return f"{level(series, milliseconds).median:.0f}" if level(series, gigabytes).median else ""
+
+
+def _fed_rows(samples: list[Sample], stalled: bool) -> list[list[str]]:
+    rows = []
+    for where, servers in by_cell(samples).items():
+        mine = servers.get((DAEMON, FED))
+        for (name, _), series in servers.items() if bool(where.stalled) == stalled else []:
+            other = None if name == DAEMON or not _fed_cpu_text(series) else series
+            slowest = level(series, lambda s: s.client_min / 1e6)
+            held = level(series, lambda s: s.server_memory / (1 << 20))
+            rows.append([
+                where.feed, str(where.clients), name, _rate_text(series), format_spread(slowest, 0),
+                _fed_cpu_text(series), _ratio_text(other, mine, lambda s: s.cpu_per_gb),
+                *([format_spread(held, 0)] if stalled else []),
+            ])  # fmt: skip
+    return rows
+
+
+def fed(samples: list[Sample], facts: Facts, results: list[Result]) -> str:
+    """Programs that send one feed to many clients, beside the daemon with the same feed."""
+    mine = [sample for sample in samples if sample.part == "fed"]
+    if not mine:
+        return "Not measured.\n"
+    head = [
+        "feed", "clients", "server", "GB/s", "slowest client, MB/s", "CPU ms/GB", "CPU per GB to dmacastd",
+    ]  # fmt: skip
+    known = ("date", "revision", "kernel", "CPU")
+    words = [facts[key] for key in known if key in facts]
+    words += [f"{key.split(' ')[1]} {value}" for key, value in facts.items() if key.startswith("package ")]
+    return (
+        f"{len({sample.round for sample in mine})} rounds; {'; '.join(words)}.\n\n{targets(results)}\n"
+        f"{table(head, _fed_rows(mine, False), 3)}\n"
+        "**With one client that never reads; the rates are those of the other clients**\n\n"
+        f"{table([*head, 'memory of the server, MiB'], _fed_rows(mine, True), 3)}"
+    )
 
 
 def memory(rows: list[MemoryRow]) -> str:

@@ -19,6 +19,7 @@ FLAT = 0.15
 TOGETHER = "the same, server, clients and ksoftirqd together"
 LARGE_BLOCK = 256 << 10
 SMALL_BLOCK = 64 << 10
+FED_GAIN = 1.3  # minimum CPU per GB of other programs to the daemon with the same feed, with one client
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,28 @@ def _peers(samples: list[Sample]) -> list[Result]:
         judge("CPU per GB to ncat --broker", to_peers(samples, _cpu, is_broker), 1, False),
         judge("throughput to each other peer", to_peers(samples, _rate, others), 1, True),
         judge("CPU per GB to each other peer", to_peers(samples, _cpu, others), 1, False),
+    ]
+
+
+def fed_pairs(samples: list[Sample], value: Value) -> list[Pair]:
+    """The ratios of other programs to the daemon, both with a feed, in the same cell."""
+    pairs = []
+    for where, servers in by_cell(samples).items():
+        mine = servers.get((DAEMON, FED))
+        for (name, _), series in servers.items():
+            theirs = ratio(series, mine, value) if mine else None
+            if where.part == "fed" and name != DAEMON and theirs:
+                pairs.append(Pair(where, f"{where.feed}, {name}", theirs))
+    return pairs
+
+
+def fed_results(samples: list[Sample]) -> list[Result]:
+    """Targets of the daemon with a feed: not among results(), because that part is measured on request."""
+    pairs = [pair for pair in fed_pairs(samples, _cpu) if not pair.cell.stalled]
+    one = [pair for pair in pairs if pair.cell.clients == 1]
+    return [
+        judge("CPU per GB of each program to dmacastd, 1 client", one, FED_GAIN, True),
+        judge("CPU per GB of each program to dmacastd, all cells", pairs, 1, True),
     ]
 
 

@@ -121,6 +121,32 @@ check "latency: the histogram has each block" awk -v bytes="$(figure bytes)" \
 	"$work/histogram"
 server_end
 
+server_start "$BUILD/dmacastd" --pattern 20M/s --lag-policy drop
+sink --stalled 1
+ok "$status" "a client that never reads: a run" || diag_file "$work/said"
+compare "a client that never reads: the other one receives" "$(figure min)" -gt 1000000
+compare "a client that never reads: the memory is that of the ring, or more" "$(figure server_memory)" -gt 1048576
+sink --stalled 2
+refused "no client reads" 2 'expected fewer than the 2 clients'
+server_end
+
+# A server that connects to its clients.
+free_ports 1
+port=${ports[0]}
+"$BUILD/bench/sink" --listen --connect "127.0.0.1:$port" --clients 1 --seconds 100ms --warmup 0s \
+	>"$work/sink" 2>"$work/said" &
+pid=$!
+will_end "$pid"
+port_listens()
+{
+	grep -q "$(printf ':%04X 00000000:0000 0A' "$port")" /proc/net/tcp
+}
+wait_until 20 port_listens
+"$BUILD/bench/feed" --connect "127.0.0.1:$port"
+wait "$pid"
+is "a server that connects: exit status" $? 0
+compare "a server that connects: data came" "$(figure bytes)" -gt 0
+
 # A wrong byte, and a block that is missing.
 "$BUILD/bench/feed" --bytes 1M >"$work/right"
 { head -c 300000 "$work/right"; printf x; tail -c +300002 "$work/right"; } >"$work/wrong"
@@ -242,6 +268,8 @@ run "$work/out" --plan --quick
 matches "the quick plan takes less than two minutes" "$work/said" '^2 rounds: about 1:'
 run "$work/out" --plan
 matches "the whole plan takes less than 20 minutes" "$work/said" '^6 rounds: about 1[0-9]:'
+run "$work/out" --plan --parts fed
+matches "programs with a feed: less than eight minutes" "$work/said" '^6 rounds: about [4-7]:'
 check "and nothing was written by plans" test ! -e "$work/out/samples.csv"
 
 # ---- bench/run: a small run ----
@@ -470,6 +498,40 @@ report --no-figures "$work/half"
 refused "a number that is none" 1 "sample 1: seconds is 'soon', expected float"
 report --no-figures "$work/nowhere"
 refused "no directory" 1 'nowhere/samples.csv: No such file'
+
+# ---- bench/report: programs with a feed ----
+
+# fed_sample ROUND CLIENTS FEED SERVER MODE BYTES CPU STALLED MEMORY: a row, of half a second.
+fed_sample()
+{
+	echo "fed,$1,0,loopback,small,$2,262144,16777216,$3,resident,$4,$5,,0.5,$6,$(($6 * 2 / $2)),0,0,$7,0,0,0,0,1,0,0,0,0,0,$8,$9"
+}
+
+mkdir "$work/fed"
+cp $data/environment.txt "$work/fed"
+{
+	sed -n '2s/$/,stalled,server_memory/p' $data/samples.csv
+	for round in 1 2; do
+		fed_sample $round 1 max dmacastd input 1000000000 0.2 0 0
+		fed_sample $round 1 max zeromq "" 800000000 0.24 0 0
+		fed_sample $round 8 100M/s dmacastd input 400000000 0.04 1 20971520
+		fed_sample $round 8 100M/s mbuffer "" 0 0.01 1 22020096
+	done
+} >"$work/fed/samples.csv"
+report --no-figures "$work/fed"
+ok "$status" "programs with a feed: a report" || diag_file "$work/said"
+row "programs with a feed: CPU per GB beside the daemon's" fed \
+	"| max | 1 | zeromq | 1.60 | 1600 (1600-1600) | 300 | 1.50 (1.50-1.50) |"
+row "programs with a feed: the target" fed \
+	"| CPU per GB of each program to dmacastd, 1 client | >= 1.3 | yes | 1 of 1 | 0 | 1.50 (1.50-1.50) | 1.50 (1.50-1.50) | loopback, 1 client, 256K, max, zeromq |"
+row "programs with a feed: the memory with a stalled client" fed \
+	"| 100M/s | 8 | dmacastd | 0.80 | 100 (100-100) | 100 |  | 20 (20-20) |"
+row "programs with a feed: a program that stops for all" fed \
+	"| 100M/s | 8 | mbuffer | 0.00 | 0 (0-0) |  |  | 21 (21-21) |"
+printf 'before\n<!-- bench/report: %s -->\nold\n<!-- bench/report: end of %s -->\n' memory memory fed fed >"$work/page.md"
+report --no-figures "$work/fed" --into "$work/page.md"
+is "programs with a feed: other sections stay as they are" "$(grep -c '^old$' "$work/page.md")" 1
+matches "programs with a feed: and this one is written" "$work/page.md" '^\| max \| 1 \| zeromq '
 
 # ---- bench/report --into ----
 

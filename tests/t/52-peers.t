@@ -45,7 +45,7 @@ left_over()
 	done
 }
 before=$(left_over)
-for name in ncat socat icecast2 nginx dmacastd; do
+for name in ncat socat icecast2 nginx gstreamer zeromq mbuffer nats dmacastd; do
 	status=0
 	timeout 60 bench/peers.py --clients 2 --bytes 2M "$name" >"$work/peer.out" 2>&1 || status=$?
 	if grep -q "$name: not installed" "$work/peer.out"; then
