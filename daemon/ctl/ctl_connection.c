@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/ctl_connection.h"
 
+#include "lib/interrupted.h"
+
 #include <bsd/string.h>
 #include <errno.h>
 #include <glob.h>
@@ -12,8 +14,6 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "lib/interrupted.h"
 
 /* Control sockets of service instances. */
 #define OTHER_SOCKETS "/run/dmacast-*/control"
