@@ -567,6 +567,23 @@ cp bench/RESULTS.md "$work/page.md"
 report --no-figures $data --into "$work/page.md"
 ok "$status" "--into: the page of the tree has marks" || diag_file "$work/said"
 
+# ---- hops ----
+
+if [ -x "$BUILD/dmacast-nats" ] && command -v nats-server >/dev/null; then
+	status=0
+	BUILD=$BUILD timeout 120 bench/hops --rounds 1 --seconds 0.5 --rate 20M/s --clients 2 --chains 0,2,nats \
+		>"$work/hops" 2>"$work/said" || status=$?
+	ok "$status" "hops: it measures relays and NATS" || diag_file "$work/said"
+	is "hops: the programs of each chain" "$(sed -nE 's/^\| (.*) \| ([a-z].*) \| [1-9][0-9]* \(.*/\1: \2/p' "$work/hops" | paste -sd,)" \
+		"0: origin,2: origin,2: relay 1,2: relay 2,nats: nats-server,nats: origin,nats: publisher,nats: subscriber and edge"
+	is "hops: a latency and a rate for each" "$(grep -cE '^\| (0 relays|2 relays|NATS JetStream)( \| [1-9][0-9]* \([0-9-]+\)){4} \|$' "$work/hops")" 3
+else
+	skip "hops" "dmacast-nats or nats-server is not there"
+fi
+status=0
+bench/hops --chains 0,7 >"$work/said" 2>&1 || status=$?
+is "hops: a chain that is not known" "$status $(grep -c 'expected some of 0,1,2,3,nats' "$work/said")" "2 1"
+
 # ---- figures ----
 
 if /usr/bin/python3 -c 'import matplotlib' 2>/dev/null; then
