@@ -142,7 +142,7 @@ nullpeer_bpf := $(BUILD)/bench/nullpeer.bpf.o
 zmqpub := $(if $(shell $(PKG_CONFIG) --exists libzmq && echo yes),$(BUILD)/bench/zmqpub)
 
 .PHONY: all daemon ctl nats test-programs bench-programs fuzz-programs vm-programs service-programs kmod \
-	kmod-tests check check-build-san check-build-poison check-build-fuzz check-quick fuzz model mutants check-vm check-kernels check-debug check-service check-scale check-handover check-relay check-nats bench \
+	kmod-tests check check-build-san check-build-poison check-build-fuzz check-quick fuzz model mutants check-vm check-kernels check-debug check-service check-scale check-handover check-relay check-nats check-faults bench \
 	bench-quick bench-device demo install uninstall check-packages dist deb \
 	dkms-install dkms-uninstall dkms-source clean format lint deps help
 .DELETE_ON_ERROR:
@@ -406,6 +406,12 @@ check-nats:
 	@tests/packages check
 	+$(Q)$(parallel_make) test-programs
 	$(Q)tests/scale/run tests/scale/t/40-nats.t
+
+# Daemons with random settings that are stopped and continued.
+check-faults:
+	@tests/packages check
+	+$(Q)$(parallel_make) test-programs
+	$(Q)tests/scale/run tests/scale/t/50-faults.t
 
 check-quick:
 	@tests/packages check

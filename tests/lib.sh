@@ -159,12 +159,12 @@ suspended_ms=0
 suspend()
 {
 	suspended_since=${EPOCHREALTIME/[.,]/}
-	kill -STOP "$1"
+	kill -STOP "$1" 2>/dev/null
 }
 
 resume()
 {
-	kill -CONT "$1"
+	kill -CONT "$1" 2>/dev/null
 	suspended_ms=$((suspended_ms + (${EPOCHREALTIME/[.,]/} - suspended_since) / 1000))
 }
 

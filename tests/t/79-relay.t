@@ -250,17 +250,17 @@ checked "... and clients know what was missing meanwhile" edge ' jumps=1 lost=[1
 
 # It writes the same blocks each time, and the last one in part.
 curl -s "http://127.0.0.1:${at[c]}/?format=framed&start=oldest" | head -c 300000 >"$work/frames"
-write_config again "input = exec:cat $work/frames" "input-format = framed" "block-size = 4K"
+write_config again "input = exec:cat $work/frames" "input-format = framed" "block-size = 4K" "listen = 127.0.0.1:${ports[12]}"
 run again
-wait_until 20 has_blocks again 50
+check "a command that ends is run again" wait_until 20 has_blocks again 50
 blocks=$(status_of again .filled.blocks)
 wait_until 20 status_is again ".source_restarts >= 3" true
 is "a command that writes the same blocks again: none of them twice" "$(status_of again .filled.blocks)" "$blocks"
 write_config hangs "input = exec:trap '' TERM; cat $work/frames; sleep 60; :" "input-format = framed" "block-size = 4K" \
-	"input = http://127.0.0.1:${at[c]}/" "input-timeout = 500ms" "stop-timeout = 1s"
+	"input = http://127.0.0.1:${at[c]}/" "input-timeout = 500ms" "stop-timeout = 1s" "listen = 127.0.0.1:${ports[13]}"
 run hangs
 check "a command that does not end does not keep its relay from the next origin" wait_until 20 status_is hangs \
-	".origin_switches == 1 and .source_state == \"running\"" true
+	" | .origin_switches == 1 and .source_state == \"running\"" true
 
 # --- what is no origin ---
 write_config small "input = tcp://127.0.0.1:$fake" "input-format = framed" "block-size = 4K" "listen = 127.0.0.1:$small"

@@ -313,7 +313,8 @@ static void test_relayed_command(void)
 	snprintf(command, sizeof(command), "cat %s; exec sleep 600", file);
 	relayed_run(command);
 	test_handover_broken("command that relays", is_within_block, true);
-	snprintf(command, sizeof(command), "cat %s; trap '' TERM; while :; do sleep 600; done", file);
+	snprintf(command, sizeof(command), "cat %s; trap '' TERM; while :; do sleep 600; done",
+		 file);
 	relayed_run(command);
 	test_handover_broken("command that is stopped", relayed_is_stopping, true);
 	unlink(file);

@@ -97,7 +97,8 @@ static bool has_other_malloc(void)
 int main(void)
 {
 	if (has_other_malloc()) {
-		tap_skip("small allocations without memory", "the tool has an allocator of its own");
+		tap_skip("small allocations without memory",
+			 "the tool has an allocator of its own");
 		return tap_end();
 	}
 	check(memory_reserve_open(), "no memory");
