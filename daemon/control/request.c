@@ -441,6 +441,14 @@ char *request_reload_answer(bool done, const char *text)
 	return request_write(members, done ? "no memory" : text);
 }
 
+/* jansson says that a token is wrong when it had no memory for it, or says nothing: only what fails twice is wrong. */
+static json_t *request_parse(const char *line, size_t length, json_error_t *error)
+{
+	json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES, error);
+
+	return object ? object : json_loadb(line, length, JSON_REJECT_DUPLICATES, error);
+}
+
 char *request_answer(const struct control_callbacks *callbacks, const struct request_peer *peer,
 		     const char *line, size_t length, struct request_effect *effect)
 {
@@ -454,11 +462,11 @@ char *request_answer(const struct control_callbacks *callbacks, const struct req
 	json_error_t error;
 	json_t *members = NULL;
 
-	request.object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
-	if (!request.object)
-		request_refuse(&request, "not JSON: %s", error.text);
-	else
+	request.object = request_parse(line, length, &error);
+	if (request.object)
 		members = answer_command(&request);
+	else if (*error.text)
+		request_refuse(&request, "not JSON: %s", error.text);
 	json_decref(request.object);
 	*effect = request.effect;
 	if (effect->reload || effect->hands_over)

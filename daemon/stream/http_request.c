@@ -157,23 +157,17 @@ static char *request_part(const struct http_request *request, const struct http_
 	return strndup(request->target + url->field_data[field].off, url->field_data[field].len);
 }
 
-/* Return: true if @path, with its percent-encoding, is @wanted. */
-static bool request_path_is(const char *path, const char *wanted)
+static bool request_path_is(const char *path, size_t length, const char *wanted)
 {
-	size_t length = 0;
-	char *decoded = evhttp_uridecode(path, 0, &length);
-	bool same = decoded && length == strlen(wanted) && !memcmp(decoded, wanted, length);
-
-	free(decoded);
-	return same;
+	return length == strlen(wanted) && !memcmp(path, wanted, length);
 }
 
-/* Return: false if there is no such resource. */
-static bool request_take_path(struct http_request *request, const char *path)
+/* @path: decoded, with @length, as NUL may be encoded, too. Return: false if there is no such resource. */
+static bool request_take_path(struct http_request *request, const char *path, size_t length)
 {
-	if (request_path_is(path, "/info"))
+	if (request_path_is(path, length, "/info"))
 		request->wish.resource = HTTP_RESOURCE_INFO;
-	else if (!request_path_is(path, "/"))
+	else if (!request_path_is(path, length, "/"))
 		return request->parser.method == HTTP_OPTIONS && !strcmp(path, "*");
 	return true;
 }
@@ -181,7 +175,12 @@ static bool request_take_path(struct http_request *request, const char *path)
 static void request_decide_resource(struct http_request *request, const char *path,
 				    const char *query)
 {
-	if (!request_take_path(request, path)) {
+	size_t length = 0;
+	char *decoded = evhttp_uridecode(path, 0, &length);
+
+	if (!decoded) {
+		request_decide(request, HTTP_CODE_SERVICE_UNAVAILABLE, "no memory");
+	} else if (!request_take_path(request, decoded, length)) {
 		request_decide(request, HTTP_CODE_NOT_FOUND,
 			       "%.60s: not found; expected / or /info", path);
 	} else if (request->parser.method == HTTP_OPTIONS) {
@@ -193,6 +192,7 @@ static void request_decide_resource(struct http_request *request, const char *pa
 			request_decide(request, HTTP_CODE_BAD_REQUEST, "/info: expected no query");
 		request_decide(request, HTTP_CODE_OK, "%s", "");
 	}
+	free(decoded);
 }
 
 static void request_decide_target(struct http_request *request)

@@ -189,7 +189,7 @@ daemon_run -c "$config"
 daemon_prefix=()
 descriptors=$(open_fds)
 
-# lacks TEXT ADDRESS REQUEST ANSWER
+# lacks TEXT ADDRESS REQUEST ANSWER WRONG
 lacks()
 {
 	check "without memory: $1" tests/lackmemory "$counter" "${@:2}"
@@ -197,14 +197,14 @@ lacks()
 }
 
 get_end=' HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
-lacks "a framed client" "${ports[5]}" '' DMCF
-lacks "a client by HTTP" "${ports[6]}" "GET /$get_end" 'HTTP/1.1 200'
-lacks "/info" "${ports[6]}" "GET /info$get_end" 'HTTP/1.1 200'
-lacks "/metrics" "${ports[3]}" "GET /metrics$get_end" 'HTTP/1.1 200'
-lacks "the live page" "${ports[3]}" "GET /$get_end" 'HTTP/1.1 200'
-lacks "the status" "$work/control" '{"command":"status"}\n' '{"ok":true'
-lacks "the clients" "$work/control" '{"command":"clients"}\n' '{"ok":true'
-lacks "events" "$work/control" '{"command":"events"}\n' '{'
+lacks "a framed client" "${ports[5]}" '' DMCF HTTP
+lacks "a client by HTTP" "${ports[6]}" "GET /$get_end" 'HTTP/1.1 200' 'HTTP/1.1 4'
+lacks "/info" "${ports[6]}" "GET /info$get_end" 'HTTP/1.1 200' 'HTTP/1.1 4'
+lacks "/metrics" "${ports[3]}" "GET /metrics$get_end" 'HTTP/1.1 200' 'HTTP/1.1 4'
+lacks "the live page" "${ports[3]}" "GET /$get_end" 'HTTP/1.1 200' 'HTTP/1.1 4'
+lacks "the status" "$work/control" '{"command":"status"}\n' '{"ok":true' 'not JSON'
+lacks "the clients" "$work/control" '{"command":"clients"}\n' '{"ok":true' 'not JSON'
+lacks "events" "$work/control" '{"command":"events"}\n' '{' 'not JSON'
 
 fds_are_back()
 {
