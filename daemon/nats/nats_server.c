@@ -2,6 +2,7 @@
 #include "nats/nats_server.h"
 
 #include "nats/nats_message.h"
+#include "nats/nats_secrets.h"
 
 #include <limits.h>
 #include <stdatomic.h>
@@ -209,6 +210,14 @@ static natsStatus nats_server_configure(struct nats_server *server,
 
 /* ---- connecting ---- */
 
+/* Return the text without the place in the library: "(FILE:LINE): ". */
+static const char *nats_server_skip_place(const char *text)
+{
+	const char *end = *text == '(' ? strstr(text, "): ") : NULL;
+
+	return end ? end + strlen("): ") : text;
+}
+
 const char *nats_server_reason(natsStatus status, jsErrCode code, char error[NATS_SERVER_ERROR])
 {
 	natsStatus last;
@@ -217,6 +226,7 @@ const char *nats_server_reason(natsStatus status, jsErrCode code, char error[NAT
 	/* The text is of the last call of this thread that failed. */
 	if (!text || !*text || last != status)
 		text = natsStatus_GetText(status);
+	text = nats_server_skip_place(text);
 	if (code)
 		snprintf(error, NATS_SERVER_ERROR, "%s (%d)", text, (int)code);
 	else
@@ -274,6 +284,11 @@ enum nats_server_result nats_server_connect(const struct nats_server_options *op
 
 	if (!made)
 		return NATS_SERVER_FATAL;
+	if (!nats_secrets_check(options, error, NATS_SERVER_ERROR)) {
+		*server = NULL;
+		nats_server_close(made);
+		return NATS_SERVER_FATAL;
+	}
 	status = nats_server_configure(made, options);
 	if (status == NATS_OK) {
 		made->connected = true;

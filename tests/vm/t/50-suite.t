@@ -53,6 +53,7 @@ declare -A left_out=(
 	[71-cat-files]="the files of dmacastctl cat"
 	[75-page]="the HTTP listener and a browser"
 	[79-relay]="blocks of another dmacastd; the origin's source does not matter"
+	[82-nats-login]="the other end of an endpoint, the same with every source"
 	[80-nats]="the other end of an endpoint, the same with every source"
 	[81-faults]="faults of system calls; those of a device do not wait"
 	[78-dashboards]="metrics and files for other programs; those of a device are looked up"
