@@ -41,7 +41,7 @@ done
 
 # --- joining in the middle, leaving, and stalled clients that would take the ring ---
 for zerocopy in always never; do
-	daemon_run --feed 16M/s --lag-policy drop --zerocopy $zerocopy --format framed --block-size 64K --ring-size 2M \
+	daemon_run --feed 16M/s --lag-policy drop --zerocopy $zerocopy --format framed --block-size 64K --ring-size 16M \
 		--listen 127.0.0.1:0
 	target=127.0.0.1:$port
 	feed_start stalled --framed --clients 40 --stall 40 --stall-after 100 --rcvbuf 4K --seconds 60 --allow-gaps "$target"

@@ -307,7 +307,7 @@ for zerocopy in always never; do
 		pattern = $((16777216 / scale))/s
 		listen = 127.0.0.1:0
 		block-size = 64K
-		ring-size = 2M
+		ring-size = 16M
 		zerocopy = $zerocopy
 		[endpoint framed]
 		stream = adc
