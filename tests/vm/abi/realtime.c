@@ -161,13 +161,14 @@ static void test_hog(void)
 	need(!pthread_create(&thread, NULL, feed, &channel), "no thread");
 	realtime_pin(0);
 	set_priority(0, PRIORITY_HOG);
-	for (unsigned int n = 0; n < ROUNDS && idle[STARVED] + idle[LATE] + idle[UNDELIVERED] < 5;
-	     n++) {
+	for (unsigned int n = 0, all_idle = 0; n < ROUNDS && all_idle < MAX_IDLE; n++) {
 		struct timespec pause = { .tv_nsec = 100000 + random() % 3000000 };
 
 		nanosleep(&pause, NULL);
-		if (!spin(file))
-			idle[idleness(&channel, transfers)]++;
+		if (spin(file))
+			continue;
+		idle[idleness(&channel, transfers)]++;
+		all_idle++;
 	}
 	set_priority(0, 0);
 	ended = true;
