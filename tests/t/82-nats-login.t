@@ -50,7 +50,7 @@ passes()
 	signal_to TERM $publisher
 	wait $publisher
 	is "$text: the publisher ends in order" $? 0 || diag_file "$work/publish.log"
-	timeout 30 "$nats" subscribe --server "$server_url" "$@" --start oldest test 2>"$work/subscribe.log" | head -c 1M >"$work/bytes"
+	timeout 100 "$nats" subscribe --server "$server_url" "$@" --start oldest test 2>"$work/subscribe.log" | head -c 1M >"$work/bytes"
 	feed --check-file "$work/bytes"
 	is "$text: what is read back is right" "$status $(stat -c %s "$work/bytes")" "0 1048576" || diag_file "$work/subscribe.log"
 }
@@ -65,7 +65,7 @@ refused()
 {
 	local result=0
 
-	timeout 30 "$nats" publish --server "$server_url" "${@:3}" --subject test "$feed_url" >"$work/said" 2>&1 || result=$?
+	timeout 100 "$nats" publish --server "$server_url" "${@:3}" --subject test "$feed_url" >"$work/said" 2>&1 || result=$?
 	is "$1: exit status" "$result" 1
 	matches "$1" "$work/said" "$2"
 }
