@@ -112,9 +112,8 @@ static bool cat_file_write_to(struct cat_file *file, size_t end, char error[CAT_
 	ssize_t written;
 
 	while (file->flushed < end) {
-		written = write(file->fd, file->piece + file->flushed, end - file->flushed);
-		if (written < 0 && errno == EINTR)
-			continue;
+		written = REPEAT_INTERRUPTED(
+			write(file->fd, file->piece + file->flushed, end - file->flushed));
 		if (written < 0)
 			return cat_file_fail_write(file, "", errno, error);
 		file->flushed += (size_t)written;

@@ -286,10 +286,11 @@ static bool cat_sigmf_write(struct cat_sigmf *sigmf, const char *text, char erro
 	ssize_t written;
 
 	while (done < length) {
-		written = pwrite(sigmf->fd, text + done, length - done, (off_t)done);
-		if (written < 0 && errno != EINTR)
+		written = REPEAT_INTERRUPTED(
+			pwrite(sigmf->fd, text + done, length - done, (off_t)done));
+		if (written < 0)
 			return cat_sigmf_fail(sigmf, strerror(errno), error);
-		done += written < 0 ? 0 : (size_t)written;
+		done += (size_t)written;
 	}
 	if (REPEAT_INTERRUPTED(ftruncate(sigmf->fd, (off_t)length)) ||
 	    REPEAT_INTERRUPTED(fsync(sigmf->fd)))

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/ctl_events.h"
 
+#include "lib/interrupted.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,10 +23,7 @@ static bool events_wait(int descriptor)
 		{ .fd = STDOUT_FILENO },
 	};
 
-	while (poll(wait, 2, -1) < 0) {
-		if (errno != EINTR)
-			break;
-	}
+	REPEAT_INTERRUPTED(poll(wait, 2, -1));
 	return !(wait[1].revents & POLLERR);
 }
 

@@ -180,10 +180,8 @@ int ring_device_read(struct ring *ring, struct ring_device_block *blocks, uint32
 
 	if (most > MAX_RECORDS)
 		most = MAX_RECORDS;
-	do {
-		/* model: lend */
-		n = read(device->fd, record, most * sizeof(*record));
-	} while (n < 0 && errno == EINTR);
+	/* model: lend */
+	n = REPEAT_INTERRUPTED(read(device->fd, record, most * sizeof(*record)));
 	if (n < 0 && errno == ENODEV)
 		device->gone = true;
 	if (n < 0)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "source/input_writer.h"
 
+#include "lib/interrupted.h"
 #include "lib/state.h"
 
 #include <errno.h>
@@ -57,13 +58,9 @@ void input_writer_open_socket(struct input_writer *writer, int fd)
 /* Return: -1 with errno set if nothing was written. */
 static ssize_t input_writer_try(const struct input_writer *writer, const void *bytes, size_t length)
 {
-	ssize_t n;
-
-	do {
-		n = writer->is_socket ? send(writer->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT)
-				      : write(writer->fd, bytes, length);
-	} while (n < 0 && errno == EINTR);
-	return n;
+	return REPEAT_INTERRUPTED(
+		writer->is_socket ? send(writer->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT)
+				  : write(writer->fd, bytes, length));
 }
 
 ssize_t input_writer_write(struct input_writer *writer, const void *bytes, size_t length)

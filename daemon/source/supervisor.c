@@ -481,14 +481,8 @@ int supervisor_receive(const struct supervisor *supervisor, struct supervisor_re
 
 bool supervisor_reap(const struct supervisor *supervisor)
 {
-	pid_t reaped;
-
-	if (supervisor->parent != getpid() || supervisor->pid <= 0)
-		return true;
-	do
-		reaped = waitpid(supervisor->pid, NULL, WNOHANG);
-	while (reaped < 0 && errno == EINTR);
-	return reaped != 0;
+	return supervisor->parent != getpid() || supervisor->pid <= 0 ||
+	       REPEAT_INTERRUPTED(waitpid(supervisor->pid, NULL, WNOHANG)) != 0;
 }
 
 void supervisor_close(struct supervisor *supervisor)

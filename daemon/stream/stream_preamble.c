@@ -44,10 +44,8 @@ static ssize_t preamble_read_all(int fd, unsigned char *bytes)
 	size_t length = 0;
 
 	while (length <= MAX_PREAMBLE) {
-		ssize_t n = read(fd, bytes + length, MAX_PREAMBLE + 1 - length);
+		ssize_t n = REPEAT_INTERRUPTED(read(fd, bytes + length, MAX_PREAMBLE + 1 - length));
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
 			return -1;
 		if (n == 0)
