@@ -124,8 +124,6 @@ void origin_link_release(struct origin_link *link)
 	if (link->command)
 		command_release(link->command);
 	link->command = NULL;
-	link->reads_command = false;
-	origin_link_close(link, false);
 }
 
 /* ---- handover ---- */

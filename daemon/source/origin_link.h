@@ -67,7 +67,7 @@ bool origin_link_is_busy(const struct origin_link *link);
 /** origin_link_kill() - kill the command now, if one runs. ended() follows. */
 void origin_link_kill(struct origin_link *link);
 
-/** origin_link_release() - close it, without a call of ended(). A command is killed. */
+/** origin_link_release() - give a link up that is CLOSED, without a call of ended(). What still runs is killed. */
 void origin_link_release(struct origin_link *link);
 
 /** origin_link_save() - save the descriptor and the command. A connection that is being made is not saved. */

@@ -461,8 +461,8 @@ static void framed_close(struct source *source)
 {
 	struct framed_source *framed = (struct framed_source *)source;
 
-	origin_link_release(&framed->link);
 	framed_disconnect(framed);
+	origin_link_release(&framed->link);
 	event_del(&framed->resume);
 	ring_on_free(framed->ring, 0, NULL, NULL);
 	framed_input_free(framed->input);
