@@ -86,12 +86,18 @@ static void cat_report_line(struct cat_report *report, const char *text)
 
 void cat_report_error(struct cat_report *report, const char *format, ...)
 {
-	char text[ERROR_BYTES];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	cat_report_verror(report, format, args);
 	va_end(args);
+}
+
+void cat_report_verror(struct cat_report *report, const char *format, va_list args)
+{
+	char text[ERROR_BYTES];
+
+	vsnprintf(text, sizeof(text), format, args);
 	cat_report_line(report, text);
 	cat_report_event(report, "error", json_pack("{s:o}", "error", json_text(text)));
 }

@@ -10,6 +10,7 @@
 #include "lib/frame.h"
 
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,6 +34,10 @@ void cat_report_event(struct cat_report *report, const char *event, json_t *memb
 /** cat_report_error() - report an error that ends the transfer. */
 void cat_report_error(struct cat_report *report, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/** cat_report_verror() - as cat_report_error(). */
+void cat_report_verror(struct cat_report *report, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
 
 /** cat_report_notice() - report something that needs no action now. @event: name for JSON */
 void cat_report_notice(struct cat_report *report, const char *event, const char *text);

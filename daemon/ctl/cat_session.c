@@ -22,7 +22,6 @@
 #define ANSWER_NS (10 * NS_PER_S)
 
 #define REASON_BYTES 1024
-#define ERROR_BYTES 4600
 
 struct cat_session {
 	const struct cat_session_options *options;
@@ -49,13 +48,11 @@ struct cat_session {
 
 void cat_session_fail(struct cat_session *session, const char *format, ...)
 {
-	char text[ERROR_BYTES];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	cat_report_verror(session->report, format, args);
 	va_end(args);
-	cat_report_error(session->report, "%s", text);
 	session->finished = session->failed = true;
 }
 
