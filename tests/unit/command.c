@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "source/command.h"
 #include "source/command_log.h"
+#include "runloop.h"
 #include "tap.h"
 
 #include <errno.h>
@@ -144,10 +145,7 @@ static void command_test_ended(void *argument)
 
 static void command_test_loop_ms(unsigned int ms)
 {
-	const struct timeval delay = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
-
-	event_base_loopexit(run.base, &delay);
-	event_base_dispatch(run.base);
+	runloop_ms(run.base, ms);
 }
 
 /* Start a command whose first line has up to two process ids. */

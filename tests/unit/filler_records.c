@@ -11,6 +11,7 @@
 #include "dice.h"
 #include "lib/log.h"
 #include "ring/ring_memory.h"
+#include "runloop.h"
 #include "tap.h"
 
 #include <err.h>
@@ -261,25 +262,20 @@ static void test_large_record(void)
 
 static void test_flush_waits(void)
 {
-	const struct timeval later = { .tv_usec = 50000 };
-
 	records_world_begin(0, "\n", 1);
 	records_write_until(100);
 	filler_ready(world.filler);
-	event_base_loopexit(world.base, &later);
-	event_base_dispatch(world.base);
+	runloop_ms(world.base, 50);
 	check(!world.received, "%zu bytes", world.received);
 	world.feed[149] = '\n';
 	records_write_until(200);
 	filler_ready(world.filler);
-	event_base_loopexit(world.base, &later);
-	event_base_dispatch(world.base);
+	runloop_ms(world.base, 50);
 	check(world.received == 150, "%zu bytes", world.received);
 	world.feed[249] = '\n';
 	records_write_until(250);
 	filler_ready(world.filler);
-	event_base_loopexit(world.base, &later);
-	event_base_dispatch(world.base);
+	runloop_ms(world.base, 50);
 	check(world.received == 250 && !world.broken, "%zu bytes", world.received);
 	records_world_end();
 	point("flush hands on whole records, and its timer starts again with the next bytes");

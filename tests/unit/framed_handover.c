@@ -120,7 +120,8 @@ static bool relayed_has_ended(void)
 
 /* ---- it goes on ---- */
 
-static void test_framed_within_block(int listener)
+/* Have a state of a source within its second block. Return: the connection of its origin. */
+static int relayed_save_within_block(int listener)
 {
 	int fd;
 
@@ -131,6 +132,13 @@ static void test_framed_within_block(int listener)
 	origin_write_block(fd, 0, 0);
 	origin_write_block(fd, 1, 1000);
 	handover_take_parcel();
+	return fd;
+}
+
+static void test_framed_within_block(int listener)
+{
+	int fd = relayed_save_within_block(listener);
+
 	origin_write_rest(fd, 1, 1000);
 	handover_succeed();
 	origin_write_block(fd, 2, 0);
@@ -192,21 +200,6 @@ static void test_framed_ended(int listener)
 }
 
 /* ---- wrong values ---- */
-
-/* Have a state of a source within its second block. Return: the connection of its origin. */
-static int relayed_save_within_block(int listener)
-{
-	int fd;
-
-	relayed_begin();
-	handover_start(is_within_block, true);
-	fd = handover_accept(listener);
-	origin_begin(fd);
-	origin_write_block(fd, 0, 0);
-	origin_write_block(fd, 1, 1000);
-	handover_take_parcel();
-	return fd;
-}
 
 /* Return: the value of @path, "a/b" for "b" of the object "a" of the source; @name: out: its last part */
 static json_t *relayed_find(json_t *root, const char *path, const char **name)

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
+#include "addresslimit.h"
 #include "tap.h"
 
 #define ENOUGH 1000 /* more than the reserve has */
@@ -18,13 +18,9 @@ static struct rlimit before;
 /* Allow no new mapping, and take what malloc() has left. */
 static void begin_lack(void)
 {
-	struct rlimit none;
 	void **more;
 
-	getrlimit(RLIMIT_AS, &before);
-	none = before;
-	none.rlim_cur = 0;
-	setrlimit(RLIMIT_AS, &none);
+	before = addresslimit_forbid();
 	for (size_t size = 1 << 16; size >= sizeof(*more); size /= 2) {
 		while ((more = malloc(size))) {
 			*more = allocated;
@@ -35,7 +31,7 @@ static void begin_lack(void)
 
 static void end_lack(void)
 {
-	setrlimit(RLIMIT_AS, &before);
+	addresslimit_allow(&before);
 	while (allocated) {
 		void **next = *allocated;
 
@@ -84,19 +80,9 @@ static void test_realloc(void)
 	point("an allocation that grows keeps its bytes");
 }
 
-/* Return true if malloc() is not that of the C library, which the limit ends. */
-static bool has_other_malloc(void)
-{
-#ifdef __SANITIZE_ADDRESS__
-	return true;
-#else
-	return tap_under_valgrind();
-#endif
-}
-
 int main(void)
 {
-	if (has_other_malloc()) {
+	if (addresslimit_ends_process()) {
 		tap_skip("small allocations without memory",
 			 "the tool has an allocator of its own");
 		return tap_end();

@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/state.h"
 
+#include "runloop.h"
 #include "sourceworld.h"
 #include "statejson.h"
 #include "tap.h"
@@ -57,12 +58,9 @@ static inline _Noreturn void handover_save(int socket)
 	_exit(0);
 }
 
-static inline void handover_loop_ms(int ms)
+static inline void handover_loop_ms(unsigned int ms)
 {
-	const struct timeval delay = { .tv_usec = ms * 1000 };
-
-	event_base_loopexit(world.base, &delay);
-	event_base_dispatch(world.base);
+	runloop_ms(world.base, ms);
 }
 
 static inline bool handover_run_until(bool (*is_done)(void))

@@ -5,6 +5,7 @@
 #include "lib/clock.h"
 #include "stream/client.h"
 
+#include "runloop.h"
 #include "tap.h"
 
 #include <err.h>
@@ -95,12 +96,7 @@ static void demand_test_half_close(unsigned int number, uint64_t ago_ns)
 
 static void demand_test_run_ms(unsigned int ms)
 {
-	uint64_t end = clock_monotonic_ns() + ms * 1000000ULL;
-
-	while (clock_monotonic_ns() < end) {
-		event_base_loop(demand_world.base, EVLOOP_NONBLOCK);
-		usleep(1000);
-	}
+	runloop_ms(demand_world.base, ms);
 }
 
 static void demand_test_run_until(const unsigned int *count, unsigned int least)

@@ -14,6 +14,7 @@
 #include "stream/streams.h"
 
 #include "fakedevice.h"
+#include "runloop.h"
 #include "tap.h"
 
 #include <arpa/inet.h>
@@ -69,10 +70,7 @@ static inline void settings_end(struct stream_settings *settings)
 
 static inline void streamworld_run_ms(unsigned int milliseconds)
 {
-	const struct timeval delay = clock_timeval(milliseconds * 1000ULL);
-
-	event_base_loopexit(world.base, &delay);
-	event_base_loop(world.base, EVLOOP_NO_EXIT_ON_EMPTY);
+	runloop_ms(world.base, milliseconds);
 }
 
 /* Run until @expression is true, but not forever. Its value at the end. */

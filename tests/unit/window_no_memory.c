@@ -6,12 +6,12 @@
 #include "ring/ring_memory.h"
 #include "stream/window.h"
 
+#include "addresslimit.h"
 #include "statepass.h"
 #include "tap.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* Number of blocks whose list of indices is a mapping of its own in malloc(). */
@@ -29,18 +29,6 @@ static void window_fill(struct window *window, struct ring *ring)
 	}
 }
 
-/* Allow no new mapping. Return: the limit before. */
-static struct rlimit forbid_mappings(void)
-{
-	struct rlimit before, none;
-
-	getrlimit(RLIMIT_AS, &before);
-	none = before;
-	none.rlim_cur = 0;
-	setrlimit(RLIMIT_AS, &none);
-	return before;
-}
-
 static void test_no_memory(void)
 {
 	struct ring *ring = ring_memory_create("test", BLOCK_BYTES, BLOCKS, HUGE_PAGES_NEVER);
@@ -52,9 +40,9 @@ static void test_no_memory(void)
 	window_join(window, &cursor, 0);
 	window_fill(window, ring);
 	free(malloc(64 << 10)); /* for the small values */
-	before = forbid_mappings();
+	before = addresslimit_forbid();
 	window_transfer(window, ring, state);
-	setrlimit(RLIMIT_AS, &before);
+	addresslimit_allow(&before);
 	check(strstr(state_why(state), "window: no memory") != NULL, "%s", state_why(state));
 	state_free(state);
 	check(window_head(window) == BLOCKS - 1 && window_length(window) == BLOCKS - 1,
@@ -67,19 +55,9 @@ static void test_no_memory(void)
 	point("without memory nothing changes while a window is saved");
 }
 
-/* Return true if the process would be ended without memory. */
-static bool ends_without_memory(void)
-{
-#ifdef __SANITIZE_ADDRESS__
-	return true;
-#else
-	return tap_under_valgrind();
-#endif
-}
-
 int main(void)
 {
-	if (ends_without_memory())
+	if (addresslimit_ends_process())
 		tap_skip("without memory nothing changes", "the tool ends the process");
 	else
 		test_no_memory();
