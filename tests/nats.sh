@@ -9,8 +9,9 @@ nats_stream=
 nats_ports=()   # of the servers for clients
 nats_cluster=() # and for each other; empty: a single one
 nats_pid=()
+nats_login=() # options with which all programs log in
 
-# nats_config N: write the configuration of a server. Its store is below $work.
+# nats_config N [LINE]...: write the configuration of a server, with these lines, too. Its store is below $work.
 nats_config()
 {
 	local route routes=
@@ -20,6 +21,7 @@ nats_config()
 		listen: 127.0.0.1:${nats_ports[$1]}
 		jetstream: { store_dir: "$work/nats.$1", max_memory_store: 1GB, max_file_store: 20GB }
 	END
+	[ $# -eq 1 ] || printf '%s\n' "${@:2}" >>"$work/nats.$1.conf"
 	[ ${#nats_cluster[@]} -gt 0 ] || return 0
 	for route in "${nats_cluster[@]}"; do
 		routes+="nats://127.0.0.1:$route "
@@ -27,10 +29,10 @@ nats_config()
 	echo "cluster: { name: c, listen: 127.0.0.1:${nats_cluster[$1]}, routes: [ ${routes// /, } ] }" >>"$work/nats.$1.conf"
 }
 
-# nats_start N: start a server, with the memory that Go may use.
+# nats_start N [LINE]...: start a server, with the memory that Go may use. LINE as in nats_config
 nats_start()
 {
-	nats_config "$1"
+	nats_config "$@"
 	GOMEMLIMIT=1GiB nats-server -c "$work/nats.$1.conf" >>"$work/nats.$1.log" 2>&1 &
 	nats_pid[$1]=$!
 	will_end "${nats_pid[$1]}"
@@ -57,7 +59,7 @@ nats_url()
 # publish_start ARGUMENT...: start a publisher. Sets publisher.
 publish_start()
 {
-	"$nats" publish --server "$(nats_url)" --json="$work/publish.json" "$@" 2>>"$work/publish.log" &
+	"$nats" publish --server "$(nats_url)" "${nats_login[@]}" --json="$work/publish.json" "$@" 2>>"$work/publish.log" &
 	publisher=$!
 	will_end $publisher
 }
@@ -73,7 +75,7 @@ publish_end()
 # stored: print the sequence of the last message of $nats_stream; nothing while it cannot be read.
 stored()
 {
-	timeout 10 "$nats" subscribe --server "$(nats_url)" --check "$nats_stream" 2>/dev/null |
+	timeout 10 "$nats" subscribe --server "$(nats_url)" "${nats_login[@]}" --check "$nats_stream" 2>/dev/null |
 		sed -n 's/^messages: [0-9]* to \([0-9]*\),.*/\1/p'
 }
 
@@ -94,7 +96,7 @@ read_back()
 
 	shift
 	: >"$work/$name"
-	"$nats" subscribe --server "$(nats_url)" --start oldest --json="$work/$name.json" "$@" "$nats_stream" \
+	"$nats" subscribe --server "$(nats_url)" "${nats_login[@]}" --start oldest --json="$work/$name.json" "$@" "$nats_stream" \
 		>"$work/$name" 2>"$work/$name.log" &
 	pid=$!
 	will_end $pid

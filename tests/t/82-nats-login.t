@@ -13,6 +13,7 @@ command -v jq >/dev/null || skip_all "jq is not installed"
 mkdir "$work/keys"
 tests/natskeys "$work/keys"
 free_ports 2
+nats_stream="test"
 daemon_run --feed 4M/s --format http --block-size 64K --ring-size 8M --retain 4M --listen 127.0.0.1:0
 feed_url="http://127.0.0.1:$port/?start=oldest"
 
@@ -23,41 +24,20 @@ certificate()
 		-addext 'subjectAltName=IP:127.0.0.1,DNS:localhost' -keyout "$work/$1.key" -out "$work/$1.pem" "${@:2}" 2>>"$work/openssl"
 }
 
-# server_begin LINE...: a server whose configuration has these lines, too.
-server_begin()
-{
-	printf '%s\n' "listen: 127.0.0.1:${ports[$servers]}" "jetstream: { store_dir: \"$work/store.$servers\" }" "$@" \
-		>"$work/server.$servers.conf"
-	nats-server -c "$work/server.$servers.conf" >"$work/server.$servers.log" 2>&1 &
-	server=$!
-	will_end $server
-	wait_until 20 grep -q 'Server is ready' "$work/server.$servers.log" || diag_file "$work/server.$servers.log"
-	server_url=nats://127.0.0.1:${ports[$servers]}
-	servers=$((servers + 1))
-}
-servers=0
-
 # passes TEXT OPTION...: what is published with these options is read back with them.
 passes()
 {
 	local text=$1
 
-	shift
-	"$nats" publish --server "$server_url" "$@" --subject test --storage memory "$feed_url" 2>"$work/publish.log" &
-	publisher=$!
-	will_end $publisher
-	wait_until 20 has_blocks "$@" || diag_file "$work/publish.log"
-	signal_to TERM $publisher
-	wait $publisher
-	is "$text: the publisher ends in order" $? 0 || diag_file "$work/publish.log"
-	timeout 100 "$nats" subscribe --server "$server_url" "$@" --start oldest test 2>"$work/subscribe.log" | head -c 1M >"$work/bytes"
+	nats_login=("${@:2}")
+	publish_start --subject test --storage memory "$feed_url"
+	wait_until 20 stored_after 20 || diag_file "$work/publish.log"
+	publish_end TERM
+	is "$text: the publisher ends in order" "$status" 0 || diag_file "$work/publish.log"
+	read_back stored
+	head -c 1M "$work/stored" >"$work/bytes"
 	feed --check-file "$work/bytes"
-	is "$text: what is read back is right" "$status $(stat -c %s "$work/bytes")" "0 1048576" || diag_file "$work/subscribe.log"
-}
-
-has_blocks()
-{
-	"$nats" subscribe --server "$server_url" "$@" --check test 2>/dev/null | grep -qE 'messages: [0-9]+ to ([2-9][0-9]|[0-9]{3,}),'
+	is "$text: what is read back is right" "$status $(stat -c %s "$work/bytes")" "0 1048576" || diag_file "$work/stored.log"
 }
 
 # refused TEXT REGEX OPTION...: these options are an error with this reason, and the end.
@@ -65,7 +45,7 @@ refused()
 {
 	local result=0
 
-	timeout 100 "$nats" publish --server "$server_url" "${@:3}" --subject test "$feed_url" >"$work/said" 2>&1 || result=$?
+	timeout 100 "$nats" publish --server "$(nats_url)" "${@:3}" --subject test "$feed_url" >"$work/said" 2>&1 || result=$?
 	is "$1: exit status" "$result" 1
 	matches "$1" "$work/said" "$2"
 }
@@ -74,7 +54,8 @@ refused()
 certificate authority -addext basicConstraints=critical,CA:TRUE
 certificate server -CA "$work/authority.pem" -CAkey "$work/authority.key"
 certificate client -CA "$work/authority.pem" -CAkey "$work/authority.key"
-server_begin "tls: { cert_file: \"$work/server.pem\", key_file: \"$work/server.key\", ca_file: \"$work/authority.pem\", verify: true }" \
+nats_ports=([0]="${ports[0]}")
+nats_start 0 "tls: { cert_file: \"$work/server.pem\", key_file: \"$work/server.key\", ca_file: \"$work/authority.pem\", verify: true }" \
 	"authorization: { users: [ { nkey: $(cat "$work/keys/user.pub") } ] }"
 tls=(--tls --tls-ca "$work/authority.pem" --tls-cert "$work/client.pem" --tls-key "$work/client.key")
 nkey=(--nkey "$(cat "$work/keys/user.pub")" --nkey-seed "$work/keys/user.seed")
@@ -88,11 +69,11 @@ refused "the seed of another NKey" '[Aa]uthorization [Vv]iolation' "${tls[@]}" -
 refused "what is no seed" 'user\.pub: not the seed of an NKey; expected SU' "${tls[@]}" --nkey "$(cat "$work/keys/user.pub")" \
 	--nkey-seed "$work/keys/user.pub"
 refused "a seed that is not there" 'missing\.seed: No such file' "${tls[@]}" --nkey "$(cat "$work/keys/user.pub")" --nkey-seed "$work/missing.seed"
-signal_to TERM $server
-{ wait $server; } 2>/dev/null
+nats_kill 0
 
 # --- credentials ---
-server_begin "include keys/server.conf"
+nats_ports=([1]="${ports[1]}")
+nats_start 1 "include keys/server.conf"
 passes "credentials" --creds "$work/keys/user.creds"
 refused "no credentials" '[Aa]uthorization [Vv]iolation'
 refused "credentials that are not there" 'missing\.creds: No such file' --creds "$work/missing.creds"
