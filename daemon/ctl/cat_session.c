@@ -83,7 +83,7 @@ static void cat_session_plan_retry(struct cat_session *session, const char *reas
 	if (++session->failures % session->options->url_count == 0) {
 		struct timeval delay = backoff_take(&session->backoff);
 
-		delay_us = (uint64_t)delay.tv_sec * 1000000 + (uint64_t)delay.tv_usec;
+		delay_us = clock_timeval_us(&delay);
 	}
 	session->retry_ns = clock_monotonic_ns() + delay_us * 1000;
 	snprintf(next, sizeof(next), "connecting to %s in %.1f s",

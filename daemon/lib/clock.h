@@ -34,4 +34,10 @@ static inline struct timeval clock_timeval(uint64_t microseconds)
 	};
 }
 
+/** clock_timeval_us() - return such a time span in microseconds. */
+static inline uint64_t clock_timeval_us(const struct timeval *span)
+{
+	return (uint64_t)span->tv_sec * 1000000U + (uint64_t)span->tv_usec;
+}
+
 #endif

@@ -17,8 +17,7 @@ static uint64_t timer_due_ns(const struct event *timer)
 	event_base_gettimeofday_cached(event_get_base(timer), &now);
 	if (evutil_timercmp(&due, &now, >))
 		evutil_timersub(&due, &now, &left);
-	return clock_monotonic_ns() + (uint64_t)left.tv_sec * 1000000000U +
-	       (uint64_t)left.tv_usec * 1000U;
+	return clock_monotonic_ns() + clock_timeval_us(&left) * NS_PER_US;
 }
 
 void timer_transfer(struct event *timer, struct state *state, const char *name)

@@ -27,9 +27,7 @@ static void dial_pause(struct backoff *backoff)
 {
 	struct timeval delay = backoff_take(backoff);
 
-	cat_signals_poll(NULL, 0,
-			 clock_monotonic_ns() + (uint64_t)delay.tv_sec * 1000000000 +
-				 (uint64_t)delay.tv_usec * 1000);
+	cat_signals_poll(NULL, 0, clock_monotonic_ns() + clock_timeval_us(&delay) * NS_PER_US);
 }
 
 struct nats_server *nats_dial(const struct nats_server_options *options, bool wait,

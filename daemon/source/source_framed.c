@@ -125,8 +125,7 @@ static void framed_lose(struct framed_source *framed, const char *why)
 	log_limited(&framed->losses, LOG_LEVEL_WARNING,
 		    "stream %s: input %s: %s; trying %s%s in %s", framed->settings->name, former,
 		    why, switched ? "" : "again", switched ? origins_text(&framed->origins) : "",
-		    units_format_duration(
-			    (uint64_t)delay.tv_sec * 1000000 + (uint64_t)delay.tv_usec, time));
+		    units_format_duration(clock_timeval_us(&delay), time));
 	framed_input_ready(framed->input);
 	framed_disconnect(framed);
 	framed_set_state(framed, FRAMED_RETRYING);
